@@ -1,0 +1,72 @@
+package events
+
+import (
+	"context"
+	"fmt"
+)
+
+// Kind says what an event is about. The values are part of what instances send
+// each other: never renumber them.
+type Kind uint8
+
+const (
+	// Changed: messages, flags or counters of Event.Mailbox changed.
+	Changed Kind = 1
+	// MailboxList: a mailbox was created, deleted, renamed or (un)subscribed.
+	MailboxList Kind = 2
+	// New: messages arrived in Event.Mailbox. It implies Changed.
+	New Kind = 3
+	// Junk: messages were moved or copied into the mailbox with special use
+	// \Junk, which is Event.Mailbox. It implies Changed.
+	Junk Kind = 4
+	// Ham: messages were moved out of the junk mailbox into Event.Mailbox.
+	// It implies Changed.
+	Ham Kind = 5
+	// Resync: events were lost. The subscriber must read again whatever it
+	// shows. Event.Mailbox is 0.
+	Resync Kind = 6
+)
+
+// String names the kind as it appears in logs and on the wire.
+func (k Kind) String() string {
+	switch k {
+	case Changed:
+		return "changed"
+	case MailboxList:
+		return "mailboxes"
+	case New:
+		return "new"
+	case Junk:
+		return "junk"
+	case Ham:
+		return "ham"
+	case Resync:
+		return "resync"
+	}
+	return fmt.Sprintf("kind(%d)", uint8(k))
+}
+
+// Event is one wake-up.
+type Event struct {
+	User    [8]byte
+	Mailbox uint32 // number within the user; 0 when the event is about no single mailbox
+	ModSeq  uint64 // highest mod-sequence of the mailbox after the change; 0 when unknown
+	Kind    Kind
+	// UIDs names the messages of New, Junk and Ham, at most MaxUIDs of them;
+	// nil means "find out yourself". A receiver must not modify it.
+	UIDs []uint32
+}
+
+// Bus carries events to subscribers. All methods are safe for concurrent use.
+type Bus interface {
+	// Publish hands ev to every subscriber of ev.User. It never waits for a
+	// subscriber. The error is only ever about other instances (Redis down, ctx
+	// ended); subscribers of this process have the event in any case, and the
+	// bus has logged and counted the trouble, so callers may ignore it.
+	Publish(ctx context.Context, ev Event) error
+	// Subscribe starts collecting the user's events. The caller owns the
+	// subscription and must close it.
+	Subscribe(user [8]byte) *Subscription
+	// Close ends the bus and closes the channels of all subscriptions.
+	Close() error
+}

@@ -1,0 +1,121 @@
+package events
+
+import (
+	"context"
+	"sync"
+)
+
+// NewLocal returns a bus that connects the subscribers of this process only.
+func NewLocal() Bus { return newLocal() }
+
+// local is the per-process fan-out, also used inside the Redis bus.
+//
+// Lock order: local.mu, then Subscription.mu.
+type local struct {
+	mu     sync.Mutex
+	users  map[[8]byte]map[*Subscription]struct{}
+	closed bool
+
+	// onFirst and onLast are told, with mu held and therefore in order, that a
+	// user has got the first or lost the last subscriber. They must not block.
+	onFirst, onLast func(user [8]byte)
+}
+
+var _ Bus = (*local)(nil)
+
+func newLocal() *local {
+	return &local{users: make(map[[8]byte]map[*Subscription]struct{})}
+}
+
+func (l *local) Publish(_ context.Context, ev Event) error {
+	if len(ev.UIDs) > MaxUIDs {
+		ev.UIDs = nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for s := range l.users[ev.User] {
+		s.put(ev)
+	}
+	return nil
+}
+
+// resync tells every subscriber that events were lost.
+func (l *local) resync() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for user, subs := range l.users {
+		for s := range subs {
+			s.put(Event{User: user, Kind: Resync})
+		}
+	}
+}
+
+// resyncUser tells the subscribers of one user that events were lost.
+func (l *local) resyncUser(user [8]byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for s := range l.users[user] {
+		s.put(Event{User: user, Kind: Resync})
+	}
+}
+
+func (l *local) Subscribe(user [8]byte) *Subscription {
+	s := &Subscription{user: user, bus: l, ch: make(chan Event, maxPending)}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		s.end()
+		return s
+	}
+	subs := l.users[user]
+	if subs == nil {
+		subs = make(map[*Subscription]struct{}, 1)
+		l.users[user] = subs
+		if l.onFirst != nil {
+			l.onFirst(user)
+		}
+	}
+	subs[s] = struct{}{}
+	return s
+}
+
+// remove takes s off the list; the second call for the same s does nothing.
+func (l *local) remove(s *Subscription) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	subs := l.users[s.user]
+	if _, ok := subs[s]; !ok {
+		return
+	}
+	delete(subs, s)
+	if len(subs) == 0 {
+		delete(l.users, s.user)
+		if l.onLast != nil {
+			l.onLast(s.user)
+		}
+	}
+}
+
+// subscribed lists the users that have subscribers.
+func (l *local) subscribed() [][8]byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	users := make([][8]byte, 0, len(l.users))
+	for u := range l.users {
+		users = append(users, u)
+	}
+	return users
+}
+
+func (l *local) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	for _, subs := range l.users {
+		for s := range subs {
+			s.end()
+		}
+	}
+	clear(l.users)
+	return nil
+}
