@@ -1,0 +1,284 @@
+package dedupe
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
+)
+
+// The counting fields of a document, after the prefix of its Counter.
+const (
+	FieldRefs        = "refs"
+	FieldMagic       = "magic"
+	FieldQuarantined = "quarantined"
+)
+
+// maxBatch is the number of updates sent in one bulk write.
+const maxBatch = 500
+
+var (
+	// ErrMissing reports a reference to a document that does not exist. See MissingError.
+	ErrMissing = errors.New("no document of that hash")
+
+	// ErrNotHeld reports the release of a reference that the document does not count. Nothing
+	// was changed for that document. It says that counts are wrong: only an audit repairs them.
+	ErrNotHeld = errors.New("reference is not counted")
+)
+
+// MissingError lists the documents that were to be referenced and do not exist. It is an ErrMissing.
+type MissingError struct{ Hashes []Hash }
+
+func (e *MissingError) Error() string {
+	return fmt.Sprintf("%v: %v and %d more", ErrMissing, e.Hashes[0], len(e.Hashes)-1)
+}
+
+// Is makes errors.Is(err, ErrMissing) true.
+func (e *MissingError) Is(target error) bool { return target == ErrMissing }
+
+// A Ref is one reference to the document of a hash.
+type Ref struct {
+	Hash  Hash
+	Magic Magic
+}
+
+// A Counter counts the references to the documents of one collection. It is safe for concurrent use.
+type Counter struct {
+	coll                     *mongo.Collection
+	key                      string
+	refs, magic, quarantined string
+}
+
+// Durable is the write concern under which an acknowledged write survives the loss of a node and of
+// power.
+func Durable() *writeconcern.WriteConcern {
+	journal := true
+	return &writeconcern.WriteConcern{W: "majority", Journal: &journal}
+}
+
+// NewCounter returns the counter of a collection whose documents have their hash in the field key (it
+// needs a unique index) and the counting fields under prefix ("" or, e.g., "metadata.").
+func NewCounter(coll *mongo.Collection, key, prefix string) *Counter {
+	return &Counter{
+		coll:        coll.Clone(options.Collection().SetWriteConcern(Durable())),
+		key:         key,
+		refs:        prefix + FieldRefs,
+		magic:       prefix + FieldMagic,
+		quarantined: prefix + FieldQuarantined,
+	}
+}
+
+// Add counts one reference per magic, and takes the document out of quarantine. It returns false, and has
+// done nothing, if there is no such document. On an error the references may or may not be counted;
+// the caller must not use them.
+func (c *Counter) Add(ctx context.Context, hash Hash, magics ...Magic) (existed bool, err error) {
+	if len(magics) == 0 {
+		return false, errors.New("dedupe: no reference to add")
+	}
+	g := group{hash: hash}
+	for _, m := range magics {
+		g.add(m)
+	}
+	res, err := c.coll.UpdateOne(ctx, c.addFilter(g), c.addUpdate(g))
+	if err != nil {
+		return false, fmt.Errorf("add reference to %v: %w", hash, err)
+	}
+	return res.MatchedCount == 1, nil
+}
+
+// Remove takes back references that Add counted. It returns ErrNotHeld if the document does not exist or
+// counts fewer. On any other error the references may or may not have been taken back: it must not be
+// called again for them.
+func (c *Counter) Remove(ctx context.Context, hash Hash, magics ...Magic) error {
+	if len(magics) == 0 {
+		return nil
+	}
+	g := group{hash: hash}
+	for _, m := range magics {
+		g.add(m)
+	}
+	res, err := c.coll.UpdateOne(ctx, c.removeFilter(g), c.removeUpdate(g))
+	if err != nil {
+		return fmt.Errorf("remove reference to %v: %w", hash, err)
+	}
+	if res.MatchedCount != 1 {
+		return fmt.Errorf("remove %d references to %v: %w", g.refs, hash, ErrNotHeld)
+	}
+	return nil
+}
+
+// AddMany counts all refs, or none: if documents are missing it takes back what it added and returns a
+// MissingError.
+func (c *Counter) AddMany(ctx context.Context, refs []Ref) error {
+	groups := groupRefs(refs)
+	for i, batch := range batches(groups) {
+		missing, err := c.addBatch(ctx, batch)
+		if err != nil {
+			return err
+		}
+		if len(missing) == 0 {
+			continue
+		}
+		held := slices.Clone(groups[:min((i+1)*maxBatch, len(groups))])
+		held = slices.DeleteFunc(held, func(g group) bool { return slices.Contains(missing, g.hash) })
+		if err := c.removeGroups(ctx, held); err != nil {
+			return err
+		}
+		return &MissingError{missing}
+	}
+	return nil
+}
+
+// RemoveMany takes back all refs. If some are not counted it goes on with the others and returns
+// ErrNotHeld. On any other error it must not be called again for the same references.
+func (c *Counter) RemoveMany(ctx context.Context, refs []Ref) error {
+	return c.removeGroups(ctx, groupRefs(refs))
+}
+
+// addBatch counts one batch and returns the hashes for which there is no document.
+func (c *Counter) addBatch(ctx context.Context, batch []group) ([]Hash, error) {
+	models := make([]mongo.WriteModel, len(batch))
+	for i, g := range batch {
+		models[i] = mongo.NewUpdateOneModel().SetFilter(c.addFilter(g)).SetUpdate(c.addUpdate(g))
+	}
+	res, err := c.coll.BulkWrite(ctx, models, options.BulkWrite().SetOrdered(false))
+	if err != nil {
+		return nil, fmt.Errorf("add references: %w", err)
+	}
+	if res.MatchedCount == int64(len(batch)) {
+		return nil, nil
+	}
+	// The answer has only a sum. What was counted has references now and cannot be deleted, so
+	// what is not there is what was not counted.
+	present, err := c.present(ctx, batch)
+	if err != nil {
+		return nil, err
+	}
+	var missing []Hash
+	for _, g := range batch {
+		if !present[g.hash] {
+			missing = append(missing, g.hash)
+		}
+	}
+	if int64(len(batch)-len(missing)) != res.MatchedCount {
+		// A missing one was stored just now: it is unknown which of those present are
+		// counted. Taking none back errs on the side of too many.
+		return nil, fmt.Errorf("add references: documents appeared meanwhile: %w", ErrMissing)
+	}
+	return missing, nil
+}
+
+func (c *Counter) present(ctx context.Context, batch []group) (map[Hash]bool, error) {
+	keys := make(bson.A, len(batch))
+	for i, g := range batch {
+		keys[i] = g.hash.Binary()
+	}
+	cur, err := c.coll.Find(ctx, bson.D{{Key: c.key, Value: bson.D{{Key: "$in", Value: keys}}}},
+		options.Find().SetProjection(bson.D{{Key: c.key, Value: 1}}))
+	if err != nil {
+		return nil, fmt.Errorf("look for referenced documents: %w", err)
+	}
+	defer cur.Close(ctx)
+	present := make(map[Hash]bool, len(batch))
+	for cur.Next(ctx) {
+		_, data, ok := cur.Current.Lookup(strings.Split(c.key, ".")...).BinaryOK()
+		if !ok {
+			return nil, fmt.Errorf("look for referenced documents: %s is not binary", c.key)
+		}
+		h, err := HashFromBytes(data)
+		if err != nil {
+			return nil, fmt.Errorf("look for referenced documents: %w", err)
+		}
+		present[h] = true
+	}
+	if err := cur.Err(); err != nil {
+		return nil, fmt.Errorf("look for referenced documents: %w", err)
+	}
+	return present, nil
+}
+
+func (c *Counter) removeGroups(ctx context.Context, groups []group) error {
+	var notHeld int64
+	for _, batch := range batches(groups) {
+		models := make([]mongo.WriteModel, len(batch))
+		for i, g := range batch {
+			models[i] = mongo.NewUpdateOneModel().SetFilter(c.removeFilter(g)).SetUpdate(c.removeUpdate(g))
+		}
+		res, err := c.coll.BulkWrite(ctx, models, options.BulkWrite().SetOrdered(false))
+		if err != nil {
+			return fmt.Errorf("remove references: %w", err)
+		}
+		notHeld += int64(len(batch)) - res.MatchedCount
+	}
+	if notHeld > 0 {
+		return fmt.Errorf("remove references of %d documents: %w", notHeld, ErrNotHeld)
+	}
+	return nil
+}
+
+func (c *Counter) addFilter(g group) bson.D {
+	return bson.D{{Key: c.key, Value: g.hash.Binary()}}
+}
+
+func (c *Counter) addUpdate(g group) bson.D {
+	return bson.D{
+		{Key: "$inc", Value: bson.D{{Key: c.refs, Value: g.refs}, {Key: c.magic, Value: g.magic}}},
+		{Key: "$unset", Value: bson.D{{Key: c.quarantined, Value: ""}}},
+	}
+}
+
+func (c *Counter) removeFilter(g group) bson.D {
+	return bson.D{
+		{Key: c.key, Value: g.hash.Binary()},
+		{Key: c.refs, Value: bson.D{{Key: "$gte", Value: g.refs}}},
+	}
+}
+
+func (c *Counter) removeUpdate(g group) bson.D {
+	return bson.D{{Key: "$inc", Value: bson.D{{Key: c.refs, Value: -g.refs}, {Key: c.magic, Value: -g.magic}}}}
+}
+
+// A group is all references of one call to the same document: one update.
+type group struct {
+	hash        Hash
+	refs, magic int64
+}
+
+func (g *group) add(m Magic) {
+	g.refs++
+	g.magic += int64(m)
+}
+
+// groupRefs sums references by document. The groups are in the order of their hashes, so that concurrent
+// batches meet documents in the same order.
+func groupRefs(refs []Ref) []group {
+	index := make(map[Hash]int, len(refs))
+	groups := make([]group, 0, len(refs))
+	for _, r := range refs {
+		i, ok := index[r.Hash]
+		if !ok {
+			i = len(groups)
+			index[r.Hash] = i
+			groups = append(groups, group{hash: r.Hash})
+		}
+		groups[i].add(r.Magic)
+	}
+	slices.SortFunc(groups, func(a, b group) int { return bytes.Compare(a.hash[:], b.hash[:]) })
+	return groups
+}
+
+// batches cuts groups into bulk writes.
+func batches(groups []group) [][]group {
+	var out [][]group
+	for b := range slices.Chunk(groups, maxBatch) {
+		out = append(out, b)
+	}
+	return out
+}

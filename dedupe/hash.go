@@ -1,0 +1,70 @@
+package dedupe
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+
+	"github.com/zeebo/blake3"
+	"go.mongodb.org/mongo-driver/v2/bson"
+)
+
+// HashSize is the length of a Hash in bytes.
+const HashSize = 32
+
+// Hash is the BLAKE3-256 of some bytes.
+type Hash [HashSize]byte
+
+// Sum returns the hash of b.
+func Sum(b []byte) Hash { return blake3.Sum256(b) }
+
+// String returns h in hexadecimal.
+func (h Hash) String() string { return hex.EncodeToString(h[:]) }
+
+// Binary returns h as it is stored in documents.
+func (h Hash) Binary() bson.Binary { return bson.Binary{Data: h[:]} }
+
+// ParseHash reads what String wrote.
+func ParseHash(s string) (Hash, error) {
+	var h Hash
+	b, err := hex.DecodeString(s)
+	if err != nil || len(b) != HashSize {
+		return h, fmt.Errorf("not a hash of %d hexadecimal digits: %.80q", 2*HashSize, s)
+	}
+	copy(h[:], b)
+	return h, nil
+}
+
+// HashFromBytes reads the bytes of a stored hash.
+func HashFromBytes(b []byte) (Hash, error) {
+	var h Hash
+	if len(b) != HashSize {
+		return h, fmt.Errorf("a hash of %d bytes, not %d", len(b), HashSize)
+	}
+	copy(h[:], b)
+	return h, nil
+}
+
+// Magic is the random number of one reference: 32 bits, never 0.
+type Magic int64
+
+// NewMagic returns the magic for a new reference.
+func NewMagic() Magic {
+	var b [4]byte
+	for {
+		rand.Read(b[:]) // never fails (crypto/rand)
+		if m := binary.BigEndian.Uint32(b[:]); m != 0 {
+			return Magic(m)
+		}
+	}
+}
+
+// NewMagics returns n magics.
+func NewMagics(n int) []Magic {
+	magics := make([]Magic, n)
+	for i := range magics {
+		magics[i] = NewMagic()
+	}
+	return magics
+}
