@@ -1,0 +1,349 @@
+package wire
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// Decoder reads commands. It is not safe for concurrent use.
+//
+// A command is read in this order: Start, then Tag and any of the element
+// methods, then CRLF; after an error, or when unsure, Resync.
+type Decoder struct {
+	r *bufio.Reader
+
+	// Continue is called before the bytes of a synchronising literal are
+	// read; it must send a continuation request (RFC 3501 section 7.5).
+	Continue func() error
+
+	// UTF8 allows UTF-8 in quoted strings and mailbox names
+	// (RFC 6855 section 3).
+	UTF8 bool
+
+	line  []byte // the current line without its end; valid until the next read
+	pos   int    // what is parsed of it
+	spill []byte // backs a line longer than the reader's buffer
+	bad   error  // what is wrong with the line as a whole
+
+	mark   LiteralMark // the literal that the line announces, if hasLit
+	markAt int         // where in line the mark starts
+	hasLit bool
+	opened bool  // the mark was parsed and its bytes asked for
+	rest   int64 // bytes of the opened literal that are not read yet
+
+	finished bool // CRLF was parsed: nothing of the command is left
+	lines    int  // bytes of lines of this command
+	literals int64
+	depth    int
+}
+
+// LiteralMark is the announcement of a literal.
+type LiteralMark struct {
+	Size    int64
+	NonSync bool // {n+}: the client does not wait (RFC 7888)
+	Binary  bool // ~{n}: may hold NUL (RFC 3516)
+}
+
+// NewDecoder returns a decoder that reads from r.
+func NewDecoder(r io.Reader) *Decoder {
+	return &Decoder{r: bufio.NewReaderSize(r, readerSize), finished: true}
+}
+
+// Buffered returns the number of bytes received but not read. STARTTLS
+// throws them away (RFC 3501 section 6.2.1, command injection).
+func (d *Decoder) Buffered() int { return d.r.Buffered() }
+
+// Reset makes the decoder read from r and forget whatever it has buffered.
+func (d *Decoder) Reset(r io.Reader) {
+	d.r.Reset(r)
+	*d = Decoder{r: d.r, Continue: d.Continue, UTF8: d.UTF8, finished: true}
+}
+
+// Start waits for the first line of the next command. It gives io.EOF when the
+// client closed the connection between two commands.
+func (d *Decoder) Start() error {
+	if !d.finished {
+		return errors.New("imap: Start before the end of the last command")
+	}
+	d.lines, d.literals, d.depth = 0, 0, 0
+	d.finished = false
+	if err := d.readLine(); err != nil {
+		d.finished = true
+		return err
+	}
+	return nil
+}
+
+// readLine reads the next line of the command. Faults in its text are kept in
+// d.bad; only faults of the connection are returned.
+func (d *Decoder) readLine() error {
+	d.pos, d.hasLit, d.opened, d.bad = 0, false, false, nil
+	raw, tooLong, err := d.rawLine(MaxLine)
+	if err != nil {
+		d.line = nil
+		return err
+	}
+	d.lines += len(raw)
+	d.line = raw
+	switch {
+	case tooLong:
+		d.bad = tooBig("line is longer than %d bytes", MaxLine)
+	case d.lines > MaxCommandLines:
+		d.bad = tooBig("command is longer than %d bytes", MaxCommandLines)
+	case bytes.IndexByte(raw, 0) >= 0:
+		d.bad = Errorf("NUL is not allowed")
+	case bytes.IndexByte(raw, '\r') >= 0:
+		d.bad = Errorf("CR is not allowed inside a line")
+	}
+	d.mark, d.markAt, d.hasLit, err = parseMark(raw)
+	if err != nil && d.bad == nil {
+		d.bad = err
+	}
+	return nil
+}
+
+// rawLine reads one line and strips its end (CRLF or bare LF). Of a line
+// longer than limit it returns the first and last bytes and tooLong.
+func (d *Decoder) rawLine(limit int) (line []byte, tooLong bool, err error) {
+	frag, err := d.r.ReadSlice('\n')
+	if err == nil && len(frag) <= limit {
+		return trimEnd(frag), false, nil
+	}
+	if err != nil && err != bufio.ErrBufferFull {
+		if err == io.EOF && (len(frag) > 0 || d.lines > 0) {
+			err = io.ErrUnexpectedEOF
+		}
+		return nil, false, err
+	}
+	// A long line: gather its start up to limit, and its last bytes, where a
+	// literal mark may be.
+	spill := append(d.spill[:0], frag...)
+	var tail []byte
+	for skipped := 0; err == bufio.ErrBufferFull; {
+		frag, err = d.r.ReadSlice('\n')
+		if err != nil && err != bufio.ErrBufferFull {
+			if err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			return nil, false, err
+		}
+		if !tooLong && len(spill)+len(frag) <= limit {
+			spill = append(spill, frag...)
+			continue
+		}
+		if !tooLong {
+			tooLong = true
+			tail = append(tail, spill[len(spill)-markLen:]...)
+		}
+		tail = append(tail, frag...)
+		tail = append(tail[:0], tail[max(len(tail)-markLen, 0):]...)
+		if skipped += len(frag); skipped > MaxDrain {
+			return nil, false, ErrDrain
+		}
+	}
+	spill = append(spill, tail...)
+	d.spill = spill
+	return trimEnd(spill), tooLong, nil
+}
+
+// markLen is more than the longest literal mark and line end.
+const markLen = 40
+
+func trimEnd(b []byte) []byte {
+	b = b[:len(b)-1]
+	if n := len(b); n > 0 && b[n-1] == '\r' {
+		b = b[:n-1]
+	}
+	return b
+}
+
+// parseMark looks for a literal mark at the end of a line.
+func parseMark(line []byte) (m LiteralMark, at int, ok bool, err error) {
+	n := len(line)
+	if n < 3 || line[n-1] != '}' {
+		return m, 0, false, nil
+	}
+	i := n - 2
+	if line[i] == '+' {
+		m.NonSync = true
+		i--
+	}
+	end := i + 1
+	for i >= 0 && line[i] >= '0' && line[i] <= '9' {
+		i--
+	}
+	if i < 0 || line[i] != '{' || i+1 == end {
+		return LiteralMark{}, 0, false, nil
+	}
+	at = i
+	if i > 0 && line[i-1] == '~' {
+		m.Binary = true
+		at--
+	}
+	for _, c := range line[i+1 : end] {
+		m.Size = m.Size*10 + int64(c-'0')
+		if m.Size > 1<<56 {
+			m.Size = 1 << 56
+			err = tooBig("literal is too large")
+		}
+	}
+	return m, at, true, err
+}
+
+// ready makes sure that d.line[d.pos:] is what comes next.
+func (d *Decoder) ready() error {
+	if d.finished {
+		return Errorf("unexpected end of command")
+	}
+	if d.opened {
+		if d.rest > 0 {
+			return errors.New("imap: literal was not read to its end")
+		}
+		if err := d.readLine(); err != nil {
+			d.finished = true
+			return err
+		}
+	}
+	return d.bad
+}
+
+// atLiteral reports whether the mark of a literal is next.
+func (d *Decoder) atLiteral() bool {
+	return d.hasLit && !d.opened && d.pos == d.markAt
+}
+
+// LiteralMark parses the mark of a literal without asking for its bytes: the
+// caller decides with OpenLiteral, or refuses by returning an error.
+func (d *Decoder) LiteralMark() (LiteralMark, error) {
+	if err := d.ready(); err != nil {
+		return LiteralMark{}, err
+	}
+	if !d.atLiteral() {
+		return LiteralMark{}, d.unexpected("a literal")
+	}
+	return d.mark, nil
+}
+
+// OpenLiteral asks the client for the bytes of the literal whose mark is next
+// and returns a reader of exactly these. Elements can be read again once the
+// reader gave io.EOF; Resync skips what is left of it.
+func (d *Decoder) OpenLiteral() (io.Reader, error) {
+	if _, err := d.LiteralMark(); err != nil {
+		return nil, err
+	}
+	if !d.mark.NonSync && d.Continue != nil {
+		if err := d.Continue(); err != nil {
+			return nil, err
+		}
+	}
+	d.opened, d.rest = true, d.mark.Size
+	d.pos = len(d.line)
+	return (*literalReader)(d), nil
+}
+
+// literalReader reads the opened literal of a Decoder.
+type literalReader Decoder
+
+// Read implements io.Reader.
+func (l *literalReader) Read(p []byte) (int, error) {
+	if l.rest == 0 {
+		return 0, io.EOF
+	}
+	if int64(len(p)) > l.rest {
+		p = p[:l.rest]
+	}
+	n, err := l.r.Read(p)
+	l.rest -= int64(n)
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
+}
+
+// memoryLiteral reads a literal into memory.
+func (d *Decoder) memoryLiteral() ([]byte, error) {
+	size := d.mark.Size
+	if size > MaxLiteral || d.literals+size > MaxCommandLiterals {
+		return nil, tooBig("literal is too large")
+	}
+	binary := d.mark.Binary
+	r, err := d.OpenLiteral()
+	if err != nil {
+		return nil, err
+	}
+	d.literals += size
+	// Grow with what really arrives, not with what is announced.
+	var buf bytes.Buffer
+	buf.Grow(int(min(size, readerSize)))
+	if _, err := io.Copy(&buf, r); err != nil {
+		return nil, err
+	}
+	if !binary && bytes.IndexByte(buf.Bytes(), 0) >= 0 {
+		return nil, Errorf("NUL is not allowed in a literal")
+	}
+	return buf.Bytes(), nil
+}
+
+// Resync skips whatever is left of the current command, draining literals
+// that come without being asked for. It gives ErrDrain when that is too much,
+// and the connection's error when that fails.
+func (d *Decoder) Resync() error {
+	budget := int64(MaxDrain)
+	for !d.finished {
+		switch {
+		case d.opened:
+			if err := d.discard(&budget, d.rest); err != nil {
+				return err
+			}
+			d.rest = 0
+		case d.hasLit && d.mark.NonSync:
+			if err := d.discard(&budget, d.mark.Size); err != nil {
+				return err
+			}
+		default:
+			d.finished = true
+			continue
+		}
+		if err := d.readLine(); err != nil {
+			d.finished = true
+			return err
+		}
+		budget -= int64(len(d.line))
+	}
+	d.line, d.spill = nil, nil
+	return nil
+}
+
+func (d *Decoder) discard(budget *int64, n int64) error {
+	if *budget -= n; *budget < 0 {
+		return ErrDrain
+	}
+	if _, err := io.CopyN(io.Discard, d.r, n); err != nil {
+		d.finished = true
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		return fmt.Errorf("skip literal: %w", err)
+	}
+	return nil
+}
+
+// RawLine reads one line that is not part of a command: the client's answer
+// to a continuation request (AUTHENTICATE, IDLE). It may be called only
+// after CRLF.
+func (d *Decoder) RawLine() (string, error) {
+	if !d.finished {
+		return "", errors.New("imap: RawLine inside a command")
+	}
+	raw, tooLong, err := d.rawLine(MaxLine)
+	if err != nil {
+		return "", err
+	}
+	if tooLong {
+		return "", tooBig("line is longer than %d bytes", MaxLine)
+	}
+	return string(raw), nil
+}
