@@ -1,0 +1,159 @@
+package transfer
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// encodeBatch is the number of encoded bytes collected before the writer is called.
+const encodeBatch = 16 << 10
+
+// ErrShort reports that an Encoder was closed before it had all decoded bytes of its range.
+var ErrShort = errors.New("transfer: decoded bytes are missing")
+
+// ErrRange reports a range outside of the encoded bytes, or more decoded bytes than the range needs.
+var ErrRange = errors.New("transfer: outside of the range")
+
+// An Encoder takes the decoded bytes of a range by Write, in pieces of any size, and writes the encoded
+// bytes of that range. Its memory is constant. Not safe for concurrent use.
+type Encoder struct {
+	w       io.Writer
+	r       Recipe
+	pending int64 // decoded bytes still to come
+
+	pos, off, end int64  // encoded position of the next byte made; the range asked for
+	out           []byte // encoded bytes made, from pos-len(out) on
+	col           int64  // characters in the current line
+	chars         int64  // characters up to pos
+	carry         [3]byte
+	carried       int
+}
+
+// NewEncoder returns an Encoder for the n encoded bytes at off. It must be given exactly the decoded bytes
+// that Map(off, n) names, and be closed.
+func (r Recipe) NewEncoder(w io.Writer, off, n int64) (*Encoder, error) {
+	if off < 0 || n < 0 || off > r.EncodedLen() || n > r.EncodedLen()-off {
+		return nil, fmt.Errorf("%w: %d bytes at %d of %d", ErrRange, n, off, r.EncodedLen())
+	}
+	start, size := r.Map(off, n)
+	e := &Encoder{w: w, r: r, pending: size, pos: off, off: off, end: off + n}
+	if r.Identity {
+		return e, nil
+	}
+	e.out = make([]byte, 0, encodeBatch)
+	if n == 0 {
+		return e, nil
+	}
+	e.chars = r.charsBefore(off)
+	if size > 0 {
+		e.chars = start / 3 * 4
+	}
+	lines := int64(0) // line ends before the one in front of the first character
+	e.pos = e.chars
+	if r.LineLength > 0 && e.chars > 0 {
+		lines = (e.chars - 1) / r.LineLength
+		e.col = e.chars % r.LineLength
+		e.pos += e.chars / r.LineLength * r.eolLen()
+	}
+	if size == 0 || e.pos > off {
+		// The range starts within a line end.
+		e.pos = e.chars + lines*r.eolLen()
+		e.appendEOL()
+	}
+	return e, nil
+}
+
+// Write takes the next decoded bytes. Its error is ErrRange or that of the writer.
+func (e *Encoder) Write(p []byte) (int, error) {
+	if int64(len(p)) > e.pending {
+		return 0, fmt.Errorf("%w: more decoded bytes than asked for", ErrRange)
+	}
+	e.pending -= int64(len(p))
+	if e.r.Identity {
+		return e.w.Write(p)
+	}
+	total := len(p)
+	if e.carried > 0 {
+		n := copy(e.carry[e.carried:], p)
+		e.carried += n
+		p = p[n:]
+		if e.carried < len(e.carry) && e.pending > 0 {
+			return total, nil
+		}
+		group := e.carry[:e.carried]
+		e.carried = 0
+		if err := e.encode(group); err != nil {
+			return 0, err
+		}
+	}
+	whole := len(p)
+	if e.pending > 0 {
+		whole = len(p) / 3 * 3
+	}
+	if err := e.encode(p[:whole]); err != nil {
+		return 0, err
+	}
+	e.carried = copy(e.carry[:], p[whole:])
+	return total, nil
+}
+
+// Close writes what is left, and returns ErrShort if that cannot be all. It does not close the writer.
+func (e *Encoder) Close() error {
+	if e.pending > 0 {
+		return ErrShort
+	}
+	if e.r.Identity {
+		return nil
+	}
+	return e.flush()
+}
+
+// encode makes the encoding of whole groups, only the last of all may be shorter.
+func (e *Encoder) encode(p []byte) error {
+	for len(p) > 0 {
+		n := min(len(p), encodeBatch/8/4*3)
+		if e.r.LineLength > 0 {
+			n = int(min(int64(n), (e.r.LineLength-e.col)/4*3))
+		}
+		size := base64.StdEncoding.EncodedLen(n)
+		if len(e.out)+size+2 > cap(e.out) {
+			if err := e.flush(); err != nil {
+				return err
+			}
+		}
+		made := e.out[len(e.out) : len(e.out)+size]
+		base64.StdEncoding.Encode(made, p[:n])
+		e.out = e.out[:len(e.out)+size]
+		p = p[n:]
+		e.pos += int64(size)
+		e.chars += int64(size)
+		e.col += int64(size)
+		last := e.chars == e.r.chars()
+		if last && e.r.FinalEOL || !last && e.col == e.r.LineLength {
+			e.appendEOL()
+		}
+	}
+	return nil
+}
+
+func (e *Encoder) appendEOL() {
+	e.out = append(e.out, e.r.eol()...)
+	e.pos += e.r.eolLen()
+	e.col = 0
+}
+
+// flush writes what was made, cut to the range.
+func (e *Encoder) flush() error {
+	start := e.pos - int64(len(e.out))
+	from := min(max(e.off-start, 0), int64(len(e.out)))
+	to := max(min(e.end-start, int64(len(e.out))), from)
+	piece := e.out[from:to]
+	e.out = e.out[:0]
+	if len(piece) == 0 {
+		return nil
+	}
+	_, err := e.w.Write(piece)
+	return err
+}
