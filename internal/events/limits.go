@@ -10,15 +10,21 @@ const (
 	maxPending = 16
 	// maxPayload bounds what is accepted from Redis; longer messages become Resync.
 	maxPayload = 8 << 10
-	// publishTimeout bounds how long Publish may wait for Redis.
-	publishTimeout = 500 * time.Millisecond
-	// breakAfterFailure is how long Publish leaves Redis alone after a failure,
-	// so that an absent Redis does not add its timeout to every change.
-	breakAfterFailure = 2 * time.Second
-	// maxPublishing bounds the publications to Redis in flight; the rest is dropped.
-	maxPublishing = 256
-	// pingInterval is how often a silent Redis connection is asked for a sign of life.
-	pingInterval = 15 * time.Second
+	// maxQueue bounds the events waiting to be sent to Redis; of the users whose
+	// events do not fit, the other instances get Resync later.
+	maxQueue = 1024
+	// maxMissed bounds the users remembered for that Resync; with more, everybody
+	// gets it.
+	maxMissed = 4096
+	// publishBatch bounds the events sent to Redis in one round trip.
+	publishBatch = 128
+	// publishTimeout bounds one round trip of publications.
+	publishTimeout = time.Second
+	// flushTimeout bounds how long Close waits for queued events to be sent.
+	flushTimeout = time.Second
+	// pingInterval is how long a Redis connection may be silent before it is
+	// asked for a sign of life; silent as long again, it is given up.
+	pingInterval = 10 * time.Second
 	// reconnectMin and reconnectMax bound the pause between attempts to reach Redis.
 	reconnectMin = 100 * time.Millisecond
 	reconnectMax = 5 * time.Second

@@ -96,6 +96,13 @@ func (l *local) remove(s *Subscription) {
 	}
 }
 
+// has reports whether the user has a subscriber.
+func (l *local) has(user [8]byte) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.users[user]) > 0
+}
+
 // subscribed lists the users that have subscribers.
 func (l *local) subscribed() [][8]byte {
 	l.mu.Lock()

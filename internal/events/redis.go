@@ -1,0 +1,225 @@
+package events
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// ErrDropped is returned by Publish of a Redis bus when the event was not queued
+// for the other instances. They will get Resync for that user once Redis answers.
+var ErrDropped = errors.New("events: not sent to other instances")
+
+// Stats counts what a Redis bus did.
+type Stats struct {
+	Published uint64 // events handed to Redis
+	Dropped   uint64 // events that never reached Redis
+	Received  uint64 // events received from other instances
+	Connects  uint64 // subscriber connections made
+	Connected bool   // whether the subscriber connection is up now
+}
+
+// Redis is a bus across instances. One connection carries the subscriptions of
+// all users that have subscribers in this process, publications go through the
+// client's pool. Each of its three goroutines ends with Close.
+type Redis struct {
+	client *redis.Client
+	log    *slog.Logger
+	local  *local
+	origin string
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	queue   chan Event
+	closing chan struct{} // closed first: the publisher empties the queue and ends
+
+	// missed holds the users whose events did not reach Redis.
+	missedMu  sync.Mutex
+	missed    map[[8]byte]struct{}
+	missedAll bool
+
+	// dirty holds the users whose channel must be looked at.
+	dirtyMu sync.Mutex
+	dirty   map[[8]byte]struct{}
+	wake    chan struct{}
+
+	published, dropped, received, connects atomic.Uint64
+	connected                              atomic.Bool
+	closeOnce                              sync.Once
+}
+
+var _ Bus = (*Redis)(nil)
+
+// NewRedis returns a bus on client, which stays the caller's to close after the
+// bus. While Redis cannot be reached, subscribers of this process are served as
+// by NewLocal.
+func NewRedis(client *redis.Client, logger *slog.Logger) *Redis {
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	b := &Redis{
+		client:  client,
+		log:     logger,
+		local:   newLocal(),
+		origin:  rand.Text(),
+		cancel:  cancel,
+		queue:   make(chan Event, maxQueue),
+		closing: make(chan struct{}),
+		missed:  make(map[[8]byte]struct{}),
+		dirty:   make(map[[8]byte]struct{}),
+		wake:    make(chan struct{}, 1),
+	}
+	b.local.onFirst, b.local.onLast = b.touch, b.touch
+	b.wg.Go(func() { b.publishLoop(ctx) })
+	b.wg.Go(func() { b.subscribeLoop(ctx) })
+	return b
+}
+
+// Publish implements Bus. The event is queued for Redis, so ctx is not waited on.
+func (b *Redis) Publish(ctx context.Context, ev Event) error {
+	if len(ev.UIDs) > MaxUIDs {
+		ev.UIDs = nil
+	}
+	_ = b.local.Publish(ctx, ev) // a local bus has no errors
+	select {
+	case <-b.closing:
+		return ErrDropped
+	default:
+	}
+	select {
+	case b.queue <- ev:
+		return nil
+	default:
+		b.miss(ev)
+		return ErrDropped
+	}
+}
+
+// Subscribe implements Bus. When this is the process's first subscription to
+// the user, a Resync follows as soon as Redis has confirmed the channel: what
+// other instances sent before that was not heard.
+func (b *Redis) Subscribe(user [8]byte) *Subscription { return b.local.Subscribe(user) }
+
+// Close implements Bus; it sends what is queued if Redis answers soon.
+func (b *Redis) Close() error {
+	b.closeOnce.Do(func() {
+		close(b.closing)
+		_ = b.local.Close()
+		flushed := time.AfterFunc(flushTimeout, b.cancel)
+		b.wg.Wait()
+		flushed.Stop()
+		b.cancel()
+	})
+	return nil
+}
+
+// Stats returns the counts since NewRedis.
+func (b *Redis) Stats() Stats {
+	return Stats{b.published.Load(), b.dropped.Load(), b.received.Load(), b.connects.Load(), b.connected.Load()}
+}
+
+func (b *Redis) miss(evs ...Event) {
+	b.dropped.Add(uint64(len(evs)))
+	b.missedMu.Lock()
+	defer b.missedMu.Unlock()
+	for _, ev := range evs {
+		if len(b.missed) >= maxMissed {
+			b.missedAll = true
+			clear(b.missed)
+		}
+		if !b.missedAll {
+			b.missed[ev.User] = struct{}{}
+		}
+	}
+}
+
+// publishLoop sends what is queued, many events in one round trip. After a
+// failure it drops events until reconnectMax has passed, instead of letting each
+// wait for its own timeout, and then sends Resync for whoever missed something.
+func (b *Redis) publishLoop(ctx context.Context) {
+	batch := make([]Event, 0, publishBatch)
+	retry := time.NewTicker(reconnectMax)
+	defer retry.Stop()
+	failing := false
+	for {
+		batch = batch[:0]
+		ending := false
+		select {
+		case ev := <-b.queue:
+			batch = append(batch, ev)
+		case <-retry.C:
+			failing = false // the next attempt finds out
+		case <-b.closing:
+			ending = true
+		}
+		for more := true; more && len(batch) < publishBatch; {
+			select {
+			case ev := <-b.queue:
+				batch = append(batch, ev)
+			default:
+				more = false
+			}
+		}
+		if ending && len(batch) == 0 || ctx.Err() != nil {
+			return
+		}
+		if failing {
+			b.miss(batch...)
+			continue
+		}
+		if err := b.send(ctx, batch); err != nil {
+			b.miss(batch...)
+			failing = true
+			retry.Reset(reconnectMax)
+			b.log.Warn("events: cannot publish to Redis; other instances will notice by polling", "error", err)
+		}
+	}
+}
+
+// send publishes the events, and Resync for users whose events were missed.
+func (b *Redis) send(ctx context.Context, evs []Event) error {
+	b.missedMu.Lock()
+	missed, all := b.missed, b.missedAll
+	b.missed, b.missedAll = make(map[[8]byte]struct{}), false
+	b.missedMu.Unlock()
+	if len(evs) == 0 && len(missed) == 0 && !all {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	defer cancel()
+	_, err := b.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+		if all {
+			p.Publish(ctx, channelAll, b.origin)
+		}
+		for user := range missed {
+			evs = append(evs, Event{User: user, Kind: Resync})
+		}
+		for _, ev := range evs {
+			data, err := encode(b.origin, ev)
+			if err != nil {
+				return err
+			}
+			p.Publish(ctx, channelOf(ev.User), data)
+		}
+		return nil
+	})
+	if err != nil {
+		b.missedMu.Lock()
+		b.missedAll = b.missedAll || all
+		for user := range missed {
+			b.missed[user] = struct{}{}
+		}
+		b.missedMu.Unlock()
+		return fmt.Errorf("publish %d events: %w", len(evs), err)
+	}
+	b.published.Add(uint64(len(evs)))
+	return nil
+}

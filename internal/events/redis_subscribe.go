@@ -1,0 +1,202 @@
+package events
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// touch notes that the user's channel may have to be subscribed or unsubscribed.
+func (b *Redis) touch(user [8]byte) {
+	b.dirtyMu.Lock()
+	b.dirty[user] = struct{}{}
+	b.dirtyMu.Unlock()
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+}
+
+// subscribeLoop keeps one subscriber connection alive. go-redis would reconnect
+// by itself and tell nobody, so a connection that failed in any way is thrown
+// away and a new one made here.
+func (b *Redis) subscribeLoop(ctx context.Context) {
+	// Closing ends the subscriptions at once; only the publisher has something
+	// left to do then.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := make(chan struct{})
+	defer close(stop)
+	b.wg.Go(func() {
+		select {
+		case <-b.closing:
+			cancel()
+		case <-stop:
+		}
+	})
+
+	pause := reconnectMin
+	for ctx.Err() == nil {
+		confirmed, err := b.listen(ctx)
+		b.connected.Store(false)
+		if ctx.Err() != nil {
+			return
+		}
+		if confirmed {
+			pause = reconnectMin
+		}
+		b.log.Warn("events: no connection to Redis; subscribers rely on polling", "error", err, "retry_in", pause)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+		}
+		pause = min(2*pause, reconnectMax)
+	}
+}
+
+// listen subscribes to all channels and serves until something fails. confirmed
+// says whether Redis had answered.
+func (b *Redis) listen(ctx context.Context) (confirmed bool, err error) {
+	b.dirtyMu.Lock()
+	clear(b.dirty) // before the users are listed: who comes later is dirty again
+	b.dirtyMu.Unlock()
+	users := b.local.subscribed()
+
+	ps := b.client.Subscribe(ctx, channelAll)
+	defer ps.Close()
+	have := make(map[[8]byte]struct{}, len(users))
+	for part := range slices.Chunk(users, subscribeBatch) {
+		channels := make([]string, len(part))
+		for i, u := range part {
+			channels[i] = channelOf(u)
+			have[u] = struct{}{}
+		}
+		if err := ps.Subscribe(ctx, channels...); err != nil {
+			return false, fmt.Errorf("subscribe: %w", err)
+		}
+	}
+
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	follow := make(chan error, 1)
+	b.wg.Go(func() { follow <- b.followUsers(ctx, ps, have) })
+	defer func() { cancel(); <-follow }()
+	// A receive in progress does not look at the context, but ends when the
+	// connection is closed.
+	defer context.AfterFunc(ctx, func() { ps.Close() })()
+
+	silent := false
+	for {
+		msg, err := ps.ReceiveTimeout(ctx, pingInterval)
+		var timeout net.Error
+		switch {
+		case errors.As(err, &timeout) && timeout.Timeout() && ctx.Err() == nil:
+			if silent {
+				return confirmed, errors.New("no sign of life")
+			}
+			silent = true
+			if err := ps.Ping(ctx); err != nil {
+				return confirmed, fmt.Errorf("ping: %w", err)
+			}
+			continue
+		case err != nil:
+			select {
+			case ferr := <-follow:
+				follow <- nil // for the deferred receive
+				if ferr != nil {
+					return confirmed, ferr
+				}
+			default:
+			}
+			return confirmed, fmt.Errorf("receive: %w", err)
+		}
+		silent = false
+		switch msg := msg.(type) {
+		case *redis.Subscription:
+			if msg.Kind != "subscribe" {
+				continue
+			}
+			if msg.Channel == channelAll {
+				confirmed = true
+				b.connected.Store(true)
+				b.connects.Add(1)
+			} else if user, ok := userOf(msg.Channel); ok {
+				// From here on nothing is missed; before, something may have been.
+				b.local.resyncUser(user)
+			}
+		case *redis.Message:
+			b.receive(msg)
+		}
+	}
+}
+
+func (b *Redis) receive(msg *redis.Message) {
+	if msg.Channel == channelAll {
+		if msg.Payload != b.origin {
+			b.received.Add(1)
+			b.local.resync()
+		}
+		return
+	}
+	user, ok := userOf(msg.Channel)
+	if !ok {
+		return
+	}
+	origin, ev, err := decode(user, msg.Payload)
+	if origin == b.origin {
+		return
+	}
+	b.received.Add(1)
+	if err != nil {
+		b.log.Debug("events: unreadable event", "error", err)
+		b.local.resyncUser(user)
+		return
+	}
+	_ = b.local.Publish(context.Background(), ev) // a local bus has no errors
+}
+
+// followUsers subscribes and unsubscribes channels as users come and go. When
+// it fails it closes ps, which ends listen.
+func (b *Redis) followUsers(ctx context.Context, ps *redis.PubSub, have map[[8]byte]struct{}) error {
+	for {
+		select {
+		case <-b.wake:
+		case <-ctx.Done():
+			return nil
+		}
+		b.dirtyMu.Lock()
+		dirty := b.dirty
+		b.dirty = make(map[[8]byte]struct{})
+		b.dirtyMu.Unlock()
+
+		var add, drop []string
+		for user := range dirty {
+			_, subscribed := have[user]
+			switch wanted := b.local.has(user); {
+			case wanted && !subscribed:
+				have[user] = struct{}{}
+				add = append(add, channelOf(user))
+			case !wanted && subscribed:
+				delete(have, user)
+				drop = append(drop, channelOf(user))
+			}
+		}
+		for part := range slices.Chunk(add, subscribeBatch) {
+			if err := ps.Subscribe(ctx, part...); err != nil {
+				ps.Close()
+				return fmt.Errorf("subscribe: %w", err)
+			}
+		}
+		for part := range slices.Chunk(drop, subscribeBatch) {
+			if err := ps.Unsubscribe(ctx, part...); err != nil {
+				ps.Close()
+				return fmt.Errorf("unsubscribe: %w", err)
+			}
+		}
+	}
+}
