@@ -120,7 +120,8 @@ func (p *Parser) fill(part *Part, fields []Field) (bound string) {
 			continue
 		}
 		if f.Name == "content-type" {
-			if !part.HasContentType {
+			if !seen[f.Name] {
+				seen[f.Name] = true
 				bound = p.fillType(part, f.Value)
 			}
 			continue
@@ -151,7 +152,7 @@ func (p *Parser) fill(part *Part, fields []Field) (bound string) {
 		return bound
 	}
 	part.Type, part.Subtype = "text", "plain"
-	if up := part.Parent; up != nil && up.Kind == Multipart && up.Subtype == "digest" {
+	if up := part.Parent; !seen["content-type"] && up != nil && up.Kind == Multipart && up.Subtype == "digest" {
 		part.Type, part.Subtype = "message", "rfc822"
 	}
 	return bound
@@ -176,8 +177,8 @@ func (p *Parser) fillType(part *Part, value string) (bound string) {
 		s.skip()
 		sub = s.token()
 	}
-	if typ == "" || sub == "" {
-		return ""
+	if sub == "" {
+		return "" // RFC 2045 5.2: taken as text/plain
 	}
 	part.HasContentType = true
 	part.Type = strings.ToLower(truncate(typ, MaxToken))

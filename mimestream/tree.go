@@ -74,32 +74,37 @@ func (p *Parser) describe(part *Part) (bound string) {
 	part.HasNUL, part.Has8bit = fields.nul, fields.high
 
 	bound = p.fill(part, fields.list)
-
+	multipart := part.Type == "multipart"
+	message := part.Type == "message" && (part.Subtype == "rfc822" || part.Subtype == "global")
 	switch {
-	case part.Type == "multipart":
-		switch {
-		case part.Degraded&DegradedHeader != 0:
-		case p.depth >= MaxDepth:
-			part.Degraded |= DegradedNesting
-		case bound == "":
-			part.Degraded |= DegradedBoundary
-		case p.parts >= MaxParts:
-			part.Degraded |= DegradedParts
-		default:
-			part.Kind = Multipart
+	case !multipart && !message:
+	case part.Degraded&DegradedHeader != 0:
+	case multipart && bound == "":
+		part.Degraded |= DegradedBoundary
+	case message && encoded(part.Encoding):
+	case p.depth >= MaxDepth:
+		part.Degraded |= DegradedNesting
+	case p.parts >= MaxParts:
+		part.Degraded |= DegradedParts
+	case multipart:
+		part.Kind = Multipart
+	default:
+		part.Kind = Message
+	}
+	if multipart && part.Kind == Leaf {
+		part.Type, part.Subtype = "application", "octet-stream"
+		if part.Degraded&DegradedBoundary != 0 {
+			part.Type, part.Subtype = "text", "plain" // RFC 2045 5.2: a wrong Content-Type
 		}
-	case part.Type == "message" && (part.Subtype == "rfc822" || part.Subtype == "global"):
-		switch {
-		case part.Degraded&DegradedHeader != 0:
-		case p.depth >= MaxDepth:
-			part.Degraded |= DegradedNesting
-		case p.parts >= MaxParts:
-			part.Degraded |= DegradedParts
-		default:
-			part.Kind = Message
-		}
+		part.Params = nil
 	}
 	return bound
+}
+
+// encoded reports whether the bytes of a body are not those of what it holds. RFC 2046 5.2.1 forbids that
+// for messages, but some mailers do it. Looked into, it would be one long broken header.
+func encoded(encoding string) bool {
+	return encoding == "base64" || encoding == "quoted-printable"
 }
 
 // endPart closes the innermost open part.

@@ -1,0 +1,160 @@
+package envelope
+
+import (
+	"strings"
+	"time"
+
+	"gadwall/mimestream"
+)
+
+// SearchFields are the fields of a message in the forms that lists, SEARCH, SORT and THREAD compare.
+// All text is valid UTF-8, decoded and bounded.
+type SearchFields struct {
+	// SentDate is the day of the Date field as it is written there, at 00:00 UTC: SENTON and its
+	// kin disregard time and zone (RFC 3501 6.4.4). Zero if there is no valid date.
+	SentDate time.Time
+	// Sent is the instant of the Date field, for SORT DATE. Zero if there is no valid date.
+	Sent time.Time
+
+	Subject     string // white space collapsed
+	BaseSubject string // RFC 5256 2.1, normalised by Normalize: equal ones make a thread
+	IsReply     bool   // the subject has a mark of a reply or forward
+
+	// The whole fields, all of a name together, normalised by Normalize.
+	From, Sender, ReplyTo, To, Cc, Bcc string
+
+	// The first address's local part, normalised, for SORT FROM, TO and CC (RFC 5256 3).
+	FromMailbox, ToMailbox, CcMailbox string
+	// The first address's name or else mailbox@host, normalised, for SORT DISPLAYFROM and
+	// DISPLAYTO (RFC 5957).
+	FromDisplay, ToDisplay string
+
+	// Message identifiers with their angle brackets, white space removed; empty if there is none.
+	MessageID  string
+	InReplyTo  string   // the first one of the field
+	References []string // at most maxReferences
+
+	HasAttachments bool
+}
+
+// Fields returns the search fields of a message, the root or an embedded one.
+func Fields(p *mimestream.Part) SearchFields {
+	h := p.Header
+	var f SearchFields
+	if date, ok := h.Get("date"); ok {
+		if local, sent, ok := parseDate(date); ok {
+			f.SentDate = local.Truncate(24 * time.Hour)
+			f.Sent = sent
+		}
+	}
+	if subject, ok := h.Get("subject"); ok {
+		f.Subject = cut(human(clean(mimestream.DecodeWords(subject))), maxSubject)
+		f.BaseSubject, f.IsReply = baseSubject(f.Subject)
+		f.BaseSubject = Normalize(f.BaseSubject)
+	}
+	f.From, f.Sender, f.ReplyTo = text(h, "from"), text(h, "sender"), text(h, "reply-to")
+	f.To, f.Cc, f.Bcc = text(h, "to"), text(h, "cc"), text(h, "bcc")
+	f.FromMailbox, f.FromDisplay = first(h, "from")
+	f.ToMailbox, f.ToDisplay = first(h, "to")
+	f.CcMailbox, _ = first(h, "cc")
+
+	f.MessageID = firstID(h, "message-id")
+	f.InReplyTo = firstID(h, "in-reply-to")
+	if value, ok := h.Get("references"); ok {
+		f.References = ids(valid(value))
+		if n := len(f.References); n > maxReferences {
+			f.References = append(f.References[:1:1], f.References[n-maxReferences+1:]...)
+		}
+	}
+	f.HasAttachments = hasAttachments(p)
+	return f
+}
+
+// text is the normalised text of all fields of a name.
+func text(h mimestream.Header, name string) string {
+	var values []string
+	size := 0
+	for _, v := range h.Values(name) {
+		if size >= maxAddresses {
+			break
+		}
+		v = human(clean(mimestream.DecodeWords(v)))
+		values = append(values, v)
+		size += len(v)
+	}
+	return cut(Normalize(cut(strings.Join(values, ", "), maxAddresses)), maxAddresses)
+}
+
+// first returns what sorting compares of the first address of a field.
+func first(h mimestream.Header, name string) (mailbox, display string) {
+	value, ok := h.Get(name)
+	if !ok {
+		return "", ""
+	}
+	for _, e := range parseAddresses(value) {
+		if e.kind != mailboxEntry {
+			continue
+		}
+		if e.mailbox != missingMailbox {
+			mailbox = e.mailbox
+		}
+		display = human(clean(mimestream.DecodeWords(e.name)))
+		if display == "" {
+			display = e.mailbox + "@" + e.host
+		}
+		return Normalize(cut(valid(mailbox), maxID)), Normalize(cut(valid(display), maxID))
+	}
+	return "", ""
+}
+
+func firstID(h mimestream.Header, name string) string {
+	value, _ := h.Get(name)
+	if list := ids(valid(value)); len(list) > 0 {
+		return list[0]
+	}
+	return ""
+}
+
+// clean removes control characters that no reader wants to see and no database key should have.
+func clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' && r != '\t' && r != '\r' && r != '\n' || r == 0x7f {
+			return -1
+		}
+		return r
+	}, s)
+}
+
+func valid(s string) string { return mimestream.DecodeCharset("", clean(s)) }
+
+// hasAttachments reports whether a reader would list something beside the text: a part that says that
+// it is an attachment, or has a file name, or is no text and not shown within the text.
+func hasAttachments(p *mimestream.Part) bool {
+	return !p.Walk(func(p *mimestream.Part) bool { return !isAttachment(p) })
+}
+
+func isAttachment(p *mimestream.Part) bool {
+	switch {
+	case p.Kind == mimestream.Multipart:
+		return false
+	case p.Disposition == "attachment":
+		return true
+	case p.Type == "message" && (p.Subtype == "delivery-status" || p.Subtype == "disposition-notification"),
+		strings.HasSuffix(p.Subtype, "-signature"), p.Subtype == "pgp-encrypted":
+		return false // machinery of reports, signed and encrypted mail
+	case p.Disposition == "inline" || within(p, "related"):
+		return p.Type == "message"
+	case p.Type == "text":
+		return p.Filename() != ""
+	}
+	return true
+}
+
+func within(p *mimestream.Part, subtype string) bool {
+	for up := p.Parent; up != nil && up.Kind == mimestream.Multipart; up = up.Parent {
+		if up.Subtype == subtype {
+			return true
+		}
+	}
+	return false
+}
