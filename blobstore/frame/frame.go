@@ -1,0 +1,93 @@
+// Package frame compresses and decompresses frames: pieces of stored bytes, of a bounded size, each of
+// which is a zstd frame of its own, so that any of them can be read without the others.
+//
+// One encoder and one decoder, for as many calls at a time as there are processors, serve the whole process: an
+// encoder keeps about 2.5 MiB of tables, which would otherwise be the greatest part of the memory of a
+// delivery. Their window is no larger than a frame.
+//
+// Measured on program and text files in frames of 64 to 128 KiB: the "default" level is 6 % smaller than
+// "fastest" at half the speed; "better" gains another 1 % for twice the memory and half the speed.
+package frame
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// MaxSize is the greatest number of decoded bytes of a frame.
+const MaxSize = 128 << 10
+
+// MaxStored is the greatest size of a compressed frame: bytes that do not compress gain a frame header
+// and block headers.
+const MaxStored = MaxSize + 64
+
+// ErrCorrupt reports stored bytes that are not the frame which was expected.
+var ErrCorrupt = errors.New("stored frame is damaged")
+
+var encoder = sync.OnceValues(func() (*zstd.Encoder, error) {
+	return zstd.NewWriter(nil,
+		zstd.WithEncoderConcurrency(runtime.GOMAXPROCS(0)),
+		zstd.WithEncoderLevel(zstd.SpeedDefault),
+		zstd.WithWindowSize(MaxSize),
+		zstd.WithLowerEncoderMem(true),
+		zstd.WithEncoderCRC(false))
+})
+
+var decoder = sync.OnceValues(func() (*zstd.Decoder, error) {
+	return zstd.NewReader(nil,
+		zstd.WithDecoderConcurrency(runtime.GOMAXPROCS(0)),
+		zstd.WithDecoderLowmem(true),
+		zstd.WithDecoderMaxMemory(MaxSize),
+		zstd.WithDecodeAllCapLimit(true))
+})
+
+// Compress appends the compressed form of src, at most MaxSize bytes, to dst.
+func Compress(dst, src []byte) ([]byte, error) {
+	if len(src) > MaxSize {
+		return dst, fmt.Errorf("compress a frame of %d bytes, at most %d", len(src), MaxSize)
+	}
+	enc, err := encoder()
+	if err != nil {
+		return dst, fmt.Errorf("zstd encoder: %w", err)
+	}
+	return enc.EncodeAll(src, dst), nil
+}
+
+// Decompress decodes a compressed frame of exactly size bytes into dst, which needs that capacity, and
+// returns them. Whatever src holds, nothing larger is made of it.
+func Decompress(dst, src []byte, size int) ([]byte, error) {
+	if size > MaxSize || size > cap(dst) {
+		return nil, fmt.Errorf("decompress a frame of %d bytes into %d", size, cap(dst))
+	}
+	dec, err := decoder()
+	if err != nil {
+		return nil, fmt.Errorf("zstd decoder: %w", err)
+	}
+	out, err := dec.DecodeAll(src, dst[:0:size])
+	if err != nil {
+		return nil, fmt.Errorf("%w: %v", ErrCorrupt, err)
+	}
+	if len(out) != size {
+		return nil, fmt.Errorf("%w: %d bytes, not %d", ErrCorrupt, len(out), size)
+	}
+	return out, nil
+}
+
+// buffers holds byte slices of capacity MaxStored.
+var buffers = sync.Pool{New: func() any { b := make([]byte, 0, MaxStored); return &b }}
+
+// Buffer returns an empty buffer that holds any frame, decoded or stored. Give it back with Release.
+func Buffer() *[]byte { return buffers.Get().(*[]byte) }
+
+// Release gives back a buffer, which the caller must not use any more. nil is ignored.
+func Release(b *[]byte) {
+	if b == nil || cap(*b) < MaxStored {
+		return
+	}
+	*b = (*b)[:0]
+	buffers.Put(b)
+}

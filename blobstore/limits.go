@@ -1,0 +1,36 @@
+package blobstore
+
+import "time"
+
+const (
+	// ChunkSize is the size of the data of every chunk document but the last of a file, in bytes:
+	// GridFS's default, which keeps a chunk document below 256 KiB.
+	ChunkSize = 255 << 10
+
+	// FrameSize is the number of decoded bytes in every frame but the last of a blob. Half a
+	// chunk: stored raw, a frame never straddles two chunks, and two neighbouring frames never
+	// touch three; and it is far above what zstd needs to compress well.
+	FrameSize = ChunkSize / 2
+
+	// MaxFrames bounds the frames of one blob (47 GiB decoded), so that its files document stays
+	// below 16 MB. Beyond it a write fails with ErrTooLarge.
+	MaxFrames = 400_000
+
+	// MaxUploadTime is how long an upload may take from NewWriter to Finish, which fails
+	// with ErrTooSlow beyond it. A collector must leave chunks without a files document alone for
+	// longer than this (OrphanGrace).
+	MaxUploadTime = 12 * time.Hour
+
+	// OrphanGrace is the age at which chunks that no files document names are garbage.
+	OrphanGrace = 2 * MaxUploadTime
+
+	// maxCandidates is how many stored blobs with the same first frame an upload is compared with.
+	maxCandidates = 4
+
+	// readBatch is the number of chunks that one query of a range read returns.
+	readBatch = 4
+
+	// maxAttempts bounds how often Finish starts again when a blob of the same hash appears and
+	// disappears meanwhile.
+	maxAttempts = 5
+)

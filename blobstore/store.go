@@ -1,0 +1,103 @@
+package blobstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"gadwall/dedupe"
+)
+
+// The collections, by GridFS's naming for the bucket "blobs".
+const (
+	FilesCollection  = "blobs.files"
+	ChunksCollection = "blobs.chunks"
+)
+
+var (
+	// ErrNotFound reports a hash under which no blob is stored.
+	ErrNotFound = errors.New("blob does not exist")
+
+	// ErrTooLarge reports a blob of more than MaxFrames frames.
+	ErrTooLarge = errors.New("blob is too large")
+
+	// ErrTooSlow reports an upload that took longer than MaxUploadTime.
+	ErrTooSlow = errors.New("upload of blob took too long")
+
+	// ErrCorrupt reports stored documents that contradict each other.
+	ErrCorrupt = errors.New("stored blob is damaged")
+
+	// ErrRange reports a range outside of the blob.
+	ErrRange = errors.New("range is outside of the blob")
+)
+
+// Options configure a Store.
+type Options struct {
+	// Logger is told of what could not be cleaned up. slog.Default if nil.
+	Logger *slog.Logger
+}
+
+// Store reads and writes blobs. It is safe for concurrent use.
+type Store struct {
+	files, chunks *mongo.Collection
+	refs          *dedupe.Counter
+	log           *slog.Logger
+	cache         *FrameCache
+}
+
+// New returns a Store on the collections of db.
+func New(db *mongo.Database, opts Options) (*Store, error) {
+	if db == nil {
+		return nil, errors.New("blobstore: no database")
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.Default()
+	}
+	durable := options.Collection().SetWriteConcern(dedupe.Durable())
+	files := db.Collection(FilesCollection, durable)
+	return &Store{
+		files:  files,
+		chunks: db.Collection(ChunksCollection, durable),
+		refs:   dedupe.NewCounter(files, "metadata.hash", "metadata."),
+		log:    opts.Logger,
+	}, nil
+}
+
+// EnsureIndexes creates the indexes that reading and writing rely on.
+func (s *Store) EnsureIndexes(ctx context.Context) error {
+	if _, err := s.files.Indexes().CreateMany(ctx, []mongo.IndexModel{
+		{
+			Keys:    bson.D{{Key: "metadata.hash", Value: 1}},
+			Options: options.Index().SetName("hash").SetUnique(true),
+		},
+		{
+			Keys: bson.D{{Key: "metadata.head", Value: 1}},
+			Options: options.Index().SetName("head").
+				SetPartialFilterExpression(bson.D{{Key: "metadata.head", Value: bson.D{{Key: "$exists", Value: true}}}}),
+		},
+	}); err != nil {
+		return fmt.Errorf("create indexes of %s: %w", FilesCollection, err)
+	}
+	if _, err := s.chunks.Indexes().CreateOne(ctx, mongo.IndexModel{
+		Keys:    bson.D{{Key: "files_id", Value: 1}, {Key: "n", Value: 1}},
+		Options: options.Index().SetName("files_id_1_n_1").SetUnique(true),
+	}); err != nil {
+		return fmt.Errorf("create indexes of %s: %w", ChunksCollection, err)
+	}
+	return nil
+}
+
+// WithCache returns a Store on the same blobs, whose reads keep frames in cache.
+func (s *Store) WithCache(cache *FrameCache) *Store {
+	t := *s
+	t.cache = cache
+	return &t
+}
+
+// Refs counts the references to blobs.
+func (s *Store) Refs() *dedupe.Counter { return s.refs }
