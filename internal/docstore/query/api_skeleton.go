@@ -4,36 +4,6 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
-// Filter is a parsed query filter; safe for concurrent use.
-type Filter struct{}
-
-// ParseFilter parses a query filter. An empty or nil document matches everything.
-func ParseFilter(raw bson.Raw) (*Filter, error) { return nil, Errorf(CodeNotImplemented, "") }
-
-// Match reports whether doc satisfies the filter.
-func (f *Filter) Match(doc bson.Raw) bool { return false }
-
-// Interval is a range of values: between two bounds of the order of bsonkey.
-type Interval struct {
-	Low, High       bson.RawValue
-	LowInc, HighInc bool
-}
-
-// Intervals returns the sorted, disjoint intervals of index keys for path within which every matching
-// document has at least one. multikey says whether the index has arrays on that path: then two
-// predicates on it are not intersected. ok is false when path is unrestricted.
-// ok with no intervals means that nothing can match.
-func (f *Filter) Intervals(path string, multikey bool) (iv []Interval, ok bool) { return nil, false }
-
-// Implies reports whether every document that matches f surely matches partial.
-func (f *Filter) Implies(partial *Filter) bool { return false }
-
-// EqualityFields returns the fields (dotted paths) which f fixes to one value.
-func (f *Filter) EqualityFields() bson.D { return nil }
-
-// IDEquals returns the value to which f fixes _id, if it does.
-func (f *Filter) IDEquals() (bson.RawValue, bool) { return bson.RawValue{}, false }
-
 // Update is a parsed update document; safe for concurrent use.
 type Update struct{}
 

@@ -76,6 +76,7 @@ const (
 	codeProjectionExclusionInclusion int32 = 31254
 	codeStageNotSingle               int32 = 40323
 	codeUnrecognizedStage            int32 = 40324
+	codeRegexTwoOptions              int32 = 51074
 	codeRegexInvalid                 int32 = 51091
 	codeRegexBadOption               int32 = 51108
 )
