@@ -34,7 +34,8 @@ type Decoder struct {
 	opened bool  // the mark was parsed and its bytes asked for
 	rest   int64 // bytes of the opened literal that are not read yet
 
-	finished bool // CRLF was parsed: nothing of the command is left
+	broken   error // of the connection; nothing more can be read
+	finished bool  // CRLF was parsed: nothing of the command is left
 	lines    int  // bytes of lines of this command
 	literals int64
 	depth    int
@@ -65,16 +66,15 @@ func (d *Decoder) Reset(r io.Reader) {
 // Start waits for the first line of the next command. It gives io.EOF when the
 // client closed the connection between two commands.
 func (d *Decoder) Start() error {
+	if d.broken != nil {
+		return d.broken
+	}
 	if !d.finished {
 		return errors.New("imap: Start before the end of the last command")
 	}
 	d.lines, d.literals, d.depth = 0, 0, 0
 	d.finished = false
-	if err := d.readLine(); err != nil {
-		d.finished = true
-		return err
-	}
-	return nil
+	return d.readLine()
 }
 
 // readLine reads the next line of the command. Faults in its text are kept in
@@ -83,7 +83,7 @@ func (d *Decoder) readLine() error {
 	d.pos, d.hasLit, d.opened, d.bad = 0, false, false, nil
 	raw, tooLong, err := d.rawLine(MaxLine)
 	if err != nil {
-		d.line = nil
+		d.line, d.broken = nil, err
 		return err
 	}
 	d.lines += len(raw)
@@ -195,6 +195,9 @@ func parseMark(line []byte) (m LiteralMark, at int, ok bool, err error) {
 
 // ready makes sure that d.line[d.pos:] is what comes next.
 func (d *Decoder) ready() error {
+	if d.broken != nil {
+		return d.broken
+	}
 	if d.finished {
 		return Errorf("unexpected end of command")
 	}
@@ -203,7 +206,6 @@ func (d *Decoder) ready() error {
 			return errors.New("imap: literal was not read to its end")
 		}
 		if err := d.readLine(); err != nil {
-			d.finished = true
 			return err
 		}
 	}
@@ -260,6 +262,7 @@ func (l *literalReader) Read(p []byte) (int, error) {
 	if err == io.EOF {
 		err = io.ErrUnexpectedEOF
 	}
+	l.broken = err
 	return n, err
 }
 
@@ -291,6 +294,9 @@ func (d *Decoder) memoryLiteral() ([]byte, error) {
 // that come without being asked for. It gives ErrDrain when that is too much,
 // and the connection's error when that fails.
 func (d *Decoder) Resync() error {
+	if d.broken != nil {
+		return d.broken
+	}
 	budget := int64(MaxDrain)
 	for !d.finished {
 		switch {
@@ -308,7 +314,6 @@ func (d *Decoder) Resync() error {
 			continue
 		}
 		if err := d.readLine(); err != nil {
-			d.finished = true
 			return err
 		}
 		budget -= int64(len(d.line))
@@ -322,11 +327,11 @@ func (d *Decoder) discard(budget *int64, n int64) error {
 		return ErrDrain
 	}
 	if _, err := io.CopyN(io.Discard, d.r, n); err != nil {
-		d.finished = true
 		if err == io.EOF {
 			err = io.ErrUnexpectedEOF
 		}
-		return fmt.Errorf("skip literal: %w", err)
+		d.broken = fmt.Errorf("skip literal: %w", err)
+		return d.broken
 	}
 	return nil
 }
@@ -340,6 +345,7 @@ func (d *Decoder) RawLine() (string, error) {
 	}
 	raw, tooLong, err := d.rawLine(MaxLine)
 	if err != nil {
+		d.broken = err
 		return "", err
 	}
 	if tooLong {

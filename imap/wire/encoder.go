@@ -24,6 +24,7 @@ type Encoder struct {
 	UTF8 bool
 
 	written int64
+	last    byte // what was written last
 }
 
 var encoderBuffers = sync.Pool{New: func() any {
@@ -45,6 +46,9 @@ func (e *Encoder) Err() error { return e.err }
 
 // Written returns how many bytes were given to the encoder so far.
 func (e *Encoder) Written() int64 { return e.written }
+
+// LineOpen reports whether a line was begun and not ended.
+func (e *Encoder) LineOpen() bool { return e.written > 0 && e.last != '\n' }
 
 // Flush writes what is buffered and gives the buffer back.
 func (e *Encoder) Flush() error {
@@ -76,7 +80,11 @@ func (e *Encoder) Write(p []byte) (int, error) {
 	if e.err != nil {
 		return 0, e.err
 	}
+	if len(p) == 0 {
+		return 0, nil
+	}
 	e.written += int64(len(p))
+	e.last = p[len(p)-1]
 	if e.buf == nil {
 		e.buf = encoderBuffers.Get().(*[]byte)
 	}
@@ -93,10 +101,11 @@ func (e *Encoder) Write(p []byte) (int, error) {
 
 // Raw writes s as it is.
 func (e *Encoder) Raw(s string) *Encoder {
-	if e.err != nil {
+	if e.err != nil || s == "" {
 		return e
 	}
 	e.written += int64(len(s))
+	e.last = s[len(s)-1]
 	if e.buf == nil {
 		e.buf = encoderBuffers.Get().(*[]byte)
 	}
@@ -131,6 +140,7 @@ func (e *Encoder) Byte(c byte) *Encoder {
 		e.flush()
 	}
 	e.written++
+	e.last = c
 	*e.buf = append(*e.buf, c)
 	return e
 }
@@ -273,7 +283,14 @@ func (e *Encoder) literal(open string, size int64, fill func(w io.Writer) error)
 	}
 	start := e.written
 	w := &literalWriter{e: e, left: size}
+	filled := false
+	defer func() {
+		if !filled { // fill panicked
+			e.err = ErrLiteralSize
+		}
+	}()
 	err := fill(w)
+	filled = true
 	if err == nil && e.written-start != size {
 		err = fmt.Errorf("%w: %d of %d bytes", ErrLiteralSize, e.written-start, size)
 	}
