@@ -1,0 +1,219 @@
+package mailstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"golang.org/x/net/idna"
+	"golang.org/x/text/secure/precis"
+	"golang.org/x/text/unicode/norm"
+)
+
+// domainProfile maps domains as for a lookup, and is strict about what a host name is.
+var domainProfile = idna.New(
+	idna.MapForLookup(), idna.BidiRule(), idna.CheckHyphens(true), idna.CheckJoiners(true),
+	idna.StrictDomainName(true), idna.VerifyDNSLength(true), idna.Transitional(false))
+
+// NormalizeAddress returns the one form in which an address is kept and compared: the local part by the
+// PRECIS profile UsernameCaseMapped (RFC 8265 3.3: NFC, lower case), the domain in lower case with
+// U-labels (RFC 5890). The error is ErrInvalidAddress.
+func NormalizeAddress(address string) (string, error) {
+	local, domain, err := splitAddress(address)
+	if err != nil {
+		return "", err
+	}
+	return normalizeParts(local, domain)
+}
+
+// splitAddress splits at the last @ and undoes quoting of the local part.
+func splitAddress(address string) (local, domain string, err error) {
+	if len(address) > MaxAddressLength || !utf8.ValidString(address) {
+		return "", "", fmt.Errorf("%w: too long, or not UTF-8", ErrInvalidAddress)
+	}
+	at := strings.LastIndexByte(address, '@')
+	if at <= 0 || at == len(address)-1 {
+		return "", "", fmt.Errorf("%w: want local-part@domain", ErrInvalidAddress)
+	}
+	local, domain = address[:at], address[at+1:]
+	if local[0] == '"' {
+		if local, err = unquoteLocal(local); err != nil {
+			return "", "", err
+		}
+	}
+	return local, domain, nil
+}
+
+// unquoteLocal undoes Quoted-string (RFC 5321 4.1.2).
+func unquoteLocal(local string) (string, error) {
+	if len(local) < 3 || local[len(local)-1] != '"' {
+		return "", fmt.Errorf("%w: quotes that do not close", ErrInvalidAddress)
+	}
+	var b strings.Builder
+	inner := local[1 : len(local)-1]
+	for i := 0; i < len(inner); i++ {
+		switch inner[i] {
+		case '"':
+			return "", fmt.Errorf("%w: a quote within quotes", ErrInvalidAddress)
+		case '\\':
+			if i++; i == len(inner) {
+				return "", fmt.Errorf("%w: quotes that do not close", ErrInvalidAddress)
+			}
+		}
+		b.WriteByte(inner[i])
+	}
+	return b.String(), nil
+}
+
+func normalizeParts(local, domain string) (string, error) {
+	local, err := precis.UsernameCaseMapped.String(local)
+	if err != nil {
+		return "", fmt.Errorf("%w: local part: %w", ErrInvalidAddress, err)
+	}
+	if strings.ContainsRune(local, '@') || strings.ContainsFunc(local, unicode.IsControl) {
+		return "", fmt.Errorf("%w: local part %q", ErrInvalidAddress, local)
+	}
+	ascii, err := domainProfile.ToASCII(norm.NFC.String(strings.TrimSuffix(domain, ".")))
+	if err != nil {
+		return "", fmt.Errorf("%w: domain: %w", ErrInvalidAddress, err)
+	}
+	domain, err = domainProfile.ToUnicode(ascii)
+	if err != nil {
+		return "", fmt.Errorf("%w: domain: %w", ErrInvalidAddress, err)
+	}
+	address := local + "@" + domain
+	if len(address) > MaxAddressLength {
+		return "", fmt.Errorf("%w: longer than %d octets", ErrInvalidAddress, MaxAddressLength)
+	}
+	return address, nil
+}
+
+// Recipient is whom an address leads to.
+type Recipient struct {
+	User   *User
+	Detail string // what follows the first + of the local part, in NFC; empty if nothing does
+}
+
+// ResolveAddress returns the user that an address leads to. The address as a whole is looked up first;
+// then, if its local part has a +, what stands before that (RFC 5233). The error is
+// ErrNoSuchAddress for addresses that no user has, however malformed.
+func (s *Store) ResolveAddress(ctx context.Context, address string) (*Recipient, error) {
+	local, domain, err := splitAddress(address)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNoSuchAddress, err)
+	}
+	user, err := s.userByAddress(ctx, local, domain)
+	if err == nil {
+		return &Recipient{User: user}, nil
+	}
+	base, detail, found := strings.Cut(local, "+")
+	if !errors.Is(err, ErrNoSuchAddress) || !found || base == "" {
+		return nil, err
+	}
+	if user, err = s.userByAddress(ctx, base, domain); err != nil {
+		return nil, err
+	}
+	return &Recipient{User: user, Detail: norm.NFC.String(detail)}, nil
+}
+
+func (s *Store) userByAddress(ctx context.Context, local, domain string) (*User, error) {
+	address, err := normalizeParts(local, domain)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNoSuchAddress, err)
+	}
+	var doc struct {
+		User bson.Binary `bson:"user"`
+	}
+	err = s.addresses.FindOne(ctx, bson.D{{Key: "_id", Value: address}}).Decode(&doc)
+	if errors.Is(err, mongo.ErrNoDocuments) {
+		return nil, fmt.Errorf("%w: %s", ErrNoSuchAddress, address)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look up address: %w", err)
+	}
+	id, err := userIDFrom(doc.User)
+	if err != nil {
+		return nil, err
+	}
+	user, err := s.UserByID(ctx, id)
+	if errors.Is(err, ErrNoSuchUser) {
+		return nil, fmt.Errorf("%w: %s", ErrNoSuchAddress, address)
+	}
+	return user, err
+}
+
+// Addresses returns all addresses of a user, sorted; the user name is one of them.
+func (s *Store) Addresses(ctx context.Context, user UserID) ([]string, error) {
+	cursor, err := s.addresses.Find(ctx, bson.D{{Key: addressUser, Value: user.Binary()}},
+		options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}))
+	if err != nil {
+		return nil, fmt.Errorf("find addresses: %w", err)
+	}
+	var docs []struct {
+		ID string `bson:"_id"`
+	}
+	if err := cursor.All(ctx, &docs); err != nil {
+		return nil, fmt.Errorf("find addresses: %w", err)
+	}
+	list := make([]string, len(docs))
+	for i, d := range docs {
+		list[i] = d.ID
+	}
+	return list, nil
+}
+
+// AddAlias gives the user a further address. Errors: ErrInvalidAddress, ErrUserExists, ErrNoSuchUser,
+// ErrTooMany.
+func (s *Store) AddAlias(ctx context.Context, user UserID, address string) error {
+	address, err := NormalizeAddress(address)
+	if err != nil {
+		return err
+	}
+	err = s.transactFor(ctx, user, func(ctx context.Context) error {
+		// Writing the user keeps two additions, or an addition and DeleteUser, apart.
+		if _, err := s.touchUser(ctx, user, bson.D{{Key: userTree, Value: int64(1)}}); err != nil {
+			return err
+		}
+		n, err := s.countUpTo(ctx, s.addresses, bson.D{{Key: addressUser, Value: user.Binary()}}, MaxAliases+1)
+		if err != nil {
+			return err
+		}
+		if n > MaxAliases {
+			return fmt.Errorf("%w: %d aliases", ErrTooMany, MaxAliases)
+		}
+		_, err = s.addresses.InsertOne(ctx, bson.D{
+			{Key: "_id", Value: address}, {Key: addressUser, Value: user.Binary()}, {Key: addressAlias, Value: true}})
+		return err
+	})
+	if mongo.IsDuplicateKeyError(err) {
+		return fmt.Errorf("%w: %s", ErrUserExists, address)
+	}
+	if err != nil {
+		return fmt.Errorf("add alias: %w", err)
+	}
+	return nil
+}
+
+// RemoveAlias takes an address from a user. The user name cannot be taken. The error is
+// ErrNoSuchAddress if it is no alias of the user.
+func (s *Store) RemoveAlias(ctx context.Context, user UserID, address string) error {
+	address, err := NormalizeAddress(address)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrNoSuchAddress, err)
+	}
+	res, err := s.addresses.DeleteOne(ctx, bson.D{
+		{Key: "_id", Value: address}, {Key: addressUser, Value: user.Binary()}, {Key: addressAlias, Value: true}})
+	if err != nil {
+		return fmt.Errorf("remove alias: %w", err)
+	}
+	if res.DeletedCount == 0 {
+		return fmt.Errorf("%w: %s", ErrNoSuchAddress, address)
+	}
+	return nil
+}

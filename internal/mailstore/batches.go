@@ -1,0 +1,65 @@
+package mailstore
+
+import (
+	"context"
+	"slices"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+)
+
+// batches cuts the messages in the ranges that meet the condition into sets of at most maxBatch, one
+// for each transaction. Each is given as ranges that hold no other message which meets the condition
+// now; UIDs are never given out again, so that only messages that come to meet it later can join.
+func (s *Store) batches(ctx context.Context, box MailboxKey, ranges []UIDRange, filter bson.D) ([][]UIDRange, error) {
+	ranges = normalizeRanges(ranges)
+	if span(ranges) <= maxBatch {
+		if len(ranges) == 0 {
+			return nil, nil
+		}
+		return [][]UIDRange{ranges}, nil
+	}
+	uids, err := s.UIDs(ctx, box, Query{UIDs: ranges, Filter: filter})
+	if err != nil {
+		return nil, err
+	}
+	var list [][]UIDRange
+	for part := range slices.Chunk(uids, maxBatch) {
+		list = append(list, cover(part, ranges))
+	}
+	return list, nil
+}
+
+// span is how many UIDs the ranges hold.
+func span(ranges []UIDRange) uint64 {
+	var n uint64
+	for _, r := range ranges {
+		n += uint64(r.Last-r.First) + 1
+	}
+	return n
+}
+
+// cover returns, for each of the normalised ranges that hold any of the ascending UIDs, the range from the
+// first to the last of these.
+func cover(uids []uint32, ranges []UIDRange) []UIDRange {
+	var list []UIDRange
+	current := -1 // index in ranges of the last entry of list
+	i := 0
+	for _, uid := range uids {
+		for i < len(ranges) && ranges[i].Last < uid {
+			i++
+		}
+		if i == len(ranges) {
+			break
+		}
+		if uid < ranges[i].First {
+			continue
+		}
+		if i == current {
+			list[len(list)-1].Last = uid
+			continue
+		}
+		list = append(list, UIDRange{uid, uid})
+		current = i
+	}
+	return list
+}

@@ -1,0 +1,122 @@
+package mailstore
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+)
+
+// Changes is how a mailbox differs from what it was at some mod-sequence.
+type Changes struct {
+	Mailbox *Mailbox
+	// Changed are the messages that are new or have other flags, ascending.
+	Changed []FlagState
+	// Vanished are the UIDs that were removed, ascending; some may be of messages that came only since then.
+	Vanished []uint32
+	// Complete says that Vanished has all of them. It has not if the journal does not reach back that far, or they
+	// are very many; then what is there now has to be compared with what was there then.
+	Complete bool
+}
+
+// Changes returns what changed after the mod-sequence since, up to Mailbox.HighestModSeq. A message
+// that changes once more while this is read may be left out: it belongs to the changes after
+// that. The error is ErrNoSuchMailbox.
+//
+// The mailbox is read first. What has a mod-sequence up to the mailbox's was committed before, because
+// every change writes the mailbox.
+func (s *Store) Changes(ctx context.Context, box MailboxKey, since uint64) (*Changes, error) {
+	doc, err := s.findMailboxDoc(ctx, byID(box.Binary()))
+	if err != nil {
+		return nil, err
+	}
+	m, err := doc.mailbox()
+	if err != nil {
+		return nil, err
+	}
+	c := &Changes{Mailbox: m, Complete: true}
+	if since >= m.HighestModSeq {
+		return c, nil
+	}
+	if c.Changed, err = s.changed(ctx, box, since, m.HighestModSeq); err != nil {
+		return nil, fmt.Errorf("read changes: %w", err)
+	}
+	if uint64(doc.Expunged) > since {
+		if c.Vanished, c.Complete, err = s.vanished(ctx, box, since, uint64(doc.Expunged)); err != nil {
+			return nil, fmt.Errorf("read journal: %w", err)
+		}
+	}
+	return c, nil
+}
+
+// changed returns the messages with a mod-sequence in (since, until].
+func (s *Store) changed(ctx context.Context, box MailboxKey, since, until uint64) ([]FlagState, error) {
+	filter := bson.D{{Key: DocMailbox, Value: box.Binary()}, {Key: DocModSeq, Value: bson.D{
+		{Key: "$gt", Value: int64(since)}, {Key: "$lte", Value: int64(until)}}}}
+	var list []FlagState
+	var failed error
+	s.walk(ctx, filter, options.Find().SetProjection(projection(FieldFlags)).SetBatchSize(batchSmall), func(raw bson.Raw, err error) bool {
+		var m *Message
+		if err == nil {
+			m, err = decodeMessage(raw)
+		}
+		if err != nil {
+			failed = err
+			return false
+		}
+		list = append(list, FlagState{m.UID, m.ModSeq, m.Flags, m.Keywords})
+		return true
+	})
+	if failed != nil {
+		return nil, failed
+	}
+	slices.SortStableFunc(list, func(a, b FlagState) int { return int(int64(a.UID) - int64(b.UID)) })
+	// A message that changed while the index was walked can turn up twice; the later one counts.
+	slices.Reverse(list)
+	list = slices.CompactFunc(list, func(a, b FlagState) bool { return a.UID == b.UID })
+	slices.Reverse(list)
+	return list, nil
+}
+
+// vanished returns what the journal has after since up to the entry at newest, and whether that is
+// all: the entries must form an unbroken chain that begins with one whose predecessor is not after since.
+func (s *Store) vanished(ctx context.Context, box MailboxKey, since, newest uint64) (uids []uint32, complete bool, err error) {
+	cursor, err := s.journal.Find(ctx, bson.D{{Key: "_id", Value: bson.D{
+		{Key: "$gt", Value: box.journal(since).Binary()}, {Key: "$lte", Value: box.journal(newest).Binary()}}}},
+		options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}))
+	if err != nil {
+		return nil, false, err
+	}
+	defer cursor.Close(context.WithoutCancel(ctx))
+	reached, complete := since, true
+	for cursor.Next(ctx) {
+		var entry struct {
+			ID       bson.Binary `bson:"_id"`
+			Expunged bson.Binary `bson:"x"`
+			Previous int64       `bson:"v"`
+		}
+		if err := cursor.Decode(&entry); err != nil {
+			return nil, false, err
+		}
+		if len(entry.ID.Data) != len(journalKey{}) {
+			return nil, false, errBadJournal
+		}
+		if uids, err = decodeUIDs(uids, entry.Expunged.Data, maxVanished+1); err != nil {
+			return nil, false, err
+		}
+		if len(uids) > maxVanished {
+			return nil, false, nil
+		}
+		if uint64(entry.Previous) > reached {
+			complete = false
+		}
+		reached = journalKey(entry.ID.Data).modseq()
+	}
+	if err := cursor.Err(); err != nil {
+		return nil, false, err
+	}
+	slices.Sort(uids)
+	return uids, complete && reached == newest, nil
+}

@@ -1,0 +1,361 @@
+package mailstore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"gadwall/dedupe"
+	"gadwall/internal/contents"
+	"gadwall/internal/events"
+	"gadwall/quota"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+)
+
+// CopyResult says where messages went (RFC 4315 3, COPYUID).
+type CopyResult struct {
+	UIDValidity uint32   // of the target
+	Source      []uint32 // ascending
+	Dest        []uint32 // the UIDs in the target, in the order of Source; ascending, too
+	ModSeq      uint64   // of the target after the last message came in; 0 if none did
+	// SourceModSeq is that of the source after Move took the last message out; 0 if none.
+	SourceModSeq uint64
+}
+
+// errOtherUser: messages do not go from one user to another.
+var errOtherUser = errors.New("mailboxes of different users")
+
+// Copy copies messages with flags and internal dates. UIDs without a message are passed over, and nil is no UID. All are
+// copied or none (RFC 9051 6.4.7): up to maxBatch in one transaction, more in several, which are
+// undone if a later one fails. Errors: ErrNoSuchMailbox, quota.ErrOverQuota, ErrUIDsExhausted,
+// ErrInvalidKeyword.
+func (s *Store) Copy(ctx context.Context, from MailboxKey, uids []UIDRange, to MailboxKey) (*CopyResult, error) {
+	t, err := s.newTransfer(ctx, from, to)
+	if err != nil {
+		return nil, fmt.Errorf("copy: %w", err)
+	}
+	if err := t.run(ctx, uids, t.copyBatch); err != nil {
+		if len(t.result.Dest) > 0 {
+			t.undo(ctx)
+		}
+		return nil, fmt.Errorf("copy: %w", err)
+	}
+	return &t.result, nil
+}
+
+// Move moves messages with flags and internal dates (RFC 6851). UIDs without a message are passed
+// over, and nil is no UID. Every message is in exactly one of the mailboxes at any time; on error some may have been
+// moved, and the result, which then is not nil, says which. The quota does not change. Errors as for Copy, less
+// quota.ErrOverQuota.
+func (s *Store) Move(ctx context.Context, from MailboxKey, uids []UIDRange, to MailboxKey) (*CopyResult, error) {
+	t, err := s.newTransfer(ctx, from, to)
+	if err != nil {
+		return nil, fmt.Errorf("move: %w", err)
+	}
+	if err := t.run(ctx, uids, t.moveBatch); err != nil {
+		return &t.result, fmt.Errorf("move: %w", err)
+	}
+	return &t.result, nil
+}
+
+// transfer is one Copy or Move.
+type transfer struct {
+	store    *Store
+	from, to *Mailbox
+	result   CopyResult
+}
+
+func (s *Store) newTransfer(ctx context.Context, from, to MailboxKey) (*transfer, error) {
+	if from.User() != to.User() {
+		return nil, errOtherUser
+	}
+	target, err := s.MailboxByKey(ctx, to)
+	if err != nil {
+		return nil, err
+	}
+	source := target
+	if from != to {
+		if source, err = s.MailboxByKey(ctx, from); err != nil {
+			return nil, err
+		}
+	}
+	return &transfer{store: s, from: source, to: target, result: CopyResult{UIDValidity: target.UIDValidity}}, nil
+}
+
+func (t *transfer) run(ctx context.Context, uids []UIDRange, batch func(context.Context, []UIDRange) error) error {
+	batches, err := t.store.batches(ctx, t.from.Key, uids, nil)
+	if err != nil {
+		return err
+	}
+	for _, ranges := range batches {
+		if err := batch(ctx, ranges); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// copyBatch copies one batch in a transaction. The new messages' references are added before, and
+// released again if there are no such messages.
+func (t *transfer) copyBatch(ctx context.Context, ranges []UIDRange) error {
+	s := t.store
+	refs := make(map[uint32]contents.Ref) // by source UID
+	var list []contents.Ref
+	for m, err := range s.Messages(ctx, t.from.Key, Query{UIDs: ranges}, FieldContent) {
+		if err != nil {
+			return err
+		}
+		ref := contents.Ref{ID: m.Content, Magic: dedupe.NewMagic()}
+		refs[m.UID] = ref
+		list = append(list, ref)
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	if err := s.contents.AddRefs(ctx, list); err != nil {
+		return fmt.Errorf("add references: %w", err)
+	}
+
+	var w *transferWrite
+	var unused []contents.Ref
+	err := s.transactFor(ctx, t.to.Key.User(), func(ctx context.Context) error {
+		w = &transferWrite{transfer: t}
+		unused = nil
+		found, err := s.documents(ctx, t.from.Key, ranges)
+		if err != nil {
+			return err
+		}
+		present := make(map[uint32]bool)
+		for _, m := range found {
+			if _, ok := refs[m.uid]; ok { // else it came after the references were added
+				present[m.uid] = true
+				w.messages = append(w.messages, m)
+			}
+		}
+		for uid, ref := range refs {
+			if !present[uid] {
+				unused = append(unused, ref)
+			}
+		}
+		if len(w.messages) == 0 {
+			return nil
+		}
+		if err := s.quota.Charge(ctx, t.to.Key.User(), w.usage()); err != nil {
+			return userError(err)
+		}
+		if w.target, err = s.changeMailbox(ctx, t.to.Key, w.incoming()); err != nil {
+			return err
+		}
+		for i := range w.messages {
+			w.messages[i].set(DocMagic, int64(refs[w.messages[i].uid].Magic))
+		}
+		return w.insert(ctx)
+	})
+	switch {
+	case err == nil:
+		s.release(ctx, unused)
+		w.done(ctx)
+	case mayHaveCommitted(err):
+		s.log.Warn("copy with unknown outcome: references stay", "mailbox", t.to.Key.String(), "error", err)
+	default:
+		s.release(ctx, list)
+	}
+	return err
+}
+
+// moveBatch moves one batch in a transaction. The references move with the messages.
+func (t *transfer) moveBatch(ctx context.Context, ranges []UIDRange) error {
+	s := t.store
+	var w *transferWrite
+	err := s.transactFor(ctx, t.to.Key.User(), func(ctx context.Context) error {
+		w = &transferWrite{transfer: t}
+		var err error
+		if w.messages, err = s.documents(ctx, t.from.Key, ranges); err != nil || len(w.messages) == 0 {
+			return err
+		}
+		if err := w.changeBoth(ctx); err != nil {
+			return err
+		}
+		var uids []uint32
+		for _, m := range w.messages {
+			uids = append(uids, m.uid)
+		}
+		if err := s.remove(ctx, t.from.Key, uids); err != nil {
+			return err
+		}
+		if err := s.writeJournal(ctx, t.from.Key, w.source, uids); err != nil {
+			return err
+		}
+		return w.insert(ctx)
+	})
+	if err == nil {
+		w.done(ctx)
+	}
+	return err
+}
+
+// undo removes what was copied, when the copy as a whole has failed.
+func (t *transfer) undo(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), transactionTimeout)
+	defer cancel()
+	if _, _, err := t.store.removeMessages(ctx, t.to.Key, Ranges(t.result.Dest), nil); err != nil {
+		t.store.log.Error("a copy that failed was not undone", "mailbox", t.to.Key.String(), "messages", len(t.result.Dest), "error", err)
+	}
+}
+
+// transferWrite is the transaction of one batch.
+type transferWrite struct {
+	*transfer
+	messages       []storedMessage
+	source, target *boxState
+	dest           []uint32
+}
+
+// usage is what the messages of the batch take.
+func (w *transferWrite) usage() quota.Usage {
+	var u quota.Usage
+	for _, m := range w.messages {
+		u = u.Add(quota.Usage{Bytes: m.size, Messages: 1})
+	}
+	return u
+}
+
+// incoming is the change of the target.
+func (w *transferWrite) incoming() boxChange {
+	c := boxChange{uids: int64(len(w.messages))}
+	for _, m := range w.messages {
+		c.add(1, m.flags, m.size)
+	}
+	return c
+}
+
+// changeBoth changes source and target in the order of their keys, so that moves in opposite directions
+// conflict at their first write.
+func (w *transferWrite) changeBoth(ctx context.Context) (err error) {
+	s, from, to := w.store, w.from.Key, w.to.Key
+	if from == to {
+		w.target, err = s.changeMailbox(ctx, to, boxChange{uids: int64(len(w.messages)), expunges: true})
+		w.source = w.target
+		return err
+	}
+	outgoing := boxChange{expunges: true}
+	for _, m := range w.messages {
+		outgoing.add(-1, m.flags, m.size)
+	}
+	if bytes.Compare(from[:], to[:]) < 0 {
+		if w.source, err = s.changeMailbox(ctx, from, outgoing); err == nil {
+			w.target, err = s.changeMailbox(ctx, to, w.incoming())
+		}
+		return err
+	}
+	if w.target, err = s.changeMailbox(ctx, to, w.incoming()); err == nil {
+		w.source, err = s.changeMailbox(ctx, from, outgoing)
+	}
+	return err
+}
+
+// insert writes the messages into the target.
+func (w *transferWrite) insert(ctx context.Context) error {
+	saved := now()
+	uid := uint32(w.target.UIDNext) - uint32(len(w.messages))
+	docs := make([]any, len(w.messages))
+	var fresh []string
+	w.dest = make([]uint32, len(w.messages))
+	for i := range w.messages {
+		m := &w.messages[i]
+		key := w.to.Key.Message(uid)
+		m.set(DocID, key.Binary())
+		m.set(DocMailbox, w.to.Key.Binary())
+		m.set(DocModSeq, w.target.ModSeq)
+		m.set(DocSaveDate, saved)
+		if len(m.keywords) > 0 {
+			spelled, unknown := spellings(append(w.target.Keywords[:len(w.target.Keywords):len(w.target.Keywords)], fresh...), m.keywords)
+			fresh = append(fresh, unknown...)
+			m.set(DocKeywords, spelled)
+		}
+		docs[i] = m.doc
+		w.dest[i] = uid
+		uid++
+	}
+	if _, err := w.store.messages.InsertMany(ctx, docs); err != nil {
+		return fmt.Errorf("insert messages: %w", err)
+	}
+	return w.store.addKeywords(ctx, w.to.Key, w.target, fresh)
+}
+
+// done takes over the result of a committed batch and tells the world.
+func (w *transferWrite) done(ctx context.Context) {
+	if len(w.messages) == 0 {
+		return
+	}
+	for _, m := range w.messages {
+		w.result.Source = append(w.result.Source, m.uid)
+	}
+	w.result.Dest = append(w.result.Dest, w.dest...)
+	w.result.ModSeq = uint64(w.target.ModSeq)
+	s := w.store
+	s.publish(ctx, w.to.Key, events.New, w.result.ModSeq, w.dest)
+	if w.source != nil {
+		w.result.SourceModSeq = uint64(w.source.ModSeq)
+		s.publish(ctx, w.from.Key, events.Changed, w.result.SourceModSeq, nil)
+	}
+	if kind, ok := w.lesson(); ok {
+		s.publish(ctx, w.to.Key, kind, w.result.ModSeq, w.dest)
+	}
+}
+
+// lesson is what a spam filter can learn from the transfer, if anything. That junk is thrown away
+// says nothing new.
+func (w *transferWrite) lesson() (events.Kind, bool) {
+	const junk, trash = `\Junk`, `\Trash`
+	from, to := w.from.SpecialUse, w.to.SpecialUse
+	switch {
+	case from != junk && to == junk:
+		return events.Junk, true
+	case from == junk && to != junk && to != trash:
+		return events.Ham, true
+	}
+	return 0, false
+}
+
+// storedMessage is a message document that is to be written elsewhere, with fields that this version may
+// not know.
+type storedMessage struct {
+	doc      bson.D
+	uid      uint32
+	flags    Flags
+	keywords []string
+	size     int64
+}
+
+func (m *storedMessage) set(field string, value any) {
+	for i := range m.doc {
+		if m.doc[i].Key == field {
+			m.doc[i].Value = value
+			return
+		}
+	}
+	m.doc = append(m.doc, bson.E{Key: field, Value: value})
+}
+
+// documents reads whole messages in ascending order of their UIDs.
+func (s *Store) documents(ctx context.Context, box MailboxKey, ranges []UIDRange) ([]storedMessage, error) {
+	var list []storedMessage
+	for raw, err := range s.find(ctx, box, Query{UIDs: ranges}, nil, batchLarge) {
+		if err != nil {
+			return nil, fmt.Errorf("read messages: %w", err)
+		}
+		m, err := decodeMessage(raw)
+		if err != nil {
+			return nil, err
+		}
+		stored := storedMessage{uid: m.UID, flags: m.Flags, keywords: m.Keywords, size: m.Size}
+		if err := bson.Unmarshal(raw, &stored.doc); err != nil {
+			return nil, fmt.Errorf("message document: %w", err)
+		}
+		list = append(list, stored)
+	}
+	return list, nil
+}

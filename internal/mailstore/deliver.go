@@ -1,0 +1,352 @@
+package mailstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"gadwall/dedupe"
+	"gadwall/internal/contents"
+	"gadwall/quota"
+)
+
+// Delivery is one message to make of a content.
+type Delivery struct {
+	Mailbox      MailboxKey
+	Flags        Flags
+	Keywords     []string
+	InternalDate time.Time    // the present if zero
+	Prefix       []byte       // complete lines that come before the content; at most MaxPrefixLength
+	Magic        dedupe.Magic // one of those of the content, for this message alone
+}
+
+// Delivered says what became of a Delivery.
+type Delivered struct {
+	UIDValidity uint32
+	UID         uint32
+	ModSeq      uint64
+	// Err is nil for a message that is stored, durably. ErrNoSuchMailbox, quota.ErrOverQuota,
+	// ErrInvalidKeyword and ErrUIDsExhausted are final; anything else is trouble of the moment. If it is the error of
+	// the caller's context, the message may be stored all the same.
+	Err error
+}
+
+// AppendItem is one of several messages that are stored together.
+type AppendItem struct {
+	Stored   *contents.Stored
+	Delivery Delivery
+}
+
+// Deliver makes a message of the content for each Delivery, and returns what became of each, in the
+// same order. The messages are independent: some may be stored while others fail. The references of those that fail
+// are released. Deliveries that wait for the same user at the same time share a transaction.
+//
+// The error is about the call as a whole (too many recipients, the Store closed); then nothing was
+// stored, and all references were released.
+func (s *Store) Deliver(ctx context.Context, stored *contents.Stored, to []Delivery) ([]Delivered, error) {
+	results := make([]Delivered, len(to))
+	if len(to) > MaxRecipients {
+		s.release(ctx, deliveryRefs(stored, to))
+		return nil, fmt.Errorf("deliver: %w: %d recipients", ErrTooMany, len(to))
+	}
+	template := newTemplate(stored)
+	units := make([]*unit, 0, len(to))
+	for i := range to {
+		p, err := template.message(&to[i])
+		if err != nil {
+			results[i].Err = err
+			s.release(ctx, []contents.Ref{{ID: stored.ID, Magic: to[i].Magic}})
+			continue
+		}
+		units = append(units, newUnit(ctx, to[i].Mailbox.User(), []*pending{p}, []*Delivered{&results[i]}))
+	}
+	if err := s.store(ctx, units); err != nil {
+		return nil, fmt.Errorf("deliver: %w", err)
+	}
+	return results, nil
+}
+
+// Append stores messages in one mailbox, all of them or none (RFC 3502), with ascending UIDs. On
+// error, which is any of those in Delivered.Err, the references are released. All items name the same mailbox.
+func (s *Store) Append(ctx context.Context, items []AppendItem) ([]Delivered, error) {
+	if len(items) == 0 {
+		return nil, nil
+	}
+	var messages []*pending
+	var err error
+	for i := range items {
+		var p *pending
+		switch d := &items[i].Delivery; {
+		case len(items) > maxBatch:
+			err = fmt.Errorf("%w: %d messages", ErrTooMany, len(items))
+		case d.Mailbox != items[0].Delivery.Mailbox:
+			err = errors.New("different mailboxes")
+		default:
+			p, err = newTemplate(items[i].Stored).message(d)
+		}
+		if err != nil {
+			for _, it := range items {
+				s.release(ctx, deliveryRefs(it.Stored, []Delivery{it.Delivery}))
+			}
+			return nil, fmt.Errorf("append: %w", err)
+		}
+		messages = append(messages, p)
+	}
+	results := make([]Delivered, len(items))
+	pointers := make([]*Delivered, len(items))
+	for i := range results {
+		pointers[i] = &results[i]
+	}
+	u := newUnit(ctx, items[0].Delivery.Mailbox.User(), messages, pointers)
+	if err := s.store(ctx, []*unit{u}); err != nil {
+		return nil, fmt.Errorf("append: %w", err)
+	}
+	if results[0].Err != nil {
+		return nil, fmt.Errorf("append: %w", results[0].Err)
+	}
+	return results, nil
+}
+
+func deliveryRefs(stored *contents.Stored, to []Delivery) []contents.Ref {
+	refs := make([]contents.Ref, len(to))
+	for i := range to {
+		refs[i] = contents.Ref{ID: stored.ID, Magic: to[i].Magic}
+	}
+	return refs
+}
+
+// release gives up references of messages that do not exist. If that fails, the count is too high, and
+// an audit puts it right.
+func (s *Store) release(ctx context.Context, refs []contents.Ref) {
+	if len(refs) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+	defer cancel()
+	if err := s.contents.ReleaseRefs(ctx, refs); err != nil {
+		s.log.Warn("references of contents were not released", "count", len(refs), "error", err)
+	}
+}
+
+// A unit is messages of one user that are stored all or none: one for Deliver, any number for
+// Append.
+type unit struct {
+	ctx      context.Context // the caller's: a unit not begun when it ends is not begun
+	user     UserID
+	messages []*pending
+	usage    quota.Usage
+	bytes    int // of documents
+
+	// Set by whoever runs the unit, before closing done; copied to where the caller wants it by the caller, who may
+	// have gone.
+	outcome []Delivered
+	done    chan struct{}
+	results []*Delivered
+}
+
+func newUnit(ctx context.Context, user UserID, messages []*pending, results []*Delivered) *unit {
+	u := &unit{ctx: ctx, user: user, messages: messages, results: results, done: make(chan struct{})}
+	for _, p := range messages {
+		u.usage = u.usage.Add(quota.Usage{Bytes: p.size, Messages: 1})
+		u.bytes += p.bytes
+	}
+	return u
+}
+
+// finish sets the outcome; err makes it that of every message.
+func (u *unit) finish(outcome []Delivered, err error) {
+	if err != nil {
+		outcome = make([]Delivered, len(u.messages))
+		for i := range outcome {
+			outcome[i].Err = err
+		}
+	}
+	u.outcome = outcome
+	close(u.done)
+}
+
+func (u *unit) refs() []contents.Ref {
+	refs := make([]contents.Ref, len(u.messages))
+	for i, p := range u.messages {
+		refs[i] = p.ref
+	}
+	return refs
+}
+
+// store hands the units to the queues of their users and waits for the outcome of all.
+func (s *Store) store(ctx context.Context, units []*unit) error {
+	if !s.enqueue(units) {
+		for _, u := range units {
+			s.release(ctx, u.refs())
+		}
+		return ErrClosed
+	}
+	for _, u := range units {
+		select {
+		case <-u.done:
+		case <-ctx.Done():
+			// Whoever runs the queue stores it or releases its references; see run.
+			for _, r := range u.results {
+				*r = Delivered{Err: ctx.Err()}
+			}
+			continue
+		}
+		for i, r := range u.results {
+			*r = u.outcome[i]
+		}
+	}
+	return nil
+}
+
+// deliveryQueues hold, for each user, the units that wait while a transaction of the user's is running. Whoever
+// finds no runner for the user starts one; it ends when the queue is empty.
+type deliveryQueues struct {
+	mu      sync.Mutex
+	waiting map[UserID][]*unit // an entry, perhaps empty, exists while a runner does
+}
+
+// enqueue appends the units to their queues. It reports false, and does nothing, if the Store is
+// closed.
+func (s *Store) enqueue(units []*unit) bool {
+	q := &s.queues
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if s.base.Err() != nil {
+		return false
+	}
+	if q.waiting == nil {
+		q.waiting = make(map[UserID][]*unit)
+	}
+	for i, u := range units {
+		list, running := q.waiting[u.user]
+		if !running && !s.spawn(func() { s.run(u.user) }) {
+			if i > 0 {
+				// Closed in between: what is queued for others goes its way, the rest fails.
+				for _, u := range units[i:] {
+					u.finish(nil, ErrClosed)
+				}
+				return true
+			}
+			return false
+		}
+		q.waiting[u.user] = append(list, u)
+	}
+	return true
+}
+
+// take removes the next units for one transaction from the user's queue, or ends the queue.
+func (q *deliveryQueues) take(user UserID) []*unit {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	list := q.waiting[user]
+	if len(list) == 0 {
+		delete(q.waiting, user)
+		return nil
+	}
+	n, messages, bytes := 0, 0, 0
+	for n < len(list) && (n == 0 || messages+len(list[n].messages) <= maxGroup && bytes+list[n].bytes <= maxGroupBytes) {
+		messages += len(list[n].messages)
+		bytes += list[n].bytes
+		n++
+	}
+	q.waiting[user] = list[n:]
+	return list[:n:n]
+}
+
+// run stores what is queued for a user until nothing is. It does not depend on any caller's context:
+// a transaction serves several callers. It is bounded by transactionTimeout.
+func (s *Store) run(user UserID) {
+	ctx := context.WithoutCancel(s.base)
+	for {
+		unlock, err := s.locks.lock(ctx, user)
+		if err != nil {
+			return // cannot be: ctx does not end
+		}
+		group := s.queues.take(user)
+		if group == nil {
+			unlock()
+			return
+		}
+		s.runGroup(ctx, user, group)
+		unlock()
+	}
+}
+
+// runGroup brings every unit of the group to its end.
+func (s *Store) runGroup(ctx context.Context, user UserID, group []*unit) {
+	var alive []*unit
+	for _, u := range group {
+		if err := u.ctx.Err(); err != nil {
+			s.fail(ctx, u, err)
+			continue
+		}
+		alive = append(alive, u)
+	}
+	for len(alive) > 0 {
+		g := &groupWrite{store: s, user: user, units: alive}
+		err := s.transact(ctx, g.write)
+		if err == nil {
+			g.publish(ctx)
+			s.settle(ctx, g)
+			return
+		}
+		var refused *refusedUnits
+		if errors.As(err, &refused) {
+			alive = s.without(ctx, alive, refused)
+			continue
+		}
+		if len(alive) > 1 && !mayHaveCommitted(err) && ctx.Err() == nil && !errors.Is(err, context.DeadlineExceeded) {
+			// One of them may be what the database refuses: the others must not suffer.
+			for _, u := range alive {
+				s.runGroup(ctx, user, []*unit{u})
+			}
+			return
+		}
+		for _, u := range alive {
+			s.failUnit(ctx, u, err)
+		}
+		return
+	}
+}
+
+// settle finishes the units of a committed transaction.
+func (s *Store) settle(ctx context.Context, g *groupWrite) {
+	for i, u := range g.units {
+		if g.over[i] {
+			s.fail(ctx, u, quota.ErrOverQuota)
+			continue
+		}
+		u.finish(g.outcome[i], nil)
+	}
+}
+
+// without fails the units that a transaction refused and returns the others, for another try.
+func (s *Store) without(ctx context.Context, units []*unit, refused *refusedUnits) []*unit {
+	var rest []*unit
+	for _, u := range units {
+		if err := refused.units[u]; err != nil {
+			s.fail(ctx, u, err)
+			continue
+		}
+		rest = append(rest, u)
+	}
+	return rest
+}
+
+// failUnit ends a unit after a failed transaction. Its references stay if it may be stored all the same.
+func (s *Store) failUnit(ctx context.Context, u *unit, err error) {
+	if mayHaveCommitted(err) {
+		s.log.Warn("delivery with unknown outcome: references stay", "user", u.user.String(), "messages", len(u.messages), "error", err)
+		u.finish(nil, err)
+		return
+	}
+	s.fail(ctx, u, err)
+}
+
+// fail ends a unit that is certainly not stored.
+func (s *Store) fail(ctx context.Context, u *unit, err error) {
+	s.release(ctx, u.refs())
+	u.finish(nil, err)
+}

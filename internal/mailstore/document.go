@@ -1,0 +1,143 @@
+package mailstore
+
+import (
+	"fmt"
+	"time"
+
+	"gadwall/internal/contents"
+	"gadwall/internal/envelope"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+)
+
+// template is what all messages made of one content have in common.
+type template struct {
+	stored *contents.Stored
+	fields bson.D // wire forms and search fields
+	bytes  int
+}
+
+func newTemplate(stored *contents.Stored) *template {
+	t := &template{stored: stored}
+	f := envelope.Fields(stored.Root)
+	t.binary(DocEnvelope, envelope.Envelope(stored.Root))
+	t.binary(DocStructure, envelope.BodyStructure(stored.Root))
+	t.time(DocSent, f.Sent)
+	t.time(DocSentDay, f.SentDate)
+	subject := envelope.Normalize(f.Subject)
+	t.text(DocSubject, subject)
+	if f.BaseSubject != subject {
+		t.add(DocBaseSubject, f.BaseSubject, len(f.BaseSubject))
+	}
+	t.text(DocFrom, f.From)
+	t.text(DocTo, f.To)
+	t.text(DocCc, f.Cc)
+	t.text(DocBcc, f.Bcc)
+	t.text(DocMessageID, f.MessageID)
+	t.text(DocInReplyTo, f.InReplyTo)
+	if len(f.References) > 0 {
+		size := 0
+		for _, r := range f.References {
+			size += len(r) + 8
+		}
+		t.add(DocReferences, f.References, size)
+	}
+	if f.HasAttachments {
+		t.add(DocAttachments, true, 1)
+	}
+	return t
+}
+
+func (t *template) add(key string, value any, size int) {
+	t.fields = append(t.fields, bson.E{Key: key, Value: value})
+	t.bytes += size + 8
+}
+
+func (t *template) binary(key string, value []byte) {
+	t.add(key, bson.Binary{Data: value}, len(value))
+}
+
+func (t *template) text(key, value string) {
+	if value != "" {
+		t.add(key, value, len(value))
+	}
+}
+
+func (t *template) time(key string, value time.Time) {
+	if !value.IsZero() {
+		t.add(key, value, 8)
+	}
+}
+
+// pending is a message that waits for its UID.
+type pending struct {
+	template *template
+	mailbox  MailboxKey
+	flags    Flags
+	keywords []string
+	date     time.Time
+	prefix   []byte
+	size     int64
+	ref      contents.Ref
+	bytes    int // about the size of the document
+}
+
+// message checks a delivery of the content.
+func (t *template) message(d *Delivery) (*pending, error) {
+	if err := checkKeywords(d.Keywords); err != nil {
+		return nil, err
+	}
+	if len(d.Prefix) > MaxPrefixLength {
+		return nil, fmt.Errorf("%w: a prefix of %d octets", ErrTooMany, len(d.Prefix))
+	}
+	p := &pending{
+		template: t, mailbox: d.Mailbox, flags: d.Flags & AllFlags, keywords: d.Keywords,
+		date: d.InternalDate.UTC().Truncate(time.Second), prefix: d.Prefix,
+		size: int64(len(d.Prefix)) + t.stored.Size,
+		ref:  contents.Ref{ID: t.stored.ID, Magic: d.Magic},
+	}
+	if d.InternalDate.IsZero() {
+		p.date = now()
+	}
+	const others = 200
+	p.bytes = t.bytes + len(p.prefix) + others
+	for _, k := range p.keywords {
+		p.bytes += len(k) + 8
+	}
+	return p, nil
+}
+
+// document is the message as it is stored.
+func (p *pending) document(key MessageKey, modseq int64, keywords []string, saved time.Time) bson.D {
+	doc := make(bson.D, 0, 16+len(p.template.fields))
+	doc = append(doc,
+		bson.E{Key: DocID, Value: key.Binary()},
+		bson.E{Key: DocMailbox, Value: key.Mailbox().Binary()},
+		bson.E{Key: DocModSeq, Value: modseq})
+	doc = appendFlags(doc, p.flags, keywords)
+	doc = append(doc,
+		bson.E{Key: DocInternalDate, Value: p.date},
+		bson.E{Key: DocSaveDate, Value: saved},
+		bson.E{Key: DocSize, Value: p.size},
+		bson.E{Key: DocContent, Value: bson.Binary{Data: p.ref.ID[:]}},
+		bson.E{Key: DocMagic, Value: int64(p.ref.Magic)})
+	if len(p.prefix) > 0 {
+		doc = append(doc, bson.E{Key: DocPrefix, Value: bson.Binary{Data: p.prefix}})
+	}
+	return append(doc, p.template.fields...)
+}
+
+// appendFlags appends the fields for flags, with their markers.
+func appendFlags(doc bson.D, flags Flags, keywords []string) bson.D {
+	doc = append(doc, bson.E{Key: DocFlags, Value: int32(flags)})
+	if len(keywords) > 0 {
+		doc = append(doc, bson.E{Key: DocKeywords, Value: keywords})
+	}
+	if flags&Seen == 0 {
+		doc = append(doc, bson.E{Key: DocUnseen, Value: true})
+	}
+	if flags&Deleted != 0 {
+		doc = append(doc, bson.E{Key: DocDeleted, Value: true})
+	}
+	return doc
+}

@@ -1,0 +1,94 @@
+package mailstore
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Flags is a set of the system flags of RFC 9051 2.3.2. Keywords are kept beside it. There is no
+// \Recent.
+type Flags uint32
+
+const (
+	Seen     Flags = 1
+	Answered Flags = 2
+	Flagged  Flags = 4
+	Deleted  Flags = 8
+	Draft    Flags = 16
+
+	// AllFlags is every system flag.
+	AllFlags = Seen | Answered | Flagged | Deleted | Draft
+)
+
+var flagNames = [...]string{`\Seen`, `\Answered`, `\Flagged`, `\Deleted`, `\Draft`}
+
+// String lists the flags as IMAP writes them, separated by spaces.
+func (f Flags) String() string { return strings.Join(f.Names(), " ") }
+
+// Names returns the flags as IMAP writes them.
+func (f Flags) Names() []string {
+	var names []string
+	for i, name := range flagNames {
+		if f&(1<<i) != 0 {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// ParseFlag returns the system flag that name (with its backslash, in any case) stands for.
+func ParseFlag(name string) (Flags, bool) {
+	for i, known := range flagNames {
+		if strings.EqualFold(name, known) {
+			return 1 << i, true
+		}
+	}
+	return 0, false
+}
+
+// ErrInvalidKeyword: a keyword that is not an IMAP atom, is too long, or one too many.
+var ErrInvalidKeyword = errors.New("invalid keyword")
+
+// checkKeywords reports what is wrong with a list of keywords: a keyword is an atom (RFC 9051 9:
+// flag-keyword), at most MaxKeywordLength long, and a message carries at most MaxKeywords.
+func checkKeywords(keywords []string) error {
+	if len(keywords) > MaxKeywords {
+		return fmt.Errorf("%w: %d of them, at most %d are possible", ErrInvalidKeyword, len(keywords), MaxKeywords)
+	}
+	for _, k := range keywords {
+		if k == "" || len(k) > MaxKeywordLength {
+			return fmt.Errorf("%w: length %d", ErrInvalidKeyword, len(k))
+		}
+		for i := range len(k) {
+			if k[i] <= ' ' || k[i] >= 0x7f || strings.IndexByte(`(){%*"\]`, k[i]) >= 0 {
+				return fmt.Errorf("%w: %q", ErrInvalidKeyword, k)
+			}
+		}
+	}
+	return nil
+}
+
+// FindKeyword returns the index of name in keywords, which are compared without regard to case (RFC
+// 9051 2.3.2), or -1.
+func FindKeyword(keywords []string, name string) int {
+	return slices.IndexFunc(keywords, func(k string) bool { return strings.EqualFold(k, name) })
+}
+
+// spellings maps keywords to how this mailbox spells them (as first seen), and says which of them the mailbox
+// does not know yet. Doubles are left out.
+func spellings(known, keywords []string) (spelled, fresh []string) {
+	for _, k := range keywords {
+		if FindKeyword(spelled, k) >= 0 {
+			continue
+		}
+		if i := FindKeyword(known, k); i >= 0 {
+			k = known[i]
+		} else {
+			fresh = append(fresh, k)
+		}
+		spelled = append(spelled, k)
+	}
+	return spelled, fresh
+}

@@ -1,0 +1,131 @@
+package mailstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+)
+
+// Error codes of MongoDB.
+const (
+	codeNamespaceExists = 48
+	codeWriteConflict   = 112
+)
+
+// ensureCollections creates the collections (a transaction on a sharded cluster must not) and their
+// indexes, where they do not exist.
+func (s *Store) ensureCollections(ctx context.Context) error {
+	existing, err := s.db.ListCollectionSpecifications(ctx, bson.D{})
+	if err != nil {
+		return fmt.Errorf("list collections: %w", err)
+	}
+	have := make(map[string]bool)
+	for _, spec := range existing {
+		have[spec.Name] = true
+	}
+	if !have[collMessages] {
+		if err := s.createMessages(ctx); err != nil {
+			return err
+		}
+	}
+	for _, name := range []string{collUsers, collAddresses, collMailboxes, collSubscriptions, collJournal} {
+		if !have[name] {
+			if err := s.createCollection(ctx, name, nil); err != nil {
+				return fmt.Errorf("create collection %s: %w", name, err)
+			}
+		}
+	}
+	if s.clustered, err = s.isClustered(ctx); err != nil {
+		return err
+	}
+	for _, ix := range s.indexes() {
+		if _, err := ix.coll.Indexes().CreateMany(ctx, ix.models); err != nil {
+			return fmt.Errorf("create indexes of %s: %w", ix.coll.Name(), err)
+		}
+	}
+	return nil
+}
+
+// createMessages creates the collection of messages clustered by _id where the server can (MongoDB
+// 5.3), so that reading a mailbox is sequential.
+func (s *Store) createMessages(ctx context.Context) error {
+	clustered := options.CreateCollection().SetClusteredIndex(bson.D{
+		{Key: "key", Value: bson.D{{Key: "_id", Value: 1}}}, {Key: "unique", Value: true}})
+	err := s.createCollection(ctx, collMessages, clustered)
+	var refused mongo.CommandError
+	if errors.As(err, &refused) && ctx.Err() == nil {
+		s.log.Info("server has no clustered collections", "reason", refused.Message)
+		err = s.createCollection(ctx, collMessages, nil)
+	}
+	if err != nil {
+		return fmt.Errorf("create collection %s: %w", collMessages, err)
+	}
+	return nil
+}
+
+// createCollection creates a collection; that another instance was faster is no error.
+func (s *Store) createCollection(ctx context.Context, name string, o *options.CreateCollectionOptionsBuilder) error {
+	var opts []options.Lister[options.CreateCollectionOptions]
+	if o != nil {
+		opts = append(opts, o)
+	}
+	err := s.db.CreateCollection(ctx, name, opts...)
+	var refused mongo.CommandError
+	if errors.As(err, &refused) && refused.HasErrorCode(codeNamespaceExists) {
+		return nil
+	}
+	return err
+}
+
+func (s *Store) isClustered(ctx context.Context) (bool, error) {
+	specs, err := s.db.ListCollectionSpecifications(ctx, bson.D{{Key: "name", Value: collMessages}})
+	if err != nil || len(specs) != 1 {
+		return false, fmt.Errorf("list collection %s: found %d: %w", collMessages, len(specs), err)
+	}
+	v, err := specs[0].Options.LookupErr("clusteredIndex")
+	return err == nil && v.Type != bson.TypeNull, nil
+}
+
+type indexes struct {
+	coll   *mongo.Collection
+	models []mongo.IndexModel
+}
+
+// indexes are all indexes; what each is for stands in docs/storage.md.
+func (s *Store) indexes() []indexes {
+	index := func(name string, keys ...string) mongo.IndexModel {
+		var spec bson.D
+		for _, k := range keys {
+			spec = append(spec, bson.E{Key: k, Value: 1})
+		}
+		return mongo.IndexModel{Keys: spec, Options: options.Index().SetName(name)}
+	}
+	marked := func(m mongo.IndexModel, field string) mongo.IndexModel {
+		m.Options.SetPartialFilterExpression(bson.D{{Key: field, Value: true}})
+		return m
+	}
+	unique := func(m mongo.IndexModel) mongo.IndexModel {
+		m.Options.SetUnique(true)
+		return m
+	}
+	expired := index("expiry", journalTime)
+	expired.Options.SetExpireAfterSeconds(int32(journalRetention.Seconds()))
+	return []indexes{
+		{s.users, []mongo.IndexModel{
+			unique(index("name", userName)),
+			marked(index("deleting", userDeleting), userDeleting)}},
+		{s.addresses, []mongo.IndexModel{index("user", addressUser)}},
+		{s.mailboxes, []mongo.IndexModel{
+			unique(index("path", boxUser, boxPath)),
+			marked(index("deleting", boxDeleting), boxDeleting)}},
+		{s.messages, []mongo.IndexModel{
+			index("modseq", DocMailbox, DocModSeq, DocID),
+			marked(index("unseen", DocUnseen, DocID), DocUnseen),
+			marked(index("deleted", DocDeleted, DocID), DocDeleted)}},
+		{s.journal, []mongo.IndexModel{expired}},
+	}
+}

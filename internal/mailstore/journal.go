@@ -1,0 +1,74 @@
+package mailstore
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+)
+
+// The journal remembers which UIDs were removed, and when in terms of mod-sequences, for as long as
+// journalRetention (RFC 7162 3.2.10, VANISHED). An entry is written by the transaction that removes the messages, and
+// names the mod-sequence of the entry before it; the mailbox names the newest one. So a reader can
+// tell whether entries are missing because they have expired.
+
+// writeJournal adds an entry at the mod-sequence that the mailbox was given by changeMailbox with
+// expunges set.
+func (s *Store) writeJournal(ctx context.Context, box MailboxKey, state *boxState, uids []uint32) error {
+	_, err := s.journal.InsertOne(ctx, bson.D{
+		{Key: "_id", Value: box.journal(uint64(state.ModSeq)).Binary()},
+		{Key: journalExpunged, Value: bson.Binary{Data: encodeUIDs(uids)}},
+		{Key: journalPrevious, Value: state.Expunged},
+		{Key: journalTime, Value: now()},
+	})
+	if err != nil {
+		return fmt.Errorf("write journal: %w", err)
+	}
+	return nil
+}
+
+// encodeUIDs writes ascending UIDs as ranges: of each, how far its first UID is from the end of
+// the range before, and how many more follow; both as unsigned varints.
+func encodeUIDs(uids []uint32) []byte {
+	var b []byte
+	var last uint32
+	for _, r := range Ranges(uids) {
+		b = binary.AppendUvarint(b, uint64(r.First-last))
+		b = binary.AppendUvarint(b, uint64(r.Last-r.First))
+		last = r.Last
+	}
+	return b
+}
+
+var errBadJournal = errors.New("journal entry is damaged")
+
+// decodeUIDs appends what encodeUIDs wrote to uids, but at most limit in all.
+func decodeUIDs(uids []uint32, b []byte, limit int) ([]uint32, error) {
+	var last uint64
+	for len(b) > 0 {
+		gap, n := binary.Uvarint(b)
+		if n <= 0 {
+			return nil, errBadJournal
+		}
+		more, m := binary.Uvarint(b[n:])
+		if m <= 0 {
+			return nil, errBadJournal
+		}
+		b = b[n+m:]
+		const maxUID = 1<<32 - 1
+		if gap == 0 || gap > maxUID || more > maxUID || last+gap+more > maxUID {
+			return nil, errBadJournal
+		}
+		first := last + gap
+		last = first + more
+		for uid := first; uid <= last; uid++ {
+			if len(uids) >= limit {
+				return uids, nil
+			}
+			uids = append(uids, uint32(uid))
+		}
+	}
+	return uids, nil
+}

@@ -1,0 +1,58 @@
+package mailstore
+
+import "time"
+
+// Limits on what comes from outside; past them a call fails with the error named.
+const (
+	// MaxKeywords is how many keywords one message carries (ErrInvalidKeyword).
+	MaxKeywords = 64
+	// MaxMailboxKeywords is how many different keywords one mailbox has seen (ErrInvalidKeyword).
+	MaxMailboxKeywords = 1000
+	// MaxKeywordLength is in octets (ErrInvalidKeyword).
+	MaxKeywordLength = 128
+	// MaxPathLength is a mailbox path's length in octets (ErrInvalidName).
+	MaxPathLength = 1000
+	// MaxPathDepth is how many names a mailbox path is made of (ErrInvalidName).
+	MaxPathDepth = 32
+	// MaxMailboxes is how many mailboxes a user has (ErrTooMany).
+	MaxMailboxes = 5000
+	// MaxSubscriptions is how many names without a mailbox a user is subscribed to (ErrTooMany).
+	MaxSubscriptions = 1000
+	// MaxAliases is how many further addresses a user has (ErrTooMany).
+	MaxAliases = 100
+	// MinPasswordLength and MaxPasswordLength are in octets (ErrWeakPassword).
+	MinPasswordLength = 8
+	MaxPasswordLength = 1024
+	// MaxAddressLength is in octets of UTF-8 (RFC 5321 4.5.3.1.3, less the angle brackets;
+	// ErrInvalidAddress).
+	MaxAddressLength = 254
+	// MaxPrefixLength bounds the trace lines of one delivery, in octets.
+	MaxPrefixLength = 16 << 10
+	// MaxRecipients is how many deliveries one call of Deliver takes.
+	MaxRecipients = 1000
+)
+
+// Bounds on our own work.
+const (
+	// maxBatch is how many messages one transaction inserts, changes or removes.
+	maxBatch = 1000
+	// maxGroup is how many waiting deliveries share one transaction, and maxGroupBytes what their
+	// documents come to at most (one more is always taken).
+	maxGroup      = 128
+	maxGroupBytes = 4 << 20
+	// maxTransactions is how many transactions an instance runs at a time.
+	maxTransactions = 64
+	// transactionTimeout bounds a transaction with its repetitions.
+	transactionTimeout = 60 * time.Second
+	// callTimeout bounds a database call outside of a transaction, made for somebody who has gone.
+	callTimeout = 30 * time.Second
+	// maxRangesPerFind and maxUIDGap say how a set of UIDs is cut into queries: see keyFilters.
+	maxRangesPerFind = 1000
+	maxUIDGap        = 512
+	// maxVanished is how many expunged UIDs Changes returns; with more the answer is incomplete.
+	maxVanished = 1 << 20
+	// journalRetention is how long expunged UIDs are remembered.
+	journalRetention = 60 * 24 * time.Hour
+	// casAttempts is how often an optimistic recount is tried against live traffic.
+	casAttempts = 20
+)

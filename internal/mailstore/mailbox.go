@@ -1,0 +1,263 @@
+package mailstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+)
+
+// Mailbox is a mailbox as it was at some moment.
+type Mailbox struct {
+	Key           MailboxKey
+	Path          string // UTF-8, NFC; names separated by Separator
+	UIDValidity   uint32
+	UIDNext       uint32
+	HighestModSeq uint64 // RFC 7162; at least 1
+	SpecialUse    string // e.g. \Sent (RFC 6154), or empty
+	Subscribed    bool
+	Messages      int64
+	Unseen        int64    // messages without \Seen
+	Deleted       int64    // messages with \Deleted
+	Size          int64    // sum of RFC822.SIZE, octets
+	Keywords      []string // all that were seen so far, as this mailbox spells them
+	Created       time.Time
+}
+
+// CreateOptions of a mailbox.
+type CreateOptions struct {
+	SpecialUse string // one of SpecialUses, or empty
+}
+
+// SpecialUses are the uses a mailbox can have (RFC 6154, RFC 8457), each once per user.
+var SpecialUses = []string{`\All`, `\Archive`, `\Drafts`, `\Flagged`, `\Important`, `\Junk`, `\Sent`, `\Trash`}
+
+type mailboxDoc struct {
+	ID          bson.Binary `bson:"_id"`
+	Path        string      `bson:"p"`
+	UIDValidity int64       `bson:"v"`
+	UIDNext     int64       `bson:"n"`
+	ModSeq      int64       `bson:"q"`
+	SpecialUse  string      `bson:"s"`
+	Subscribed  bool        `bson:"b"`
+	Messages    int64       `bson:"cm"`
+	Unseen      int64       `bson:"cu"`
+	Deleted     int64       `bson:"cd"`
+	Size        int64       `bson:"cz"`
+	Keywords    []string    `bson:"k"`
+	Expunged    int64       `bson:"x"`
+	Created     time.Time   `bson:"t"`
+	Deleting    bool        `bson:"del"`
+}
+
+// newMailboxDoc is the document of a new, empty mailbox.
+func newMailboxDoc(m *Mailbox) bson.D {
+	doc := bson.D{
+		{Key: "_id", Value: m.Key.Binary()},
+		{Key: boxUser, Value: m.Key.User().Binary()},
+		{Key: boxPath, Value: m.Path},
+		{Key: boxUIDValidity, Value: int64(m.UIDValidity)},
+		{Key: boxUIDNext, Value: int64(1)},
+		{Key: boxModSeq, Value: int64(1)},
+		{Key: boxMessages, Value: int64(0)},
+		{Key: boxUnseen, Value: int64(0)},
+		{Key: boxDeleted, Value: int64(0)},
+		{Key: boxSize, Value: int64(0)},
+		{Key: boxExpunged, Value: int64(0)},
+		{Key: boxCreated, Value: m.Created},
+	}
+	if m.SpecialUse != "" {
+		doc = append(doc, bson.E{Key: boxSpecialUse, Value: m.SpecialUse})
+	}
+	if m.Subscribed {
+		doc = append(doc, bson.E{Key: boxSubscribed, Value: true})
+	}
+	m.UIDNext, m.HighestModSeq = 1, 1
+	return doc
+}
+
+func (d *mailboxDoc) mailbox() (*Mailbox, error) {
+	if len(d.ID.Data) != len(MailboxKey{}) {
+		return nil, fmt.Errorf("mailbox key of %d octets in the database", len(d.ID.Data))
+	}
+	return &Mailbox{
+		Key: MailboxKey(d.ID.Data), Path: d.Path,
+		UIDValidity: uint32(d.UIDValidity),
+		// A mailbox that gave out the last UID has no next one; IMAP has no word for that.
+		UIDNext:       uint32(min(d.UIDNext, math.MaxUint32)),
+		HighestModSeq: uint64(d.ModSeq), SpecialUse: d.SpecialUse, Subscribed: d.Subscribed,
+		Messages: d.Messages, Unseen: d.Unseen, Deleted: d.Deleted, Size: d.Size,
+		Keywords: d.Keywords, Created: d.Created.UTC(),
+	}, nil
+}
+
+// Mailboxes returns a user's mailboxes in byte order of their paths.
+func (s *Store) Mailboxes(ctx context.Context, user UserID) ([]*Mailbox, error) {
+	docs, err := s.findMailboxes(ctx, bson.D{{Key: boxUser, Value: user.Binary()}})
+	if err != nil {
+		return nil, err
+	}
+	list := make([]*Mailbox, 0, len(docs))
+	for _, d := range docs {
+		m, err := d.mailbox()
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, m)
+	}
+	return list, nil
+}
+
+// findMailboxes returns the mailboxes that are not being deleted, in order of their paths.
+func (s *Store) findMailboxes(ctx context.Context, filter bson.D) ([]*mailboxDoc, error) {
+	cursor, err := s.mailboxes.Find(ctx, append(filter, notSet(boxDeleting)),
+		options.Find().SetSort(bson.D{{Key: boxUser, Value: 1}, {Key: boxPath, Value: 1}}))
+	if err != nil {
+		return nil, fmt.Errorf("find mailboxes: %w", err)
+	}
+	var docs []*mailboxDoc
+	if err := cursor.All(ctx, &docs); err != nil {
+		return nil, fmt.Errorf("find mailboxes: %w", err)
+	}
+	return docs, nil
+}
+
+// MailboxByPath returns the user's mailbox with this path. The error is ErrNoSuchMailbox, also for
+// paths that cannot exist.
+func (s *Store) MailboxByPath(ctx context.Context, user UserID, path string) (*Mailbox, error) {
+	path, err := NormalizePath(path)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNoSuchMailbox, err)
+	}
+	return s.findMailbox(ctx, atPath(user, path))
+}
+
+// MailboxByKey returns the mailbox with this key. The error is ErrNoSuchMailbox.
+func (s *Store) MailboxByKey(ctx context.Context, key MailboxKey) (*Mailbox, error) {
+	return s.findMailbox(ctx, byID(key.Binary()))
+}
+
+// MailboxBySpecialUse returns the user's mailbox with this use. The error is ErrNoSuchMailbox.
+func (s *Store) MailboxBySpecialUse(ctx context.Context, user UserID, use string) (*Mailbox, error) {
+	return s.findMailbox(ctx, bson.D{{Key: boxUser, Value: user.Binary()}, {Key: boxSpecialUse, Value: use}})
+}
+
+func atPath(user UserID, path string) bson.D {
+	return bson.D{{Key: boxUser, Value: user.Binary()}, {Key: boxPath, Value: path}}
+}
+
+func (s *Store) findMailbox(ctx context.Context, filter bson.D) (*Mailbox, error) {
+	doc, err := s.findMailboxDoc(ctx, filter)
+	if err != nil {
+		return nil, err
+	}
+	return doc.mailbox()
+}
+
+func (s *Store) findMailboxDoc(ctx context.Context, filter bson.D) (*mailboxDoc, error) {
+	var doc mailboxDoc
+	err := s.mailboxes.FindOne(ctx, append(filter, notSet(boxDeleting))).Decode(&doc)
+	if errors.Is(err, mongo.ErrNoDocuments) {
+		return nil, ErrNoSuchMailbox
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find mailbox: %w", err)
+	}
+	return &doc, nil
+}
+
+// boxChange is what a transaction does to a mailbox's document. ModSeq always rises by one.
+type boxChange struct {
+	uids                            int64 // how many UIDs to allocate
+	messages, unseen, deleted, size int64 // added to the counters
+	expunges                        bool  // the transaction writes a journal entry
+}
+
+// add counts one message in (sign 1) or out (sign -1).
+func (c *boxChange) add(sign int64, flags Flags, size int64) {
+	c.messages += sign
+	c.size += sign * size
+	if flags&Seen == 0 {
+		c.unseen += sign
+	}
+	if flags&Deleted != 0 {
+		c.deleted += sign
+	}
+}
+
+// boxState is what a mailbox's document is after a change.
+type boxState struct {
+	UIDValidity int64    `bson:"v"`
+	UIDNext     int64    `bson:"n"`
+	ModSeq      int64    `bson:"q"`
+	SpecialUse  string   `bson:"s"`
+	Keywords    []string `bson:"k"`
+	Expunged    int64    `bson:"x"` // before the change, if it expunges
+	Messages    int64    `bson:"cm"`
+}
+
+var boxStateProjection = bson.D{
+	{Key: boxUIDValidity, Value: 1}, {Key: boxUIDNext, Value: 1}, {Key: boxModSeq, Value: 1},
+	{Key: boxSpecialUse, Value: 1}, {Key: boxKeywords, Value: 1}, {Key: boxExpunged, Value: 1}, {Key: boxMessages, Value: 1},
+}
+
+// changeMailbox writes the mailbox's document within a transaction, so that the transaction conflicts with
+// every other one on the same mailbox. Errors: ErrNoSuchMailbox, ErrUIDsExhausted.
+func (s *Store) changeMailbox(ctx context.Context, key MailboxKey, c boxChange) (*boxState, error) {
+	filter := append(byID(key.Binary()), notSet(boxDeleting))
+	inc := bson.D{{Key: boxModSeq, Value: int64(1)}}
+	for _, f := range []struct {
+		field string
+		by    int64
+	}{
+		{boxUIDNext, c.uids}, {boxMessages, c.messages}, {boxUnseen, c.unseen}, {boxDeleted, c.deleted}, {boxSize, c.size},
+	} {
+		if f.by != 0 {
+			inc = append(inc, bson.E{Key: f.field, Value: f.by})
+		}
+	}
+	if c.uids > 0 {
+		filter = append(filter, bson.E{Key: boxUIDNext, Value: bson.D{{Key: "$lte", Value: math.MaxUint32 - c.uids + 1}}})
+	}
+	var state boxState
+	err := s.mailboxes.FindOneAndUpdate(ctx, filter, bson.D{{Key: "$inc", Value: inc}},
+		options.FindOneAndUpdate().SetReturnDocument(options.After).SetProjection(boxStateProjection)).Decode(&state)
+	if errors.Is(err, mongo.ErrNoDocuments) {
+		if _, err := s.findMailboxDoc(ctx, byID(key.Binary())); err != nil {
+			return nil, err
+		}
+		return nil, ErrUIDsExhausted
+	}
+	if err != nil {
+		return nil, fmt.Errorf("update mailbox: %w", err)
+	}
+	if c.expunges {
+		if _, err := s.mailboxes.UpdateOne(ctx, byID(key.Binary()),
+			bson.D{{Key: "$set", Value: bson.D{{Key: boxExpunged, Value: state.ModSeq}}}}); err != nil {
+			return nil, fmt.Errorf("update mailbox: %w", err)
+		}
+	}
+	return &state, nil
+}
+
+// addKeywords makes the mailbox remember keywords it sees for the first time. The error is
+// ErrInvalidKeyword if they are too many.
+func (s *Store) addKeywords(ctx context.Context, key MailboxKey, state *boxState, fresh []string) error {
+	if len(fresh) == 0 {
+		return nil
+	}
+	if len(state.Keywords)+len(fresh) > MaxMailboxKeywords {
+		return fmt.Errorf("%w: the mailbox has seen %d different ones", ErrInvalidKeyword, len(state.Keywords))
+	}
+	if _, err := s.mailboxes.UpdateOne(ctx, byID(key.Binary()), bson.D{{Key: "$push", Value: bson.D{
+		{Key: boxKeywords, Value: bson.D{{Key: "$each", Value: fresh}}}}}}); err != nil {
+		return fmt.Errorf("update mailbox keywords: %w", err)
+	}
+	state.Keywords = append(state.Keywords, fresh...)
+	return nil
+}

@@ -1,0 +1,82 @@
+package mailstore
+
+import (
+	"time"
+
+	"gadwall/dedupe"
+	"gadwall/internal/contents"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+)
+
+// A Message is one entry of a mailbox. Only what the Fields asked for is set; UID always is.
+type Message struct {
+	UID      uint32
+	ModSeq   uint64   // FieldFlags
+	Flags    Flags    // FieldFlags
+	Keywords []string // FieldFlags
+
+	InternalDate time.Time // FieldDates: RFC 9051 2.3.3, UTC, whole seconds
+	SaveDate     time.Time // FieldDates: when it came into this mailbox (RFC 8514), UTC, whole seconds
+
+	Size int64 // FieldSize: RFC822.SIZE, prefix and content in octets
+
+	Content contents.ID  // FieldContent
+	Magic   dedupe.Magic // FieldContent: that of this message's reference on the content
+	Prefix  []byte       // FieldContent: trace lines that come before the content
+
+	Envelope      []byte // FieldEnvelope: the parenthesised list IMAP sends (RFC 9051 7.5.2)
+	BodyStructure []byte // FieldBodyStructure: likewise
+
+	// FieldSearch: what searches, SORT and THREAD look at. Texts went through envelope.Normalize.
+	Sent                 time.Time // the instant of the Date field; zero if it has no valid one
+	SentDay              time.Time // the day it names in its own time zone, at 0:00 UTC (SENTON and kin)
+	Subject, BaseSubject string
+	From, To, Cc, Bcc    string
+	MessageID, InReplyTo string
+	References           []string
+	HasAttachments       bool
+}
+
+// Fields says what of messages to load.
+type Fields uint32
+
+const (
+	FieldFlags Fields = 1 << iota // ModSeq, Flags, Keywords
+	FieldDates
+	FieldSize
+	FieldEnvelope
+	FieldBodyStructure
+	FieldContent // Content, Magic, Prefix
+	FieldSearch
+
+	// FieldAll loads whole messages.
+	FieldAll Fields = 1<<iota - 1
+)
+
+// UIDRange is the UIDs from First to Last, both included.
+type UIDRange struct{ First, Last uint32 }
+
+// Query says which messages of a mailbox to look at. The zero value is all of them. The conditions
+// all apply.
+type Query struct {
+	// UIDs restricts to these UIDs; nil means no restriction, an empty non-nil slice no message.
+	// The ranges may come in any order and overlap.
+	UIDs []UIDRange
+	// ModSince restricts to messages with a greater mod-sequence.
+	ModSince uint64
+	// Filter is a further condition on the fields of message documents (the Doc constants).
+	Filter bson.D
+	// Limit ends the answer after so many messages; 0 means no limit.
+	Limit int
+	// Reverse gives descending UIDs.
+	Reverse bool
+}
+
+// FlagState is what IMAP says of a message whose flags changed.
+type FlagState struct {
+	UID      uint32
+	ModSeq   uint64
+	Flags    Flags
+	Keywords []string
+}

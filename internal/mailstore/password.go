@@ -1,0 +1,144 @@
+package mailstore
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+
+	"golang.org/x/crypto/argon2"
+	"golang.org/x/text/secure/precis"
+)
+
+// Parameters of argon2id for new hashes: the least that OWASP recommends. Each computation takes
+// this memory, so only a few run at a time.
+const (
+	argonMemory  = 19 << 10 // KiB
+	argonTime    = 2
+	argonThreads = 1
+	argonSalt    = 16
+	argonKey     = 32
+)
+
+// Bounds for hashes read from the database, which may come from an import.
+const (
+	maxArgonMemory = 256 << 10 // KiB
+	maxArgonTime   = 16
+	maxArgonKey    = 64
+)
+
+func maxHashing() int { return min(max(runtime.GOMAXPROCS(0), 1), 8) }
+
+var errBadHash = errors.New("not an argon2id hash")
+
+// argonHash is an argon2id hash in its parts.
+type argonHash struct {
+	memory, time uint32
+	threads      uint8
+	salt, key    []byte
+}
+
+// String writes the hash in PHC string format.
+func (h argonHash) String() string {
+	b64 := base64.RawStdEncoding.EncodeToString
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, h.memory, h.time, h.threads, b64(h.salt), b64(h.key))
+}
+
+// parseHash reads a PHC string.
+func parseHash(s string) (h argonHash, err error) {
+	fields := strings.Split(s, "$")
+	if len(fields) != 6 || fields[0] != "" || fields[1] != "argon2id" {
+		return h, errBadHash
+	}
+	if fields[2] != fmt.Sprintf("v=%d", argon2.Version) {
+		return h, fmt.Errorf("%w: version %q", errBadHash, fields[2])
+	}
+	if _, err := fmt.Sscanf(fields[3], "m=%d,t=%d,p=%d", &h.memory, &h.time, &h.threads); err != nil {
+		return h, fmt.Errorf("%w: parameters %q", errBadHash, fields[3])
+	}
+	if h.memory < 8 || h.memory > maxArgonMemory || h.time < 1 || h.time > maxArgonTime || h.threads < 1 {
+		return h, fmt.Errorf("%w: parameters %q out of range", errBadHash, fields[3])
+	}
+	if h.salt, err = base64.RawStdEncoding.DecodeString(fields[4]); err != nil {
+		return h, fmt.Errorf("%w: salt: %w", errBadHash, err)
+	}
+	if h.key, err = base64.RawStdEncoding.DecodeString(fields[5]); err != nil {
+		return h, fmt.Errorf("%w: key: %w", errBadHash, err)
+	}
+	if len(h.salt) < 8 || len(h.salt) > maxArgonKey || len(h.key) < 16 || len(h.key) > maxArgonKey {
+		return h, fmt.Errorf("%w: salt or key of %d and %d octets", errBadHash, len(h.salt), len(h.key))
+	}
+	return h, nil
+}
+
+// compute is the expensive part.
+func (h argonHash) compute(password string) []byte {
+	return argon2.IDKey([]byte(password), h.salt, h.time, h.memory, h.threads, uint32(len(h.key)))
+}
+
+// noHash stands in for the hash of users that do not exist: comparing with it takes as long as with
+// any other, and never succeeds, since no password is known to have it.
+var noHash = newHash()
+
+func newHash() argonHash {
+	h := argonHash{memory: argonMemory, time: argonTime, threads: argonThreads,
+		salt: make([]byte, argonSalt), key: make([]byte, argonKey)}
+	rand.Read(h.salt)
+	rand.Read(h.key)
+	return h
+}
+
+// preparePassword brings a password into the form that is hashed, in which it is the same however a
+// client composes its characters (RFC 8265 4, OpaqueString). Passwords which that profile refuses
+// (with control characters, for instance) are used as they are.
+func preparePassword(password string) string {
+	if p, err := precis.OpaqueString.String(password); err == nil {
+		return p
+	}
+	return password
+}
+
+func checkPassword(password string) error {
+	if len(password) < MinPasswordLength || len(password) > MaxPasswordLength {
+		return fmt.Errorf("%w: %d to %d octets are possible", ErrWeakPassword, MinPasswordLength, MaxPasswordLength)
+	}
+	return nil
+}
+
+// hash computes the PHC string of a new password.
+func (s *Store) hash(ctx context.Context, password string) (string, error) {
+	if err := checkPassword(password); err != nil {
+		return "", err
+	}
+	h := newHash()
+	err := s.whileHashing(ctx, func() { h.key = h.compute(preparePassword(password)) })
+	if err != nil {
+		return "", err
+	}
+	return h.String(), nil
+}
+
+// verify reports whether the password has the hash.
+func (s *Store) verify(ctx context.Context, h argonHash, password string) (bool, error) {
+	var same bool
+	err := s.whileHashing(ctx, func() {
+		same = subtle.ConstantTimeCompare(h.compute(preparePassword(password)), h.key) == 1
+	})
+	return same, err
+}
+
+// whileHashing runs f as one of the few hash computations that may run at a time.
+func (s *Store) whileHashing(ctx context.Context, f func()) error {
+	select {
+	case s.hashing <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-s.hashing }()
+	f()
+	return nil
+}

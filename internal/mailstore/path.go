@@ -1,0 +1,50 @@
+package mailstore
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// Separator stands between the names of a mailbox path.
+const Separator = "/"
+
+// Inbox is the path of the mailbox that every user has.
+const Inbox = "INBOX"
+
+// NormalizePath returns the one form of a mailbox path: NFC, INBOX (as first name, too) in
+// capitals, a trailing separator removed (RFC 9051 6.3.4). The error is ErrInvalidName.
+func NormalizePath(path string) (string, error) {
+	if !utf8.ValidString(path) {
+		return "", fmt.Errorf("%w: not UTF-8", ErrInvalidName)
+	}
+	path = norm.NFC.String(strings.TrimSuffix(path, Separator))
+	if path == "" || len(path) > MaxPathLength {
+		return "", fmt.Errorf("%w: empty, or longer than %d octets", ErrInvalidName, MaxPathLength)
+	}
+	// RFC 5198 2: no control characters, nor the separators for lines and paragraphs.
+	if strings.ContainsFunc(path, func(r rune) bool { return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' }) {
+		return "", fmt.Errorf("%w: control character", ErrInvalidName)
+	}
+	names := strings.Split(path, Separator)
+	if len(names) > MaxPathDepth {
+		return "", fmt.Errorf("%w: more than %d levels", ErrInvalidName, MaxPathDepth)
+	}
+	for _, name := range names {
+		if name == "" {
+			return "", fmt.Errorf("%w: empty name between separators", ErrInvalidName)
+		}
+	}
+	if strings.EqualFold(names[0], Inbox) {
+		names[0] = Inbox
+	}
+	return strings.Join(names, Separator), nil
+}
+
+// children is the half-open range of paths below path, in byte order.
+func children(path string) (from, to string) {
+	return path + Separator, path + string(rune(Separator[0]+1))
+}

@@ -1,0 +1,201 @@
+package mailstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"regexp"
+	"slices"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+)
+
+// Documents per batch of a cursor: many when they are small.
+const (
+	batchSmall = 5000
+	batchLarge = 500
+)
+
+// Messages iterates over the messages of a mailbox in ascending order of their UIDs (descending with
+// Query.Reverse), loading only the fields asked for. Long ranges of UIDs are one walk along the key each. A
+// mailbox that does not exist has no messages. After an error, which comes with a nil message, the iteration ends.
+func (s *Store) Messages(ctx context.Context, box MailboxKey, q Query, fields Fields) iter.Seq2[*Message, error] {
+	return func(yield func(*Message, error) bool) {
+		for doc, err := range s.find(ctx, box, q, projection(fields), batchSize(fields)) {
+			var m *Message
+			if err == nil {
+				m, err = decodeMessage(doc)
+			}
+			if err != nil {
+				yield(nil, fmt.Errorf("find messages: %w", err))
+				return
+			}
+			if !yield(m, nil) {
+				return
+			}
+		}
+	}
+}
+
+// UIDs returns the UIDs of the messages that Messages would iterate over.
+func (s *Store) UIDs(ctx context.Context, box MailboxKey, q Query) ([]uint32, error) {
+	if s.clustered && q.UIDs == nil && q.ModSince == 0 && len(q.Filter) == 0 && q.Limit == 0 && !q.Reverse {
+		// The key of a clustered collection is where the documents are. The index on
+		// mod-sequences has the UIDs as well, and is far smaller.
+		return s.changedUIDs(ctx, box, 0)
+	}
+	var uids []uint32
+	for doc, err := range s.find(ctx, box, q, projection(0), batchSmall) {
+		var key MessageKey
+		if err == nil {
+			key, err = messageKey(doc.Lookup(DocID))
+		}
+		if err != nil {
+			return nil, fmt.Errorf("find UIDs: %w", err)
+		}
+		uids = append(uids, key.UID())
+	}
+	return uids, nil
+}
+
+// FirstUnseen returns the least UID of a message without \Seen, or 0 if there is none.
+func (s *Store) FirstUnseen(ctx context.Context, box MailboxKey) (uint32, error) {
+	uids, err := s.UIDs(ctx, box, Query{Filter: FlagFilter(Seen, false), Limit: 1})
+	if err != nil || len(uids) == 0 {
+		return 0, err
+	}
+	return uids[0], nil
+}
+
+// FlagFilter is the condition that a message has all of the flags (set), or none of them.
+func FlagFilter(flags Flags, set bool) bson.D {
+	var filter bson.D
+	if flags&Seen != 0 && !set {
+		filter = append(filter, bson.E{Key: DocUnseen, Value: true})
+		flags &^= Seen
+	}
+	if flags&Deleted != 0 && set {
+		filter = append(filter, bson.E{Key: DocDeleted, Value: true})
+		flags &^= Deleted
+	}
+	if flags != 0 {
+		op := "$bitsAllClear"
+		if set {
+			op = "$bitsAllSet"
+		}
+		filter = append(filter, bson.E{Key: DocFlags, Value: bson.D{{Key: op, Value: int32(flags)}}})
+	}
+	return filter
+}
+
+// KeywordFilter is the condition that a message has the keyword, however it is spelled.
+func KeywordFilter(keyword string) bson.D {
+	return bson.D{{Key: DocKeywords, Value: bson.Regex{Pattern: "^" + regexp.QuoteMeta(keyword) + "$", Options: "i"}}}
+}
+
+// find iterates over the documents that q names, in order of their keys.
+func (s *Store) find(ctx context.Context, box MailboxKey, q Query, projection bson.D, batch int32) iter.Seq2[bson.Raw, error] {
+	return func(yield func(bson.Raw, error) bool) {
+		filters, err := s.filters(ctx, box, q)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		sort := 1
+		if q.Reverse {
+			sort = -1
+			slices.Reverse(filters)
+		}
+		left := q.Limit
+		for _, filter := range filters {
+			opts := options.Find().SetSort(bson.D{{Key: DocID, Value: sort}}).SetBatchSize(batch)
+			if projection != nil {
+				opts.SetProjection(projection)
+			}
+			if q.Limit > 0 {
+				opts.SetLimit(int64(left))
+			}
+			n, more := s.walk(ctx, filter, opts, yield)
+			left -= n
+			if !more || (q.Limit > 0 && left <= 0) {
+				return
+			}
+		}
+	}
+}
+
+// walk yields the documents of one query and reports how many, and whether to go on. They are valid until the next one.
+func (s *Store) walk(ctx context.Context, filter bson.D, opts *options.FindOptionsBuilder, yield func(bson.Raw, error) bool) (n int, more bool) {
+	cursor, err := s.messages.Find(ctx, filter, opts)
+	if err != nil {
+		return 0, yield(nil, err) && false
+	}
+	defer cursor.Close(context.WithoutCancel(ctx))
+	for cursor.Next(ctx) {
+		n++
+		if !yield(cursor.Current, nil) {
+			return n, false
+		}
+	}
+	if err := cursor.Err(); err != nil {
+		return n, yield(nil, err) && false
+	}
+	return n, true
+}
+
+// filters are the conditions of the queries that together answer q.
+func (s *Store) filters(ctx context.Context, box MailboxKey, q Query) ([]bson.D, error) {
+	ranges := AllUIDs
+	if q.UIDs != nil {
+		ranges = normalizeRanges(q.UIDs)
+	}
+	if q.ModSince > 0 && len(ranges) > 0 {
+		// Its index is not in the order of UIDs. So it first answers which UIDs they are.
+		uids, err := s.changedUIDs(ctx, box, q.ModSince)
+		if err != nil {
+			return nil, err
+		}
+		ranges = Ranges(intersect(uids, ranges))
+	}
+	filters := keyFilters(box, ranges, s.clustered)
+	for i := range filters {
+		if q.ModSince > 0 {
+			filters[i] = append(filters[i], bson.E{Key: DocModSeq, Value: bson.D{{Key: "$gt", Value: int64(q.ModSince)}}})
+		}
+		if len(q.Filter) > 0 {
+			// As $and, so that the condition may name the key, too.
+			filters[i] = append(filters[i], bson.E{Key: "$and", Value: bson.A{q.Filter}})
+		}
+	}
+	return filters, nil
+}
+
+// changedUIDs returns, ascending, the UIDs of messages with a mod-sequence above since.
+func (s *Store) changedUIDs(ctx context.Context, box MailboxKey, since uint64) ([]uint32, error) {
+	var uids []uint32
+	var failed error
+	s.walk(ctx, changedFilter(box, since), options.Find().SetProjection(projection(0)).SetBatchSize(batchSmall),
+		func(doc bson.Raw, err error) bool {
+			var key MessageKey
+			if err == nil {
+				key, err = messageKey(doc.Lookup(DocID))
+			}
+			uids, failed = append(uids, key.UID()), err
+			return err == nil
+		})
+	if failed != nil {
+		return nil, failed
+	}
+	slices.Sort(uids)
+	return slices.Compact(uids), nil
+}
+
+func changedFilter(box MailboxKey, since uint64) bson.D {
+	return bson.D{{Key: DocMailbox, Value: box.Binary()}, {Key: DocModSeq, Value: bson.D{{Key: "$gt", Value: int64(since)}}}}
+}
+
+// isNotFound reports that a query for one document found none.
+func isNotFound(err error) bool { return errors.Is(err, mongo.ErrNoDocuments) }

@@ -1,0 +1,92 @@
+package mailstore
+
+// Fields of message documents that conditions of a Query may name. Fields that are empty or false are absent.
+const (
+	DocID           = "_id" // MessageKey
+	DocMailbox      = "b"   // MailboxKey; for the index on mod-sequences
+	DocModSeq       = "q"   // int64
+	DocFlags        = "f"   // int32, a set of Flags; always present
+	DocKeywords     = "k"   // array of strings, spelled as the mailbox first saw them
+	DocUnseen       = "n"   // true when \Seen is not set; indexed with _id
+	DocDeleted      = "x"   // true when \Deleted is set; indexed with _id
+	DocInternalDate = "d"   // date, whole seconds
+	DocSaveDate     = "a"   // date, whole seconds
+	DocSize         = "z"   // int64
+	DocContent      = "c"   // contents.ID, binary
+	DocMagic        = "g"   // int64
+	DocPrefix       = "p"   // binary
+	DocEnvelope     = "e"   // binary
+	DocStructure    = "y"   // binary
+
+	DocSent        = "s"  // date, an instant
+	DocSentDay     = "sd" // date, 0:00 UTC of the day the Date field names
+	DocSubject     = "u"  // normalised
+	DocBaseSubject = "ub" // RFC 5256 2.1, normalised; absent if it is the same as DocSubject
+	DocFrom        = "hf"
+	DocTo          = "ht"
+	DocCc          = "hc"
+	DocBcc         = "hb"
+	DocMessageID   = "i"
+	DocInReplyTo   = "ir"
+	DocReferences  = "r" // array of strings
+	DocAttachments = "w" // true if a reader would list attachments
+)
+
+// Collections.
+const (
+	collUsers         = "users"
+	collAddresses     = "addresses"
+	collMailboxes     = "mailboxes"
+	collSubscriptions = "subscriptions"
+	collMessages      = "messages"
+	collJournal       = "journal"
+)
+
+// Fields of user documents. Those of the quota belong to package quota.
+const (
+	userName        = "name"     // normalised address
+	userHash        = "hash"     // PHC string
+	userCreated     = "created"  // date
+	userDeleting    = "deleting" // true once DeleteUser began
+	userMailboxes   = "mboxes"   // int64: how many mailbox numbers were given out
+	userUIDValidity = "uidv"     // int64: the last UIDVALIDITY given out
+	userTree        = "tree"     // int64: counts changes of the mailbox list, which all write it
+)
+
+// Fields of address documents; _id is the normalised address.
+const (
+	addressUser  = "user"
+	addressAlias = "alias" // true for all but the user name
+)
+
+// Fields of mailbox documents.
+const (
+	boxUser        = "u"
+	boxPath        = "p"
+	boxUIDValidity = "v" // int64
+	boxUIDNext     = "n" // int64
+	boxModSeq      = "q" // int64, the highest one given out
+	boxSpecialUse  = "s"
+	boxSubscribed  = "b"
+	boxMessages    = "cm" // int64, as are the next three
+	boxUnseen      = "cu"
+	boxDeleted     = "cd"
+	boxSize        = "cz"
+	boxKeywords    = "k" // array: spellings of the keywords seen so far
+	boxExpunged    = "x" // int64: mod-sequence of the newest journal entry
+	boxCreated     = "t"
+	boxDeleting    = "del" // true once DeleteMailbox began
+)
+
+// Fields of journal entries; _id is the journalKey.
+const (
+	journalExpunged = "x" // binary, see encodeUIDs
+	journalPrevious = "v" // int64: mod-sequence of the mailbox's entry before, 0 for the first
+	journalTime     = "t" // date, for the TTL index
+)
+
+// Fields of subscription documents (names without a mailbox); _id is user id | path, binary.
+const (
+	subscriptionUser = "u"
+	subscriptionPath = "p"
+)

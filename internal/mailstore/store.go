@@ -1,0 +1,146 @@
+package mailstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"gadwall/dedupe"
+	"gadwall/internal/contents"
+	"gadwall/internal/events"
+	"gadwall/quota"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
+	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
+)
+
+// Options of a Store. Logger may be nil; everything else is needed.
+type Options struct {
+	Database *mongo.Database
+	Contents *contents.Store
+	Bus      events.Bus
+	Logger   *slog.Logger
+}
+
+// Store is the mail of one database. It is safe for concurrent use, also by several instances.
+type Store struct {
+	db       *mongo.Database
+	contents *contents.Store
+	bus      events.Bus
+	log      *slog.Logger
+	quota    *quota.Keeper
+
+	users, addresses, mailboxes, subscriptions, messages, journal *mongo.Collection
+	// clustered says that the server keeps messages in _id order and has no separate index on _id.
+	clustered bool
+
+	locks        userLocks
+	queues       deliveryQueues
+	transactions chan struct{} // semaphore
+	hashing      chan struct{} // semaphore
+
+	// base ends with Close; background counts the goroutines that end then at the latest.
+	base       context.Context
+	stop       context.CancelFunc
+	mu         sync.Mutex // guards closed, and starting goroutines against Close
+	closed     bool
+	background sync.WaitGroup
+}
+
+// ErrClosed: the Store was closed.
+var ErrClosed = errors.New("mailstore: closed")
+
+// Open creates what is missing of the collections and indexes and resumes deletions that were interrupted. The caller owns
+// the Store and must close it.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	if o.Database == nil || o.Contents == nil || o.Bus == nil {
+		return nil, errors.New("mailstore: Database, Contents and Bus are required")
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	durable := options.Collection().SetWriteConcern(dedupe.Durable()).
+		SetReadConcern(readconcern.Local()).SetReadPreference(readpref.Primary())
+	s := &Store{
+		db: o.Database, contents: o.Contents, bus: o.Bus, log: o.Logger,
+		users:         o.Database.Collection(collUsers, durable),
+		addresses:     o.Database.Collection(collAddresses, durable),
+		mailboxes:     o.Database.Collection(collMailboxes, durable),
+		subscriptions: o.Database.Collection(collSubscriptions, durable),
+		messages:      o.Database.Collection(collMessages, durable),
+		journal:       o.Database.Collection(collJournal, durable),
+		transactions:  make(chan struct{}, maxTransactions),
+		hashing:       make(chan struct{}, maxHashing()),
+	}
+	s.quota = quota.New(s.users, notSet(userDeleting))
+	if err := s.ensureCollections(ctx); err != nil {
+		return nil, fmt.Errorf("mailstore: %w", err)
+	}
+	s.base, s.stop = context.WithCancel(context.Background())
+	s.spawn(func() { s.resumeDeletions(s.base) })
+	return s, nil
+}
+
+// Close ends the background work and waits until deliveries that have begun are through. What is called
+// later fails, or does without background work.
+func (s *Store) Close() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.stop()
+	s.background.Wait()
+}
+
+// spawn runs f in a goroutine that Close waits for. It reports false if the Store is closed.
+func (s *Store) spawn(f func()) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.background.Go(f)
+	return true
+}
+
+// inBackground runs f until it or the Store ends, and waits for that as long as ctx lasts.
+func (s *Store) inBackground(ctx context.Context, f func(ctx context.Context)) {
+	done := make(chan struct{})
+	if !s.spawn(func() { defer close(done); f(s.base) }) {
+		return
+	}
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+}
+
+// Contents is the store of the messages' contents.
+func (s *Store) Contents() *contents.Store { return s.contents }
+
+// notSet is the condition that a marker field is absent.
+func notSet(field string) bson.E {
+	return bson.E{Key: field, Value: bson.D{{Key: "$exists", Value: false}}}
+}
+
+// byID is the filter for one document.
+func byID(id bson.Binary) bson.D { return bson.D{{Key: "_id", Value: id}} }
+
+// publish wakes up whoever looks at the mailbox's user. The bus logs and counts its own trouble.
+func (s *Store) publish(ctx context.Context, key MailboxKey, kind events.Kind, modseq uint64, uids []uint32) {
+	if len(uids) > events.MaxUIDs {
+		uids = nil
+	}
+	_ = s.bus.Publish(context.WithoutCancel(ctx), events.Event{
+		User: key.User(), Mailbox: key.Number(), ModSeq: modseq, Kind: kind, UIDs: uids,
+	})
+}
+
+// publishList wakes up whoever looks at the user's list of mailboxes.
+func (s *Store) publishList(ctx context.Context, user UserID) {
+	_ = s.bus.Publish(context.WithoutCancel(ctx), events.Event{User: user, Kind: events.MailboxList})
+}

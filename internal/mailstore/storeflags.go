@@ -1,0 +1,238 @@
+package mailstore
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"gadwall/internal/events"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+)
+
+// FlagOp says how a FlagChange combines with the flags a message has.
+type FlagOp uint8
+
+const (
+	Add FlagOp = iota + 1
+	Remove
+	Set
+)
+
+// FlagChange is what StoreFlags does to each message (RFC 9051 6.4.6).
+type FlagChange struct {
+	Op       FlagOp
+	Flags    Flags
+	Keywords []string
+	// UnchangedSince, if it is not 0 or Conditional is set, spares messages with a greater
+	// mod-sequence (RFC 7162 3.1.3).
+	UnchangedSince uint64
+	Conditional    bool
+}
+
+// FlagResult says what StoreFlags did. All lists are in ascending order of UIDs.
+type FlagResult struct {
+	Changed   []FlagState // now have other flags
+	Unchanged []FlagState // had the wanted flags already
+	Modified  []uint32    // were spared because of UnchangedSince
+	ModSeq    uint64      // of the mailbox after the last change; 0 if nothing changed
+}
+
+// StoreFlags changes flags. UIDs without a message are passed over, and nil is no UID. A message that has the wanted
+// flags already keeps its mod-sequence. Up to maxBatch messages change in one transaction, and get the
+// same mod-sequence; on error, some batches may have been changed. Errors: ErrNoSuchMailbox, ErrInvalidKeyword.
+func (s *Store) StoreFlags(ctx context.Context, box MailboxKey, uids []UIDRange, c FlagChange) (*FlagResult, error) {
+	if err := checkKeywords(c.Keywords); err != nil {
+		return nil, fmt.Errorf("store flags: %w", err)
+	}
+	c.Flags &= AllFlags
+	batches, err := s.batches(ctx, box, uids, nil)
+	if err != nil {
+		return nil, fmt.Errorf("store flags: %w", err)
+	}
+	result := new(FlagResult)
+	for _, ranges := range batches {
+		w := &flagWrite{store: s, box: box, ranges: ranges, change: c}
+		if err := s.transactFor(ctx, box.User(), w.write); err != nil {
+			return nil, fmt.Errorf("store flags: %w", err)
+		}
+		w.done(ctx, result)
+	}
+	return result, nil
+}
+
+// flagWrite is the transaction of one batch. Everything it computes is set anew by each attempt.
+//
+// It reads the messages, and works out what each becomes. If any changes, it writes the mailbox: had
+// another transaction changed one of the messages since, it would have written the mailbox, too, and this
+// one conflicts and starts again. So what was read is what is changed.
+type flagWrite struct {
+	store  *Store
+	box    MailboxKey
+	ranges []UIDRange
+	change FlagChange
+
+	result FlagResult
+}
+
+// flagRun is messages next to each other that get the same flags: no other message is between the
+// first and the last.
+type flagRun struct {
+	UIDRange
+	flags    Flags
+	keywords []string
+}
+
+func (w *flagWrite) write(ctx context.Context) error {
+	w.result = FlagResult{}
+	var changed []*Message
+	box, err := w.store.findMailboxDoc(ctx, byID(w.box.Binary()))
+	if err != nil {
+		return err
+	}
+	wanted, fresh := spellings(box.Keywords, w.change.Keywords)
+	var runs []flagRun
+	var change boxChange
+	adjacent := false // the message before is the end of the last run
+	for m, err := range w.store.Messages(ctx, w.box, Query{UIDs: w.ranges}, FieldFlags) {
+		if err != nil {
+			return err
+		}
+		if (w.change.Conditional || w.change.UnchangedSince > 0) && m.ModSeq > w.change.UnchangedSince {
+			w.result.Modified = append(w.result.Modified, m.UID)
+			adjacent = false
+			continue
+		}
+		flags, keywords := w.change.apply(m.Flags, m.Keywords, wanted)
+		if err := checkKeywords(keywords); err != nil {
+			return err
+		}
+		if flags == m.Flags && sameKeywords(keywords, m.Keywords) {
+			w.result.Unchanged = append(w.result.Unchanged, FlagState{m.UID, m.ModSeq, m.Flags, m.Keywords})
+			adjacent = false
+			continue
+		}
+		change.add(-1, m.Flags, 0)
+		change.add(1, flags, 0)
+		changed = append(changed, &Message{UID: m.UID, Flags: flags, Keywords: keywords})
+		if n := len(runs); adjacent && runs[n-1].flags == flags && slices.Equal(runs[n-1].keywords, keywords) &&
+			sameRange(w.ranges, runs[n-1].Last, m.UID) {
+			runs[n-1].Last = m.UID
+		} else {
+			runs = append(runs, flagRun{UIDRange{m.UID, m.UID}, flags, keywords})
+		}
+		adjacent = true
+	}
+	if len(changed) == 0 {
+		return nil
+	}
+	state, err := w.store.changeMailbox(ctx, w.box, change)
+	if err != nil {
+		return err
+	}
+	if w.change.Op != Remove {
+		if err := w.store.addKeywords(ctx, w.box, state, fresh); err != nil {
+			return err
+		}
+	}
+	w.result.ModSeq = uint64(state.ModSeq)
+	for _, m := range changed {
+		w.result.Changed = append(w.result.Changed, FlagState{m.UID, w.result.ModSeq, m.Flags, m.Keywords})
+	}
+	return w.update(ctx, runs, state.ModSeq, len(changed))
+}
+
+// sameRange reports whether both UIDs are in the same one of the ranges.
+func sameRange(ranges []UIDRange, a, b uint32) bool {
+	i, _ := slices.BinarySearchFunc(ranges, a, func(r UIDRange, uid uint32) int {
+		switch {
+		case r.Last < uid:
+			return -1
+		case r.First > uid:
+			return 1
+		}
+		return 0
+	})
+	return i < len(ranges) && ranges[i].First <= a && b <= ranges[i].Last
+}
+
+// apply returns what flags and keywords become.
+func (c *FlagChange) apply(flags Flags, keywords, wanted []string) (Flags, []string) {
+	switch c.Op {
+	case Add:
+		for _, k := range wanted {
+			if FindKeyword(keywords, k) < 0 {
+				keywords = append(keywords[:len(keywords):len(keywords)], k)
+			}
+		}
+		return flags | c.Flags, keywords
+	case Remove:
+		keywords = slices.DeleteFunc(slices.Clone(keywords), func(k string) bool { return FindKeyword(wanted, k) >= 0 })
+		return flags &^ c.Flags, keywords
+	default:
+		return c.Flags, wanted
+	}
+}
+
+// sameKeywords compares them as sets.
+func sameKeywords(a, b []string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for _, k := range a {
+		if FindKeyword(b, k) < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// update writes the new flags, with one statement per run.
+func (w *flagWrite) update(ctx context.Context, runs []flagRun, modseq int64, messages int) error {
+	models := make([]mongo.WriteModel, len(runs))
+	for i, r := range runs {
+		update := flagUpdate(r.flags, r.keywords, modseq)
+		if r.First == r.Last {
+			models[i] = mongo.NewUpdateOneModel().SetFilter(byID(w.box.Message(r.First).Binary())).SetUpdate(update)
+			continue
+		}
+		models[i] = mongo.NewUpdateManyModel().SetFilter(rangeFilter(w.box, r.UIDRange)).SetUpdate(update)
+	}
+	res, err := w.store.messages.BulkWrite(ctx, models, options.BulkWrite().SetOrdered(true))
+	if err != nil {
+		return fmt.Errorf("update messages: %w", err)
+	}
+	if res.MatchedCount != int64(messages) {
+		return fmt.Errorf("update messages: %d instead of %d", res.MatchedCount, messages)
+	}
+	return nil
+}
+
+// flagUpdate sets the fields that appendFlags makes, and unsets those it does not.
+func flagUpdate(flags Flags, keywords []string, modseq int64) bson.D {
+	set := appendFlags(bson.D{{Key: DocModSeq, Value: modseq}}, flags, keywords)
+	var unset bson.D
+	for _, field := range []string{DocKeywords, DocUnseen, DocDeleted} {
+		if !slices.ContainsFunc(set, func(e bson.E) bool { return e.Key == field }) {
+			unset = append(unset, bson.E{Key: field, Value: ""})
+		}
+	}
+	update := bson.D{{Key: "$set", Value: set}}
+	if len(unset) > 0 {
+		update = append(update, bson.E{Key: "$unset", Value: unset})
+	}
+	return update
+}
+
+// done takes over the result of a committed batch and tells the world.
+func (w *flagWrite) done(ctx context.Context, total *FlagResult) {
+	total.Changed = append(total.Changed, w.result.Changed...)
+	total.Unchanged = append(total.Unchanged, w.result.Unchanged...)
+	total.Modified = append(total.Modified, w.result.Modified...)
+	if w.result.ModSeq > 0 {
+		total.ModSeq = w.result.ModSeq
+		w.store.publish(ctx, w.box, events.Changed, w.result.ModSeq, nil)
+	}
+}

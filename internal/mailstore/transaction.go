@@ -1,0 +1,135 @@
+package mailstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"gadwall/dedupe"
+
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
+	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
+)
+
+// Labels by which servers say what an error means for a transaction.
+const (
+	labelTransient     = "TransientTransactionError"
+	labelUnknownResult = "UnknownTransactionCommitResult"
+)
+
+// unknownOutcome is the error of a transaction that may or may not have been committed: the
+// connection was lost while committing, for instance. References of what it would have stored must not be
+// released.
+type unknownOutcome struct{ err error }
+
+func (e *unknownOutcome) Error() string {
+	return fmt.Sprintf("outcome of the transaction unknown: %v", e.err)
+}
+func (e *unknownOutcome) Unwrap() error { return e.err }
+
+func mayHaveCommitted(err error) bool {
+	var u *unknownOutcome
+	return errors.As(err, &u)
+}
+
+// transact runs fn in a transaction with snapshot reads and a durable commit. fn runs again, from the
+// start, when the transaction conflicts with another; so it must not change anything outside but what it sets anew
+// each time. An error of fn ends the transaction without a trace and is returned as it is. If it
+// cannot be known whether the commit took place, the error is an *unknownOutcome.
+func (s *Store) transact(ctx context.Context, fn func(ctx context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, transactionTimeout)
+	defer cancel()
+	select {
+	case s.transactions <- struct{}{}:
+		defer func() { <-s.transactions }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	session, err := s.db.Client().StartSession()
+	if err != nil {
+		return fmt.Errorf("start session: %w", err)
+	}
+	defer session.EndSession(context.WithoutCancel(ctx))
+
+	committing := false
+	_, err = session.WithTransaction(ctx, func(ctx context.Context) (any, error) {
+		committing = false
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if err := fn(ctx); err != nil {
+			return nil, err
+		}
+		committing = true
+		return nil, nil
+	}, options.Transaction().
+		SetReadConcern(readconcern.Snapshot()).
+		SetReadPreference(readpref.Primary()).
+		SetWriteConcern(dedupe.Durable()))
+	if err == nil || !committing || err == ctx.Err() || (hasLabel(err, labelTransient) && !hasLabel(err, labelUnknownResult)) {
+		// On ctx.Err() itself the driver aborted before it would have committed.
+		return err
+	}
+	return &unknownOutcome{err}
+}
+
+func hasLabel(err error, label string) bool {
+	var labeled mongo.LabeledError
+	return errors.As(err, &labeled) && labeled.HasErrorLabel(label)
+}
+
+// userLocks lets the transactions of one user run one after the other within this process: those that
+// write the user's document or the same mailbox would only make each other fail. Between instances
+// the database's conflict detection does the same.
+type userLocks struct {
+	mu    sync.Mutex
+	locks map[UserID]*userLock
+}
+
+type userLock struct {
+	held    chan struct{} // capacity 1; full while held
+	waiting int           // holder and waiters; guarded by userLocks.mu
+}
+
+// lock waits for the user's lock and returns the function that gives it back.
+func (l *userLocks) lock(ctx context.Context, user UserID) (unlock func(), err error) {
+	l.mu.Lock()
+	if l.locks == nil {
+		l.locks = make(map[UserID]*userLock)
+	}
+	u := l.locks[user]
+	if u == nil {
+		u = &userLock{held: make(chan struct{}, 1)}
+		l.locks[user] = u
+	}
+	u.waiting++
+	l.mu.Unlock()
+
+	leave := func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if u.waiting--; u.waiting == 0 {
+			delete(l.locks, user)
+		}
+	}
+	select {
+	case u.held <- struct{}{}:
+		return func() { <-u.held; leave() }, nil
+	case <-ctx.Done():
+		leave()
+		return nil, ctx.Err()
+	}
+}
+
+// transactFor is transact under the user's lock.
+func (s *Store) transactFor(ctx context.Context, user UserID, fn func(ctx context.Context) error) error {
+	unlock, err := s.locks.lock(ctx, user)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return s.transact(ctx, fn)
+}

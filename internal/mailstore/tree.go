@@ -1,0 +1,372 @@
+package mailstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+)
+
+// Every change of a user's list of mailboxes writes the user's document first (touchUser), so that
+// two of them never see each other half done.
+
+// CreateMailbox makes an empty mailbox. Superior names are not created: they exist as names only, as
+// long as something is below them. Errors: ErrInvalidName, ErrMailboxExists, ErrSpecialUse, ErrTooMany, ErrNoSuchUser.
+func (s *Store) CreateMailbox(ctx context.Context, user UserID, path string, o CreateOptions) (*Mailbox, error) {
+	path, err := NormalizePath(path)
+	if err != nil {
+		return nil, err
+	}
+	if o.SpecialUse != "" && !slices.Contains(SpecialUses, o.SpecialUse) {
+		return nil, fmt.Errorf("%w: %q", ErrSpecialUse, o.SpecialUse)
+	}
+	var box *Mailbox
+	err = s.transactFor(ctx, user, func(ctx context.Context) error {
+		number, validity, err := s.allocateMailbox(ctx, user)
+		if err != nil {
+			return err
+		}
+		if err := s.checkFree(ctx, user, path); err != nil {
+			return err
+		}
+		n, err := s.countUpTo(ctx, s.mailboxes, bson.D{{Key: boxUser, Value: user.Binary()}}, MaxMailboxes)
+		if err != nil {
+			return err
+		}
+		if n >= MaxMailboxes {
+			return fmt.Errorf("%w: %d mailboxes", ErrTooMany, n)
+		}
+		if o.SpecialUse != "" {
+			_, err := s.MailboxBySpecialUse(ctx, user, o.SpecialUse)
+			if err == nil {
+				return fmt.Errorf("%w: %s", ErrSpecialUse, o.SpecialUse)
+			}
+			if !errors.Is(err, ErrNoSuchMailbox) {
+				return err
+			}
+		}
+		subscribed, err := s.takeSubscription(ctx, user, path)
+		if err != nil {
+			return err
+		}
+		box = &Mailbox{Key: user.Mailbox(number), Path: path, UIDValidity: validity,
+			SpecialUse: o.SpecialUse, Subscribed: subscribed, Created: now()}
+		_, err = s.mailboxes.InsertOne(ctx, newMailboxDoc(box))
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("create mailbox: %w", err)
+	}
+	s.publishList(ctx, user)
+	return box, nil
+}
+
+// allocateMailbox takes the next mailbox number and UIDVALIDITY of a user. Neither is ever given out
+// again; the latter is the time in seconds, or the next value if that is taken.
+func (s *Store) allocateMailbox(ctx context.Context, user UserID) (number, validity uint32, err error) {
+	c, err := s.touchUser(ctx, user, bson.D{
+		{Key: userMailboxes, Value: int64(1)}, {Key: userUIDValidity, Value: int64(1)}, {Key: userTree, Value: int64(1)}})
+	if err != nil {
+		return 0, 0, err
+	}
+	if t := now().Unix(); t > c.UIDValidity {
+		c.UIDValidity = t
+		if _, err := s.users.UpdateOne(ctx, byID(user.Binary()), bson.D{{Key: "$set", Value: bson.D{
+			{Key: userUIDValidity, Value: t}}}}); err != nil {
+			return 0, 0, fmt.Errorf("update user: %w", err)
+		}
+	}
+	return uint32(c.Mailboxes), uint32(c.UIDValidity), nil
+}
+
+// checkFree returns ErrMailboxExists if the user has a mailbox with this path.
+func (s *Store) checkFree(ctx context.Context, user UserID, path string) error {
+	switch _, err := s.findMailboxDoc(ctx, atPath(user, path)); {
+	case err == nil:
+		return fmt.Errorf("%w: %s", ErrMailboxExists, path)
+	case errors.Is(err, ErrNoSuchMailbox):
+		return nil
+	default:
+		return err
+	}
+}
+
+// below returns the mailboxes whose paths are inferior to path.
+func (s *Store) below(ctx context.Context, user UserID, path string) ([]*mailboxDoc, error) {
+	from, to := children(path)
+	return s.findMailboxes(ctx, bson.D{{Key: boxUser, Value: user.Binary()},
+		{Key: boxPath, Value: bson.D{{Key: "$gte", Value: from}, {Key: "$lt", Value: to}}}})
+}
+
+// RenameMailbox renames a mailbox and all that are inferior to it, in one transaction; a name without a mailbox is
+// renamed if something is below it. Keys, UIDs and subscriptions stay with the mailboxes. Of INBOX
+// only the messages get another name (RFC 9051 6.3.6): the mailbox becomes the new one, with its
+// key and UIDs, and an empty INBOX with a UIDVALIDITY of its own takes its place. Errors:
+// ErrInvalidName, ErrNoSuchMailbox, ErrMailboxExists, ErrTooMany, ErrNoSuchUser.
+func (s *Store) RenameMailbox(ctx context.Context, user UserID, from, to string) error {
+	from, err := NormalizePath(from)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrNoSuchMailbox, err)
+	}
+	to, err = NormalizePath(to)
+	if err != nil {
+		return err
+	}
+	switch {
+	case from == to || to == Inbox:
+		return fmt.Errorf("rename mailbox: %w: %s", ErrMailboxExists, to)
+	case from != Inbox && strings.HasPrefix(to, from+Separator):
+		return fmt.Errorf("rename mailbox: %w: %s is inferior to %s", ErrInvalidName, to, from)
+	}
+	err = s.transactFor(ctx, user, func(ctx context.Context) error {
+		if from == Inbox {
+			return s.renameInbox(ctx, user, to)
+		}
+		return s.renameTree(ctx, user, from, to)
+	})
+	if err != nil {
+		return fmt.Errorf("rename mailbox: %w", err)
+	}
+	s.publishList(ctx, user)
+	return nil
+}
+
+func (s *Store) renameTree(ctx context.Context, user UserID, from, to string) error {
+	if _, err := s.touchUser(ctx, user, bson.D{{Key: userTree, Value: int64(1)}}); err != nil {
+		return err
+	}
+	boxes, err := s.below(ctx, user, from)
+	if err != nil {
+		return err
+	}
+	switch own, err := s.findMailboxDoc(ctx, atPath(user, from)); {
+	case err == nil:
+		boxes = slices.Insert(boxes, 0, own)
+	case !errors.Is(err, ErrNoSuchMailbox) || len(boxes) == 0:
+		return err
+	}
+	if len(boxes) > maxBatch {
+		return fmt.Errorf("%w: %d mailboxes to rename, at most %d at a time", ErrTooMany, len(boxes), maxBatch)
+	}
+	moving := make(map[string]bool)
+	for _, b := range boxes {
+		moving[b.Path] = true
+	}
+	// The order of paths: what a new name needs may just have been given up (a/a to a).
+	for _, b := range boxes {
+		path, err := NormalizePath(to + strings.TrimPrefix(b.Path, from))
+		if err != nil {
+			return err
+		}
+		if !moving[path] {
+			if err := s.checkFree(ctx, user, path); err != nil {
+				return err
+			}
+		}
+		if err := s.setPath(ctx, user, b, path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) renameInbox(ctx context.Context, user UserID, to string) error {
+	number, validity, err := s.allocateMailbox(ctx, user)
+	if err != nil {
+		return err
+	}
+	inbox, err := s.findMailboxDoc(ctx, atPath(user, Inbox))
+	if err != nil {
+		return err
+	}
+	if err := s.checkFree(ctx, user, to); err != nil {
+		return err
+	}
+	if err := s.setPath(ctx, user, inbox, to); err != nil {
+		return err
+	}
+	_, err = s.mailboxes.InsertOne(ctx, newMailboxDoc(&Mailbox{
+		Key: user.Mailbox(number), Path: Inbox, UIDValidity: validity, Subscribed: inbox.Subscribed, Created: now()}))
+	return err
+}
+
+// setPath renames one mailbox. A subscription to the new name becomes the mailbox's own.
+func (s *Store) setPath(ctx context.Context, user UserID, box *mailboxDoc, path string) error {
+	set := bson.D{{Key: boxPath, Value: path}}
+	subscribed, err := s.takeSubscription(ctx, user, path)
+	if err != nil {
+		return err
+	}
+	if subscribed {
+		set = append(set, bson.E{Key: boxSubscribed, Value: true})
+	}
+	if _, err := s.mailboxes.UpdateOne(ctx, byID(box.ID), bson.D{{Key: "$set", Value: set}}); err != nil {
+		return fmt.Errorf("set path: %w", err)
+	}
+	return nil
+}
+
+// Subscribe adds a name to the user's subscriptions or removes it; there need not be a mailbox of that name (RFC 9051
+// 6.3.7). Errors: ErrInvalidName, ErrTooMany, ErrNoSuchUser.
+func (s *Store) Subscribe(ctx context.Context, user UserID, path string, subscribed bool) error {
+	path, err := NormalizePath(path)
+	if err != nil {
+		return err
+	}
+	err = s.transactFor(ctx, user, func(ctx context.Context) error {
+		if _, err := s.touchUser(ctx, user, bson.D{{Key: userTree, Value: int64(1)}}); err != nil {
+			return err
+		}
+		update := bson.D{{Key: "$set", Value: bson.D{{Key: boxSubscribed, Value: true}}}}
+		if !subscribed {
+			update = bson.D{{Key: "$unset", Value: bson.D{{Key: boxSubscribed, Value: ""}}}}
+		}
+		res, err := s.mailboxes.UpdateOne(ctx, append(atPath(user, path), notSet(boxDeleting)), update)
+		if err != nil {
+			return err
+		}
+		if res.MatchedCount == 1 {
+			return nil
+		}
+		if !subscribed {
+			_, err := s.takeSubscription(ctx, user, path)
+			return err
+		}
+		n, err := s.countUpTo(ctx, s.subscriptions, bson.D{{Key: subscriptionUser, Value: user.Binary()}}, MaxSubscriptions)
+		if err != nil {
+			return err
+		}
+		if n >= MaxSubscriptions {
+			return fmt.Errorf("%w: %d subscriptions to names without a mailbox", ErrTooMany, n)
+		}
+		return s.keepSubscription(ctx, user, path)
+	})
+	if err != nil {
+		return fmt.Errorf("subscribe: %w", err)
+	}
+	s.publishList(ctx, user)
+	return nil
+}
+
+func subscriptionID(user UserID, path string) bson.Binary {
+	return bson.Binary{Data: append(slices.Clone(user[:]), path...)}
+}
+
+// keepSubscription notes a subscription to a name without a mailbox.
+func (s *Store) keepSubscription(ctx context.Context, user UserID, path string) error {
+	_, err := s.subscriptions.UpdateOne(ctx, byID(subscriptionID(user, path)), bson.D{{Key: "$set", Value: bson.D{
+		{Key: subscriptionUser, Value: user.Binary()}, {Key: subscriptionPath, Value: path}}}},
+		options.UpdateOne().SetUpsert(true))
+	if err != nil {
+		return fmt.Errorf("keep subscription: %w", err)
+	}
+	return nil
+}
+
+// takeSubscription removes the note of keepSubscription, and reports whether there was one.
+func (s *Store) takeSubscription(ctx context.Context, user UserID, path string) (bool, error) {
+	res, err := s.subscriptions.DeleteOne(ctx, byID(subscriptionID(user, path)))
+	if err != nil {
+		return false, fmt.Errorf("take subscription: %w", err)
+	}
+	return res.DeletedCount > 0, nil
+}
+
+// Subscriptions returns all names the user is subscribed to, sorted, with or without a mailbox.
+func (s *Store) Subscriptions(ctx context.Context, user UserID) ([]string, error) {
+	cursor, err := s.subscriptions.Find(ctx, bson.D{{Key: subscriptionUser, Value: user.Binary()}})
+	if err != nil {
+		return nil, fmt.Errorf("find subscriptions: %w", err)
+	}
+	var notes []struct {
+		Path string `bson:"p"`
+	}
+	if err := cursor.All(ctx, &notes); err != nil {
+		return nil, fmt.Errorf("find subscriptions: %w", err)
+	}
+	boxes, err := s.findMailboxes(ctx, bson.D{{Key: boxUser, Value: user.Binary()}})
+	if err != nil {
+		return nil, err
+	}
+	var paths []string
+	for _, n := range notes {
+		paths = append(paths, n.Path)
+	}
+	for _, b := range boxes {
+		if b.Subscribed {
+			paths = append(paths, b.Path)
+		}
+	}
+	slices.Sort(paths)
+	return slices.Compact(paths), nil
+}
+
+// DeleteMailbox removes a mailbox with its messages. Mailboxes inferior to it stay, and so does a
+// subscription to its name (RFC 9051 6.3.5). The name is free at once; should the removal of the messages be interrupted,
+// it is resumed when a Store is opened. Errors: ErrNoSuchMailbox, ErrInboxUndeletable, ErrHasChildren, ErrNoSuchUser.
+func (s *Store) DeleteMailbox(ctx context.Context, user UserID, path string) error {
+	path, err := NormalizePath(path)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrNoSuchMailbox, err)
+	}
+	if path == Inbox {
+		return ErrInboxUndeletable
+	}
+	var key MailboxKey
+	err = s.transactFor(ctx, user, func(ctx context.Context) error {
+		if _, err := s.touchUser(ctx, user, bson.D{{Key: userTree, Value: int64(1)}}); err != nil {
+			return err
+		}
+		doc, err := s.findMailboxDoc(ctx, atPath(user, path))
+		if errors.Is(err, ErrNoSuchMailbox) {
+			inferior, err := s.below(ctx, user, path)
+			switch {
+			case err != nil:
+				return err
+			case len(inferior) > 0:
+				return ErrHasChildren
+			}
+			return ErrNoSuchMailbox
+		}
+		if err != nil {
+			return err
+		}
+		if doc.Subscribed {
+			if err := s.keepSubscription(ctx, user, path); err != nil {
+				return err
+			}
+		}
+		key = MailboxKey(doc.ID.Data)
+		return s.markDeleting(ctx, key)
+	})
+	if err != nil {
+		return fmt.Errorf("delete mailbox: %w", err)
+	}
+	s.publishList(ctx, user)
+	// The mailbox is gone for everybody, so the answer does not depend on the rest any more. Waiting
+	// for it lets the caller see its quota freed.
+	s.inBackground(ctx, func(ctx context.Context) {
+		if err := s.purgeMailbox(ctx, key); err != nil {
+			s.log.Warn("removal of a deleted mailbox's messages was interrupted", "mailbox", key.String(), "error", err)
+		}
+	})
+	return nil
+}
+
+// markDeleting takes a mailbox from the view of everybody: its name is free, and no transaction can
+// change it any more but those of purgeMailbox.
+func (s *Store) markDeleting(ctx context.Context, key MailboxKey) error {
+	_, err := s.mailboxes.UpdateOne(ctx, byID(key.Binary()), bson.D{
+		// No path contains a NUL, so this name is nobody else's.
+		{Key: "$set", Value: bson.D{{Key: boxDeleting, Value: true}, {Key: boxPath, Value: "\x00" + key.String()}}},
+		{Key: "$unset", Value: bson.D{{Key: boxSpecialUse, Value: ""}, {Key: boxSubscribed, Value: ""}}},
+	})
+	if err != nil {
+		return fmt.Errorf("mark mailbox: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,300 @@
+package mailstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+
+	"gadwall/quota"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+)
+
+// User is an account.
+type User struct {
+	ID       UserID
+	Username string // normalised address
+	Limits   quota.Limits
+	Usage    quota.Usage
+	Created  time.Time
+}
+
+// NewUser is what an account begins with.
+type NewUser struct {
+	Username string // mail address
+	Password string
+	Quota    quota.Limits
+}
+
+type userDoc struct {
+	ID      bson.Binary `bson:"_id"`
+	Name    string      `bson:"name"`
+	Hash    string      `bson:"hash"`
+	Created time.Time   `bson:"created"`
+	Quota   quota.State `bson:"quota"`
+}
+
+func (d *userDoc) user() (*User, error) {
+	id, err := userIDFrom(d.ID)
+	if err != nil {
+		return nil, err
+	}
+	return &User{ID: id, Username: d.Name, Limits: d.Quota.Limits(), Usage: d.Quota.Usage(), Created: d.Created.UTC()}, nil
+}
+
+func userIDFrom(b bson.Binary) (UserID, error) {
+	if len(b.Data) != len(UserID{}) {
+		return UserID{}, fmt.Errorf("user id of %d octets in the database", len(b.Data))
+	}
+	return UserID(b.Data), nil
+}
+
+// standardMailboxes are what a new user has, beside INBOX.
+var standardMailboxes = []struct{ path, use string }{
+	{"INBOX", ""},
+	{"Sent", `\Sent`}, {"Drafts", `\Drafts`}, {"Junk", `\Junk`}, {"Trash", `\Trash`}, {"Archive", `\Archive`},
+}
+
+// CreateUser makes an account with the standard mailboxes, all subscribed. Errors: ErrInvalidAddress,
+// ErrWeakPassword, ErrUserExists, quota.ErrInvalidLimit.
+func (s *Store) CreateUser(ctx context.Context, n NewUser) (*User, error) {
+	name, err := NormalizeAddress(n.Username)
+	if err != nil {
+		return nil, err
+	}
+	if err := n.Quota.Check(); err != nil {
+		return nil, err
+	}
+	if err := checkPassword(n.Password); err != nil {
+		return nil, err
+	}
+	// A look before the expensive hash; the unique index decides.
+	if n, err := s.countUpTo(ctx, s.addresses, bson.D{{Key: "_id", Value: name}}, 1); err != nil {
+		return nil, err
+	} else if n > 0 {
+		return nil, fmt.Errorf("%w: %s", ErrUserExists, name)
+	}
+	hash, err := s.hash(ctx, n.Password)
+	if err != nil {
+		return nil, err
+	}
+
+	user := &User{ID: newUserID(), Username: name, Limits: n.Quota, Created: now()}
+	var boxes []any
+	validity := uint32(user.Created.Unix())
+	for i, std := range standardMailboxes {
+		box := &Mailbox{
+			Key: user.ID.Mailbox(uint32(i + 1)), Path: std.path, SpecialUse: std.use, Subscribed: true,
+			UIDValidity: validity + uint32(i), Created: user.Created,
+		}
+		boxes = append(boxes, newMailboxDoc(box))
+	}
+	doc := bson.D{
+		{Key: "_id", Value: user.ID.Binary()},
+		{Key: userName, Value: name},
+		{Key: userHash, Value: hash},
+		{Key: userCreated, Value: user.Created},
+		{Key: userMailboxes, Value: int64(len(boxes))},
+		{Key: userUIDValidity, Value: int64(validity) + int64(len(boxes)-1)},
+		{Key: userTree, Value: int64(0)},
+		{Key: quota.Field, Value: quota.NewState(n.Quota)},
+	}
+	err = s.transact(ctx, func(ctx context.Context) error {
+		_, err := s.addresses.InsertOne(ctx, bson.D{{Key: "_id", Value: name}, {Key: addressUser, Value: user.ID.Binary()}})
+		if err != nil {
+			return err
+		}
+		if _, err := s.users.InsertOne(ctx, doc); err != nil {
+			return err
+		}
+		_, err = s.mailboxes.InsertMany(ctx, boxes)
+		return err
+	})
+	if mongo.IsDuplicateKeyError(err) {
+		return nil, fmt.Errorf("%w: %s", ErrUserExists, name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("create user: %w", err)
+	}
+	return user, nil
+}
+
+// Users iterates over all users in the order of their names.
+func (s *Store) Users(ctx context.Context) iter.Seq2[*User, error] {
+	return func(yield func(*User, error) bool) {
+		cursor, err := s.users.Find(ctx, bson.D{notSet(userDeleting)}, options.Find().SetSort(bson.D{{Key: userName, Value: 1}}))
+		if err != nil {
+			yield(nil, fmt.Errorf("list users: %w", err))
+			return
+		}
+		defer cursor.Close(context.WithoutCancel(ctx))
+		for cursor.Next(ctx) {
+			var doc userDoc
+			err := cursor.Decode(&doc)
+			var user *User
+			if err == nil {
+				user, err = doc.user()
+			}
+			if !yield(user, err) || err != nil {
+				return
+			}
+		}
+		if err := cursor.Err(); err != nil {
+			yield(nil, fmt.Errorf("list users: %w", err))
+		}
+	}
+}
+
+// UserByName returns the user with this name. The error is ErrNoSuchUser, also for names that cannot exist.
+func (s *Store) UserByName(ctx context.Context, username string) (*User, error) {
+	name, err := NormalizeAddress(username)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNoSuchUser, err)
+	}
+	doc, err := s.findUser(ctx, bson.D{{Key: userName, Value: name}})
+	if err != nil {
+		return nil, err
+	}
+	return doc.user()
+}
+
+// UserByID returns the user with this id. The error is ErrNoSuchUser.
+func (s *Store) UserByID(ctx context.Context, id UserID) (*User, error) {
+	doc, err := s.findUser(ctx, byID(id.Binary()))
+	if err != nil {
+		return nil, err
+	}
+	return doc.user()
+}
+
+func (s *Store) findUser(ctx context.Context, filter bson.D) (*userDoc, error) {
+	var doc userDoc
+	err := s.users.FindOne(ctx, append(filter, notSet(userDeleting))).Decode(&doc)
+	if errors.Is(err, mongo.ErrNoDocuments) {
+		return nil, ErrNoSuchUser
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find user: %w", err)
+	}
+	return &doc, nil
+}
+
+// SetPassword gives the user another password. Errors: ErrWeakPassword, ErrNoSuchUser.
+func (s *Store) SetPassword(ctx context.Context, user UserID, password string) error {
+	hash, err := s.hash(ctx, password)
+	if err != nil {
+		return err
+	}
+	res, err := s.users.UpdateOne(ctx, append(byID(user.Binary()), notSet(userDeleting)),
+		bson.D{{Key: "$set", Value: bson.D{{Key: userHash, Value: hash}}}})
+	if err != nil {
+		return fmt.Errorf("set password: %w", err)
+	}
+	if res.MatchedCount == 0 {
+		return ErrNoSuchUser
+	}
+	return nil
+}
+
+// Authenticate returns the user with this name and password. The error is ErrAuthFailed when there
+// is none, and it takes as long to find out whether or not the name exists.
+func (s *Store) Authenticate(ctx context.Context, username, password string) (*User, error) {
+	if len(password) > MaxPasswordLength {
+		return nil, ErrAuthFailed
+	}
+	var doc *userDoc
+	hash := noHash
+	name, err := NormalizeAddress(username)
+	if err != nil {
+		// Ask all the same: a query takes time as well.
+		name = ""
+	}
+	doc, err = s.findUser(ctx, bson.D{{Key: userName, Value: name}})
+	switch {
+	case errors.Is(err, ErrNoSuchUser):
+	case err != nil:
+		return nil, fmt.Errorf("authenticate: %w", err)
+	default:
+		if hash, err = parseHash(doc.Hash); err != nil {
+			return nil, fmt.Errorf("authenticate %s: %w", doc.Name, err)
+		}
+	}
+	same, err := s.verify(ctx, hash, password)
+	if err != nil {
+		return nil, fmt.Errorf("authenticate: %w", err)
+	}
+	if !same || doc == nil {
+		return nil, ErrAuthFailed
+	}
+	return doc.user()
+}
+
+// SetLimits changes a user's quota. Errors: ErrNoSuchUser, quota.ErrInvalidLimit.
+func (s *Store) SetLimits(ctx context.Context, user UserID, l quota.Limits) error {
+	return userError(s.quota.SetLimits(ctx, user, l))
+}
+
+// Quota returns a user's limits and usage. The error is ErrNoSuchUser.
+func (s *Store) Quota(ctx context.Context, user UserID) (quota.Limits, quota.Usage, error) {
+	state, err := s.quota.Get(ctx, user)
+	if err != nil {
+		return quota.Limits{}, quota.Usage{}, userError(err)
+	}
+	return state.Limits(), state.Usage(), nil
+}
+
+// userError translates package quota's word for a missing user.
+func userError(err error) error {
+	if errors.Is(err, quota.ErrNoSuchUser) {
+		return ErrNoSuchUser
+	}
+	return err
+}
+
+// userCounters are what touchUser returns: the values after the increments.
+type userCounters struct {
+	Mailboxes   int64 `bson:"mboxes"`
+	UIDValidity int64 `bson:"uidv"`
+	Tree        int64 `bson:"tree"`
+}
+
+// touchUser increments counters of the user's document within a transaction. Thereby it conflicts
+// with every other transaction that does, and with DeleteUser. The error is ErrNoSuchUser.
+func (s *Store) touchUser(ctx context.Context, user UserID, inc bson.D) (userCounters, error) {
+	var c userCounters
+	err := s.users.FindOneAndUpdate(ctx, append(byID(user.Binary()), notSet(userDeleting)),
+		bson.D{{Key: "$inc", Value: inc}},
+		options.FindOneAndUpdate().SetReturnDocument(options.After).SetProjection(bson.D{
+			{Key: userMailboxes, Value: 1}, {Key: userUIDValidity, Value: 1}, {Key: userTree, Value: 1}})).Decode(&c)
+	if errors.Is(err, mongo.ErrNoDocuments) {
+		return c, ErrNoSuchUser
+	}
+	if err != nil {
+		return c, fmt.Errorf("update user: %w", err)
+	}
+	return c, nil
+}
+
+// countUpTo counts matching documents, but not beyond limit.
+func (s *Store) countUpTo(ctx context.Context, coll *mongo.Collection, filter bson.D, limit int64) (int64, error) {
+	cursor, err := coll.Find(ctx, filter, options.Find().SetLimit(limit).SetProjection(bson.D{{Key: "_id", Value: 1}}))
+	if err != nil {
+		return 0, fmt.Errorf("count %s: %w", coll.Name(), err)
+	}
+	defer cursor.Close(context.WithoutCancel(ctx))
+	var n int64
+	for cursor.Next(ctx) {
+		n++
+	}
+	if err := cursor.Err(); err != nil {
+		return 0, fmt.Errorf("count %s: %w", coll.Name(), err)
+	}
+	return n, nil
+}
+
+// now is the present time in the resolution in which times are stored.
+func now() time.Time { return time.Now().UTC().Truncate(time.Second) }
