@@ -177,7 +177,7 @@ func (p *Parser) fillType(part *Part, value string) (bound string) {
 		s.skip()
 		sub = s.token()
 	}
-	if sub == "" {
+	if typ == "" || sub == "" {
 		return "" // RFC 2045 5.2: taken as text/plain
 	}
 	part.HasContentType = true
