@@ -1,0 +1,104 @@
+package contents
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"gadwall/blobstore"
+	"gadwall/dedupe"
+)
+
+// Collection is the name of the collection of content documents.
+const Collection = "contents"
+
+var (
+	// ErrNotFound reports a content that does not exist.
+	ErrNotFound = errors.New("content does not exist")
+
+	// ErrCorrupt reports a content document that contradicts itself.
+	ErrCorrupt = errors.New("stored content is damaged")
+
+	// ErrRange reports a range outside of the content.
+	ErrRange = errors.New("range is outside of the content")
+)
+
+// ID names a content: the BLAKE3-256 of its bytes.
+type ID dedupe.Hash
+
+// String returns the ID in hexadecimal.
+func (id ID) String() string { return dedupe.Hash(id).String() }
+
+// A Ref is one reference to a content. Its holder keeps both.
+type Ref struct {
+	ID    ID
+	Magic dedupe.Magic
+}
+
+// Options configure a Store.
+type Options struct {
+	// Logger is told of what could not be cleaned up. slog.Default if nil.
+	Logger *slog.Logger
+}
+
+// Store reads and writes contents. It is safe for concurrent use.
+type Store struct {
+	coll  *mongo.Collection
+	blobs *blobstore.Store
+	refs  *dedupe.Counter
+	log   *slog.Logger
+	cache *blobstore.FrameCache
+}
+
+// New returns a Store on the collection of db, with its large bodies in blobs.
+func New(db *mongo.Database, blobs *blobstore.Store, opts Options) (*Store, error) {
+	if db == nil || blobs == nil {
+		return nil, errors.New("contents: no database or no blob store")
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.Default()
+	}
+	coll := db.Collection(Collection, options.Collection().SetWriteConcern(dedupe.Durable()))
+	return &Store{
+		coll:  coll,
+		blobs: blobs,
+		refs:  dedupe.NewCounter(coll, "_id", ""),
+		log:   opts.Logger,
+	}, nil
+}
+
+// EnsureIndexes creates the indexes that reading and writing rely on, those of the blobs included. Contents
+// themselves are found by _id only.
+func (s *Store) EnsureIndexes(ctx context.Context) error { return s.blobs.EnsureIndexes(ctx) }
+
+// WithCache returns a Store on the same contents, whose reads keep decoded frames in cache: one per
+// session. Nil is no cache.
+func (s *Store) WithCache(cache *blobstore.FrameCache) *Store {
+	t := *s
+	t.cache = cache
+	t.blobs = s.blobs.WithCache(cache)
+	return &t
+}
+
+// AddRefs counts references to contents that exist: all, or none and a dedupe.MissingError. It must return
+// before any referrer is written.
+func (s *Store) AddRefs(ctx context.Context, refs []Ref) error {
+	return s.refs.AddMany(ctx, hashRefs(refs))
+}
+
+// ReleaseRefs takes back references whose referrers are gone. It returns dedupe.ErrNotHeld if some are not
+// counted; on any other error it must not be called again for them: see dedupe.
+func (s *Store) ReleaseRefs(ctx context.Context, refs []Ref) error {
+	return s.refs.RemoveMany(ctx, hashRefs(refs))
+}
+
+func hashRefs(refs []Ref) []dedupe.Ref {
+	out := make([]dedupe.Ref, len(refs))
+	for i, r := range refs {
+		out[i] = dedupe.Ref{Hash: dedupe.Hash(r.ID), Magic: r.Magic}
+	}
+	return out
+}

@@ -1,0 +1,173 @@
+package contents
+
+import (
+	"bytes"
+	"io"
+
+	"gadwall/internal/transfer"
+	"gadwall/mimestream"
+)
+
+// A leaf is the body that is being received.
+type leaf struct {
+	mode      leafMode
+	base64    bool
+	threshold int
+	hold      []byte // holding: all of the body so far
+	decoder   *transfer.Decoder
+	decoded   bytes.Buffer // for small bodies
+	tail      bytes.Buffer
+}
+
+type leafMode uint8
+
+const (
+	leafHolding  leafMode = iota // until the threshold decides
+	leafDecoding                 // to a blob of decoded bytes
+	leafBlob                     // to a blob of the bytes as they are
+	leafMerging                  // with all the rest
+)
+
+// receiver is the mimestream.Handler of a Writer, which does not show these methods.
+type receiver Writer
+
+var _ mimestream.Handler = (*receiver)(nil)
+
+func (r *receiver) PartBegin(p *mimestream.Part) error {
+	if p.Parent != nil && p.Parent.Parent == nil && len(p.Parent.Children) == 1 {
+		// The preamble of a multipart lies between its header and its first child: nearly
+		// always one line, that counts as header here.
+		r.spool.endHeader()
+	}
+	return nil
+}
+
+func (r *receiver) Structure(b []byte) error { return (*Writer)(r).inlineBytes(b) }
+
+func (r *receiver) BodyBegin(p *mimestream.Part) error {
+	if p.Parent == nil {
+		r.spool.endHeader()
+	}
+	l := &r.leaf
+	l.hold = l.hold[:0]
+	l.base64 = p.Encoding == "base64"
+	l.threshold = BlobThreshold
+	if p.Type == "text" {
+		l.threshold = TextThreshold
+	}
+	l.mode = leafHolding
+	if (*Writer)(r).merging() {
+		l.mode = leafMerging
+	}
+	return nil
+}
+
+func (r *receiver) Body(_ *mimestream.Part, b []byte) error { return (*Writer)(r).body(b) }
+
+func (r *receiver) BodyEnd(*mimestream.Part) error { return (*Writer)(r).endBody() }
+
+func (r *receiver) PartEnd(*mimestream.Part) error { return nil }
+
+// body takes the next bytes of the leaf.
+func (w *Writer) body(b []byte) error {
+	l := &w.leaf
+	switch l.mode {
+	case leafMerging:
+		return w.inlineBytes(b)
+	case leafDecoding:
+		_, err := l.decoder.Write(b)
+		return err
+	case leafBlob:
+		_, err := w.blob.Write(b)
+		return err
+	}
+	n := min(len(b), l.threshold-len(l.hold))
+	l.hold = append(l.hold, b[:n]...)
+	if n == len(b) {
+		return nil
+	}
+	if err := w.startBlob(); err != nil {
+		return err
+	}
+	return w.body(b[n:])
+}
+
+// startBlob makes a blob of a leaf that exceeds its threshold. What deviates from base64 before that is kept
+// as it came.
+func (w *Writer) startBlob() error {
+	l := &w.leaf
+	if err := w.endSpill(); err != nil {
+		return err
+	}
+	w.blob = w.s.blobs.NewWriter(w.ctx)
+	l.mode = leafBlob
+	if l.base64 && regular(l.hold) {
+		l.mode = leafDecoding
+		l.decoder = transfer.NewDecoder(w.blob, tailWriter{w})
+	}
+	return w.body(l.hold)
+}
+
+// regular reports whether base64 does not deviate so far.
+func regular(b []byte) bool {
+	d := transfer.NewDecoder(io.Discard, io.Discard)
+	d.Write(b) // the writers do not fail
+	return !d.Deviated()
+}
+
+// A tailWriter receives what follows the deviation of a leaf in leafDecoding: that begins as a leaf anew,
+// but is not decoded.
+type tailWriter struct{ w *Writer }
+
+func (t tailWriter) Write(p []byte) (int, error) {
+	l := &t.w.leaf
+	if l.mode == leafDecoding {
+		if err := t.w.endBlob(l.decoder.Recipe()); err != nil {
+			return 0, err
+		}
+		l.mode, l.base64, l.threshold, l.hold = leafHolding, false, BlobThreshold, l.hold[:0]
+	}
+	if err := t.w.body(p); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// endBody ends the leaf.
+func (w *Writer) endBody() error {
+	l := &w.leaf
+	switch l.mode {
+	case leafDecoding:
+		if err := l.decoder.Close(); err != nil {
+			return err
+		}
+		if l.mode != leafDecoding { // the end was a tail
+			return w.endBody()
+		}
+		return w.endBlob(l.decoder.Recipe())
+	case leafBlob:
+		return w.endBlob(transfer.IdentityOf(w.blob.Size()))
+	case leafHolding:
+		return w.endSmall()
+	}
+	return nil
+}
+
+// endSmall adds a leaf that did not exceed its threshold.
+func (w *Writer) endSmall() error {
+	l := &w.leaf
+	if l.base64 && len(l.hold) >= DecodeThreshold && !w.beyond() {
+		l.decoded.Reset()
+		l.tail.Reset()
+		d := transfer.NewDecoder(&l.decoded, &l.tail)
+		d.Write(l.hold) // the writers do not fail
+		d.Close()
+		if l.decoded.Len() >= DecodeThreshold/4*3 {
+			if err := w.inlineDecoded(l.decoded.Bytes(), d.Recipe()); err != nil {
+				return err
+			}
+			return w.inlineBytes(l.tail.Bytes())
+		}
+	}
+	return w.inlineBytes(l.hold)
+}

@@ -1,0 +1,97 @@
+package contents
+
+import (
+	"gadwall/blobstore/frame"
+)
+
+// A spool collects inline bytes into compressed frames.
+type spool struct {
+	buf    []byte // the frame being filled
+	frames []frameInfo
+	stored [][]byte // the frames before
+	total  int      // stored bytes of these
+	size   int64    // inline bytes of these
+	head   int      // where the root header ends in buf, if it is to be cut there
+}
+
+// full reports whether no more bytes are to be added: the budget is spent. The frame being filled, and a small
+// body that is added as a whole, may exceed it.
+func (sp *spool) full() bool { return sp.total >= InlineBudget || len(sp.frames) >= maxFrames-3 }
+
+// write adds some of p and returns how much.
+func (sp *spool) write(p []byte) (int, error) {
+	if sp.buf == nil {
+		sp.buf = make([]byte, 0, FrameSize)
+	}
+	n := min(len(p), FrameSize-len(sp.buf))
+	sp.buf = append(sp.buf, p[:n]...)
+	if len(sp.buf) < FrameSize {
+		return n, nil
+	}
+	return n, sp.flush()
+}
+
+// writeAll adds all of p.
+func (sp *spool) writeAll(p []byte) error {
+	for len(p) > 0 {
+		n, err := sp.write(p)
+		if err != nil {
+			return err
+		}
+		p = p[n:]
+	}
+	return nil
+}
+
+// endHeader says that what was written so far is the root header.
+func (sp *spool) endHeader() {
+	if len(sp.frames) == 0 {
+		sp.head = len(sp.buf)
+	}
+}
+
+// flush ends the frame being filled. If there is a root header with enough behind it, that is a frame, and
+// the rest stays to be filled up.
+func (sp *spool) flush() error {
+	if head := sp.head; head > 0 {
+		sp.head = 0
+		if len(sp.buf)-head >= HeadRest {
+			if err := sp.add(sp.buf[:head]); err != nil {
+				return err
+			}
+			sp.buf = sp.buf[:copy(sp.buf, sp.buf[head:])]
+			return nil
+		}
+	}
+	err := sp.add(sp.buf)
+	sp.buf = sp.buf[:0]
+	return err
+}
+
+// finish ends the last frame.
+func (sp *spool) finish() error {
+	for len(sp.buf) > 0 {
+		if err := sp.flush(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (sp *spool) add(data []byte) error {
+	info := frameInfo{start: sp.size, size: len(data), codec: frameZstd}
+	buf := frame.Buffer()
+	defer frame.Release(buf)
+	z, err := frame.Compress(*buf, data)
+	if err != nil {
+		return err
+	}
+	if len(z) >= len(data) {
+		z, info.codec = data, frameRaw
+	}
+	sp.frames = append(sp.frames, info)
+	sp.stored = append(sp.stored, append(make([]byte, 0, len(z)), z...))
+	sp.total += len(z)
+	sp.size += int64(len(data))
+	return nil
+}

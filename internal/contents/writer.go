@@ -1,0 +1,271 @@
+package contents
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/zeebo/blake3"
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+
+	"gadwall/blobstore"
+	"gadwall/dedupe"
+	"gadwall/internal/transfer"
+	"gadwall/mimestream"
+)
+
+// Stored is a content that is durable and holds the references named by Magics.
+type Stored struct {
+	ID     ID
+	Size   int64
+	Root   *mimestream.Part // as parsed, with everything
+	Magics []dedupe.Magic
+	Shared bool // the content existed before
+}
+
+// A Writer stores one content while its bytes come in. Not safe for concurrent use. It must be ended by
+// Finish or Abort.
+type Writer struct {
+	s      *Store
+	ctx    context.Context // of the writes: io.Writer and mimestream.Handler have none
+	parser *mimestream.Parser
+	whole  *blake3.Hasher
+
+	segments []segment
+	end      int64 // of the last segment
+	refs     []dedupe.Ref
+	spool    spool
+	leaf     leaf
+	blob     *blobstore.Writer // the blob being written, of the leaf or of spilling
+	spilling bool
+
+	err     error
+	unknown bool // the insert of the document has an unknown outcome
+	ended   bool
+}
+
+var errEnded = errors.New("contents: writer is ended")
+
+// NewWriter starts a content. ctx covers the calls of Write.
+func (s *Store) NewWriter(ctx context.Context) *Writer {
+	w := &Writer{s: s, ctx: ctx, whole: blake3.New()}
+	w.parser = mimestream.NewParser((*receiver)(w))
+	return w
+}
+
+// Write takes the next bytes. After an error only Abort is of use.
+func (w *Writer) Write(p []byte) (int, error) {
+	if w.ended {
+		return 0, errEnded
+	}
+	if w.err != nil {
+		return 0, w.err
+	}
+	w.whole.Write(p) // never fails
+	n, err := w.parser.Write(p)
+	w.err = err
+	return n, err
+}
+
+// Finish makes the content durable, with that many references, at least one. After an error it must be followed
+// by Abort.
+func (w *Writer) Finish(ctx context.Context, refs int) (*Stored, error) {
+	switch {
+	case w.ended:
+		return nil, errEnded
+	case w.err != nil:
+		return nil, w.err
+	case refs < 1:
+		return nil, fmt.Errorf("contents: finish with %d references", refs)
+	}
+	w.ctx = ctx
+	stored, err := w.finish(ctx, refs)
+	if err != nil {
+		w.err = err
+		return nil, err
+	}
+	w.ended = true
+	return stored, nil
+}
+
+func (w *Writer) finish(ctx context.Context, refs int) (*Stored, error) {
+	root, err := w.parser.Close()
+	if err != nil {
+		return nil, err
+	}
+	if err := w.endSpill(); err != nil {
+		return nil, err
+	}
+	if err := w.spool.finish(); err != nil {
+		return nil, err
+	}
+	stored := &Stored{Size: w.end, Root: root, Magics: dedupe.NewMagics(refs)}
+	w.whole.Sum(stored.ID[:0])
+	for range maxAttempts {
+		existed, err := w.s.refs.Add(ctx, dedupe.Hash(stored.ID), stored.Magics...)
+		if err != nil {
+			return nil, err
+		}
+		if existed {
+			stored.Shared = true
+			w.releaseBlobs(ctx)
+			return stored, nil
+		}
+		inserted, err := w.insert(ctx, stored)
+		if err != nil {
+			return nil, err
+		}
+		if inserted {
+			return stored, nil
+		}
+	}
+	return nil, fmt.Errorf("store content %v: it appeared and disappeared %d times", stored.ID, maxAttempts)
+}
+
+// insert writes the document. It returns false if there is one of that ID already.
+func (w *Writer) insert(ctx context.Context, stored *Stored) (bool, error) {
+	l := layout{size: w.end, headerSize: stored.Root.HeaderSize, frames: w.spool.frames, segments: w.segments}
+	var magic int64
+	for _, m := range stored.Magics {
+		magic += int64(m)
+	}
+	frames := make(bson.D, len(w.spool.stored))
+	for k, data := range w.spool.stored {
+		frames[k] = bson.E{Key: strconv.Itoa(k), Value: bson.Binary{Data: data}}
+	}
+	w.unknown = true
+	_, err := w.s.coll.InsertOne(ctx, bson.D{
+		{Key: "_id", Value: dedupe.Hash(stored.ID).Binary()},
+		{Key: dedupe.FieldRefs, Value: int64(len(stored.Magics))},
+		{Key: dedupe.FieldMagic, Value: magic},
+		{Key: "size", Value: w.end},
+		{Key: "segs", Value: bson.Binary{Data: l.append(nil)}},
+		{Key: "parts", Value: bson.Binary{Data: appendParts(nil, stored.Root)}},
+		{Key: "f", Value: frames},
+	})
+	switch {
+	case err == nil:
+		return true, nil
+	case mongo.IsDuplicateKeyError(err):
+		w.unknown = false
+		return false, nil
+	}
+	return false, fmt.Errorf("insert content: %w", err)
+}
+
+// Abort gives up what was not finished. It does nothing after a successful Finish, or when called again. What
+// it cannot clean up is logged and left to the collector.
+func (w *Writer) Abort(ctx context.Context) {
+	if w.ended {
+		return
+	}
+	w.ended = true
+	if w.blob != nil {
+		w.blob.Abort(ctx)
+		w.blob = nil
+	}
+	if !w.unknown {
+		w.releaseBlobs(ctx)
+	}
+}
+
+// releaseBlobs gives back the references to all blobs.
+func (w *Writer) releaseBlobs(ctx context.Context) {
+	if len(w.refs) == 0 {
+		return
+	}
+	if err := w.s.blobs.Refs().RemoveMany(ctx, w.refs); err != nil {
+		w.s.log.WarnContext(ctx, "references to blobs are left for the collector", "error", err)
+	}
+	w.refs = nil
+}
+
+// inlineBytes adds bytes as they are.
+func (w *Writer) inlineBytes(p []byte) error {
+	for len(p) > 0 {
+		if w.beyond() {
+			return w.spill(p)
+		}
+		n, err := w.spool.write(p)
+		if err != nil {
+			return err
+		}
+		w.extend(int64(n))
+		p = p[n:]
+	}
+	return nil
+}
+
+// inlineDecoded adds a body that is stored decoded.
+func (w *Writer) inlineDecoded(decoded []byte, recipe transfer.Recipe) error {
+	if err := w.spool.writeAll(decoded); err != nil {
+		return err
+	}
+	w.addSegment(segment{recipe: recipe})
+	return nil
+}
+
+// extend adds n bytes to an inline segment of bytes as they are.
+func (w *Writer) extend(n int64) {
+	if last := len(w.segments) - 1; last >= 0 {
+		if s := &w.segments[last]; !s.blob && s.recipe.Identity {
+			s.recipe.DecodedSize += n
+			w.end += n
+			return
+		}
+	}
+	w.addSegment(segment{recipe: transfer.IdentityOf(n)})
+}
+
+func (w *Writer) addSegment(s segment) {
+	s.start = w.end
+	w.end += s.recipe.EncodedLen()
+	w.segments = append(w.segments, s)
+}
+
+// beyond reports whether nothing is to be added inline any more.
+func (w *Writer) beyond() bool {
+	return w.spool.full() || len(w.segments) >= MaxSegments-segmentsPerLeaf
+}
+
+// segmentsPerLeaf is how many segments a leaf can add after beyond was asked: what was spilled before, its
+// blob, a tail, and what is spilled behind it.
+const segmentsPerLeaf = 4
+
+// merging reports whether all the rest goes into one blob.
+func (w *Writer) merging() bool {
+	return w.beyond() && len(w.segments) >= SpillSegments
+}
+
+// spill adds bytes to the blob that takes what is beyond.
+func (w *Writer) spill(p []byte) error {
+	if w.blob == nil {
+		w.blob = w.s.blobs.NewWriter(w.ctx)
+		w.spilling = true
+	}
+	_, err := w.blob.Write(p)
+	return err
+}
+
+// endSpill ends that blob, if there is one.
+func (w *Writer) endSpill() error {
+	if !w.spilling {
+		return nil
+	}
+	w.spilling = false
+	return w.endBlob(transfer.IdentityOf(w.blob.Size()))
+}
+
+// endBlob finishes the blob being written and adds its segment.
+func (w *Writer) endBlob(recipe transfer.Recipe) error {
+	stored, err := w.blob.Finish(w.ctx)
+	if err != nil {
+		return err // the blob stays to be aborted
+	}
+	w.blob = nil
+	w.refs = append(w.refs, dedupe.Ref{Hash: stored.Hash, Magic: stored.Magic})
+	w.addSegment(segment{blob: true, hash: stored.Hash, magic: stored.Magic, recipe: recipe})
+	return nil
+}
