@@ -1,0 +1,118 @@
+package ingest
+
+import (
+	"net"
+	"strings"
+	"time"
+)
+
+// trace is what the Received line of a transaction says.
+type trace struct {
+	helo   string   // what the client called itself
+	remote net.Addr // what it is
+	host   string   // what we call ourselves
+	with   string   // protocol
+	id     string
+}
+
+// protocolName is the name registered for the "with" clause (RFC 3848, RFC 6531 4.3).
+func protocolName(lmtp, extended, tls, utf8 bool) string {
+	name := "SMTP"
+	switch {
+	case lmtp && utf8:
+		name = "UTF8LMTP"
+	case lmtp:
+		name = "LMTP"
+	case utf8:
+		name = "UTF8SMTP"
+	case extended:
+		name = "ESMTP"
+	}
+	if tls {
+		name += "S"
+	}
+	return name
+}
+
+// prefix returns the trace lines for one recipient (RFC 5321 4.4). Everything in
+// it is bounded, and free of line ends and other control characters: see
+// checkPath and heloName.
+func (t trace) prefix(from, to string, now time.Time) []byte {
+	var b strings.Builder
+	b.WriteString("Return-Path: <" + quotePath(from) + ">\r\n")
+	b.WriteString("Delivered-To: <" + quotePath(to) + ">\r\n")
+	b.WriteString("Received: from " + heloName(t.helo) + " (" + addressLiteral(t.remote) + ")\r\n")
+	b.WriteString("\tby " + t.host + " (Gadwall) with " + t.with + " id " + t.id + "\r\n")
+	b.WriteString("\tfor <" + quotePath(to) + ">; " + now.UTC().Format("Mon, 02 Jan 2006 15:04:05 -0700") + "\r\n")
+	return []byte(b.String())
+}
+
+// heloName returns what the client called itself if that is a domain or an
+// address literal as far as characters go, otherwise "unknown": many clients
+// send something else, and it must not break the line's syntax.
+func heloName(helo string) string {
+	for i := range len(helo) {
+		c := helo[i]
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("-._:[]", c) >= 0:
+		default:
+			return "unknown"
+		}
+	}
+	if helo == "" {
+		return "unknown"
+	}
+	return helo
+}
+
+// addressLiteral is the client's address as in RFC 5321 4.1.3.
+func addressLiteral(addr net.Addr) string {
+	tcp, ok := addr.(*net.TCPAddr)
+	switch {
+	case !ok:
+		return "local"
+	case tcp.IP.To4() != nil:
+		return "[" + tcp.IP.String() + "]"
+	}
+	return "[IPv6:" + tcp.IP.String() + "]"
+}
+
+// quotePath puts back the quotes that go-smtp takes off a local part, if it
+// needs them (RFC 5321 4.1.2: dot-string or quoted-string).
+func quotePath(address string) string {
+	at := strings.LastIndexByte(address, '@')
+	if at < 0 {
+		return address
+	}
+	local := address[:at]
+	if isDotString(local) {
+		return address
+	}
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, r := range local {
+		if r == '"' || r == '\\' {
+			b.WriteByte('\\')
+		}
+		b.WriteRune(r)
+	}
+	b.WriteByte('"')
+	return b.String() + address[at:]
+}
+
+func isDotString(s string) bool {
+	for atom := range strings.SplitSeq(s, ".") {
+		if atom == "" {
+			return false
+		}
+		for _, r := range atom {
+			switch {
+			case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9', r >= 0x80:
+			case strings.ContainsRune("!#$%&'*+-/=?^_`{|}~", r):
+			default:
+				return false
+			}
+		}
+	}
+	return true
+}
