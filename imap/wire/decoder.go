@@ -36,7 +36,7 @@ type Decoder struct {
 
 	broken   error // of the connection; nothing more can be read
 	finished bool  // CRLF was parsed: nothing of the command is left
-	lines    int  // bytes of lines of this command
+	lines    int   // bytes of lines of this command
 	literals int64
 	depth    int
 }

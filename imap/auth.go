@@ -1,0 +1,215 @@
+package imap
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"errors"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/emersion/go-imap/v2"
+
+	"gadwall/imap/wire"
+	"gadwall/internal/mailstore"
+)
+
+// handleStartTLS answers STARTTLS (RFC 3501 section 6.2.1).
+func (c *conn) handleStartTLS(_ context.Context, _ string, dec *wire.Decoder) error {
+	if err := noArguments(dec); err != nil {
+		return err
+	}
+	if c.tls || c.srv.opts.TLSConfig == nil {
+		return wire.Errorf("TLS is active or not available")
+	}
+	c.ok("", "Begin TLS negotiation now")
+	c.after = c.startTLS
+	return nil
+}
+
+// startTLS negotiates once the OK is sent. Whatever the client sent in plain
+// text after STARTTLS is dropped: somebody in between may have put it there,
+// and it must not be run as if it had come under TLS.
+func (c *conn) startTLS(ctx context.Context) error {
+	c.in.unwatch()
+	tc := tls.Server(c.netConn, c.srv.opts.TLSConfig)
+	if err := handshake(ctx, tc); err != nil {
+		return err
+	}
+	c.netConn, c.tls = tc, true
+	c.in.replace(tc)
+	c.dec.Reset(c.in)
+	c.enc.Reset(&output{tc})
+	return nil
+}
+
+// handleLogin answers LOGIN (RFC 3501 section 6.2.3).
+func (c *conn) handleLogin(ctx context.Context, _ string, dec *wire.Decoder) error {
+	if err := dec.SP(); err != nil {
+		return err
+	}
+	username, err := dec.AString()
+	if err != nil {
+		return err
+	}
+	if err := dec.SP(); err != nil {
+		return err
+	}
+	password, err := dec.AString()
+	if err != nil {
+		return err
+	}
+	if err := dec.CRLF(); err != nil {
+		return err
+	}
+	return c.login(ctx, username, password)
+}
+
+// handleAuthenticate answers AUTHENTICATE PLAIN (RFC 3501 section 6.2.2,
+// RFC 4959 for the initial response, RFC 4616 for PLAIN).
+func (c *conn) handleAuthenticate(ctx context.Context, _ string, dec *wire.Decoder) error {
+	if err := dec.SP(); err != nil {
+		return err
+	}
+	mechanism, err := dec.Keyword()
+	if err != nil {
+		return err
+	}
+	response, initial := "", false
+	if dec.Accept(' ') {
+		initial = true
+		if response, err = dec.AString(); err != nil {
+			return err
+		}
+		if response == "=" {
+			response = ""
+		}
+	}
+	if err := dec.CRLF(); err != nil {
+		return err
+	}
+	if mechanism != "PLAIN" {
+		return refuse(imap.ResponseCodeCannot, "Unsupported mechanism")
+	}
+	if !c.mayAuthenticate() {
+		return errPrivacy
+	}
+	if !initial {
+		c.enc.Raw("+ \r\n")
+		if err := c.enc.Flush(); err != nil {
+			return err
+		}
+		if response, err = dec.RawLine(); err != nil {
+			return err
+		}
+		if response == "*" {
+			return wire.Errorf("cancelled")
+		}
+	}
+	raw, err := base64.StdEncoding.DecodeString(response)
+	if err != nil {
+		return wire.Errorf("the response is not base64")
+	}
+	fields := strings.Split(string(raw), "\x00")
+	if len(fields) != 3 || fields[1] == "" {
+		return wire.Errorf("the response is not of PLAIN")
+	}
+	if fields[0] != "" && fields[0] != fields[1] {
+		return refuse(imap.ResponseCodeAuthorizationFailed, "Acting for another user is not supported")
+	}
+	return c.login(ctx, fields[1], fields[2])
+}
+
+var errPrivacy = refuse(imap.ResponseCodePrivacyRequired, "Use STARTTLS first")
+
+// login checks the password and enters the authenticated state.
+func (c *conn) login(ctx context.Context, username, password string) error {
+	if !c.mayAuthenticate() {
+		return errPrivacy
+	}
+	user, err := c.srv.store.Authenticate(ctx, username, password)
+	if err != nil {
+		if errors.Is(err, mailstore.ErrAuthFailed) {
+			return c.loginFailed(ctx, username, err)
+		}
+		return err
+	}
+	c.srv.auth.succeeded(c.remote)
+	c.user = user
+	c.state = imap.ConnStateAuthenticated
+	c.authFailures = 0
+	c.in.unlimit()
+	c.log = c.log.With("user", user.Username)
+	c.log.Info("imap: login", "tls", c.tls)
+	c.ok("CAPABILITY "+c.capabilities(), "Logged in")
+	return nil
+}
+
+// loginFailed holds the answer back, longer with each failure from the same
+// address, and closes the connection after several.
+func (c *conn) loginFailed(ctx context.Context, username string, err error) error {
+	delay := c.srv.auth.failed(c.remote)
+	c.log.Info("imap: login failed", "username", username, "delay", delay)
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-c.srv.stop:
+	}
+	if c.authFailures++; c.authFailures >= maxAuthFailures {
+		c.bye("", "Too many failed logins")
+	}
+	return err
+}
+
+// authLimiter remembers failed logins by client address.
+type authLimiter struct {
+	first time.Duration
+
+	mu     sync.Mutex
+	byAddr map[string]failures
+}
+
+type failures struct {
+	count int
+	last  time.Time
+}
+
+func newAuthLimiter(first time.Duration) *authLimiter {
+	return &authLimiter{first: first, byAddr: make(map[string]failures)}
+}
+
+// failed notes a failure and returns how long to hold its answer back.
+func (l *authLimiter) failed(addr string) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	if len(l.byAddr) >= maxTrackedAddresses {
+		for a, f := range l.byAddr {
+			if now.Sub(f.last) > authMemory {
+				delete(l.byAddr, a)
+			}
+		}
+		if len(l.byAddr) >= maxTrackedAddresses {
+			clear(l.byAddr) // an attack from everywhere: no use in remembering
+		}
+	}
+	f := l.byAddr[addr]
+	if now.Sub(f.last) > authMemory {
+		f.count = 0
+	}
+	f.count++
+	f.last = now
+	l.byAddr[addr] = f
+	return min(l.first<<min(f.count-1, 10), maxAuthDelay)
+}
+
+// succeeded forgets the failures of an address.
+func (l *authLimiter) succeeded(addr string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.byAddr, addr)
+}

@@ -1,0 +1,336 @@
+package imap
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"github.com/emersion/go-imap/v2"
+
+	"gadwall/imap/wire"
+	"gadwall/internal/contents"
+	"gadwall/internal/events"
+	"gadwall/internal/mailstore"
+)
+
+// conn is one connection. Its fields belong to the goroutine that runs serve.
+type conn struct {
+	srv *Server
+	log *slog.Logger
+
+	socket  net.Conn // what Accept gave; set once
+	netConn net.Conn // the same, or TLS over it after STARTTLS
+	in      *input
+	dec     *wire.Decoder
+	enc     *wire.Encoder
+
+	remote   string // address without port, for limits
+	tls      bool
+	loopback bool
+	started  time.Time
+
+	state imap.ConnState
+	user  *mailstore.User
+	sub   *events.Subscription // from the first SELECT or IDLE on
+	sel   *selected            // nil unless state is selected
+
+	contents *contents.Store // the server's, with a cache of this session's from SELECT on
+
+	condstore bool // FETCH responses carry MODSEQ from now on (RFC 7162 section 3.1)
+
+	done         statusText // what the tagged OK of the running command says
+	after        func(context.Context) error
+	badInRow     int
+	authFailures int
+	closing      bool // end after the running command
+}
+
+// statusText is the code and text of a tagged OK.
+type statusText struct{ code, text string }
+
+func newConn(s *Server, nc net.Conn) *conn {
+	host, _, err := net.SplitHostPort(nc.RemoteAddr().String())
+	if err != nil {
+		host = nc.RemoteAddr().String()
+	}
+	c := &conn{
+		srv: s, socket: nc, netConn: nc, remote: host,
+		loopback: isLoopback(nc.RemoteAddr()) && isLoopback(nc.LocalAddr()),
+		started:  time.Now(), state: imap.ConnStateNotAuthenticated,
+		log: s.log.With("remote", host), contents: s.opts.Contents,
+	}
+	_, c.tls = nc.(*tls.Conn)
+	c.in = newInput(nc)
+	c.in.limit = c.started.Add(loginTimeout)
+	c.dec = wire.NewDecoder(c.in)
+	c.enc = wire.NewEncoder(&output{nc})
+	c.dec.Continue = c.continueLiteral
+	return c
+}
+
+// isLoopback reports whether an address never leaves the machine.
+func isLoopback(a net.Addr) bool {
+	switch a := a.(type) {
+	case *net.TCPAddr:
+		return a.IP.IsLoopback()
+	case *net.UnixAddr:
+		return true
+	}
+	return a.Network() == "pipe"
+}
+
+// isResourceError reports whether Accept failed for want of something that
+// comes back.
+func isResourceError(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) ||
+		errors.Is(err, syscall.ENOBUFS) || errors.Is(err, syscall.ENOMEM) ||
+		errors.Is(err, syscall.ECONNABORTED)
+}
+
+// ok sets what the tagged OK of the running command says; code is without
+// brackets and may be empty.
+func (c *conn) ok(code, text string) { c.done = statusText{code, text} }
+
+// enableCondstore is called by every CONDSTORE enabling command
+// (RFC 7162 section 3.1).
+func (c *conn) enableCondstore() { c.condstore = true }
+
+// continueLiteral asks for the bytes of a literal (RFC 3501 section 7.5).
+func (c *conn) continueLiteral() error {
+	c.enc.Raw("+ OK\r\n")
+	return c.enc.Flush()
+}
+
+// abort cuts the connection off, from any goroutine.
+func (c *conn) abort() { c.socket.Close() }
+
+// serve runs the connection until its end.
+func (c *conn) serve(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer c.close()
+	defer c.recovered("connection")
+	if tc, ok := c.netConn.(*tls.Conn); ok {
+		if err := handshake(ctx, tc); err != nil {
+			c.log.Debug("imap: TLS handshake", "error", err)
+			return
+		}
+	}
+	c.greet()
+	for !c.closing && c.enc.Flush() == nil {
+		if c.isStopping() {
+			c.bye("UNAVAILABLE", "Server is shutting down")
+			return
+		}
+		c.in.wait(c.patience())
+		err := c.dec.Start()
+		if err != nil {
+			c.endOfInput(err)
+			return
+		}
+		c.in.busy()
+		c.command(ctx, cancel)
+	}
+}
+
+func handshake(ctx context.Context, tc *tls.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, greetTimeout)
+	defer cancel()
+	return tc.HandshakeContext(ctx)
+}
+
+// close ends everything that belongs to the connection.
+func (c *conn) close() {
+	_ = c.enc.Flush() // there is nobody left to tell
+	c.in.unwatch()
+	c.netConn.Close()
+	c.sel = nil
+	if c.sub != nil {
+		c.sub.Close()
+	}
+}
+
+func (c *conn) greet() {
+	c.enc.Untagged().Raw("OK [CAPABILITY ").Raw(c.capabilities()).Raw("] ").
+		Text(c.srv.opts.Hostname + " Gadwall ready").CRLF()
+}
+
+// patience is how long to wait for the next command.
+func (c *conn) patience() time.Duration {
+	if c.state == imap.ConnStateNotAuthenticated {
+		return loginTimeout // input.limit bounds all of it
+	}
+	return autologout
+}
+
+func (c *conn) isStopping() bool {
+	select {
+	case <-c.srv.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+// endOfInput says farewell, where there is somebody to hear it.
+func (c *conn) endOfInput(err error) {
+	var ne net.Error
+	switch {
+	case errors.Is(err, errInterrupted):
+		c.bye("UNAVAILABLE", "Server is shutting down")
+	case errors.Is(err, wire.ErrDrain):
+		c.bye("TOOBIG", "Line is too long")
+	case errors.As(err, &ne) && ne.Timeout():
+		c.bye("", "Autologout; idle for too long")
+	case errors.Is(err, io.EOF):
+	default:
+		c.log.Debug("imap: connection lost", "error", err)
+	}
+}
+
+// bye writes an untagged BYE and ends the connection after it.
+func (c *conn) bye(code, text string) {
+	c.closing = true
+	if c.enc.LineOpen() {
+		return // in the middle of something: it would not be understood
+	}
+	c.enc.Untagged().Raw("BYE ")
+	if code != "" {
+		c.enc.Byte('[').Raw(code).Raw("] ")
+	}
+	c.enc.Text(text).CRLF()
+}
+
+// command reads and runs one command, whose first line was read, and answers it.
+func (c *conn) command(ctx context.Context, gone func()) {
+	tag, err := c.dec.Tag()
+	if err == nil {
+		c.done, c.after = statusText{}, nil
+		c.in.arm(watchAfter, gone)
+		err = c.run(ctx, tag)
+		c.in.unwatch()
+	} else {
+		tag = ""
+		c.status("*", imap.StatusResponseTypeBad, "", "No valid tag")
+		c.badInRow++
+	}
+	if c.closing || c.enc.Err() != nil {
+		return
+	}
+	if c.enc.Flush() != nil {
+		return
+	}
+	if err := c.dec.Resync(); err != nil {
+		c.endOfInput(err)
+		c.closing = true
+		return
+	}
+	if c.badInRow >= c.maxBad() {
+		c.bye("CLIENTBUG", "Too many bad commands")
+		return
+	}
+	if c.after != nil && err == nil {
+		if err := c.after(ctx); err != nil {
+			c.log.Debug("imap: after command", "error", err)
+			c.closing = true
+		}
+	}
+}
+
+func (c *conn) maxBad() int {
+	if c.state == imap.ConnStateNotAuthenticated {
+		return maxBadUnauthenticated
+	}
+	return maxBadCommands
+}
+
+// run finds and calls the handler and writes its answer. A panic of a handler
+// costs the connection, not the server. The error is that of a command that
+// was not OK.
+func (c *conn) run(ctx context.Context, tag string) error {
+	defer c.recovered("command")
+	name, cmd, err := c.parseName()
+	if err == nil {
+		err = cmd.run(c, ctx, tag, c.dec)
+	}
+	if c.enc.Err() != nil {
+		return c.enc.Err()
+	}
+	if err != nil && (ctx.Err() != nil || isConnectionError(err)) {
+		c.log.Debug("imap: command ended with the connection", "command", name, "error", err)
+		c.closing = true
+		if c.srv.ctx.Err() != nil {
+			c.bye("UNAVAILABLE", "Server is shutting down")
+		}
+		return err
+	}
+	if c.enc.LineOpen() {
+		// A handler failed in the middle of a response: nothing that follows
+		// would be understood.
+		c.log.Error("imap: response cut off", "command", name, "error", err)
+		c.closing = true
+		return err
+	}
+	if c.sel != nil && !c.closing {
+		if serr := c.sync(ctx, cmd.sync); serr != nil {
+			c.syncFailed(serr)
+			if c.closing {
+				return serr
+			}
+		}
+	}
+	if err != nil {
+		typ, code, text := c.explain(name, err)
+		if typ == imap.StatusResponseTypeBad {
+			c.badInRow++
+		} else {
+			c.badInRow = 0
+		}
+		c.status(tag, typ, code, text)
+		return err
+	}
+	c.badInRow = 0
+	if c.done.text == "" {
+		c.done.text = name + " completed"
+	}
+	c.status(tag, imap.StatusResponseTypeOK, c.done.code, c.done.text)
+	return nil
+}
+
+// recovered is deferred: a panic ends the connection, which is told so.
+func (c *conn) recovered(where string) {
+	if p := recover(); p != nil {
+		c.log.Error("imap: panic", "where", where, "panic", p, "stack", string(debug.Stack()))
+		c.bye("SERVERBUG", "Internal error")
+	}
+}
+
+// syncFailed decides what it means that the view could not be brought up to date.
+func (c *conn) syncFailed(err error) {
+	if errors.Is(err, mailstore.ErrNoSuchMailbox) {
+		// RFC 2180 section 3.3: the mailbox was deleted by another session.
+		c.bye("", "Selected mailbox was deleted")
+		return
+	}
+	if c.enc.LineOpen() || c.enc.Err() != nil || isConnectionError(err) {
+		c.closing = true
+		return
+	}
+	// The command itself is done; changes are told when the database is back.
+	c.log.Warn("imap: could not look for changes", "error", err)
+}
+
+// status writes a status response: tagged, or untagged for "*".
+func (c *conn) status(tag string, typ imap.StatusResponseType, code, text string) {
+	c.enc.Raw(tag).SP().Raw(string(typ)).SP()
+	if code != "" {
+		c.enc.Byte('[').Raw(code).Raw("] ")
+	}
+	c.enc.Text(text).CRLF()
+}

@@ -1,0 +1,85 @@
+package imap
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"syscall"
+
+	"github.com/emersion/go-imap/v2"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+
+	"gadwall/imap/wire"
+	"gadwall/internal/mailstore"
+	"gadwall/quota"
+)
+
+// refuse makes an error that is answered with NO and a response code.
+func refuse(code imap.ResponseCode, text string) error {
+	return &imap.Error{Type: imap.StatusResponseTypeNo, Code: code, Text: text}
+}
+
+// codeUseAttr is of RFC 6154 section 6.
+const codeUseAttr imap.ResponseCode = "USEATTR"
+
+// storeErrors translates the errors of mailstore (RFC 5530 section 3).
+var storeErrors = []struct {
+	err  error
+	code imap.ResponseCode
+	text string
+}{
+	{quota.ErrOverQuota, imap.ResponseCodeOverQuota, "Quota exceeded"},
+	{mailstore.ErrNoSuchMailbox, imap.ResponseCodeNonExistent, "No such mailbox"},
+	{mailstore.ErrMailboxExists, imap.ResponseCodeAlreadyExists, "A mailbox with this name exists"},
+	{mailstore.ErrInvalidName, imap.ResponseCodeCannot, "Not a valid mailbox name"},
+	{mailstore.ErrHasChildren, imap.ResponseCodeHasChildren, "The mailbox has children and no messages of its own"},
+	{mailstore.ErrInboxUndeletable, imap.ResponseCodeCannot, "INBOX cannot be deleted"},
+	{mailstore.ErrSpecialUse, codeUseAttr, "This special use is not supported or in use by another mailbox"},
+	{mailstore.ErrInvalidKeyword, imap.ResponseCodeLimit, "Too many keywords, or one that is too long"},
+	{mailstore.ErrTooMany, imap.ResponseCodeLimit, "A limit is reached"},
+	{mailstore.ErrUIDsExhausted, imap.ResponseCodeLimit, "The mailbox has no UIDs left"},
+	{mailstore.ErrAuthFailed, imap.ResponseCodeAuthenticationFailed, "Authentication failed"},
+}
+
+// explain turns the error of a handler into what the tagged answer says. It
+// is the one place where errors become protocol.
+func (c *conn) explain(name string, err error) (typ imap.StatusResponseType, code, text string) {
+	var syntax *wire.SyntaxError
+	if errors.As(err, &syntax) {
+		text = strings.TrimSpace(name + ": " + syntax.Text)
+		if name == "" {
+			text = syntax.Text
+		}
+		if syntax.Code != "" {
+			return imap.StatusResponseTypeNo, syntax.Code, text
+		}
+		return imap.StatusResponseTypeBad, "", text
+	}
+	var said *imap.Error
+	if errors.As(err, &said) {
+		return said.Type, string(said.Code), said.Text
+	}
+	for _, e := range storeErrors {
+		if errors.Is(err, e.err) {
+			return imap.StatusResponseTypeNo, string(e.code), e.text
+		}
+	}
+	if errors.Is(err, context.DeadlineExceeded) || mongo.IsTimeout(err) || mongo.IsNetworkError(err) {
+		c.log.Warn("imap: database unavailable", "command", name, "error", err)
+		return imap.StatusResponseTypeNo, string(imap.ResponseCodeUnavailable), "Try again later"
+	}
+	c.log.Error("imap: command failed", "command", name, "error", err)
+	return imap.StatusResponseTypeNo, string(imap.ResponseCodeServerBug), "Internal error"
+}
+
+// isConnectionError reports whether the client's connection is at fault: there
+// is nobody to answer.
+func isConnectionError(err error) bool {
+	var op *net.OpError
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
+		errors.Is(err, wire.ErrDrain) || errors.Is(err, wire.ErrLiteralSize) || errors.Is(err, io.ErrClosedPipe) ||
+		errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) ||
+		errors.As(err, &op) && op.Op == "read" && !mongo.IsNetworkError(err)
+}

@@ -1,0 +1,94 @@
+package imap
+
+import (
+	"context"
+	"io"
+	"strings"
+	"time"
+
+	"gadwall/imap/wire"
+	"gadwall/internal/events"
+)
+
+// handleIdle answers IDLE (RFC 2177): it tells changes as they happen, until
+// the client says DONE. Without events it polls.
+//
+// Two goroutines are at work: this one, which alone writes, and the input's
+// watcher, which waits for the client's next byte.
+func (c *conn) handleIdle(ctx context.Context, _ string, dec *wire.Decoder) error {
+	if err := noArguments(dec); err != nil {
+		return err
+	}
+	c.subscribe()
+	c.enc.Raw("+ idling\r\n")
+	gone := make(chan struct{}, 1)
+	readable := make(chan struct{}, 1)
+	if dec.Buffered() > 0 {
+		readable <- struct{}{}
+	} else {
+		c.in.watch(func() { readable <- struct{}{} }, func() { gone <- struct{}{} })
+	}
+	logout := time.NewTimer(autologout)
+	defer logout.Stop()
+	poll := time.NewTicker(c.srv.opts.PollInterval)
+	defer poll.Stop()
+
+	mode := syncForced // what happened before IDLE is told first
+	for {
+		if c.sel != nil {
+			if err := c.sync(ctx, mode); err != nil {
+				c.syncFailed(err)
+				if c.closing {
+					return nil
+				}
+			}
+		}
+		if err := c.enc.Flush(); err != nil {
+			return err
+		}
+		mode = syncAll
+		select {
+		case <-readable:
+			return c.endIdle(dec)
+		case ev, ok := <-c.events():
+			if !ok {
+				c.sub = nil
+			} else if c.concerns(ev) {
+				c.sel.stale = true
+			}
+		case <-poll.C:
+			mode = syncForced
+		case <-logout.C:
+			c.bye("", "Autologout; idle for too long")
+			return nil
+		case <-c.srv.stop:
+			c.bye("UNAVAILABLE", "Server is shutting down")
+			return nil
+		case <-gone:
+			return io.ErrUnexpectedEOF
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// events is the channel of the subscription; nil, which never delivers, when
+// there is none.
+func (c *conn) events() <-chan events.Event {
+	if c.sub == nil {
+		return nil
+	}
+	return c.sub.C()
+}
+
+// endIdle reads DONE.
+func (c *conn) endIdle(dec *wire.Decoder) error {
+	line, err := dec.RawLine()
+	if err != nil {
+		return err
+	}
+	if !strings.EqualFold(strings.TrimRight(line, " "), "DONE") {
+		return wire.Errorf("expected DONE")
+	}
+	return nil
+}

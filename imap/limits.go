@@ -1,0 +1,69 @@
+package imap
+
+import "time"
+
+// Bounds of the server. Those of the syntax are in wire/limits.go, those of
+// FETCH and SEARCH beside them.
+const (
+	// defaultMaxConnections bounds the open connections of a server; one
+	// more gets BYE.
+	defaultMaxConnections = 20_000
+	// maxConnectionsPerAddress bounds those of one client address that are
+	// not loopback.
+	maxConnectionsPerAddress = 500
+	// defaultMaxMessageSize bounds a message for APPEND (NO [TOOBIG]).
+	defaultMaxMessageSize = 256 << 20
+
+	// maxBadCommands is how many commands in a row may be BAD before the
+	// connection is closed; before login it is maxBadUnauthenticated.
+	maxBadCommands        = 50
+	maxBadUnauthenticated = 10
+	// maxAuthFailures closes a connection.
+	maxAuthFailures = 5
+	// maxTrackedAddresses bounds the memory for failed logins.
+	maxTrackedAddresses = 10_000
+
+	// maxAppendMessages bounds the messages of one APPEND.
+	maxAppendMessages = 1000
+	// maxListPatterns and maxWildcards bound LIST.
+	maxListPatterns = 50
+	maxWildcards    = 50
+	maxPattern      = 2000
+	// maxIDFields is of RFC 2971 section 3.3.
+	maxIDFields = 30
+	// maxStoreFlags bounds the flags named by one STORE or APPEND.
+	maxStoreFlags = 100
+	// maxAnnounced bounds the keywords that FLAGS lists.
+	maxAnnounced = 1000
+)
+
+// Times.
+const (
+	// greetTimeout bounds the TLS handshake; loginTimeout the time from
+	// connecting to a successful login.
+	greetTimeout = 30 * time.Second
+	loginTimeout = 3 * time.Minute
+	// autologout is how long a client may be silent (RFC 3501 section 5.4:
+	// at least 30 minutes).
+	autologout = 30*time.Minute + 10*time.Second
+	// readTimeout bounds one read inside a command, writeTimeout one write
+	// of at most writeChunk bytes.
+	readTimeout  = 5 * time.Minute
+	writeTimeout = 5 * time.Minute
+	writeChunk   = 64 << 10
+	// watchAfter is how long a command runs before the connection is watched
+	// for the client's leaving.
+	watchAfter = 250 * time.Millisecond
+	// releaseTimeout bounds cleaning up after a failed APPEND.
+	releaseTimeout = 30 * time.Second
+	// pollInterval is how old a view may get before it is compared with the
+	// database although no event came.
+	pollInterval = 30 * time.Second
+
+	// A failed login is answered after authDelay, twice that after each
+	// further failure of the address, at most maxAuthDelay; failures are
+	// forgotten after authMemory.
+	authDelay    = 500 * time.Millisecond
+	maxAuthDelay = 15 * time.Second
+	authMemory   = 15 * time.Minute
+)

@@ -1,0 +1,349 @@
+package imap
+
+import (
+	"context"
+	"slices"
+	"sort"
+	"strings"
+
+	"gadwall/imap/wire"
+	"gadwall/internal/mailstore"
+)
+
+// listRequest is what LIST asks (RFC 3501 section 6.3.8, RFC 5258, RFC 5819,
+// RFC 6154).
+type listRequest struct {
+	patterns []pattern
+	root     bool // an empty pattern: what is the separator?
+
+	// Selection options.
+	onlySubscribed, onlySpecialUse, recursive bool
+
+	// Return options.
+	subscribed bool
+	status     []string
+}
+
+// handleList answers LIST.
+func (c *conn) handleList(ctx context.Context, _ string, dec *wire.Decoder) error {
+	req, err := parseList(dec)
+	if err != nil {
+		return err
+	}
+	if req.root {
+		c.enc.Untagged().Raw(`LIST (\Noselect) "/" ""`).CRLF()
+		return nil
+	}
+	tree, err := c.mailboxTree(ctx, req.onlySubscribed || req.subscribed)
+	if err != nil {
+		return err
+	}
+	for _, n := range tree.nodes {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if !n.matches(req.patterns) {
+			continue
+		}
+		selected := req.selects(n)
+		childInfo := req.recursive && n.subscribedBelow && (n.box != nil || n.subscribed || n.children)
+		if !selected && !childInfo {
+			continue
+		}
+		c.writeList("LIST", n, req, childInfo)
+		if len(req.status) > 0 && n.box != nil {
+			c.writeStatus(n.name, n.box, req.status)
+		}
+	}
+	return nil
+}
+
+// selects reports whether the selection options hold for the name.
+func (r *listRequest) selects(n *node) bool {
+	if r.onlySubscribed && !n.subscribed || r.onlySpecialUse && (n.box == nil || n.box.SpecialUse == "") {
+		return false
+	}
+	// A name that is only subscribed to is no mailbox and no parent of one.
+	return r.onlySubscribed || n.box != nil || n.children
+}
+
+func (c *conn) writeList(kind string, n *node, req *listRequest, childInfo bool) {
+	var attrs []string
+	switch {
+	case n.box == nil && n.children:
+		attrs = append(attrs, `\Noselect`)
+	case n.box == nil:
+		attrs = append(attrs, `\NonExistent`)
+	}
+	if req.onlySubscribed || req.subscribed {
+		if n.subscribed {
+			attrs = append(attrs, `\Subscribed`)
+		}
+	}
+	if n.children {
+		attrs = append(attrs, `\HasChildren`)
+	} else {
+		attrs = append(attrs, `\HasNoChildren`)
+	}
+	if n.box != nil && n.box.SpecialUse != "" {
+		attrs = append(attrs, n.box.SpecialUse)
+	}
+	c.enc.Untagged().Raw(kind).SP().Flags(attrs).Raw(` "/" `).Mailbox(n.name)
+	if childInfo {
+		c.enc.Raw(` ("CHILDINFO" ("SUBSCRIBED"))`)
+	}
+	c.enc.CRLF()
+}
+
+// parseList reads the arguments of LIST.
+func parseList(dec *wire.Decoder) (*listRequest, error) {
+	req := &listRequest{}
+	if err := dec.SP(); err != nil {
+		return nil, err
+	}
+	extended := dec.Peek() == '(' && !dec.AtString()
+	if extended {
+		if err := req.parseSelection(dec); err != nil {
+			return nil, err
+		}
+		if err := dec.SP(); err != nil {
+			return nil, err
+		}
+	}
+	reference, err := dec.Mailbox()
+	if err != nil {
+		return nil, err
+	}
+	if err := dec.SP(); err != nil {
+		return nil, err
+	}
+	add := func() error {
+		text, err := dec.ListMailbox()
+		if err != nil {
+			return err
+		}
+		p, err := newPattern(reference, text)
+		if err != nil {
+			return err
+		}
+		if req.patterns = append(req.patterns, p); len(req.patterns) > maxListPatterns {
+			return wire.Errorf("more than %d patterns", maxListPatterns)
+		}
+		req.root = text == ""
+		return nil
+	}
+	if dec.Peek() == '(' && !dec.AtString() {
+		extended = true
+		err = dec.List(add)
+		req.root = false
+	} else {
+		err = add()
+	}
+	if err != nil {
+		return nil, err
+	}
+	if dec.Accept(' ') {
+		extended = true
+		if err := req.parseReturn(dec); err != nil {
+			return nil, err
+		}
+	}
+	if extended {
+		req.root = false // RFC 5258 section 3: the special meaning is of the basic form only
+	}
+	return req, dec.CRLF()
+}
+
+// parseSelection reads the selection options (RFC 5258 section 3.1).
+func (r *listRequest) parseSelection(dec *wire.Decoder) error {
+	err := dec.List(func() error {
+		name, err := dec.Keyword()
+		if err != nil {
+			return err
+		}
+		switch name {
+		case "SUBSCRIBED":
+			r.onlySubscribed = true
+		case "SPECIAL-USE":
+			r.onlySpecialUse = true
+		case "RECURSIVEMATCH":
+			r.recursive = true
+		case "REMOTE": // all mailboxes are local
+		default:
+			return wire.Errorf("unknown selection option %s", name)
+		}
+		return nil
+	})
+	if err == nil && r.recursive && !r.onlySubscribed {
+		// It modifies SUBSCRIBED, and is an error without.
+		return wire.Errorf("RECURSIVEMATCH needs SUBSCRIBED")
+	}
+	return err
+}
+
+// parseReturn reads RETURN (options).
+func (r *listRequest) parseReturn(dec *wire.Decoder) error {
+	word, err := dec.Keyword()
+	if err != nil {
+		return err
+	}
+	if word != "RETURN" {
+		return wire.Errorf("expected RETURN")
+	}
+	if err := dec.SP(); err != nil {
+		return err
+	}
+	return dec.List(func() error {
+		name, err := dec.Keyword()
+		if err != nil {
+			return err
+		}
+		switch name {
+		case "SUBSCRIBED":
+			r.subscribed = true
+		case "CHILDREN", "SPECIAL-USE": // always returned
+		case "STATUS": // RFC 5819
+			if err := dec.SP(); err != nil {
+				return err
+			}
+			r.status, err = statusItems(dec)
+			return err
+		default:
+			return wire.Errorf("unknown return option %s", name)
+		}
+		return nil
+	})
+}
+
+// handleLsub answers LSUB (RFC 3501 section 6.3.9).
+func (c *conn) handleLsub(ctx context.Context, _ string, dec *wire.Decoder) error {
+	if err := dec.SP(); err != nil {
+		return err
+	}
+	reference, err := dec.Mailbox()
+	if err != nil {
+		return err
+	}
+	if err := dec.SP(); err != nil {
+		return err
+	}
+	text, err := dec.ListMailbox()
+	if err != nil {
+		return err
+	}
+	if err := dec.CRLF(); err != nil {
+		return err
+	}
+	p, err := newPattern(reference, text)
+	if err != nil {
+		return err
+	}
+	names, err := c.srv.store.Subscriptions(ctx, c.user.ID)
+	if err != nil {
+		return err
+	}
+	// A name that does not match is told by its first parent that does, when
+	// the pattern ends in "%": "foo" for "foo/bar" (section 6.3.9).
+	answer := make(map[string]bool) // name: subscribed itself
+	for _, name := range names {
+		if p.match(name) {
+			answer[name] = true
+			continue
+		}
+		if !strings.HasSuffix(string(p), "%") {
+			continue
+		}
+		for parent := parentOf(name); parent != ""; parent = parentOf(parent) {
+			if p.match(parent) {
+				answer[parent] = answer[parent]
+			}
+		}
+	}
+	sorted := make([]string, 0, len(answer))
+	for name := range answer {
+		sorted = append(sorted, name)
+	}
+	sort.Strings(sorted)
+	for _, name := range sorted {
+		attrs := "()"
+		if !answer[name] {
+			attrs = `(\Noselect)`
+		}
+		c.enc.Untagged().Raw("LSUB ").Raw(attrs).Raw(` "/" `).Mailbox(name).CRLF()
+	}
+	return nil
+}
+
+// node is a name that LIST may return.
+type node struct {
+	name            string
+	box             *mailstore.Mailbox // nil: a missing parent, or only subscribed to
+	subscribed      bool
+	children        bool // a mailbox is below it
+	subscribedBelow bool
+}
+
+func (n *node) matches(patterns []pattern) bool {
+	return slices.ContainsFunc(patterns, func(p pattern) bool { return p.match(n.name) })
+}
+
+// mailboxTree is all names of a user, sorted, INBOX first.
+type mailboxTree struct {
+	nodes []*node
+	index map[string]*node
+}
+
+// mailboxTree reads the user's mailboxes, and subscriptions when they matter.
+func (c *conn) mailboxTree(ctx context.Context, subscriptions bool) (*mailboxTree, error) {
+	boxes, err := c.srv.store.Mailboxes(ctx, c.user.ID)
+	if err != nil {
+		return nil, err
+	}
+	t := &mailboxTree{index: make(map[string]*node, len(boxes))}
+	for _, box := range boxes {
+		t.node(box.Path).box = box
+		for parent := parentOf(box.Path); parent != ""; parent = parentOf(parent) {
+			t.node(parent).children = true
+		}
+	}
+	if subscriptions {
+		names, err := c.srv.store.Subscriptions(ctx, c.user.ID)
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range names {
+			t.node(name).subscribed = true
+			for parent := parentOf(name); parent != ""; parent = parentOf(parent) {
+				t.node(parent).subscribedBelow = true
+			}
+		}
+	}
+	sort.Slice(t.nodes, func(i, j int) bool {
+		a, b := t.nodes[i].name, t.nodes[j].name
+		if (a == "INBOX") != (b == "INBOX") {
+			return a == "INBOX"
+		}
+		return a < b
+	})
+	return t, nil
+}
+
+// node returns the node of a name, made when it is new.
+func (t *mailboxTree) node(name string) *node {
+	n := t.index[name]
+	if n == nil {
+		n = &node{name: name}
+		t.index[name] = n
+		t.nodes = append(t.nodes, n)
+	}
+	return n
+}
+
+// parentOf returns the name above, "" at the top.
+func parentOf(name string) string {
+	i := strings.LastIndex(name, separator)
+	if i < 0 {
+		return ""
+	}
+	return name[:i]
+}

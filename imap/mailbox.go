@@ -1,0 +1,161 @@
+package imap
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/emersion/go-imap/v2"
+
+	"gadwall/imap/wire"
+	"gadwall/internal/mailstore"
+)
+
+// separator is the hierarchy separator of mailbox names.
+const separator = "/"
+
+// mailboxArgument reads SP mailbox.
+func mailboxArgument(dec *wire.Decoder) (string, error) {
+	if err := dec.SP(); err != nil {
+		return "", err
+	}
+	return dec.Mailbox()
+}
+
+// onlyMailbox reads the arguments of a command that has a mailbox and nothing else.
+func onlyMailbox(dec *wire.Decoder) (string, error) {
+	name, err := mailboxArgument(dec)
+	if err != nil {
+		return "", err
+	}
+	return name, dec.CRLF()
+}
+
+// handleCreate answers CREATE (RFC 3501 section 6.3.3) with the parameter USE
+// of RFC 6154 section 3.
+func (c *conn) handleCreate(ctx context.Context, _ string, dec *wire.Decoder) error {
+	name, err := mailboxArgument(dec)
+	if err != nil {
+		return err
+	}
+	var uses []string
+	if dec.Accept(' ') {
+		if uses, err = createParameters(dec); err != nil {
+			return err
+		}
+	}
+	if err := dec.CRLF(); err != nil {
+		return err
+	}
+	var opts mailstore.CreateOptions
+	switch len(uses) {
+	case 0:
+	case 1:
+		opts.SpecialUse = uses[0]
+	default:
+		return refuse(codeUseAttr, "A mailbox can have one special use")
+	}
+	// A separator at the end says that children are to come (section 6.3.3).
+	name = strings.TrimSuffix(name, separator)
+	_, err = c.srv.store.CreateMailbox(ctx, c.user.ID, name, opts)
+	return err
+}
+
+// createParameters reads "(USE (\Sent ...))".
+func createParameters(dec *wire.Decoder) (uses []string, err error) {
+	err = dec.List(func() error {
+		name, err := dec.Keyword()
+		if err != nil {
+			return err
+		}
+		if name != "USE" {
+			return wire.Errorf("unknown parameter %s", name)
+		}
+		if err := dec.SP(); err != nil {
+			return err
+		}
+		return dec.List(func() error {
+			use, err := dec.Flag()
+			if err != nil {
+				return err
+			}
+			if i := slices.IndexFunc(mailstore.SpecialUses, func(u string) bool { return strings.EqualFold(u, use) }); i >= 0 {
+				use = mailstore.SpecialUses[i]
+			}
+			if !slices.Contains(uses, use) {
+				uses = append(uses, use)
+			}
+			return nil
+		})
+	})
+	return uses, err
+}
+
+// handleDelete answers DELETE (RFC 3501 section 6.3.4).
+func (c *conn) handleDelete(ctx context.Context, _ string, dec *wire.Decoder) error {
+	name, err := onlyMailbox(dec)
+	if err != nil {
+		return err
+	}
+	if c.sel != nil {
+		box, err := c.srv.store.MailboxByPath(ctx, c.user.ID, name)
+		if err != nil {
+			return err
+		}
+		if box.Key == c.sel.box {
+			// The session cannot go on with a mailbox that is no more; telling
+			// so is kinder than closing the connection as for other sessions.
+			if err := c.srv.store.DeleteMailbox(ctx, c.user.ID, name); err != nil {
+				return err
+			}
+			c.deselect()
+			return nil
+		}
+	}
+	return c.srv.store.DeleteMailbox(ctx, c.user.ID, name)
+}
+
+// handleRename answers RENAME (RFC 3501 section 6.3.5).
+func (c *conn) handleRename(ctx context.Context, _ string, dec *wire.Decoder) error {
+	from, err := mailboxArgument(dec)
+	if err != nil {
+		return err
+	}
+	to, err := onlyMailbox(dec)
+	if err != nil {
+		return err
+	}
+	return c.srv.store.RenameMailbox(ctx, c.user.ID,
+		strings.TrimSuffix(from, separator), strings.TrimSuffix(to, separator))
+}
+
+// subscribeHandler answers SUBSCRIBE and UNSUBSCRIBE (RFC 3501 sections 6.3.6
+// and 6.3.7). A name needs no mailbox to be subscribed to.
+func subscribeHandler(subscribe bool) handler {
+	return func(c *conn, ctx context.Context, _ string, dec *wire.Decoder) error {
+		name, err := onlyMailbox(dec)
+		if err != nil {
+			return err
+		}
+		return c.srv.store.Subscribe(ctx, c.user.ID, strings.TrimSuffix(name, separator), subscribe)
+	}
+}
+
+// destination looks up the mailbox that messages are to be put into. Where it
+// does not exist the client may create it (RFC 3501 sections 6.3.11 and 6.4.7).
+func (c *conn) destination(ctx context.Context, name string) (*mailstore.Mailbox, error) {
+	box, err := c.srv.store.MailboxByPath(ctx, c.user.ID, name)
+	if err != nil {
+		return nil, tryCreate(err)
+	}
+	return box, nil
+}
+
+// tryCreate is the error of a missing destination.
+func tryCreate(err error) error {
+	if errors.Is(err, mailstore.ErrNoSuchMailbox) || errors.Is(err, mailstore.ErrInvalidName) {
+		return refuse(imap.ResponseCodeTryCreate, "No such mailbox")
+	}
+	return err
+}

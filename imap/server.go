@@ -1,0 +1,227 @@
+package imap
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"gadwall/internal/contents"
+	"gadwall/internal/events"
+	"gadwall/internal/mailstore"
+)
+
+// Options configure a Server.
+type Options struct {
+	Store    *mailstore.Store
+	Contents *contents.Store
+	Bus      events.Bus
+
+	// TLSConfig enables STARTTLS. A listener for implicit TLS is passed to
+	// Serve as tls.NewListener gives it.
+	TLSConfig *tls.Config
+	// Hostname stands in the greeting; empty means the machine's name.
+	Hostname string
+	Logger   *slog.Logger
+
+	// AllowInsecureAuth allows passwords over connections without TLS. They
+	// are always allowed on loopback.
+	AllowInsecureAuth bool
+	// MaxMessageSize bounds APPEND, in bytes; 0 means 256 MiB.
+	MaxMessageSize int64
+	// MaxConnections bounds open connections; 0 means 20,000.
+	MaxConnections int
+	// AuthDelay is how long the answer to the first failed login of an
+	// address is held back; 0 means half a second.
+	AuthDelay time.Duration
+	// PollInterval is how old a view may get without an event before it is
+	// compared with the database; 0 means 30 seconds.
+	PollInterval time.Duration
+}
+
+// Server is an IMAP server. Its methods may be called from any goroutine.
+type Server struct {
+	opts  Options
+	store *mailstore.Store
+	log   *slog.Logger
+	auth  *authLimiter
+
+	ctx    context.Context // ends when connections must end at once
+	cancel context.CancelFunc
+
+	mu        sync.Mutex
+	listeners map[net.Listener]struct{}
+	conns     map[*conn]struct{}
+	perAddr   map[string]int
+	stopping  bool
+	stop      chan struct{} // closed when stopping
+	wg        sync.WaitGroup
+}
+
+// ErrServerClosed is what Serve returns after Shutdown.
+var ErrServerClosed = errors.New("imap: server closed")
+
+// New returns a server; Store, Contents and Bus are required.
+func New(opts Options) *Server {
+	if opts.Logger == nil {
+		opts.Logger = slog.Default()
+	}
+	if opts.Hostname == "" {
+		opts.Hostname, _ = os.Hostname() // the greeting does without
+	}
+	if opts.MaxMessageSize <= 0 {
+		opts.MaxMessageSize = defaultMaxMessageSize
+	}
+	if opts.MaxConnections <= 0 {
+		opts.MaxConnections = defaultMaxConnections
+	}
+	if opts.AuthDelay <= 0 {
+		opts.AuthDelay = authDelay
+	}
+	if opts.PollInterval <= 0 {
+		opts.PollInterval = pollInterval
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	return &Server{
+		opts: opts, store: opts.Store, log: opts.Logger, auth: newAuthLimiter(opts.AuthDelay),
+		ctx: ctx, cancel: cancel,
+		listeners: make(map[net.Listener]struct{}),
+		conns:     make(map[*conn]struct{}),
+		perAddr:   make(map[string]int),
+		stop:      make(chan struct{}),
+	}
+}
+
+// Serve accepts connections from l until Shutdown, and then returns
+// ErrServerClosed, or until the listener fails. It closes l.
+func (s *Server) Serve(l net.Listener) error {
+	defer l.Close()
+	s.mu.Lock()
+	if s.stopping {
+		s.mu.Unlock()
+		return ErrServerClosed
+	}
+	s.listeners[l] = struct{}{}
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		delete(s.listeners, l)
+		s.mu.Unlock()
+	}()
+
+	var pause time.Duration
+	for {
+		nc, err := l.Accept()
+		if err != nil {
+			select {
+			case <-s.stop:
+				return ErrServerClosed
+			default:
+			}
+			if ne, ok := err.(net.Error); !ok || !ne.Timeout() && !isResourceError(err) {
+				return fmt.Errorf("imap: accept: %w", err)
+			}
+			// Out of file descriptors, for instance: wait for some to be freed.
+			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+			s.log.Warn("imap: accept", "error", err, "retry_in", pause)
+			select {
+			case <-time.After(pause):
+				continue
+			case <-s.stop:
+				return ErrServerClosed
+			}
+		}
+		pause = 0
+		s.start(nc)
+	}
+}
+
+// start takes a connection in, or turns it away, without waiting for it.
+func (s *Server) start(nc net.Conn) {
+	c := newConn(s, nc)
+	s.mu.Lock()
+	refuse := ""
+	switch {
+	case s.stopping:
+		refuse = "* BYE [UNAVAILABLE] Server is shutting down\r\n"
+	case len(s.conns) >= s.opts.MaxConnections,
+		!c.loopback && s.perAddr[c.remote] >= maxConnectionsPerAddress:
+		refuse = "* BYE [LIMIT] Too many connections\r\n"
+	default:
+		s.conns[c] = struct{}{}
+		s.perAddr[c.remote]++
+		s.wg.Add(1)
+	}
+	s.mu.Unlock()
+	if refuse != "" {
+		s.log.Warn("imap: connection refused", "remote", c.remote)
+		if _, isTLS := nc.(*tls.Conn); !isTLS { // no handshake for those
+			_ = nc.SetWriteDeadline(time.Now().Add(time.Second))
+			_, _ = nc.Write([]byte(refuse)) // a courtesy
+		}
+		nc.Close()
+		return
+	}
+	go func() {
+		defer s.wg.Done()
+		defer func() {
+			s.mu.Lock()
+			delete(s.conns, c)
+			if s.perAddr[c.remote]--; s.perAddr[c.remote] <= 0 {
+				delete(s.perAddr, c.remote)
+			}
+			s.mu.Unlock()
+		}()
+		c.serve(s.ctx)
+	}()
+}
+
+// Shutdown stops listening, lets running commands finish, says BYE to every
+// client and waits for all connections to end. When ctx ends first, the rest
+// is cut off and ctx's error returned.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	if !s.stopping {
+		s.stopping = true
+		close(s.stop)
+	}
+	for l := range s.listeners {
+		l.Close()
+	}
+	for c := range s.conns {
+		c.in.interrupt()
+	}
+	s.mu.Unlock()
+
+	ended := make(chan struct{})
+	go func() { // ends with the last connection
+		s.wg.Wait()
+		close(ended)
+	}()
+	defer s.cancel()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+	}
+	s.cancel()
+	s.mu.Lock()
+	for c := range s.conns {
+		c.abort()
+	}
+	s.mu.Unlock()
+	<-ended
+	return ctx.Err()
+}
+
+// Connections returns how many connections are open.
+func (s *Server) Connections() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns)
+}

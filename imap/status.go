@@ -1,0 +1,80 @@
+package imap
+
+import (
+	"context"
+	"slices"
+
+	"gadwall/imap/wire"
+	"gadwall/internal/mailstore"
+)
+
+// handleStatus answers STATUS (RFC 3501 section 6.3.10, RFC 7162, 7889, 8438).
+func (c *conn) handleStatus(ctx context.Context, _ string, dec *wire.Decoder) error {
+	name, err := mailboxArgument(dec)
+	if err != nil {
+		return err
+	}
+	if err := dec.SP(); err != nil {
+		return err
+	}
+	items, err := statusItems(dec)
+	if err != nil {
+		return err
+	}
+	if err := dec.CRLF(); err != nil {
+		return err
+	}
+	box, err := c.srv.store.MailboxByPath(ctx, c.user.ID, name)
+	if err != nil {
+		return err
+	}
+	c.writeStatus(name, box, items)
+	return nil
+}
+
+// statusItems reads a list of status items.
+func statusItems(dec *wire.Decoder) (items []string, err error) {
+	err = dec.List(func() error {
+		item, err := dec.Keyword()
+		if err != nil {
+			return err
+		}
+		if _, ok := statusValues[item]; !ok {
+			return wire.Errorf("unknown status item %s", item)
+		}
+		if !slices.Contains(items, item) {
+			items = append(items, item)
+		}
+		return nil
+	})
+	if err == nil && len(items) == 0 {
+		return nil, wire.Errorf("no status items")
+	}
+	return items, err
+}
+
+// statusValues gives each item's value.
+var statusValues = map[string]func(c *conn, box *mailstore.Mailbox) uint64{
+	"MESSAGES":      func(_ *conn, b *mailstore.Mailbox) uint64 { return counter(b.Messages) },
+	"RECENT":        func(*conn, *mailstore.Mailbox) uint64 { return 0 },
+	"UIDNEXT":       func(_ *conn, b *mailstore.Mailbox) uint64 { return uint64(b.UIDNext) },
+	"UIDVALIDITY":   func(_ *conn, b *mailstore.Mailbox) uint64 { return uint64(b.UIDValidity) },
+	"UNSEEN":        func(_ *conn, b *mailstore.Mailbox) uint64 { return counter(b.Unseen) },
+	"DELETED":       func(_ *conn, b *mailstore.Mailbox) uint64 { return counter(b.Deleted) },
+	"SIZE":          func(_ *conn, b *mailstore.Mailbox) uint64 { return counter(b.Size) },
+	"HIGHESTMODSEQ": func(_ *conn, b *mailstore.Mailbox) uint64 { return b.HighestModSeq },
+	"APPENDLIMIT":   func(c *conn, _ *mailstore.Mailbox) uint64 { return uint64(c.srv.opts.MaxMessageSize) },
+}
+
+// counter keeps a counter that went wrong from becoming something that is not
+// a number of IMAP.
+func counter(n int64) uint64 { return uint64(max(n, 0)) }
+
+func (c *conn) writeStatus(name string, box *mailstore.Mailbox, items []string) {
+	if slices.Contains(items, "HIGHESTMODSEQ") {
+		c.enableCondstore() // RFC 7162 section 3.1
+	}
+	c.enc.Untagged().Raw("STATUS ").Mailbox(name).SP().List(len(items), func(i int) {
+		c.enc.Raw(items[i]).SP().Number64(statusValues[items[i]](c, box))
+	}).CRLF()
+}

@@ -1,0 +1,220 @@
+package imap
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/emersion/go-imap/v2"
+
+	"gadwall/imap/wire"
+	"gadwall/internal/mailstore"
+)
+
+// storeRequest is the arguments of STORE (RFC 3501 section 6.4.6, RFC 7162
+// section 3.1.3).
+type storeRequest struct {
+	set    imap.NumSet
+	change mailstore.FlagChange
+	silent bool
+}
+
+// errReadOnly answers what would change a mailbox opened by EXAMINE.
+var errReadOnly = refuse(imap.ResponseCodeNoPerm, "Mailbox is open read-only")
+
+// handleStore answers STORE and UID STORE.
+func (c *conn) handleStore(ctx context.Context, _ string, uid bool, dec *wire.Decoder) error {
+	req, err := parseStore(dec, uid)
+	if err != nil {
+		return err
+	}
+	ranges, err := c.sel.view.Resolve(req.set)
+	if err != nil {
+		return err
+	}
+	if c.sel.readOnly {
+		return errReadOnly
+	}
+	if req.change.Conditional {
+		c.enableCondstore()
+	}
+	if len(ranges) == 0 {
+		return nil // UIDs that do not exist (section 6.4.8)
+	}
+	result, err := c.srv.store.StoreFlags(ctx, c.sel.box, ranges, req.change)
+	if err != nil {
+		c.sel.stale = true // some may have changed
+		return err
+	}
+	v := &c.sel.view
+	// Messages that had the flags already are answered for, too.
+	states := merge(result.Changed, result.Unchanged)
+	for _, f := range states {
+		seq, ok := v.Seq(f.UID)
+		if !ok {
+			continue
+		}
+		switch {
+		case !req.silent:
+			c.writeFlags(seq, f, uid)
+		case c.condstore:
+			// Even .SILENT tells the new mod-sequence (RFC 7162 section 3.1.3).
+			c.enc.Untagged().Number(seq).Raw(" FETCH (")
+			if uid {
+				c.enc.Raw("UID ").Number(f.UID).SP()
+			}
+			c.enc.Raw("MODSEQ (").Number64(f.ModSeq).Raw("))\r\n")
+		}
+	}
+	for _, f := range result.Changed {
+		v.reported(f.ModSeq)
+	}
+	if len(result.Modified) > 0 {
+		c.ok("MODIFIED "+c.numbers(result.Modified, uid), "Conditional STORE failed for some messages")
+		return nil
+	}
+	if !req.silent && !uid && v.Count(ranges) > len(states) {
+		// RFC 2180 section 4.2.2: others expunged them meanwhile.
+		c.sel.stale = true
+		return refuse(codeExpungeIssued, "Some messages were expunged by another session")
+	}
+	return nil
+}
+
+// codeExpungeIssued is of RFC 5530 section 3.
+const codeExpungeIssued imap.ResponseCode = "EXPUNGEISSUED"
+
+// merge joins two lists in ascending order of UIDs.
+func merge(a, b []mailstore.FlagState) []mailstore.FlagState {
+	if len(b) == 0 {
+		return a
+	}
+	all := slices.Concat(a, b)
+	slices.SortFunc(all, func(x, y mailstore.FlagState) int { return cmp.Compare(x.UID, y.UID) })
+	return all
+}
+
+// numbers writes UIDs (ascending) as a set of UIDs or of sequence numbers.
+func (c *conn) numbers(uids []uint32, uid bool) string {
+	if uid {
+		return wire.FormatUIDs(uids)
+	}
+	seqs := make([]uint32, 0, len(uids))
+	for _, u := range uids {
+		if seq, ok := c.sel.view.Seq(u); ok {
+			seqs = append(seqs, seq)
+		}
+	}
+	return wire.FormatUIDs(seqs)
+}
+
+func parseStore(dec *wire.Decoder, uid bool) (*storeRequest, error) {
+	req := &storeRequest{}
+	if err := dec.SP(); err != nil {
+		return nil, err
+	}
+	var err error
+	if req.set, err = dec.NumSet(uid); err != nil {
+		return nil, err
+	}
+	if err := dec.SP(); err != nil {
+		return nil, err
+	}
+	if dec.Peek() == '(' {
+		if err := req.parseModifiers(dec); err != nil {
+			return nil, err
+		}
+		if err := dec.SP(); err != nil {
+			return nil, err
+		}
+	}
+	item, err := dec.Keyword()
+	if err != nil {
+		return nil, err
+	}
+	item, req.silent = strings.CutSuffix(item, ".SILENT")
+	switch item {
+	case "FLAGS":
+		req.change.Op = mailstore.Set
+	case "+FLAGS":
+		req.change.Op = mailstore.Add
+	case "-FLAGS":
+		req.change.Op = mailstore.Remove
+	default:
+		return nil, wire.Errorf("unknown item %s", item)
+	}
+	if err := dec.SP(); err != nil {
+		return nil, err
+	}
+	flags, err := flagArgument(dec)
+	if err != nil {
+		return nil, err
+	}
+	if req.change.Flags, req.change.Keywords, err = splitFlags(flags); err != nil {
+		return nil, err
+	}
+	return req, dec.CRLF()
+}
+
+// parseModifiers reads "(UNCHANGEDSINCE n)".
+func (r *storeRequest) parseModifiers(dec *wire.Decoder) error {
+	return dec.List(func() error {
+		name, err := dec.Keyword()
+		if err != nil {
+			return err
+		}
+		if name != "UNCHANGEDSINCE" {
+			return wire.Errorf("unknown modifier %s", name)
+		}
+		if err := dec.SP(); err != nil {
+			return err
+		}
+		r.change.Conditional = true
+		r.change.UnchangedSince, err = dec.Number64()
+		return err
+	})
+}
+
+// flagArgument reads a list of flags, or flags without parentheses
+// (RFC 3501 section 9, store-att-flags).
+func flagArgument(dec *wire.Decoder) ([]string, error) {
+	if dec.Peek() == '(' {
+		return dec.FlagList()
+	}
+	var flags []string
+	for {
+		f, err := dec.Flag()
+		if err != nil {
+			return nil, err
+		}
+		if flags = append(flags, f); len(flags) > maxStoreFlags {
+			return nil, wire.Errorf("too many flags")
+		}
+		if !dec.Accept(' ') {
+			return flags, nil
+		}
+	}
+}
+
+// splitFlags parts system flags from keywords. \Recent cannot be set
+// (RFC 3501 section 2.3.2) and other flags with a backslash do not exist here.
+func splitFlags(names []string) (flags mailstore.Flags, keywords []string, err error) {
+	if len(names) > maxStoreFlags {
+		return 0, nil, wire.Errorf("too many flags")
+	}
+	for _, name := range names {
+		if !strings.HasPrefix(name, `\`) {
+			if mailstore.FindKeyword(keywords, name) < 0 {
+				keywords = append(keywords, name)
+			}
+			continue
+		}
+		f, ok := mailstore.ParseFlag(name)
+		if !ok {
+			return 0, nil, wire.Errorf("flag %s cannot be set", name)
+		}
+		flags |= f
+	}
+	return flags, keywords, nil
+}
