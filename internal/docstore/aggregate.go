@@ -1,0 +1,164 @@
+package docstore
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
+
+	"gadwall/internal/docstore/query"
+)
+
+// aggregateArgs are the arguments of aggregate.
+type aggregateArgs struct {
+	collection string
+	stages     []bson.Raw
+	batch      int64
+	hasCursor  bool
+	hint       bson.RawValue
+}
+
+func (r *request) parseAggregate() (*aggregateArgs, error) {
+	a := &aggregateArgs{batch: firstBatch}
+	err := r.args(func(key string, v bson.RawValue) (bool, error) {
+		var err error
+		switch key {
+		case "aggregate":
+			if v.Type != bson.TypeString {
+				return true, newError(query.CodeNotImplemented, "aggregate on a whole database is not supported")
+			}
+			a.collection, err = r.collectionName(v)
+		case "pipeline":
+			a.stages, err = r.docsArg(key, v)
+			for i := range a.stages {
+				a.stages[i] = clone(a.stages[i])
+			}
+		case "cursor":
+			a.batch, err = r.parseCursor(v)
+			a.hasCursor = true
+		case "hint":
+			a.hint = v
+		case "allowDiskUse", "bypassDocumentValidation":
+			// Neither changes the outcome.
+		case "explain":
+			err = newError(query.CodeNotImplemented, "aggregate does not support 'explain'; use the explain command")
+		case "collation", "let":
+			err = notEmpty(r.name, key, v)
+		default:
+			return false, nil
+		}
+		return true, err
+	})
+	return a, err
+}
+
+// pipeline plans an aggregation and returns its stream; over nothing when the collection does not exist.
+func (r *request) pipeline(rd *reading, a *aggregateArgs) (*pipelineStream, error) {
+	p, err := query.ParsePipeline(a.stages)
+	if err != nil {
+		return nil, err
+	}
+	c := rd.collection(r, a.collection)
+	var h hint
+	if a.hint.Type != 0 {
+		if h, err = r.parseHint(a.hint, c); err != nil {
+			return nil, err
+		}
+	}
+	sort := p.Lead()
+	wantsOrder := sort != nil && len(sort.Fields) > 0
+	if !wantsOrder {
+		sort = &query.Sort{}
+	}
+	if c == nil {
+		return newPipelineStream(newDocScan(rd.view, &plan{filter: p.Match()}), p, wantsOrder), nil
+	}
+	pl, err := planQuery(rd.view, c, p.Match(), sort, h)
+	if err != nil {
+		return nil, err
+	}
+	return newPipelineStream(newDocScan(rd.view, pl), p, wantsOrder && pl.sorted), nil
+}
+
+func (s *Server) aggregate(ctx context.Context, r *request) (bson.Raw, error) {
+	a, err := r.parseAggregate()
+	if err != nil {
+		return nil, err
+	}
+	if !a.hasCursor {
+		return nil, newError(query.CodeFailedToParse, "The 'cursor' option is required, except for aggregate with the explain argument")
+	}
+	rd := r.beginRead()
+	p, err := r.pipeline(rd, a)
+	if err != nil {
+		return nil, rd.abandon(err)
+	}
+	rd.cur.stream = p
+	return s.openCursor(ctx, rd, r.db+"."+a.collection, a.batch, false)
+}
+
+// parseCount makes a find of a count command.
+func (r *request) parseCount() (*findArgs, error) {
+	a := &findArgs{}
+	err := r.args(func(key string, v bson.RawValue) (bool, error) {
+		var err error
+		switch key {
+		case "count":
+			a.collection, err = r.collectionName(v)
+		case "query":
+			a.filter, err = r.docArg(key, v)
+		case "skip":
+			a.skip, err = r.notNegative(key, v)
+		case "limit":
+			// A negative limit counts as its absolute value.
+			if a.limit, err = r.intArg(key, v); a.limit < 0 {
+				a.limit = -a.limit
+			}
+		case "hint":
+			a.hint = v
+		case "fields":
+		case "collation":
+			err = notEmpty(r.name, key, v)
+		default:
+			return false, nil
+		}
+		return true, err
+	})
+	return a, err
+}
+
+func (s *Server) count(ctx context.Context, r *request) (bson.Raw, error) {
+	a, err := r.parseCount()
+	if err != nil {
+		return nil, err
+	}
+	rd := r.beginRead()
+	f, err := r.query(rd, a)
+	if err != nil || f == nil {
+		if err := rd.abandon(err); err != nil {
+			return nil, err
+		}
+		return okReply(func(dst []byte) []byte { return bsoncore.AppendInt32Element(dst, "n", 0) }), nil
+	}
+	rd.cur.stream = f
+	var n int64
+	for err == nil {
+		if _, err = f.next(ctx); err == nil {
+			n++
+		}
+	}
+	if err == io.EOF {
+		err = nil
+	}
+	if err := errors.Join(err, rd.cur.close()); err != nil {
+		return nil, err
+	}
+	return okReply(func(dst []byte) []byte {
+		if n > 1<<31-1 {
+			return bsoncore.AppendInt64Element(dst, "n", n)
+		}
+		return bsoncore.AppendInt32Element(dst, "n", int32(n))
+	}), nil
+}

@@ -1,0 +1,166 @@
+package docstore
+
+import (
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"gadwall/internal/docstore/query"
+)
+
+// A catalog is all collections and their indexes. It never changes: a change makes a new one and publishes
+// it when what readers will look for is in the database already, and before what they look for no more is removed.
+type catalog struct {
+	byName map[string]*collection
+	byID   map[uint32]*collection
+}
+
+// A collection is one version of a collection's catalogue entry.
+type collection struct {
+	id        uint32
+	db, name  string
+	uuid      bson.Binary
+	clustered bool // created with clusteredIndex: only matters to what listCollections says
+	indexes   []*index
+	gate      *gate // shared by all versions
+}
+
+func (c *collection) ns() string { return c.db + "." + c.name }
+
+func (c *collection) docKey(idKey []byte) []byte {
+	return append(appendPrefix(make([]byte, 0, prefixLen+len(idKey)), spaceDoc, c.id), idKey...)
+}
+
+func (c *collection) indexNamed(name string) *index {
+	for _, ix := range c.indexes {
+		if ix.name == name {
+			return ix
+		}
+	}
+	return nil
+}
+
+// record is how a collection is stored.
+type record struct {
+	DB        string        `bson:"db"`
+	Name      string        `bson:"name"`
+	UUID      bson.Binary   `bson:"uuid"`
+	Clustered bool          `bson:"clustered"`
+	Indexes   []indexRecord `bson:"indexes"`
+}
+
+type indexRecord struct {
+	ID   int64    `bson:"id"`
+	Spec bson.Raw `bson:"spec"`
+}
+
+func (c *collection) marshal() ([]byte, error) {
+	r := record{DB: c.db, Name: c.name, UUID: c.uuid, Clustered: c.clustered, Indexes: []indexRecord{}}
+	for _, ix := range c.indexes {
+		r.Indexes = append(r.Indexes, indexRecord{ID: int64(ix.id), Spec: ix.spec})
+	}
+	return bson.Marshal(r)
+}
+
+func unmarshalCollection(id uint32, value []byte, multikey map[uint32]bool) (*collection, error) {
+	var r record
+	if err := bson.Unmarshal(value, &r); err != nil {
+		return nil, fmt.Errorf("catalogue record %d: %w", id, err)
+	}
+	c := &collection{id: id, db: r.DB, name: r.Name, uuid: r.UUID, clustered: r.Clustered, gate: newGate()}
+	for _, ir := range r.Indexes {
+		ix, err := parseIndex(ir.Spec)
+		if err != nil {
+			return nil, fmt.Errorf("catalogue record of %s: %w", c.ns(), err)
+		}
+		ix.setID(uint32(ir.ID))
+		ix.multikey.Store(multikey[ix.id])
+		ix.multikeyStored.Store(multikey[ix.id])
+		c.indexes = append(c.indexes, ix)
+	}
+	return c, nil
+}
+
+// with returns a catalogue where c takes the place of the collection of its number.
+func (cat *catalog) with(c *collection) *catalog {
+	next := &catalog{byName: maps.Clone(cat.byName), byID: maps.Clone(cat.byID)}
+	next.byName[c.ns()] = c
+	next.byID[c.id] = c
+	return next
+}
+
+// without returns a catalogue without these collections.
+func (cat *catalog) without(drop []*collection) *catalog {
+	next := &catalog{byName: maps.Clone(cat.byName), byID: maps.Clone(cat.byID)}
+	for _, c := range drop {
+		delete(next.byName, c.ns())
+		delete(next.byID, c.id)
+	}
+	return next
+}
+
+func (cat *catalog) lookup(db, name string) *collection { return cat.byName[db+"."+name] }
+
+// inDatabase returns the database's collections by name.
+func (cat *catalog) inDatabase(db string) []*collection {
+	var out []*collection
+	for _, c := range cat.byName {
+		if c.db == db {
+			out = append(out, c)
+		}
+	}
+	slices.SortFunc(out, func(a, b *collection) int { return strings.Compare(a.name, b.name) })
+	return out
+}
+
+func (cat *catalog) databases() []string {
+	seen := map[string]bool{}
+	for _, c := range cat.byName {
+		seen[c.db] = true
+	}
+	return slices.Sorted(maps.Keys(seen))
+}
+
+// readable reports as an error that a transaction with this catalogue at its snapshot cannot write to
+// c: c replaces another collection or has other indexes, whose entries the snapshot lacks. A
+// collection that is new altogether is well: the snapshot knows nothing of it, and that is all there was.
+func (cat *catalog) readable(c *collection) error {
+	if then := cat.byName[c.ns()]; then != nil && then != c {
+		return errCatalogChanged(c.ns())
+	}
+	return nil
+}
+
+// counter is the last number given to a collection or index. Numbers are never used again.
+type counter struct{ last atomic.Uint32 }
+
+func (n *counter) next() uint32 { return n.last.Add(1) }
+
+func (n *counter) marshal() []byte { return binary.BigEndian.AppendUint32(nil, n.last.Load()) }
+
+func (n *counter) unmarshal(value []byte) error {
+	if len(value) != 4 {
+		return fmt.Errorf("a counter of %d bytes", len(value))
+	}
+	n.last.Store(binary.BigEndian.Uint32(value))
+	return nil
+}
+
+// checkNamespace checks the names of a database and a collection.
+func checkNamespace(db, name string) error {
+	if db == "" || strings.ContainsAny(db, "/\\. \"$\x00") || len(db) > 63 {
+		return newError(query.CodeInvalidNamespace, "Invalid database name: '%s'", db)
+	}
+	if name == "" || name[0] == '.' || name[len(name)-1] == '.' || strings.ContainsAny(name, "$\x00") {
+		return newError(query.CodeInvalidNamespace, "Invalid collection name: '%s'", name)
+	}
+	if len(db)+1+len(name) > maxNamespace {
+		return newError(query.CodeInvalidNamespace, "Fully qualified namespace is too long. Namespace: %s.%s Max: %d", db, name, maxNamespace)
+	}
+	return nil
+}

@@ -1,0 +1,209 @@
+package docstore
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
+
+	"gadwall/internal/docstore/query"
+	"gadwall/internal/docstore/wire"
+)
+
+// A command is a row of the table of what the server can do.
+type command struct {
+	run func(*Server, context.Context, *request) (bson.Raw, error)
+	// legacy commands may come by OP_QUERY.
+	legacy bool
+	// retryable commands may carry a transaction number outside a transaction.
+	retryable bool
+	// inTxn commands may run in a transaction.
+	inTxn bool
+}
+
+var commands map[string]command
+
+func init() { // the table refers to functions that look into it
+	commands = map[string]command{
+		"hello":     {run: (*Server).hello, legacy: true},
+		"isMaster":  {run: (*Server).hello, legacy: true},
+		"ismaster":  {run: (*Server).hello, legacy: true},
+		"ping":      {run: (*Server).ping},
+		"buildInfo": {run: (*Server).buildInfo},
+		"buildinfo": {run: (*Server).buildInfo},
+
+		"connectionStatus": {run: (*Server).connectionStatus},
+		"serverStatus":     {run: (*Server).serverStatus},
+
+		"insert":        {run: (*Server).insert, retryable: true, inTxn: true},
+		"update":        {run: (*Server).update, retryable: true, inTxn: true},
+		"delete":        {run: (*Server).delete, retryable: true, inTxn: true},
+		"findAndModify": {run: (*Server).findAndModify, retryable: true, inTxn: true},
+		"findandmodify": {run: (*Server).findAndModify, retryable: true, inTxn: true},
+
+		"find":        {run: (*Server).find, inTxn: true},
+		"getMore":     {run: (*Server).getMore, inTxn: true},
+		"killCursors": {run: (*Server).killCursors, inTxn: true},
+		"count":       {run: (*Server).count},
+		"aggregate":   {run: (*Server).aggregate, inTxn: true},
+		"explain":     {run: (*Server).explain},
+
+		"commitTransaction": {run: (*Server).commitTransaction, inTxn: true},
+		"abortTransaction":  {run: (*Server).abortTransaction, inTxn: true},
+		"endSessions":       {run: (*Server).endSessions},
+
+		"create":          {run: (*Server).create},
+		"createIndexes":   {run: (*Server).createIndexes},
+		"dropIndexes":     {run: (*Server).dropIndexes},
+		"listIndexes":     {run: (*Server).listIndexes},
+		"listCollections": {run: (*Server).listCollections},
+		"listDatabases":   {run: (*Server).listDatabases},
+		"drop":            {run: (*Server).drop},
+		"dropDatabase":    {run: (*Server).dropDatabase},
+	}
+}
+
+// handle runs one request and returns its reply.
+func (s *Server) handle(ctx context.Context, c *conn, m *wire.Message) bson.Raw {
+	r, err := parseRequest(s, c, m)
+	var reply bson.Raw
+	if err == nil {
+		reply, err = s.dispatch(ctx, r, m.Legacy)
+	}
+	if err == nil {
+		return reply
+	}
+	inTransaction := r != nil && r.inTransaction
+	e := wireError(err, inTransaction)
+	if e.Code == query.CodeInternalError {
+		s.log.Error("command failed", "command", r.name, "db", r.db, "err", err)
+	}
+	i, dst := bsoncore.AppendDocumentStart(make([]byte, 0, 256))
+	dst = appendError(dst, err, e)
+	dst, _ = bsoncore.AppendDocumentEnd(dst, i)
+	return dst
+}
+
+func (s *Server) dispatch(ctx context.Context, r *request, legacy bool) (bson.Raw, error) {
+	cmd, ok := commands[r.name]
+	switch {
+	case !ok:
+		return nil, newError(query.CodeCommandNotFound, "no such command: '%s'", r.name)
+	case legacy && !cmd.legacy:
+		return nil, newError(352, "Unsupported OP_QUERY command: %s. The client driver may require an upgrade.", r.name)
+	case r.inTransaction && !cmd.inTxn:
+		return nil, newError(query.CodeNotSupportedInTransaction, "Cannot run '%s' in a multi-document transaction.", r.name)
+	case r.hasTxnNumber && !r.inTransaction && !cmd.retryable:
+		return nil, newError(query.CodeInvalidOptions, "txnNumber may only be provided for multi-document transactions and retryable write commands. '%s' is not one.", r.name)
+	}
+	ctx, cancel := r.context(ctx)
+	defer cancel()
+	s.eng.metrics.commands.Add(1)
+	if !r.hasLsid {
+		return cmd.run(s, ctx, r)
+	}
+	session := s.sessions.get(r.lsid)
+	if !r.hasTxnNumber {
+		return cmd.run(s, ctx, r)
+	}
+	if err := session.lock(ctx); err != nil {
+		return nil, err
+	}
+	defer session.unlock()
+	if err := s.sessions.begin(session, r); err != nil {
+		return nil, err
+	}
+	r.session = session
+	reply, err := cmd.run(s, ctx, r)
+	if err != nil && r.inTransaction {
+		// As in MongoDB, a statement that fails ends its transaction.
+		r.failTransaction()
+	}
+	return reply, err
+}
+
+// failTransaction aborts the transaction of the request.
+func (r *request) failTransaction() {
+	if u := r.session.unit; u != nil {
+		r.srv.closeCursorsOf(u)
+		r.session.abort()
+	}
+}
+
+func (s *Server) closeCursorsOf(u *unit) {
+	s.cursors.kill(func(c *cursor) bool { return c.unit == u })
+}
+
+func (s *Server) commitTransaction(ctx context.Context, r *request) (bson.Raw, error) {
+	if err := r.transactionEnd(); err != nil {
+		return nil, err
+	}
+	if r.session.state == txnCommitted {
+		return okReply(nil), nil
+	}
+	s.closeCursorsOf(r.session.unit)
+	if err := r.session.commit(r.durable); err != nil {
+		e := *wireError(err, true)
+		e.Labels = append(e.Labels, labelUnknownCommit)
+		s.log.Error("commit failed", "err", err)
+		return nil, &e
+	}
+	return okReply(nil), nil
+}
+
+func (s *Server) abortTransaction(_ context.Context, r *request) (bson.Raw, error) {
+	if err := r.transactionEnd(); err != nil {
+		return nil, err
+	}
+	r.failTransaction()
+	return okReply(nil), nil
+}
+
+// transactionEnd checks the arguments of commitTransaction and abortTransaction.
+func (r *request) transactionEnd() error {
+	if !r.inTransaction {
+		return newError(query.CodeInvalidOptions, "%s must be run within a transaction", r.name)
+	}
+	return r.args(func(key string, _ bson.RawValue) (bool, error) {
+		return key == r.name || key == "recoveryToken", nil
+	})
+}
+
+func (s *Server) endSessions(ctx context.Context, r *request) (bson.Raw, error) {
+	var ids []sessionID
+	err := r.args(func(key string, v bson.RawValue) (bool, error) {
+		if key != r.name {
+			return false, nil
+		}
+		docs, err := r.docsArg(key, v)
+		if err != nil {
+			return true, err
+		}
+		for _, d := range docs {
+			id, err := parseSessionID(r.name, bson.RawValue{Type: bson.TypeEmbeddedDocument, Value: d})
+			if err != nil {
+				return true, err
+			}
+			ids = append(ids, id)
+		}
+		return true, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	ended := make(map[sessionID]bool, len(ids))
+	for _, id := range ids {
+		ended[id] = true
+	}
+	s.cursors.kill(func(c *cursor) bool { return c.hasLsid && ended[c.lsid] })
+	var errs []error
+	for _, id := range ids {
+		errs = append(errs, s.sessions.end(ctx, id))
+	}
+	return okReply(nil), errors.Join(errs...)
+}
+
+// splitPath splits a dotted path.
+func splitPath(path string) []string { return strings.Split(path, ".") }

@@ -1,0 +1,397 @@
+package docstore
+
+import (
+	"context"
+	"errors"
+	"strconv"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
+
+	"gadwall/internal/docstore/query"
+	"gadwall/internal/docstore/rawdoc"
+)
+
+// appendItem appends an array's element.
+func appendItem(dst []byte, i int64, doc bson.Raw) []byte {
+	dst = append(dst, byte(bson.TypeEmbeddedDocument))
+	dst = strconv.AppendInt(dst, i, 10)
+	dst = append(dst, 0)
+	return append(dst, doc...)
+}
+
+// A reading is what a reading command works on: a view and the collection as it is there.
+type reading struct {
+	view view
+	// cat is the catalogue that belongs to the view.
+	cat *catalog
+	cur *cursor // takes the snapshot, the session and the transaction
+}
+
+// beginRead gives the view for a reading command: the transaction's, or a new snapshot.
+func (r *request) beginRead() *reading {
+	cur := &cursor{lsid: r.lsid, hasLsid: r.hasLsid}
+	if r.inTransaction {
+		u := r.session.unit
+		cur.unit = u
+		return &reading{view: u.view(), cat: u.snapCatalog, cur: cur}
+	}
+	snap, cat := r.srv.eng.snapshot()
+	cur.snap = snap
+	return &reading{view: pebbleView{snap}, cat: cat, cur: cur}
+}
+
+// collection finds the collection; nil when there is none.
+func (rd *reading) collection(r *request, name string) *collection {
+	c := rd.cat.lookup(r.db, name)
+	if c == nil && rd.cur.unit != nil {
+		// The transaction itself may have made it.
+		if now := r.srv.eng.catalog.Load().lookup(r.db, name); now != nil && rd.cur.unit.gates[now.id] != nil {
+			return now
+		}
+	}
+	return c
+}
+
+// parseHint finds the index that a hint names by its name or its pattern.
+func (r *request) parseHint(v bson.RawValue, c *collection) (hint, error) {
+	h := hint{set: true}
+	bad := newError(query.CodeBadValue, "error processing query: planner returned error: hint provided does not correspond to an existing index")
+	switch v.Type {
+	case bson.TypeString:
+		name := string(rawdoc.String(v))
+		if h.id = name == "_id_"; h.id || c == nil {
+			return h, nil
+		}
+		h.index = c.indexNamed(name)
+	case bson.TypeEmbeddedDocument:
+		doc := bson.Raw(v.Value)
+		it := rawdoc.Over(doc)
+		if !it.Next() {
+			return hint{}, nil
+		}
+		first := string(it.Key())
+		n, _ := rawdoc.Integer(it.Value())
+		if single := !it.Next(); single && first == "$natural" {
+			if n != 1 {
+				return hint{}, newError(query.CodeBadValue, "$natural hint must be 1")
+			}
+			h.scan = true
+			return h, nil
+		} else if single && first == "_id" && n == 1 || c == nil {
+			h.id = true
+			return h, nil
+		}
+		for _, ix := range c.indexes {
+			if samePattern(ix.keySpec, doc) {
+				h.index = ix
+			}
+		}
+	default:
+		return hint{}, newError(query.CodeFailedToParse, "hint must be a string or an object")
+	}
+	if h.index == nil {
+		return hint{}, bad
+	}
+	return h, nil
+}
+
+// samePattern compares index patterns; directions count by their sign.
+func samePattern(a, b bson.Raw) bool {
+	x, y := rawdoc.Over(a), rawdoc.Over(b)
+	for {
+		more, also := x.Next(), y.Next()
+		if !more || !also {
+			return more == also
+		}
+		n, ok := rawdoc.Integer(x.Value())
+		m, also := rawdoc.Integer(y.Value())
+		if string(x.Key()) != string(y.Key()) || !ok || !also || (n < 0) != (m < 0) {
+			return false
+		}
+	}
+}
+
+// findArgs are the arguments of find, and of what explain explains.
+type findArgs struct {
+	collection  string
+	filter      bson.Raw
+	sort        bson.Raw
+	projection  bson.Raw
+	skip, limit int64
+	batch       int64
+	hasBatch    bool
+	single      bool
+	hint        bson.RawValue
+	noTimeout   bool
+}
+
+func (r *request) parseFind() (*findArgs, error) {
+	a := &findArgs{}
+	err := r.args(func(key string, v bson.RawValue) (bool, error) {
+		var err error
+		switch key {
+		case "find":
+			a.collection, err = r.collectionName(v)
+		case "filter":
+			a.filter, err = r.docArg(key, v)
+		case "sort":
+			a.sort, err = r.docArg(key, v)
+		case "projection":
+			a.projection, err = r.docArg(key, v)
+		case "skip":
+			a.skip, err = r.notNegative(key, v)
+		case "limit":
+			a.limit, err = r.notNegative(key, v)
+		case "batchSize":
+			a.batch, err = r.notNegative(key, v)
+			a.hasBatch = true
+		case "singleBatch":
+			a.single, err = r.boolArg(key, v)
+		case "hint":
+			a.hint = v
+		case "noCursorTimeout":
+			a.noTimeout, err = r.boolArg(key, v)
+		case "allowDiskUse", "allowPartialResults":
+			// Neither changes what is found.
+		case "tailable", "awaitData", "returnKey", "showRecordId", "oplogReplay":
+			var on bool
+			if on, err = r.boolArg(key, v); err == nil && on {
+				err = newError(query.CodeNotImplemented, "find does not support '%s'", key)
+			}
+		case "collation", "let", "min", "max":
+			err = notEmpty(r.name, key, v)
+		default:
+			return false, nil
+		}
+		return true, err
+	})
+	return a, err
+}
+
+// notEmpty refuses an option that is not implemented, unless it says nothing.
+func notEmpty(command, key string, v bson.RawValue) error {
+	if v.Type == bson.TypeEmbeddedDocument && len(v.Value) == 5 {
+		return nil
+	}
+	return newError(query.CodeNotImplemented, "%s does not support '%s'", command, key)
+}
+
+func (r *request) notNegative(key string, v bson.RawValue) (int64, error) {
+	n, err := r.intArg(key, v)
+	if err == nil && n < 0 {
+		err = newError(query.CodeBadValue, "BSON field '%s.%s' value must be >= 0, actual value '%d'", r.name, key, n)
+	}
+	return n, err
+}
+
+// query plans a find and returns its stream; nil when the collection does not exist. Everything is
+// checked all the same.
+func (r *request) query(rd *reading, a *findArgs) (*findStream, error) {
+	filter, err := query.ParseFilter(clone(a.filter))
+	if err != nil {
+		return nil, err
+	}
+	sort, err := query.ParseSort(clone(a.sort))
+	if err != nil {
+		return nil, err
+	}
+	var projection *query.Projection
+	if len(a.projection) > 5 {
+		if projection, err = query.ParseProjection(clone(a.projection)); err != nil {
+			return nil, err
+		}
+	}
+	c := rd.collection(r, a.collection)
+	var h hint
+	if a.hint.Type != 0 {
+		if h, err = r.parseHint(a.hint, c); err != nil {
+			return nil, err
+		}
+	}
+	if c == nil {
+		return nil, nil
+	}
+	p, err := planQuery(rd.view, c, filter, sort, h)
+	if err != nil {
+		return nil, err
+	}
+	f := &findStream{scan: newDocScan(rd.view, p), projection: projection, skip: a.skip, limit: a.limit}
+	if a.limit == 0 {
+		f.limit = -1
+	}
+	if !p.sorted {
+		f.sort = sort
+	}
+	return f, nil
+}
+
+func (s *Server) find(ctx context.Context, r *request) (bson.Raw, error) {
+	a, err := r.parseFind()
+	if err != nil {
+		return nil, err
+	}
+	rd := r.beginRead()
+	f, err := r.query(rd, a)
+	if err != nil {
+		return nil, rd.abandon(err)
+	}
+	if f != nil {
+		rd.cur.stream = f
+	}
+	rd.cur.noTimeout = a.noTimeout
+	batch := int64(firstBatch)
+	if a.hasBatch {
+		batch = a.batch
+	}
+	return s.openCursor(ctx, rd, r.db+"."+a.collection, batch, a.single)
+}
+
+// abandon ends a reading that failed.
+func (rd *reading) abandon(err error) error {
+	if rd.cur.stream == nil {
+		rd.cur.stream = emptyStream{}
+	}
+	return errors.Join(err, rd.cur.close())
+}
+
+// openCursor makes the first batch, and keeps the cursor if there is more.
+func (s *Server) openCursor(ctx context.Context, rd *reading, ns string, batch int64, single bool) (bson.Raw, error) {
+	c := rd.cur
+	c.ns = ns
+	if c.stream == nil {
+		c.stream = emptyStream{}
+	}
+	start, dst := bsoncore.AppendDocumentStart(make([]byte, 0, 256))
+	i, dst := bsoncore.AppendDocumentElementStart(dst, "cursor")
+	dst, _, done, err := c.fill(ctx, dst, "firstBatch", batch)
+	switch {
+	case err != nil:
+	case done || single:
+		err = c.close()
+	default:
+		err = s.cursors.add(c)
+	}
+	if err != nil {
+		return nil, rd.abandon(err)
+	}
+	return c.endReply(dst, start, i, c.id), nil
+}
+
+// endReply closes a reply begun with a cursor's batch.
+func (c *cursor) endReply(dst []byte, start, cursorStart int32, id int64) bson.Raw {
+	dst = bsoncore.AppendInt64Element(dst, "id", id)
+	dst = bsoncore.AppendStringElement(dst, "ns", c.ns)
+	dst, _ = bsoncore.AppendDocumentEnd(dst, cursorStart)
+	dst = bsoncore.AppendDoubleElement(dst, "ok", 1)
+	dst, _ = bsoncore.AppendDocumentEnd(dst, start)
+	return dst
+}
+
+func (s *Server) getMore(ctx context.Context, r *request) (bson.Raw, error) {
+	var id, batch int64
+	var collection string
+	err := r.args(func(key string, v bson.RawValue) (bool, error) {
+		var err error
+		switch key {
+		case "getMore":
+			id, err = r.intArg(key, v)
+		case "collection":
+			collection, err = r.stringArg(key, v)
+		case "batchSize":
+			batch, err = r.notNegative(key, v)
+		default:
+			return false, nil
+		}
+		return true, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	c, err := s.cursors.take(id)
+	if err != nil {
+		return nil, err
+	}
+	var u *unit
+	if r.inTransaction {
+		u = r.session.unit
+	}
+	switch {
+	case c.ns != r.db+"."+collection:
+		err = newError(13, "Requested getMore on namespace '%s.%s', but cursor belongs to a different namespace %s", r.db, collection, c.ns)
+	case c.unit != u:
+		err = newError(50738, "Cannot run getMore on a cursor outside the transaction in which it was made")
+	}
+	if err != nil {
+		s.cursors.give(c, false)
+		return nil, err
+	}
+	if batch == 0 {
+		batch = 1 << 40 // only the bytes bound it
+	}
+	start, dst := bsoncore.AppendDocumentStart(make([]byte, 0, 256))
+	i, dst := bsoncore.AppendDocumentElementStart(dst, "cursor")
+	dst, _, done, err := c.fill(ctx, dst, "nextBatch", batch)
+	if err != nil {
+		s.cursors.give(c, true)
+		return nil, err
+	}
+	next := c.id
+	if done {
+		next = 0
+	}
+	reply := c.endReply(dst, start, i, next)
+	s.cursors.give(c, done)
+	return reply, nil
+}
+
+func (s *Server) killCursors(_ context.Context, r *request) (bson.Raw, error) {
+	var ids []int64
+	err := r.args(func(key string, v bson.RawValue) (bool, error) {
+		switch key {
+		case "killCursors":
+			_, err := r.collectionName(v)
+			return true, err
+		case "cursors":
+			if v.Type != bson.TypeArray {
+				return true, errWrongType(r.name, key, v, "array")
+			}
+			it := rawdoc.Over(v.Value)
+			for it.Next() {
+				id, err := r.intArg(key, it.Value())
+				if err != nil {
+					return true, err
+				}
+				ids = append(ids, id)
+			}
+			return true, nil
+		}
+		return false, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	killed := map[int64]bool{}
+	for _, id := range s.cursors.killIDs(ids) {
+		killed[id] = true
+	}
+	return okReply(func(dst []byte) []byte {
+		list := func(field string, want bool) {
+			i, d := bsoncore.AppendArrayElementStart(dst, field)
+			n := 0
+			for _, id := range ids {
+				if killed[id] == want {
+					d = bsoncore.AppendInt64Element(d, strconv.Itoa(n), id)
+					n++
+				}
+			}
+			dst, _ = bsoncore.AppendArrayEnd(d, i)
+		}
+		list("cursorsKilled", true)
+		list("cursorsNotFound", false)
+		for _, field := range []string{"cursorsAlive", "cursorsUnknown"} {
+			dst = bsoncore.AppendArrayElement(dst, field, bsoncore.NewArrayBuilder().Build())
+		}
+		return dst
+	}), nil
+}

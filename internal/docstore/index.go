@@ -1,0 +1,209 @@
+package docstore
+
+import (
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
+
+	"gadwall/internal/docstore/query"
+	"gadwall/internal/docstore/rawdoc"
+)
+
+// An index is a secondary index. Beyond its two flags it never changes.
+type index struct {
+	id   uint32
+	name string
+	// spec is the index as listIndexes shows it.
+	spec        bson.Raw
+	keySpec     bson.Raw
+	fields      []query.SortField
+	unique      bool
+	sparse      bool
+	partial     *query.Filter
+	ttl         bool
+	expireAfter time.Duration
+	// prefix begins all of the index's keys.
+	prefix []byte
+	// multikey is set before the first document shows that has several entries.
+	multikey atomic.Bool
+	// multikeyStored is set when that is on disk.
+	multikeyStored atomic.Bool
+}
+
+func (ix *index) setID(id uint32) {
+	ix.id = id
+	ix.prefix = prefixOf(spaceIndex, id)
+}
+
+// keys returns the entries of doc, without the index's prefix and the document's id.
+func (ix *index) keys(doc bson.Raw) (keys [][]byte, multikey bool, err error) {
+	if doc == nil || ix.partial != nil && !ix.partial.Match(doc) {
+		return nil, false, nil
+	}
+	return query.IndexKeys(doc, ix.fields, ix.sparse)
+}
+
+// maxExpireAfter is MongoDB's bound of expireAfterSeconds.
+const maxExpireAfter = 1<<31 - 1
+
+// parseIndex parses an index as createIndexes has it.
+func parseIndex(raw bson.Raw) (*index, error) {
+	ix := &index{}
+	var partial bson.Raw
+	hasTTL := false
+	var ttl int64
+	it := rawdoc.Over(raw)
+	for it.Next() {
+		key, v := string(it.Key()), it.Value()
+		switch key {
+		case "v":
+			if n, ok := rawdoc.Integer(v); !ok || n != 2 {
+				return nil, newError(query.CodeCannotCreateIndex, "Invalid index specification: only version 2 is supported")
+			}
+		case "key":
+			if v.Type != bson.TypeEmbeddedDocument {
+				return nil, newError(query.CodeTypeMismatch, "The field 'key' must be an object, but got %s", v.Type)
+			}
+			ix.keySpec = bson.Raw(v.Value)
+		case "name":
+			if v.Type != bson.TypeString {
+				return nil, newError(query.CodeTypeMismatch, "The field 'name' must be a string, but got %s", v.Type)
+			}
+			ix.name = string(rawdoc.String(v))
+		case "unique", "sparse", "background":
+			on, err := truth("createIndexes", key, v)
+			if err != nil {
+				return nil, err
+			}
+			ix.unique = ix.unique || key == "unique" && on
+			ix.sparse = ix.sparse || key == "sparse" && on
+		case "partialFilterExpression":
+			if v.Type != bson.TypeEmbeddedDocument {
+				return nil, newError(query.CodeTypeMismatch, "'partialFilterExpression' must be an object")
+			}
+			partial = bson.Raw(v.Value)
+		case "expireAfterSeconds":
+			n, ok := rawdoc.Integer(v)
+			if !ok || n < 0 || n > maxExpireAfter {
+				return nil, newError(query.CodeCannotCreateIndex, "TTL index 'expireAfterSeconds' option must be within an acceptable range")
+			}
+			hasTTL, ttl = true, n
+		case "ns":
+		default:
+			return nil, newError(query.CodeInvalidIndexSpecOption, "The field '%s' is not valid for an index specification", key)
+		}
+	}
+	if err := ix.parseKey(); err != nil {
+		return nil, err
+	}
+	if ix.name == "" {
+		return nil, newError(query.CodeFailedToParse, "The 'name' field is a required property of an index specification")
+	}
+	if partial != nil {
+		if ix.sparse {
+			return nil, newError(query.CodeCannotCreateIndex, "cannot mix \"partialFilterExpression\" and \"sparse\" options")
+		}
+		f, err := query.ParseFilter(clone(partial))
+		if err != nil {
+			return nil, err
+		}
+		ix.partial = f
+	}
+	if hasTTL {
+		if len(ix.fields) != 1 {
+			return nil, newError(query.CodeCannotCreateIndex, "TTL indexes are single-field indexes, compound indexes do not support TTL")
+		}
+		ix.ttl, ix.expireAfter = true, time.Duration(ttl)*time.Second
+	}
+	ix.normalise(partial, ttl)
+	return ix, nil
+}
+
+func (ix *index) parseKey() error {
+	it := rawdoc.Over(ix.keySpec)
+	seen := map[string]bool{}
+	for it.Next() {
+		path, v := string(it.Key()), it.Value()
+		if v.Type == bson.TypeString {
+			return newError(query.CodeCannotCreateIndex, "Unknown index plugin '%s'", rawdoc.String(v))
+		}
+		n, ok := rawdoc.Integer(v)
+		if !ok || n == 0 {
+			return newError(query.CodeCannotCreateIndex, "Values in the index key pattern must be whole numbers other than 0")
+		}
+		if path == "" || seen[path] {
+			return newError(query.CodeCannotCreateIndex, "Index keys must be distinct and not empty: '%s'", path)
+		}
+		for _, part := range splitPath(path) {
+			if part == "" || part[0] == '$' {
+				return newError(query.CodeCannotCreateIndex, "Index key contains an illegal field name: '%s'", path)
+			}
+		}
+		seen[path] = true
+		ix.fields = append(ix.fields, query.SortField{Path: path, Desc: n < 0})
+	}
+	if len(ix.fields) == 0 {
+		return newError(query.CodeCannotCreateIndex, "Index keys cannot be empty")
+	}
+	if len(ix.fields) > maxIndexFields {
+		return newError(query.CodeCannotCreateIndex, "Index key pattern has more than %d fields", maxIndexFields)
+	}
+	return nil
+}
+
+// isID reports the pattern {_id: 1}: the order of the documents themselves.
+func (ix *index) isID() bool {
+	return len(ix.fields) == 1 && ix.fields[0] == query.SortField{Path: "_id"}
+}
+
+// normalise builds the specification that is stored and shown.
+func (ix *index) normalise(partial bson.Raw, ttl int64) {
+	i, dst := bsoncore.AppendDocumentStart(nil)
+	dst = bsoncore.AppendInt32Element(dst, "v", 2)
+	dst = bsoncore.AppendDocumentElement(dst, "key", bsoncore.Document(ix.keySpec))
+	dst = bsoncore.AppendStringElement(dst, "name", ix.name)
+	if ix.unique {
+		dst = bsoncore.AppendBooleanElement(dst, "unique", true)
+	}
+	if ix.sparse {
+		dst = bsoncore.AppendBooleanElement(dst, "sparse", true)
+	}
+	if partial != nil {
+		dst = bsoncore.AppendDocumentElement(dst, "partialFilterExpression", bsoncore.Document(partial))
+	}
+	if ix.ttl {
+		dst = bsoncore.AppendInt32Element(dst, "expireAfterSeconds", int32(ttl))
+	}
+	dst, _ = bsoncore.AppendDocumentEnd(dst, i)
+	ix.spec = dst
+	ix.keySpec = bson.Raw(rawdoc.Get(dst, "key").Value)
+}
+
+// idIndexSpec is what listIndexes shows for the order of the documents.
+func idIndexSpec(clustered bool) bson.Raw {
+	i, dst := bsoncore.AppendDocumentStart(nil)
+	dst = bsoncore.AppendInt32Element(dst, "v", 2)
+	k, dst := bsoncore.AppendDocumentElementStart(dst, "key")
+	dst = bsoncore.AppendInt32Element(dst, "_id", 1)
+	dst, _ = bsoncore.AppendDocumentEnd(dst, k)
+	dst = bsoncore.AppendStringElement(dst, "name", "_id_")
+	if clustered {
+		dst = bsoncore.AppendBooleanElement(dst, "unique", true)
+		dst = bsoncore.AppendBooleanElement(dst, "clustered", true)
+	}
+	dst, _ = bsoncore.AppendDocumentEnd(dst, i)
+	return dst
+}
+
+func truth(command, field string, v bson.RawValue) (bool, error) {
+	if v.Type == bson.TypeBoolean {
+		return v.Value[0] != 0, nil
+	}
+	if n, ok := rawdoc.Integer(v); ok {
+		return n != 0, nil
+	}
+	return false, newError(query.CodeTypeMismatch, "%s", fmt.Sprintf("BSON field '%s.%s' is the wrong type '%s', expected type 'bool'", command, field, v.Type))
+}

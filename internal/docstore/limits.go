@@ -1,0 +1,55 @@
+package docstore
+
+import "time"
+
+// Limits. Those that MongoDB has too carry its numbers.
+const (
+	// maxWriteBatch bounds the statements of one write command; hello announces it.
+	maxWriteBatch = 100_000
+	// maxConnections bounds the open connections; a further one is closed at once.
+	maxConnections = 4096
+	// keptReplyBuffer is the largest buffer that a connection keeps for its next reply, in bytes.
+	keptReplyBuffer = 64 << 10
+	// maxOpenCursors bounds the cursors that wait for getMore, each of which may pin a snapshot.
+	maxOpenCursors = 10_000
+	// cursorTimeout closes a cursor that nobody has asked for more.
+	cursorTimeout = 10 * time.Minute
+	// firstBatch is the number of documents in the first batch when the client names none.
+	firstBatch = 101
+	// maxBatchBytes bounds a reply's documents; a single larger document still goes out alone.
+	maxBatchBytes = 16 << 20
+	// maxSortBytes bounds what a sort without an index holds in memory.
+	maxSortBytes = 100 << 20
+	// sessionTimeout is how long a session lives without use, and how long its retry record is kept.
+	sessionTimeout = 30 * time.Minute
+	// maxSessions bounds the sessions held in memory. The oldest idle ones are forgotten first; their
+	// retry records stay on disk.
+	maxSessions = 100_000
+	// maxRetryStatements bounds the statement results kept for one retryable command.
+	maxRetryStatements = maxWriteBatch
+	// transactionLifetime aborts a transaction that is still open after it.
+	transactionLifetime = 60 * time.Second
+	// maxTransactionBytes bounds the writes that a transaction holds in memory until it commits.
+	maxTransactionBytes = 64 << 20
+	// gateWait is how long a transaction waits for an index build or drop of a collection it wants to write to.
+	gateWait = 100 * time.Millisecond
+	// writeChunk is how much a statement on many documents writes before it commits and goes on.
+	writeChunk = 1 << 20
+	// writeChunkDocs is the same by number of documents.
+	writeChunkDocs = 1000
+	// maxIndexes bounds the indexes of a collection, _id included.
+	maxIndexes = 64
+	// maxIndexFields bounds the fields of an index.
+	maxIndexFields = 32
+	// maxIntervals bounds the key ranges that one query reads; a query that would need more of an
+	// index's fields uses fewer of them.
+	maxIntervals = 5000
+	// maxNamespace bounds "database.collection" in bytes.
+	maxNamespace = 255
+	// ttlPeriod is the pause between two passes of the TTL worker.
+	ttlPeriod = 60 * time.Second
+	// maintenancePeriod is the pause between two looks for idle cursors, transactions and sessions.
+	maintenancePeriod = 5 * time.Second
+	// sessionSweepPeriod is the pause between two passes over the stored retry records.
+	sessionSweepPeriod = 10 * time.Minute
+)

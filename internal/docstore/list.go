@@ -1,0 +1,217 @@
+package docstore
+
+import (
+	"context"
+	"io"
+	"strconv"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
+
+	"gadwall/internal/docstore/query"
+	"gadwall/internal/docstore/rawdoc"
+)
+
+// listStream is a cursor over documents that are all there.
+type listStream struct{ docs []bson.Raw }
+
+func (l *listStream) next(context.Context) (bson.Raw, error) {
+	if len(l.docs) == 0 {
+		return nil, io.EOF
+	}
+	doc := l.docs[0]
+	l.docs = l.docs[1:]
+	return doc, nil
+}
+
+func (l *listStream) pause() error { return nil }
+func (l *listStream) close() error { return nil }
+
+func (s *Server) openList(ctx context.Context, r *request, ns string, docs []bson.Raw, batch int64) (bson.Raw, error) {
+	rd := &reading{cur: &cursor{stream: &listStream{docs}, lsid: r.lsid, hasLsid: r.hasLsid}}
+	return s.openCursor(ctx, rd, ns, batch, false)
+}
+
+// parseCursor reads the batch size of a command's cursor option.
+func (r *request) parseCursor(v bson.RawValue) (int64, error) {
+	doc, err := r.docArg("cursor", v)
+	if err != nil {
+		return 0, err
+	}
+	batch := int64(firstBatch)
+	it := rawdoc.Over(doc)
+	for it.Next() {
+		if key := string(it.Key()); key != "batchSize" {
+			return 0, errUnknownField(r.name+".cursor", key)
+		}
+		if batch, err = r.notNegative("cursor.batchSize", it.Value()); err != nil {
+			return 0, err
+		}
+	}
+	return batch, nil
+}
+
+func (s *Server) listCollections(ctx context.Context, r *request) (bson.Raw, error) {
+	filter, nameOnly, batch := &query.Filter{}, false, int64(firstBatch)
+	err := r.args(func(key string, v bson.RawValue) (bool, error) {
+		var err error
+		switch key {
+		case "listCollections", "authorizedCollections":
+		case "filter":
+			var doc bson.Raw
+			if doc, err = r.docArg(key, v); err == nil {
+				filter, err = query.ParseFilter(clone(doc))
+			}
+		case "nameOnly":
+			nameOnly, err = r.boolArg(key, v)
+		case "cursor":
+			batch, err = r.parseCursor(v)
+		default:
+			return false, nil
+		}
+		return true, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	var docs []bson.Raw
+	for _, c := range s.eng.catalog.Load().inDatabase(r.db) {
+		if doc := c.describe(nameOnly); filter.Match(doc) {
+			docs = append(docs, doc)
+		}
+	}
+	return s.openList(ctx, r, r.db+".$cmd.listCollections", docs, batch)
+}
+
+// describe is the collection as listCollections shows it.
+func (c *collection) describe(nameOnly bool) bson.Raw {
+	i, dst := bsoncore.AppendDocumentStart(nil)
+	dst = bsoncore.AppendStringElement(dst, "name", c.name)
+	dst = bsoncore.AppendStringElement(dst, "type", "collection")
+	if !nameOnly {
+		o, d := bsoncore.AppendDocumentElementStart(dst, "options")
+		if c.clustered {
+			k, e := bsoncore.AppendDocumentElementStart(d, "clusteredIndex")
+			e = bsoncore.AppendInt32Element(e, "v", 2)
+			e = bsoncore.AppendDocumentElement(e, "key", bsoncore.Document(rawdoc.Get(idIndexSpec(false), "key").Value))
+			e = bsoncore.AppendStringElement(e, "name", "_id_")
+			e = bsoncore.AppendBooleanElement(e, "unique", true)
+			d, _ = bsoncore.AppendDocumentEnd(e, k)
+		}
+		dst, _ = bsoncore.AppendDocumentEnd(d, o)
+		o, d = bsoncore.AppendDocumentElementStart(dst, "info")
+		d = bsoncore.AppendBooleanElement(d, "readOnly", false)
+		d = bsoncore.AppendBinaryElement(d, "uuid", c.uuid.Subtype, c.uuid.Data)
+		dst, _ = bsoncore.AppendDocumentEnd(d, o)
+		dst = bsoncore.AppendDocumentElement(dst, "idIndex", bsoncore.Document(idIndexSpec(false)))
+	}
+	dst, _ = bsoncore.AppendDocumentEnd(dst, i)
+	return dst
+}
+
+func (s *Server) listIndexes(ctx context.Context, r *request) (bson.Raw, error) {
+	var name string
+	batch := int64(firstBatch)
+	err := r.args(func(key string, v bson.RawValue) (bool, error) {
+		var err error
+		switch key {
+		case "listIndexes":
+			name, err = r.collectionName(v)
+		case "cursor":
+			batch, err = r.parseCursor(v)
+		default:
+			return false, nil
+		}
+		return true, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	c := s.eng.catalog.Load().lookup(r.db, name)
+	if c == nil {
+		return nil, newError(query.CodeNamespaceNotFound, "ns does not exist: %s.%s", r.db, name)
+	}
+	docs := []bson.Raw{idIndexSpec(c.clustered)}
+	for _, ix := range c.indexes {
+		docs = append(docs, ix.spec)
+	}
+	return s.openList(ctx, r, c.ns(), docs, batch)
+}
+
+func (s *Server) listDatabases(_ context.Context, r *request) (bson.Raw, error) {
+	filter := &query.Filter{}
+	nameOnly := false
+	err := r.args(func(key string, v bson.RawValue) (bool, error) {
+		var err error
+		switch key {
+		case "listDatabases", "authorizedDatabases":
+		case "nameOnly":
+			nameOnly, err = r.boolArg(key, v)
+		case "filter":
+			var doc bson.Raw
+			if doc, err = r.docArg(key, v); err == nil {
+				filter, err = query.ParseFilter(clone(doc))
+			}
+		default:
+			return false, nil
+		}
+		return true, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	var total int64
+	var docs []bson.Raw
+	cat := s.eng.catalog.Load()
+	for _, db := range cat.databases() {
+		size, err := s.eng.databaseSize(cat, db)
+		if err != nil {
+			return nil, err
+		}
+		i, doc := bsoncore.AppendDocumentStart(nil)
+		doc = bsoncore.AppendStringElement(doc, "name", db)
+		if !nameOnly {
+			doc = bsoncore.AppendInt64Element(doc, "sizeOnDisk", size)
+			doc = bsoncore.AppendBooleanElement(doc, "empty", size == 0)
+		}
+		doc, _ = bsoncore.AppendDocumentEnd(doc, i)
+		if filter.Match(doc) {
+			docs = append(docs, doc)
+			total += size
+		}
+	}
+	return okReply(func(dst []byte) []byte {
+		i, dst := bsoncore.AppendArrayElementStart(dst, "databases")
+		for k, doc := range docs {
+			dst = bsoncore.AppendDocumentElement(dst, strconv.Itoa(k), bsoncore.Document(doc))
+		}
+		dst, _ = bsoncore.AppendArrayEnd(dst, i)
+		if !nameOnly {
+			dst = bsoncore.AppendInt64Element(dst, "totalSize", total)
+			dst = bsoncore.AppendInt64Element(dst, "totalSizeMb", total>>20)
+		}
+		return dst
+	}), nil
+}
+
+// databaseSize estimates the bytes on disk of a database's documents and indexes.
+func (e *engine) databaseSize(cat *catalog, db string) (int64, error) {
+	var total uint64
+	add := func(space byte, number uint32) error {
+		lower := prefixOf(space, number)
+		n, err := e.db.EstimateDiskUsage(lower, successor(clone(lower)))
+		total += n
+		return err
+	}
+	for _, c := range cat.inDatabase(db) {
+		if err := add(spaceDoc, c.id); err != nil {
+			return 0, err
+		}
+		for _, ix := range c.indexes {
+			if err := add(spaceIndex, ix.id); err != nil {
+				return 0, err
+			}
+		}
+	}
+	return int64(total), nil
+}

@@ -1,0 +1,176 @@
+package docstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// SocketName is the name of the unix socket in a data directory on which its owner listens.
+const SocketName = "docstore.sock"
+
+// Options say where the database is and what it may use.
+type Options struct {
+	// Dir is the directory of the database's files. It is made when missing.
+	Dir string
+	// FS is the file system; nil for the disk.
+	FS vfs.FS
+	// CacheSize bounds the block cache in bytes; 0 for DefaultCacheSize.
+	CacheSize int64
+	// Logger gets what an operator should know; nil for none.
+	Logger *slog.Logger
+	// TTLPeriod is the pause between two passes that delete what TTL indexes say has expired; 0 for a
+	// minute, as in MongoDB.
+	TTLPeriod time.Duration
+}
+
+// DefaultCacheSize is the block cache's bound when Options name none.
+const DefaultCacheSize = 32 << 20
+
+// Sizes of the storage. Write buffers are small, because the memory of the whole server is meant to
+// stay small while large messages stream through it.
+const (
+	memTableSize = 4 << 20
+	// memTables bounds the memtables: one that is filled, the others being flushed.
+	memTables = 4
+	// separatedValue is the size from which a value goes to a blob file of its own, so that compactions do
+	// not copy the chunks of blobs over and over.
+	separatedValue = 32 << 10
+	bloomBits      = 10
+)
+
+// ErrLocked says that another process has the database open. Its message names the socket to use.
+var ErrLocked = errors.New("docstore: the data directory is in use by another process")
+
+// A LockedError is the ErrLocked that Open returns.
+type LockedError struct {
+	Dir string
+	// Socket is where the process that has the database listens, if it does.
+	Socket string
+	cause  error
+}
+
+func (e *LockedError) Error() string {
+	return fmt.Sprintf("%v: %s; use its socket: mongodb://%s/?directConnection=true (%v)",
+		ErrLocked, e.Dir, escapeSocket(e.Socket), e.cause)
+}
+
+// Is makes errors.Is(err, ErrLocked) true.
+func (e *LockedError) Is(target error) bool { return target == ErrLocked }
+
+func (e *LockedError) Unwrap() error { return e.cause }
+
+func escapeSocket(path string) string {
+	var out []byte
+	for i := range len(path) {
+		if c := path[i]; c == '/' || c == '%' || c == ':' || c == '@' || c == '?' || c == ' ' {
+			out = fmt.Appendf(out, "%%%02X", c)
+		} else {
+			out = append(out, c)
+		}
+	}
+	return string(out)
+}
+
+// Open opens the database, and makes it if there is none. It returns a LockedError when another
+// process has it open.
+func Open(opts Options) (*Server, error) {
+	fs := opts.FS
+	if fs == nil {
+		fs = vfs.Default
+	}
+	log := opts.Logger
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	if opts.CacheSize <= 0 {
+		opts.CacheSize = DefaultCacheSize
+	}
+	if opts.TTLPeriod <= 0 {
+		opts.TTLPeriod = ttlPeriod
+	}
+	if err := fs.MkdirAll(opts.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("docstore: %w", err)
+	}
+	lock, err := pebble.LockDirectory(opts.Dir, fs)
+	if err != nil {
+		return nil, &LockedError{Dir: opts.Dir, Socket: filepath.Join(opts.Dir, SocketName), cause: err}
+	}
+	cache := pebble.NewCache(opts.CacheSize)
+	db, err := pebble.Open(opts.Dir, pebbleOptions(fs, cache, lock, log))
+	if err != nil {
+		cache.Unref()
+		return nil, errors.Join(fmt.Errorf("docstore: open %s: %w", opts.Dir, err), lock.Close())
+	}
+	eng, err := newEngine(db, log)
+	if err != nil {
+		err = errors.Join(fmt.Errorf("docstore: open %s: %w", opts.Dir, err), db.Close(), lock.Close())
+		cache.Unref()
+		return nil, err
+	}
+	s := &Server{
+		eng: eng, log: log, dir: opts.Dir, cache: cache, lock: lock, started: time.Now(),
+		cursors:   newCursors(func(err error) { log.Error("close a cursor", "err", err) }),
+		sessions:  newSessions(eng),
+		listeners: map[net.Listener]string{},
+		conns:     map[net.Conn]struct{}{},
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.wg.Add(1)
+	go func() {
+		defer s.wg.Done()
+		s.maintain(opts.TTLPeriod)
+	}()
+	return s, nil
+}
+
+func pebbleOptions(fs vfs.FS, cache *pebble.Cache, lock *pebble.Lock, log *slog.Logger) *pebble.Options {
+	o := &pebble.Options{
+		FS:                          fs,
+		Cache:                       cache,
+		Lock:                        lock,
+		FormatMajorVersion:          pebble.FormatValueSeparation,
+		MemTableSize:                memTableSize,
+		MemTableStopWritesThreshold: memTables,
+		Logger:                      pebbleLogger{log},
+	}
+	o.Levels[0].FilterPolicy = bloom.FilterPolicy(bloomBits)
+	o.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionBalanced })
+	o.Experimental.ValueSeparationPolicy = func() pebble.ValueSeparationPolicy {
+		return pebble.ValueSeparationPolicy{
+			Enabled:               true,
+			MinimumSize:           separatedValue,
+			MaxBlobReferenceDepth: 10,
+			RewriteMinimumAge:     5 * time.Minute,
+			TargetGarbageRatio:    0.2,
+		}
+	}
+	return o
+}
+
+// pebbleLogger hands Pebble's messages on. Its chatter about files is of no interest to an operator.
+type pebbleLogger struct{ log *slog.Logger }
+
+func (l pebbleLogger) Infof(format string, args ...any) {
+	l.log.Debug("pebble", "msg", fmt.Sprintf(format, args...))
+}
+
+func (l pebbleLogger) Errorf(format string, args ...any) {
+	l.log.Error("pebble", "msg", fmt.Sprintf(format, args...))
+}
+
+// Fatalf is called when the log can no longer be written. Going on would acknowledge writes
+// that are lost.
+func (l pebbleLogger) Fatalf(format string, args ...any) {
+	msg := fmt.Sprintf(format, args...)
+	l.log.Error("pebble", "msg", msg)
+	panic("docstore: " + msg)
+}

@@ -1,0 +1,107 @@
+package docstore
+
+import (
+	"bytes"
+
+	"github.com/RaduBerinde/btreemap"
+)
+
+// overlay holds the writes of a unit until it commits, in key order.
+type overlay struct {
+	tree  *btreemap.BTreeMap[string, overlayWrite]
+	bytes int
+}
+
+type overlayWrite struct {
+	value   []byte
+	deleted bool
+}
+
+const overlayDegree = 16
+
+func newOverlay() *overlay {
+	return &overlay{tree: btreemap.New[string, overlayWrite](overlayDegree, compareStrings)}
+}
+
+func compareStrings(a, b string) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	default:
+		return 0
+	}
+}
+
+func compareBytes(a, b []byte) int { return bytes.Compare(a, b) }
+
+func (o *overlay) len() int { return o.tree.Len() }
+
+func (o *overlay) get(key []byte) (overlayWrite, bool) {
+	_, w, ok := o.tree.Get(string(key))
+	return w, ok
+}
+
+func (o *overlay) put(key string, w overlayWrite) {
+	_, old, replaced := o.tree.ReplaceOrInsert(key, w)
+	o.bytes += len(w.value)
+	if replaced {
+		o.bytes -= len(old.value)
+	} else {
+		o.bytes += len(key)
+	}
+}
+
+// each calls f for every write in key order.
+func (o *overlay) each(f func(key string, w overlayWrite) error) error {
+	var err error
+	o.tree.AscendFunc(btreemap.Min[string](), btreemap.Max[string](), func(key string, w overlayWrite) bool {
+		err = f(key, w)
+		return err == nil
+	})
+	return err
+}
+
+// scan walks the writes in [lower, upper), deletions included. Each step looks for the next key
+// anew, so that writes made during the walk do not disturb it.
+func (o *overlay) scan(lower, upper []byte, reverse bool) *overlayScanner {
+	return &overlayScanner{o: o, lower: string(lower), upper: string(upper), reverse: reverse}
+}
+
+type overlayScanner struct {
+	o            *overlay
+	lower, upper string
+	reverse      bool
+	started      bool
+	k            string
+	w            overlayWrite
+}
+
+func (s *overlayScanner) next() bool {
+	found := false
+	take := func(key string, w overlayWrite) bool {
+		s.k, s.w, found = key, w, true
+		return false
+	}
+	if s.reverse {
+		from := btreemap.LT(s.upper)
+		if s.started {
+			from = btreemap.LT(s.k)
+		}
+		s.o.tree.DescendFunc(from, btreemap.GE(s.lower), take)
+	} else {
+		from := btreemap.GE(s.lower)
+		if s.started {
+			from = btreemap.GT(s.k)
+		}
+		s.o.tree.AscendFunc(from, btreemap.LT(s.upper), take)
+	}
+	s.started = true
+	return found
+}
+
+func (s *overlayScanner) key() []byte            { return []byte(s.k) }
+func (s *overlayScanner) value() ([]byte, error) { return s.w.value, nil }
+func (s *overlayScanner) deleted() bool          { return s.w.deleted }
+func (s *overlayScanner) close() error           { return nil }

@@ -1,0 +1,306 @@
+package docstore
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
+
+	"gadwall/internal/docstore/query"
+	"gadwall/internal/docstore/rawdoc"
+	"gadwall/internal/docstore/wire"
+)
+
+// A request is one command, its generic arguments parsed.
+type request struct {
+	srv  *Server
+	conn *conn
+	name string
+	db   string
+	body bson.Raw
+	seqs []wire.Sequence
+
+	maxTime time.Duration
+	lsid    sessionID
+	// hasLsid reports that the client named a session.
+	hasLsid   bool
+	txnNumber int64
+	// hasTxnNumber without inTransaction marks a retryable write.
+	hasTxnNumber  bool
+	inTransaction bool
+	startTxn      bool
+	// durable reports that the write concern asks for a synced log.
+	durable bool
+	// snapshotRead reports readConcern level snapshot.
+	snapshotRead bool
+
+	session *session
+}
+
+// parseRequest reads the command's name and generic arguments.
+func parseRequest(s *Server, c *conn, m *wire.Message) (*request, error) {
+	r := &request{srv: s, conn: c, body: m.Body, seqs: m.Sequences, durable: true}
+	it := rawdoc.Over(m.Body)
+	if !it.Next() {
+		return nil, newError(query.CodeFailedToParse, "no command in the request")
+	}
+	r.name = string(it.Key())
+	hasAutocommit := false
+	for it.Next() {
+		v := it.Value()
+		var err error
+		switch string(it.Key()) {
+		case "$db":
+			r.db, err = r.stringArg("$db", v)
+		case "maxTimeMS":
+			var ms int64
+			if ms, err = r.intArg("maxTimeMS", v); err == nil {
+				if ms < 0 {
+					err = newError(query.CodeBadValue, "maxTimeMS must not be negative")
+				}
+				r.maxTime = time.Duration(ms) * time.Millisecond
+			}
+		case "lsid":
+			r.lsid, err = parseSessionID(r.name, v)
+			r.hasLsid = true
+		case "txnNumber":
+			r.txnNumber, err = r.intArg("txnNumber", v)
+			r.hasTxnNumber = true
+		case "autocommit":
+			var on bool
+			if on, err = r.boolArg("autocommit", v); err == nil && on {
+				err = newError(query.CodeInvalidOptions, "Specifying autocommit=true is not allowed.")
+			}
+			hasAutocommit = true
+		case "startTransaction":
+			r.startTxn, err = r.boolArg("startTransaction", v)
+		case "readConcern":
+			err = r.parseReadConcern(v)
+		case "writeConcern":
+			err = r.parseWriteConcern(v)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	r.inTransaction = hasAutocommit
+	if m.Legacy {
+		r.db = databaseOf(m.Namespace)
+	}
+	if r.db == "" {
+		return nil, newError(codeMissingField, "OP_MSG requests require a $db argument")
+	}
+	return r, r.checkTransactionArgs()
+}
+
+func (r *request) checkTransactionArgs() error {
+	switch {
+	case r.hasTxnNumber && !r.hasLsid:
+		return newError(query.CodeInvalidOptions, "Transaction number requires a session ID to also be specified")
+	case r.hasTxnNumber && r.txnNumber < 0:
+		return newError(query.CodeInvalidOptions, "Transaction number cannot be negative")
+	case r.inTransaction && !r.hasTxnNumber:
+		return newError(query.CodeInvalidOptions, "'autocommit' field requires a transaction number to also be specified")
+	case r.startTxn && !r.inTransaction:
+		return newError(query.CodeInvalidOptions, "'startTransaction' field requires 'autocommit' field to also be specified")
+	}
+	return nil
+}
+
+// isGeneric reports that a field is an argument of every command, parsed by parseRequest or without
+// effect here.
+func isGeneric(key string) bool {
+	switch key {
+	case "$db", "maxTimeMS", "lsid", "txnNumber", "autocommit", "startTransaction", "readConcern", "writeConcern",
+		"$readPreference", "$clusterTime", "comment", "maxTimeMSOpOnly", "$replData", "client":
+		return true
+	}
+	return false
+}
+
+// args calls f for each of the command's own arguments, the command's name first. f returns false for a field it does
+// not know.
+func (r *request) args(f func(key string, v bson.RawValue) (known bool, err error)) error {
+	it := rawdoc.Over(r.body)
+	for first := true; it.Next(); first = false {
+		key := string(it.Key())
+		if !first && isGeneric(key) {
+			continue
+		}
+		known, err := f(key, it.Value())
+		if err != nil {
+			return err
+		}
+		if !known {
+			return errUnknownField(r.name, key)
+		}
+	}
+	return nil
+}
+
+func (r *request) parseReadConcern(v bson.RawValue) error {
+	doc, err := r.docArg("readConcern", v)
+	if err != nil {
+		return err
+	}
+	it := rawdoc.Over(doc)
+	for it.Next() {
+		switch key := string(it.Key()); key {
+		case "level":
+			level, err := r.stringArg("readConcern.level", it.Value())
+			if err != nil {
+				return err
+			}
+			switch level {
+			case "local", "available", "majority", "linearizable":
+			case "snapshot":
+				r.snapshotRead = true
+			default:
+				return newError(query.CodeBadValue, "unknown read concern level %q", level)
+			}
+		case "afterClusterTime":
+			// There is one node: whatever the client has seen is in what it will read.
+		case "atClusterTime":
+			return newError(query.CodeInvalidOptions, "readConcern.atClusterTime is not supported")
+		default:
+			return errUnknownField("readConcern", key)
+		}
+	}
+	return nil
+}
+
+func (r *request) parseWriteConcern(v bson.RawValue) error {
+	doc, err := r.docArg("writeConcern", v)
+	if err != nil {
+		return err
+	}
+	journal, hasJournal, majority := false, false, true
+	it := rawdoc.Over(doc)
+	for it.Next() {
+		switch key := string(it.Key()); key {
+		case "w":
+			if it.Type() == bson.TypeString {
+				if w := string(rawdoc.String(it.Value())); w != "majority" {
+					return newError(codeUnknownReplWriteConcern, "No write concern mode named '%s' found in replica set configuration", w)
+				}
+				continue
+			}
+			n, err := r.intArg("writeConcern.w", it.Value())
+			if err != nil {
+				return err
+			}
+			if n < 0 || n > 1 {
+				return newError(codeUnsatisfiableWriteConcern, "Not enough data-bearing nodes")
+			}
+			majority = false
+		case "j":
+			if journal, err = r.boolArg("writeConcern.j", it.Value()); err != nil {
+				return err
+			}
+			hasJournal = true
+		case "wtimeout", "wtimeoutMS", "fsync", "provenance":
+		default:
+			return errUnknownField("writeConcern", key)
+		}
+	}
+	// As on a replica set: majority implies the journal, and w:1 leaves it to j.
+	r.durable = majority || journal || !hasJournal
+	return nil
+}
+
+// context bounds the command's time.
+func (r *request) context(ctx context.Context) (context.Context, context.CancelFunc) {
+	if r.maxTime > 0 {
+		return context.WithTimeout(ctx, r.maxTime)
+	}
+	return context.WithCancel(ctx)
+}
+
+// databaseOf is the database part of a namespace.
+func databaseOf(ns string) string {
+	db, _, _ := strings.Cut(ns, ".")
+	return db
+}
+
+// documents returns the documents of a field, sent as an array or as a section of its own.
+func (r *request) documents(field string) ([]bson.Raw, error) {
+	for _, s := range r.seqs {
+		if s.Name == field {
+			return s.Docs, nil
+		}
+	}
+	v := rawdoc.Get(r.body, field)
+	if rawdoc.IsMissing(v) {
+		return nil, errMissingField(r.name, field)
+	}
+	if v.Type != bson.TypeArray {
+		return nil, errWrongType(r.name, field, v, "array")
+	}
+	var docs []bson.Raw
+	it := rawdoc.Over(v.Value)
+	for it.Next() {
+		if it.Type() != bson.TypeEmbeddedDocument {
+			return nil, errWrongType(r.name, field, it.Value(), "object")
+		}
+		docs = append(docs, bson.Raw(it.Value().Value))
+	}
+	return docs, nil
+}
+
+func (r *request) stringArg(field string, v bson.RawValue) (string, error) {
+	if v.Type != bson.TypeString {
+		return "", errWrongType(r.name, field, v, "string")
+	}
+	return string(rawdoc.String(v)), nil
+}
+
+func (r *request) docArg(field string, v bson.RawValue) (bson.Raw, error) {
+	if v.Type != bson.TypeEmbeddedDocument {
+		return nil, errWrongType(r.name, field, v, "object")
+	}
+	return bson.Raw(v.Value), nil
+}
+
+func (r *request) boolArg(field string, v bson.RawValue) (bool, error) {
+	if v.Type == bson.TypeBoolean {
+		return v.Value[0] != 0, nil
+	}
+	if rawdoc.IsNumber(v) {
+		n, ok := rawdoc.Integer(v)
+		return !ok || n != 0, nil
+	}
+	return false, errWrongType(r.name, field, v, "bool")
+}
+
+func (r *request) intArg(field string, v bson.RawValue) (int64, error) {
+	if !rawdoc.IsNumber(v) {
+		return 0, errWrongType(r.name, field, v, "long")
+	}
+	n, ok := rawdoc.Integer(v)
+	if !ok {
+		return 0, newError(query.CodeFailedToParse, "Expected an integer: %s.%s", r.name, field)
+	}
+	return n, nil
+}
+
+// collectionName reads the value beside the command's name.
+func (r *request) collectionName(v bson.RawValue) (string, error) {
+	name, err := r.stringArg(r.name, v)
+	if err == nil {
+		err = checkNamespace(r.db, name)
+	}
+	return name, err
+}
+
+// okReply is a reply that holds what f appends.
+func okReply(f func(dst []byte) []byte) bson.Raw {
+	i, dst := bsoncore.AppendDocumentStart(make([]byte, 0, 256))
+	if f != nil {
+		dst = f(dst)
+	}
+	dst = bsoncore.AppendDoubleElement(dst, "ok", 1)
+	dst, _ = bsoncore.AppendDocumentEnd(dst, i)
+	return dst
+}

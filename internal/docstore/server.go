@@ -1,0 +1,269 @@
+package docstore
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+)
+
+// Server is an open database and the connections to it. All methods may be called concurrently.
+type Server struct {
+	eng      *engine
+	log      *slog.Logger
+	dir      string
+	cursors  *cursors
+	sessions *sessions
+	cache    *pebble.Cache
+	lock     *pebble.Lock
+	started  time.Time
+
+	// ctx ends when the server closes; wg counts everything that must have ended before Pebble closes.
+	ctx    context.Context
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	mu        sync.Mutex
+	closed    bool
+	listeners map[net.Listener]string
+	conns     map[net.Conn]struct{}
+}
+
+// ErrClosed is returned by a server that has been closed.
+var ErrClosed = errors.New("docstore: the server is closed")
+
+// embeddedHost is the address by which the driver knows the in-memory connection.
+const embeddedHost = "embedded.gadwall:27017"
+
+// Dial opens an in-memory connection.
+func (s *Server) Dial(ctx context.Context) (net.Conn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	client, server := net.Pipe()
+	if err := s.accept(server, embeddedHost); err != nil {
+		client.Close()
+		server.Close()
+		return nil, err
+	}
+	return client, nil
+}
+
+// accept starts to serve a connection.
+func (s *Server) accept(nc net.Conn, host string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return ErrClosed
+	}
+	if len(s.conns) >= maxConnections {
+		return fmt.Errorf("docstore: more than %d connections", maxConnections)
+	}
+	s.conns[nc] = struct{}{}
+	s.wg.Add(1)
+	go func() {
+		defer s.wg.Done()
+		s.serve(nc, host)
+		s.mu.Lock()
+		delete(s.conns, nc)
+		s.mu.Unlock()
+	}()
+	return nil
+}
+
+type dialer struct{ s *Server }
+
+func (d dialer) DialContext(ctx context.Context, _, _ string) (net.Conn, error) { return d.s.Dial(ctx) }
+
+// maxPool bounds the driver's connections of one client. Each costs some KiB and two goroutines.
+const maxPool = 100
+
+// ClientOptions returns options with which mongo.Connect reaches the server in memory.
+func (s *Server) ClientOptions() *options.ClientOptions {
+	return options.Client().
+		SetHosts([]string{embeddedHost}).
+		SetReplicaSet(SetName).
+		SetDialer(dialer{s}).
+		SetMaxPoolSize(maxPool).
+		SetServerSelectionTimeout(10 * time.Second)
+}
+
+// ListenUnix serves on a unix socket that only the user of this process may open. A socket that a
+// dead process left behind is removed. Clients connect with
+// mongodb://%2Fpath%2Fto%2Fsocket/?directConnection=true; for drivers the path must end in "sock".
+func (s *Server) ListenUnix(path string) error {
+	if err := removeStaleSocket(path); err != nil {
+		return err
+	}
+	// Nobody else may connect between the bind and the chmod: bind under another name in a directory of our own.
+	dir, err := os.MkdirTemp(filepath.Dir(path), ".sock-")
+	if err != nil {
+		return fmt.Errorf("docstore: listen on %s: %w", path, err)
+	}
+	defer os.RemoveAll(dir)
+	hidden := filepath.Join(dir, "s")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: hidden, Net: "unix"})
+	if err != nil {
+		return fmt.Errorf("docstore: listen on %s: %w", path, err)
+	}
+	l.SetUnlinkOnClose(false)
+	err = os.Chmod(hidden, 0o600)
+	if err == nil {
+		err = os.Rename(hidden, path)
+	}
+	if err != nil {
+		l.Close()
+		return fmt.Errorf("docstore: listen on %s: %w", path, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		l.Close()
+		os.Remove(path)
+		return ErrClosed
+	}
+	s.listeners[l] = path
+	s.wg.Add(1)
+	go func() {
+		defer s.wg.Done()
+		s.acceptAll(l, path)
+	}()
+	return nil
+}
+
+// removeStaleSocket removes a socket on which nobody listens.
+func removeStaleSocket(path string) error {
+	info, err := os.Lstat(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("docstore: %w", err)
+	}
+	if info.Mode()&os.ModeSocket == 0 {
+		return fmt.Errorf("docstore: %s is there and is no socket", path)
+	}
+	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
+		c.Close()
+		return fmt.Errorf("docstore: another process listens on %s", path)
+	}
+	if err := os.Remove(path); err != nil {
+		return fmt.Errorf("docstore: remove a stale socket: %w", err)
+	}
+	return nil
+}
+
+func (s *Server) acceptAll(l net.Listener, path string) {
+	for {
+		nc, err := l.Accept()
+		if err != nil {
+			if !errors.Is(err, net.ErrClosed) {
+				s.log.Error("the socket stopped accepting", "path", path, "err", err)
+			}
+			return
+		}
+		if err := s.accept(nc, path); err != nil {
+			s.log.Warn("refused a connection", "path", path, "err", err)
+			nc.Close()
+		}
+	}
+}
+
+// Close ends all connections, waits for the commands that run, and closes the database. Writes that
+// were not durable become so.
+func (s *Server) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return ErrClosed
+	}
+	s.closed = true
+	for l, path := range s.listeners {
+		l.Close()
+		os.Remove(path)
+	}
+	s.cancel()
+	for nc := range s.conns {
+		nc.Close()
+	}
+	s.mu.Unlock()
+	s.wg.Wait()
+	s.cursors.kill(func(*cursor) bool { return true })
+	s.sessions.abortAll()
+	err := s.eng.db.LogData(nil, pebble.Sync)
+	err = errors.Join(err, s.eng.db.Close(), s.lock.Close())
+	s.cache.Unref()
+	if err != nil {
+		return fmt.Errorf("docstore: close: %w", err)
+	}
+	return nil
+}
+
+func newUUID() bson.Binary {
+	u := make([]byte, 16)
+	rand.Read(u) // never fails
+	u[6] = u[6]&0x0f | 0x40
+	u[8] = u[8]&0x3f | 0x80
+	return bson.Binary{Subtype: bson.TypeBinaryUUID, Data: u}
+}
+
+// Metrics tells how the server is doing.
+type Metrics struct {
+	Connections, Cursors int
+	// Commands counts all since the start.
+	Commands int64
+	// SyncedCommits counts the commits that waited for the disk, and SyncWait their time in all. LogSyncs counts
+	// the syncs they shared.
+	SyncedCommits, LogSyncs int64
+	SyncWait                time.Duration
+	// DiskBytes is the size of the database's files.
+	DiskBytes uint64
+	// MemTableBytes and CacheBytes are what write buffers and block cache hold.
+	MemTableBytes, CacheBytes uint64
+}
+
+type metrics struct {
+	commands, syncedCommits, syncWait, logSyncs atomic.Int64
+}
+
+func (m *metrics) synced(d time.Duration) {
+	m.syncedCommits.Add(1)
+	m.syncWait.Add(int64(d))
+}
+
+// Metrics returns the current numbers.
+func (s *Server) Metrics() Metrics {
+	s.mu.Lock()
+	conns := len(s.conns)
+	closed := s.closed
+	s.mu.Unlock()
+	s.cursors.mu.Lock()
+	cursors := len(s.cursors.all)
+	s.cursors.mu.Unlock()
+	m := Metrics{
+		Connections:   conns,
+		Cursors:       cursors,
+		Commands:      s.eng.metrics.commands.Load(),
+		SyncedCommits: s.eng.metrics.syncedCommits.Load(),
+		LogSyncs:      s.eng.metrics.logSyncs.Load(),
+		SyncWait:      time.Duration(s.eng.metrics.syncWait.Load()),
+	}
+	if !closed {
+		p := s.eng.db.Metrics()
+		m.DiskBytes = p.DiskSpaceUsage()
+		m.MemTableBytes = p.MemTable.Size
+		m.CacheBytes = uint64(p.BlockCache.Size)
+	}
+	return m
+}

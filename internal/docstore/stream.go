@@ -1,0 +1,202 @@
+package docstore
+
+import (
+	"bytes"
+	"cmp"
+	"container/heap"
+	"context"
+	"io"
+	"slices"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"gadwall/internal/docstore/query"
+)
+
+// A stream is the outcome of a query, document by document. It is used by one goroutine at a time.
+type stream interface {
+	// next returns a document that is valid until the next call of any method, or io.EOF.
+	next(ctx context.Context) (bson.Raw, error)
+	// pause lets go of what pins memory until next is called again.
+	pause() error
+	close() error
+}
+
+// findStream sorts, skips, limits and projects what a scan yields.
+type findStream struct {
+	scan       *docScan
+	sort       *query.Sort // nil when the scan is in order
+	projection *query.Projection
+	skip       int64
+	// limit is how many documents are still to come; negative for all.
+	limit int64
+
+	sorted  *sorter
+	skipped bool
+	out     []byte
+}
+
+func (f *findStream) next(ctx context.Context) (bson.Raw, error) {
+	if f.limit == 0 {
+		return nil, io.EOF
+	}
+	if !f.skipped {
+		f.skipped = true
+		for ; f.skip > 0; f.skip-- {
+			if _, err := f.pull(ctx); err != nil {
+				return nil, err
+			}
+		}
+	}
+	doc, err := f.pull(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if f.limit > 0 {
+		f.limit--
+	}
+	if f.projection == nil {
+		return doc, nil
+	}
+	f.out, err = f.projection.AppendTo(f.out[:0], doc)
+	return f.out, err
+}
+
+func (f *findStream) pull(ctx context.Context) (bson.Raw, error) {
+	if f.sort == nil {
+		_, doc, err := f.scan.next(ctx)
+		return doc, err
+	}
+	if f.sorted == nil {
+		keep := 0
+		if f.limit > 0 && f.limit+f.skip < 1<<30 {
+			keep = int(f.limit + f.skip + 1) // one of the skipped may be this very one
+		}
+		f.sorted = &sorter{sort: f.sort, keep: keep}
+		if err := f.sorted.fill(ctx, f.scan); err != nil {
+			return nil, err
+		}
+	}
+	return f.sorted.next()
+}
+
+func (f *findStream) pause() error { return f.scan.pause() }
+
+func (f *findStream) close() error {
+	f.sorted = nil
+	return f.scan.close()
+}
+
+// sorter sorts documents in memory.
+type sorter struct {
+	sort *query.Sort
+	// keep bounds how many of the first are wanted; 0 for all.
+	keep  int
+	rows  []sortedRow
+	bytes int
+}
+
+type sortedRow struct {
+	key []byte
+	seq int // the order of arrival, which decides between equals
+	doc bson.Raw
+}
+
+func (a sortedRow) compare(b sortedRow) int {
+	if c := bytes.Compare(a.key, b.key); c != 0 {
+		return c
+	}
+	return cmp.Compare(a.seq, b.seq)
+}
+
+func (s *sorter) fill(ctx context.Context, scan *docScan) error {
+	for seq := 0; ; seq++ {
+		_, doc, err := scan.next(ctx)
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		key, err := s.sort.Key(doc)
+		if err != nil {
+			return err
+		}
+		row := sortedRow{key: key, seq: seq}
+		if s.keep > 0 && len(s.rows) == s.keep {
+			if row.compare(s.rows[0]) > 0 {
+				continue
+			}
+			s.bytes -= s.rows[0].size()
+			row.doc = clone(doc)
+			s.rows[0] = row
+			heap.Fix(s, 0)
+		} else {
+			row.doc = clone(doc)
+			if s.keep > 0 {
+				heap.Push(s, row)
+			} else {
+				s.rows = append(s.rows, row)
+			}
+		}
+		if s.bytes += row.size(); s.bytes > maxSortBytes {
+			return newError(query.CodeQueryExceededMemoryLimit,
+				"Executor error during find command :: caused by :: Sort exceeded memory limit of %d bytes, but did not opt in to external sorting.", maxSortBytes)
+		}
+	}
+	slices.SortFunc(s.rows, sortedRow.compare)
+	return nil
+}
+
+func (r sortedRow) size() int { return len(r.key) + len(r.doc) }
+
+func (s *sorter) next() (bson.Raw, error) {
+	if len(s.rows) == 0 {
+		return nil, io.EOF
+	}
+	doc := s.rows[0].doc
+	s.rows[0] = sortedRow{}
+	s.rows = s.rows[1:]
+	return doc, nil
+}
+
+// The heap has the last of the kept rows on top.
+func (s *sorter) Len() int           { return len(s.rows) }
+func (s *sorter) Less(i, j int) bool { return s.rows[i].compare(s.rows[j]) > 0 }
+func (s *sorter) Swap(i, j int)      { s.rows[i], s.rows[j] = s.rows[j], s.rows[i] }
+func (s *sorter) Push(x any)         { s.rows = append(s.rows, x.(sortedRow)) }
+func (s *sorter) Pop() any {
+	last := s.rows[len(s.rows)-1]
+	s.rows = s.rows[:len(s.rows)-1]
+	return last
+}
+
+// pipelineStream runs an aggregation over a scan.
+type pipelineStream struct {
+	scan *docScan
+	run  query.Source
+	ctx  context.Context // of the call of next that is under way
+}
+
+func newPipelineStream(scan *docScan, p *query.Pipeline, sorted bool) *pipelineStream {
+	s := &pipelineStream{scan: scan}
+	s.run = p.Run(func() (bson.Raw, error) {
+		_, doc, err := scan.next(s.ctx)
+		return doc, err
+	}, sorted)
+	return s
+}
+
+func (s *pipelineStream) next(ctx context.Context) (bson.Raw, error) {
+	s.ctx = ctx
+	return s.run()
+}
+
+func (s *pipelineStream) pause() error { return s.scan.pause() }
+func (s *pipelineStream) close() error { return s.scan.close() }
+
+type emptyStream struct{}
+
+func (emptyStream) next(context.Context) (bson.Raw, error) { return nil, io.EOF }
+func (emptyStream) pause() error                           { return nil }
+func (emptyStream) close() error                           { return nil }

@@ -1,0 +1,272 @@
+package docstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"go.mongodb.org/mongo-driver/v2/bson"
+)
+
+// A unit is a set of writes that become visible and durable together: a transaction, or the
+// statements of a plain write command.
+//
+// A transaction reads one snapshot and its own writes. A plain unit reads the newest state of what it
+// has locked, so that it never overwrites what it has not seen.
+//
+// A unit is used by one goroutine at a time.
+type unit struct {
+	eng *engine
+	// snap is a transaction's snapshot; nil in a plain unit.
+	snap       *pebble.Snapshot
+	snapNumber uint64
+	// snapCatalog is the catalogue at the time of the snapshot.
+	snapCatalog *catalog
+	writes      *overlay
+	held        []string
+	gates       map[uint32]*gate
+	multikey    []*index
+}
+
+// newUnit starts a plain unit.
+func (e *engine) newUnit() *unit {
+	return &unit{eng: e, writes: newOverlay()}
+}
+
+// newTransaction starts a unit that reads a snapshot of now.
+func (e *engine) newTransaction() *unit {
+	u := e.newUnit()
+	u.snapNumber = e.locks.openSnapshot()
+	u.snap, u.snapCatalog = e.snapshot()
+	return u
+}
+
+func (u *unit) isTransaction() bool { return u.snap != nil }
+
+// view is what the unit reads.
+func (u *unit) view() view {
+	base := pebbleView{u.eng.db}
+	if u.snap != nil {
+		base.r = u.snap
+	}
+	if u.writes.len() == 0 {
+		return base
+	}
+	return overlayView{base: base, writes: u.writes}
+}
+
+// lock takes the write lock of a key of the key space.
+func (u *unit) lock(ctx context.Context, key []byte) error {
+	return u.eng.locks.acquire(ctx, u, string(key))
+}
+
+// enter makes sure that c stays as it is until the unit ends: no index comes or goes.
+func (u *unit) enter(ctx context.Context, c *collection) error {
+	if u.gates[c.id] != nil {
+		return nil
+	}
+	if u.isTransaction() {
+		if err := u.snapCatalog.readable(c); err != nil {
+			return err
+		}
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, gateWait)
+		defer cancel()
+	}
+	if err := c.gate.enter(ctx); err != nil {
+		if u.isTransaction() {
+			return transient(newError(codeLockTimeout, "Unable to acquire lock on '%s' within %v", c.ns(), gateWait))
+		}
+		return err
+	}
+	if u.eng.catalog.Load().byID[c.id] != c {
+		c.gate.leave()
+		if u.isTransaction() {
+			return errCatalogChanged(c.ns())
+		}
+		return errStaleCollection
+	}
+	if u.gates == nil {
+		u.gates = map[uint32]*gate{}
+	}
+	u.gates[c.id] = c.gate
+	return nil
+}
+
+// errStaleCollection makes a plain statement look up its collection again.
+var errStaleCollection = errors.New("the collection changed meanwhile")
+
+// readDoc returns a copy of the document with the id key, or nil when there is none. To
+// overwrite it, lock it first.
+func (u *unit) readDoc(c *collection, idKey []byte) (bson.Raw, error) {
+	value, release, err := u.view().get(c.docKey(idKey))
+	if errors.Is(err, errNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read a document of %s: %w", c.ns(), err)
+	}
+	doc := clone(value)
+	return doc, release.Close()
+}
+
+// writeDoc replaces old (nil: there is none) by doc (nil: delete it) under the id key, and keeps the
+// indexes. The caller holds the document's lock and has read old under it. The unit keeps doc until
+// it ends. Nothing is written when an error is returned.
+func (u *unit) writeDoc(ctx context.Context, c *collection, idKey []byte, old, doc bson.Raw) error {
+	var gone, added []string
+	for _, ix := range c.indexes {
+		before, _, err := ix.keys(old)
+		if err != nil {
+			return err
+		}
+		after, multi, err := ix.keys(doc)
+		if err != nil {
+			return err
+		}
+		if multi && !ix.multikeyStored.Load() {
+			// Readers look at the flag after they have their snapshot: it must be up before the entries show.
+			ix.multikey.Store(true)
+			u.multikey = append(u.multikey, ix)
+		}
+		for _, k := range before {
+			if containsKey(after, k) {
+				continue
+			}
+			if ix.unique {
+				if err := u.lock(ctx, joined(ix.prefix, k)); err != nil {
+					return err
+				}
+			}
+			gone = append(gone, string(ix.prefix)+string(k)+string(idKey))
+		}
+		for _, k := range after {
+			if containsKey(before, k) {
+				continue
+			}
+			if ix.unique {
+				if err := u.claim(ctx, c, ix, k, idKey, doc); err != nil {
+					return err
+				}
+			}
+			added = append(added, string(ix.prefix)+string(k)+string(idKey))
+		}
+	}
+	for _, k := range gone {
+		u.writes.put(k, overlayWrite{deleted: true})
+	}
+	for _, k := range added {
+		u.writes.put(k, overlayWrite{})
+	}
+	u.writes.put(string(c.docKey(idKey)), overlayWrite{value: doc, deleted: doc == nil})
+	if u.isTransaction() && u.writes.bytes > maxTransactionBytes {
+		return newError(codeTransactionTooLarge, "Total size of all transaction operations must be less than %d bytes", maxTransactionBytes)
+	}
+	return nil
+}
+
+func containsKey(keys [][]byte, k []byte) bool {
+	for _, other := range keys {
+		if compareBytes(other, k) == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// claim locks the key k of a unique index and makes sure that no other document has it.
+func (u *unit) claim(ctx context.Context, c *collection, ix *index, k, idKey []byte, doc bson.Raw) error {
+	prefix := joined(ix.prefix, k)
+	if err := u.lock(ctx, prefix); err != nil {
+		return err
+	}
+	s, err := u.view().scan(prefix, successor(clone(prefix)), false)
+	if err != nil {
+		return fmt.Errorf("look for duplicates in %s: %w", ix.name, err)
+	}
+	for s.next() {
+		if compareBytes(s.key()[len(prefix):], idKey) != 0 {
+			if err := s.close(); err != nil {
+				return err
+			}
+			return duplicateKey(c, ix.name, ix.keySpec, doc)
+		}
+	}
+	if err := s.close(); err != nil {
+		return fmt.Errorf("look for duplicates in %s: %w", ix.name, err)
+	}
+	return nil
+}
+
+// commit applies the writes and, with durable set, waits until they are on disk. It ends the unit
+// whatever it returns. extra writes what belongs to the same batch.
+func (u *unit) commit(durable bool, extra func(*pebble.Batch) error) error {
+	b := u.eng.db.NewBatch()
+	defer b.Close()
+	err := u.writes.each(func(key string, w overlayWrite) error {
+		if w.deleted {
+			return b.Delete([]byte(key), nil)
+		}
+		return b.Set([]byte(key), w.value, nil)
+	})
+	for _, ix := range u.multikey {
+		err = errors.Join(err, b.Set(prefixOf(spaceMulti, ix.id), nil, nil))
+	}
+	if extra != nil {
+		err = errors.Join(err, extra(b))
+	}
+	if err != nil {
+		u.abort()
+		return fmt.Errorf("build a batch: %w", err)
+	}
+	if b.Empty() {
+		u.abort()
+		return nil
+	}
+	started := time.Now()
+	if durable {
+		err = u.eng.db.ApplyNoSyncWait(b, pebble.Sync)
+	} else {
+		err = u.eng.db.Apply(b, pebble.NoSync)
+	}
+	if err != nil {
+		u.abort()
+		return fmt.Errorf("apply a batch: %w", err)
+	}
+	for _, ix := range u.multikey {
+		ix.multikeyStored.Store(true)
+	}
+	// The next writer may go on: its batch comes later in the log, so it cannot be durable before
+	// this one.
+	u.end(true)
+	if durable {
+		if err := b.SyncWait(); err != nil {
+			return fmt.Errorf("sync the log: %w", err)
+		}
+		u.eng.metrics.synced(time.Since(started))
+	}
+	return nil
+}
+
+// abort drops the writes.
+func (u *unit) abort() { u.end(false) }
+
+func (u *unit) end(written bool) {
+	u.eng.locks.release(u, written)
+	for _, g := range u.gates {
+		g.leave()
+	}
+	u.gates = nil
+	if u.snap != nil {
+		u.eng.locks.closeSnapshot(u.snapNumber)
+		if err := u.snap.Close(); err != nil && !errors.Is(err, io.EOF) {
+			u.eng.log.Error("close a snapshot", "err", err)
+		}
+		u.snap = nil
+	}
+	u.writes = newOverlay()
+	u.multikey = nil
+}

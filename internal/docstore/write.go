@@ -1,0 +1,388 @@
+package docstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
+
+	"gadwall/internal/docstore/bsonkey"
+	"gadwall/internal/docstore/query"
+	"gadwall/internal/docstore/rawdoc"
+	"gadwall/internal/docstore/wire"
+)
+
+// A writer runs the statements of one write command. In a transaction they all go to its unit.
+// Otherwise statements share units of a bounded size, and each unit is one batch with the results that a
+// retry of the command will find.
+type writer struct {
+	r    *request
+	eng  *engine
+	coll string
+	unit *unit
+	// results are those of statements in unit, not yet committed.
+	results []stmtResult
+	// docs counts the statements or documents since the last commit.
+	docs int
+}
+
+func (r *request) newWriter(collection string) *writer {
+	w := &writer{r: r, eng: r.srv.eng, coll: collection}
+	if r.inTransaction {
+		w.unit = r.session.unit
+	} else {
+		w.unit = w.eng.newUnit()
+	}
+	return w
+}
+
+// retryable reports that the results must be remembered.
+func (w *writer) retryable() bool { return w.r.session != nil && !w.r.inTransaction }
+
+// done returns what the statement gave when it was run before, by an earlier try of this command.
+func (w *writer) done(stmt int32) *stmtResult {
+	if !w.retryable() {
+		return nil
+	}
+	return w.r.session.result(stmt)
+}
+
+// statement runs f, which writes to w.unit, until it goes through. When f meets a lock that it may not wait for, or
+// a changed collection, what was written before is committed, and f runs again. f must
+// not have written anything when it returns an error. A conflict within a transaction is the caller's.
+func (w *writer) statement(ctx context.Context, f func(c *collection) error) error {
+	for {
+		c, err := w.collection(ctx)
+		if err == nil {
+			if err = w.unit.enter(ctx, c); err == nil {
+				err = f(c)
+			}
+		}
+		if w.r.inTransaction || err == nil {
+			return err
+		}
+		var busy *busyError
+		switch {
+		case errors.As(err, &busy):
+			if err := w.flush(); err != nil {
+				return err
+			}
+			// The gate comes before any lock: who waits for a closed gate must hold nothing.
+			if err := w.unit.enter(ctx, c); err != nil && !errors.Is(err, errStaleCollection) {
+				return err
+			}
+			if err := w.eng.locks.acquire(ctx, w.unit, busy.key); err != nil {
+				return err
+			}
+		case errors.Is(err, errStaleCollection):
+			if err := w.flush(); err != nil {
+				return err
+			}
+		default:
+			return err
+		}
+	}
+}
+
+func (w *writer) collection(ctx context.Context) (*collection, error) {
+	if w.r.inTransaction {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, gateWait)
+		defer cancel()
+	}
+	c, err := w.eng.collectionFor(ctx, w.r.db, w.coll)
+	if w.r.inTransaction && errors.Is(err, context.DeadlineExceeded) {
+		err = transient(newError(codeLockTimeout, "Unable to acquire a lock on the catalogue within %v", gateWait))
+	}
+	return c, err
+}
+
+// wrote notes a finished statement, and commits when enough has gathered.
+func (w *writer) wrote(res stmtResult) error {
+	if w.r.inTransaction {
+		return nil
+	}
+	if w.retryable() {
+		w.results = append(w.results, res)
+	}
+	return w.spill()
+}
+
+// spill commits when enough has gathered.
+func (w *writer) spill() error {
+	if w.docs++; w.r.inTransaction || w.unit.writes.bytes < writeChunk && w.docs < writeChunkDocs {
+		return nil
+	}
+	return w.flush()
+}
+
+// flush commits what has gathered and starts a new unit.
+func (w *writer) flush() error {
+	if w.r.inTransaction {
+		return nil
+	}
+	var extra func(*pebble.Batch) error
+	var record retryRecord
+	if len(w.results) > 0 {
+		var err error
+		if record, err = w.r.session.retry.with(w.results); err != nil {
+			w.unit.abort()
+			return err
+		}
+		extra = func(b *pebble.Batch) error { return w.r.session.put(b, record) }
+	}
+	if err := w.unit.commit(w.r.durable, extra); err != nil {
+		return err
+	}
+	if len(w.results) > 0 {
+		w.r.session.retry = record
+	}
+	w.results, w.docs = nil, 0
+	w.unit = w.eng.newUnit()
+	return nil
+}
+
+// close ends the writer's unit if it is not a transaction's.
+func (w *writer) close() {
+	if !w.r.inTransaction {
+		w.unit.abort()
+	}
+}
+
+// insertDoc inserts doc, whose _id has been checked.
+func (u *unit) insertDoc(ctx context.Context, c *collection, doc bson.Raw) error {
+	id := rawdoc.Get(doc, "_id")
+	idKey := bsonkey.Append(nil, id)
+	key := c.docKey(idKey)
+	if err := u.lock(ctx, key); err != nil {
+		return err
+	}
+	switch _, release, err := u.view().get(key); {
+	case err == nil:
+		if err := release.Close(); err != nil {
+			return err
+		}
+		return duplicateKey(c, "_id_", bson.Raw(rawdoc.Get(idIndexSpec(false), "key").Value), doc)
+	case !errors.Is(err, errNotFound):
+		return fmt.Errorf("read a document of %s: %w", c.ns(), err)
+	}
+	return u.writeDoc(ctx, c, idKey, nil, doc)
+}
+
+// prepareInsert checks a document and puts its _id first; it gives it one if it has none.
+func prepareInsert(doc bson.Raw) (bson.Raw, error) {
+	if len(doc) > wire.MaxDocumentSize {
+		return nil, newError(query.CodeBSONObjectTooLarge, "object to insert too large. size in bytes: %d, max size: %d", len(doc), wire.MaxDocumentSize)
+	}
+	it := rawdoc.Over(doc)
+	first := true
+	for it.Next() {
+		switch key := it.Key(); {
+		case string(key) == "_id":
+			if err := checkID(it.Value()); err != nil {
+				return nil, err
+			}
+			if first {
+				return doc, checkRest(it)
+			}
+			if err := checkRest(it); err != nil {
+				return nil, err
+			}
+			return withIDFirst(doc, it.Value()), nil
+		case len(key) > 0 && key[0] == '$':
+			return nil, newError(query.CodeDollarPrefixedFieldName, "Field names may not start with '$': %s", key)
+		}
+		first = false
+	}
+	return withIDFirst(doc, newObjectID()), nil
+}
+
+// checkRest checks the field names behind the iterator's place.
+func checkRest(it rawdoc.Iter) error {
+	for it.Next() {
+		switch key := it.Key(); {
+		case string(key) == "_id":
+			return newError(query.CodeBadValue, "can't have multiple _id fields in one document")
+		case len(key) > 0 && key[0] == '$':
+			return newError(query.CodeDollarPrefixedFieldName, "Field names may not start with '$': %s", key)
+		}
+	}
+	return nil
+}
+
+func checkID(v bson.RawValue) error {
+	switch v.Type {
+	case bson.TypeArray, bson.TypeRegex, bson.TypeUndefined:
+		return newError(query.CodeInvalidIDField, "The '_id' value cannot be of type %s", v.Type)
+	}
+	return nil
+}
+
+func newObjectID() bson.RawValue {
+	id := bson.NewObjectID()
+	return bson.RawValue{Type: bson.TypeObjectID, Value: id[:]}
+}
+
+func withIDFirst(doc bson.Raw, id bson.RawValue) bson.Raw {
+	i, dst := bsoncore.AppendDocumentStart(make([]byte, 0, len(doc)+32))
+	dst = rawdoc.AppendElem(dst, "_id", id)
+	it := rawdoc.Over(doc)
+	for it.Next() {
+		if string(it.Key()) != "_id" {
+			dst = rawdoc.AppendElem(dst, it.Key(), it.Value())
+		}
+	}
+	dst, _ = bsoncore.AppendDocumentEnd(dst, i)
+	return dst
+}
+
+// A target is a document that a statement changes.
+type target struct {
+	idKey []byte
+	doc   bson.Raw
+}
+
+// lockTarget locks the document and returns it as it is now, or nil if it does not match any more.
+func (u *unit) lockTarget(ctx context.Context, c *collection, filter *query.Filter, idKey []byte) (*target, error) {
+	if err := u.lock(ctx, c.docKey(idKey)); err != nil {
+		return nil, err
+	}
+	doc, err := u.readDoc(c, idKey)
+	if err != nil || doc == nil || !filter.Match(doc) {
+		return nil, err
+	}
+	return &target{idKey: idKey, doc: doc}, nil
+}
+
+// findOne locks the first document that matches, in the order of sort; nil if there is none.
+func (u *unit) findOne(ctx context.Context, c *collection, filter *query.Filter, sort *query.Sort, h hint) (*target, error) {
+	if id, ok := filter.IDEquals(); ok {
+		return u.lockTarget(ctx, c, filter, bsonkey.Append(nil, id))
+	}
+	for {
+		found, t, err := u.tryOne(ctx, c, filter, sort, h)
+		if err != nil || t != nil || !found {
+			return t, err
+		}
+		// The documents found changed before they were locked: look again.
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// tryOne looks once. found without a target reports that what was found did not match any more.
+func (u *unit) tryOne(ctx context.Context, c *collection, filter *query.Filter, sort *query.Sort, h hint) (found bool, t *target, err error) {
+	v, done := u.scanView()
+	defer func() { err = errors.Join(err, done()) }()
+	p, err := planQuery(v, c, filter, sort, h)
+	if err != nil {
+		return false, nil, err
+	}
+	scan := newDocScan(v, p)
+	defer func() { err = errors.Join(err, scan.close()) }()
+	if p.sorted {
+		for {
+			idKey, _, err := scan.next(ctx)
+			if err == io.EOF {
+				return found, nil, nil
+			}
+			if err != nil {
+				return false, nil, err
+			}
+			found = true
+			if t, err := u.lockTarget(ctx, c, filter, clone(idKey)); t != nil || err != nil {
+				return true, t, err
+			}
+		}
+	}
+	s := sorter{sort: sort, keep: 1}
+	if err := s.fill(ctx, scan); err != nil {
+		return false, nil, err
+	}
+	doc, err := s.next()
+	if err == io.EOF {
+		return false, nil, nil
+	}
+	if err != nil {
+		return false, nil, err
+	}
+	t, err = u.lockTarget(ctx, c, filter, idKeyOf(doc))
+	return true, t, err
+}
+
+// scanView is the view in which a statement looks for documents to write to: a transaction's own, or a
+// snapshot, to which the statement's own writes do not show.
+func (u *unit) scanView() (v view, done func() error) {
+	if u.isTransaction() {
+		return u.view(), func() error { return nil }
+	}
+	snap := u.eng.db.NewSnapshot()
+	return overlayView{base: pebbleView{snap}, writes: u.writes}, snap.Close
+}
+
+// retryUpsert is how often an upsert that lost against another one looks again.
+const retryUpsert = 10
+
+// writeError is a failed statement in the reply of a write command.
+type writeError struct {
+	index int
+	err   error
+}
+
+// writeReply builds the reply of insert, update and delete.
+func writeReply(n int32, extra func(dst []byte) []byte, failed []writeError) bson.Raw {
+	return okReply(func(dst []byte) []byte {
+		dst = bsoncore.AppendInt32Element(dst, "n", n)
+		if extra != nil {
+			dst = extra(dst)
+		}
+		if len(failed) == 0 {
+			return dst
+		}
+		i, dst := bsoncore.AppendArrayElementStart(dst, "writeErrors")
+		for k, f := range failed {
+			e := wireError(f.err, false)
+			d, item := bsoncore.AppendDocumentStart(nil)
+			item = bsoncore.AppendInt32Element(item, "index", int32(f.index))
+			item = bsoncore.AppendInt32Element(item, "code", e.Code)
+			item = appendDuplicate(item, f.err)
+			item = bsoncore.AppendStringElement(item, "errmsg", e.Message)
+			item, _ = bsoncore.AppendDocumentEnd(item, d)
+			dst = appendItem(dst, int64(k), item)
+		}
+		dst, _ = bsoncore.AppendArrayEnd(dst, i)
+		return dst
+	})
+}
+
+// fatal reports an error that ends the whole command rather than one statement of it.
+func (w *writer) fatal(err error) bool {
+	var qe *query.Error
+	if !errors.As(err, &qe) {
+		return true // conflicts, the context, the disk
+	}
+	for _, l := range qe.Labels {
+		if l == labelTransient {
+			return true
+		}
+	}
+	return false
+}
+
+// pauseBeforeRetry keeps a statement that lost a race from spinning.
+func pauseBeforeRetry(ctx context.Context, try int) error {
+	t := time.NewTimer(time.Duration(try) * time.Millisecond)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
