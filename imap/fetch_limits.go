@@ -1,0 +1,33 @@
+package imap
+
+// Limits of FETCH. What goes beyond one of the first four is a syntax error
+// (BAD); the others only divide the work.
+const (
+	// maxFetchItems bounds the data items of one FETCH.
+	maxFetchItems = 256
+	// maxHeaderNames bounds the field names of one HEADER.FIELDS list.
+	maxHeaderNames = 512
+	// maxHeaderName bounds the octets of one field name (RFC 5322 2.1.1 allows
+	// 998 for a whole line).
+	maxHeaderName = 998
+	// maxSectionDepth bounds the numbers of a section part.
+	maxSectionDepth = 256
+
+	// maxStructureDepth bounds the nesting of a stored BODYSTRUCTURE; the MIME
+	// parser stops nesting far earlier.
+	maxStructureDepth = 512
+
+	// fetchBatch is how many messages share one read of contents and one
+	// change of \Seen, and fetchBatchBytes the size of messages that are read
+	// before the first of them is written.
+	fetchBatch      = 256
+	fetchBatchBytes = 4 << 20
+	// fetchBuffer is the size up to which a section is read before its literal
+	// is begun, so that an error still costs only this message.
+	fetchBuffer = 64 << 10
+	// maxUnreadable is how many messages may turn out to be unreadable before
+	// the command is given up.
+	maxUnreadable = 20
+	// fetchKeep is how large a buffer may be that is kept for the next message.
+	fetchKeep = 256 << 10
+)

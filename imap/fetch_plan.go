@@ -1,0 +1,76 @@
+package imap
+
+import (
+	"gadwall/internal/contents"
+	"gadwall/internal/mailstore"
+)
+
+// fetchPlan says what a request has to read of each message: which fields of
+// its document, and what of its content. Flags, UID, dates, sizes, ENVELOPE,
+// BODY and BODYSTRUCTURE never touch a content.
+type fetchPlan struct {
+	fields mailstore.Fields
+
+	content bool // some section needs the content
+	parts   bool // ... and its part table: a section with part numbers
+	header  bool // ... and the root header, whole or nearly so
+	body    bool // ... and whole sections beyond the root header
+	cuts    bool // ... and partials of those
+}
+
+// planFetch derives the plan from the request. With reportModSeq the session
+// has CONDSTORE enabled, so that changed flags carry their mod-sequence.
+func planFetch(r *fetchRequest, setSeen, reportModSeq bool) fetchPlan {
+	p := fetchPlan{}
+	for _, f := range []struct {
+		item  fetchItems
+		field mailstore.Fields
+	}{
+		{itemFlags | itemModSeq, mailstore.FieldFlags},
+		{itemInternalDate, mailstore.FieldDates},
+		{itemSize, mailstore.FieldSize},
+		{itemEnvelope, mailstore.FieldEnvelope},
+		{itemBody | itemBodyStructure, mailstore.FieldBodyStructure},
+	} {
+		if r.items&f.item != 0 {
+			p.fields |= f.field
+		}
+	}
+	if setSeen {
+		p.fields |= mailstore.FieldFlags
+	}
+	for i := range r.sections {
+		s := &r.sections[i]
+		p.content = true
+		switch {
+		case s.rootHeader():
+			p.header = true
+		case s.path != nil:
+			p.parts = true
+			fallthrough
+		default:
+			if s.partial.set && !s.filtered() {
+				p.cuts = true
+			} else {
+				p.body = true
+			}
+		}
+	}
+	if p.content {
+		// The size bounds what one batch loads.
+		p.fields |= mailstore.FieldContent | mailstore.FieldSize
+	}
+	return p
+}
+
+// want says what to load of the contents of a batch of n messages of size
+// bytes together. What is not loaded now is read when it is written, piece by
+// piece: so are all but small messages, and those that are fetched alone, as
+// one who wants a part of a message does.
+func (p *fetchPlan) want(n int, size int64) contents.Want {
+	w := contents.Want{Parts: p.parts, RootHeader: p.header}
+	if p.body && !p.parts && size <= fetchBatchBytes {
+		w.All = true
+	}
+	return w
+}

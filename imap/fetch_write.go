@@ -1,0 +1,255 @@
+package imap
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"gadwall/blobstore"
+	"gadwall/dedupe"
+	"gadwall/internal/contents"
+	"gadwall/internal/mailstore"
+)
+
+// write writes the FETCH response of one message. A message that cannot be
+// read is logged, counted and left out as long as nothing of it was sent; once
+// a literal is begun, an error breaks the connection.
+func (f *fetcher) write(ctx context.Context, m fetched, content *contents.Content) error {
+	f.begin(m)
+	f.sent = false
+	err := f.items(m)
+	if err == nil && len(f.req.sections) > 0 {
+		err = f.sections(ctx, m.msg, content)
+	}
+	if err != nil {
+		if ctx.Err() != nil && !f.sent {
+			return ctx.Err()
+		}
+		f.c.log.Error("message cannot be fetched", slog.Uint64("uid", uint64(m.msg.UID)),
+			slog.String("mailbox", f.c.sel.box.String()), slog.Any("error", err))
+		if f.sent {
+			f.c.abort() // the client waits for the rest of a response
+			return err
+		}
+		if f.unreadable++; errors.Is(err, errUnreadable) && f.unreadable < maxUnreadable {
+			return nil
+		}
+		return err
+	}
+	f.out = append(f.out, ")\r\n"...)
+	_, err = f.c.enc.Write(f.out)
+	if cap(f.out) > fetchKeep {
+		f.out = nil
+	}
+	return err
+}
+
+// begin starts the response: "* 7 FETCH (UID 12".
+func (f *fetcher) begin(m fetched) {
+	f.out = append(f.out[:0], "* "...)
+	f.out = strconv.AppendUint(f.out, uint64(m.seq), 10)
+	f.out = append(f.out, " FETCH ("...)
+	f.first = true
+	if f.req.items&itemUID != 0 {
+		f.item("UID ")
+		f.out = strconv.AppendUint(f.out, uint64(m.msg.UID), 10)
+	}
+}
+
+// item starts an item: a space where one is needed, and its name.
+func (f *fetcher) item(name string) {
+	if !f.first {
+		f.out = append(f.out, ' ')
+	}
+	f.first = false
+	f.out = append(f.out, name...)
+}
+
+// items appends what stands in the message's document (RFC 3501 7.4.2).
+func (f *fetcher) items(m fetched) error {
+	msg, items := m.msg, f.req.items
+	if m.changed {
+		items |= itemFlags
+		if f.c.condstore {
+			items |= itemModSeq
+		}
+	}
+	if items&itemFlags != 0 {
+		f.item("FLAGS (")
+		f.out = appendFlags(f.out, msg.Flags, msg.Keywords)
+		f.out = append(f.out, ')')
+	}
+	if items&itemModSeq != 0 {
+		f.item("MODSEQ (")
+		f.out = strconv.AppendUint(f.out, msg.ModSeq, 10)
+		f.out = append(f.out, ')')
+	}
+	if items&itemInternalDate != 0 {
+		f.item("INTERNALDATE ")
+		f.out = appendDateTime(f.out, msg.InternalDate)
+	}
+	if items&itemSize != 0 {
+		f.item("RFC822.SIZE ")
+		f.out = strconv.AppendInt(f.out, msg.Size, 10)
+	}
+	if items&itemEnvelope != 0 {
+		if len(msg.Envelope) == 0 {
+			return fmt.Errorf("%w: no envelope", errUnreadable)
+		}
+		f.item("ENVELOPE ")
+		f.out = append(f.out, msg.Envelope...)
+	}
+	if items&itemBody != 0 {
+		f.item("BODY ")
+		var err error
+		if f.out, err = appendBody(f.out, msg.BodyStructure); err != nil {
+			return fmt.Errorf("%w: %w", errUnreadable, err)
+		}
+	}
+	if items&itemBodyStructure != 0 {
+		if len(msg.BodyStructure) == 0 {
+			return fmt.Errorf("%w: no body structure", errUnreadable)
+		}
+		f.item("BODYSTRUCTURE ")
+		f.out = append(f.out, msg.BodyStructure...)
+	}
+	return nil
+}
+
+// flagTexts is the list of system flags for each set of them.
+var flagTexts = func() (t [mailstore.AllFlags + 1]string) {
+	for f := range t {
+		t[f] = mailstore.Flags(f).String()
+	}
+	return t
+}()
+
+// appendFlags appends flags and keywords, separated by spaces.
+func appendFlags(dst []byte, flags mailstore.Flags, keywords []string) []byte {
+	dst = append(dst, flagTexts[flags&mailstore.AllFlags]...)
+	sep := flags&mailstore.AllFlags != 0
+	for _, k := range keywords {
+		if sep {
+			dst = append(dst, ' ')
+		}
+		dst = append(dst, k...)
+		sep = true
+	}
+	return dst
+}
+
+// appendDateTime appends a quoted date-time (RFC 3501 9) in UTC.
+func appendDateTime(dst []byte, t time.Time) []byte {
+	return t.UTC().AppendFormat(dst, `"_2-Jan-2006 15:04:05 -0700"`)
+}
+
+// sections appends the sections in the order in which they were asked for.
+func (f *fetcher) sections(ctx context.Context, msg *mailstore.Message, content *contents.Content) error {
+	for i := range f.req.sections {
+		s := &f.req.sections[i]
+		span := s.span(msg, content)
+		switch {
+		case s.filtered():
+			if err := f.filteredSection(ctx, s, span, msg, content); err != nil {
+				return err
+			}
+		case span.size() <= fetchBuffer:
+			f.literal(s.label, span.size())
+			if err := f.appendSpan(ctx, span, msg, content); err != nil {
+				return sectionError(s, err)
+			}
+		default:
+			if err := f.stream(ctx, s, span, msg, content); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// literal appends the name of an item and the mark of a literal.
+func (f *fetcher) literal(label []byte, size int64) {
+	f.item(string(label))
+	f.out = append(f.out, " {"...)
+	f.out = strconv.AppendInt(f.out, size, 10)
+	f.out = append(f.out, "}\r\n"...)
+}
+
+// appendSpan appends the bytes of a small span to the response.
+func (f *fetcher) appendSpan(ctx context.Context, s span, msg *mailstore.Message, content *contents.Content) error {
+	buf := bytes.NewBuffer(f.out)
+	err := writeSpan(ctx, buf, s, msg, content)
+	if got := buf.Len() - len(f.out); err == nil && int64(got) != s.size() {
+		err = fmt.Errorf("%d octets instead of %d", got, s.size())
+	}
+	f.out = buf.Bytes()
+	return err
+}
+
+// writeSpan writes the bytes of a span: trace lines, then content.
+func writeSpan(ctx context.Context, w io.Writer, s span, msg *mailstore.Message, content *contents.Content) error {
+	if s.prefix > 0 {
+		if _, err := w.Write(msg.Prefix[s.prefixAt : s.prefixAt+s.prefix]); err != nil {
+			return err
+		}
+	}
+	if s.n == 0 {
+		return nil
+	}
+	return content.WriteRange(ctx, w, s.off, s.n)
+}
+
+// filteredSection appends a HEADER.FIELDS section. The header is in memory for
+// it; mimestream.MaxHeaderBytes bounds it.
+func (f *fetcher) filteredSection(ctx context.Context, s *fetchSection, header span, msg *mailstore.Message, content *contents.Content) error {
+	if header.size() == 0 && s.path != nil {
+		f.literal(s.label, 0) // a part that is no message
+		return nil
+	}
+	buf := bytes.NewBuffer(f.head[:0])
+	if err := writeSpan(ctx, buf, header, msg, content); err != nil {
+		return sectionError(s, err)
+	}
+	// The selection goes behind the header in the same buffer.
+	n := buf.Len()
+	f.head = s.fields.appendFields(buf.Bytes(), buf.Bytes(), s.kind == sectionFieldsNot)
+	selected := s.partial.cutBytes(f.head[n:])
+	f.literal(s.label, int64(len(selected)))
+	f.out = append(f.out, selected...)
+	if cap(f.head) > fetchKeep {
+		f.head = nil
+	}
+	return nil
+}
+
+// stream writes what the response holds so far, and then the section straight
+// from the store, never whole in memory.
+func (f *fetcher) stream(ctx context.Context, s *fetchSection, span span, msg *mailstore.Message, content *contents.Content) error {
+	f.item(string(s.label))
+	f.out = append(f.out, ' ')
+	if _, err := f.c.enc.Write(f.out); err != nil {
+		return err
+	}
+	f.out, f.sent = f.out[:0], true
+	err := f.c.enc.Literal(span.size(), func(w io.Writer) error {
+		return writeSpan(ctx, w, span, msg, content)
+	})
+	if err != nil {
+		return sectionError(s, err)
+	}
+	return nil
+}
+
+// sectionError says what went wrong. Damage costs only the message; with
+// anything else, as an unreachable database, it makes no sense to go on.
+func sectionError(s *fetchSection, err error) error {
+	if errors.Is(err, contents.ErrCorrupt) || errors.Is(err, blobstore.ErrCorrupt) || errors.Is(err, dedupe.ErrMissing) {
+		return fmt.Errorf("%w: section %s: %w", errUnreadable, s.label, err)
+	}
+	return fmt.Errorf("section %s: %w", s.label, err)
+}

@@ -1,0 +1,328 @@
+package imap
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/emersion/go-imap/v2"
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"pgregory.net/rapid"
+
+	"gadwall/internal/mailstore"
+)
+
+func init() {
+	if flag.Lookup("update") == nil {
+		flag.Bool("update", false, "rewrite golden files")
+	}
+}
+
+// checkGolden compares got with a file of testdata; -update writes it.
+func checkGolden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	path := filepath.Join("testdata", filepath.FromSlash(name))
+	if flag.Lookup("update").Value.String() == "true" {
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Equal(got, want) {
+		return
+	}
+	gotLines, wantLines := strings.Split(string(got), "\n"), strings.Split(string(want), "\n")
+	for i, line := range gotLines {
+		if i >= len(wantLines) || line != wantLines[i] {
+			t.Fatalf("%s:%d: got\n%s\nwant\n%s", path, i+1, line, strings.Join(wantLines[min(i, len(wantLines)):min(i+1, len(wantLines))], ""))
+		}
+	}
+	t.Fatalf("%s: the file has more than was got", path)
+}
+
+// testView is a view of the UIDs 10, 20, ..., 10n.
+func testView(n int) *view {
+	v := &view{}
+	for i := 1; i <= n; i++ {
+		v.uids = append(v.uids, uint32(10*i))
+	}
+	return v
+}
+
+var testNow = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+
+func parseSearchLine(t testing.TB, line string, v *view) (*searchRequest, error) {
+	p := searchParser{dec: decoderOf(t, " "+line), resolve: v.Resolve, now: testNow}
+	r, err := p.parse()
+	if err != nil {
+		return nil, err
+	}
+	return r, p.dec.CRLF()
+}
+
+// describe writes a tree in one canonical form.
+func (k *searchKey) describe() string {
+	var kids []string
+	for _, kid := range k.kids {
+		kids = append(kids, kid.describe())
+	}
+	list := strings.Join(kids, " ")
+	switch k.op {
+	case searchAnd:
+		return "(all " + list + ")"
+	case searchOr:
+		return "(any " + list + ")"
+	case searchNot:
+		return "(not " + list + ")"
+	case searchUIDs:
+		return "uid=" + describeRanges(k.uids)
+	case searchFlag:
+		return k.flag.String()
+	case searchKeyword:
+		return "keyword=" + k.name
+	case searchInternal, searchSent:
+		name := "internal"
+		if k.op == searchSent {
+			name = "sent"
+		}
+		return fmt.Sprintf("%s[%s,%s)", name, day(k.from), day(k.to))
+	case searchSize:
+		return fmt.Sprintf("size[%d,%d]", k.min, k.max)
+	case searchModSeq:
+		return fmt.Sprintf("modseq>=%d", k.min)
+	case searchField, searchHeader:
+		return fmt.Sprintf("%s=%q", k.name, k.text)
+	case searchBody:
+		return fmt.Sprintf("body=%q", k.text)
+	case searchText:
+		return fmt.Sprintf("text=%q", k.text)
+	}
+	return "?"
+}
+
+func day(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return strings.TrimSuffix(t.Format(time.RFC3339), "T00:00:00Z")
+}
+
+func describeRanges(ranges []mailstore.UIDRange) string {
+	var words []string
+	for _, r := range ranges {
+		if r.First == r.Last {
+			words = append(words, fmt.Sprint(r.First))
+		} else {
+			words = append(words, fmt.Sprintf("%d:%d", r.First, r.Last))
+		}
+	}
+	return strings.Join(words, ",")
+}
+
+// TestCompileSearch: what each search asks of the database and what is left to
+// decide. The filters are MongoDB's extended JSON.
+func TestCompileSearch(t *testing.T) {
+	lines := []string{
+		"ALL", "NEW", "OLD", "RECENT", "NOT ALL", "NOT NEW",
+		"SEEN", "UNSEEN", "NOT SEEN", "NOT UNSEEN", "ANSWERED UNFLAGGED", "DELETED", "UNDELETED", "DRAFT UNDRAFT",
+		"UNSEEN UNDELETED FLAGGED", "OR SEEN FLAGGED", "NOT OR SEEN FLAGGED", "NOT (SEEN FLAGGED)",
+		"KEYWORD $Label.1", "UNKEYWORD Junk",
+		"1", "1:3", "*", "2,4:*", "UID 15:35", "UID 99", "NOT 2", "NOT UID 20:30", "1:4 NOT 3", "UID 10 UID 20",
+		"OR 1 UID 40", "OR 1:2 NOT 3 SEEN",
+		"BEFORE 1-Feb-2026", "ON \"24-Nov-2026\"", "SINCE 1-Jan-2026 BEFORE 1-Feb-2026", "NOT ON 1-Feb-2026",
+		"SENTBEFORE 1-Feb-2026", "SENTON 29-Feb-2024", "SENTSINCE 1-Feb-2026",
+		"LARGER 1000", "SMALLER 1000", "SMALLER 0", "LARGER 0 SMALLER 5", "NOT LARGER 10", "YOUNGER 3600", "OLDER 86400",
+		"MODSEQ 77", "MODSEQ \"/flags/\\\\draft\" all 5",
+		"SUBJECT Hello", "FROM \"a.b+c@x\"", "TO x CC y BCC z", "NOT SUBJECT hello", "SUBJECT \"two  words\"",
+		"HEADER Subject x", "HEADER Message-ID <1@x>", "HEADER X-Spam \"\"", "SUBJECT \"\"", "OR SUBJECT a SEEN",
+		"BODY hello", "TEXT {4+}\r\nÄÖ", "BODY \"\"", "NOT BODY x", "UNSEEN TEXT x", "OR UNSEEN TEXT x", "NOT OR SEEN BODY x",
+		"OR (SEEN TEXT a) (FLAGGED BODY b)", "CHARSET utf-8 SUBJECT {2+}\r\né", "CHARSET \"us-ascii\" ALL",
+		"RETURN () ALL", "RETURN (MIN COUNT) CHARSET UTF-8 UNSEEN",
+		"((((SEEN))))", "NOT NOT NOT SEEN", "(SEEN (FLAGGED (DRAFT)))",
+	}
+	v := testView(5)
+	scope := []mailstore.UIDRange{{First: 10, Last: 50}}
+	var out bytes.Buffer
+	for _, line := range lines {
+		r, err := parseSearchLine(t, line, v)
+		if err != nil {
+			t.Errorf("%q: %v", line, err)
+			continue
+		}
+		plan := compileSearch(r.key, mailstore.MailboxKey{11: 1}, scope)
+		fmt.Fprintf(&out, "%q\n\tkey    %s\n\tuids   %s\n", line, r.key.describe(), describeRanges(plan.uids))
+		if plan.filter != nil {
+			js, err := bson.MarshalExtJSON(plan.filter, false, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			fmt.Fprintf(&out, "\tfilter %s\n", js)
+		}
+		if plan.residual != nil {
+			fmt.Fprintf(&out, "\trest   %s\n", plan.residual.describe())
+		}
+	}
+	checkGolden(t, "search/compile.golden", out.Bytes())
+}
+
+func TestParseSearchErrors(t *testing.T) {
+	v := testView(5)
+	deep := strings.Repeat("NOT ", maxSearchDepth+1) + "SEEN"
+	for _, line := range []string{"", "FOO", "SEEN FOO", "()", "(SEEN", "(SEEN)X", "OR SEEN", "NOT", "6", "0", "1:6", "UID 0", "UID a", "KEYWORD",
+		"KEYWORD \"x\"", "BEFORE", "BEFORE 32-Jan-2026", "ON yesterday", "LARGER", "LARGER x", "LARGER -1", "HEADER a", "BODY",
+		"SUBJECT \xff", "SUBJECT {1+}\r\n\xff", "RETURN ALL", "RETURN (FOO) ALL", "RETURN (MIN)", "SEEN RETURN (MIN) ALL", "SEEN CHARSET UTF-8",
+		"CHARSET UTF-8", "YOUNGER 0", "MODSEQ", "MODSEQ \"/flags/x\" foo 5", "SEEN  FLAGGED", deep,
+		"SEEN" + strings.Repeat(" SEEN", maxSearchKeys), "TEXT " + strings.Repeat("a", maxSearchText+1),
+		strings.Repeat("(", maxSearchDepth+1) + "ALL" + strings.Repeat(")", maxSearchDepth+1),
+	} {
+		if r, err := parseSearchLine(t, line, v); err == nil {
+			t.Errorf("%.60q is accepted as %s", line, r.key.describe())
+		}
+	}
+	for _, line := range []string{"CHARSET KOI8-R ALL", "RETURN (MIN) CHARSET x BODY y"} {
+		_, err := parseSearchLine(t, line, v)
+		if no, ok := err.(*imap.Error); !ok || !strings.HasPrefix(string(no.Code), "BADCHARSET") {
+			t.Errorf("%q: %v", line, err)
+		}
+	}
+}
+
+// FuzzParseSearch: the parser takes any line, and what it accepts compiles to a
+// filter that can be sent, within the bounds.
+func FuzzParseSearch(f *testing.F) {
+	for _, s := range []string{"OR (1:* NOT UID 5) (SUBJECT {1+}\r\na HEADER x \"\")", "RETURN (MIN) CHARSET UTF-8 TEXT x",
+		"SENTON 1-Feb-2026 MODSEQ \"a\" all 5 OLDER 5"} {
+		f.Add(s)
+	}
+	v := testView(5)
+	f.Fuzz(func(t *testing.T, line string) {
+		p := searchParser{dec: decoderOf(t, " "+line), resolve: v.Resolve, now: testNow}
+		r, err := p.parse()
+		if err != nil {
+			return
+		}
+		plan := compileSearch(r.key, mailstore.MailboxKey{}, []mailstore.UIDRange{{First: 10, Last: 50}})
+		if plan.filter == nil {
+			return
+		}
+		if _, err := bson.Marshal(plan.filter); err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+	})
+}
+
+// drawKey draws a tree over few leaves.
+func drawKey(t *rapid.T, depth int, leaf *rapid.Generator[*searchKey]) *searchKey {
+	if depth == 0 || rapid.IntRange(0, 2).Draw(t, "kind") == 0 {
+		return leaf.Draw(t, "leaf")
+	}
+	switch rapid.IntRange(0, 3).Draw(t, "op") {
+	case 0:
+		return not(drawKey(t, depth-1, leaf))
+	case 1:
+		return anyOf(drawKey(t, depth-1, leaf), drawKey(t, depth-1, leaf))
+	}
+	key := allOf()
+	for range rapid.IntRange(0, 3).Draw(t, "kids") {
+		key.kids = append(key.kids, drawKey(t, depth-1, leaf))
+	}
+	return key
+}
+
+// evalKey evaluates a tree as it is written.
+func evalKey(k *searchKey, leaf func(*searchKey) bool) bool {
+	switch k.op {
+	case searchAnd:
+		for _, kid := range k.kids {
+			if !evalKey(kid, leaf) {
+				return false
+			}
+		}
+		return true
+	case searchOr:
+		for _, kid := range k.kids {
+			if evalKey(kid, leaf) {
+				return true
+			}
+		}
+		return false
+	case searchNot:
+		return !evalKey(k.kids[0], leaf)
+	}
+	return leaf(k)
+}
+
+// TestSimplify: the simplified tree says the same, and has the promised form.
+func TestSimplify(t *testing.T) {
+	var leaves []*searchKey
+	for i := range 4 {
+		leaves = append(leaves, &searchKey{op: searchKeyword, name: string(rune('a' + i))})
+	}
+	leaf := rapid.SampledFrom(append(leaves, allOf(), anyOf(), &searchKey{op: searchUIDs}))
+	rapid.Check(t, func(t *rapid.T) {
+		key := drawKey(t, 5, leaf)
+		simple := key.simplify(false)
+		checkForm(t, simple, true)
+		for bits := range 1 << len(leaves) {
+			value := func(k *searchKey) bool {
+				return k.op == searchKeyword && bits>>(k.name[0]-'a')&1 != 0
+			}
+			if evalKey(key, value) != evalKey(simple, value) {
+				t.Fatalf("%s becomes %s", key.describe(), simple.describe())
+			}
+		}
+	})
+}
+
+func checkForm(t *rapid.T, k *searchKey, top bool) {
+	switch k.op {
+	case searchAnd, searchOr:
+		if len(k.kids) == 1 || len(k.kids) == 0 && !top {
+			t.Fatalf("not simple: %s", k.describe())
+		}
+	case searchNot:
+		if k.kids[0].op <= searchNot {
+			t.Fatalf("NOT of no leaf: %s", k.describe())
+		}
+	}
+	for _, kid := range k.kids {
+		if kid.op == k.op {
+			t.Fatalf("nested: %s", k.describe())
+		}
+		checkForm(t, kid, false)
+	}
+}
+
+// TestRanges: the algebra of ranges is that of sets.
+func TestRanges(t *testing.T) {
+	set := rapid.Custom(func(t *rapid.T) []mailstore.UIDRange {
+		var ranges []mailstore.UIDRange
+		for at := uint32(0); ; {
+			at += rapid.Uint32Range(2, 4).Draw(t, "gap")
+			first := at
+			at += rapid.Uint32Range(0, 4).Draw(t, "length")
+			if at > 30 {
+				return ranges
+			}
+			ranges = append(ranges, mailstore.UIDRange{First: first, Last: at})
+		}
+	})
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := set.Draw(t, "a"), set.Draw(t, "b")
+		both, rest := intersectRanges(a, b), subtractRanges(a, b)
+		for uid := range uint32(35) {
+			inA, inB := inRanges(a, uid), inRanges(b, uid)
+			if inRanges(both, uid) != (inA && inB) || inRanges(rest, uid) != (inA && !inB) {
+				t.Fatalf("%d: %v and %v give %v and %v", uid, a, b, both, rest)
+			}
+		}
+	})
+}

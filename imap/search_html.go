@@ -1,0 +1,270 @@
+package imap
+
+import (
+	"bytes"
+	"io"
+	"strings"
+
+	"golang.org/x/net/html"
+	"golang.org/x/net/html/atom"
+)
+
+// htmlText is a writer that takes UTF-8 HTML and passes on the text a reader
+// would see: no tags, comments, scripts or styles, character references
+// resolved, white space runs folded to one space, block elements separated by
+// line ends.
+//
+// It is not x/net/html's tokenizer, because that one holds a whole token in
+// memory, and mail has tokens (images in data: URLs) as large as it likes. It
+// keeps at most maxHTMLTag bytes, whatever is written, and takes any bytes.
+type htmlText struct {
+	w     io.Writer
+	state htmlState
+	tag   []byte // start of the current tag, or of a character reference
+	quote byte   // in a tag: the quote that an attribute value is in
+	raw   string // the element whose end tag ends raw text
+	dash  int    // in a comment: how many of its last bytes are dashes
+	space bool   // the last byte passed on was white space
+	out   []byte
+}
+
+type htmlState uint8
+
+const (
+	htmlInText htmlState = iota
+	htmlInRef            // after "&"
+	htmlInTag            // after "<"
+	htmlInComment
+	htmlInRaw    // in script, style and the like: nothing is text
+	htmlInRawTag // after "<" in htmlInRaw
+)
+
+func newHTMLText(w io.Writer) *htmlText { return &htmlText{w: w, space: true} }
+
+// Write implements io.Writer.
+func (h *htmlText) Write(p []byte) (int, error) {
+	h.out = h.out[:0]
+	for i := 0; i < len(p); {
+		switch h.state {
+		case htmlInText:
+			n := bytes.IndexAny(p[i:], "<&")
+			if n < 0 {
+				n = len(p) - i
+			}
+			h.text(p[i : i+n])
+			if i += n; i < len(p) {
+				h.tag = h.tag[:0]
+				h.state = htmlInRef
+				if p[i] == '<' {
+					h.state, h.quote = htmlInTag, 0
+				}
+				i++
+			}
+		case htmlInRef:
+			if h.reference(p[i]) {
+				i++
+			}
+		case htmlInTag:
+			if h.inTag(p[i]) {
+				i++
+			}
+		case htmlInComment:
+			h.inComment(p[i])
+			i++
+		case htmlInRaw:
+			n := bytes.IndexByte(p[i:], '<')
+			if n < 0 {
+				i = len(p)
+				break
+			}
+			i += n + 1
+			h.tag, h.state = h.tag[:0], htmlInRawTag
+		case htmlInRawTag:
+			if h.inRawTag(p[i]) {
+				i++
+			}
+		}
+	}
+	if len(h.out) > 0 {
+		if _, err := h.w.Write(h.out); err != nil {
+			return 0, err
+		}
+	}
+	return len(p), nil
+}
+
+// Close passes on what was held back.
+func (h *htmlText) Close() error {
+	h.out = h.out[:0]
+	switch {
+	case h.state == htmlInRef:
+		h.endReference("")
+	case h.state == htmlInTag && len(h.tag) == 0:
+		h.text([]byte{'<'})
+	}
+	if len(h.out) == 0 {
+		return nil
+	}
+	_, err := h.w.Write(h.out)
+	return err
+}
+
+// text passes on text, white space folded.
+func (h *htmlText) text(p []byte) {
+	for _, c := range p {
+		switch c {
+		case ' ', '\t', '\r', '\n', '\f':
+			if !h.space {
+				h.out = append(h.out, ' ')
+				h.space = true
+			}
+		default:
+			h.out = append(h.out, c)
+			h.space = false
+		}
+	}
+}
+
+// reference takes a byte after "&". It reports whether it used the byte up.
+func (h *htmlText) reference(c byte) bool {
+	switch {
+	case c == ';':
+		h.endReference(";")
+		return true
+	case len(h.tag) < maxHTMLRef && (isWordByte(c) || c == '#' && len(h.tag) == 0):
+		h.tag = append(h.tag, c)
+		return true
+	}
+	h.endReference("")
+	return false
+}
+
+func (h *htmlText) endReference(end string) {
+	h.state = htmlInText
+	// A no-break space is a space to whoever types a search.
+	ref := html.UnescapeString("&" + string(h.tag) + end)
+	h.text([]byte(strings.ReplaceAll(ref, "\u00a0", " ")))
+}
+
+// inTag takes a byte after "<". It reports whether it used the byte up.
+func (h *htmlText) inTag(c byte) bool {
+	switch len(h.tag) {
+	case 0:
+		if !isLetter(c) && c != '/' && c != '!' && c != '?' { // "a < b"
+			h.text([]byte{'<'})
+			h.state = htmlInText
+			return false
+		}
+	case 2:
+		if string(h.tag) == "!-" && c == '-' {
+			h.state, h.dash = htmlInComment, 2
+			return true
+		}
+	}
+	if h.quote != 0 {
+		if c == h.quote {
+			h.quote = 0
+		}
+		return true
+	}
+	switch c {
+	case '>':
+		h.endTag()
+		return true
+	case '"', '\'':
+		// Only an attribute value has quotes; elsewhere they are letters.
+		if n := len(h.tag); n > 0 && h.tag[n-1] == '=' {
+			h.quote = c
+		}
+	}
+	// The last byte is what a quote is judged by: space after "=" does not count,
+	// and of a tag that is too long it still is the last one.
+	switch n := len(h.tag); {
+	case n > 0 && h.tag[n-1] == '=' && isHTMLSpace(c):
+	case n < maxHTMLTag:
+		h.tag = append(h.tag, c)
+	default:
+		h.tag[n-1] = c
+	}
+	return true
+}
+
+// endTag acts on a whole tag.
+func (h *htmlText) endTag() {
+	h.state = htmlInText
+	name, closing := tagName(h.tag)
+	if len(name) == 0 || !isLetter(name[0]) {
+		return // <!doctype>, <?xml?>, </>
+	}
+	switch atom.Lookup(name) {
+	case atom.Script, atom.Style, atom.Noembed, atom.Noframes, atom.Iframe, atom.Xmp:
+		if !closing {
+			h.state, h.raw = htmlInRaw, string(name)
+		}
+	case atom.A, atom.Abbr, atom.B, atom.Big, atom.Em, atom.Font, atom.I, atom.S, atom.Small,
+		atom.Span, atom.Strike, atom.Strong, atom.Sub, atom.Sup, atom.Tt, atom.U, atom.Wbr,
+		atom.Code, atom.Mark, atom.Ins, atom.Del, atom.Q, atom.Cite, atom.Bdi, atom.Bdo:
+		// Within a line: "<b>in</b>voice" is one word.
+	default:
+		if !h.space {
+			h.out = append(h.out, '\n')
+			h.space = true
+		}
+	}
+}
+
+// inComment takes a byte of a comment, which ends with "-->".
+func (h *htmlText) inComment(c byte) {
+	switch {
+	case c == '-':
+		h.dash++
+	case c == '>' && h.dash >= 2:
+		h.state = htmlInText
+	default:
+		h.dash = 0
+	}
+}
+
+// inRawTag takes a byte after "<" in raw text, where only the end tag of the
+// element counts. It reports whether it used the byte up.
+func (h *htmlText) inRawTag(c byte) bool {
+	if c == '<' {
+		h.tag = h.tag[:0]
+		return true
+	}
+	if len(h.tag) <= len(h.raw) { // not yet as long as "/" and the name
+		h.tag = append(h.tag, c)
+		return true
+	}
+	name, closing := tagName(h.tag)
+	switch {
+	case !closing || string(name) != h.raw:
+		h.state = htmlInRaw
+	case c == '>':
+		h.endTag()
+	case c == '/' || isHTMLSpace(c):
+		h.state, h.quote = htmlInTag, 0
+	default:
+		h.state = htmlInRaw
+	}
+	return true
+}
+
+// tagName returns the name of the element of a tag, in lower case, and whether
+// it is an end tag.
+func tagName(tag []byte) (name []byte, closing bool) {
+	if len(tag) > 0 && tag[0] == '/' {
+		closing, tag = true, tag[1:]
+	}
+	n := 0
+	for n < len(tag) && !isHTMLSpace(tag[n]) && tag[n] != '/' {
+		n++
+	}
+	return bytes.ToLower(tag[:n]), closing
+}
+
+func isLetter(c byte) bool { return 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' }
+
+func isHTMLSpace(c byte) bool {
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\f'
+}

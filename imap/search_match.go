@@ -1,0 +1,162 @@
+package imap
+
+import (
+	"strings"
+	"time"
+
+	"gadwall/internal/mailstore"
+)
+
+// truth is what is known of a key: of a text that was read in part, only that
+// it may still be found.
+type truth int8
+
+const (
+	no    truth = -1
+	maybe truth = 0
+	yes   truth = 1
+)
+
+func truthOf(b bool) truth {
+	if b {
+		return yes
+	}
+	return no
+}
+
+// matcher decides the residual of a search for one message after the other. A
+// message is read only as far as it takes: document, header, parts.
+type matcher struct {
+	residual *searchKey
+	leaves   []*searchKey       // those that the content may have to tell
+	index    map[*searchKey]int // their places in leaves and known
+	known    []truth            // for the current message
+
+	msg    *mailstore.Message
+	fields mailstore.Fields // what the other leaves need of the document
+	header bool             // some leaf needs the header of the message
+	parts  bool             // some leaf needs its text parts
+}
+
+func newMatcher(residual *searchKey) *matcher {
+	m := &matcher{residual: residual, index: map[*searchKey]int{}, fields: mailstore.FieldContent}
+	residual.walk(func(k *searchKey) {
+		switch k.op {
+		case searchHeader:
+			m.header = true
+		case searchText:
+			m.header, m.parts = true, true
+		case searchBody:
+			m.parts = true
+		case searchFlag, searchKeyword, searchModSeq:
+			m.fields |= mailstore.FieldFlags
+		case searchInternal:
+			m.fields |= mailstore.FieldDates
+		case searchSize:
+			m.fields |= mailstore.FieldSize
+		case searchSent:
+			m.fields |= mailstore.FieldSearch
+		case searchField:
+			m.fields |= mailstore.FieldSearch
+			m.header = true
+		}
+		if k.op >= searchField {
+			if _, ok := m.index[k]; !ok {
+				m.index[k] = len(m.leaves)
+				m.leaves = append(m.leaves, k)
+			}
+		}
+	})
+	m.known = make([]truth, len(m.leaves))
+	return m
+}
+
+// begin turns to another message, and decides what its document does.
+func (m *matcher) begin(msg *mailstore.Message) {
+	m.msg = msg
+	for i, leaf := range m.leaves {
+		m.known[i] = maybe
+		if leaf.op == searchField {
+			m.known[i] = matchStored(leaf, msg)
+		}
+	}
+}
+
+// matchStored looks in what is stored of a field. A field that may have been
+// cut there leaves doubt.
+func matchStored(leaf *searchKey, msg *mailstore.Message) truth {
+	value := leaf.field.value(msg)
+	switch {
+	case strings.Contains(value, leaf.text):
+		return yes
+	case len(value) >= leaf.field.limit:
+		return maybe
+	}
+	return no
+}
+
+// settle ends the doubt about the leaves of one of ops: what was not found up
+// to now is not there.
+func (m *matcher) settle(ops ...searchOp) {
+	for i, leaf := range m.leaves {
+		for _, op := range ops {
+			if leaf.op == op && m.known[i] == maybe {
+				m.known[i] = no
+			}
+		}
+	}
+}
+
+// result is what is known of the whole residual.
+func (m *matcher) result() truth { return m.eval(m.residual) }
+
+// decided reports whether reading on cannot change the result.
+func (m *matcher) decided() bool { return m.result() != maybe }
+
+func (m *matcher) eval(k *searchKey) truth {
+	switch k.op {
+	case searchAnd:
+		t := yes
+		for _, kid := range k.kids {
+			t = min(t, m.eval(kid))
+		}
+		return t
+	case searchOr:
+		t := no
+		for _, kid := range k.kids {
+			t = max(t, m.eval(kid))
+		}
+		return t
+	case searchNot:
+		return -m.eval(k.kids[0])
+	case searchField, searchHeader, searchBody, searchText:
+		return m.known[m.index[k]]
+	}
+	return truthOf(matchDocument(k, m.msg))
+}
+
+// matchDocument decides a leaf by the message's document, as the database
+// decides the condition that compileLeaf makes of it.
+func matchDocument(k *searchKey, msg *mailstore.Message) bool {
+	switch k.op {
+	case searchUIDs:
+		return inRanges(k.uids, msg.UID)
+	case searchFlag:
+		return msg.Flags&k.flag != 0
+	case searchKeyword:
+		return mailstore.FindKeyword(msg.Keywords, k.name) >= 0
+	case searchInternal:
+		return inTime(k, msg.InternalDate)
+	case searchSent:
+		return !msg.SentDay.IsZero() && inTime(k, msg.SentDay)
+	case searchSize:
+		return k.min <= msg.Size && msg.Size <= k.max
+	case searchModSeq:
+		return msg.ModSeq >= uint64(k.min)
+	}
+	return false
+}
+
+func inTime(k *searchKey, t time.Time) bool {
+	return (k.from.IsZero() || !t.Before(k.from)) && (k.to.IsZero() || t.Before(k.to))
+}
