@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
@@ -195,13 +194,12 @@ func containsCond(key *searchKey) bson.D {
 	return field(key.field.doc, "$regex", regexp.QuoteMeta(key.text))
 }
 
-// longCond is that a stored field may have been cut: it has as many characters
-// as its limit has octets, or down to a quarter of that. It is written so that
+// longCond is that a stored field may have been cut. It is written so that
 // every dialect of regular expressions takes it.
 func longCond(f storedField) bson.D {
 	const most = 1000 // repetitions
 	pattern := "^"
-	for n := f.limit / utf8.UTFMax; n > 0; n -= most {
+	for n := f.mayBeCut(); n > 0; n -= most {
 		pattern += fmt.Sprintf(`[\s\S]{%d}`, min(n, most))
 	}
 	return field(f.doc, "$regex", pattern)

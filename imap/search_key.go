@@ -2,6 +2,7 @@ package imap
 
 import (
 	"time"
+	"unicode/utf8"
 
 	"gadwall/internal/mailstore"
 )
@@ -50,6 +51,9 @@ type storedField struct {
 	value func(*mailstore.Message) string // its value in a loaded message
 	limit int                             // octets after which it is cut
 }
+
+// mayBeCut is the number of characters from which on a field may have been cut.
+func (f storedField) mayBeCut() int { return f.limit/utf8.UTFMax - 1 }
 
 // storedFields maps header fields (lower case) to what is stored of them.
 var storedFields = map[string]storedField{

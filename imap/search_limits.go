@@ -1,7 +1,5 @@
 package imap
 
-import "unicode/utf8"
-
 // Limits of SEARCH. What goes beyond the first four is refused.
 const (
 	// maxSearchDepth bounds the nesting of NOT, OR and parentheses. The
@@ -19,11 +17,11 @@ const (
 	// become part of the database's filter; a larger one is compared here.
 	maxFilterRanges = 64
 
-	// storedSubject and storedAddresses are at most the lengths at which the
-	// fields stored with a message may have been cut (package envelope): a
-	// text that is not found in as long a field is looked for in the header.
-	storedSubject   = 1<<10 - utf8.UTFMax
-	storedAddresses = 16<<10 - utf8.UTFMax
+	// storedSubject and storedAddresses are the octets of the fields that are
+	// stored with a message (package envelope). A text that is not found in one
+	// that may have been cut there is looked for in the header.
+	storedSubject   = 1 << 10
+	storedAddresses = 16 << 10
 
 	// searchBatch is how many candidates share one read of contents.
 	searchBatch = 128

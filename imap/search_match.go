@@ -3,6 +3,7 @@ package imap
 import (
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"gadwall/internal/mailstore"
 )
@@ -89,7 +90,7 @@ func matchStored(leaf *searchKey, msg *mailstore.Message) truth {
 	switch {
 	case strings.Contains(value, leaf.text):
 		return yes
-	case len(value) >= leaf.field.limit:
+	case utf8.RuneCountInString(value) >= leaf.field.mayBeCut():
 		return maybe
 	}
 	return no
