@@ -30,6 +30,11 @@ func (s *Storage) Check() error {
 	if s.MongoDBDatabase == "" || strings.ContainsAny(s.MongoDBDatabase, "/\\. \"$*<>:|?\x00") || len(s.MongoDBDatabase) > 63 {
 		return errors.New("--mongodb-database: not a valid name")
 	}
+	if s.RedisURL != "" {
+		if _, err := redis.ParseURL(s.RedisURL); err != nil {
+			return errors.New("--redis-url: not a valid URL, which looks like redis://host:6379/0")
+		}
+	}
 	if s.MongoDBURI != "" {
 		// The driver's messages may quote the URI with its password.
 		if err := options.Client().ApplyURI(s.MongoDBURI).Validate(); err != nil {
@@ -58,11 +63,6 @@ func (s *Storage) Embedded() bool { return s.MongoDBURI == "" }
 func (s *Serve) Check() error {
 	if err := s.Storage.Check(); err != nil {
 		return err
-	}
-	if s.RedisURL != "" {
-		if _, err := redis.ParseURL(s.RedisURL); err != nil {
-			return errors.New("--redis-url: not a valid URL, which looks like redis://host:6379/0")
-		}
 	}
 	listening := 0
 	for _, l := range s.listeners() {

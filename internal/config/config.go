@@ -11,9 +11,10 @@ const Off = "off"
 
 // Storage says where the data is. It is shared by all commands that open it.
 type Storage struct {
-	DataDir         string `name:"data-dir" env:"GADWALL_DATA_DIR" default:"./data" placeholder:"DIR" help:"Directory of the embedded database; not used with --mongodb-uri."`
+	DataDir         string `name:"data-dir" env:"GADWALL_DATA_DIR" default:"./data" help:"Directory of the embedded database; not used with --mongodb-uri."`
 	MongoDBURI      string `name:"mongodb-uri" env:"GADWALL_MONGODB_URI" placeholder:"URI" help:"MongoDB replica set or sharded cluster to use instead of the embedded database."`
-	MongoDBDatabase string `name:"mongodb-database" env:"GADWALL_MONGODB_DATABASE" default:"gadwall" placeholder:"NAME" help:"Name of the database."`
+	MongoDBDatabase string `name:"mongodb-database" env:"GADWALL_MONGODB_DATABASE" default:"gadwall" help:"Name of the database."`
+	RedisURL        string `name:"redis-url" env:"GADWALL_REDIS_URL" placeholder:"URL" help:"Redis that carries events between instances; without it, one inside the process that owns the data directory."`
 }
 
 // Log says what is logged, to standard error.
@@ -26,20 +27,19 @@ type Log struct {
 type Serve struct {
 	Storage
 	Log
-	RedisURL string `name:"redis-url" env:"GADWALL_REDIS_URL" placeholder:"URL" help:"Redis that carries events between instances; without it, one inside the process that owns the data directory."`
 
-	IMAPListen       string `name:"imap-listen" env:"GADWALL_IMAP_LISTEN" default:"127.0.0.1:1143" placeholder:"ADDR" help:"IMAP with STARTTLS."`
-	IMAPSListen      string `name:"imaps-listen" env:"GADWALL_IMAPS_LISTEN" default:"off" placeholder:"ADDR" help:"IMAP over TLS; needs --tls-cert."`
-	LMTPListen       string `name:"lmtp-listen" env:"GADWALL_LMTP_LISTEN" default:"127.0.0.1:2424" placeholder:"ADDR" help:"LMTP."`
-	SMTPListen       string `name:"smtp-listen" env:"GADWALL_SMTP_LISTEN" default:"127.0.0.1:2525" placeholder:"ADDR" help:"SMTP for mail to local users."`
-	SubmissionListen string `name:"submission-listen" env:"GADWALL_SUBMISSION_LISTEN" default:"127.0.0.1:1587" placeholder:"ADDR" help:"Submission; not started without --smarthost."`
-	HTTPListen       string `name:"http-listen" env:"GADWALL_HTTP_LISTEN" default:"127.0.0.1:8080" placeholder:"ADDR" help:"HTTP API, health and metrics."`
+	IMAPListen       string `name:"imap-listen" env:"GADWALL_IMAP_LISTEN" default:"127.0.0.1:1143" help:"IMAP with STARTTLS."`
+	IMAPSListen      string `name:"imaps-listen" env:"GADWALL_IMAPS_LISTEN" default:"off" help:"IMAP over TLS; needs --tls-cert."`
+	LMTPListen       string `name:"lmtp-listen" env:"GADWALL_LMTP_LISTEN" default:"127.0.0.1:2424" help:"LMTP."`
+	SMTPListen       string `name:"smtp-listen" env:"GADWALL_SMTP_LISTEN" default:"127.0.0.1:2525" help:"SMTP for mail to local users."`
+	SubmissionListen string `name:"submission-listen" env:"GADWALL_SUBMISSION_LISTEN" default:"127.0.0.1:1587" help:"Submission; not started without --smarthost."`
+	HTTPListen       string `name:"http-listen" env:"GADWALL_HTTP_LISTEN" default:"127.0.0.1:8080" help:"HTTP API, health and metrics."`
 	HTTPToken        string `name:"http-token" env:"GADWALL_HTTP_TOKEN" placeholder:"TOKEN" help:"Token that HTTP requests must carry; required unless --http-listen is on loopback."`
 
 	TLSCert         string `name:"tls-cert" env:"GADWALL_TLS_CERT" placeholder:"FILE" help:"Certificate chain in PEM."`
 	TLSKey          string `name:"tls-key" env:"GADWALL_TLS_KEY" placeholder:"FILE" help:"Its private key in PEM."`
 	Hostname        string `name:"hostname" env:"GADWALL_HOSTNAME" placeholder:"NAME" help:"What the server calls itself; default: the machine's name."`
-	MaxMessageSize  Size   `name:"max-message-size" env:"GADWALL_MAX_MESSAGE_SIZE" default:"512MiB" placeholder:"SIZE" help:"Largest message taken, e.g. 50MB or 512MiB."`
+	MaxMessageSize  Size   `name:"max-message-size" env:"GADWALL_MAX_MESSAGE_SIZE" default:"512MiB" help:"Largest message taken, e.g. 50MB or 512MiB."`
 	RejectOverQuota bool   `name:"reject-over-quota" env:"GADWALL_REJECT_OVER_QUOTA" help:"Answer mail for a full mailbox with 552 (give up) rather than 452 (try again)."`
 	Smarthost       string `name:"smarthost" env:"GADWALL_SMARTHOST" placeholder:"ADDR" help:"Host that submitted mail is relayed to."`
 }

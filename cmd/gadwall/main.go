@@ -1,0 +1,125 @@
+// Command gadwall is the mail store: the server and the tools around it.
+//
+// Each command is in a file of its name. Exit statuses: 0 for success, 1 for
+// failure, 2 for arguments or a configuration that cannot work (one line on standard
+// error, nothing written), 75 (EX_TEMPFAIL) when delivering may work later.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"gadwall/internal/config"
+
+	"github.com/alecthomas/kong"
+)
+
+// version is set by the linker.
+var version = "unknown"
+
+const (
+	exitFailure = 1
+	exitUsage   = 2
+	exitTemp    = 75
+)
+
+type cli struct {
+	Config string `name:"config" env:"GADWALL_CONFIG" placeholder:"FILE" help:"TOML file with settings; its keys are the names of flags."`
+
+	Serve   serveCmd   `cmd:"" help:"Run the server."`
+	User    userCmd    `cmd:"" help:"Manage users."`
+	Deliver deliverCmd `cmd:"" help:"Deliver messages over LMTP."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+}
+
+// streams are a command's standard streams.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// usageError is an argument or setting that cannot work.
+type usageError struct{ error }
+
+// exitError ends the program with a status after everything was said.
+type exitError int
+
+func (e exitError) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+func main() {
+	os.Exit(run(os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
+}
+
+func run(args []string, std streams) int {
+	err := dispatch(args, std)
+	var exit exitError
+	var usage usageError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &exit):
+		return int(exit)
+	}
+	// One line, whatever an error's text looks like.
+	fmt.Fprintln(std.err, "gadwall:", strings.Join(strings.Fields(err.Error()), " "))
+	if errors.As(err, &usage) {
+		return exitUsage
+	}
+	return exitFailure
+}
+
+// dispatch parses the arguments, a second time if they name a configuration
+// file, and runs the command.
+func dispatch(args []string, std streams) error {
+	var c cli
+	ctx, err := parse(&c, args, std)
+	if err != nil {
+		return err
+	}
+	if c.Config != "" {
+		file, err := config.ReadFile(c.Config)
+		if err != nil {
+			return usageError{err}
+		}
+		c = cli{}
+		if ctx, err = parse(&c, args, std, kong.Resolvers(file)); err != nil {
+			return err
+		}
+	}
+	return ctx.Run(std)
+}
+
+func parse(c *cli, args []string, std streams, opts ...kong.Option) (ctx *kong.Context, err error) {
+	// kong wants to exit after --help.
+	type exited int
+	defer func() {
+		if code, ok := recover().(exited); ok {
+			err = exitError(code)
+		}
+	}()
+	parser, err := kong.New(c, append(opts,
+		kong.Name("gadwall"),
+		kong.Description("A mail store: LMTP and SMTP in, IMAP out."),
+		kong.Writers(std.out, std.err),
+		kong.Exit(func(code int) { panic(exited(code)) }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+	)...)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	ctx, err = parser.Parse(args)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return ctx, nil
+}
+
+type versionCmd struct{}
+
+func (versionCmd) Run(std streams) error {
+	fmt.Fprintln(std.out, "gadwall", version)
+	return nil
+}

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"gadwall/imap"
+	"gadwall/ingest"
+	"gadwall/internal/config"
+	"gadwall/internal/httpapi"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// shutdownTimeout bounds how long a stopping server waits for transactions in
+// progress. What is cut off then was not acknowledged.
+const shutdownTimeout = 30 * time.Second
+
+type serveCmd struct {
+	config.Serve
+}
+
+// protocol is one running listener.
+type protocol struct {
+	name     string
+	addr     string
+	tls      *tls.Config // TLS from the first octet
+	serve    func(net.Listener) error
+	shutdown func(context.Context) error
+}
+
+func (c *serveCmd) Run(std streams) (err error) {
+	if err := c.Check(); err != nil {
+		return usageError{err}
+	}
+	log, err := newLogger(c.Log, std)
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	store, err := openStorage(ctx, c.Storage, log, false)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	protocols, err := c.protocols(store, log)
+	if err != nil {
+		return err
+	}
+	return serveAll(ctx, stop, protocols, std, log)
+}
+
+// protocols makes a server for each listener that is not off.
+func (c *serveCmd) protocols(store *storage, log *slog.Logger) ([]protocol, error) {
+	tlsConfig, err := c.TLSConfig()
+	if err != nil {
+		return nil, usageError{err}
+	}
+	registry := prometheus.NewRegistry()
+	counters := ingest.NewMetrics(registry)
+
+	var list []protocol
+	add := func(name, addr string, tlsConfig *tls.Config, serve func(net.Listener) error, shutdown func(context.Context) error) {
+		if addr != config.Off {
+			list = append(list, protocol{name, addr, tlsConfig, serve, shutdown})
+		}
+	}
+	mail := imap.New(imap.Options{
+		Store: store.mail, Contents: store.contents, Bus: store.bus,
+		TLSConfig: tlsConfig, Hostname: c.Hostname, Logger: log, MaxMessageSize: int64(c.MaxMessageSize),
+	})
+	add("IMAP", c.IMAPListen, nil, mail.Serve, mail.Shutdown)
+	add("IMAPS", c.IMAPSListen, tlsConfig, mail.Serve, mail.Shutdown)
+	for _, in := range []struct {
+		name, addr string
+		lmtp       bool
+	}{{"LMTP", c.LMTPListen, true}, {"SMTP", c.SMTPListen, false}} {
+		server, err := ingest.New(ingest.Options{
+			Store: store.mail, LMTP: in.lmtp, Hostname: c.Hostname, TLSConfig: tlsConfig,
+			MaxMessageSize: int64(c.MaxMessageSize), RejectOverQuota: c.RejectOverQuota, Metrics: counters, Logger: log,
+		})
+		if err != nil {
+			return nil, err
+		}
+		add(in.name, in.addr, nil, server.Serve, server.Shutdown)
+	}
+	registerMetrics(registry, store, mail)
+	api := httpapi.New(httpapi.Options{
+		Users: store.mail, Ping: func(ctx context.Context) error { return store.client.Ping(ctx, nil) },
+		Token: c.HTTPToken, Gatherer: registry, Logger: log,
+	})
+	add("HTTP", c.HTTPListen, nil, api.Serve, api.Shutdown)
+	return list, nil
+}
+
+// serveAll opens every listener, then serves until ctx ends or a listener fails,
+// then shuts down. A signal during the shutdown ends the process at once.
+func serveAll(ctx context.Context, stop context.CancelFunc, protocols []protocol, std streams, log *slog.Logger) error {
+	listeners := make([]net.Listener, 0, len(protocols))
+	for _, p := range protocols {
+		l, err := net.Listen("tcp", p.addr)
+		if err != nil {
+			for _, open := range listeners {
+				open.Close()
+			}
+			return fmt.Errorf("%s: %w", p.name, err)
+		}
+		listeners = append(listeners, l)
+	}
+	failed := make(chan error, len(protocols))
+	var serving sync.WaitGroup
+	for i, p := range protocols {
+		l := listeners[i]
+		fmt.Fprintf(std.out, "%s ready on %s\n", p.name, l.Addr())
+		if p.tls != nil {
+			l = tls.NewListener(l, p.tls)
+		}
+		serving.Go(func() {
+			if err := p.serve(l); err != nil && !errors.Is(err, imap.ErrServerClosed) {
+				failed <- fmt.Errorf("%s: %w", p.name, err)
+			}
+		})
+	}
+	fmt.Fprintln(std.out, "submission not started: no --smarthost")
+
+	var err error
+	select {
+	case <-ctx.Done():
+		log.Info("stopping")
+	case err = <-failed:
+	}
+	stop() // the next signal has its usual effect
+	limit, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
+	defer cancel()
+	var stopping sync.WaitGroup
+	for _, p := range protocols {
+		stopping.Go(func() {
+			if err := p.shutdown(limit); err != nil {
+				log.Warn("some connections were cut off", "protocol", p.name, "error", err)
+			}
+		})
+	}
+	stopping.Wait()
+	serving.Wait()
+	if err == nil {
+		log.Info("stopped")
+	}
+	return err
+}

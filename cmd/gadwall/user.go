@@ -1,0 +1,223 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+
+	"gadwall/internal/config"
+	"gadwall/internal/mailstore"
+	"gadwall/quota"
+
+	"golang.org/x/term"
+)
+
+// passwordVariable may hold the password for user add and passwd.
+const passwordVariable = "GADWALL_PASSWORD"
+
+type userCmd struct {
+	Add    userAddCmd    `cmd:"" help:"Create a user."`
+	List   userListCmd   `cmd:"" help:"List users."`
+	Passwd userPasswdCmd `cmd:"" help:"Set a user's password."`
+	Delete userDeleteCmd `cmd:"" help:"Delete a user and all of its mail."`
+}
+
+// userSettings are the flags of every user command. With the embedded database
+// the commands work beside a running server, through its socket.
+type userSettings struct {
+	config.Storage
+	config.Log
+}
+
+// withStore opens the store, runs f, and closes the store.
+func (c *userSettings) withStore(std streams, f func(context.Context, *mailstore.Store) error) (err error) {
+	if err := c.Storage.Check(); err != nil {
+		return usageError{err}
+	}
+	log, err := newLogger(c.Log, std)
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	store, err := openStorage(ctx, c.Storage, log, true)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	return f(ctx, store.mail)
+}
+
+type userAddCmd struct {
+	userSettings
+	Username      string      `arg:"" help:"Mail address of the new user."`
+	PasswordStdin bool        `help:"Read the password from standard input instead of asking for it (or set GADWALL_PASSWORD)."`
+	Quota         config.Size `placeholder:"SIZE" help:"Most that the user may store, e.g. 10GB; no limit if not given."`
+	QuotaMessages int64       `placeholder:"N" help:"Most messages that the user may have; no limit if not given."`
+}
+
+func (c *userAddCmd) Run(std streams) error {
+	limits := quota.Limits{Bytes: int64(c.Quota), Messages: c.QuotaMessages}
+	if err := limits.Check(); err != nil {
+		return usageError{err}
+	}
+	password, err := readPassword(std, c.PasswordStdin)
+	if err != nil {
+		return err
+	}
+	return c.withStore(std, func(ctx context.Context, s *mailstore.Store) error {
+		user, err := s.CreateUser(ctx, mailstore.NewUser{Username: c.Username, Password: password, Quota: limits})
+		if err != nil {
+			return explain(err)
+		}
+		fmt.Fprintf(std.out, "created %s, id %s\n", user.Username, hex.EncodeToString(user.ID[:]))
+		return nil
+	})
+}
+
+type userListCmd struct {
+	userSettings
+}
+
+func (c *userListCmd) Run(std streams) error {
+	return c.withStore(std, func(ctx context.Context, s *mailstore.Store) error {
+		w := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(w, "USER\tID\tMESSAGES\tBYTES\tQUOTA\tCREATED")
+		for user, err := range s.Users(ctx) {
+			if err != nil {
+				return err
+			}
+			limit := "none"
+			if user.Limits.Bytes > 0 {
+				limit = config.Size(user.Limits.Bytes).String()
+			}
+			fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\t%s\n", user.Username, hex.EncodeToString(user.ID[:]),
+				user.Usage.Messages, user.Usage.Bytes, limit, user.Created.Format("2006-01-02"))
+		}
+		return w.Flush()
+	})
+}
+
+type userPasswdCmd struct {
+	userSettings
+	Username      string `arg:"" help:"The user."`
+	PasswordStdin bool   `help:"Read the password from standard input instead of asking for it (or set GADWALL_PASSWORD)."`
+}
+
+func (c *userPasswdCmd) Run(std streams) error {
+	password, err := readPassword(std, c.PasswordStdin)
+	if err != nil {
+		return err
+	}
+	return c.withStore(std, func(ctx context.Context, s *mailstore.Store) error {
+		user, err := s.UserByName(ctx, c.Username)
+		if err != nil {
+			return err
+		}
+		if err := s.SetPassword(ctx, user.ID, password); err != nil {
+			return explain(err)
+		}
+		fmt.Fprintf(std.out, "new password for %s\n", user.Username)
+		return nil
+	})
+}
+
+type userDeleteCmd struct {
+	userSettings
+	Username string `arg:"" help:"The user."`
+	Yes      bool   `short:"y" help:"Do not ask."`
+}
+
+func (c *userDeleteCmd) Run(std streams) error {
+	return c.withStore(std, func(ctx context.Context, s *mailstore.Store) error {
+		user, err := s.UserByName(ctx, c.Username)
+		if err != nil {
+			return err
+		}
+		if !c.Yes {
+			if _, interactive := terminal(std.in); !interactive {
+				return usageError{errors.New("deleting a user needs --yes when nobody can be asked")}
+			}
+			fmt.Fprintf(std.err, "Delete %s with %d messages? [y/N] ", user.Username, user.Usage.Messages)
+			line, err := bufio.NewReader(io.LimitReader(std.in, maxAnswer)).ReadString('\n')
+			if err != nil && err != io.EOF {
+				return err
+			}
+			if answer := strings.ToLower(strings.TrimSpace(line)); answer != "y" && answer != "yes" {
+				return errors.New("nothing deleted")
+			}
+		}
+		if err := s.DeleteUser(ctx, user.ID); err != nil {
+			return err
+		}
+		fmt.Fprintf(std.out, "deleted %s\n", user.Username)
+		return nil
+	})
+}
+
+// maxAnswer bounds what is read from a person or a pipe, in octets.
+const maxAnswer = mailstore.MaxPasswordLength + 3 // with a line end, and one to notice excess
+
+// readPassword takes the password from standard input, the environment, or a
+// person, who types it twice without seeing it.
+func readPassword(std streams, fromStdin bool) (string, error) {
+	if fromStdin {
+		line, err := bufio.NewReader(io.LimitReader(std.in, maxAnswer)).ReadString('\n')
+		if err != nil && err != io.EOF {
+			return "", fmt.Errorf("read password: %w", err)
+		}
+		return strings.TrimRight(line, "\r\n"), nil
+	}
+	if password, ok := os.LookupEnv(passwordVariable); ok {
+		return password, nil
+	}
+	fd, interactive := terminal(std.in)
+	if !interactive {
+		return "", usageError{errors.New("no terminal to ask for the password: use --password-stdin or " + passwordVariable)}
+	}
+	ask := func(prompt string) (string, error) {
+		fmt.Fprint(std.err, prompt)
+		password, err := term.ReadPassword(fd)
+		fmt.Fprintln(std.err)
+		if err != nil {
+			return "", fmt.Errorf("read password: %w", err)
+		}
+		return string(password), nil
+	}
+	first, err := ask("Password: ")
+	if err != nil {
+		return "", err
+	}
+	second, err := ask("Again: ")
+	if err != nil {
+		return "", err
+	}
+	if first != second {
+		return "", errors.New("the passwords differ")
+	}
+	return first, nil
+}
+
+func terminal(in io.Reader) (fd int, ok bool) {
+	f, isFile := in.(*os.File)
+	if !isFile {
+		return 0, false
+	}
+	return int(f.Fd()), term.IsTerminal(int(f.Fd()))
+}
+
+// explain adds the rule that a refused value broke.
+func explain(err error) error {
+	if errors.Is(err, mailstore.ErrWeakPassword) {
+		return fmt.Errorf("%w: want %d to %d octets", err, mailstore.MinPasswordLength, mailstore.MaxPasswordLength)
+	}
+	return err
+}
