@@ -5,7 +5,7 @@ package mimestream
 const (
 	// MaxDepth is the deepest level of nesting that is looked into; the root is level 0. A
 	// multipart or message at this level is a leaf (DegradedNesting).
-	MaxDepth = 100
+	MaxDepth = 99
 
 	// MaxParts is the number of parts of one message. Once reached, no boundary line is
 	// recognised any more: the rest of the message belongs to the part that is open

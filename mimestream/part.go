@@ -75,7 +75,7 @@ type Part struct {
 	// HasContentType says that the header block has a Content-Type field that names a type.
 	// Without one Type and Subtype are the defaults: text/plain, or message/rfc822 within a
 	// multipart/digest. Type is never multipart for a leaf: one without boundary is text/plain
-	// (RFC 2045 5.2), one beyond a limit application/octet-stream, both without parameters.
+	// without parameters (RFC 2045 5.2), one beyond a limit application/octet-stream.
 	// A message/rfc822 leaf is one under a transfer encoding or beyond a limit.
 	HasContentType bool
 	Type, Subtype  string // lower case

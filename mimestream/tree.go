@@ -94,9 +94,9 @@ func (p *Parser) describe(part *Part) (bound string) {
 	if multipart && part.Kind == Leaf {
 		part.Type, part.Subtype = "application", "octet-stream"
 		if part.Degraded&DegradedBoundary != 0 {
-			part.Type, part.Subtype = "text", "plain" // RFC 2045 5.2: a wrong Content-Type
+			// A wrong Content-Type counts as none (RFC 2045 5.2).
+			part.Type, part.Subtype, part.Params = "text", "plain", nil
 		}
-		part.Params = nil
 	}
 	return bound
 }

@@ -36,7 +36,7 @@ type addressParser struct {
 
 // parseAddresses returns the addresses of an unfolded field value.
 func parseAddresses(value string) []entry {
-	p := addressParser{rest: strings.ReplaceAll(value, "\x00", "")}
+	p := addressParser{rest: value}
 	for {
 		p.skip()
 		if p.rest == "" {

@@ -90,7 +90,7 @@ func (w *writer) leaf(p *mimestream.Part, d detail) {
 	w.sp()
 	w.nstr(cut(p.ContentID, d.text))
 	w.sp()
-	w.nstr(cut(human(p.Description), d.text))
+	w.nstr(cut(p.Description, d.text))
 	w.sp()
 	if p.Encoding == "" {
 		w.raw(`"7bit"`)
