@@ -153,7 +153,7 @@ func (c *cursor) fill(ctx context.Context, dst []byte, field string, batch int64
 		if doc == nil {
 			doc, err = c.stream.next(ctx)
 			if err == io.EOF {
-				done = true
+				done, err = true, nil
 				break
 			}
 			if err != nil {

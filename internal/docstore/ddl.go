@@ -176,15 +176,17 @@ func missingIndexes(c *collection, wanted []*index) ([]*index, error) {
 		}
 		known := false
 		for _, old := range append(slices.Clone(c.indexes), missing...) {
-			samePattern := bytes.Equal(old.keySpec, ix.keySpec)
+			// What tells indexes apart, beside the name, is all but the expiry.
+			equivalent := bytes.Equal(old.keySpec, ix.keySpec) && bytes.Equal(partialOf(old), partialOf(ix)) &&
+				old.unique == ix.unique && old.sparse == ix.sparse
 			switch {
 			case old.name == ix.name && bytes.Equal(old.spec, ix.spec):
 				known = true
-			case old.name == ix.name && !samePattern:
+			case old.name == ix.name && !equivalent:
 				return nil, newError(query.CodeIndexKeySpecsConflict, "An existing index has the same name as the requested index. Requested index: %s, existing index: %s", ix.spec, old.spec)
 			case old.name == ix.name:
 				return nil, newError(query.CodeIndexOptionsConflict, "An equivalent index already exists with the same name but different options. Requested index: %s, existing index: %s", ix.spec, old.spec)
-			case samePattern && bytes.Equal(partialOf(old), partialOf(ix)) && old.unique == ix.unique && old.sparse == ix.sparse:
+			case equivalent:
 				return nil, newError(query.CodeIndexOptionsConflict, "Index already exists with a different name: %s", old.name)
 			}
 		}
