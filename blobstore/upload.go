@@ -3,12 +3,14 @@ package blobstore
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"gadwall/blobstore/frame"
 	"gadwall/dedupe"
@@ -17,17 +19,18 @@ import (
 // An upload turns frames into stored bytes, and these into chunk documents. A chunk is written when it
 // is full and more follows, so that what fits into one chunk is not written before commit.
 type upload struct {
-	s         *Store
-	id        bson.ObjectID
-	codec     codec    // empty until the trial
-	trial     *[]byte  // the first frame, as long as the codec is not decided
-	sizes     []uint32 // stored sizes of the frames
-	chunk     *[]byte  // stored bytes of the next chunk
-	n         int32    // chunks written
-	written   bool     // the write of a chunk was tried
-	length    int64    // stored bytes so far
-	size      int64    // decoded bytes so far
-	committed bool     // the insert of the files document was tried
+	s        *Store
+	id       bson.ObjectID
+	codec    codec    // empty until the trial
+	trial    *[]byte  // the first frame, as long as the codec is not decided
+	sizes    []uint32 // stored sizes of the frames
+	chunk    *[]byte  // stored bytes of the next chunk
+	n        int32    // chunks written
+	written  bool     // the write of a chunk was tried
+	length   int64    // stored bytes so far
+	size     int64    // decoded bytes so far
+	inserted bool     // the insert of the files document was tried
+	unknown  bool     // with an unknown outcome
 }
 
 var chunkBuffers = sync.Pool{New: func() any { b := make([]byte, 0, ChunkSize); return &b }}
@@ -189,30 +192,29 @@ func (u *upload) commit(ctx context.Context, hash dedupe.Hash, sums []byte, magi
 		doc.Metadata.Head = &bson.Binary{Data: sums[:dedupe.HashSize]}
 		doc.Metadata.Sums = sums
 	}
-	u.committed = true
+	u.inserted, u.unknown = true, true
 	_, err = u.s.files.InsertOne(ctx, doc)
 	switch {
 	case err == nil:
 		return true, nil
 	case mongo.IsDuplicateKeyError(err):
+		u.unknown = false
 		return false, nil
 	}
 	return false, fmt.Errorf("insert blob: %w", err)
 }
 
-// discard deletes the chunks written. If the insert of the files document was tried, it makes sure
-// first that it did not happen.
+// discard deletes the chunks written, unless it is possible that there is a files document.
 func (u *upload) discard(ctx context.Context) error {
-	if !u.written {
+	if !u.written || u.unknown {
 		return nil
 	}
-	if u.committed {
-		n, err := u.s.files.CountDocuments(ctx, bson.D{{Key: "_id", Value: u.id}})
-		if err != nil {
-			return fmt.Errorf("look for a blob before its chunks are deleted: %w", err)
-		}
-		if n > 0 {
-			return nil
+	if u.inserted {
+		// Refused as a duplicate: of another one, as it must be?
+		err := u.s.files.FindOne(ctx, bson.D{{Key: "_id", Value: u.id}},
+			options.FindOne().SetProjection(bson.D{{Key: "_id", Value: 1}})).Err()
+		if !errors.Is(err, mongo.ErrNoDocuments) {
+			return err
 		}
 	}
 	if _, err := u.s.chunks.DeleteMany(ctx, bson.D{{Key: "files_id", Value: u.id}}); err != nil {

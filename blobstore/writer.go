@@ -177,7 +177,7 @@ func (w *Writer) finish(ctx context.Context) (*Stored, error) {
 
 // insert writes what is not yet written. It returns false if another upload of the same blob was faster.
 func (w *Writer) insert(ctx context.Context, hash dedupe.Hash) (bool, error) {
-	if w.up == nil || !w.up.committed {
+	if w.up == nil || !w.up.inserted {
 		if w.follow != nil {
 			if err := w.depart(ctx, len(w.sums)/dedupe.HashSize); err != nil {
 				return false, err
