@@ -205,7 +205,7 @@ func (p *Parser) fillDisposition(part *Part, value string) {
 func (p *Parser) keepParams(part *Part, params []Param) []Param {
 	for i, param := range params {
 		if !p.keep(part, len(param.Name)+len(param.Value)+len(param.RawName)+len(param.RawValue)) {
-			return params[:i]
+			return append([]Param(nil), params[:i]...) // lets go of the others
 		}
 	}
 	return params

@@ -181,7 +181,7 @@ func FuzzParser(f *testing.F) {
 	f.Fuzz(func(t *testing.T, message []byte) {
 		sameForAllPieces(t, message)
 		odd := 0
-		root, _ := parse(t, message, func() int { odd++; return odd % 97 * (odd % 3) + 1 })
+		root, _ := parse(t, message, func() int { odd++; return odd%97*(odd%3) + 1 })
 		if want := mimestream.Parse(message); dump(root) != dump(want) {
 			t.Error("tree depends on pieces")
 		}
