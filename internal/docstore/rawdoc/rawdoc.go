@@ -36,6 +36,7 @@ var Null = bson.RawValue{Type: bson.TypeNull}
 // Iter steps through the elements of one document or array. The zero Iter is empty.
 type Iter struct {
 	rest []byte
+	elem []byte
 	key  []byte
 	val  []byte
 	typ  bson.Type
@@ -76,6 +77,7 @@ func (it *Iter) Next() bool {
 	if n < 0 {
 		return it.fail()
 	}
+	it.elem = it.rest[:i+2+n]
 	it.typ, it.key, it.val, it.rest = typ, rest[:i], val[:n:n], val[n:]
 	return true
 }
@@ -93,6 +95,9 @@ func (it *Iter) Key() []byte { return it.key }
 
 // Value is the current element's value; it aliases the document.
 func (it *Iter) Value() bson.RawValue { return bson.RawValue{Type: it.typ, Value: it.val} }
+
+// Elem is all of the current element: type, name and value; it aliases the document.
+func (it *Iter) Elem() []byte { return it.elem }
 
 // Type is the type of the current element's value.
 func (it *Iter) Type() bson.Type { return it.typ }

@@ -1,0 +1,217 @@
+package query
+
+import (
+	"strings"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"gadwall/internal/docstore/rawdoc"
+)
+
+// ParseUpdate parses an update: a document whose fields are operators, or a replacement document. Updates by
+// aggregation pipeline and by array filters are refused.
+func ParseUpdate(u bson.RawValue, arrayFilters []bson.Raw) (*Update, error) {
+	switch {
+	case u.Type == bson.TypeArray:
+		return nil, Errorf(CodeNotImplemented, "updates with an aggregation pipeline are not supported")
+	case u.Type != bson.TypeEmbeddedDocument:
+		return nil, Errorf(CodeFailedToParse, "Update argument must be either an object or an array")
+	case len(arrayFilters) > 0:
+		return nil, Errorf(CodeNotImplemented, "arrayFilters are not supported")
+	}
+	out := &Update{now: time.Now}
+	if !startsWithDollar(u.Value) {
+		for it := rawdoc.Over(u.Value); it.Next(); {
+			if k := it.Key(); len(k) > 0 && k[0] == '$' {
+				return nil, Errorf(CodeDollarPrefixedFieldName, "The dollar ($) prefixed field '%s' in '%s' is not allowed in "+
+					"the context of an update's replacement document. Consider using an aggregation pipeline with $replaceWith.", k, k)
+			}
+		}
+		out.replacement = u.Value
+		return out, nil
+	}
+	it := rawdoc.Over(u.Value)
+	for it.Next() {
+		name, v := string(it.Key()), it.Value()
+		parse, ok := updateOps[name]
+		if !ok {
+			return nil, Errorf(CodeFailedToParse, "Unknown modifier: %s. Expected a valid update modifier or "+
+				"pipeline-style update specified as an array", name)
+		}
+		if v.Type != bson.TypeEmbeddedDocument {
+			return nil, Errorf(CodeFailedToParse, "Modifiers operate on fields but we found type %s instead. For example: "+
+				"{$mod: {<field>: ...}} not {%s: %s}", rawdoc.TypeName(v.Type), name, v)
+		}
+		if err := out.operator(v.Value, parse); err != nil {
+			return nil, err
+		}
+	}
+	if it.Bad() {
+		return nil, Errorf(CodeInvalidBSON, "invalid BSON in an update")
+	}
+	return out, nil
+}
+
+func (u *Update) operator(fields []byte, parse opParser) error {
+	it := rawdoc.Over(fields)
+	for it.Next() {
+		path, v := string(it.Key()), it.Value()
+		if err := checkUpdatePath(path); err != nil {
+			return err
+		}
+		op, err := parse(path, v)
+		if err != nil {
+			return err
+		}
+		if ren, ok := op.(*renameOp); ok {
+			if err := u.insert(path, reservedOp{}); err != nil {
+				return err
+			}
+			path = joinSteps(ren.to)
+		}
+		if err := u.insert(path, op); err != nil {
+			return err
+		}
+	}
+	if it.Bad() {
+		return Errorf(CodeInvalidBSON, "invalid BSON in an update")
+	}
+	return nil
+}
+
+func checkUpdatePath(path string) error {
+	if path == "" {
+		return Errorf(CodeEmptyFieldName, "An empty update path is not valid.")
+	}
+	for name := range strings.SplitSeq(path, ".") {
+		switch {
+		case name == "":
+			return Errorf(CodeEmptyFieldName, "The update path '%s' contains an empty field name, which is not allowed.", path)
+		case name == "$" || strings.HasPrefix(name, "$["):
+			return Errorf(CodeNotImplemented, "positional operators in update paths are not supported: '%s'", path)
+		case name[0] == '$':
+			return Errorf(CodeDollarPrefixedFieldName, "The dollar ($) prefixed field '%s' in '%s' is not valid for storage.", name, path)
+		}
+	}
+	return nil
+}
+
+type opParser func(path string, v bson.RawValue) (updateOp, error)
+
+var updateOps = map[string]opParser{
+	"$set":         func(_ string, v bson.RawValue) (updateOp, error) { return &setOp{val: v}, nil },
+	"$setOnInsert": func(_ string, v bson.RawValue) (updateOp, error) { return &setOnInsertOp{v}, nil },
+	"$unset":       func(string, bson.RawValue) (updateOp, error) { return unsetOp{}, nil },
+	"$inc":         parseInc,
+	"$mul":         parseMul,
+	"$min":         func(_ string, v bson.RawValue) (updateOp, error) { return &extremeOp{sign: -1, val: v}, nil },
+	"$max":         func(_ string, v bson.RawValue) (updateOp, error) { return &extremeOp{sign: 1, val: v}, nil },
+	"$currentDate": parseCurrentDate,
+	"$bit":         parseBit,
+	"$rename":      parseRename,
+	"$push":        parsePush,
+	"$addToSet":    parseAddToSet,
+	"$pull":        parsePull,
+	"$pullAll":     parsePullAll,
+	"$pop":         parsePop,
+}
+
+func parseInc(path string, v bson.RawValue) (updateOp, error) {
+	if !rawdoc.IsNumber(v) {
+		return nil, Errorf(CodeTypeMismatch, "Cannot increment with non-numeric argument: {%s: %s}", path, v)
+	}
+	return &arithmeticOp{val: v}, nil
+}
+
+func parseMul(path string, v bson.RawValue) (updateOp, error) {
+	if !rawdoc.IsNumber(v) {
+		return nil, Errorf(CodeTypeMismatch, "Cannot multiply with non-numeric argument: {%s: %s}", path, v)
+	}
+	return &arithmeticOp{mul: true, val: v}, nil
+}
+
+func parseCurrentDate(_ string, v bson.RawValue) (updateOp, error) {
+	switch v.Type {
+	case bson.TypeBoolean:
+		return &currentDateOp{}, nil
+	case bson.TypeEmbeddedDocument:
+		it := rawdoc.Over(v.Value)
+		if it.Next() && string(it.Key()) == "$type" && it.Type() == bson.TypeString {
+			kind := string(rawdoc.String(it.Value()))
+			if !it.Next() && (kind == "date" || kind == "timestamp") {
+				return &currentDateOp{timestamp: kind == "timestamp"}, nil
+			}
+		}
+		return nil, Errorf(CodeBadValue, "The '$type' string field is required to be 'date' or 'timestamp': "+
+			"{$currentDate: {field : {$type: 'date'}}}")
+	}
+	return nil, Errorf(CodeBadValue, "%s is not valid type for $currentDate. Please use a boolean ('true') or a $type "+
+		"expression ({$type: 'timestamp/date'}).", rawdoc.TypeName(v.Type))
+}
+
+func parseBit(path string, v bson.RawValue) (updateOp, error) {
+	if v.Type != bson.TypeEmbeddedDocument {
+		return nil, Errorf(CodeBadValue, "The $bit modifier is not compatible with a %s. You must pass in an embedded "+
+			"document: {$bit: {field: {and/or/xor: #}}", rawdoc.TypeName(v.Type))
+	}
+	o := &bitOp{}
+	for it := rawdoc.Over(v.Value); it.Next(); {
+		kind, b := string(it.Key()), it.Value()
+		if kind != "and" && kind != "or" && kind != "xor" {
+			return nil, Errorf(CodeBadValue, "The $bit modifier only supports 'and', 'or', and 'xor', not '%s' which is an "+
+				"unknown operator: {%s: %s}", kind, path, v)
+		}
+		if b.Type != bson.TypeInt32 && b.Type != bson.TypeInt64 {
+			return nil, Errorf(CodeBadValue, "The $bit modifier field must be an Integer(32/64 bit); a '%s' is not supported "+
+				"here: {%s: %s}", rawdoc.TypeName(b.Type), path, v)
+		}
+		o.ops = append(o.ops, bitStep{kind, b})
+	}
+	if len(o.ops) == 0 {
+		return nil, Errorf(CodeBadValue, "You must pass in at least one bitwise operation. The format is: "+
+			"{$bit: {field: {and/or/xor: #}}")
+	}
+	return o, nil
+}
+
+func parseRename(path string, v bson.RawValue) (updateOp, error) {
+	if v.Type != bson.TypeString {
+		return nil, Errorf(CodeBadValue, "The 'to' field for $rename must be a string: %s: %s", path, v)
+	}
+	to := string(rawdoc.String(v))
+	if strings.IndexByte(to, 0) >= 0 {
+		return nil, Errorf(CodeBadValue, "The 'to' field for $rename cannot contain an embedded null byte")
+	}
+	if err := checkUpdatePath(to); err != nil {
+		return nil, err
+	}
+	if to == path {
+		return nil, Errorf(CodeBadValue, "The source and target field for $rename must differ: %s: %s", path, v)
+	}
+	return &renameOp{from: path, steps: splitPath(path), to: splitPath(to)}, nil
+}
+
+func parsePull(path string, v bson.RawValue) (updateOp, error) {
+	drop, err := pullCondition(path, v)
+	return &pullOp{name: "$pull", drop: drop}, err
+}
+
+func parsePullAll(_ string, v bson.RawValue) (updateOp, error) {
+	if v.Type != bson.TypeArray {
+		return nil, Errorf(CodeBadValue, "$pullAll requires an array argument but was given a %s", rawdoc.TypeName(v.Type))
+	}
+	vals := items(v)
+	return &pullOp{name: "$pull", drop: func(x bson.RawValue) bool { return containsValue(vals, x) }}, nil
+}
+
+func parsePop(_ string, v bson.RawValue) (updateOp, error) {
+	n, ok := rawdoc.Integer(v)
+	switch {
+	case !rawdoc.IsNumber(v):
+		return nil, Errorf(CodeFailedToParse, "Expected a number in: $pop: %s", v)
+	case !ok || n != 1 && n != -1:
+		return nil, Errorf(CodeFailedToParse, "$pop expects 1 or -1, found: %s", v)
+	}
+	return &popOp{first: n < 0}, nil
+}
