@@ -42,10 +42,17 @@ func (s *Store) Messages(ctx context.Context, box MailboxKey, q Query, fields Fi
 
 // UIDs returns the UIDs of the messages that Messages would iterate over.
 func (s *Store) UIDs(ctx context.Context, box MailboxKey, q Query) ([]uint32, error) {
-	if s.clustered && q.UIDs == nil && q.ModSince == 0 && len(q.Filter) == 0 && q.Limit == 0 && !q.Reverse {
+	if s.clustered && q.isPrefix() {
 		// The key of a clustered collection is where the documents are. The index on
 		// mod-sequences has the UIDs as well, and is far smaller.
-		return s.changedUIDs(ctx, box, 0)
+		uids, err := s.changedUIDs(ctx, box, 0)
+		if err != nil {
+			return nil, fmt.Errorf("find UIDs: %w", err)
+		}
+		if q.UIDs != nil {
+			uids = intersect(uids, q.UIDs)
+		}
+		return uids, nil
 	}
 	var uids []uint32
 	for doc, err := range s.find(ctx, box, q, projection(0), batchSmall) {
@@ -59,6 +66,12 @@ func (s *Store) UIDs(ctx context.Context, box MailboxKey, q Query) ([]uint32, er
 		uids = append(uids, key.UID())
 	}
 	return uids, nil
+}
+
+// isPrefix reports that the query asks for a mailbox from its first message on, without conditions.
+func (q *Query) isPrefix() bool {
+	return (q.UIDs == nil || len(q.UIDs) == 1 && q.UIDs[0].First <= 1 && q.UIDs[0].Last > shortRange) &&
+		q.ModSince == 0 && len(q.Filter) == 0 && q.Limit == 0 && !q.Reverse
 }
 
 // FirstUnseen returns the least UID of a message without \Seen, or 0 if there is none.

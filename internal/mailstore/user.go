@@ -82,8 +82,12 @@ func (s *Store) CreateUser(ctx context.Context, n NewUser) (*User, error) {
 	if err != nil {
 		return nil, err
 	}
+	return s.createUser(ctx, name, hash, n.Quota)
+}
 
-	user := &User{ID: newUserID(), Username: name, Limits: n.Quota, Created: now()}
+// createUser makes an account of what CreateUser has checked.
+func (s *Store) createUser(ctx context.Context, name, hash string, limits quota.Limits) (*User, error) {
+	user := &User{ID: newUserID(), Username: name, Limits: limits, Created: now()}
 	var boxes []any
 	validity := uint32(user.Created.Unix())
 	for i, std := range standardMailboxes {
@@ -101,9 +105,9 @@ func (s *Store) CreateUser(ctx context.Context, n NewUser) (*User, error) {
 		{Key: userMailboxes, Value: int64(len(boxes))},
 		{Key: userUIDValidity, Value: int64(validity) + int64(len(boxes)-1)},
 		{Key: userTree, Value: int64(0)},
-		{Key: quota.Field, Value: quota.NewState(n.Quota)},
+		{Key: quota.Field, Value: quota.NewState(limits)},
 	}
-	err = s.transact(ctx, func(ctx context.Context) error {
+	err := s.transact(ctx, func(ctx context.Context) error {
 		_, err := s.addresses.InsertOne(ctx, bson.D{{Key: "_id", Value: name}, {Key: addressUser, Value: user.ID.Binary()}})
 		if err != nil {
 			return err

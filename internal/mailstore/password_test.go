@@ -1,0 +1,91 @@
+package mailstore
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+func TestHashIsPHC(t *testing.T) {
+	s := &Store{hashing: make(chan struct{}, 1)}
+	text, err := s.hash(t.Context(), "correct horse")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(text, "$argon2id$v=19$m=19456,t=2,p=1$") {
+		t.Errorf("hash %q", text)
+	}
+	h, err := parseHash(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h.String() != text {
+		t.Errorf("%q became %q", text, h.String())
+	}
+	for password, want := range map[string]bool{"correct horse": true, "correct\u00a0horse": true, "Correct horse": false, "": false} {
+		if got, err := s.verify(t.Context(), h, password); err != nil || got != want {
+			t.Errorf("verify(%q) = %t, %v", password, got, err)
+		}
+	}
+	if again, err := s.hash(t.Context(), "correct horse"); err != nil || again == text {
+		t.Errorf("the same hash twice (%v): no salt", err)
+	}
+}
+
+// The vector is from the reference implementation of argon2 (its test suite).
+func TestVerifyKnowsForeignHashes(t *testing.T) {
+	s := &Store{hashing: make(chan struct{}, 1)}
+	h, err := parseHash("$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ok, err := s.verify(t.Context(), h, "password"); err != nil || !ok {
+		t.Errorf("verify = %t, %v", ok, err)
+	}
+}
+
+func TestPasswordLengths(t *testing.T) {
+	s := &Store{hashing: make(chan struct{}, 1)}
+	for _, p := range []string{"", "1234567", strings.Repeat("x", MaxPasswordLength+1)} {
+		if _, err := s.hash(t.Context(), p); !errors.Is(err, ErrWeakPassword) {
+			t.Errorf("%d octets: %v", len(p), err)
+		}
+	}
+	if err := checkPassword(strings.Repeat("x", MaxPasswordLength)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestParseHashRefuses(t *testing.T) {
+	const salt, key = "c29tZXNhbHQ", "CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc"
+	for _, s := range []string{
+		"", "plain", "$2b$10$abc", "$argon2i$v=19$m=65536,t=2,p=1$" + salt + "$" + key,
+		"$argon2id$v=16$m=65536,t=2,p=1$" + salt + "$" + key,
+		"$argon2id$v=19$m=4294967295,t=2,p=1$" + salt + "$" + key,
+		"$argon2id$v=19$m=65536,t=0,p=1$" + salt + "$" + key,
+		"$argon2id$v=19$m=65536,t=2,p=0$" + salt + "$" + key,
+		"$argon2id$v=19$m=65536,t=2$" + salt + "$" + key,
+		"$argon2id$v=19$m=65536,t=2,p=1$!$" + key,
+		"$argon2id$v=19$m=65536,t=2,p=1$" + salt + "$AAAA",
+		"$argon2id$v=19$m=65536,t=2,p=1$$" + key,
+	} {
+		if h, err := parseHash(s); !errors.Is(err, errBadHash) {
+			t.Errorf("parseHash(%q) = %v, %v", s, h, err)
+		}
+	}
+}
+
+func FuzzParseHash(f *testing.F) {
+	f.Add(newHash().String())
+	f.Add("$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$AAAA")
+	f.Fuzz(func(t *testing.T, in string) {
+		h, err := parseHash(in)
+		if err != nil {
+			return
+		}
+		again, err := parseHash(h.String())
+		if err != nil || again.String() != h.String() {
+			t.Fatalf("%q became %q, %v", in, h.String(), err)
+		}
+	})
+}
