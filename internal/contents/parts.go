@@ -177,7 +177,11 @@ func (r *partReader) word(words []string) string {
 	if i > 0 {
 		return words[i-1]
 	}
-	n := r.number(min(maxWord, int64(len(r.src))))
+	n := r.number(maxWord)
+	if n > int64(len(r.src)) {
+		r.fail("too short")
+		return ""
+	}
 	word := string(r.src[:n])
 	r.src = r.src[n:]
 	return word
