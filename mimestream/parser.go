@@ -301,8 +301,12 @@ func (p *Parser) scanBoundary(b []byte) int {
 	p.structure(b[:lf+1])
 	p.inLine = false
 	p.state = stBody
-	if p.opens {
+	switch {
+	case !p.opens:
+	case p.parts < MaxParts:
 		p.beginPart(p.part)
+	default:
+		p.part.Degraded |= DegradedParts
 	}
 	return lf + 1
 }

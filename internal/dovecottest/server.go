@@ -16,8 +16,11 @@ import (
 	"time"
 )
 
-// binary is the server's master process, as Debian installs it.
-const binary = "/usr/sbin/dovecot"
+// Where Debian installs the server's master process, and its LMTP server.
+const (
+	binary     = "/usr/sbin/dovecot"
+	lmtpBinary = "/usr/lib/dovecot/lmtp"
+)
 
 // startTimeout is how long the server may take to answer, endTimeout to end.
 const (
@@ -31,13 +34,24 @@ type Server struct {
 	User     string // any other name is as good: each has a mailbox of its own
 	Password string
 
+	LMTPAddr string // host:port, with the option LMTP
+
 	dir string
 	t   testing.TB
 }
 
+// An Option changes what Start starts.
+type Option func(*setup)
+
+type setup struct{ lmtp bool }
+
+// LMTP adds a listener for LMTP, which delivers to any user, and makes the server write mail to the disk as it does
+// in production. Without it nothing is synced, since that only takes time.
+func LMTP() Option { return func(o *setup) { o.lmtp = true } }
+
 // Start runs a Dovecot until the test ends. It skips the test if there is none, and fails it if it does not
 // start.
-func Start(t testing.TB) *Server {
+func Start(t testing.TB, options ...Option) *Server {
 	t.Helper()
 	if _, err := os.Stat(binary); err != nil {
 		t.Skipf("no Dovecot to compare with: %v (Debian: apt-get install dovecot-imapd)", err)
@@ -49,7 +63,16 @@ func Start(t testing.TB) *Server {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(s.dir) })
-	if err := s.prepare(); err != nil {
+	var o setup
+	for _, option := range options {
+		option(&o)
+	}
+	if o.lmtp {
+		if _, err := os.Stat(lmtpBinary); err != nil {
+			t.Skipf("no Dovecot with LMTP: %v (Debian: apt-get install dovecot-lmtpd)", err)
+		}
+	}
+	if err := s.prepare(o); err != nil {
 		t.Fatalf("preparing Dovecot: %v", err)
 	}
 	if err := s.run(); err != nil {
@@ -60,8 +83,8 @@ func Start(t testing.TB) *Server {
 }
 
 // prepare makes the directories and the configuration.
-func (s *Server) prepare() error {
-	port, err := freePort()
+func (s *Server) prepare(o setup) error {
+	port, lmtpPort, err := freePorts()
 	if err != nil {
 		return err
 	}
@@ -95,6 +118,12 @@ func (s *Server) prepare() error {
 		"DIR", s.dir, "PORT", strconv.Itoa(port), "INTERNAL", internal, "GROUP", group, "LOGIN", login,
 		"UID", strconv.Itoa(uid), "GID", strconv.Itoa(gid),
 	).Replace(configuration)
+	if o.lmtp {
+		s.LMTPAddr = net.JoinHostPort("127.0.0.1", strconv.Itoa(lmtpPort))
+		conf += strings.ReplaceAll(lmtpConfiguration, "PORT", strconv.Itoa(lmtpPort))
+	} else {
+		conf += "mail_fsync = never\n"
+	}
 	return os.WriteFile(filepath.Join(s.dir, "conf"), []byte(conf), 0o644)
 }
 
@@ -112,7 +141,6 @@ default_internal_group = GROUP
 default_login_user = LOGIN
 first_valid_uid = 0
 mail_location = maildir:DIR/mail/%u
-mail_fsync = never
 service imap-login {
   chroot =
   process_min_avail = 0
@@ -136,6 +164,22 @@ userdb {
 }
 `
 
+// Any domain is as good as none: users are known by their local part.
+const lmtpConfiguration = `
+protocols = imap lmtp
+auth_username_format = %n
+lmtp_save_to_detail_mailbox = no
+service lmtp {
+  inet_listener lmtp {
+    address = 127.0.0.1
+    port = PORT
+  }
+}
+protocol lmtp {
+  auth_username_format = %n
+}
+`
+
 func groupOf(name string) (string, error) {
 	u, err := user.Lookup(name)
 	if err != nil {
@@ -148,13 +192,19 @@ func groupOf(name string) (string, error) {
 	return g.Name, nil
 }
 
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+// freePorts are two ports that are free at this moment.
+func freePorts() (a, b int, err error) {
+	first, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
+	defer first.Close()
+	second, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, 0, err
+	}
+	defer second.Close()
+	return first.Addr().(*net.TCPAddr).Port, second.Addr().(*net.TCPAddr).Port, nil
 }
 
 // run starts the server, waits until it greets, and arranges for its end.
@@ -206,6 +256,9 @@ func (s *Server) greeted(ctx context.Context) error {
 	return err
 }
 
+// MailDir is the directory that holds the mail of all users.
+func (s *Server) MailDir() string { return filepath.Join(s.dir, "mail") }
+
 // Log returns what the server has logged.
 func (s *Server) Log() string {
 	log, _ := os.ReadFile(filepath.Join(s.dir, "log"))
@@ -216,7 +269,7 @@ func (s *Server) Log() string {
 // APPEND that keeps every octet, bare LF and NUL too. Call it before the first session looks at the mailbox.
 func (s *Server) MaildirAppend(user string, messages ...[]byte) {
 	s.t.Helper()
-	base := filepath.Join(s.dir, "mail", user)
+	base := filepath.Join(s.MailDir(), user)
 	for _, sub := range []string{"", "cur", "new", "tmp"} {
 		if err := s.own(filepath.Join(base, sub), func(p string) error { return os.MkdirAll(p, 0o700) }); err != nil {
 			s.t.Fatal(err)
@@ -236,7 +289,7 @@ func (s *Server) own(path string, create func(string) error) error {
 	if err := create(path); err != nil {
 		return err
 	}
-	info, err := os.Stat(filepath.Join(s.dir, "mail"))
+	info, err := os.Stat(s.MailDir())
 	if err != nil {
 		return err
 	}
