@@ -141,7 +141,8 @@ func compareWithMissing(a, b bson.RawValue) int {
 type sum struct {
 	whole    int64
 	overflow bool
-	float    float64
+	float    float64 // sum of the doubles
+	lost     float64 // what rounding took from float (Neumaier's summation)
 	long     bool
 	double   bool
 }
@@ -157,7 +158,7 @@ func (s *sum) add(v bson.RawValue) error {
 		s.addWhole(rawdoc.Int64(v))
 	case bson.TypeDouble:
 		s.double = true
-		s.float += rawdoc.Double(v)
+		s.addFloat(rawdoc.Double(v))
 	case bson.TypeDecimal128:
 		return errDecimal
 	}
@@ -168,11 +169,31 @@ func (s *sum) addWhole(n int64) {
 	r, carry := addInt64(s.whole, n)
 	if carry {
 		s.overflow = true
-		s.float += float64(s.whole)
+		s.addFloat(float64(s.whole))
 		s.whole = n
 		return
 	}
 	s.whole = r
+}
+
+func (s *sum) addFloat(f float64) {
+	t := s.float + f
+	if math.Abs(s.float) >= math.Abs(f) {
+		s.lost += s.float - t + f
+	} else {
+		s.lost += f - t + s.float
+	}
+	s.float = t
+}
+
+// total is the whole sum as a double.
+func (s *sum) total() float64 {
+	t := *s
+	t.addFloat(float64(s.whole))
+	if math.IsInf(t.float, 0) || math.IsNaN(t.float) {
+		return t.float // lost is not a number then
+	}
+	return t.float + t.lost
 }
 
 func addInt64(a, b int64) (r int64, overflow bool) {
@@ -201,7 +222,7 @@ func absUint(n int64) uint64 {
 func (s *sum) value() bson.RawValue {
 	switch {
 	case s.double || s.overflow:
-		return rawdoc.OfDouble(s.float + float64(s.whole))
+		return rawdoc.OfDouble(s.total())
 	case s.long || s.whole != int64(int32(s.whole)):
 		return rawdoc.OfInt64(s.whole)
 	}
@@ -238,7 +259,7 @@ func addValues(args []bson.RawValue) (bson.RawValue, error) {
 	}
 	ms, ok := truncated(s.value())
 	if s.double {
-		ms, ok = truncated(rawdoc.OfDouble(math.Round(s.float + float64(s.whole))))
+		ms, ok = truncated(rawdoc.OfDouble(math.Round(s.total())))
 	}
 	if !ok {
 		return rawdoc.Missing, Errorf(CodeOverflow, "date overflow")

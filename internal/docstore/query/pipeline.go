@@ -1,0 +1,400 @@
+package query
+
+import (
+	"io"
+	"math"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"gadwall/internal/docstore/rawdoc"
+)
+
+// Source is a stream of documents. Each call returns the next one, which is valid until the call after it;
+// the stream ends with io.EOF.
+type Source func() (bson.Raw, error)
+
+// Pipeline is a parsed aggregation pipeline; immutable and safe for concurrent use.
+//
+// Stages pull documents from the one before. Only $sort and $group hold documents, within MaxBlockingBytes;
+// a $sort which a $limit follows holds no more than that many.
+type Pipeline struct {
+	match  *Filter
+	stages []stage
+}
+
+// stage turns one stream into another. It keeps no state of a run itself.
+type stage interface{ run(src Source) Source }
+
+// Match is the filter of all $match stages that lead the pipeline, never nil. The caller of Run passes only
+// documents that match it: Run does not filter by it again.
+func (p *Pipeline) Match() *Filter { return p.match }
+
+// Lead is the sort that comes directly after the leading $match, or nil. A caller that can read documents in
+// that order passes sorted to Run, which then does not sort.
+func (p *Pipeline) Lead() *Sort {
+	if len(p.stages) > 0 {
+		if s, ok := p.stages[0].(*sortStage); ok {
+			return s.sort
+		}
+	}
+	return nil
+}
+
+// Empty reports whether nothing follows the leading $match.
+func (p *Pipeline) Empty() bool { return len(p.stages) == 0 }
+
+// Run returns the output of the pipeline for the documents of src. sorted says that src is in the order of
+// Lead. A run reads from src only while its own output is read.
+func (p *Pipeline) Run(src Source, sorted bool) Source {
+	stages := p.stages
+	if sorted && p.Lead() != nil {
+		stages = stages[1:]
+	}
+	for _, s := range stages {
+		src = s.run(src)
+	}
+	return src
+}
+
+// ParsePipeline parses the stages of an aggregation.
+func ParsePipeline(stages []bson.Raw) (*Pipeline, error) {
+	if len(stages) > MaxStages {
+		return nil, Errorf(7749501, "Pipeline length must be no longer than %d stages", MaxStages)
+	}
+	p := &Pipeline{match: &Filter{root: &and{}}}
+	for _, raw := range stages {
+		it := rawdoc.Over(raw)
+		if !it.Next() {
+			return nil, errStageNotSingle()
+		}
+		name, v := string(it.Key()), it.Value()
+		if it.Next() {
+			return nil, errStageNotSingle()
+		}
+		s, err := parseStage(name, v)
+		if err != nil {
+			return nil, err
+		}
+		if m, ok := s.(*matchStage); ok && len(p.stages) == 0 {
+			p.match.root.add(m.filter.root)
+			continue
+		}
+		p.stages = append(p.stages, s)
+	}
+	for i, s := range p.stages {
+		if s, ok := s.(*sortStage); ok {
+			s.keep = limitAfter(p.stages[i+1:])
+		}
+	}
+	return p, nil
+}
+
+func errStageNotSingle() error {
+	return Errorf(codeStageNotSingle, "A pipeline stage specification object must contain exactly one field.")
+}
+
+// limitAfter is how many documents of a stream the stages that follow can ask for; 0 is no bound.
+func limitAfter(stages []stage) int64 {
+	skipped := int64(0)
+	for _, s := range stages {
+		switch s := s.(type) {
+		case skipStage:
+			skipped += int64(s)
+		case limitStage:
+			if n := skipped + int64(s); n > 0 {
+				return n
+			}
+			return 0
+		default:
+			return 0
+		}
+		if skipped < 0 {
+			return 0
+		}
+	}
+	return 0
+}
+
+func parseStage(name string, v bson.RawValue) (stage, error) {
+	switch name {
+	case "$match":
+		if v.Type != bson.TypeEmbeddedDocument {
+			return nil, Errorf(codeMatchNotObject, "the match filter must be an expression in an object")
+		}
+		f, err := ParseFilter(v.Value)
+		return &matchStage{f}, err
+	case "$project":
+		return parseProject(v)
+	case "$addFields", "$set":
+		return parseAddFields(name, v)
+	case "$unset":
+		return parseUnset(v)
+	case "$sort":
+		return parseSortStage(v)
+	case "$limit":
+		n, problem := nonNegative(v)
+		if problem != "" {
+			return nil, Errorf(2107201, "invalid argument to $limit stage: %s in: $limit: %s", problem, v)
+		}
+		if n == 0 {
+			return nil, Errorf(codeLimitNotPositive, "the limit must be positive")
+		}
+		return limitStage(n), nil
+	case "$skip":
+		n, problem := nonNegative(v)
+		if problem != "" {
+			return nil, Errorf(5107200, "invalid argument to $skip stage: %s in: $skip: %s", problem, v)
+		}
+		return skipStage(n), nil
+	case "$count":
+		return parseCount(v)
+	case "$group":
+		return parseGroup(v)
+	case "$unwind":
+		return parseUnwind(v)
+	case "$replaceRoot":
+		return parseReplaceRoot(v)
+	case "$replaceWith":
+		e, err := parseExpr(v, 1)
+		return &replaceStage{e}, err
+	}
+	return nil, Errorf(codeUnrecognizedStage, "Unrecognized pipeline stage name: '%s'", name)
+}
+
+type matchStage struct{ filter *Filter }
+
+func (s *matchStage) run(src Source) Source {
+	return func() (bson.Raw, error) {
+		for {
+			doc, err := src()
+			if err != nil || s.filter.Match(doc) {
+				return doc, err
+			}
+		}
+	}
+}
+
+type limitStage int64
+
+func (s limitStage) run(src Source) Source {
+	left := int64(s)
+	return func() (bson.Raw, error) {
+		if left == 0 {
+			return nil, io.EOF
+		}
+		left--
+		return src()
+	}
+}
+
+type skipStage int64
+
+func (s skipStage) run(src Source) Source {
+	left := int64(s)
+	return func() (bson.Raw, error) {
+		for ; left > 0; left-- {
+			if _, err := src(); err != nil {
+				return nil, err
+			}
+		}
+		return src()
+	}
+}
+
+// mapStage makes one document of one; the function appends it to dst.
+type mapStage struct {
+	fn func(dst []byte, doc bson.Raw) ([]byte, error)
+}
+
+func (s mapStage) run(src Source) Source {
+	var buf []byte
+	return func() (bson.Raw, error) {
+		doc, err := src()
+		if err != nil {
+			return nil, err
+		}
+		if buf, err = s.fn(buf[:0], doc); err != nil {
+			return nil, err
+		}
+		return checkSize(buf)
+	}
+}
+
+func checkSize(doc []byte) (bson.Raw, error) {
+	if len(doc) > MaxDocumentSize {
+		return nil, Errorf(CodeBSONObjectTooLarge, "BSONObj size: %d is invalid. Size must be between 0 and %d",
+			len(doc), MaxDocumentSize)
+	}
+	return doc, nil
+}
+
+func parseProject(v bson.RawValue) (stage, error) {
+	if v.Type != bson.TypeEmbeddedDocument {
+		return nil, Errorf(15969, "$project specification must be an object")
+	}
+	if len(v.Value) <= len(rawdoc.Empty) {
+		return nil, Errorf(51272, "Invalid $project :: caused by :: projection specification must have at least one field")
+	}
+	p, err := parseProjection(v.Value, true)
+	if err != nil {
+		return nil, err
+	}
+	return mapStage{p.AppendTo}, nil
+}
+
+func parseUnset(v bson.RawValue) (stage, error) {
+	buf, start := rawdoc.Begin(nil)
+	paths := []bson.RawValue{v}
+	if v.Type == bson.TypeArray {
+		paths = items(v)
+	}
+	if len(paths) == 0 {
+		return nil, Errorf(31119, "$unset specification must be a string or an array with at least one field")
+	}
+	for _, p := range paths {
+		if p.Type != bson.TypeString {
+			return nil, Errorf(31002, "$unset specification must be a string or an array containing only string values")
+		}
+		buf = rawdoc.AppendElem(buf, rawdoc.String(p), rawdoc.OfBool(false))
+	}
+	p, err := parseProjection(rawdoc.End(buf, start), true)
+	if err != nil {
+		return nil, err
+	}
+	return mapStage{p.AppendTo}, nil
+}
+
+func parseAddFields(name string, v bson.RawValue) (stage, error) {
+	if v.Type != bson.TypeEmbeddedDocument {
+		return nil, Errorf(40272, "%s specification stage must be an object, got %s", name, rawdoc.TypeName(v.Type))
+	}
+	tree := &setTree{}
+	if err := addFields(tree, "", v.Value, 1); err != nil {
+		return nil, err
+	}
+	if len(tree.kids) == 0 {
+		return nil, Errorf(40177, "Invalid %s :: caused by :: specification must have at least one field", name)
+	}
+	return mapStage{func(dst []byte, doc bson.Raw) ([]byte, error) { return tree.appendDoc(dst, doc, doc) }}, nil
+}
+
+func addFields(tree *setTree, prefix string, doc []byte, depth int) error {
+	if depth > MaxFilterDepth {
+		return tooDeep()
+	}
+	for it := rawdoc.Over(doc); it.Next(); {
+		path, v := prefix+string(it.Key()), it.Value()
+		if path == "" {
+			return Errorf(40352, "FieldPath cannot be constructed with empty string")
+		}
+		if err := checkFieldPath(path); err != nil {
+			return err
+		}
+		if v.Type == bson.TypeEmbeddedDocument && !startsWithDollar(v.Value) {
+			if len(v.Value) <= len(rawdoc.Empty) {
+				return Errorf(40180, "an empty object is not a valid value. Found empty object at path %s", path)
+			}
+			if err := addFields(tree, path+".", v.Value, depth+1); err != nil {
+				return err
+			}
+			continue
+		}
+		e, err := parseExpr(v, depth)
+		if err != nil {
+			return err
+		}
+		if err := tree.set(path, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func parseCount(v bson.RawValue) (stage, error) {
+	name := ""
+	if v.Type == bson.TypeString {
+		name = string(rawdoc.String(v))
+	}
+	switch {
+	case name == "":
+		return nil, Errorf(40156, "the count field must be a non-empty string")
+	case name[0] == '$':
+		return nil, Errorf(40158, "the count field cannot be a $-prefixed path")
+	}
+	for i := range len(name) {
+		switch name[i] {
+		case 0:
+			return nil, Errorf(40159, "the count field cannot contain a null byte")
+		case '.':
+			return nil, Errorf(40160, "the count field cannot contain '.'")
+		}
+	}
+	return countStage(name), nil
+}
+
+// countStage gives one document with the number of documents; none for none.
+type countStage string
+
+func (s countStage) run(src Source) Source {
+	done := false
+	return func() (bson.Raw, error) {
+		n := int64(0)
+		for !done {
+			switch _, err := src(); err {
+			case nil:
+				n++
+			case io.EOF:
+				done = true
+			default:
+				return nil, err
+			}
+		}
+		if n == 0 {
+			return nil, io.EOF
+		}
+		v := rawdoc.OfInt64(n)
+		if n <= math.MaxInt32 {
+			v = rawdoc.OfInt32(int32(n))
+		}
+		buf, start := rawdoc.Begin(nil)
+		return rawdoc.End(rawdoc.AppendElem(buf, string(s), v), start), nil
+	}
+}
+
+func parseReplaceRoot(v bson.RawValue) (stage, error) {
+	if v.Type != bson.TypeEmbeddedDocument {
+		return nil, Errorf(40229, "expected an object as specification for $replaceRoot stage, got %s", rawdoc.TypeName(v.Type))
+	}
+	root := rawdoc.Missing
+	for it := rawdoc.Over(v.Value); it.Next(); {
+		if string(it.Key()) != "newRoot" {
+			return nil, Errorf(40415, "BSON field '$replaceRoot.%s' is an unknown field.", it.Key())
+		}
+		root = it.Value()
+	}
+	if rawdoc.IsMissing(root) {
+		return nil, Errorf(40231, "no newRoot specified for the $replaceRoot stage")
+	}
+	e, err := parseExpr(root, 1)
+	return &replaceStage{e}, err
+}
+
+type replaceStage struct{ expr expr }
+
+func (s *replaceStage) run(src Source) Source {
+	return func() (bson.Raw, error) {
+		doc, err := src()
+		if err != nil {
+			return nil, err
+		}
+		v, err := s.expr.eval(doc)
+		if err != nil {
+			return nil, err
+		}
+		if v.Type != bson.TypeEmbeddedDocument {
+			return nil, Errorf(40228, "'newRoot' expression must evaluate to an object, but resulting value was: %s. "+
+				"Type of resulting value: '%s'.", v, rawdoc.TypeName(v.Type))
+		}
+		return checkSize(v.Value)
+	}
+}
