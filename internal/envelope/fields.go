@@ -100,7 +100,10 @@ func first(h mimestream.Header, name string) (mailbox, display string) {
 		}
 		display = human(clean(mimestream.DecodeWords(e.name)))
 		if display == "" {
-			display = e.mailbox + "@" + e.host
+			display = mailbox
+			if e.host != missingDomain && e.host != syntaxError {
+				display += "@" + e.host
+			}
 		}
 		return Normalize(cut(valid(mailbox), maxID)), Normalize(cut(valid(display), maxID))
 	}

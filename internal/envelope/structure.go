@@ -183,12 +183,9 @@ func (w *writer) disposition(p *mimestream.Part, d detail) {
 		w.raw(")")
 	}
 	w.sp()
-	switch len(p.Language) {
-	case 0:
+	if len(p.Language) == 0 {
 		w.raw("NIL")
-	case 1:
-		w.str(p.Language[0])
-	default:
+	} else {
 		w.raw("(")
 		for i, tag := range p.Language {
 			if i > 0 {

@@ -70,7 +70,7 @@ func cut(s string, n int) string {
 		return s
 	}
 	for i := range utf8.UTFMax {
-		if n-i > 0 && utf8.RuneStart(s[n-i]) {
+		if n-i >= 0 && utf8.RuneStart(s[n-i]) {
 			return s[:n-i]
 		}
 	}
