@@ -39,6 +39,7 @@ type guard struct {
 	closing  bool      // answer what is under way, then end the connection
 	refused  int       // lines the guard itself refused
 	verb     string    // of the command go-smtp is working on
+	session  *session  // nil before the first greeting
 	helo     string    // argument of the last greeting; empty before, and after STARTTLS
 	extended bool      // greeted with EHLO or LHLO
 
@@ -159,12 +160,26 @@ func (g *guard) readChunk(p []byte) (int, error) {
 	if err == io.EOF {
 		err = io.ErrUnexpectedEOF // go-smtp would take EOF for the end of the chunk
 	}
+	if err != nil {
+		g.awaitBody()
+	}
 	return n, err
+}
+
+// awaitBody waits until the goroutine that go-smtp starts for the first chunk
+// has reached the session. Otherwise, if that chunk was empty or cut off, go-smtp
+// could end the transaction first, and the goroutine would find no session, or the
+// next transaction.
+func (g *guard) awaitBody() {
+	if g.verb == "BDAT" && g.session != nil {
+		g.session.awaitBody()
+	}
 }
 
 // readCommand reads one line; afterwards g.line is what go-smtp shall see of it,
 // if anything.
 func (g *guard) readCommand() error {
+	g.awaitBody()
 	if g.closing {
 		return io.EOF
 	}
@@ -237,6 +252,7 @@ func (g *guard) startChunk(line []byte, arg string) error {
 	if !valid {
 		// How much of what follows is the chunk, nobody knows.
 		g.line = append(g.line[:0], "BDAT ?\r\n"...)
+		g.verb = ""
 		g.closing = true
 		return nil
 	}

@@ -24,7 +24,6 @@ import (
 type session struct {
 	srv  *Server
 	conn *guard
-	id   string
 	log  *slog.Logger
 
 	mu sync.Mutex
@@ -42,6 +41,7 @@ type transaction struct {
 	size       int64  // declared, 0 if not
 	trace      trace
 	recipients []recipient
+	begun      chan struct{} // closed when its body begins
 }
 
 // recipient is one accepted RCPT.
@@ -62,7 +62,8 @@ func (s *Server) newSession(c *smtp.Conn) (smtp.Session, error) {
 		return nil, errors.New("ingest: connection without a guard")
 	}
 	id := newID()
-	return &session{srv: s, conn: g, id: id, log: s.log.With("session", id, "remote", g.remote.String())}, nil
+	g.session = &session{srv: s, conn: g, log: s.log.With("session", id, "remote", g.remote.String())}
+	return g.session, nil
 }
 
 // Reset implements smtp.Session.
@@ -95,7 +96,7 @@ func (s *session) Mail(from string, opts *smtp.MailOptions) error {
 			return err
 		}
 	}
-	s.tx = &transaction{id: newID(), from: from, utf8: opts.UTF8, size: opts.Size}
+	s.tx = &transaction{id: newID(), from: from, utf8: opts.UTF8, size: opts.Size, begun: make(chan struct{})}
 	s.tx.trace = trace{
 		helo:   s.conn.helo,
 		remote: s.conn.remote,
@@ -159,7 +160,21 @@ func (s *session) take() *transaction {
 	defer s.mu.Unlock()
 	tx := s.tx
 	s.tx = nil
+	if tx != nil {
+		close(tx.begun)
+	}
 	return tx
+}
+
+// awaitBody waits for take, if go-smtp is going to call a Data method: it does so
+// for every chunk when there are recipients.
+func (s *session) awaitBody() {
+	s.mu.Lock()
+	tx := s.tx
+	s.mu.Unlock()
+	if tx != nil && len(tx.recipients) > 0 {
+		<-tx.begun
+	}
 }
 
 // Data implements smtp.Session: SMTP, with one answer for all recipients.

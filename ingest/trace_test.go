@@ -1,0 +1,71 @@
+package ingest
+
+import (
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestTrace(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.FixedZone("", 3600))
+	tr := trace{helo: "client.example", remote: &net.TCPAddr{IP: net.ParseIP("2001:db8::1")}, host: "mx.example.com", with: "UTF8LMTPS", id: "ABC"}
+	want := "Return-Path: <\"gr ace\"@example.net>\r\n" +
+		"Delivered-To: <ada@example.com>\r\n" +
+		"Received: from client.example ([IPv6:2001:db8::1])\r\n" +
+		"\tby mx.example.com (Gadwall) with UTF8LMTPS id ABC\r\n" +
+		"\tfor <ada@example.com>; Sun, 01 Mar 2026 11:00:00 +0000\r\n"
+	if diff := cmp.Diff(want, string(tr.prefix("gr ace@example.net", "ada@example.com", now))); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestHeloName(t *testing.T) {
+	for helo, want := range map[string]string{
+		"mx.example.com": "mx.example.com", "[127.0.0.1]": "[127.0.0.1]", "[IPv6:::1]": "[IPv6:::1]", "": "unknown",
+		"a(b": "unknown", "a\tb": "unknown", "bücher.example": "unknown", "my_host": "my_host",
+	} {
+		if got := heloName(helo); got != want {
+			t.Errorf("%q: %q, want %q", helo, got, want)
+		}
+	}
+}
+
+func TestProtocolName(t *testing.T) {
+	for _, tt := range []struct {
+		lmtp, extended, tls, utf8 bool
+		want                      string
+	}{
+		{false, false, false, false, "SMTP"}, {false, true, false, false, "ESMTP"}, {false, true, true, false, "ESMTPS"},
+		{false, true, true, true, "UTF8SMTPS"}, {true, true, false, false, "LMTP"}, {true, true, true, true, "UTF8LMTPS"},
+	} {
+		if got := protocolName(tt.lmtp, tt.extended, tt.tls, tt.utf8); got != tt.want {
+			t.Errorf("%+v: %s", tt, got)
+		}
+	}
+}
+
+// Whatever address passes checkPath makes trace lines that are lines: printable,
+// without a line end of their own, within what RFC 5321 4.5.3.1.6 and RFC 5322 2.1.1 allow.
+func FuzzTraceLines(f *testing.F) {
+	f.Add("grace@example.net", "client.example")
+	f.Add("a\\\"b@x@example.net", "[::1]")
+	f.Fuzz(func(t *testing.T, address, helo string) {
+		if checkPath(address, true) != nil || len(helo) > maxHelo {
+			return
+		}
+		tr := trace{helo: helo, host: "mx.example.com", with: "LMTP", id: "ABC"}
+		prefix := string(tr.prefix(address, address, time.Unix(0, 0)))
+		lines := strings.Split(prefix, "\r\n")
+		if len(lines) != 6 || lines[5] != "" {
+			t.Fatalf("%q: not five lines", prefix)
+		}
+		for _, line := range lines {
+			if len(line) > 2*maxPath+maxHelo || strings.ContainsFunc(line, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
+				t.Fatalf("line %q", line)
+			}
+		}
+	})
+}
