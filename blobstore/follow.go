@@ -94,9 +94,9 @@ func (f *follower) agrees(ctx context.Context, sums []byte) (bool, error) {
 	if err != nil || c == nil {
 		return false, err
 	}
-	old := f.held
+	f.release(ctx)
 	f.held = c
-	return true, f.s.refs.Remove(ctx, old.hash, f.magic)
+	return true, nil
 }
 
 // equals reports whether a candidate has exactly the frames with those sums, all of which it agrees
@@ -110,11 +110,8 @@ func (f *follower) equals(ctx context.Context, sums []byte, size int64) (bool, e
 		if err != nil || c == nil {
 			return false, err
 		}
-		old := f.held
+		f.release(ctx)
 		f.held = c
-		if err := f.s.refs.Remove(ctx, old.hash, f.magic); err != nil {
-			return false, err
-		}
 	}
 }
 
@@ -134,6 +131,10 @@ func (f *follower) copyTo(ctx context.Context, u *upload, frames int) error {
 }
 
 // release gives back the reference to held.
-func (f *follower) release(ctx context.Context) error {
-	return f.s.refs.Remove(ctx, f.held.hash, f.magic)
+func (f *follower) release(ctx context.Context) {
+	ctx, cancel := cleanup(ctx)
+	defer cancel()
+	if err := f.s.refs.Remove(ctx, f.held.hash, f.magic); err != nil {
+		f.s.log.WarnContext(ctx, "a blob reference is left for the collector", "blob", f.held.hash, "error", err)
+	}
 }

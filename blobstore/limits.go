@@ -30,6 +30,9 @@ const (
 	// readBatch is the number of chunks that one query of a range read returns.
 	readBatch = 4
 
+	// cleanupTimeout bounds each attempt to clean up.
+	cleanupTimeout = 10 * time.Second
+
 	// maxAttempts bounds how often Finish starts again when a blob of the same hash appears and
 	// disappears meanwhile.
 	maxAttempts = 5

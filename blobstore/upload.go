@@ -205,20 +205,27 @@ func (u *upload) commit(ctx context.Context, hash dedupe.Hash, sums []byte, magi
 }
 
 // discard deletes the chunks written, unless it is possible that there is a files document.
-func (u *upload) discard(ctx context.Context) error {
+func (u *upload) discard(ctx context.Context) {
 	if !u.written || u.unknown {
-		return nil
+		return
 	}
+	ctx, cancel := cleanup(ctx)
+	defer cancel()
 	if u.inserted {
 		// Refused as a duplicate: of another one, as it must be?
 		err := u.s.files.FindOne(ctx, bson.D{{Key: "_id", Value: u.id}},
 			options.FindOne().SetProjection(bson.D{{Key: "_id", Value: 1}})).Err()
 		if !errors.Is(err, mongo.ErrNoDocuments) {
-			return err
+			u.s.log.WarnContext(ctx, "chunks are left for the collector", "file", u.id, "error", err)
+			return
 		}
 	}
 	if _, err := u.s.chunks.DeleteMany(ctx, bson.D{{Key: "files_id", Value: u.id}}); err != nil {
-		return fmt.Errorf("delete chunks of an abandoned upload: %w", err)
+		u.s.log.WarnContext(ctx, "chunks are left for the collector", "file", u.id, "error", err)
 	}
-	return nil
+}
+
+// cleanup returns a context for what must be tried even if ctx is canceled.
+func cleanup(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 }

@@ -110,9 +110,9 @@ func (w *Writer) depart(ctx context.Context, frames int) error {
 	if err := w.follow.copyTo(ctx, w.up, frames); err != nil {
 		return err
 	}
-	f := w.follow
-	w.follow = nil // whatever release returns, it is not called again
-	return f.release(ctx)
+	w.follow.release(ctx)
+	w.follow = nil
+	return nil
 }
 
 // Finish makes the blob durable, with one reference. After an error it must be followed by Abort.
@@ -197,7 +197,8 @@ func (w *Writer) insert(ctx context.Context, hash dedupe.Hash) (bool, error) {
 }
 
 // Abort gives up what was not finished. It does nothing after a successful Finish, or when called again.
-// What it cannot clean up is logged and left to the collector.
+// It cleans up even if ctx is canceled, for a bounded time. What it cannot clean up is logged and left to
+// the collector.
 func (w *Writer) Abort(ctx context.Context) {
 	if w.ended {
 		return
@@ -209,15 +210,11 @@ func (w *Writer) Abort(ctx context.Context) {
 // discard deletes own chunks and gives back the reference of following.
 func (w *Writer) discard(ctx context.Context) {
 	if w.follow != nil {
-		if err := w.follow.release(ctx); err != nil {
-			w.s.log.WarnContext(ctx, "blob reference is left for the collector", "error", err)
-		}
+		w.follow.release(ctx)
 		w.follow = nil
 	}
 	if w.up != nil {
-		if err := w.up.discard(ctx); err != nil {
-			w.s.log.WarnContext(ctx, "chunks are left for the collector", "error", err)
-		}
+		w.up.discard(ctx)
 	}
 }
 

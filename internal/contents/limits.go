@@ -1,5 +1,7 @@
 package contents
 
+import "time"
+
 const (
 	// BlobThreshold is the encoded size from which on a leaf that is not text becomes a blob.
 	BlobThreshold = 4 << 10
@@ -44,6 +46,9 @@ const (
 	// cacheFrom is the decoded size from which on a frame that was read in part is kept in the
 	// FrameCache.
 	cacheFrom = 16 << 10
+
+	// cleanupTimeout bounds each attempt to clean up.
+	cleanupTimeout = 10 * time.Second
 
 	// maxAttempts bounds how often Finish starts again when a content of the same ID appears and
 	// disappears meanwhile.

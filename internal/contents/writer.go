@@ -155,8 +155,9 @@ func (w *Writer) insert(ctx context.Context, stored *Stored) (bool, error) {
 	return false, fmt.Errorf("insert content: %w", err)
 }
 
-// Abort gives up what was not finished. It does nothing after a successful Finish, or when called again. What
-// it cannot clean up is logged and left to the collector.
+// Abort gives up what was not finished. It does nothing after a successful Finish, or when called again. It
+// cleans up even if ctx is canceled, for a bounded time. What it cannot clean up is logged and left to the
+// collector.
 func (w *Writer) Abort(ctx context.Context) {
 	if w.ended {
 		return
@@ -176,6 +177,8 @@ func (w *Writer) releaseBlobs(ctx context.Context) {
 	if len(w.refs) == 0 {
 		return
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+	defer cancel()
 	if err := w.s.blobs.Refs().RemoveMany(ctx, w.refs); err != nil {
 		w.s.log.WarnContext(ctx, "references to blobs are left for the collector", "error", err)
 	}
