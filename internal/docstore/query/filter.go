@@ -8,7 +8,8 @@ import (
 )
 
 // Filter is a parsed query filter; immutable and safe for concurrent use.
-type Filter struct{ root *and }
+// The zero Filter matches every document.
+type Filter struct{ root and }
 
 // node is a condition on a whole document.
 type node interface{ match(doc []byte) bool }

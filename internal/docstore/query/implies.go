@@ -9,7 +9,7 @@ import (
 
 // Implies reports whether every document that matches f surely matches partial, the filter of a partial
 // index. It errs on the side of no.
-func (f *Filter) Implies(partial *Filter) bool { return implies(f.root, partial.root) }
+func (f *Filter) Implies(partial *Filter) bool { return implies(&f.root, &partial.root) }
 
 func implies(n, want node) bool {
 	switch w := want.(type) {

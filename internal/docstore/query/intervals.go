@@ -13,7 +13,7 @@ import (
 // multikey says that a document with an array on path may be in the index. Then two conditions
 // on path may be met by different keys of a document, and only one of them is used.
 func (f *Filter) Intervals(path string, multikey bool) (iv []Interval, ok bool) {
-	return nodeIntervals(f.root, path, multikey)
+	return nodeIntervals(&f.root, path, multikey)
 }
 
 func nodeIntervals(n node, path string, multikey bool) ([]Interval, bool) {

@@ -9,13 +9,13 @@ import (
 // ParseFilter parses a query filter. An empty or nil document matches every document.
 func ParseFilter(raw bson.Raw) (*Filter, error) {
 	if len(raw) == 0 {
-		return &Filter{root: &and{}}, nil
+		return &Filter{}, nil
 	}
 	root, err := parseFilter(raw, 1)
 	if err != nil {
 		return nil, err
 	}
-	return &Filter{root: root}, nil
+	return &Filter{root: *root}, nil
 }
 
 func tooDeep() error {

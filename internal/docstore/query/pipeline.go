@@ -61,7 +61,7 @@ func ParsePipeline(stages []bson.Raw) (*Pipeline, error) {
 	if len(stages) > MaxStages {
 		return nil, Errorf(7749501, "Pipeline length must be no longer than %d stages", MaxStages)
 	}
-	p := &Pipeline{match: &Filter{root: &and{}}}
+	p := &Pipeline{match: &Filter{}}
 	for _, raw := range stages {
 		it := rawdoc.Over(raw)
 		if !it.Next() {
@@ -76,7 +76,7 @@ func ParsePipeline(stages []bson.Raw) (*Pipeline, error) {
 			return nil, err
 		}
 		if m, ok := s.(*matchStage); ok && len(p.stages) == 0 {
-			p.match.root.add(m.filter.root)
+			p.match.root.add(&m.filter.root)
 			continue
 		}
 		p.stages = append(p.stages, s)
