@@ -117,7 +117,7 @@ func (c *conn) parseName() (string, command, error) {
 		return "", none, wire.Errorf("Unknown command")
 	}
 	if cmd.states&c.inState() == 0 {
-		return name, none, wire.Errorf("%s is not allowed in this state", name)
+		return name, none, wire.Errorf("not allowed in this state")
 	}
 	return name, cmd, nil
 }

@@ -15,6 +15,7 @@ import (
 type listRequest struct {
 	patterns []pattern
 	root     bool // an empty pattern: what is the separator?
+	extended bool // has anything of RFC 5258
 
 	// Selection options.
 	onlySubscribed, onlySpecialUse, recursive bool
@@ -46,7 +47,7 @@ func (c *conn) handleList(ctx context.Context, _ string, dec *wire.Decoder) erro
 			continue
 		}
 		selected := req.selects(n)
-		childInfo := req.recursive && n.subscribedBelow && (n.box != nil || n.subscribed || n.children)
+		childInfo := req.recursive && n.subscribedBelow
 		if !selected && !childInfo {
 			continue
 		}
@@ -69,11 +70,11 @@ func (r *listRequest) selects(n *node) bool {
 
 func (c *conn) writeList(kind string, n *node, req *listRequest, childInfo bool) {
 	var attrs []string
-	switch {
-	case n.box == nil && n.children:
+	if n.box == nil {
+		if req.extended {
+			attrs = append(attrs, `\NonExistent`) // RFC 5258 section 3
+		}
 		attrs = append(attrs, `\Noselect`)
-	case n.box == nil:
-		attrs = append(attrs, `\NonExistent`)
 	}
 	if req.onlySubscribed || req.subscribed {
 		if n.subscribed {
@@ -101,8 +102,7 @@ func parseList(dec *wire.Decoder) (*listRequest, error) {
 	if err := dec.SP(); err != nil {
 		return nil, err
 	}
-	extended := dec.Peek() == '(' && !dec.AtString()
-	if extended {
+	if req.extended = dec.Peek() == '('; req.extended {
 		if err := req.parseSelection(dec); err != nil {
 			return nil, err
 		}
@@ -132,8 +132,8 @@ func parseList(dec *wire.Decoder) (*listRequest, error) {
 		req.root = text == ""
 		return nil
 	}
-	if dec.Peek() == '(' && !dec.AtString() {
-		extended = true
+	if dec.Peek() == '(' {
+		req.extended = true
 		err = dec.List(add)
 		req.root = false
 	} else {
@@ -143,12 +143,12 @@ func parseList(dec *wire.Decoder) (*listRequest, error) {
 		return nil, err
 	}
 	if dec.Accept(' ') {
-		extended = true
+		req.extended = true
 		if err := req.parseReturn(dec); err != nil {
 			return nil, err
 		}
 	}
-	if extended {
+	if req.extended {
 		req.root = false // RFC 5258 section 3: the special meaning is of the basic form only
 	}
 	return req, dec.CRLF()

@@ -1,0 +1,296 @@
+package imap
+
+import (
+	"bufio"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/big"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/mongo"
+
+	"gadwall/blobstore"
+	"gadwall/internal/contents"
+	"gadwall/internal/dbtest"
+	"gadwall/internal/events"
+	"gadwall/internal/mailstore"
+)
+
+const (
+	testUser     = "alice@example.com"
+	testPassword = "correct horse"
+	// testWait bounds every wait for the server.
+	testWait = 5 * time.Second
+)
+
+// testServer is a server with one user on a database of its own.
+type testServer struct {
+	*Server
+	store *mailstore.Store
+	user  *mailstore.User
+	addr  string
+	errs  *errorLog
+}
+
+// errorLog fails the test when the server logs an error.
+type errorLog struct {
+	slog.Handler
+	t     testing.TB
+	allow bool
+}
+
+func (l *errorLog) Enabled(context.Context, slog.Level) bool { return true }
+
+func (l *errorLog) Handle(_ context.Context, r slog.Record) error {
+	if r.Level >= slog.LevelError && !l.allow {
+		var b strings.Builder
+		r.Attrs(func(a slog.Attr) bool { fmt.Fprintf(&b, " %s", a); return true })
+		l.t.Errorf("server logged: %s%s", r.Message, b.String())
+	}
+	return nil
+}
+
+func (l *errorLog) WithAttrs([]slog.Attr) slog.Handler { return l }
+func (l *errorLog) WithGroup(string) slog.Handler      { return l }
+
+// newTestServer starts a server; opts may change its options.
+func newTestServer(t testing.TB, opts ...func(*Options)) *testServer {
+	t.Helper()
+	return newTestServerOn(t, dbtest.Database(t), opts...)
+}
+
+func newTestServerOn(t testing.TB, db *mongo.Database, opts ...func(*Options)) *testServer {
+	t.Helper()
+	ctx := context.Background()
+	errs := &errorLog{t: t}
+	log := slog.New(errs)
+	blobs, err := blobstore.New(db, blobstore.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cs, err := contents.New(db, blobs, contents.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := blobs.EnsureIndexes(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := cs.EnsureIndexes(ctx); err != nil {
+		t.Fatal(err)
+	}
+	bus := events.NewLocal()
+	t.Cleanup(func() { bus.Close() })
+	store, err := mailstore.Open(ctx, mailstore.Options{Database: db, Contents: cs, Bus: bus, Logger: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(store.Close)
+	user, err := store.CreateUser(ctx, mailstore.NewUser{Username: testUser, Password: testPassword})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := Options{
+		Store: store, Contents: cs, Bus: bus, Logger: log, Hostname: "mail.example.com",
+		AuthDelay: time.Millisecond, MaxMessageSize: 1 << 20,
+	}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	srv := New(o)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(l) }()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(ctx, testWait)
+		defer cancel()
+		if err := srv.Shutdown(ctx); err != nil {
+			t.Errorf("Shutdown: %v", err)
+		}
+		if err := <-served; err != ErrServerClosed {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+	return &testServer{Server: srv, store: store, user: user, addr: l.Addr().String(), errs: errs}
+}
+
+// testClient speaks raw IMAP.
+type testClient struct {
+	t    testing.TB
+	conn net.Conn
+	r    *bufio.Reader
+	n    int
+}
+
+// dial connects and reads the greeting.
+func (s *testServer) dial(t testing.TB) *testClient {
+	t.Helper()
+	conn, err := net.Dial("tcp", s.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	c := &testClient{t: t, conn: conn, r: bufio.NewReader(conn)}
+	if line := c.line(); !strings.HasPrefix(line, "* OK ") {
+		t.Fatalf("greeting %q", line)
+	}
+	return c
+}
+
+// login connects and logs in.
+func (s *testServer) login(t testing.TB) *testClient {
+	t.Helper()
+	c := s.dial(t)
+	c.ok("LOGIN %s %q", testUser, testPassword)
+	return c
+}
+
+// send writes raw text.
+func (c *testClient) send(text string) {
+	c.t.Helper()
+	_ = c.conn.SetWriteDeadline(time.Now().Add(testWait))
+	if _, err := io.WriteString(c.conn, text); err != nil {
+		c.t.Fatalf("send: %v", err)
+	}
+}
+
+// line reads one line without its end, literals included.
+func (c *testClient) line() string {
+	c.t.Helper()
+	line, err := c.readLine()
+	if err != nil {
+		c.t.Fatalf("read: %v (after %q)", err, line)
+	}
+	return line
+}
+
+func (c *testClient) readLine() (string, error) {
+	var b strings.Builder
+	for {
+		_ = c.conn.SetReadDeadline(time.Now().Add(testWait))
+		line, err := c.r.ReadString('\n')
+		if err != nil {
+			return b.String() + line, err
+		}
+		b.WriteString(strings.TrimSuffix(line, "\r\n"))
+		if !strings.HasSuffix(line, "\r\n") {
+			return b.String(), fmt.Errorf("line without CRLF: %q", line)
+		}
+		var size int
+		i := strings.LastIndexByte(line, '{')
+		if i < 0 || !strings.HasSuffix(line, "}\r\n") {
+			return b.String(), nil
+		}
+		if _, err := fmt.Sscanf(line[i:], "{%d}", &size); err != nil {
+			return b.String(), nil
+		}
+		data := make([]byte, size)
+		if _, err := io.ReadFull(c.r, data); err != nil {
+			return b.String(), err
+		}
+		b.WriteString("\r\n")
+		b.Write(data)
+	}
+}
+
+// do sends a command and returns its untagged responses and its tagged one without the tag.
+func (c *testClient) do(format string, args ...any) (untagged []string, status string) {
+	c.t.Helper()
+	c.n++
+	tag := fmt.Sprintf("t%d", c.n)
+	c.send(tag + " " + fmt.Sprintf(format, args...) + "\r\n")
+	return c.until(tag)
+}
+
+// until reads up to the tagged response.
+func (c *testClient) until(tag string) (untagged []string, status string) {
+	c.t.Helper()
+	for {
+		line := c.line()
+		if rest, ok := strings.CutPrefix(line, tag+" "); ok {
+			return untagged, rest
+		}
+		untagged = append(untagged, line)
+	}
+}
+
+// ok sends a command that must succeed.
+func (c *testClient) ok(format string, args ...any) (untagged []string, status string) {
+	c.t.Helper()
+	untagged, status = c.do(format, args...)
+	if !strings.HasPrefix(status, "OK") {
+		c.t.Fatalf("%s: %s", fmt.Sprintf(format, args...), status)
+	}
+	return untagged, status
+}
+
+// no sends a command that must be refused, with this response code or text in the answer.
+func (c *testClient) refused(want, format string, args ...any) {
+	c.t.Helper()
+	_, status := c.do(format, args...)
+	if strings.HasPrefix(status, "OK") || !strings.Contains(status, want) {
+		c.t.Errorf("%s: %s, want %q in it", fmt.Sprintf(format, args...), status, want)
+	}
+}
+
+// append stores a message.
+func (c *testClient) append(mailbox, flags, message string) (status string) {
+	c.t.Helper()
+	_, status = c.ok("APPEND %s (%s) \"17-Jul-1996 02:44:25 -0700\" {%d+}\r\n%s", mailbox, flags, len(message), message)
+	return status
+}
+
+// closed reads until the server closes the connection and returns what came before.
+func (c *testClient) closed() (lines []string) {
+	c.t.Helper()
+	for {
+		line, err := c.readLine()
+		if err == io.EOF && line == "" {
+			return lines
+		}
+		if err != nil {
+			// A reset, when the server left bytes of ours unread.
+			if ne, ok := err.(net.Error); ok && ne.Timeout() {
+				c.t.Fatalf("the server did not close the connection; it said %q", lines)
+			}
+			return lines
+		}
+		lines = append(lines, line)
+	}
+}
+
+// message is a small message.
+func message(subject string) string {
+	return "From: Bob <bob@example.com>\r\nTo: alice@example.com\r\nSubject: " + subject +
+		"\r\nDate: Wed, 17 Jul 1996 02:44:25 -0700\r\nMessage-ID: <" + subject + "@example.com>\r\n\r\nHello.\r\n"
+}
+
+// testTLS returns a configuration with a certificate of its own for localhost.
+func testTLS(t testing.TB) *tls.Config {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), DNSNames: []string{"localhost"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{cert}, PrivateKey: key}}}
+}
