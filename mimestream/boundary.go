@@ -1,9 +1,6 @@
 package mimestream
 
-import (
-	"bytes"
-	"strings"
-)
+import "bytes"
 
 // A boundary in force: a line that starts with two dashes and text delimits the children of part.
 type boundary struct {
@@ -89,13 +86,13 @@ func (p *Parser) boundaryAt(line []byte, eof bool) (bound int, closing, ok bool)
 		if bound >= 0 && len(b) <= len(p.bounds[bound].text) {
 			continue
 		}
-		rest, found := strings.CutPrefix(string(text), b)
-		if !found {
+		if len(text) < len(b) || string(text[:len(b)]) != b {
 			continue
 		}
+		rest := text[len(b):]
 		bound = i
-		closing = strings.HasPrefix(rest, "--")
-		if rest == "" || rest == "--" {
+		closing = len(rest) >= 2 && rest[0] == '-' && rest[1] == '-'
+		if len(rest) == 0 || closing && len(rest) == 2 {
 			break // exactly this one: "foo--" closes foo even if an outer boundary is "foo--"
 		}
 	}

@@ -10,6 +10,9 @@ const (
 	invalidRoute   = "INVALID_ROUTE"
 )
 
+// maxLiteral is the length of a domain literal, brackets included; a longer one is taken for a broken one.
+const maxLiteral = 256
+
 type entryKind uint8
 
 const (
@@ -275,7 +278,7 @@ func (p *addressParser) quoted() string {
 func (p *addressParser) domain() string {
 	p.skip()
 	if p.peek() == '[' {
-		end := strings.IndexByte(p.rest, ']')
+		end := strings.IndexByte(p.rest[:min(len(p.rest), maxLiteral)], ']')
 		if end < 0 {
 			return ""
 		}

@@ -4,8 +4,8 @@
 //
 // # Words
 //
-//   - wire form: what follows the item's name in a FETCH response, without any line end after it. It holds
-//     non-synchronising nothing: a literal is {n} CRLF and n octets.
+//   - wire form: what follows the item's name in a FETCH response: {n} CRLF and n octets for a
+//     literal, no line end after it.
 //   - fields: Fields, decoded to UTF-8.
 //
 // # What always holds
