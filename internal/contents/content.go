@@ -3,6 +3,7 @@ package contents
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -166,6 +167,9 @@ func (c *Content) openBlob(ctx context.Context, i int) (*blobstore.Blob, error) 
 	}
 	s := &c.layout.segments[i]
 	b, err := c.s.blobs.Open(ctx, s.hash)
+	if errors.Is(err, blobstore.ErrNotFound) {
+		return nil, fmt.Errorf("%w: %v: %w", ErrCorrupt, c.ID, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("content %v: %w", c.ID, err)
 	}

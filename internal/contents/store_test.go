@@ -498,6 +498,13 @@ func TestErrors(t *testing.T) {
 			t.Errorf("damaged by %v: %v", change, err)
 		}
 	}
+	c = load(t, s, mustPut(t, s, []byte(multipart(base64Header+encode(random(1, 9000), 76, "\r\n")))).ID, Want{})
+	if _, err := s.coll.Database().Collection(blobstore.FilesCollection).DeleteMany(t.Context(), bson.D{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.WriteRange(t.Context(), io.Discard, 0, c.Size); !errors.Is(err, ErrCorrupt) || !errors.Is(err, blobstore.ErrNotFound) {
+		t.Errorf("without its blob: %v", err)
+	}
 	w := s.NewWriter(t.Context())
 	defer w.Abort(t.Context())
 	if _, err := w.Finish(t.Context(), 0); err == nil {
