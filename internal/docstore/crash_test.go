@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -148,13 +148,13 @@ func TestCrash(t *testing.T) {
 			}
 		})
 	}
-	rng := rand.New(rand.NewSource(1))
+	rng := rand.New(rand.NewPCG(1, 2))
 	for i := range 12 {
 		waitFor(t, ctx, func() bool { return int(w.next.Load()) > 40*(i+1) })
 		w.mu.Lock()
 		acked := append([]int(nil), w.acked...)
 		w.mu.Unlock()
-		clone := fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: rng.Intn(101), RNG: rng})
+		clone := fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: rng.IntN(101), RNG: rng})
 		checkCrashed(t, clone, acked)
 	}
 	stop()
