@@ -197,10 +197,14 @@ func (g *guard) readCommand() error {
 	}
 	text := strings.TrimRight(string(line), "\r\n")
 	verb, arg := splitCommand(text)
+	control := strings.ContainsFunc(text, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f })
 	if verb == "BDAT" {
+		if control {
+			arg = "" // not a valid one
+		}
 		return g.startChunk(line, arg)
 	}
-	if i := strings.IndexFunc(text, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }); i >= 0 {
+	if control {
 		return g.refuse("500 5.5.2 Control characters in a command")
 	}
 	switch verb {
