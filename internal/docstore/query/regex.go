@@ -92,8 +92,13 @@ func newRegex(pattern, options string) (*regex, error) {
 func fromPCRE(p string, extended bool) (string, error) {
 	var out strings.Builder
 	class := false
+	flagsEnd := 0 // length of out after a group of flags alone, which PCRE does not let a quantifier follow
 	for i := 0; i < len(p); i++ {
 		c := p[i]
+		if flagsEnd > 0 && out.Len() == flagsEnd && strings.IndexByte("*+?{", c) >= 0 {
+			return "", Errorf(codeRegexInvalid,
+				"Regular expression is invalid: quantifier does not follow a repeatable item")
+		}
 		switch {
 		case c == '\\' && i+1 < len(p):
 			i++
@@ -130,6 +135,11 @@ func fromPCRE(p string, extended bool) (string, error) {
 				i++
 				out.WriteString(`\]`)
 			}
+		case c == '(' && flagGroup(p[i:]) > 0:
+			n := flagGroup(p[i:])
+			out.WriteString(p[i : i+n])
+			i += n - 1
+			flagsEnd = out.Len()
 		case extended && strings.IndexByte(" \t\n\v\f\r", c) >= 0:
 		case extended && c == '#':
 			for i < len(p) && p[i] != '\n' {
@@ -140,6 +150,18 @@ func fromPCRE(p string, extended bool) (string, error) {
 		}
 	}
 	return out.String(), nil
+}
+
+// flagGroup returns the length of a leading group that only sets flags, such as (?i), or 0.
+func flagGroup(p string) int {
+	if !strings.HasPrefix(p, "(?") {
+		return 0
+	}
+	n := 2 + len(p[2:]) - len(strings.TrimLeft(p[2:], "imsxU-"))
+	if n < len(p) && p[n] == ')' {
+		return n + 1
+	}
+	return 0
 }
 
 // namedClass returns the length of a leading [:name:], or 0.
