@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
+	dto "github.com/prometheus/client_model/go"
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
@@ -234,7 +235,7 @@ type Metrics struct {
 }
 
 type metrics struct {
-	commands, syncedCommits, syncWait, logSyncs atomic.Int64
+	commands, syncedCommits, syncWait atomic.Int64
 }
 
 func (m *metrics) synced(d time.Duration) {
@@ -256,7 +257,6 @@ func (s *Server) Metrics() Metrics {
 		Cursors:       cursors,
 		Commands:      s.eng.metrics.commands.Load(),
 		SyncedCommits: s.eng.metrics.syncedCommits.Load(),
-		LogSyncs:      s.eng.metrics.logSyncs.Load(),
 		SyncWait:      time.Duration(s.eng.metrics.syncWait.Load()),
 	}
 	if !closed {
@@ -264,6 +264,10 @@ func (s *Server) Metrics() Metrics {
 		m.DiskBytes = p.DiskSpaceUsage()
 		m.MemTableBytes = p.MemTable.Size
 		m.CacheBytes = uint64(p.BlockCache.Size)
+		var latency dto.Metric
+		if h := p.LogWriter.FsyncLatency; h != nil && h.Write(&latency) == nil {
+			m.LogSyncs = int64(latency.GetHistogram().GetSampleCount())
+		}
 	}
 	return m
 }
