@@ -1,0 +1,104 @@
+package imap
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"testing"
+	"time"
+
+	"gadwall/internal/mailgen"
+	"gadwall/internal/mailstore"
+)
+
+// benchMailbox starts a server with n messages in INBOX.
+func benchMailbox(b *testing.B, n int) *testClient {
+	s := newTestServer(b)
+	ctx := b.Context()
+	box, err := s.store.MailboxByPath(ctx, s.user.ID, "INBOX")
+	if err != nil {
+		b.Fatal(err)
+	}
+	const batch = 200
+	var items []mailstore.AppendItem
+	flush := func() {
+		if len(items) == 0 {
+			return
+		}
+		if _, err := s.store.Append(ctx, items); err != nil {
+			b.Fatal(err)
+		}
+		items = items[:0]
+	}
+	for i := range n {
+		w := s.opts.Contents.NewWriter(ctx)
+		if _, err := io.Copy(w, bytes.NewReader(mailgen.Of(mailgen.Plain, uint64(i)))); err != nil {
+			b.Fatal(err)
+		}
+		stored, err := w.Finish(ctx, 1)
+		if err != nil {
+			b.Fatal(err)
+		}
+		items = append(items, mailstore.AppendItem{Stored: stored, Delivery: mailstore.Delivery{
+			Mailbox: box.Key, Magic: stored.Magics[0], Flags: mailstore.Flags(i % 3)}})
+		if len(items) == batch {
+			flush()
+		}
+	}
+	flush()
+	c := s.login(b)
+	c.ok("SELECT INBOX")
+	return c
+}
+
+// drain sends a command and reads its answer without looking at it, up to the
+// tagged response.
+func (c *testClient) drain(command string) (octets int) {
+	c.n++
+	tag := fmt.Sprintf("t%d ", c.n)
+	c.send(tag + command + "\r\n")
+	_ = c.conn.SetReadDeadline(time.Now().Add(testWait))
+	for {
+		line, err := c.r.ReadSlice('\n')
+		octets += len(line)
+		if err == bufio.ErrBufferFull {
+			continue // a long line is not the tagged one
+		}
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		if bytes.HasPrefix(line, []byte(tag)) {
+			if !bytes.HasPrefix(line[len(tag):], []byte("OK")) {
+				c.t.Fatalf("%s: %s", command, line)
+			}
+			return octets
+		}
+	}
+}
+
+func BenchmarkCommands(b *testing.B) {
+	const messages = 5000
+	c := benchMailbox(b, messages)
+	for _, bench := range []struct{ name, command string }{
+		{"fetch-uid-flags", "FETCH 1:* (UID FLAGS)"},
+		{"fetch-envelope", "FETCH 1:* (ENVELOPE)"},
+		{"fetch-bodystructure", "FETCH 1:* (BODYSTRUCTURE)"},
+		{"fetch-header-fields", "FETCH 1:* (BODY.PEEK[HEADER.FIELDS (From To Subject Date)])"},
+		{"fetch-whole", "FETCH 1:* (BODY.PEEK[])"},
+		{"search-unseen", "SEARCH UNSEEN"},
+		{"search-subject", "SEARCH SUBJECT meeting"},
+		{"search-since", "SEARCH SINCE 1-Jan-2000"},
+		{"search-text", "SEARCH TEXT unlikelyword"},
+	} {
+		b.Run(bench.name, func(b *testing.B) {
+			b.ReportAllocs()
+			octets := 0
+			for b.Loop() {
+				octets = c.drain(bench.command)
+			}
+			b.ReportMetric(float64(messages)*float64(b.N)/b.Elapsed().Seconds(), "messages/s")
+			b.SetBytes(int64(octets))
+		})
+	}
+}

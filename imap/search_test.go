@@ -1,0 +1,197 @@
+package imap
+
+import (
+	"encoding/base64"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"gadwall/internal/mailstore"
+)
+
+// encoded is a message with one part of text in base64.
+func encoded(contentType, text string) string {
+	b := base64.StdEncoding.EncodeToString([]byte(text))
+	var lines strings.Builder
+	for len(b) > 76 {
+		lines.WriteString(b[:76] + "\r\n")
+		b = b[76:]
+	}
+	return "Content-Type: " + contentType + "\r\nContent-Transfer-Encoding: base64\r\n\r\n" + lines.String() + b + "\r\n"
+}
+
+// searchCase is a search of a mailbox and the numbers it must answer.
+type searchCase struct{ criteria, want string }
+
+func (c *testClient) checkSearches(tests []searchCase) {
+	c.t.Helper()
+	for _, tt := range tests {
+		lines, status := c.do("SEARCH %s", tt.criteria)
+		if got := strings.TrimPrefix(strings.Join(lines, "|"), "* SEARCH"); strings.TrimSpace(got) != tt.want || !strings.HasPrefix(status, "OK") {
+			c.t.Errorf("SEARCH %.60q: %q, %s; want %q", tt.criteria, lines, status, tt.want)
+		}
+	}
+}
+
+// TestSearchText: text is found as a reader sees it, whatever it is encoded
+// in, and nothing else is.
+func TestSearchText(t *testing.T) {
+	big := strings.Repeat("fill ", 200_000) // more than is read at once
+	mails := []string{
+		1: encoded("text/plain; charset=utf-8", "Größe und Maß"),
+		2: encoded("text/plain; charset=iso-8859-1", "Gr\xf6\xdfe"),
+		3: crlf("Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: quoted-printable\n\nGr=C3=B6=\n=C3=9Fe soft=\nbreak\n"),
+		4: encoded("text/html; charset=utf-8", "<p title='hidden'>Gr&ouml;&szlig;e</p><script>scripted</script><b>in</b>line"),
+		5: encoded("application/pdf", "Größe in a file"),
+		6: crlf(nestMail),
+		7: crlf("Subject: =?utf-8?q?Gr=C3=B6=C3=9Fe?=\n =?utf-8?b?bnR1bQ==?=\nX-Folded: one\n two\n\nx\n"),
+		8: encoded("text/plain", big+"needle at the end"),
+		9: encoded("text/plain; charset=utf-16", "\xff\xfe"+"h\x00i\x00d\x00e\x00"),
+		10: crlf("Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/plain; name=partname\n\none\n" +
+			"--b\nContent-Type: message/delivery-status\n\nDiagnostic-Code: x\n--b--\n"),
+		11: crlf("Subject: " + strings.Repeat("long ", 300) + "tail\nTo: " + strings.Repeat("user@example.com,\n ", 1200) + "last@example.com\n\nx\n"),
+		12: crlf("Content-Type: text/plain; charset=unknown-thing\n\nna\xefve r\xc3\xa9sum\xc3\xa9\n"),
+		13: "",
+	}
+	s := newTestServer(t)
+	for i, m := range mails[1:] {
+		prefix := ""
+		if i == 0 {
+			prefix = "Delivered-To: alice@example.com\r\n"
+		}
+		s.deliver(t, m, prefix)
+	}
+	c := s.selectMails(t)
+	c.checkSearches([]searchCase{
+		{"BODY " + nonSync("größe"), "1 2 3 4"},
+		{"BODY " + nonSync("GRÖß"), "1 2 3 4"},
+		{"TEXT " + nonSync("größe"), "1 2 3 4 7"},
+		{"BODY softbreak", "3"},
+		{"BODY inline", "4"},
+		{"BODY hidden", ""},
+		{"BODY scripted", ""},
+		{"TEXT file", ""},
+		{"BODY in2", "6"},
+		{"BODY inner2", ""},
+		{"TEXT inner2", "6"},
+		{"SUBJECT " + nonSync("größentum"), "7"},
+		{"HEADER X-Folded \"one two\"", "7"},
+		{"HEADER x-folded \"one   two\"", "7"},
+		{"TEXT \"x-folded: one two\"", "7"},
+		{"BODY \"needle at the end\"", "8"},
+		{"BODY \"fill needle\"", "8"},
+		{"NOT BODY fill", "1 2 3 4 5 6 7 9 10 11 12 13"},
+		{"BODY hide", "9"},
+		{"BODY diagnostic", "10"},
+		{"TEXT partname", "10"},
+		{"BODY partname", ""},
+		{"SUBJECT tail", "11"},
+		{"NOT SUBJECT tail 10:12", "10 12"},
+		{"TO last@example", "11"},
+		{"TO \"user@example.com, user@example.com\"", "11"},
+		{"SUBJECT \"long tail\" NOT TO nobody", "11"},
+		{"BODY " + nonSync("naïve résumé"), "12"},
+		{"HEADER Delivered-To alice", "1"},
+		{"TEXT delivered-to", "1"},
+		{"SMALLER 1", "13"},
+		{"OR BODY softbreak HEADER Subject tail", "3 11"},
+	})
+}
+
+// TestSearchKeys: flags as they change, dates by the day that FETCH shows, and
+// the forms of the command.
+func TestSearchKeys(t *testing.T) {
+	s := newTestServer(t)
+	at := func(day, hour, minute int) time.Time { return time.Date(2026, 2, day, hour, minute, 0, 0, time.UTC) }
+	for i, when := range []time.Time{at(9, 23, 59), at(10, 0, 0), at(10, 23, 59), at(11, 0, 0)} {
+		s.deliverTo(t, strings.NewReader(message(fmt.Sprint("m", i))), mailstore.Delivery{InternalDate: when})
+	}
+	c := s.selectMails(t)
+	c.ok("STORE 2 +FLAGS (\\Seen $Label)")
+	c.ok("STORE 3 +FLAGS (\\Seen \\Deleted $label)")
+	c.checkSearches([]searchCase{
+		{"BEFORE 10-Feb-2026", "1"},
+		{"ON 10-Feb-2026", "2 3"},
+		{"SINCE 10-Feb-2026", "2 3 4"},
+		{"NOT ON 10-Feb-2026", "1 4"},
+		{"SENTON 17-Jul-1996", "1 2 3 4"},
+		{"SENTBEFORE 17-Jul-1996", ""},
+		{"UNSEEN", "1 4"},
+		{"SEEN UNDELETED", "2"},
+		{"DELETED", "3"},
+		{"KEYWORD $LABEL", "2 3"},
+		{"UNKEYWORD $label", "1 4"},
+		{"NEW", ""},
+		{"RECENT", ""},
+		{"OLD", "1 2 3 4"},
+		{"OLDER 3600", "1 2 3 4"},
+		{"CHARSET us-ascii 2:3 SUBJECT m1", "2"},
+	})
+	c.refused("BADCHARSET (US-ASCII UTF-8)", "SEARCH CHARSET KOI8-R ALL")
+	c.refused("BAD", "SEARCH 5")
+	c.refused("BAD", "SEARCH")
+
+	c.ok("STORE 1 +FLAGS (\\Deleted)")
+	c.ok("UID EXPUNGE 1")
+	if lines, _ := c.ok("UID SEARCH ALL"); lines[0] != "* SEARCH 2 3 4" {
+		t.Errorf("got %q", lines)
+	}
+	if lines, _ := c.ok("SEARCH RETURN (MIN MAX COUNT ALL) 1:*"); lines[0] != fmt.Sprintf(`* ESEARCH (TAG "t%d") MIN 1 MAX 3 ALL 1:3 COUNT 3`, c.n) {
+		t.Errorf("got %q", lines)
+	}
+	if lines, _ := c.ok("UID SEARCH RETURN () SEEN"); lines[0] != fmt.Sprintf(`* ESEARCH (TAG "t%d") UID ALL 2:3`, c.n) {
+		t.Errorf("got %q", lines)
+	}
+	if lines, _ := c.ok("SEARCH RETURN (MIN COUNT) FLAGGED"); lines[0] != fmt.Sprintf(`* ESEARCH (TAG "t%d") COUNT 0`, c.n) {
+		t.Errorf("got %q", lines)
+	}
+}
+
+func TestSearchModSeq(t *testing.T) {
+	c := newTestServer(t).selectMails(t, message("a"), message("b"), message("c"))
+	c.ok("STORE 2 +FLAGS (\\Seen)")
+	var modseq uint64
+	if _, err := fmt.Sscanf(c.fetchOne("FETCH 2 (MODSEQ)"), "(MODSEQ (%d))", &modseq); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ command, want string }{
+		{fmt.Sprintf("SEARCH MODSEQ %d", modseq), fmt.Sprintf("* SEARCH 2 (MODSEQ %d)", modseq)},
+		{fmt.Sprintf("SEARCH MODSEQ %d", modseq+1), "* SEARCH"},
+		{fmt.Sprintf("UID SEARCH MODSEQ \"/flags/\\\\seen\" all %d TEXT hello", modseq-1), fmt.Sprintf("* SEARCH 2 3 (MODSEQ %d)", modseq)},
+		{"SEARCH RETURN (MIN) MODSEQ 1", fmt.Sprintf("* ESEARCH (TAG \"t%%d\") MIN 1 MODSEQ %d", modseq-3)},
+		{"SEARCH RETURN (COUNT) MODSEQ 1", fmt.Sprintf("* ESEARCH (TAG \"t%%d\") COUNT 3 MODSEQ %d", modseq)},
+	} {
+		lines, _ := c.ok("%s", tt.command)
+		want := tt.want
+		if strings.Contains(want, "%d") {
+			want = fmt.Sprintf(want, c.n)
+		}
+		if len(lines) != 1 || lines[0] != want {
+			t.Errorf("%s: got %q, want %q", tt.command, lines, want)
+		}
+	}
+}
+
+// TestSearchOtherSession: what another session expunged keeps its number, and
+// what it added is not found before this one was told.
+func TestSearchOtherSession(t *testing.T) {
+	s := newTestServer(t)
+	c := s.selectMails(t, message("a"), message("b"))
+	other := s.login(t)
+	other.append("INBOX", "", message("c"))
+	other.ok("SELECT INBOX")
+	other.ok("STORE 1 +FLAGS.SILENT (\\Deleted)")
+	other.ok("EXPUNGE")
+	// The answer comes before the news, of which EXPUNGE has to wait.
+	if lines, _ := c.ok("SEARCH TEXT hello"); len(lines) != 2 || lines[0] != "* SEARCH 2" || lines[1] != "* 3 EXISTS" {
+		t.Errorf("%q", lines)
+	}
+	if lines, _ := c.ok("SEARCH UNSEEN"); lines[0] != "* SEARCH 2 3" {
+		t.Errorf("%q", lines)
+	}
+	c.ok("NOOP")
+	if lines, _ := c.ok("SEARCH TEXT hello"); lines[0] != "* SEARCH 1 2" {
+		t.Errorf("%q", lines)
+	}
+}
