@@ -119,7 +119,7 @@ func (e *env) deliver(t testing.TB, box MailboxKey, n int, flags Flags, keywords
 }
 
 // list reads a mailbox.
-func (e *env) list(t testing.TB, box MailboxKey, q Query, fields Fields) []*Message {
+func (e *env) list(t reporter, box MailboxKey, q Query, fields Fields) []*Message {
 	t.Helper()
 	var list []*Message
 	for m, err := range e.Messages(t.Context(), box, q, fields) {
@@ -132,7 +132,7 @@ func (e *env) list(t testing.TB, box MailboxKey, q Query, fields Fields) []*Mess
 }
 
 // references returns refs and magic of all contents.
-func (e *env) references(t testing.TB) map[contents.ID][2]int64 {
+func (e *env) references(t reporter) map[contents.ID][2]int64 {
 	t.Helper()
 	cursor, err := e.db.Collection("contents").Find(t.Context(), bson.D{})
 	if err != nil {
@@ -155,7 +155,7 @@ func (e *env) references(t testing.TB) map[contents.ID][2]int64 {
 
 // checkConsistent verifies everything that always holds for these users, who have all the mail there is: counters,
 // quota, references.
-func (e *env) checkConsistent(t testing.TB, users ...*User) {
+func (e *env) checkConsistent(t reporter, users ...*User) {
 	t.Helper()
 	want := make(map[contents.ID][2]int64)
 	for id := range e.references(t) {
@@ -211,4 +211,29 @@ func equalRefs(a, b map[contents.ID][2]int64) bool {
 		}
 	}
 	return true
+}
+
+// fill delivers n messages of one content.
+func (e *env) fill(t testing.TB, box MailboxKey, n int, flags func(i int) Flags) {
+	t.Helper()
+	for start := 0; start < n; start += MaxRecipients {
+		count := min(n-start, MaxRecipients)
+		stored := e.content(t, mail(1), count)
+		list := make([]Delivery, count)
+		for i := range list {
+			list[i] = Delivery{Mailbox: box, Magic: stored.Magics[i]}
+			if flags != nil {
+				list[i].Flags = flags(start + i)
+			}
+		}
+		got, err := e.Deliver(t.Context(), stored, list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range got {
+			if d.Err != nil {
+				t.Fatal(d.Err)
+			}
+		}
+	}
 }

@@ -2,14 +2,12 @@ package mailstore
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"regexp"
 	"slices"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
@@ -209,6 +207,3 @@ func (s *Store) changedUIDs(ctx context.Context, box MailboxKey, since uint64) (
 func changedFilter(box MailboxKey, since uint64) bson.D {
 	return bson.D{{Key: DocMailbox, Value: box.Binary()}, {Key: DocModSeq, Value: bson.D{{Key: "$gt", Value: int64(since)}}}}
 }
-
-// isNotFound reports that a query for one document found none.
-func isNotFound(err error) bool { return errors.Is(err, mongo.ErrNoDocuments) }

@@ -50,6 +50,7 @@ type Store struct {
 	mu         sync.Mutex // guards closed, and starting goroutines against Close
 	closed     bool
 	background sync.WaitGroup
+	resumed    chan struct{} // closed when interrupted deletions were dealt with
 }
 
 // ErrClosed: the Store was closed.
@@ -82,7 +83,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, fmt.Errorf("mailstore: %w", err)
 	}
 	s.base, s.stop = context.WithCancel(context.Background())
-	s.spawn(func() { s.resumeDeletions(s.base) })
+	s.resumed = make(chan struct{})
+	s.spawn(func() { defer close(s.resumed); s.resumeDeletions(s.base) })
 	return s, nil
 }
 
