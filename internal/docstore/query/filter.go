@@ -3,7 +3,6 @@ package query
 import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
-	"gadwall/internal/docstore/bsonkey"
 	"gadwall/internal/docstore/rawdoc"
 )
 
@@ -139,6 +138,3 @@ func (f *Filter) EqualityFields() bson.D {
 	}
 	return out
 }
-
-// kindOf is a shorthand for the kind of a value.
-func kindOf(v bson.RawValue) bsonkey.Kind { return bsonkey.KindOf(v.Type) }

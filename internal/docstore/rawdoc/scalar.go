@@ -100,7 +100,10 @@ func integerOfDecimal(d bson.Decimal128) (int64, bool) {
 		s = s[:len(s)-1]
 	}
 	n, err := strconv.ParseInt(string(s), 10, 64)
-	return n, err == nil
+	if err != nil {
+		return 0, false
+	}
+	return n, true
 }
 
 // Truthy reports what v is as a condition: false for missing, null, undefined, false and every zero.
@@ -117,8 +120,8 @@ func Truthy(v bson.RawValue) bool {
 	case bson.TypeDouble:
 		return Double(v) != 0
 	case bson.TypeDecimal128:
-		d := Decimal(v)
-		return d.IsNaN() || d.IsInf() != 0 || !d.IsZero()
+		coef, _, err := Decimal(v).BigInt()
+		return err != nil || coef.Sign() != 0 // it fails for NaN and infinities
 	}
 	return true
 }
