@@ -1,0 +1,190 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/alecthomas/kong"
+	"github.com/google/go-cmp/cmp"
+)
+
+type app struct {
+	Serve Serve `cmd:""`
+	Other struct {
+		To string `help:"A flag that is no setting."`
+	} `cmd:""`
+}
+
+func parse(t *testing.T, file string, args ...string) (*Serve, error) {
+	t.Helper()
+	var opts []kong.Option
+	if file != "" {
+		path := filepath.Join(t.TempDir(), "gadwall.toml")
+		if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		f, err := ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		opts = append(opts, kong.Resolvers(f))
+	}
+	var a app
+	p, err := kong.New(&a, opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Parse(append([]string{"serve"}, args...)); err != nil {
+		return nil, err
+	}
+	return &a.Serve, nil
+}
+
+// Other programs rely on the names and defaults.
+func TestDefaults(t *testing.T) {
+	got, err := parse(t, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &Serve{
+		Storage:    Storage{DataDir: "./data", MongoDBDatabase: "gadwall"},
+		Log:        Log{Level: "info", Format: "text"},
+		IMAPListen: "127.0.0.1:1143", IMAPSListen: "off", LMTPListen: "127.0.0.1:2424", SMTPListen: "127.0.0.1:2525",
+		SubmissionListen: "127.0.0.1:1587", HTTPListen: "127.0.0.1:8080", MaxMessageSize: 512 << 20,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if err := got.Check(); err != nil {
+		t.Errorf("the defaults do not work: %v", err)
+	}
+	if got.Hostname == "" {
+		t.Error("no host name after Check")
+	}
+}
+
+func TestPrecedence(t *testing.T) {
+	file := "lmtp-listen = '127.0.0.1:1'\nsmtp-listen = '127.0.0.1:1'\nimap-listen = '127.0.0.1:1'\nmax-message-size = 1000000\nreject-over-quota = true\n"
+	t.Setenv("GADWALL_SMTP_LISTEN", "127.0.0.1:2")
+	t.Setenv("GADWALL_IMAP_LISTEN", "127.0.0.1:2")
+	s, err := parse(t, file, "--imap-listen", "127.0.0.1:3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.LMTPListen != "127.0.0.1:1" || s.SMTPListen != "127.0.0.1:2" || s.IMAPListen != "127.0.0.1:3" ||
+		s.MaxMessageSize != 1e6 || !s.RejectOverQuota || s.HTTPListen != "127.0.0.1:8080" {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestBadFiles(t *testing.T) {
+	for file, want := range map[string]string{
+		"lmtp-listne = 'off'":                        "unknown settings: lmtp-listne",
+		"to = 'ada@example.com'":                     "unknown settings: to",
+		"help = true":                                "unknown settings: help",
+		"[serve]\nlmtp-listen = 'off'":               "unknown settings: serve",
+		"lmtp-listen = ['off']":                      "want a string",
+		"max-message-size = 1.5":                     "want a string",
+		"max-message-size = 'big'":                   "is not a size",
+		"log-level = 'loud'":                         "log-level",
+		"http-token = \"secret-secret-secret":        "gadwall.toml:1:",
+		"x = 1\nhttp-token = secret-secret-secret\n": "gadwall.toml:2:",
+	} {
+		_, err := parse(t, file)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", file, err, want)
+		}
+		if err != nil && strings.Contains(err.Error(), "secret-secret") {
+			t.Errorf("the error tells a secret: %v", err)
+		}
+	}
+	if _, err := ReadFile(filepath.Join(t.TempDir(), "absent")); err == nil {
+		t.Error("no error for a file that is not there")
+	}
+}
+
+func TestCheck(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ args, want string }{
+		{"--data-dir " + file, "--data-dir: " + file + " is not a directory"},
+		{"--data-dir=", "--data-dir: must not be empty"},
+		{"--mongodb-uri http://user:secret@x", "--mongodb-uri: not a valid MongoDB URI"},
+		{"--mongodb-database a.b", "--mongodb-database"},
+		{"--redis-url http://:secret@x", "--redis-url: not a valid URL"},
+		{"--imap-listen 1143", "--imap-listen: \"1143\" is not host:port or off"},
+		{"--lmtp-listen 127.0.0.1:70000", "--lmtp-listen: \"127.0.0.1:70000\" has no valid port"},
+		{"--imap-listen off --lmtp-listen off --smtp-listen off --http-listen off", "every listener is off"},
+		{"--http-listen 0.0.0.0:80", "--http-token is required"},
+		{"--http-listen :80", "--http-token is required"},
+		{"--http-token short", "--http-token: want at least"},
+		{"--tls-cert x", "belong together"},
+		{"--tls-cert x --tls-key y", "--tls-cert: open x"},
+		{"--imaps-listen :993", "--imaps-listen: needs --tls-cert"},
+		{"--hostname -x", "--hostname"},
+		{"--hostname a..b", "--hostname"},
+		{"--max-message-size 1", "--max-message-size: want 64KiB"},
+		{"--max-message-size 5GiB", "--max-message-size"},
+		{"--smarthost mx:25", "--smarthost: submission is not part of this version"},
+		{"--http-listen 0.0.0.0:80 --http-token 0123456789abcdef", ""},
+		{"--http-listen [::1]:80 --hostname mx.example.com", ""},
+		{"--mongodb-uri mongodb://a,b/?replicaSet=r --redis-url redis://:secret@r:6379", ""},
+	} {
+		s, err := parse(t, "", strings.Fields(tt.args)...)
+		if err == nil {
+			err = s.Check()
+		}
+		switch {
+		case tt.want == "" && err != nil, tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
+			t.Errorf("%s: %v, want %q", tt.args, err, tt.want)
+		case err != nil && strings.Contains(err.Error(), "secret"):
+			t.Errorf("%s: the error tells a secret: %v", tt.args, err)
+		}
+	}
+}
+
+func TestSize(t *testing.T) {
+	for text, want := range map[string]Size{
+		"0": 0, "1000": 1000, "50MB": 50e6, "50 mb": 50e6, "512MiB": 512 << 20, "1k": 1024, "2GiB": 2 << 30, "7b": 7, "1TB": 1e12,
+	} {
+		var s Size
+		if err := s.UnmarshalText([]byte(text)); err != nil || s != want {
+			t.Errorf("%q: %d, %v", text, s, err)
+		}
+	}
+	for _, text := range []string{"", "MB", "-1", "1.5MB", "5x", "9999999999GiB", "1 2"} {
+		var s Size
+		if err := s.UnmarshalText([]byte(text)); err == nil {
+			t.Errorf("%q became %d", text, s)
+		}
+	}
+}
+
+func FuzzSize(f *testing.F) {
+	f.Add(int64(0))
+	f.Add(int64(512 << 20))
+	f.Fuzz(func(t *testing.T, n int64) {
+		if n < 0 {
+			return
+		}
+		var s Size
+		if err := s.UnmarshalText([]byte(Size(n).String())); err != nil || s != Size(n) {
+			t.Errorf("%d is written %s and read %d, %v", n, Size(n), s, err)
+		}
+	})
+}
+
+func TestIsLoopback(t *testing.T) {
+	for addr, want := range map[string]bool{
+		"127.0.0.1:1": true, "127.9.9.9:1": true, "[::1]:1": true, "localhost:1": true, "[::ffff:127.0.0.1]:1": true,
+		"0.0.0.0:1": false, ":1": false, "10.0.0.1:1": false, "mx.example.com:1": false, "[::]:1": false, "x": false,
+	} {
+		if IsLoopback(addr) != want {
+			t.Errorf("%s: %v", addr, !want)
+		}
+	}
+}
