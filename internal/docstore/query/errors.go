@@ -70,8 +70,8 @@ const (
 	codeUndefinedVariable            int32 = 17276
 	codeUnwindPathDollar             int32 = 28818
 	codeMatchNotObject               int32 = 15959
-	codeProjectionCollision          int32 = 31249
-	codeProjectionCollisionPrefix    int32 = 31250
+	codeProjectionCollision          int32 = 31250
+	codeProjectionCollisionPrefix    int32 = 31249
 	codeProjectionInclusionExclusion int32 = 31253
 	codeProjectionExclusionInclusion int32 = 31254
 	codeStageNotSingle               int32 = 40323

@@ -25,8 +25,9 @@ type projParser struct {
 	computing bool
 	computed  setTree
 	mode      action // actInclude or actExclude once known
-	modePath  string
 	id        action // what was said of _id
+	slices    bool   // there is a $slice
+	elems     bool   // there is an $elemMatch
 }
 
 func parseProjection(raw bson.Raw, computing bool) (*Projection, error) {
@@ -34,10 +35,8 @@ func parseProjection(raw bson.Raw, computing bool) (*Projection, error) {
 	if err := p.fields("", raw, 1); err != nil {
 		return nil, err
 	}
-	out := &Projection{root: &p.root}
-	switch {
-	case p.mode == actInclude, p.mode == actNested && p.id == actInclude:
-		out.inclusion = true
+	out := &Projection{root: &p.root, inclusion: p.includes()}
+	if out.inclusion {
 		if p.root.kid([]byte("_id")) == nil {
 			p.root.kids = slices.Insert(p.root.kids, 0, &projected{name: "_id", act: actInclude})
 		}
@@ -47,6 +46,18 @@ func parseProjection(raw bson.Raw, computing bool) (*Projection, error) {
 		out.computed = &p.computed
 	}
 	return out, nil
+}
+
+// includes tells an inclusion from an exclusion. Where no field but _id says it, MongoDB's old rules do:
+// with a $slice only an included _id makes it an inclusion, otherwise an $elemMatch does.
+func (p *projParser) includes() bool {
+	switch {
+	case p.mode != actNested:
+		return p.mode == actInclude
+	case p.slices || !p.elems:
+		return p.id == actInclude
+	}
+	return true
 }
 
 func (p *projParser) fields(prefix string, doc []byte, depth int) error {
@@ -122,6 +133,9 @@ func (p *projParser) operator(path string, doc []byte) error {
 		}
 		return p.add(path, f)
 	case "$elemMatch":
+		if v.Type != bson.TypeEmbeddedDocument {
+			return Errorf(31274, "elemMatch: Invalid argument, object required, but got %s", rawdoc.TypeName(v.Type))
+		}
 		if strings.Contains(path, ".") {
 			return Errorf(31275, "Cannot use $elemMatch projection on a nested field")
 		}
@@ -140,7 +154,7 @@ func parseSlice(v bson.RawValue) (*projected, error) {
 	if v.Type != bson.TypeArray {
 		n, ok := clampedInt(v)
 		if !ok {
-			return nil, Errorf(28724, "First argument to $slice must be a number or an array")
+			return nil, Errorf(31273, "$slice only supports numbers and [skip, limit] arrays")
 		}
 		f.limit = n
 		if n < 0 {
@@ -148,22 +162,20 @@ func parseSlice(v bson.RawValue) (*projected, error) {
 		}
 		return f, nil
 	}
-	var args []int
-	for it := rawdoc.Over(v.Value); it.Next(); {
-		n, ok := clampedInt(it.Value())
-		if !ok {
-			return nil, Errorf(28724, "$slice arguments must be numbers")
-		}
-		args = append(args, n)
-	}
+	args := items(v)
 	if len(args) != 2 {
-		return nil, Errorf(28667, "Expression $slice takes at least 2 arguments, and at most 3, but %d were passed in.",
-			len(args))
+		return nil, Errorf(31272, "$slice array argument should be of form [skip, limit]")
 	}
-	if args[1] <= 0 {
-		return nil, Errorf(28724, "$slice limit must be positive")
+	var ok bool
+	if f.skip, ok = clampedInt(args[0]); !ok {
+		return nil, Errorf(31257, "$slice expects the skip argument to be a number, got %s", rawdoc.TypeName(args[0].Type))
 	}
-	f.skip, f.limit = args[0], args[1]
+	if f.limit, ok = clampedInt(args[1]); !ok {
+		return nil, Errorf(31258, "$slice expects the limit argument to be a number, got %s", rawdoc.TypeName(args[1].Type))
+	}
+	if f.limit <= 0 {
+		return nil, Errorf(31259, "$slice limit must be positive, got %d", f.limit)
+	}
 	return f, nil
 }
 
@@ -174,18 +186,19 @@ func clampedInt(v bson.RawValue) (int, bool) {
 
 // add puts a field into the tree and settles whether this is an inclusion or an exclusion.
 func (p *projParser) add(path string, f *projected) error {
-	if path == "_id" {
-		p.id = f.act
-		if f.act == actCompute || f.act == actElem {
-			if err := p.settle(path, actInclude); err != nil {
-				return err
-			}
-		}
-	} else if f.act != actSlice {
-		mode := f.act
-		if mode != actExclude {
-			mode = actInclude
-		}
+	mode := actInclude
+	switch f.act {
+	case actSlice:
+		p.slices, mode = true, actNested
+	case actElem:
+		p.elems, mode = true, actNested
+	case actExclude:
+		mode = actExclude
+	}
+	if path == "_id" && f.act != actCompute {
+		p.id, mode = f.act, actNested
+	}
+	if mode != actNested {
 		if err := p.settle(path, mode); err != nil {
 			return err
 		}
@@ -206,7 +219,8 @@ func (p *projParser) add(path string, f *projected) error {
 			kid = &projected{name: name}
 			at.kids = append(at.kids, kid)
 		case kid.act != actNested:
-			return Errorf(codeProjectionCollisionPrefix, "Path collision at %s remaining portion %s", path, tail)
+			return Errorf(codeProjectionCollisionPrefix, "Path collision at %s remaining portion %s", path,
+				path[strings.IndexByte(path, '.')+1:])
 		}
 		at, rest = kid, tail
 	}
@@ -214,7 +228,7 @@ func (p *projParser) add(path string, f *projected) error {
 
 func (p *projParser) settle(path string, mode action) error {
 	if p.mode == actNested {
-		p.mode, p.modePath = mode, path
+		p.mode = mode
 		return nil
 	}
 	switch {

@@ -2,6 +2,7 @@ package query
 
 import (
 	"math"
+	"math/big"
 	"slices"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -157,14 +158,36 @@ func (m modulo) test(v bson.RawValue) bool {
 
 // truncated is a number without its fraction, if that is an int64.
 func truncated(v bson.RawValue) (int64, bool) {
-	if v.Type != bson.TypeDouble {
-		return rawdoc.Integer(v)
+	switch v.Type {
+	case bson.TypeDouble:
+		f := math.Trunc(rawdoc.Double(v))
+		if !(f >= -(1<<63) && f < 1<<63) {
+			return 0, false
+		}
+		return int64(f), true
+	case bson.TypeDecimal128:
+		return truncatedDecimal(rawdoc.Decimal(v))
 	}
-	f := math.Trunc(rawdoc.Double(v))
-	if !(f >= -(1<<63) && f < 1<<63) {
+	return rawdoc.Integer(v)
+}
+
+func truncatedDecimal(d bson.Decimal128) (int64, bool) {
+	coef, exp, err := d.BigInt()
+	switch {
+	case err != nil: // NaN and infinities
+		return 0, false
+	case coef.Sign() == 0 || exp < -34: // a coefficient has 34 digits
+		return 0, true
+	case exp > 19:
 		return 0, false
 	}
-	return int64(f), true
+	scale := new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(max(exp, -exp))), nil)
+	if exp < 0 {
+		coef.Quo(coef, scale)
+	} else {
+		coef.Mul(coef, scale)
+	}
+	return coef.Int64(), coef.IsInt64()
 }
 
 // elemMatchObject is $elemMatch with a filter: one element, an object or array, matches it whole.

@@ -62,7 +62,6 @@ func newRegex(pattern, options string) (*regex, error) {
 			flags |= syntax.DotNL
 		case 'x':
 			extended = true
-		case 'u': // always on
 		default:
 			return nil, Errorf(codeRegexBadOption, "invalid flag in regex options: %c", c)
 		}
