@@ -45,11 +45,6 @@ func (c *conn) handleFetch(ctx context.Context, tag string, uid bool, dec *wire.
 	if req.usesModSeq() {
 		c.enableCondstore()
 	}
-	if req.vanished {
-		if err := c.writeVanishedEarlier(ctx, ranges, req.changedSince); err != nil {
-			return err
-		}
-	}
 	f := newFetcher(c, req)
 	if err := f.run(ctx, ranges); err != nil {
 		return err
@@ -64,25 +59,6 @@ func (c *conn) handleFetch(ctx context.Context, tag string, uid bool, dec *wire.
 		c.ok("", "FETCH completed")
 	}
 	return nil
-}
-
-// writeVanishedEarlier tells which messages of ranges were expunged since a
-// mod-sequence (RFC 7162 3.2.6).
-func (c *conn) writeVanishedEarlier(ctx context.Context, ranges []mailstore.UIDRange, since uint64) error {
-	changes, err := c.srv.store.Changes(ctx, c.sel.box, since)
-	if err != nil {
-		return err
-	}
-	var vanished []uint32
-	for _, uid := range changes.Vanished {
-		if inRanges(ranges, uid) {
-			vanished = append(vanished, uid)
-		}
-	}
-	if len(vanished) > 0 {
-		c.enc.Untagged().Raw("VANISHED (EARLIER) ").UIDs(vanished).CRLF()
-	}
-	return c.enc.Err()
 }
 
 // fetched is a message on its way to the client.
@@ -116,7 +92,7 @@ type fetcher struct {
 func newFetcher(c *conn, req *fetchRequest) *fetcher {
 	f := &fetcher{c: c, req: req}
 	f.setSeen = req.setsSeen() && !c.sel.readOnly
-	f.plan = planFetch(req, f.setSeen, c.condstore)
+	f.plan = planFetch(req, f.setSeen)
 	return f
 }
 
@@ -374,6 +350,10 @@ func inRanges(ranges []mailstore.UIDRange, uid uint32) bool {
 	return false
 }
 
-// errUnreadable marks a message that has to be left out of the answer; the
-// command then ends with NO, and the connection lives on.
-var errUnreadable = errors.New("message cannot be read")
+var (
+	// errUnreadable marks a message that has to be left out of the answer; the
+	// command then ends with NO, and the connection lives on.
+	errUnreadable = errors.New("message cannot be read")
+	// errConnection marks trouble with the client, which is no news.
+	errConnection = errors.New("connection failed")
+)

@@ -41,7 +41,6 @@ type fetchRequest struct {
 
 	changedSince uint64 // with hasSince: only messages changed later (RFC 7162 3.1.4.1)
 	hasSince     bool
-	vanished     bool // report expunged UIDs too (RFC 7162 3.2.6)
 }
 
 // setsSeen reports whether the request sets \Seen of what it fetches.
@@ -74,7 +73,7 @@ func parseFetch(dec *wire.Decoder, uid bool) (*fetchRequest, error) {
 		return nil, err
 	}
 	if dec.Accept(' ') {
-		if err := r.parseModifiers(dec, uid); err != nil {
+		if err := r.parseModifiers(dec); err != nil {
 			return nil, err
 		}
 	}
@@ -259,34 +258,24 @@ func parseSectionSpec(spec string) (section, error) {
 	return s, nil
 }
 
-// parseModifiers reads "(CHANGEDSINCE n VANISHED)".
-func (r *fetchRequest) parseModifiers(dec *wire.Decoder, uid bool) error {
-	err := dec.List(func() error {
+// parseModifiers reads "(CHANGEDSINCE n)".
+func (r *fetchRequest) parseModifiers(dec *wire.Decoder) error {
+	return dec.List(func() error {
 		name, err := dec.Keyword()
 		if err != nil {
 			return err
 		}
-		switch name {
-		case "CHANGEDSINCE":
-			if err := dec.SP(); err != nil {
-				return err
-			}
-			if r.changedSince, err = dec.Number64(); err != nil {
-				return err
-			}
-			r.hasSince = true
-			r.items |= itemModSeq
-		case "VANISHED":
-			r.vanished = true
-		default:
+		if name != "CHANGEDSINCE" {
 			return wire.Errorf("unknown FETCH modifier %s", clip(name))
 		}
-		return nil
+		if err := dec.SP(); err != nil {
+			return err
+		}
+		r.hasSince = true
+		r.items |= itemModSeq
+		r.changedSince, err = dec.Number64()
+		return err
 	})
-	if err == nil && r.vanished && (!uid || !r.hasSince) {
-		err = wire.Errorf("VANISHED needs UID FETCH and CHANGEDSINCE")
-	}
-	return err
 }
 
 // clip shortens what a client sent to what an error may repeat of it.

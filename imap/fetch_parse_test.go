@@ -51,9 +51,6 @@ func (r *fetchRequest) describe() string {
 	if r.hasSince {
 		words = append(words, fmt.Sprintf("since=%d", r.changedSince))
 	}
-	if r.vanished {
-		words = append(words, "vanished")
-	}
 	return strings.Join(words, " ")
 }
 
@@ -91,11 +88,11 @@ func TestParseFetch(t *testing.T) {
 }
 
 func TestParseFetchUID(t *testing.T) {
-	r, err := parseFetchLine(t, "(FLAGS) (CHANGEDSINCE 1 VANISHED)", true)
+	r, err := parseFetchLine(t, "(FLAGS) (CHANGEDSINCE 1)", true)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := r.describe(), "UID FLAGS MODSEQ since=1 vanished"; got != want {
+	if got, want := r.describe(), "UID FLAGS MODSEQ since=1"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }

@@ -18,9 +18,9 @@ type fetchPlan struct {
 	cuts    bool // ... and partials of those
 }
 
-// planFetch derives the plan from the request. With reportModSeq the session
-// has CONDSTORE enabled, so that changed flags carry their mod-sequence.
-func planFetch(r *fetchRequest, setSeen, reportModSeq bool) fetchPlan {
+// planFetch derives the plan from the request; setSeen says that it changes
+// flags.
+func planFetch(r *fetchRequest, setSeen bool) fetchPlan {
 	p := fetchPlan{}
 	for _, f := range []struct {
 		item  fetchItems

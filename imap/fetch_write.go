@@ -27,24 +27,30 @@ func (f *fetcher) write(ctx context.Context, m fetched, content *contents.Conten
 		err = f.sections(ctx, m.msg, content)
 	}
 	if err != nil {
-		if ctx.Err() != nil && !f.sent {
-			return ctx.Err()
-		}
-		f.c.log.Error("message cannot be fetched", slog.Uint64("uid", uint64(m.msg.UID)),
-			slog.String("mailbox", f.c.sel.box.String()), slog.Any("error", err))
-		if f.sent {
-			f.c.abort() // the client waits for the rest of a response
-			return err
-		}
-		if f.unreadable++; errors.Is(err, errUnreadable) && f.unreadable < maxUnreadable {
-			return nil
-		}
-		return err
+		return f.failed(ctx, m.msg, err)
 	}
 	f.out = append(f.out, ")\r\n"...)
 	_, err = f.c.enc.Write(f.out)
 	if cap(f.out) > fetchKeep {
 		f.out = nil
+	}
+	return err
+}
+
+// failed decides what an error in the middle of a message means. It returns nil
+// if the command goes on with the next one. Where a part of the response was
+// sent already, the error ends the connection.
+func (f *fetcher) failed(ctx context.Context, msg *mailstore.Message, err error) error {
+	if ctx.Err() != nil || errors.Is(err, errConnection) {
+		return err
+	}
+	f.c.log.Error("message cannot be fetched", slog.Uint64("uid", uint64(msg.UID)),
+		slog.String("mailbox", f.c.sel.box.String()), slog.Any("error", err))
+	if f.sent {
+		return err
+	}
+	if f.unreadable++; errors.Is(err, errUnreadable) && f.unreadable < maxUnreadable {
+		return nil
 	}
 	return err
 }
@@ -233,14 +239,22 @@ func (f *fetcher) stream(ctx context.Context, s *fetchSection, span span, msg *m
 	f.item(string(s.label))
 	f.out = append(f.out, ' ')
 	if _, err := f.c.enc.Write(f.out); err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errConnection, err)
 	}
 	f.out, f.sent = f.out[:0], true
+	var storeErr error
 	err := f.c.enc.Literal(span.size(), func(w io.Writer) error {
-		return writeSpan(ctx, w, span, msg, content)
+		err := writeSpan(ctx, w, span, msg, content)
+		if f.c.enc.Err() == nil {
+			storeErr = err
+		}
+		return err
 	})
-	if err != nil {
-		return sectionError(s, err)
+	switch {
+	case storeErr != nil:
+		return sectionError(s, storeErr)
+	case err != nil:
+		return fmt.Errorf("%w: %w", errConnection, err)
 	}
 	return nil
 }
