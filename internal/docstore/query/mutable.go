@@ -17,18 +17,18 @@ type mutable struct {
 
 // mutElem is a field or array element. A removed field stays in the list as gone, so that positions hold.
 type mutElem struct {
-	key  string // unused in arrays
+	key  []byte // unused in arrays; may alias the document
 	val  bson.RawValue
 	sub  *mutable // in place of val, once taken apart
 	gone bool
 }
 
 func takeApart(v bson.RawValue) *mutable {
-	m := &mutable{array: v.Type == bson.TypeArray}
+	m := &mutable{array: v.Type == bson.TypeArray, elems: make([]mutElem, 0, 16)}
 	for it := rawdoc.Over(v.Value); it.Next(); {
 		e := mutElem{val: it.Value()}
 		if !m.array {
-			e.key = string(it.Key())
+			e.key = it.Key()
 		}
 		m.elems = append(m.elems, e)
 	}
@@ -44,7 +44,7 @@ func (m *mutable) find(s step) *mutElem {
 		return nil
 	}
 	for i := range m.elems {
-		if e := &m.elems[i]; e.key == s.name && !e.gone {
+		if e := &m.elems[i]; string(e.key) == s.name && !e.gone {
 			return e
 		}
 	}
@@ -60,7 +60,7 @@ func (m *mutable) put(s step, e mutElem) error {
 		return nil
 	}
 	if !m.array {
-		e.key = s.name
+		e.key = []byte(s.name)
 		m.elems = append(m.elems, e)
 		return nil
 	}
@@ -171,11 +171,11 @@ func (m *mutable) setPath(path string, v bson.RawValue) bool {
 		if e != nil {
 			return false
 		}
-		m.elems = append(m.elems, mutElem{key: name, val: v})
+		m.elems = append(m.elems, mutElem{key: []byte(name), val: v})
 		return true
 	}
 	if e == nil {
-		m.elems = append(m.elems, mutElem{key: name, sub: &mutable{}})
+		m.elems = append(m.elems, mutElem{key: []byte(name), sub: &mutable{}})
 		e = &m.elems[len(m.elems)-1]
 	}
 	return e.sub != nil && e.sub.setPath(rest, v)

@@ -19,13 +19,16 @@ func parsePush(path string, v bson.RawValue) (updateOp, error) {
 		case "$each":
 		case "$slice", "$position":
 			n, ok := clampedWhole(m)
-			if !ok {
-				return nil, Errorf(CodeBadValue, "The value for %s must be an integer value, not of type: %s", name,
+			switch {
+			case !ok && name == "$slice":
+				return nil, Errorf(CodeBadValue, "The value for $slice must be an integer value but was given type: %s",
 					rawdoc.TypeName(m.Type))
-			}
-			if name == "$slice" {
+			case !ok:
+				return nil, Errorf(CodeBadValue, "The value for $position must be an integer value, not of type: %s",
+					rawdoc.TypeName(m.Type))
+			case name == "$slice":
 				o.slice = &n
-			} else {
+			default:
 				o.position = &n
 			}
 		case "$sort":
@@ -79,17 +82,16 @@ func parseAddToSet(path string, v bson.RawValue) (updateOp, error) {
 }
 
 func parseElementOrder(v bson.RawValue) (*elementOrder, error) {
-	invalid := Errorf(CodeBadValue, "The $sort is invalid: use 1/-1 to sort the whole element, or {field:1/-1} to sort "+
-		"embedded fields")
 	if rawdoc.IsNumber(v) {
 		n, ok := rawdoc.Integer(v)
 		if !ok || n != 1 && n != -1 {
-			return nil, invalid
+			return nil, Errorf(CodeBadValue, "The $sort element value must be either 1 or -1")
 		}
 		return &elementOrder{desc: n < 0}, nil
 	}
 	if v.Type != bson.TypeEmbeddedDocument {
-		return nil, invalid
+		return nil, Errorf(CodeBadValue, "The $sort is invalid: use 1/-1 to sort the whole element, or {field:1/-1} to sort "+
+			"embedded fields")
 	}
 	o := &elementOrder{}
 	for it := rawdoc.Over(v.Value); it.Next(); {
