@@ -1,6 +1,7 @@
 package mailstore
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -62,4 +63,14 @@ func cover(uids []uint32, ranges []UIDRange) []UIDRange {
 		current = i
 	}
 	return list
+}
+
+// from returns the part of the normalised ranges that begins with uid.
+func from(uid uint32, ranges []UIDRange) []UIDRange {
+	i, _ := slices.BinarySearchFunc(ranges, uid, func(r UIDRange, uid uint32) int { return cmp.Compare(r.Last, uid) })
+	rest := slices.Clone(ranges[i:])
+	if len(rest) > 0 {
+		rest[0].First = max(rest[0].First, uid)
+	}
+	return rest
 }

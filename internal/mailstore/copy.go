@@ -84,14 +84,17 @@ func (s *Store) newTransfer(ctx context.Context, from, to MailboxKey) (*transfer
 	return &transfer{store: s, from: source, to: target, result: CopyResult{UIDValidity: target.UIDValidity}}, nil
 }
 
-func (t *transfer) run(ctx context.Context, uids []UIDRange, batch func(context.Context, []UIDRange) error) error {
+// run hands the messages to batch, which returns those ranges that it had no room for.
+func (t *transfer) run(ctx context.Context, uids []UIDRange, batch func(context.Context, []UIDRange) ([]UIDRange, error)) error {
 	batches, err := t.store.batches(ctx, t.from.Key, uids, nil)
 	if err != nil {
 		return err
 	}
 	for _, ranges := range batches {
-		if err := batch(ctx, ranges); err != nil {
-			return err
+		for len(ranges) > 0 {
+			if ranges, err = batch(ctx, ranges); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -99,32 +102,33 @@ func (t *transfer) run(ctx context.Context, uids []UIDRange, batch func(context.
 
 // copyBatch copies one batch in a transaction. The new messages' references are added before, and
 // released again if there are no such messages.
-func (t *transfer) copyBatch(ctx context.Context, ranges []UIDRange) error {
+func (t *transfer) copyBatch(ctx context.Context, ranges []UIDRange) (rest []UIDRange, err error) {
 	s := t.store
 	refs := make(map[uint32]contents.Ref) // by source UID
 	var list []contents.Ref
-	for m, err := range s.Messages(ctx, t.from.Key, Query{UIDs: ranges}, FieldContent) {
+	for m, err := range s.Messages(ctx, t.from.Key, Query{UIDs: ranges}, fieldReference) {
 		if err != nil {
-			return err
+			return nil, err
 		}
 		ref := contents.Ref{ID: m.Content, Magic: dedupe.NewMagic()}
 		refs[m.UID] = ref
 		list = append(list, ref)
 	}
 	if len(list) == 0 {
-		return nil
+		return nil, nil
 	}
 	if err := s.contents.AddRefs(ctx, list); err != nil {
-		return fmt.Errorf("add references: %w", err)
+		return nil, fmt.Errorf("add references: %w", err)
 	}
 
 	var w *transferWrite
 	var unused []contents.Ref
-	err := s.transactFor(ctx, t.to.Key.User(), func(ctx context.Context) error {
+	err = s.transactFor(ctx, t.to.Key.User(), func(ctx context.Context) error {
 		w = &transferWrite{transfer: t}
 		unused = nil
-		found, err := s.documents(ctx, t.from.Key, ranges)
-		if err != nil {
+		var found []storedMessage
+		var err error
+		if found, rest, err = s.documents(ctx, t.from.Key, ranges); err != nil {
 			return err
 		}
 		present := make(map[uint32]bool)
@@ -162,17 +166,17 @@ func (t *transfer) copyBatch(ctx context.Context, ranges []UIDRange) error {
 	default:
 		s.release(ctx, list)
 	}
-	return err
+	return rest, err
 }
 
 // moveBatch moves one batch in a transaction. The references move with the messages.
-func (t *transfer) moveBatch(ctx context.Context, ranges []UIDRange) error {
+func (t *transfer) moveBatch(ctx context.Context, ranges []UIDRange) (rest []UIDRange, err error) {
 	s := t.store
 	var w *transferWrite
-	err := s.transactFor(ctx, t.to.Key.User(), func(ctx context.Context) error {
+	err = s.transactFor(ctx, t.to.Key.User(), func(ctx context.Context) error {
 		w = &transferWrite{transfer: t}
 		var err error
-		if w.messages, err = s.documents(ctx, t.from.Key, ranges); err != nil || len(w.messages) == 0 {
+		if w.messages, rest, err = s.documents(ctx, t.from.Key, ranges); err != nil || len(w.messages) == 0 {
 			return err
 		}
 		if err := w.changeBoth(ctx); err != nil {
@@ -193,7 +197,7 @@ func (t *transfer) moveBatch(ctx context.Context, ranges []UIDRange) error {
 	if err == nil {
 		w.done(ctx)
 	}
-	return err
+	return rest, err
 }
 
 // undo removes what was copied, when the copy as a whole has failed.
@@ -340,22 +344,26 @@ func (m *storedMessage) set(field string, value any) {
 	m.doc = append(m.doc, bson.E{Key: field, Value: value})
 }
 
-// documents reads whole messages in ascending order of their UIDs.
-func (s *Store) documents(ctx context.Context, box MailboxKey, ranges []UIDRange) ([]storedMessage, error) {
-	var list []storedMessage
-	for raw, err := range s.find(ctx, box, Query{UIDs: ranges}, nil, batchLarge) {
+// documents reads whole messages in ascending order of their UIDs, until they come to
+// maxBatchBytes. What is left of the ranges then is returned.
+func (s *Store) documents(ctx context.Context, box MailboxKey, ranges []UIDRange) (list []storedMessage, rest []UIDRange, err error) {
+	bytes := 0
+	for raw, err := range s.find(ctx, box, Query{UIDs: ranges}, nil, batchDocuments) {
 		if err != nil {
-			return nil, fmt.Errorf("read messages: %w", err)
+			return nil, nil, fmt.Errorf("read messages: %w", err)
 		}
 		m, err := decodeMessage(raw)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
+		}
+		if bytes += len(raw); bytes > maxBatchBytes && len(list) > 0 {
+			return list, from(m.UID, ranges), nil
 		}
 		stored := storedMessage{uid: m.UID, flags: m.Flags, keywords: m.Keywords, size: m.Size}
 		if err := bson.Unmarshal(raw, &stored.doc); err != nil {
-			return nil, fmt.Errorf("message document: %w", err)
+			return nil, nil, fmt.Errorf("message document: %w", err)
 		}
 		list = append(list, stored)
 	}
-	return list, nil
+	return list, nil, nil
 }

@@ -1,6 +1,7 @@
 package mailstore
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"sync"
@@ -207,4 +208,37 @@ func TestTransfersConcurrently(t *testing.T) {
 		t.Errorf("%d messages, want %d", total, n)
 	}
 	first.checkConsistent(t, u)
+}
+
+// Messages with documents as large as they get go in several transactions.
+func TestTransferIsBoundedInBytes(t *testing.T) {
+	e := newEnv(t)
+	u := e.user(t)
+	inbox, archive := e.box(t, u, "INBOX").Key, e.box(t, u, "Archive").Key
+	stored := e.content(t, mail(1), 1)
+	const n = maxBatchBytes/MaxPrefixLength + 10
+	for range n / 256 {
+		stored := e.content(t, mail(1), 256)
+		var list []Delivery
+		for _, magic := range stored.Magics {
+			list = append(list, Delivery{Mailbox: inbox, Prefix: make([]byte, MaxPrefixLength), Magic: magic})
+		}
+		if _, err := e.Deliver(t.Context(), stored, list); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := e.Deliver(t.Context(), stored, []Delivery{{Mailbox: inbox, Magic: stored.Magics[0]}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, transfer := range []func(context.Context, MailboxKey, []UIDRange, MailboxKey) (*CopyResult, error){e.Copy, e.Move} {
+		before := e.box(t, u, "Archive").HighestModSeq
+		got, err := transfer(t.Context(), inbox, []UIDRange{{1, 200}, {202, n}}, archive)
+		if err != nil || len(got.Source) != n/256*256+1-1 || slices.Contains(got.Source, 201) {
+			t.Fatalf("%d messages, %v", len(got.Source), err)
+		}
+		if got.ModSeq < before+2 {
+			t.Errorf("one transaction for %d MiB", n*MaxPrefixLength>>20)
+		}
+	}
+	e.checkConsistent(t, u)
 }

@@ -21,6 +21,7 @@ var fieldsOf = []struct {
 	{FieldEnvelope, []string{DocEnvelope}},
 	{FieldBodyStructure, []string{DocStructure}},
 	{FieldContent, []string{DocContent, DocMagic, DocPrefix}},
+	{fieldReference, []string{DocContent, DocMagic}},
 	{FieldSearch, []string{DocSent, DocSentDay, DocSubject, DocBaseSubject, DocFrom, DocTo, DocCc, DocBcc,
 		DocMessageID, DocInReplyTo, DocReferences, DocAttachments}},
 }
@@ -39,7 +40,7 @@ func projection(fields Fields) bson.D {
 }
 
 func batchSize(fields Fields) int32 {
-	if fields&^(FieldFlags|FieldDates|FieldSize) == 0 {
+	if fields&^(FieldFlags|FieldDates|FieldSize|fieldReference) == 0 {
 		return batchSmall
 	}
 	return batchLarge

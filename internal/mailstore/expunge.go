@@ -59,7 +59,7 @@ type removal struct {
 func (s *Store) removable(ctx context.Context, box MailboxKey, ranges []UIDRange, filter bson.D) (*removal, error) {
 	r := &removal{boxChange: boxChange{expunges: true}}
 	q := Query{UIDs: ranges, Filter: filter, Limit: maxBatch}
-	for m, err := range s.Messages(ctx, box, q, FieldFlags|FieldSize|FieldContent) {
+	for m, err := range s.Messages(ctx, box, q, FieldFlags|FieldSize|fieldReference) {
 		if err != nil {
 			return nil, err
 		}

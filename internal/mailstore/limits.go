@@ -36,6 +36,9 @@ const (
 const (
 	// maxBatch is how many messages one transaction inserts, changes or removes.
 	maxBatch = 1000
+	// maxBatchBytes is what the documents come to that one transaction copies or moves (one is always
+	// taken).
+	maxBatchBytes = 8 << 20
 	// maxGroup is how many waiting deliveries share one transaction, and maxGroupBytes what their
 	// documents come to at most (one more is always taken).
 	maxGroup      = 128

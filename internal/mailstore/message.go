@@ -52,6 +52,9 @@ const (
 
 	// FieldAll loads whole messages.
 	FieldAll Fields = 1<<iota - 1
+
+	// fieldReference is Content and Magic alone.
+	fieldReference Fields = 1 << 31
 )
 
 // UIDRange is the UIDs from First to Last, both included.

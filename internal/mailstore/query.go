@@ -15,6 +15,8 @@ import (
 const (
 	batchSmall = 5000
 	batchLarge = 500
+	// batchDocuments is for whole documents, of which a message can have more than 100 KiB.
+	batchDocuments = 100
 )
 
 // Messages iterates over the messages of a mailbox in ascending order of their UIDs (descending with

@@ -182,3 +182,16 @@ func TestCoverHoldsNoOtherMessages(t *testing.T) {
 		}
 	})
 }
+
+func TestFromKeepsTheRest(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		ranges := normalizeRanges(drawRanges(t, "ranges"))
+		first := rapid.Uint32Range(1, 2400).Draw(t, "first")
+		rest := from(first, ranges)
+		for uid := uint32(1); uid <= 2400; uid++ {
+			if want := uid >= first && contains(ranges, uid); contains(rest, uid) != want {
+				t.Fatalf("UID %d in %v: want %t", uid, rest, want)
+			}
+		}
+	})
+}
