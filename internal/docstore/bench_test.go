@@ -26,8 +26,8 @@ func benchMessages(b *testing.B, n int) *mongo.Collection {
 		for k := range sig {
 			sig[k] = byte(rng.Uint32() & rng.Uint32())
 		}
-		docs = append(docs, D{{"_id", bson.Binary{Data: messageKey(i)}}, {"modseq", int64(i)}, {"flags", int32(i % 32)},
-			{"size", int64(4096)}, {"env", bson.Binary{Data: make([]byte, 450)}}, {"sig", bson.Binary{Data: append([]byte(nil), sig...)}}})
+		docs = append(docs, d("_id", bson.Binary{Data: messageKey(i)}, "modseq", int64(i), "flags", int32(i%32),
+			"size", int64(4096), "env", bson.Binary{Data: make([]byte, 450)}, "sig", bson.Binary{Data: append([]byte(nil), sig...)}))
 	}
 	insertAll(b, c, docs...)
 	b.ReportAllocs()
@@ -55,7 +55,7 @@ func drain(b *testing.B, cur *mongo.Cursor, err error) int {
 func BenchmarkPointFind(b *testing.B) {
 	c := benchMessages(b, 20000)
 	for i := range b.N {
-		err := c.FindOne(context.Background(), D{{"_id", bson.Binary{Data: messageKey(i % 20000)}}}).Err()
+		err := c.FindOne(context.Background(), d("_id", bson.Binary{Data: messageKey(i % 20000)})).Err()
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -64,9 +64,9 @@ func BenchmarkPointFind(b *testing.B) {
 
 func BenchmarkRangeScan(b *testing.B) {
 	c := benchMessages(b, 20000)
-	filter := D{{"_id", D{{"$gte", bson.Binary{Data: messageKey(0)}}, {"$lte", bson.Binary{Data: messageKey(0xffff)}}}}}
+	filter := d("_id", d("$gte", bson.Binary{Data: messageKey(0)}, "$lte", bson.Binary{Data: messageKey(0xffff)}))
 	for range b.N {
-		cur, err := c.Find(context.Background(), filter, options.Find().SetProjection(D{{"flags", 1}, {"modseq", 1}}).SetBatchSize(10000))
+		cur, err := c.Find(context.Background(), filter, options.Find().SetProjection(d("flags", 1, "modseq", 1)).SetBatchSize(10000))
 		if n := drain(b, cur, err); n != 20000 {
 			b.Fatal(n)
 		}
@@ -79,8 +79,8 @@ func BenchmarkSignatureScan(b *testing.B) {
 	for i := 0; i < 20; i++ {
 		mask[i*20] = 0x11
 	}
-	filter := D{{"_id", D{{"$gte", bson.Binary{Data: messageKey(0)}}, {"$lte", bson.Binary{Data: messageKey(0xffff)}}}},
-		{"sig", D{{"$bitsAllSet", bson.Binary{Data: mask}}}}}
+	filter := d("_id", d("$gte", bson.Binary{Data: messageKey(0)}, "$lte", bson.Binary{Data: messageKey(0xffff)}),
+		"sig", d("$bitsAllSet", bson.Binary{Data: mask}))
 	for range b.N {
 		cur, err := c.Find(context.Background(), filter)
 		drain(b, cur, err)
@@ -96,14 +96,14 @@ func BenchmarkDurableInsert(b *testing.B) {
 			defer closeAll(b, s, client)
 			c := client.Database("d").Collection("c")
 			pad := bson.Binary{Data: make([]byte, 1000)}
-			insertAll(b, c, D{{"_id", -1}})
+			insertAll(b, c, d("_id", -1))
 			before := s.Metrics()
 			var next atomic.Int64
 			b.SetParallelism(max(1, writers/2)) // of two processors
 			b.ResetTimer()
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
-					if _, err := c.InsertOne(context.Background(), D{{"_id", next.Add(1)}, {"pad", pad}}); err != nil {
+					if _, err := c.InsertOne(context.Background(), d("_id", next.Add(1), "pad", pad)); err != nil {
 						b.Error(err)
 						return
 					}
@@ -122,17 +122,17 @@ func BenchmarkTransaction(b *testing.B) {
 	client := must(mongo.Connect(s.ClientOptions()))(b)
 	defer closeAll(b, s, client)
 	db := client.Database("d")
-	insertAll(b, db.Collection("box"), D{{"_id", 1}, {"n", 0}})
-	insertAll(b, db.Collection("messages"), D{{"_id", -1}})
+	insertAll(b, db.Collection("box"), d("_id", 1, "n", 0))
+	insertAll(b, db.Collection("messages"), d("_id", -1))
 	sess := must(client.StartSession())(b)
 	defer sess.EndSession(context.Background())
 	b.ResetTimer()
 	for i := range b.N {
 		_, err := sess.WithTransaction(context.Background(), func(ctx context.Context) (any, error) {
-			if _, err := db.Collection("box").UpdateOne(ctx, D{{"_id", 1}}, D{{"$inc", D{{"n", 1}}}}); err != nil {
+			if _, err := db.Collection("box").UpdateOne(ctx, d("_id", 1), d("$inc", d("n", 1))); err != nil {
 				return nil, err
 			}
-			return db.Collection("messages").InsertOne(ctx, D{{"_id", i}, {"pad", make([]byte, 1000)}})
+			return db.Collection("messages").InsertOne(ctx, d("_id", i, "pad", make([]byte, 1000)))
 		})
 		if err != nil {
 			b.Fatal(err)

@@ -38,9 +38,9 @@ func TestReopen(t *testing.T) {
 	fs := vfs.NewMem()
 	s, client := open(t, fs)
 	c := client.Database("d").Collection("c")
-	createIndex(t, c, D{{"tags", 1}}, nil)
-	createIndex(t, c, D{{"u", 1}}, options.Index().SetUnique(true).SetPartialFilterExpression(D{{"u", D{{"$exists", true}}}}))
-	insertAll(t, c, D{{"_id", 1}, {"tags", A{"a", "b"}}, {"u", 1}}, D{{"_id", 2}, {"tags", A{"b", "c"}}})
+	createIndex(t, c, d("tags", 1), nil)
+	createIndex(t, c, d("u", 1), options.Index().SetUnique(true).SetPartialFilterExpression(d("u", d("$exists", true))))
+	insertAll(t, c, d("_id", 1, "tags", A{"a", "b"}, "u", 1), d("_id", 2, "tags", A{"b", "c"}))
 	must(0, client.Database("d").Collection("gone").Drop(ctx))(t)
 	closeAll(t, s, client)
 	if err := s.Close(); !errors.Is(err, docstore.ErrClosed) {
@@ -50,13 +50,13 @@ func TestReopen(t *testing.T) {
 	s, client = open(t, fs)
 	defer closeAll(t, s, client)
 	c = client.Database("d").Collection("c")
-	wantIDs(t, ids(t, c, ctx, D{{"tags", D{{"$gt", "b"}, {"$lt", "bb"}}}}), 2) // needs to know that it is multikey
-	_, err := c.InsertOne(ctx, D{{"_id", 3}, {"u", 1}})
+	wantIDs(t, ids(t, c, ctx, d("tags", d("$gt", "b", "$lt", "bb"))), 2) // needs to know that it is multikey
+	_, err := c.InsertOne(ctx, d("_id", 3, "u", 1))
 	if !mongo.IsDuplicateKeyError(err) {
 		t.Errorf("after reopening: %v", err)
 	}
-	insertAll(t, client.Database("d").Collection("new"), D{{"_id", 1}})
-	wantIDs(t, ids(t, c, ctx, D{}), 1, 2)
+	insertAll(t, client.Database("d").Collection("new"), d("_id", 1))
+	wantIDs(t, ids(t, c, ctx, d()), 1, 2)
 	must(0, s.Verify())(t)
 }
 
@@ -64,11 +64,11 @@ func TestReopen(t *testing.T) {
 func TestRetryAfterRestart(t *testing.T) {
 	ctx := testContext(t)
 	fs := vfs.NewMem()
-	lsid := D{{"id", bson.Binary{Subtype: 4, Data: []byte("0123456789abcdef")}}}
-	inc := D{{"update", "c"}, {"updates", A{D{{"q", D{{"_id", 1}}}, {"u", D{{"$inc", D{{"n", 1}}}}}, {"upsert", true}}}}}
+	lsid := d("id", bson.Binary{Subtype: 4, Data: []byte("0123456789abcdef")})
+	inc := d("update", "c", "updates", A{d("q", d("_id", 1), "u", d("$inc", d("n", 1)), "upsert", true)})
 	run := func(s *docstore.Server, number int64) {
 		t.Helper()
-		cmd := append(inc[:len(inc):len(inc)], E{"$db", "d"}, E{"lsid", lsid}, E{"txnNumber", number})
+		cmd := append(inc[:len(inc):len(inc)], E{Key: "$db", Value: "d"}, E{Key: "lsid", Value: lsid}, E{Key: "txnNumber", Value: number})
 		must(0, ok(dialRaw(t, s).run(cmd)))(t)
 	}
 	s, client := open(t, fs)
@@ -79,12 +79,12 @@ func TestRetryAfterRestart(t *testing.T) {
 	s, client = open(t, fs)
 	run(s, 1)
 	var doc struct{ N int }
-	must(0, client.Database("d").Collection("c").FindOne(ctx, D{}).Decode(&doc))(t)
+	must(0, client.Database("d").Collection("c").FindOne(ctx, d()).Decode(&doc))(t)
 	if doc.N != 1 {
 		t.Errorf("n = %d", doc.N)
 	}
 	run(s, 2)
-	must(0, client.Database("d").Collection("c").FindOne(ctx, D{}).Decode(&doc))(t)
+	must(0, client.Database("d").Collection("c").FindOne(ctx, d()).Decode(&doc))(t)
 	if doc.N != 2 {
 		t.Errorf("after a new write n = %d", doc.N)
 	}
@@ -108,11 +108,11 @@ func (w *crashWriter) run(ctx context.Context, client *mongo.Client) error {
 	for ctx.Err() == nil {
 		id := int(w.next.Add(1))
 		_, err := s.WithTransaction(ctx, func(ctx context.Context) (any, error) {
-			if _, err := db.Collection("box").UpdateOne(ctx, D{{"_id", id % 3}}, D{{"$inc", D{{"n", 1}}}}); err != nil {
+			if _, err := db.Collection("box").UpdateOne(ctx, d("_id", id%3), d("$inc", d("n", 1))); err != nil {
 				return nil, err
 			}
-			return db.Collection("messages").InsertOne(ctx, D{{"_id", id}, {"box", id % 3}, {"tags", A{id, -id}},
-				{"body", bson.Binary{Data: make([]byte, 100*(id%700))}}})
+			return db.Collection("messages").InsertOne(ctx, d("_id", id, "box", id%3, "tags", A{id, -id},
+				"body", bson.Binary{Data: make([]byte, 100*(id%700))}))
 		})
 		if err != nil {
 			return err
@@ -121,7 +121,7 @@ func (w *crashWriter) run(ctx context.Context, client *mongo.Client) error {
 		w.acked = append(w.acked, id)
 		w.mu.Unlock()
 		if id%5 == 0 { // and a plain write beside it
-			if _, err := db.Collection("messages").UpdateOne(ctx, D{{"_id", id}}, D{{"$set", D{{"seen", true}}}}); err != nil {
+			if _, err := db.Collection("messages").UpdateOne(ctx, d("_id", id), d("$set", d("seen", true))); err != nil {
 				return err
 			}
 		}
@@ -134,9 +134,9 @@ func TestCrash(t *testing.T) {
 	fs := vfs.NewCrashableMem()
 	s, client := open(t, fs)
 	db := client.Database("d")
-	createIndex(t, db.Collection("messages"), D{{"box", 1}, {"_id", 1}}, nil)
-	createIndex(t, db.Collection("messages"), D{{"tags", 1}}, options.Index().SetUnique(true))
-	insertAll(t, db.Collection("box"), D{{"_id", 0}, {"n", 0}}, D{{"_id", 1}, {"n", 0}}, D{{"_id", 2}, {"n", 0}})
+	createIndex(t, db.Collection("messages"), d("box", 1, "_id", 1), nil)
+	createIndex(t, db.Collection("messages"), d("tags", 1), options.Index().SetUnique(true))
+	insertAll(t, db.Collection("box"), d("_id", 0, "n", 0), d("_id", 1, "n", 0), d("_id", 2, "n", 0))
 
 	ctx, stop := context.WithCancel(testContext(t))
 	var w crashWriter
@@ -169,7 +169,7 @@ func checkCrashed(t *testing.T, fs vfs.FS, acked []int) {
 	defer closeAll(t, s, client)
 	db := client.Database("d")
 	there := map[string]bool{}
-	for _, id := range ids(t, db.Collection("messages"), ctx, D{}, options.Find().SetProjection(D{{"_id", 1}})) {
+	for _, id := range ids(t, db.Collection("messages"), ctx, d(), options.Find().SetProjection(d("_id", 1))) {
 		there[fmt.Sprint(id)] = true
 	}
 	for _, id := range acked {
@@ -178,7 +178,7 @@ func checkCrashed(t *testing.T, fs vfs.FS, acked []int) {
 		}
 	}
 	total := 0
-	cur := must(db.Collection("box").Find(ctx, D{}))(t)
+	cur := must(db.Collection("box").Find(ctx, d()))(t)
 	var boxes []struct{ N int }
 	must(0, cur.All(ctx, &boxes))(t)
 	for _, b := range boxes {
@@ -211,7 +211,7 @@ func TestReadErrors(t *testing.T) {
 	c := client.Database("d").Collection("c")
 	var docs []any
 	for i := range 2000 {
-		docs = append(docs, D{{"_id", i}, {"pad", bson.Binary{Data: []byte(fmt.Sprintf("%01000d", rand.Int()))}}})
+		docs = append(docs, d("_id", i, "pad", bson.Binary{Data: []byte(fmt.Sprintf("%01000d", rand.Int()))}))
 	}
 	insertAll(t, c, docs...)
 	closeAll(t, s, client)
@@ -228,13 +228,13 @@ func TestReadErrors(t *testing.T) {
 	defer closeAll(t, s, client)
 	c = client.Database("d").Collection("c")
 	broken.Store(true)
-	cur, err := c.Find(ctx, D{})
+	cur, err := c.Find(ctx, d())
 	if err == nil {
 		err = cur.All(ctx, &[]bson.Raw{})
 	}
 	wantCode(t, err, 1)
 	broken.Store(false)
-	if got := ids(t, c, ctx, D{}); len(got) != 2000 {
+	if got := ids(t, c, ctx, d()); len(got) != 2000 {
 		t.Errorf("%d documents after the disk was well again", len(got))
 	}
 }

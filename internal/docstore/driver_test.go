@@ -21,6 +21,15 @@ type (
 	A = bson.A
 )
 
+// d makes a document of keys and values that follow each other.
+func d(kv ...any) D {
+	doc := make(D, 0, len(kv)/2)
+	for i := 0; i < len(kv); i += 2 {
+		doc = append(doc, E{Key: kv[i].(string), Value: kv[i+1]})
+	}
+	return doc
+}
+
 func testContext(t testing.TB) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
@@ -50,8 +59,8 @@ func ids(t testing.TB, c *mongo.Collection, ctx context.Context, filter any, opt
 		t.Fatal(err)
 	}
 	out := []any{}
-	for _, d := range docs {
-		out = append(out, d["_id"])
+	for _, doc := range docs {
+		out = append(out, doc["_id"])
 	}
 	return out
 }
@@ -90,30 +99,30 @@ func insertAll(t testing.TB, c *mongo.Collection, docs ...any) {
 func TestInsert(t *testing.T) {
 	ctx := testContext(t)
 	c := dbtest.Database(t).Collection("c")
-	res := must(c.InsertMany(ctx, []any{D{{"_id", 1}}, D{{"a", 1}}, D{{"b", 1}, {"_id", "x"}}}))(t)
+	res := must(c.InsertMany(ctx, []any{d("_id", 1), d("a", 1), d("b", 1, "_id", "x")}))(t)
 	if len(res.InsertedIDs) != 3 {
 		t.Fatalf("inserted %v", res.InsertedIDs)
 	}
-	_, err := c.InsertOne(ctx, D{{"_id", 1.0}})
+	_, err := c.InsertOne(ctx, d("_id", 1.0))
 	if !mongo.IsDuplicateKeyError(err) {
 		t.Errorf("a second _id of equal value: %v", err)
 	}
-	_, err = c.InsertOne(ctx, D{{"_id", A{1}}})
+	_, err = c.InsertOne(ctx, d("_id", A{1}))
 	wantCode(t, err, 53)
-	_, err = c.InsertOne(ctx, D{{"a", bson.Binary{Data: make([]byte, 16<<20)}}})
+	_, err = c.InsertOne(ctx, d("a", bson.Binary{Data: make([]byte, 16<<20)}))
 	if err == nil {
 		t.Error("a document of more than 16 MiB was inserted")
 	}
 
-	_, err = c.InsertMany(ctx, []any{D{{"_id", 5}}, D{{"_id", 1}}, D{{"_id", 6}}})
+	_, err = c.InsertMany(ctx, []any{d("_id", 5), d("_id", 1), d("_id", 6)})
 	if !mongo.IsDuplicateKeyError(err) {
 		t.Errorf("ordered: %v", err)
 	}
-	_, err = c.InsertMany(ctx, []any{D{{"_id", 7}}, D{{"_id", 1}}, D{{"_id", 8}}}, options.InsertMany().SetOrdered(false))
+	_, err = c.InsertMany(ctx, []any{d("_id", 7), d("_id", 1), d("_id", 8)}, options.InsertMany().SetOrdered(false))
 	if !mongo.IsDuplicateKeyError(err) {
 		t.Errorf("unordered: %v", err)
 	}
-	wantIDs(t, ids(t, c, ctx, D{{"_id", D{{"$gt", 1}, {"$lt", 100}}}}), 5, 7, 8)
+	wantIDs(t, ids(t, c, ctx, d("_id", d("$gt", 1, "$lt", 100))), 5, 7, 8)
 }
 
 // The documents of one command, larger than what one unit holds, are all there.
@@ -123,10 +132,10 @@ func TestInsertMany(t *testing.T) {
 	const n = 5000
 	var docs []any
 	for i := range n {
-		docs = append(docs, D{{"_id", i}, {"pad", bson.Binary{Data: make([]byte, 1000)}}})
+		docs = append(docs, d("_id", i, "pad", bson.Binary{Data: make([]byte, 1000)}))
 	}
 	must(c.InsertMany(ctx, docs))(t)
-	if got := must(c.CountDocuments(ctx, D{}))(t); got != n {
+	if got := must(c.CountDocuments(ctx, d()))(t); got != n {
 		t.Errorf("counted %d", got)
 	}
 	if got := must(c.EstimatedDocumentCount(ctx))(t); got != n {
@@ -138,24 +147,24 @@ func TestFindOptions(t *testing.T) {
 	ctx := testContext(t)
 	c := dbtest.Database(t).Collection("c")
 	for i := range 20 {
-		insertAll(t, c, D{{"_id", i}, {"mod", i % 3}, {"neg", -i}})
+		insertAll(t, c, d("_id", i, "mod", i%3, "neg", -i))
 	}
 	f := options.Find
-	wantIDs(t, ids(t, c, ctx, D{}, f().SetLimit(3)), 0, 1, 2)
-	wantIDs(t, ids(t, c, ctx, D{}, f().SetSkip(18)), 18, 19)
-	wantIDs(t, ids(t, c, ctx, D{}, f().SetSort(D{{"_id", -1}}).SetLimit(2).SetSkip(1)), 18, 17)
-	wantIDs(t, ids(t, c, ctx, D{}, f().SetSort(D{{"neg", 1}}).SetLimit(2).SetSkip(2)), 17, 16)
-	wantIDs(t, ids(t, c, ctx, D{}, f().SetSort(D{{"mod", -1}, {"_id", -1}}).SetLimit(8)), 17, 14, 11, 8, 5, 2, 19, 16)
-	wantIDs(t, ids(t, c, ctx, D{{"mod", 1}}, f().SetBatchSize(2)), 1, 4, 7, 10, 13, 16, 19)
-	wantIDs(t, ids(t, c, ctx, D{{"_id", D{{"$in", A{7, 3, 100, 3}}}}}), 3, 7)
-	wantIDs(t, ids(t, c, ctx, D{{"_id", D{{"$in", A{7, 3}}}}}, f().SetSort(D{{"_id", -1}})), 7, 3)
+	wantIDs(t, ids(t, c, ctx, d(), f().SetLimit(3)), 0, 1, 2)
+	wantIDs(t, ids(t, c, ctx, d(), f().SetSkip(18)), 18, 19)
+	wantIDs(t, ids(t, c, ctx, d(), f().SetSort(d("_id", -1)).SetLimit(2).SetSkip(1)), 18, 17)
+	wantIDs(t, ids(t, c, ctx, d(), f().SetSort(d("neg", 1)).SetLimit(2).SetSkip(2)), 17, 16)
+	wantIDs(t, ids(t, c, ctx, d(), f().SetSort(d("mod", -1, "_id", -1)).SetLimit(8)), 17, 14, 11, 8, 5, 2, 19, 16)
+	wantIDs(t, ids(t, c, ctx, d("mod", 1), f().SetBatchSize(2)), 1, 4, 7, 10, 13, 16, 19)
+	wantIDs(t, ids(t, c, ctx, d("_id", d("$in", A{7, 3, 100, 3}))), 3, 7)
+	wantIDs(t, ids(t, c, ctx, d("_id", d("$in", A{7, 3})), f().SetSort(d("_id", -1))), 7, 3)
 
 	var doc bson.M
-	must(0, c.FindOne(ctx, D{{"_id", 4}}, options.FindOne().SetProjection(D{{"mod", 1}, {"_id", 0}})).Decode(&doc))(t)
+	must(0, c.FindOne(ctx, d("_id", 4), options.FindOne().SetProjection(d("mod", 1, "_id", 0))).Decode(&doc))(t)
 	if fmt.Sprint(doc) != `{"mod":{"$numberInt":"1"}}` {
 		t.Errorf("projection gave %v", doc)
 	}
-	if err := c.FindOne(ctx, D{{"_id", 400}}).Err(); !errors.Is(err, mongo.ErrNoDocuments) {
+	if err := c.FindOne(ctx, d("_id", 400)).Err(); !errors.Is(err, mongo.ErrNoDocuments) {
 		t.Errorf("find of nothing: %v", err)
 	}
 }
@@ -164,20 +173,20 @@ func TestCursors(t *testing.T) {
 	ctx := testContext(t)
 	c := dbtest.Database(t).Collection("c")
 	for i := range 300 {
-		insertAll(t, c, D{{"_id", i}, {"k", i % 10}})
+		insertAll(t, c, d("_id", i, "k", i%10))
 	}
-	must(c.Indexes().CreateOne(ctx, mongo.IndexModel{Keys: D{{"k", 1}, {"_id", -1}}}))(t)
+	must(c.Indexes().CreateOne(ctx, mongo.IndexModel{Keys: d("k", 1, "_id", -1)}))(t)
 	for _, tc := range []struct {
 		name   string
 		filter D
 		sort   D
 		n      int
 	}{
-		{"forward", D{}, D{{"_id", 1}}, 300},
-		{"backward", D{}, D{{"_id", -1}}, 300},
-		{"index", D{{"k", D{{"$in", A{1, 2, 5}}}}}, D{{"k", 1}, {"_id", -1}}, 90},
-		{"index backward", D{{"k", D{{"$gte", 5}}}}, D{{"k", -1}, {"_id", 1}}, 150},
-		{"sorted in memory", D{}, D{{"k", -1}, {"_id", 1}}, 300},
+		{"forward", d(), d("_id", 1), 300},
+		{"backward", d(), d("_id", -1), 300},
+		{"index", d("k", d("$in", A{1, 2, 5})), d("k", 1, "_id", -1), 90},
+		{"index backward", d("k", d("$gte", 5)), d("k", -1, "_id", 1), 150},
+		{"sorted in memory", d(), d("k", -1, "_id", 1), 300},
 	} {
 		for _, batch := range []int32{1, 7, 100, 1000} {
 			t.Run(fmt.Sprintf("%s %d", tc.name, batch), func(t *testing.T) {
@@ -196,11 +205,11 @@ func TestCursorIsolation(t *testing.T) {
 	ctx := testContext(t)
 	c := dbtest.Database(t).Collection("c")
 	for i := range 10 {
-		insertAll(t, c, D{{"_id", i}})
+		insertAll(t, c, d("_id", i))
 	}
-	cur := must(c.Find(ctx, D{}, options.Find().SetBatchSize(2)))(t)
-	must(c.DeleteMany(ctx, D{{"_id", D{{"$gt", 0}}}}))(t)
-	insertAll(t, c, D{{"_id", 4.5}})
+	cur := must(c.Find(ctx, d(), options.Find().SetBatchSize(2)))(t)
+	must(c.DeleteMany(ctx, d("_id", d("$gt", 0))))(t)
+	insertAll(t, c, d("_id", 4.5))
 	n := 0
 	for cur.Next(ctx) {
 		n++
@@ -217,54 +226,54 @@ func TestKilledCursor(t *testing.T) {
 	ctx := testContext(t)
 	db := dbtest.Database(t)
 	c := db.Collection("c")
-	insertAll(t, c, D{{"_id", 1}}, D{{"_id", 2}}, D{{"_id", 3}})
-	cur := must(c.Find(ctx, D{}, options.Find().SetBatchSize(1)))(t)
+	insertAll(t, c, d("_id", 1), d("_id", 2), d("_id", 3))
+	cur := must(c.Find(ctx, d(), options.Find().SetBatchSize(1)))(t)
 	id := cur.ID()
 	if id == 0 {
 		t.Fatal("no cursor was left open")
 	}
 	must(0, cur.Close(ctx))(t)
-	err := db.RunCommand(ctx, D{{"getMore", id}, {"collection", "c"}}).Err()
+	err := db.RunCommand(ctx, d("getMore", id, "collection", "c")).Err()
 	wantCode(t, err, 43)
 }
 
 func TestUpdate(t *testing.T) {
 	ctx := testContext(t)
 	c := dbtest.Database(t).Collection("c")
-	insertAll(t, c, D{{"_id", 1}, {"n", 1}}, D{{"_id", 2}, {"n", 1}}, D{{"_id", 3}, {"n", 5}})
+	insertAll(t, c, d("_id", 1, "n", 1), d("_id", 2, "n", 1), d("_id", 3, "n", 5))
 
-	r := must(c.UpdateOne(ctx, D{{"n", 1}}, D{{"$inc", D{{"n", 1}}}}))(t)
+	r := must(c.UpdateOne(ctx, d("n", 1), d("$inc", d("n", 1))))(t)
 	if r.MatchedCount != 1 || r.ModifiedCount != 1 {
 		t.Errorf("update of one: %+v", r)
 	}
-	r = must(c.UpdateMany(ctx, D{}, D{{"$set", D{{"n", 5}}}}))(t)
+	r = must(c.UpdateMany(ctx, d(), d("$set", d("n", 5))))(t)
 	if r.MatchedCount != 3 || r.ModifiedCount != 2 {
 		t.Errorf("update of many: %+v", r)
 	}
-	r = must(c.UpdateOne(ctx, D{{"_id", 9}}, D{{"$set", D{{"a", 1}}}, {"$setOnInsert", D{{"b", 2}}}}, options.UpdateOne().SetUpsert(true)))(t)
+	r = must(c.UpdateOne(ctx, d("_id", 9), d("$set", d("a", 1), "$setOnInsert", d("b", 2)), options.UpdateOne().SetUpsert(true)))(t)
 	if r.MatchedCount != 0 || r.UpsertedCount != 1 || fmt.Sprint(r.UpsertedID) != "9" {
 		t.Errorf("upsert: %+v", r)
 	}
-	r = must(c.ReplaceOne(ctx, D{{"_id", 9}}, D{{"z", 1}}))(t)
+	r = must(c.ReplaceOne(ctx, d("_id", 9), d("z", 1)))(t)
 	if r.ModifiedCount != 1 {
 		t.Errorf("replacement: %+v", r)
 	}
-	_, err := c.UpdateOne(ctx, D{{"_id", 9}}, D{{"$set", D{{"_id", 10}}}})
+	_, err := c.UpdateOne(ctx, d("_id", 9), d("$set", d("_id", 10)))
 	wantCode(t, err, 66)
-	wantIDs(t, ids(t, c, ctx, D{{"z", 1}}), 9)
+	wantIDs(t, ids(t, c, ctx, d("z", 1)), 9)
 }
 
 func TestDelete(t *testing.T) {
 	ctx := testContext(t)
 	c := dbtest.Database(t).Collection("c")
-	if r := must(c.DeleteMany(ctx, D{}))(t); r.DeletedCount != 0 {
+	if r := must(c.DeleteMany(ctx, d()))(t); r.DeletedCount != 0 {
 		t.Errorf("deleted %d of nothing", r.DeletedCount)
 	}
-	insertAll(t, c, D{{"_id", 1}, {"n", 1}}, D{{"_id", 2}, {"n", 1}}, D{{"_id", 3}, {"n", 1}})
-	if r := must(c.DeleteOne(ctx, D{{"n", 1}}))(t); r.DeletedCount != 1 {
+	insertAll(t, c, d("_id", 1, "n", 1), d("_id", 2, "n", 1), d("_id", 3, "n", 1))
+	if r := must(c.DeleteOne(ctx, d("n", 1)))(t); r.DeletedCount != 1 {
 		t.Errorf("deleted %d", r.DeletedCount)
 	}
-	if r := must(c.DeleteMany(ctx, D{{"n", 1}}))(t); r.DeletedCount != 2 {
+	if r := must(c.DeleteMany(ctx, d("n", 1)))(t); r.DeletedCount != 2 {
 		t.Errorf("deleted %d", r.DeletedCount)
 	}
 }
@@ -272,23 +281,23 @@ func TestDelete(t *testing.T) {
 func TestFindAndModify(t *testing.T) {
 	ctx := testContext(t)
 	c := dbtest.Database(t).Collection("c")
-	insertAll(t, c, D{{"_id", 1}, {"n", 3}}, D{{"_id", 2}, {"n", 7}})
+	insertAll(t, c, d("_id", 1, "n", 3), d("_id", 2, "n", 7))
 	var doc struct{ ID, N int }
-	must(0, c.FindOneAndUpdate(ctx, D{}, D{{"$inc", D{{"n", 1}}}}, options.FindOneAndUpdate().SetSort(D{{"n", -1}})).Decode(&doc))(t)
+	must(0, c.FindOneAndUpdate(ctx, d(), d("$inc", d("n", 1)), options.FindOneAndUpdate().SetSort(d("n", -1))).Decode(&doc))(t)
 	if doc.N != 7 {
 		t.Errorf("before: %+v", doc)
 	}
-	must(0, c.FindOneAndUpdate(ctx, D{{"_id", 2}}, D{{"$inc", D{{"n", 1}}}}, options.FindOneAndUpdate().SetReturnDocument(options.After)).Decode(&doc))(t)
+	must(0, c.FindOneAndUpdate(ctx, d("_id", 2), d("$inc", d("n", 1)), options.FindOneAndUpdate().SetReturnDocument(options.After)).Decode(&doc))(t)
 	if doc.N != 9 {
 		t.Errorf("after: %+v", doc)
 	}
-	must(0, c.FindOneAndUpdate(ctx, D{{"_id", 5}}, D{{"$set", D{{"n", 1}}}},
+	must(0, c.FindOneAndUpdate(ctx, d("_id", 5), d("$set", d("n", 1)),
 		options.FindOneAndUpdate().SetReturnDocument(options.After).SetUpsert(true)).Decode(&doc))(t)
 	if doc.N != 1 {
 		t.Errorf("upserted: %+v", doc)
 	}
-	must(0, c.FindOneAndDelete(ctx, D{{"_id", 5}}).Decode(&doc))(t)
-	if err := c.FindOneAndDelete(ctx, D{{"_id", 5}}).Err(); !errors.Is(err, mongo.ErrNoDocuments) {
+	must(0, c.FindOneAndDelete(ctx, d("_id", 5)).Decode(&doc))(t)
+	if err := c.FindOneAndDelete(ctx, d("_id", 5)).Err(); !errors.Is(err, mongo.ErrNoDocuments) {
 		t.Errorf("deleting again: %v", err)
 	}
 }
@@ -303,22 +312,22 @@ func TestUnknownThings(t *testing.T) {
 		cmd  D
 		code int
 	}{
-		{D{{"noSuchCommand", 1}}, 59},
-		{D{{"find", "c"}, {"noSuchOption", 1}}, 40415},
-		{D{{"find", "c"}, {"collation", D{{"locale", "de"}}}}, 238},
-		{D{{"find", "c"}, {"let", D{{"x", 1}}}}, 238},
-		{D{{"find", 1}}, 14},
-		{D{{"find", "c"}, {"limit", -1}}, 2},
-		{D{{"insert", "c"}, {"documents", A{}}}, 16},
-		{D{{"insert", "c"}}, 40414},
-		{D{{"create", "c"}, {"capped", true}, {"size", 100}}, 238},
-		{D{{"createIndexes", "c"}, {"indexes", A{D{{"key", D{{"a", "text"}}}, {"name", "t"}}}}}, 67},
-		{D{{"createIndexes", "c"}, {"indexes", A{D{{"key", D{{"a", 1}}}, {"name", "t"}, {"weights", 1}}}}}, 197},
-		{D{{"create", "a$b"}}, 73},
-		{D{{"find", "c"}, {"hint", "nope"}}, 2},
+		{d("noSuchCommand", 1), 59},
+		{d("find", "c", "noSuchOption", 1), 40415},
+		{d("find", "c", "collation", d("locale", "de")), 238},
+		{d("find", "c", "let", d("x", 1)), 238},
+		{d("find", 1), 14},
+		{d("find", "c", "limit", -1), 2},
+		{d("insert", "c", "documents", A{}), 16},
+		{d("insert", "c"), 40414},
+		{d("create", "c", "capped", true, "size", 100), 238},
+		{d("createIndexes", "c", "indexes", A{d("key", d("a", "text"), "name", "t")}), 67},
+		{d("createIndexes", "c", "indexes", A{d("key", d("a", 1), "name", "t", "weights", 1)}), 197},
+		{d("create", "a$b"), 73},
+		{d("find", "c", "hint", "nope"), 2},
 	} {
 		if tc.cmd[0].Key == "find" && tc.code == 2 && tc.cmd[1].Key == "hint" {
-			insertAll(t, db.Collection("c"), D{})
+			insertAll(t, db.Collection("c"), d())
 		}
 		err := db.RunCommand(ctx, tc.cmd).Err()
 		if err == nil {

@@ -25,11 +25,11 @@ func TestPlans(t *testing.T) {
 	c := dbtest.Database(t).Collection("c")
 	var docs []any
 	for i := range 500 {
-		docs = append(docs, D{{"_id", i}, {"a", i % 10}, {"b", i}, {"s", fmt.Sprint(i)}})
+		docs = append(docs, d("_id", i, "a", i%10, "b", i, "s", fmt.Sprint(i)))
 	}
 	insertAll(t, c, docs...)
-	createIndex(t, c, D{{"a", 1}, {"b", 1}}, nil)
-	createIndex(t, c, D{{"b", -1}}, options.Index().SetPartialFilterExpression(D{{"a", 3}}))
+	createIndex(t, c, d("a", 1, "b", 1), nil)
+	createIndex(t, c, d("b", -1), options.Index().SetPartialFilterExpression(d("a", 3)))
 	for _, tc := range []struct {
 		name         string
 		filter, sort D
@@ -38,17 +38,17 @@ func TestPlans(t *testing.T) {
 		docs, returned int
 		sorts          bool
 	}{
-		{"by _id", D{{"_id", 7}}, nil, "IDHACK", "", 1, 1, false},
-		{"range of _id", D{{"_id", D{{"$gte", 10}, {"$lt", 20}}}}, D{{"_id", 1}}, "CLUSTERED_IXSCAN", "", 10, 10, false},
-		{"range of _id backwards", D{{"_id", D{{"$gte", 10}, {"$lt", 20}}}}, D{{"_id", -1}}, "CLUSTERED_IXSCAN", "", 10, 10, false},
-		{"nothing to go by", D{{"s", "5"}}, nil, "COLLSCAN", "", 500, 1, false},
-		{"equality", D{{"a", 4}}, nil, "IXSCAN", "a_1_b_1", 50, 50, false},
-		{"equality and range", D{{"a", 4}, {"b", D{{"$lt", 50}}}}, D{{"b", -1}}, "IXSCAN", "a_1_b_1", 5, 5, false},
-		{"equality and order", D{{"a", 4}}, D{{"b", 1}}, "IXSCAN", "a_1_b_1", 50, 50, false},
-		{"in and range", D{{"a", D{{"$in", A{1, 2}}}}, {"b", D{{"$gt", 480}}}}, D{{"a", 1}, {"b", 1}}, "IXSCAN", "a_1_b_1", 4, 4, false},
-		{"sort in memory", D{{"a", D{{"$in", A{1, 2}}}}}, D{{"b", 1}}, "IXSCAN", "a_1_b_1", 100, 100, true},
-		{"partial index", D{{"a", 3}, {"b", D{{"$gt", 400}}}}, nil, "IXSCAN", "", 10, 10, false},
-		{"impossible", D{{"_id", D{{"$gt", 5}, {"$lt", 3}}}}, nil, "", "", 0, 0, false},
+		{"by _id", d("_id", 7), nil, "IDHACK", "", 1, 1, false},
+		{"range of _id", d("_id", d("$gte", 10, "$lt", 20)), d("_id", 1), "CLUSTERED_IXSCAN", "", 10, 10, false},
+		{"range of _id backwards", d("_id", d("$gte", 10, "$lt", 20)), d("_id", -1), "CLUSTERED_IXSCAN", "", 10, 10, false},
+		{"nothing to go by", d("s", "5"), nil, "COLLSCAN", "", 500, 1, false},
+		{"equality", d("a", 4), nil, "IXSCAN", "a_1_b_1", 50, 50, false},
+		{"equality and range", d("a", 4, "b", d("$lt", 50)), d("b", -1), "IXSCAN", "a_1_b_1", 5, 5, false},
+		{"equality and order", d("a", 4), d("b", 1), "IXSCAN", "a_1_b_1", 50, 50, false},
+		{"in and range", d("a", d("$in", A{1, 2}), "b", d("$gt", 480)), d("a", 1, "b", 1), "IXSCAN", "a_1_b_1", 4, 4, false},
+		{"sort in memory", d("a", d("$in", A{1, 2})), d("b", 1), "IXSCAN", "a_1_b_1", 100, 100, true},
+		{"partial index", d("a", 3, "b", d("$gt", 400)), nil, "IXSCAN", "", 10, 10, false},
+		{"impossible", d("_id", d("$gt", 5, "$lt", 3)), nil, "", "", 0, 0, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var sort any
@@ -72,25 +72,25 @@ func TestPlans(t *testing.T) {
 func TestUniqueIndex(t *testing.T) {
 	ctx := testContext(t)
 	c := dbtest.Database(t).Collection("c")
-	createIndex(t, c, D{{"u", 1}, {"path", 1}}, options.Index().SetUnique(true))
-	insertAll(t, c, D{{"_id", 1}, {"u", 1}, {"path", "a"}}, D{{"_id", 2}, {"u", 1}, {"path", "b"}})
-	_, err := c.InsertOne(ctx, D{{"_id", 3}, {"u", 1}, {"path", "a"}})
+	createIndex(t, c, d("u", 1, "path", 1), options.Index().SetUnique(true))
+	insertAll(t, c, d("_id", 1, "u", 1, "path", "a"), d("_id", 2, "u", 1, "path", "b"))
+	_, err := c.InsertOne(ctx, d("_id", 3, "u", 1, "path", "a"))
 	if !mongo.IsDuplicateKeyError(err) {
 		t.Errorf("insert: %v", err)
 	}
-	_, err = c.UpdateOne(ctx, D{{"_id", 2}}, D{{"$set", D{{"path", "a"}}}})
+	_, err = c.UpdateOne(ctx, d("_id", 2), d("$set", d("path", "a")))
 	if !mongo.IsDuplicateKeyError(err) {
 		t.Errorf("update: %v", err)
 	}
-	must(c.UpdateOne(ctx, D{{"_id", 1}}, D{{"$set", D{{"path", "c"}}}}))(t)
-	must(c.UpdateOne(ctx, D{{"_id", 2}}, D{{"$set", D{{"path", "a"}}}}))(t)
-	must(c.DeleteOne(ctx, D{{"_id", 2}}))(t)
-	must(c.InsertOne(ctx, D{{"_id", 3}, {"u", 1}, {"path", "a"}}))(t)
-	wantIDs(t, ids(t, c, ctx, D{{"u", 1}}, options.Find().SetSort(D{{"path", 1}})), 3, 1)
+	must(c.UpdateOne(ctx, d("_id", 1), d("$set", d("path", "c"))))(t)
+	must(c.UpdateOne(ctx, d("_id", 2), d("$set", d("path", "a"))))(t)
+	must(c.DeleteOne(ctx, d("_id", 2)))(t)
+	must(c.InsertOne(ctx, d("_id", 3, "u", 1, "path", "a")))(t)
+	wantIDs(t, ids(t, c, ctx, d("u", 1), options.Find().SetSort(d("path", 1))), 3, 1)
 
 	// An index that the documents already break is not built.
-	insertAll(t, c, D{{"_id", 10}, {"x", 1}}, D{{"_id", 11}, {"x", 1}, {"path", "y"}})
-	_, err = c.Indexes().CreateOne(ctx, mongo.IndexModel{Keys: D{{"x", 1}}, Options: options.Index().SetUnique(true)})
+	insertAll(t, c, d("_id", 10, "x", 1), d("_id", 11, "x", 1, "path", "y"))
+	_, err = c.Indexes().CreateOne(ctx, mongo.IndexModel{Keys: d("x", 1), Options: options.Index().SetUnique(true)})
 	if !mongo.IsDuplicateKeyError(err) {
 		t.Errorf("index over duplicates: %v", err)
 	}
@@ -103,41 +103,41 @@ func TestUniqueIndex(t *testing.T) {
 func TestMultikeyIndex(t *testing.T) {
 	ctx := testContext(t)
 	c := dbtest.Database(t).Collection("c")
-	createIndex(t, c, D{{"tags", 1}}, nil)
+	createIndex(t, c, d("tags", 1), nil)
 	insertAll(t, c,
-		D{{"_id", 1}, {"tags", A{"a", "b"}}},
-		D{{"_id", 2}, {"tags", A{"b", "c"}}},
-		D{{"_id", 3}, {"tags", "d"}},
-		D{{"_id", 4}, {"tags", A{}}},
-		D{{"_id", 5}})
-	wantIDs(t, ids(t, c, ctx, D{{"tags", "b"}}), 1, 2)
-	wantIDs(t, ids(t, c, ctx, D{{"tags", D{{"$gte", "a"}}}}, options.Find().SetSort(D{{"_id", 1}})), 1, 2, 3)
+		d("_id", 1, "tags", A{"a", "b"}),
+		d("_id", 2, "tags", A{"b", "c"}),
+		d("_id", 3, "tags", "d"),
+		d("_id", 4, "tags", A{}),
+		d("_id", 5))
+	wantIDs(t, ids(t, c, ctx, d("tags", "b")), 1, 2)
+	wantIDs(t, ids(t, c, ctx, d("tags", d("$gte", "a")), options.Find().SetSort(d("_id", 1))), 1, 2, 3)
 	// Two elements may satisfy the two bounds.
-	wantIDs(t, ids(t, c, ctx, D{{"tags", D{{"$gt", "b"}, {"$lt", "bb"}}}}), 2)
-	wantIDs(t, ids(t, c, ctx, D{{"tags", nil}}), 5)
-	wantIDs(t, ids(t, c, ctx, D{}, options.Find().SetSort(D{{"tags", 1}})), 4, 5, 1, 2, 3)
-	must(c.UpdateOne(ctx, D{{"_id", 2}}, D{{"$pull", D{{"tags", "b"}}}}))(t)
-	wantIDs(t, ids(t, c, ctx, D{{"tags", "b"}}), 1)
-	wantIDs(t, ids(t, c, ctx, D{{"tags", "c"}}), 2)
+	wantIDs(t, ids(t, c, ctx, d("tags", d("$gt", "b", "$lt", "bb"))), 2)
+	wantIDs(t, ids(t, c, ctx, d("tags", nil)), 5)
+	wantIDs(t, ids(t, c, ctx, d(), options.Find().SetSort(d("tags", 1))), 4, 5, 1, 2, 3)
+	must(c.UpdateOne(ctx, d("_id", 2), d("$pull", d("tags", "b"))))(t)
+	wantIDs(t, ids(t, c, ctx, d("tags", "b")), 1)
+	wantIDs(t, ids(t, c, ctx, d("tags", "c")), 2)
 }
 
 func TestSparseAndPartial(t *testing.T) {
 	ctx := testContext(t)
 	c := dbtest.Database(t).Collection("c")
-	createIndex(t, c, D{{"e", 1}}, options.Index().SetUnique(true).SetSparse(true))
-	createIndex(t, c, D{{"n", 1}}, options.Index().SetUnique(true).SetPartialFilterExpression(D{{"live", true}}))
-	insertAll(t, c, D{{"_id", 1}, {"n", 1}}, D{{"_id", 2}, {"n", 1}}, D{{"_id", 3}, {"e", "x"}, {"n", 1}, {"live", true}})
-	_, err := c.InsertOne(ctx, D{{"e", "x"}})
+	createIndex(t, c, d("e", 1), options.Index().SetUnique(true).SetSparse(true))
+	createIndex(t, c, d("n", 1), options.Index().SetUnique(true).SetPartialFilterExpression(d("live", true)))
+	insertAll(t, c, d("_id", 1, "n", 1), d("_id", 2, "n", 1), d("_id", 3, "e", "x", "n", 1, "live", true))
+	_, err := c.InsertOne(ctx, d("e", "x"))
 	if !mongo.IsDuplicateKeyError(err) {
 		t.Errorf("sparse: %v", err)
 	}
-	_, err = c.UpdateOne(ctx, D{{"_id", 1}}, D{{"$set", D{{"live", true}}}})
+	_, err = c.UpdateOne(ctx, d("_id", 1), d("$set", d("live", true)))
 	if !mongo.IsDuplicateKeyError(err) {
 		t.Errorf("partial: %v", err)
 	}
-	wantIDs(t, ids(t, c, ctx, D{{"e", nil}}, options.Find().SetSort(D{{"_id", 1}})), 1, 2)
-	wantIDs(t, ids(t, c, ctx, D{}, options.Find().SetSort(D{{"e", 1}, {"_id", 1}})), 1, 2, 3)
-	wantIDs(t, ids(t, c, ctx, D{{"n", 1}, {"live", true}}), 3)
+	wantIDs(t, ids(t, c, ctx, d("e", nil), options.Find().SetSort(d("_id", 1))), 1, 2)
+	wantIDs(t, ids(t, c, ctx, d(), options.Find().SetSort(d("e", 1, "_id", 1))), 1, 2, 3)
+	wantIDs(t, ids(t, c, ctx, d("n", 1, "live", true)), 3)
 }
 
 func TestTTL(t *testing.T) {
@@ -146,18 +146,18 @@ func TestTTL(t *testing.T) {
 	}
 	ctx := testContext(t)
 	c := dbtest.Database(t).Collection("c")
-	createIndex(t, c, D{{"at", 1}}, options.Index().SetExpireAfterSeconds(3600))
+	createIndex(t, c, d("at", 1), options.Index().SetExpireAfterSeconds(3600))
 	now := time.Now()
 	insertAll(t, c,
-		D{{"_id", 1}, {"at", now.Add(-2 * time.Hour)}},
-		D{{"_id", 2}, {"at", now}},
-		D{{"_id", 3}},
-		D{{"_id", 4}, {"at", "yesterday"}},
-		D{{"_id", 5}, {"at", A{now, now.Add(-3 * time.Hour)}}})
+		d("_id", 1, "at", now.Add(-2*time.Hour)),
+		d("_id", 2, "at", now),
+		d("_id", 3),
+		d("_id", 4, "at", "yesterday"),
+		d("_id", 5, "at", A{now, now.Add(-3 * time.Hour)}))
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if len(ids(t, c, ctx, D{{"_id", D{{"$in", A{1, 5}}}}})) == 0 {
+		if len(ids(t, c, ctx, d("_id", d("$in", A{1, 5})))) == 0 {
 			break
 		}
 		select {
@@ -166,20 +166,20 @@ func TestTTL(t *testing.T) {
 			t.Fatal("nothing expired")
 		}
 	}
-	wantIDs(t, ids(t, c, ctx, D{}), 2, 3, 4)
+	wantIDs(t, ids(t, c, ctx, d()), 2, 3, 4)
 }
 
 func TestIndexCommands(t *testing.T) {
 	ctx := testContext(t)
 	db := dbtest.Database(t)
 	c := db.Collection("c")
-	createIndex(t, c, D{{"a", 1}}, nil)
-	createIndex(t, c, D{{"a", 1}}, nil) // again is nothing
-	_, err := c.Indexes().CreateOne(ctx, mongo.IndexModel{Keys: D{{"a", 1}}, Options: options.Index().SetUnique(true)})
+	createIndex(t, c, d("a", 1), nil)
+	createIndex(t, c, d("a", 1), nil) // again is nothing
+	_, err := c.Indexes().CreateOne(ctx, mongo.IndexModel{Keys: d("a", 1), Options: options.Index().SetUnique(true)})
 	wantCode(t, err, 86)
-	_, err = c.Indexes().CreateOne(ctx, mongo.IndexModel{Keys: D{{"b", 1}}, Options: options.Index().SetName("a_1")})
+	_, err = c.Indexes().CreateOne(ctx, mongo.IndexModel{Keys: d("b", 1), Options: options.Index().SetName("a_1")})
 	wantCode(t, err, 86)
-	_, err = c.Indexes().CreateOne(ctx, mongo.IndexModel{Keys: D{{"a", 1}}, Options: options.Index().SetName("other")})
+	_, err = c.Indexes().CreateOne(ctx, mongo.IndexModel{Keys: d("a", 1), Options: options.Index().SetName("other")})
 	wantCode(t, err, 85)
 	must(0, c.Indexes().DropOne(ctx, "a_1"))(t)
 	wantCode(t, c.Indexes().DropOne(ctx, "a_1"), 27)
@@ -192,28 +192,28 @@ func TestIndexCommands(t *testing.T) {
 func TestCollections(t *testing.T) {
 	ctx := testContext(t)
 	db := dbtest.Database(t)
-	clustered := options.CreateCollection().SetClusteredIndex(D{{"key", D{{"_id", 1}}}, {"unique", true}})
+	clustered := options.CreateCollection().SetClusteredIndex(d("key", d("_id", 1), "unique", true))
 	must(0, db.CreateCollection(ctx, "one", clustered))(t)
 	wantCode(t, db.CreateCollection(ctx, "one"), 48)
-	insertAll(t, db.Collection("two"), D{{"_id", 1}})
-	names := must(db.ListCollectionNames(ctx, D{}))(t)
+	insertAll(t, db.Collection("two"), d("_id", 1))
+	names := must(db.ListCollectionNames(ctx, d()))(t)
 	if len(names) != 2 {
 		t.Errorf("collections: %v", names)
 	}
-	names = must(db.ListCollectionNames(ctx, D{{"name", "two"}}))(t)
+	names = must(db.ListCollectionNames(ctx, d("name", "two")))(t)
 	if len(names) != 1 {
 		t.Errorf("filtered: %v", names)
 	}
-	specs := must(db.ListCollectionSpecifications(ctx, D{{"name", "one"}}))(t)
+	specs := must(db.ListCollectionSpecifications(ctx, d("name", "one")))(t)
 	if _, err := bson.Raw(specs[0].Options).LookupErr("clusteredIndex"); err != nil {
 		t.Errorf("options of a clustered collection: %v", specs[0].Options)
 	}
 	must(0, db.Collection("two").Drop(ctx))(t)
 	must(0, db.Collection("two").Drop(ctx))(t)
-	wantIDs(t, ids(t, db.Collection("two"), ctx, D{}))
-	insertAll(t, db.Collection("two"), D{{"_id", 2}})
-	wantIDs(t, ids(t, db.Collection("two"), ctx, D{}), 2)
-	dbs := must(dbtest.Client(t).ListDatabaseNames(ctx, D{{"name", db.Name()}}))(t)
+	wantIDs(t, ids(t, db.Collection("two"), ctx, d()))
+	insertAll(t, db.Collection("two"), d("_id", 2))
+	wantIDs(t, ids(t, db.Collection("two"), ctx, d()), 2)
+	dbs := must(dbtest.Client(t).ListDatabaseNames(ctx, d("name", db.Name())))(t)
 	if len(dbs) != 1 {
 		t.Errorf("databases: %v", dbs)
 	}

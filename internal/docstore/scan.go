@@ -41,6 +41,9 @@ const checkEvery = 256
 // next returns the next document and the key of its _id, valid until the next call of any method;
 // io.EOF after the last.
 func (d *docScan) next(ctx context.Context) (idKey []byte, doc bson.Raw, err error) {
+	if d.plan.stage == stageID {
+		return d.lookup()
+	}
 	for {
 		if d.steps++; d.steps%checkEvery == 0 {
 			if err := ctx.Err(); err != nil {
@@ -62,6 +65,29 @@ func (d *docScan) next(ctx context.Context) (idKey []byte, doc bson.Raw, err err
 			return idKey, doc, nil
 		}
 	}
+}
+
+// lookup gets the one document of a plan by _id, without a scan: Pebble's filters spare it the files
+// that lack the key.
+func (d *docScan) lookup() (idKey []byte, doc bson.Raw, err error) {
+	if len(d.ranges) == 0 {
+		return nil, nil, io.EOF
+	}
+	key := d.ranges[0].lower
+	d.ranges = nil
+	value, release, err := d.view.get(key)
+	if errors.Is(err, errNotFound) {
+		return nil, nil, io.EOF
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("read %s: %w", d.plan.coll.ns(), err)
+	}
+	d.docsExamined++
+	d.release = release
+	if !d.plan.filter.Match(value) {
+		return nil, nil, io.EOF
+	}
+	return key[prefixLen:], value, nil
 }
 
 // advance moves to the next key.

@@ -45,60 +45,60 @@ func TestTransaction(t *testing.T) {
 	ctx := testContext(t)
 	db := dbtest.Database(t)
 	c := db.Collection("c")
-	insertAll(t, c, D{{"_id", 1}, {"n", 0}}, D{{"_id", 2}, {"n", 0}})
+	insertAll(t, c, d("_id", 1, "n", 0), d("_id", 2, "n", 0))
 
 	tx := begin(t, db)
-	must(c.UpdateOne(tx.ctx, D{{"_id", 1}}, D{{"$inc", D{{"n", 1}}}}))(t)
-	must(c.InsertOne(tx.ctx, D{{"_id", 3}, {"n", 7}}))(t)
-	must(c.DeleteOne(tx.ctx, D{{"_id", 2}}))(t)
-	wantIDs(t, ids(t, c, tx.ctx, D{}), 1, 3)
-	wantIDs(t, ids(t, c, tx.ctx, D{}, options.Find().SetSort(D{{"_id", -1}})), 3, 1)
-	wantIDs(t, ids(t, c, ctx, D{}), 1, 2)
-	wantIDs(t, ids(t, c, ctx, D{{"n", 1}}))
+	must(c.UpdateOne(tx.ctx, d("_id", 1), d("$inc", d("n", 1))))(t)
+	must(c.InsertOne(tx.ctx, d("_id", 3, "n", 7)))(t)
+	must(c.DeleteOne(tx.ctx, d("_id", 2)))(t)
+	wantIDs(t, ids(t, c, tx.ctx, d()), 1, 3)
+	wantIDs(t, ids(t, c, tx.ctx, d(), options.Find().SetSort(d("_id", -1))), 3, 1)
+	wantIDs(t, ids(t, c, ctx, d()), 1, 2)
+	wantIDs(t, ids(t, c, ctx, d("n", 1)))
 	must(0, tx.CommitTransaction(tx.ctx))(t)
 	must(0, tx.CommitTransaction(tx.ctx))(t) // once more is nothing
-	wantIDs(t, ids(t, c, ctx, D{}), 1, 3)
-	wantIDs(t, ids(t, c, ctx, D{{"n", 1}}), 1)
+	wantIDs(t, ids(t, c, ctx, d()), 1, 3)
+	wantIDs(t, ids(t, c, ctx, d("n", 1)), 1)
 
 	tx = begin(t, db)
-	must(c.DeleteMany(tx.ctx, D{}))(t)
-	wantIDs(t, ids(t, c, tx.ctx, D{}))
+	must(c.DeleteMany(tx.ctx, d()))(t)
+	wantIDs(t, ids(t, c, tx.ctx, d()))
 	must(0, tx.AbortTransaction(tx.ctx))(t)
-	wantIDs(t, ids(t, c, ctx, D{}), 1, 3)
+	wantIDs(t, ids(t, c, ctx, d()), 1, 3)
 }
 
 func TestTransactionSnapshot(t *testing.T) {
 	ctx := testContext(t)
 	db := dbtest.Database(t)
 	c := db.Collection("c")
-	createIndex(t, c, D{{"n", 1}}, nil)
-	insertAll(t, c, D{{"_id", 1}, {"n", 1}}, D{{"_id", 2}, {"n", 2}})
+	createIndex(t, c, d("n", 1), nil)
+	insertAll(t, c, d("_id", 1, "n", 1), d("_id", 2, "n", 2))
 	tx := begin(t, db)
-	wantIDs(t, ids(t, c, tx.ctx, D{}), 1, 2)
-	insertAll(t, c, D{{"_id", 3}, {"n", 1}})
-	must(c.UpdateOne(ctx, D{{"_id", 1}}, D{{"$set", D{{"n", 9}}}}))(t)
-	wantIDs(t, ids(t, c, tx.ctx, D{}), 1, 2)
-	wantIDs(t, ids(t, c, tx.ctx, D{{"n", 1}}), 1)
-	must(c.InsertOne(tx.ctx, D{{"_id", 4}, {"n", 1}}))(t)
-	wantIDs(t, ids(t, c, tx.ctx, D{{"n", 1}}, options.Find().SetSort(D{{"_id", 1}})), 1, 4)
+	wantIDs(t, ids(t, c, tx.ctx, d()), 1, 2)
+	insertAll(t, c, d("_id", 3, "n", 1))
+	must(c.UpdateOne(ctx, d("_id", 1), d("$set", d("n", 9))))(t)
+	wantIDs(t, ids(t, c, tx.ctx, d()), 1, 2)
+	wantIDs(t, ids(t, c, tx.ctx, d("n", 1)), 1)
+	must(c.InsertOne(tx.ctx, d("_id", 4, "n", 1)))(t)
+	wantIDs(t, ids(t, c, tx.ctx, d("n", 1), options.Find().SetSort(d("_id", 1))), 1, 4)
 	must(0, tx.CommitTransaction(tx.ctx))(t)
-	wantIDs(t, ids(t, c, ctx, D{{"n", 1}}, options.Find().SetSort(D{{"_id", 1}})), 3, 4)
+	wantIDs(t, ids(t, c, ctx, d("n", 1), options.Find().SetSort(d("_id", 1))), 3, 4)
 }
 
 func TestWriteConflicts(t *testing.T) {
 	ctx := testContext(t)
 	db := dbtest.Database(t)
 	c := db.Collection("c")
-	createIndex(t, c, D{{"u", 1}}, options.Index().SetUnique(true))
+	createIndex(t, c, d("u", 1), options.Index().SetUnique(true))
 	for i := range 6 {
-		insertAll(t, c, D{{"_id", i}, {"u", i}})
+		insertAll(t, c, d("_id", i, "u", i))
 	}
-	inc := D{{"$inc", D{{"n", 1}}}}
+	inc := d("$inc", d("n", 1))
 
 	t.Run("with an open transaction", func(t *testing.T) {
 		a, b := begin(t, db), begin(t, db)
-		must(c.UpdateOne(a.ctx, D{{"_id", 1}}, inc))(t)
-		_, err := c.UpdateOne(b.ctx, D{{"_id", 1}}, inc)
+		must(c.UpdateOne(a.ctx, d("_id", 1), inc))(t)
+		_, err := c.UpdateOne(b.ctx, d("_id", 1), inc)
 		wantConflict(t, err)
 		must(0, a.CommitTransaction(a.ctx))(t)
 		err = b.CommitTransaction(b.ctx)
@@ -106,46 +106,46 @@ func TestWriteConflicts(t *testing.T) {
 	})
 	t.Run("with what was committed since the snapshot", func(t *testing.T) {
 		a := begin(t, db)
-		wantIDs(t, ids(t, c, a.ctx, D{{"_id", 1}}), 1)
-		must(c.UpdateOne(ctx, D{{"_id", 1}}, inc))(t)
-		_, err := c.UpdateOne(a.ctx, D{{"_id", 1}}, inc)
+		wantIDs(t, ids(t, c, a.ctx, d("_id", 1)), 1)
+		must(c.UpdateOne(ctx, d("_id", 1), inc))(t)
+		_, err := c.UpdateOne(a.ctx, d("_id", 1), inc)
 		wantConflict(t, err)
 	})
 	t.Run("over a deleted document", func(t *testing.T) {
 		a := begin(t, db)
-		wantIDs(t, ids(t, c, a.ctx, D{{"_id", 5}}), 5)
-		must(c.DeleteOne(ctx, D{{"_id", 5}}))(t)
-		_, err := c.UpdateOne(a.ctx, D{{"_id", 5}}, inc)
+		wantIDs(t, ids(t, c, a.ctx, d("_id", 5)), 5)
+		must(c.DeleteOne(ctx, d("_id", 5)))(t)
+		_, err := c.UpdateOne(a.ctx, d("_id", 5), inc)
 		wantConflict(t, err)
 	})
 	t.Run("over a new document", func(t *testing.T) {
 		a := begin(t, db)
-		wantIDs(t, ids(t, c, a.ctx, D{{"_id", 50}}))
-		insertAll(t, c, D{{"_id", 50}, {"u", 50}})
-		_, err := c.InsertOne(a.ctx, D{{"_id", 50}, {"u", 51}})
+		wantIDs(t, ids(t, c, a.ctx, d("_id", 50)))
+		insertAll(t, c, d("_id", 50, "u", 50))
+		_, err := c.InsertOne(a.ctx, d("_id", 50, "u", 51))
 		wantConflict(t, err)
 	})
 	t.Run("over a key of a unique index", func(t *testing.T) {
 		a, b := begin(t, db), begin(t, db)
-		must(c.InsertOne(a.ctx, D{{"_id", 100}, {"u", 100}}))(t)
-		_, err := c.InsertOne(b.ctx, D{{"_id", 101}, {"u", 100}})
+		must(c.InsertOne(a.ctx, d("_id", 100, "u", 100)))(t)
+		_, err := c.InsertOne(b.ctx, d("_id", 101, "u", 100))
 		wantConflict(t, err)
 		must(0, a.AbortTransaction(a.ctx))(t)
-		insertAll(t, c, D{{"_id", 102}, {"u", 100}})
+		insertAll(t, c, d("_id", 102, "u", 100))
 	})
 	t.Run("no conflict but a duplicate", func(t *testing.T) {
 		a := begin(t, db)
-		_, err := c.InsertOne(a.ctx, D{{"_id", 200}, {"u", 1}})
+		_, err := c.InsertOne(a.ctx, d("_id", 200, "u", 1))
 		if !mongo.IsDuplicateKeyError(err) {
 			t.Error(err)
 		}
-		_, err = c.InsertOne(a.ctx, D{{"_id", 201}, {"u", 201}})
+		_, err = c.InsertOne(a.ctx, d("_id", 201, "u", 201))
 		wantCode(t, err, 251) // the error ended the transaction
 	})
 	t.Run("different documents", func(t *testing.T) {
 		a, b := begin(t, db), begin(t, db)
-		must(c.UpdateOne(a.ctx, D{{"_id", 2}}, inc))(t)
-		must(c.UpdateOne(b.ctx, D{{"_id", 3}}, inc))(t)
+		must(c.UpdateOne(a.ctx, d("_id", 2), inc))(t)
+		must(c.UpdateOne(b.ctx, d("_id", 3), inc))(t)
 		must(0, a.CommitTransaction(a.ctx))(t)
 		must(0, b.CommitTransaction(b.ctx))(t)
 	})
@@ -156,26 +156,26 @@ func TestPlainWriteWaits(t *testing.T) {
 	ctx := testContext(t)
 	db := dbtest.Database(t)
 	c := db.Collection("c")
-	insertAll(t, c, D{{"_id", 1}, {"n", 0}})
+	insertAll(t, c, d("_id", 1, "n", 0))
 	a := begin(t, db)
-	must(c.UpdateOne(a.ctx, D{{"_id", 1}}, D{{"$set", D{{"n", 10}}}}))(t)
+	must(c.UpdateOne(a.ctx, d("_id", 1), d("$set", d("n", 10))))(t)
 
 	// With a deadline in the context the driver would set a maxTimeMS of its own.
-	err := db.RunCommand(context.Background(), D{{"update", "c"}, {"maxTimeMS", 50},
-		{"updates", A{D{{"q", D{{"_id", 1}}}, {"u", D{{"$inc", D{{"n", 1}}}}}}}}}).Err()
+	err := db.RunCommand(context.Background(), d("update", "c", "maxTimeMS", 50,
+		"updates", A{d("q", d("_id", 1), "u", d("$inc", d("n", 1)))})).Err()
 	wantCode(t, err, 50)
 
 	done := make(chan error, 1)
 	go func() {
-		_, err := c.UpdateOne(ctx, D{{"_id", 1}}, D{{"$inc", D{{"n", 1}}}})
+		_, err := c.UpdateOne(ctx, d("_id", 1), d("$inc", d("n", 1)))
 		done <- err
 	}()
-	wantIDs(t, ids(t, c, ctx, D{{"n", 0}}), 1) // reads do not wait
+	wantIDs(t, ids(t, c, ctx, d("n", 0)), 1) // reads do not wait
 	must(0, a.CommitTransaction(a.ctx))(t)
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
-	wantIDs(t, ids(t, c, ctx, D{{"n", 11}}), 1)
+	wantIDs(t, ids(t, c, ctx, d("n", 11)), 1)
 }
 
 // Counters that many transactions move at once come out right, through the driver's own retry loop.
@@ -183,7 +183,7 @@ func TestConcurrentTransactions(t *testing.T) {
 	ctx := testContext(t)
 	db := dbtest.Database(t)
 	boxes, messages := db.Collection("boxes"), db.Collection("messages")
-	insertAll(t, boxes, D{{"_id", 1}, {"next", 0}, {"count", 0}})
+	insertAll(t, boxes, d("_id", 1, "next", 0, "count", 0))
 	const writers, each = 8, 20
 	var wg sync.WaitGroup
 	for w := range writers {
@@ -197,12 +197,12 @@ func TestConcurrentTransactions(t *testing.T) {
 			for i := range each {
 				_, err := s.WithTransaction(ctx, func(ctx context.Context) (any, error) {
 					var box struct{ Next int }
-					err := boxes.FindOneAndUpdate(ctx, D{{"_id", 1}}, D{{"$inc", D{{"next", 1}, {"count", 1}}}},
+					err := boxes.FindOneAndUpdate(ctx, d("_id", 1), d("$inc", d("next", 1, "count", 1)),
 						options.FindOneAndUpdate().SetReturnDocument(options.After)).Decode(&box)
 					if err != nil {
 						return nil, err
 					}
-					return messages.InsertOne(ctx, D{{"_id", box.Next}, {"by", fmt.Sprintf("%d/%d", w, i)}})
+					return messages.InsertOne(ctx, d("_id", box.Next, "by", fmt.Sprintf("%d/%d", w, i)))
 				})
 				if err != nil {
 					t.Error(err)
@@ -212,8 +212,8 @@ func TestConcurrentTransactions(t *testing.T) {
 	}
 	wg.Wait()
 	var box struct{ Next, Count int }
-	must(0, boxes.FindOne(ctx, D{}).Decode(&box))(t)
-	got := ids(t, messages, ctx, D{})
+	must(0, boxes.FindOne(ctx, d()).Decode(&box))(t)
+	got := ids(t, messages, ctx, d())
 	if box.Next != writers*each || box.Count != writers*each || len(got) != writers*each {
 		t.Errorf("%+v and %d messages, want %d", box, len(got), writers*each)
 	}
@@ -233,7 +233,7 @@ func TestConcurrentUpdates(t *testing.T) {
 	for range writers {
 		wg.Go(func() {
 			for range each {
-				_, err := c.UpdateOne(ctx, D{{"_id", "x"}}, D{{"$inc", D{{"n", 1}}}}, options.UpdateOne().SetUpsert(true))
+				_, err := c.UpdateOne(ctx, d("_id", "x"), d("$inc", d("n", 1)), options.UpdateOne().SetUpsert(true))
 				if err != nil {
 					t.Error(err)
 				}
@@ -242,7 +242,7 @@ func TestConcurrentUpdates(t *testing.T) {
 	}
 	wg.Wait()
 	var doc struct{ N int }
-	must(0, c.FindOne(ctx, D{{"_id", "x"}}).Decode(&doc))(t)
+	must(0, c.FindOne(ctx, d("_id", "x")).Decode(&doc))(t)
 	if doc.N != writers*each {
 		t.Errorf("n = %d, want %d", doc.N, writers*each)
 	}
@@ -263,16 +263,16 @@ func TestRetriedWrite(t *testing.T) {
 	ctx := testContext(t)
 	db, numbered := numberedSession(t)
 	c := db.Collection("c")
-	insertAll(t, c, D{{"_id", 1}, {"n", 0}})
+	insertAll(t, c, d("_id", 1, "n", 0))
 	send := func(number int64, cmd D) bson.Raw {
 		t.Helper()
-		return must(db.RunCommand(numbered, append(cmd, E{"txnNumber", number})).Raw())(t)
+		return must(db.RunCommand(numbered, append(cmd, E{Key: "txnNumber", Value: number})).Raw())(t)
 	}
-	update := D{{"update", "c"}, {"updates", A{D{{"q", D{{"_id", 1}}}, {"u", D{{"$inc", D{{"n", 1}}}}}}}}}
-	modify := D{{"findAndModify", "c"}, {"query", D{{"_id", 1}}}, {"update", D{{"$inc", D{{"n", 1}}}}}, {"new", true}}
-	insert := D{{"insert", "c"}, {"documents", A{D{{"_id", 5}}, D{{"_id", 6}}}}}
-	upsert := D{{"update", "c"}, {"updates", A{D{{"q", D{{"_id", 9}}}, {"u", D{{"$set", D{{"n", 1}}}}}, {"upsert", true}}}}}
-	remove := D{{"delete", "c"}, {"deletes", A{D{{"q", D{{"_id", 5}}}, {"limit", 1}}}}}
+	update := d("update", "c", "updates", A{d("q", d("_id", 1), "u", d("$inc", d("n", 1)))})
+	modify := d("findAndModify", "c", "query", d("_id", 1), "update", d("$inc", d("n", 1)), "new", true)
+	insert := d("insert", "c", "documents", A{d("_id", 5), d("_id", 6)})
+	upsert := d("update", "c", "updates", A{d("q", d("_id", 9), "u", d("$set", d("n", 1)), "upsert", true)})
+	remove := d("delete", "c", "deletes", A{d("q", d("_id", 5), "limit", 1)})
 	for i, cmd := range []D{update, modify, insert, upsert, remove} {
 		number := int64(1000 + i)
 		first, second := send(number, cmd), send(number, cmd)
@@ -283,27 +283,27 @@ func TestRetriedWrite(t *testing.T) {
 		}
 	}
 	var doc struct{ N int }
-	must(0, c.FindOne(ctx, D{{"_id", 1}}).Decode(&doc))(t)
+	must(0, c.FindOne(ctx, d("_id", 1)).Decode(&doc))(t)
 	if doc.N != 2 {
 		t.Errorf("n = %d", doc.N)
 	}
-	wantIDs(t, ids(t, c, ctx, D{}), 1, 6, 9)
-	err := db.RunCommand(numbered, append(update, E{"txnNumber", int64(1001)})).Err()
+	wantIDs(t, ids(t, c, ctx, d()), 1, 6, 9)
+	err := db.RunCommand(numbered, append(update, E{Key: "txnNumber", Value: int64(1001)})).Err()
 	wantCode(t, err, 225)
 }
 
 func TestTransactionErrors(t *testing.T) {
 	db, numbered := numberedSession(t)
 	c := db.Collection("c")
-	insertAll(t, c, D{{"_id", 1}})
-	find := D{{"find", "c"}, {"txnNumber", int64(1000)}, {"autocommit", false}}
+	insertAll(t, c, d("_id", 1))
+	find := d("find", "c", "txnNumber", int64(1000), "autocommit", false)
 	err := db.RunCommand(numbered, find).Err()
 	wantCode(t, err, 251)
 	if !hasLabel(err, transientLabel) {
 		t.Errorf("%v lacks its label", err)
 	}
 	tx := begin(t, db)
-	_, err = c.Indexes().CreateOne(tx.ctx, mongo.IndexModel{Keys: D{{"a", 1}}})
+	_, err = c.Indexes().CreateOne(tx.ctx, mongo.IndexModel{Keys: d("a", 1)})
 	if err == nil && dbtest.Embedded() {
 		t.Error("an index was created in a transaction")
 	}
@@ -314,21 +314,21 @@ func TestTransactionAndIndexBuild(t *testing.T) {
 	ctx := testContext(t)
 	db := dbtest.Database(t)
 	c := db.Collection("c")
-	insertAll(t, c, D{{"_id", 1}, {"a", 1}})
+	insertAll(t, c, d("_id", 1, "a", 1))
 	tx := begin(t, db)
-	wantIDs(t, ids(t, c, tx.ctx, D{}), 1)
-	createIndex(t, c, D{{"a", 1}}, options.Index().SetUnique(true))
-	_, err := c.InsertOne(tx.ctx, D{{"_id", 2}, {"a", 1}})
+	wantIDs(t, ids(t, c, tx.ctx, d()), 1)
+	createIndex(t, c, d("a", 1), options.Index().SetUnique(true))
+	_, err := c.InsertOne(tx.ctx, d("_id", 2, "a", 1))
 	if err == nil || !hasLabel(err, transientLabel) {
 		t.Errorf("insert after an index was built: %v", err)
 	}
 
 	// An index is built when the transactions in its way are over.
 	tx = begin(t, db)
-	must(c.InsertOne(tx.ctx, D{{"_id", 3}, {"a", 3}}))(t)
+	must(c.InsertOne(tx.ctx, d("_id", 3, "a", 3)))(t)
 	built := make(chan error, 1)
 	go func() {
-		_, err := c.Indexes().CreateOne(ctx, mongo.IndexModel{Keys: D{{"b", 1}}})
+		_, err := c.Indexes().CreateOne(ctx, mongo.IndexModel{Keys: d("b", 1)})
 		built <- err
 	}()
 	select {
@@ -340,7 +340,7 @@ func TestTransactionAndIndexBuild(t *testing.T) {
 	if err := <-built; err != nil {
 		t.Fatal(err)
 	}
-	wantIDs(t, ids(t, c, ctx, D{{"b", nil}}, options.Find().SetHint("b_1")), 1, 3)
+	wantIDs(t, ids(t, c, ctx, d("b", nil), options.Find().SetHint("b_1")), 1, 3)
 }
 
 // A cursor opened in a transaction ends with it.
@@ -348,12 +348,12 @@ func TestTransactionCursor(t *testing.T) {
 	db := dbtest.Database(t)
 	c := db.Collection("c")
 	for i := range 10 {
-		insertAll(t, c, D{{"_id", i}})
+		insertAll(t, c, d("_id", i))
 	}
 	tx := begin(t, db)
-	must(c.InsertOne(tx.ctx, D{{"_id", 10}}))(t)
-	wantIDs(t, ids(t, c, tx.ctx, D{}, options.Find().SetBatchSize(3)), 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
-	cur := must(c.Find(tx.ctx, D{}, options.Find().SetBatchSize(3)))(t)
+	must(c.InsertOne(tx.ctx, d("_id", 10)))(t)
+	wantIDs(t, ids(t, c, tx.ctx, d(), options.Find().SetBatchSize(3)), 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
+	cur := must(c.Find(tx.ctx, d(), options.Find().SetBatchSize(3)))(t)
 	must(0, tx.AbortTransaction(tx.ctx))(t)
 	n := 0
 	for cur.Next(tx.ctx) {
