@@ -250,15 +250,20 @@ func (c *conn) maxBad() int {
 	return maxBadCommands
 }
 
-// run finds and calls the handler and writes its answer. A panic of a handler
-// costs the connection, not the server. The error is that of a command that
-// was not OK.
+// run finds and runs a command. The error is that of a command that was not OK.
 func (c *conn) run(ctx context.Context, tag string) error {
-	defer c.recovered("command")
 	name, cmd, err := c.parseName()
-	if err == nil {
-		err = cmd.run(c, ctx, tag, c.dec)
+	if err != nil {
+		cmd.run = func(*conn, context.Context, string, *wire.Decoder) error { return err }
 	}
+	return c.execute(ctx, tag, name, cmd)
+}
+
+// execute calls a handler and writes its answer. A panic costs the connection,
+// not the server.
+func (c *conn) execute(ctx context.Context, tag, name string, cmd command) error {
+	defer c.recovered("command " + name)
+	err := cmd.run(c, ctx, tag, c.dec)
 	if c.enc.Err() != nil {
 		return c.enc.Err()
 	}

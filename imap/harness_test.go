@@ -36,6 +36,7 @@ const (
 // testServer is a server with one user on a database of its own.
 type testServer struct {
 	*Server
+	db    *mongo.Database
 	store *mailstore.Store
 	user  *mailstore.User
 	addr  string
@@ -123,7 +124,22 @@ func newTestServerOn(t testing.TB, db *mongo.Database, opts ...func(*Options)) *
 			t.Errorf("Serve: %v", err)
 		}
 	})
-	return &testServer{Server: srv, store: store, user: user, addr: l.Addr().String(), errs: errs}
+	return &testServer{Server: srv, db: db, store: store, user: user, addr: l.Addr().String(), errs: errs}
+}
+
+// otherInstance opens the same database as another instance would whose events
+// do not arrive here.
+func (s *testServer) otherInstance(t testing.TB) *mailstore.Store {
+	t.Helper()
+	bus := events.NewLocal()
+	t.Cleanup(func() { bus.Close() })
+	store, err := mailstore.Open(context.Background(), mailstore.Options{
+		Database: s.db, Contents: s.opts.Contents, Bus: bus, Logger: s.log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(store.Close)
+	return store
 }
 
 // testClient speaks raw IMAP.

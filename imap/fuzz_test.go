@@ -1,0 +1,141 @@
+package imap
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/emersion/go-imap/v2"
+)
+
+// scriptConn is a connection whose client has said everything and left, or
+// waits for the answers.
+type scriptConn struct {
+	mu  sync.Mutex
+	in  *bytes.Reader
+	out bytes.Buffer
+}
+
+func (c *scriptConn) Read(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.in.Read(p)
+}
+
+func (c *scriptConn) Write(p []byte) (int, error)    { return c.out.Write(p) }
+func (*scriptConn) Close() error                     { return nil }
+func (*scriptConn) LocalAddr() net.Addr              { return &net.UnixAddr{Net: "unix"} }
+func (*scriptConn) RemoteAddr() net.Addr             { return &net.UnixAddr{Net: "unix"} }
+func (*scriptConn) SetDeadline(time.Time) error      { return nil }
+func (*scriptConn) SetReadDeadline(time.Time) error  { return nil }
+func (*scriptConn) SetWriteDeadline(time.Time) error { return nil }
+
+var (
+	responseLine = regexp.MustCompile(`^(\* |\+ |[^ (){%*"\\\x00-\x1f\x7f+]+ (OK|NO|BAD) )`)
+	literalMark  = regexp.MustCompile(`\{(\d+)\}$`)
+)
+
+// checkOutput fails unless out is whole responses only.
+func checkOutput(t *testing.T, in []byte, out string) {
+	t.Helper()
+	continued := false
+	for out != "" {
+		line, rest, ok := strings.Cut(out, "\r\n")
+		if !ok {
+			t.Fatalf("after %q the output ends in the middle of a line: %q", in, line)
+		}
+		if strings.ContainsAny(line, "\x00\r\n") {
+			t.Fatalf("after %q: line with a control character: %q", in, line)
+		}
+		if !continued && !responseLine.MatchString(line) {
+			t.Fatalf("after %q: not a response: %q", in, line)
+		}
+		continued = false
+		if m := literalMark.FindStringSubmatch(line); m != nil && strings.HasPrefix(line, "* ") {
+			n, err := strconv.Atoi(m[1])
+			if err != nil || n > len(rest) {
+				t.Fatalf("after %q: literal of %s bytes, %d are there", in, m[1], len(rest))
+			}
+			rest, continued = rest[n:], true
+		}
+		out = rest
+	}
+}
+
+// FuzzSession sends any bytes to a session with a selected mailbox: it never
+// panics, never sends half a response, and always ends.
+func FuzzSession(f *testing.F) {
+	for _, seed := range []string{
+		"a NOOP\r\nb FETCH 1:* (FLAGS BODY[])\r\nc STORE 1 +FLAGS (\\Seen x)\r\n",
+		"a APPEND INBOX (\\Seen) \"17-Jul-1996 02:44:25 -0700\" {3+}\r\nabc\r\nb APPEND INBOX {5}\r\n",
+		"a LIST (SUBSCRIBED) \"\" (% *) RETURN (STATUS (MESSAGES))\r\nb LSUB \"\" %\r\n",
+		"a IDLE\r\nDONE\r\nb IDLE\r\n", "a UID SEARCH OR (TEXT \"x\" UNSEEN) NOT 1:3,* SINCE 1-Jan-2020\r\n",
+		"a STORE 1 (UNCHANGEDSINCE 5) -FLAGS.SILENT x y\r\nb UID MOVE * Archive\r\nc EXPUNGE\r\n",
+		"a SELECT Archive (CONDSTORE)\r\nb UNSELECT\r\nc EXAMINE INBOX\r\nd CLOSE\r\n",
+		"a CREATE &AOk- (USE (\\All))\r\nb RENAME &AOk- x/y\r\nc DELETE x/y\r\nd STATUS INBOX (SIZE UNSEEN)\r\n",
+		"a ID (\"a\" NIL)\r\nb ENABLE CONDSTORE\r\nc NAMESPACE\r\nd UID EXPUNGE 1:*\r\n",
+		"a FETCH 1 (BODY.PEEK[HEADER.FIELDS (SUBJECT {4+}\r\nFROM)]<0.10> ENVELOPE BODYSTRUCTURE)\r\n",
+	} {
+		f.Add([]byte(seed))
+	}
+	srv := newTestServer(f)
+	c := srv.login(f)
+	f.Fuzz(func(t *testing.T, in []byte) {
+		if len(in) > 4<<10 {
+			return
+		}
+		c.t = t
+		if untagged, _ := c.ok("STATUS INBOX (MESSAGES)"); untagged[0] == "* STATUS INBOX (MESSAGES 0)" {
+			c.append("INBOX", `\Seen key`, message("fuzz"))
+		}
+		script := append([]byte("s SELECT INBOX\r\n"), in...)
+		conn := &scriptConn{in: bytes.NewReader(script)}
+		session := newConn(srv.Server, conn)
+		session.user, session.state = srv.user, imap.ConnStateAuthenticated
+		run(t, session)
+		checkOutput(t, in, conn.out.String())
+	})
+}
+
+// FuzzNotAuthenticated is FuzzSession before login.
+func FuzzNotAuthenticated(f *testing.F) {
+	for _, seed := range []string{
+		"a LOGIN x y\r\nb LOGIN {1+}\r\nx {1+}\r\ny\r\n", "a AUTHENTICATE PLAIN\r\n*\r\n", "a AUTHENTICATE PLAIN AHgAeQ==\r\n",
+		"a CAPABILITY\r\nb ID NIL\r\nc STARTTLS\r\nd LOGOUT\r\n", "\r\n\r\n", "a SELECT {9999999+}\r\n",
+	} {
+		f.Add([]byte(seed))
+	}
+	srv := newTestServer(f)
+	f.Fuzz(func(t *testing.T, in []byte) {
+		if len(in) > 1<<10 {
+			return
+		}
+		conn := &scriptConn{in: bytes.NewReader(in)}
+		run(t, newConn(srv.Server, conn))
+		checkOutput(t, in, conn.out.String())
+	})
+}
+
+// run serves a connection to its end.
+func run(t *testing.T, c *conn) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		c.serve(context.Background())
+	}()
+	select {
+	case <-done:
+	case <-time.After(testWait):
+		t.Fatal("the connection does not end")
+	}
+}
+
+var _ io.ReadWriteCloser = (*scriptConn)(nil)

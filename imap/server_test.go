@@ -1,0 +1,515 @@
+package imap
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"gadwall/imap/wire"
+	"gadwall/internal/mailstore"
+)
+
+func TestStartTLS(t *testing.T) {
+	t.Parallel()
+	srv := newTestServer(t, func(o *Options) { o.TLSConfig = testTLS(t) })
+	c := srv.dial(t)
+	if untagged, _ := c.ok("CAPABILITY"); !strings.Contains(untagged[0], " STARTTLS") {
+		t.Errorf("capabilities before TLS: %s", untagged[0])
+	}
+	c.ok("STARTTLS")
+	tc := tls.Client(c.conn, &tls.Config{InsecureSkipVerify: true})
+	c.conn, c.r = tc, bufio.NewReader(tc)
+	if untagged, _ := c.ok("CAPABILITY"); strings.Contains(untagged[0], "STARTTLS") {
+		t.Errorf("capabilities under TLS: %s", untagged[0])
+	}
+	c.refused("BAD", "STARTTLS")
+	c.ok("LOGIN %s %q", testUser, testPassword)
+	c.ok("SELECT INBOX")
+	c.ok("LOGOUT")
+}
+
+// TestStartTLSInjection: commands that came in plain text behind STARTTLS are
+// not run under TLS.
+func TestStartTLSInjection(t *testing.T) {
+	t.Parallel()
+	srv := newTestServer(t, func(o *Options) { o.TLSConfig = testTLS(t) })
+	c := srv.dial(t)
+	c.send("a STARTTLS\r\nb NOOP\r\n")
+	if _, status := c.until("a"); !strings.HasPrefix(status, "OK") {
+		t.Fatal(status)
+	}
+	tc := tls.Client(c.conn, &tls.Config{InsecureSkipVerify: true})
+	c.conn, c.r = tc, bufio.NewReader(tc)
+	c.send("c NOOP\r\n")
+	if line := c.line(); !strings.HasPrefix(line, "c ") {
+		t.Errorf("the first answer under TLS is %q", line)
+	}
+}
+
+// remoteConn is a connection that does not look like one of this machine.
+type remoteConn struct{ net.Conn }
+
+func (c remoteConn) RemoteAddr() net.Addr {
+	return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: c.Conn.RemoteAddr().(*net.TCPAddr).Port}
+}
+
+type remoteListener struct{ net.Listener }
+
+func (l remoteListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return remoteConn{c}, nil
+}
+
+// TestLoginDisabled: no password over a network without TLS.
+func TestLoginDisabled(t *testing.T) {
+	t.Parallel()
+	srv := newTestServer(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go srv.Serve(remoteListener{l}) // ends with the server
+	srv.addr = l.Addr().String()
+	c := srv.dial(t)
+	untagged, _ := c.ok("CAPABILITY")
+	if !strings.Contains(untagged[0], "LOGINDISABLED") || strings.Contains(untagged[0], "AUTH=") {
+		t.Errorf("capabilities: %s", untagged[0])
+	}
+	c.refused("NO [PRIVACYREQUIRED]", "LOGIN %s %q", testUser, testPassword)
+	c.refused("NO [PRIVACYREQUIRED]", "AUTHENTICATE PLAIN")
+}
+
+func TestTooManyFailedLogins(t *testing.T) {
+	t.Parallel()
+	srv := newTestServer(t)
+	c := srv.dial(t)
+	for i := range maxAuthFailures {
+		c.send(fmt.Sprintf("a%d LOGIN x y\r\n", i))
+	}
+	lines := c.closed()
+	if n := len(lines); n != maxAuthFailures+1 || !strings.HasPrefix(lines[n-2], "* BYE ") {
+		t.Errorf("got %q", lines)
+	}
+}
+
+func TestAuthLimiter(t *testing.T) {
+	l := newAuthLimiter(time.Second)
+	for i, want := range []time.Duration{1, 2, 4, 8, 15, 15} {
+		if got := l.failed("a"); got != want*time.Second {
+			t.Errorf("failure %d costs %v, want %v", i+1, got, want*time.Second)
+		}
+	}
+	if got := l.failed("b"); got != time.Second {
+		t.Errorf("the first failure of another address costs %v", got)
+	}
+	l.succeeded("a")
+	if got := l.failed("a"); got != time.Second {
+		t.Errorf("the first failure after a success costs %v", got)
+	}
+	for i := range 2 * maxTrackedAddresses {
+		l.failed(fmt.Sprint(i))
+	}
+	if len(l.byAddr) > maxTrackedAddresses {
+		t.Errorf("%d addresses are remembered", len(l.byAddr))
+	}
+}
+
+func TestTooManyBadCommands(t *testing.T) {
+	t.Parallel()
+	srv := newTestServer(t)
+	c := srv.dial(t)
+	c.send(strings.Repeat("x\r\n", maxBadUnauthenticated))
+	lines := c.closed()
+	if n := len(lines); n != maxBadUnauthenticated+1 || !strings.HasPrefix(lines[n-1], "* BYE ") {
+		t.Errorf("got %q", lines)
+	}
+}
+
+// TestPipelining sends everything at once; answers come in order.
+func TestPipelining(t *testing.T) {
+	t.Parallel()
+	srv := newTestServer(t)
+	c := srv.dial(t)
+	var script strings.Builder
+	fmt.Fprintf(&script, "a LOGIN %s %q\r\nb SELECT INBOX\r\n", testUser, testPassword)
+	for i := range 50 {
+		fmt.Fprintf(&script, "c%d APPEND INBOX {%d+}\r\n%s\r\n", i, len(message("x")), message("x"))
+	}
+	script.WriteString("d IDLE\r\nDONE\r\ne FETCH 1:* (UID)\r\nf LOGOUT\r\n")
+	go c.send(script.String())
+	for _, tag := range []string{"a", "b"} {
+		c.until(tag)
+	}
+	for i := range 50 {
+		if _, status := c.until(fmt.Sprintf("c%d", i)); !strings.HasPrefix(status, "OK") {
+			t.Fatal(status)
+		}
+	}
+	c.until("d")
+	if untagged, _ := c.until("e"); len(untagged) != 50 {
+		t.Errorf("%d messages", len(untagged))
+	}
+	c.until("f")
+	if rest := c.closed(); len(rest) != 0 {
+		t.Errorf("after LOGOUT: %q", rest)
+	}
+}
+
+// TestShutdown: idle clients, clients in IDLE and busy ones are told, and a
+// command that runs is finished.
+func TestShutdown(t *testing.T) {
+	t.Parallel()
+	srv := newTestServer(t)
+	waiting, idling, fresh := srv.login(t), srv.login(t), srv.dial(t)
+	idling.ok("SELECT INBOX")
+	idling.send("i IDLE\r\n")
+	if line := idling.line(); line != "+ idling" {
+		t.Fatal(line)
+	}
+	appending := srv.login(t)
+	msg := message("late")
+	appending.send(fmt.Sprintf("a APPEND INBOX {%d}\r\n", len(msg)))
+	if line := appending.line(); !strings.HasPrefix(line, "+ ") {
+		t.Fatal(line)
+	}
+	done := make(chan error, 1)
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), testWait)
+		defer cancel()
+		done <- srv.Shutdown(ctx)
+	}()
+	for _, c := range []*testClient{waiting, idling, fresh} {
+		lines := c.closed()
+		if len(lines) == 0 || !strings.HasPrefix(lines[0], "* BYE [UNAVAILABLE]") {
+			t.Errorf("on shutdown: %q", lines)
+		}
+	}
+	appending.send(msg + "\r\n")
+	lines := appending.closed()
+	if len(lines) != 2 || !strings.HasPrefix(lines[0], "a OK [APPENDUID ") || !strings.HasPrefix(lines[1], "* BYE ") {
+		t.Errorf("the command under way: %q", lines)
+	}
+	if err := <-done; err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+	if n := srv.Connections(); n != 0 {
+		t.Errorf("%d connections are left", n)
+	}
+}
+
+// TestShutdownTimeout: a client that never finishes is cut off.
+func TestShutdownTimeout(t *testing.T) {
+	t.Parallel()
+	srv := newTestServer(t)
+	c := srv.login(t)
+	c.send("a APPEND INBOX {10}\r\n")
+	c.line()
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := srv.Shutdown(ctx); err != context.Canceled {
+		t.Errorf("Shutdown: %v", err)
+	}
+	c.closed()
+}
+
+func TestConnectionLimit(t *testing.T) {
+	t.Parallel()
+	srv := newTestServer(t, func(o *Options) { o.MaxConnections = 1 })
+	c := srv.dial(t)
+	conn, err := net.Dial("tcp", srv.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	second := &testClient{t: t, conn: conn, r: bufio.NewReader(conn)}
+	if lines := second.closed(); len(lines) != 1 || !strings.HasPrefix(lines[0], "* BYE [LIMIT]") {
+		t.Errorf("one connection too many: %q", lines)
+	}
+	c.ok("NOOP")
+}
+
+// TestPanic: a handler that panics costs its connection only, and never sends
+// half an answer as if it were whole.
+func TestPanic(t *testing.T) {
+	t.Parallel()
+	srv := newTestServer(t)
+	srv.errs.allow = true
+	for name, run := range map[string]handler{
+		"at once":   func(*conn, context.Context, string, *wire.Decoder) error { panic("test") },
+		"in a line": func(c *conn, _ context.Context, _ string, _ *wire.Decoder) error { c.enc.Raw("* 1"); panic("test") },
+		"error in a line": func(c *conn, _ context.Context, _ string, _ *wire.Decoder) error {
+			c.enc.Raw("* 1")
+			return io.ErrNoProgress
+		},
+		"in a literal": func(c *conn, _ context.Context, _ string, _ *wire.Decoder) error {
+			return c.enc.Raw("* 1 FETCH (BODY[] ").Literal(10, func(io.Writer) error { panic("test") })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out bytes.Buffer
+			client, server := net.Pipe()
+			defer client.Close()
+			c := newConn(srv.Server, server)
+			c.enc.Reset(&out)
+			go io.WriteString(client, "x NOOP\r\n")
+			if err := c.dec.Start(); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := c.dec.Tag(); err != nil {
+				t.Fatal(err)
+			}
+			_ = c.execute(context.Background(), "x", "TEST", command{run: run, sync: syncNone})
+			if !c.closing && c.enc.Err() == nil {
+				t.Errorf("the connection lives on, after %q", out.String())
+			}
+			_ = c.enc.Flush()
+			if s := out.String(); name == "at once" && !strings.HasPrefix(s, "* BYE [SERVERBUG]") ||
+				name != "at once" && strings.Contains(s, "BYE") {
+				t.Errorf("it said %q", s)
+			}
+		})
+	}
+}
+
+// TestDisconnectCancels: when the client leaves, its running command's context ends.
+func TestDisconnectCancels(t *testing.T) {
+	t.Parallel()
+	client, server := net.Pipe()
+	in := newInput(server)
+	defer in.unwatch()
+	gone := make(chan struct{})
+	in.arm(time.Millisecond, func() { close(gone) })
+	client.Close()
+	select {
+	case <-gone:
+	case <-time.After(testWait):
+		t.Fatal("nobody noticed")
+	}
+}
+
+// TestWatchKeepsBytes: what the watcher reads ahead is not lost, however often
+// it is started and stopped.
+func TestWatchKeepsBytes(t *testing.T) {
+	t.Parallel()
+	client, server := net.Pipe()
+	defer client.Close()
+	const n = 200
+	go func() {
+		for i := range n {
+			if _, err := client.Write([]byte{byte(i), byte(i)}); err != nil {
+				return
+			}
+		}
+	}()
+	in := newInput(server)
+	for i := range 2 * n {
+		if i%3 == 0 {
+			readable := make(chan struct{}, 1)
+			in.watch(func() { readable <- struct{}{} }, func() { t.Error("gone") })
+			if i%2 == 0 {
+				<-readable
+			}
+		}
+		var b [1]byte
+		if _, err := io.ReadFull(in, b[:]); err != nil {
+			t.Fatal(err)
+		}
+		if b[0] != byte(i/2) {
+			t.Fatalf("byte %d is %d, want %d", i, b[0], i/2)
+		}
+	}
+}
+
+// TestInterrupt: a read that waits for a command ends, one inside a command does not.
+func TestInterrupt(t *testing.T) {
+	t.Parallel()
+	client, server := net.Pipe()
+	defer client.Close()
+	in := newInput(server)
+	in.wait(time.Hour)
+	go in.interrupt()
+	if _, err := in.Read(make([]byte, 1)); err != errInterrupted {
+		t.Errorf("waiting: %v", err)
+	}
+	if _, err := in.Read(make([]byte, 1)); err != errInterrupted {
+		t.Errorf("waiting again: %v", err)
+	}
+	in.busy()
+	go client.Write([]byte("x"))
+	if n, err := in.Read(make([]byte, 1)); n != 1 || err != nil {
+		t.Errorf("busy: %d, %v", n, err)
+	}
+}
+
+// TestOverQuota: a message that cannot fit is refused before it is sent, and
+// nothing of it is left.
+func TestOverQuota(t *testing.T) {
+	t.Parallel()
+	srv := newTestServer(t)
+	limits := srv.user.Limits
+	limits.Bytes = 1000
+	if err := srv.store.SetLimits(context.Background(), srv.user.ID, limits); err != nil {
+		t.Fatal(err)
+	}
+	c := srv.login(t)
+	c.refused("NO [OVERQUOTA]", "APPEND INBOX {2000}")
+	c.append("INBOX", "", strings.Repeat("x", 600))
+	c.refused("NO [OVERQUOTA]", "APPEND INBOX {600+}\r\n%s", strings.Repeat("x", 600))
+	c.ok("SELECT INBOX")
+	c.refused("NO [OVERQUOTA]", "COPY 1 Archive")
+	c.ok("MOVE 1 Archive")
+	if untagged, _ := c.ok("STATUS Archive (MESSAGES SIZE)"); untagged[0] != "* STATUS Archive (MESSAGES 1 SIZE 600)" {
+		t.Error(untagged)
+	}
+}
+
+// TestConcurrentSessions: several sessions change one mailbox; in the end all
+// know the same, without ever having been told something impossible.
+func TestConcurrentSessions(t *testing.T) {
+	t.Parallel()
+	srv := newTestServer(t)
+	setup := srv.login(t)
+	for i := range 20 {
+		setup.append("INBOX", "", message(fmt.Sprint(i)))
+	}
+	const sessions, rounds = 4, 15
+	clients := make([]*modelClient, sessions)
+	var wg sync.WaitGroup
+	for i := range clients {
+		clients[i] = newModelClient(srv.login(t))
+	}
+	for i, m := range clients {
+		wg.Go(func() {
+			for round := range rounds {
+				n := len(m.flags)
+				switch (i + round) % 5 {
+				case 0:
+					m.run("APPEND INBOX {%d+}\r\n%s", len(message("new")), message("new"))
+				case 1:
+					if n > 0 {
+						m.run("STORE %d +FLAGS (\\Deleted)", round%n+1)
+					}
+				case 2:
+					m.run("EXPUNGE")
+				case 3:
+					if n > 0 {
+						m.run("STORE %d -FLAGS.SILENT (\\Seen)", round%n+1)
+					}
+				default:
+					m.run("NOOP")
+				}
+			}
+		})
+	}
+	wg.Wait()
+	var want []string
+	for i, m := range clients {
+		m.run("NOOP")
+		untagged, _ := m.c.ok("UID SEARCH ALL")
+		if i == 0 {
+			want = untagged
+		}
+		if fmt.Sprint(untagged) != fmt.Sprint(want) {
+			t.Errorf("session %d sees %v, session 0 %v", i, untagged, want)
+		}
+		if n := len(strings.Fields(want[0])) - 2; n != len(m.flags) {
+			t.Errorf("session %d counts %d messages, %d are there", i, len(m.flags), n)
+		}
+	}
+}
+
+// modelClient follows EXISTS and EXPUNGE as a client does.
+type modelClient struct {
+	c     *testClient
+	flags []string
+}
+
+func newModelClient(c *testClient) *modelClient {
+	m := &modelClient{c: c}
+	m.run("SELECT INBOX")
+	return m
+}
+
+func (m *modelClient) run(format string, args ...any) {
+	untagged, status := m.c.do(format, args...)
+	if strings.HasPrefix(status, "BAD") {
+		m.c.t.Errorf("%s: %s", format, status)
+	}
+	for _, line := range untagged {
+		var n int
+		switch {
+		case scan(line, "* %d EXISTS", &n):
+			if n < len(m.flags) {
+				m.c.t.Errorf("EXISTS went from %d to %d", len(m.flags), n)
+			}
+			for len(m.flags) < n {
+				m.flags = append(m.flags, "")
+			}
+		case scan(line, "* %d EXPUNGE", &n):
+			if n < 1 || n > len(m.flags) {
+				m.c.t.Errorf("%s of %d messages", line, len(m.flags))
+				continue
+			}
+			m.flags = append(m.flags[:n-1], m.flags[n:]...)
+		case strings.Contains(line, " FETCH ") && scan(line, "* %d FETCH", &n):
+			if n < 1 || n > len(m.flags) {
+				m.c.t.Errorf("%s of %d messages", line, len(m.flags))
+			}
+		}
+	}
+}
+
+func scan(line, format string, n *int) bool {
+	_, word, _ := strings.Cut(line[2:], " ")
+	_, want, _ := strings.Cut(format[2:], " ")
+	if !strings.HasPrefix(word, want) {
+		return false
+	}
+	got, err := fmt.Sscanf(line, "* %d", n)
+	return got == 1 && err == nil
+}
+
+// TestPolling: without events, a view is compared with the database when it is old.
+func TestPolling(t *testing.T) {
+	t.Parallel()
+	srv := newTestServer(t, func(o *Options) { o.PollInterval = time.Millisecond })
+	c := srv.login(t)
+	c.ok("SELECT INBOX")
+	box, err := srv.store.MailboxByPath(context.Background(), srv.user.ID, "INBOX")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := srv.opts.Contents.NewWriter(context.Background())
+	if _, err := io.WriteString(w, message("elsewhere")); err != nil {
+		t.Fatal(err)
+	}
+	stored, err := w.Finish(context.Background(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = srv.otherInstance(t).Deliver(context.Background(), stored,
+		[]mailstore.Delivery{{Mailbox: box.Key, Magic: stored.Magics[0]}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.send("i IDLE\r\n")
+	if line := c.line(); line != "+ idling" {
+		t.Fatal(line)
+	}
+	if line := c.line(); line != "* 1 EXISTS" {
+		t.Errorf("polling told %q", line)
+	}
+	c.send("DONE\r\n")
+	c.until("i")
+}
