@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
+	"iter"
 
 	"github.com/emersion/go-imap/v2"
 
@@ -17,9 +17,10 @@ import (
 //
 // One query walks the messages in ascending order. A request without sections
 // is answered as they come; otherwise they are gathered into batches that
-// share the change of \Seen and the reads of contents, and sections are
-// streamed from there to the connection. Memory is bounded by one batch,
-// whatever the set, and by no message's size.
+// share the reads of contents and the change of \Seen, and sections are
+// streamed from there to the connection. While one batch is written, the next
+// one is read. Memory is bounded by two batches, whatever the set, and by no
+// message's size.
 func (c *conn) handleFetch(ctx context.Context, tag string, uid bool, dec *wire.Decoder) error {
 	if err := dec.SP(); err != nil {
 		return err
@@ -61,13 +62,6 @@ func (c *conn) handleFetch(ctx context.Context, tag string, uid bool, dec *wire.
 	return nil
 }
 
-// fetched is a message on its way to the client.
-type fetched struct {
-	seq     uint32
-	msg     *mailstore.Message
-	changed bool // this FETCH set \Seen
-}
-
 // fetcher runs one FETCH.
 type fetcher struct {
 	c       *conn
@@ -75,18 +69,17 @@ type fetcher struct {
 	plan    fetchPlan
 	setSeen bool
 
-	batch      []fetched
-	batchBytes int64
+	// Of the side that reads.
+	cursor uint32 // sequence number where the last message was found
+	found  int    // messages of the set that exist
 
-	out   []byte // the response being built
-	head  []byte // a header that is filtered
-	first bool   // no item is in the response yet
-	sent  bool   // a part of the response was written
-
-	cursor     uint32 // sequence number where the last message was found
-	found      int
-	gone       int // messages of the set that no longer exist
-	unreadable int // messages that are there but could not be read
+	// Of the side that writes.
+	out        []byte // the response being built
+	head       []byte // a header that is filtered
+	first      bool   // no item is in the response yet
+	sent       bool   // a part of the response was written
+	gone       int    // messages of the set that no longer exist
+	unreadable int    // messages that are there but could not be read
 }
 
 func newFetcher(c *conn, req *fetchRequest) *fetcher {
@@ -108,26 +101,37 @@ func (f *fetcher) run(ctx context.Context, ranges []mailstore.UIDRange) error {
 	if f.req.hasSince {
 		q.ModSince = f.req.changedSince
 	}
-	for msg, err := range f.c.srv.store.Messages(ctx, f.c.sel.box, q, f.plan.fields) {
-		if err != nil {
-			return fmt.Errorf("fetch messages: %w", err)
-		}
-		seq, ok := f.seq(msg.UID)
-		if !ok {
-			continue // not in the view: expunged, and the client knows it
-		}
-		f.found++
-		if err := f.take(ctx, fetched{seq: seq, msg: msg}); err != nil {
-			return err
+	messages := f.messages(ctx, q)
+	var err error
+	if f.plan.content {
+		err = f.inBatches(ctx, messages)
+	} else {
+		err = f.oneByOne(ctx, messages)
+	}
+	if err == nil && !f.req.hasSince {
+		f.gone = f.c.sel.view.Count(ranges) - f.found
+	}
+	return err
+}
+
+// messages iterates over the messages of a query that are in the view.
+func (f *fetcher) messages(ctx context.Context, q mailstore.Query) iter.Seq2[fetched, error] {
+	return func(yield func(fetched, error) bool) {
+		for msg, err := range f.c.srv.store.Messages(ctx, f.c.sel.box, q, f.plan.fields) {
+			if err != nil {
+				yield(fetched{}, fmt.Errorf("fetch messages: %w", err))
+				return
+			}
+			seq, ok := f.seq(msg.UID)
+			if !ok {
+				continue // expunged, and the client knows it
+			}
+			f.found++
+			if !yield(fetched{seq: seq, msg: msg}, nil) {
+				return
+			}
 		}
 	}
-	if err := f.writeBatch(ctx); err != nil {
-		return err
-	}
-	if !f.req.hasSince {
-		f.gone += f.c.sel.view.Count(ranges) - f.found
-	}
-	return nil
 }
 
 // seq returns the sequence number of a UID; they come in ascending order.
@@ -159,154 +163,14 @@ func (f *fetcher) uidsOnly(ranges []mailstore.UIDRange) error {
 	return nil
 }
 
-// take answers for one message, or puts it into the batch.
-func (f *fetcher) take(ctx context.Context, m fetched) error {
-	if !f.plan.content {
-		return f.write(ctx, m, nil)
-	}
-	size := m.msg.Size
-	if !f.plan.body { // of headers and partials there is less
-		size = min(size, fetchBuffer)
-	}
-	if len(f.batch) >= fetchBatch || f.batchBytes+size > fetchBatchBytes && len(f.batch) > 0 {
-		if err := f.writeBatch(ctx); err != nil {
+// oneByOne answers for messages as they come.
+func (f *fetcher) oneByOne(ctx context.Context, messages iter.Seq2[fetched, error]) error {
+	for m, err := range messages {
+		if err != nil {
 			return err
 		}
-	}
-	f.batch = append(f.batch, m)
-	f.batchBytes += size
-	return nil
-}
-
-// writeBatch answers for the messages gathered.
-func (f *fetcher) writeBatch(ctx context.Context) error {
-	if len(f.batch) == 0 {
-		return nil
-	}
-	if f.setSeen {
-		if err := f.markSeen(ctx); err != nil {
+		if err := f.write(ctx, m); err != nil {
 			return err
-		}
-	}
-	ids := make([]contents.ID, len(f.batch))
-	for i, m := range f.batch {
-		ids[i] = m.msg.Content
-	}
-	loaded, err := f.c.loadContents(ctx, ids, f.plan.want(len(f.batch), f.batchBytes))
-	if err != nil {
-		return err
-	}
-	if err := f.prefetch(ctx, loaded); err != nil {
-		return err
-	}
-	for i, m := range f.batch {
-		f.batch[i].msg = nil
-		content := loaded[m.msg.Content]
-		if content == nil {
-			f.c.log.Error("content of a message is missing", slog.Uint64("uid", uint64(m.msg.UID)),
-				slog.String("mailbox", f.c.sel.box.String()), slog.String("content", m.msg.Content.String()))
-			f.unreadable++
-			continue
-		}
-		if err := f.write(ctx, m, content); err != nil {
-			return err
-		}
-	}
-	f.batch, f.batchBytes = f.batch[:0], 0
-	return nil
-}
-
-// loadContents loads contents, leaving out those that are damaged.
-func (c *conn) loadContents(ctx context.Context, ids []contents.ID, want contents.Want) (map[contents.ID]*contents.Content, error) {
-	loaded, err := c.contents.Load(ctx, ids, want)
-	if err == nil || !errors.Is(err, contents.ErrCorrupt) {
-		return loaded, err
-	}
-	// One of them makes all fail: find out which.
-	loaded = make(map[contents.ID]*contents.Content, len(ids))
-	for _, id := range ids {
-		one, err := c.contents.Load(ctx, []contents.ID{id}, want)
-		switch {
-		case errors.Is(err, contents.ErrCorrupt):
-			c.log.Error("content is damaged", slog.Any("error", err))
-		case err != nil:
-			return nil, err
-		case one[id] != nil:
-			loaded[id] = one[id]
-		}
-	}
-	return loaded, nil
-}
-
-// prefetch reads what several messages will need of their contents by one
-// query, where Load could not know it: the bytes of parts, and partials.
-func (f *fetcher) prefetch(ctx context.Context, loaded map[contents.ID]*contents.Content) error {
-	if len(f.batch) < 2 || !f.plan.parts && !f.plan.cuts {
-		return nil
-	}
-	var ranges []contents.Range
-	total := int64(0)
-	for _, m := range f.batch {
-		content := loaded[m.msg.Content]
-		if content == nil {
-			continue
-		}
-		for i := range f.req.sections {
-			s := &f.req.sections[i]
-			if s.rootHeader() {
-				continue
-			}
-			span := s.span(m.msg, content)
-			if span.n == 0 || total+span.n > fetchBatchBytes {
-				continue // read when it is written
-			}
-			total += span.n
-			ranges = append(ranges, contents.Range{Content: content, Off: span.off, N: span.n})
-		}
-	}
-	if len(ranges) == 0 {
-		return nil
-	}
-	if err := f.c.contents.Prefetch(ctx, ranges); err != nil {
-		return fmt.Errorf("prefetch contents: %w", err)
-	}
-	return nil
-}
-
-// markSeen sets \Seen of the messages of the batch that have it not, in one
-// change, and notes the new state for their responses.
-func (f *fetcher) markSeen(ctx context.Context) error {
-	var unseen []mailstore.UIDRange
-	for _, m := range f.batch {
-		if m.msg.Flags&mailstore.Seen != 0 {
-			continue
-		}
-		if n := len(unseen); n > 0 && unseen[n-1].Last+1 == m.msg.UID {
-			unseen[n-1].Last++
-			continue
-		}
-		unseen = append(unseen, mailstore.UIDRange{First: m.msg.UID, Last: m.msg.UID})
-	}
-	if len(unseen) == 0 {
-		return nil
-	}
-	result, err := f.c.srv.store.StoreFlags(ctx, f.c.sel.box, unseen,
-		mailstore.FlagChange{Op: mailstore.Add, Flags: mailstore.Seen})
-	if err != nil {
-		return fmt.Errorf("set seen: %w", err)
-	}
-	i := 0
-	for _, state := range result.Changed { // ascending, as the batch
-		for i < len(f.batch) && f.batch[i].msg.UID < state.UID {
-			i++
-		}
-		if i == len(f.batch) {
-			break
-		}
-		if m := &f.batch[i]; m.msg.UID == state.UID {
-			m.changed = true
-			m.msg.Flags, m.msg.Keywords, m.msg.ModSeq = state.Flags, state.Keywords, state.ModSeq
-			f.c.sel.view.reported(state.ModSeq)
 		}
 	}
 	return nil

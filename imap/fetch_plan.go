@@ -63,14 +63,13 @@ func planFetch(r *fetchRequest, setSeen bool) fetchPlan {
 	return p
 }
 
-// want says what to load of the contents of a batch of n messages of size
-// bytes together. What is not loaded now is read when it is written, piece by
-// piece: so are all but small messages, and those that are fetched alone, as
-// one who wants a part of a message does.
-func (p *fetchPlan) want(n int, size int64) contents.Want {
-	w := contents.Want{Parts: p.parts, RootHeader: p.header}
-	if p.body && !p.parts && size <= fetchBatchBytes {
-		w.All = true
+// want says what to load of the contents of a batch of messages of size bytes
+// together. What is not loaded now is read when it is written, piece by piece:
+// so are all but small messages.
+func (p *fetchPlan) want(size int64) contents.Want {
+	return contents.Want{
+		Parts:      p.parts,
+		RootHeader: p.header,
+		All:        p.body && !p.parts && size <= fetchBatchBytes,
 	}
-	return w
 }

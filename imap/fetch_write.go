@@ -19,12 +19,12 @@ import (
 // write writes the FETCH response of one message. A message that cannot be
 // read is logged, counted and left out as long as nothing of it was sent; once
 // a literal is begun, an error breaks the connection.
-func (f *fetcher) write(ctx context.Context, m fetched, content *contents.Content) error {
+func (f *fetcher) write(ctx context.Context, m fetched) error {
 	f.begin(m)
 	f.sent = false
 	err := f.items(m)
 	if err == nil && len(f.req.sections) > 0 {
-		err = f.sections(ctx, m.msg, content)
+		err = f.sections(ctx, m.msg, m.content)
 	}
 	if err != nil {
 		return f.failed(ctx, m.msg, err)

@@ -212,11 +212,5 @@ func (c *conn) prefetchText(ctx context.Context, loaded map[contents.ID]*content
 			ranges = append(ranges, contents.Range{Content: content, Off: part.HeaderOffset, N: n})
 		}
 	}
-	if len(ranges) == 0 {
-		return nil
-	}
-	if err := c.contents.Prefetch(ctx, ranges); err != nil {
-		return fmt.Errorf("prefetch contents: %w", err)
-	}
-	return nil
+	return c.prefetch(ctx, ranges)
 }
