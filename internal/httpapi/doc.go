@@ -13,7 +13,6 @@
 // With a token configured, every request but /health must carry
 // "Authorization: Bearer TOKEN". Without one the server must listen on loopback
 // only; then the danger is a web page in a browser on this machine. So a request
-// must name a loopback host (a page that rebinds its own name in DNS does not), and a body must be
-// declared application/json (a page of another origin may not send that without
-// asking first, which is never granted).
+// must name a loopback host (a page that rebinds its own name in DNS does not), and what the browser says
+// comes from a page of another origin is refused.
 package httpapi

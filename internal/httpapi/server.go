@@ -45,6 +45,8 @@ type Server struct {
 	token [sha256.Size]byte
 	log   *slog.Logger
 	http  *http.Server
+	// crossOrigin refuses what a browser says comes from a page of another origin.
+	crossOrigin *http.CrossOriginProtection
 }
 
 // New returns a server that does not listen yet.
@@ -55,7 +57,8 @@ func New(o Options) *Server {
 	if o.Gatherer == nil {
 		o.Gatherer = prometheus.NewRegistry()
 	}
-	s := &Server{opts: o, token: sha256.Sum256([]byte(o.Token)), log: o.Logger}
+	s := &Server{opts: o, token: sha256.Sum256([]byte(o.Token)), log: o.Logger,
+		crossOrigin: http.NewCrossOriginProtection()}
 	s.http = &http.Server{
 		Handler:           s.handler(),
 		ReadHeaderTimeout: headerTimeout,
@@ -129,6 +132,10 @@ func (s *Server) guarded(h http.HandlerFunc) http.HandlerFunc {
 			}
 		} else if !isLoopbackHost(r.Host) {
 			fail(w, http.StatusForbidden, "Forbidden", "without a token, only requests to a loopback host name or address are answered")
+			return
+		}
+		if err := s.crossOrigin.Check(r); err != nil {
+			fail(w, http.StatusForbidden, "CrossOrigin", "a page of another origin may not ask this")
 			return
 		}
 		h(w, r)

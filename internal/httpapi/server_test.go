@@ -133,8 +133,8 @@ func TestCreateUser(t *testing.T) {
 		{"cut off", `{"username":"bob`, isJSON, 400, "InvalidJSON"},
 		{"two values", `{"username":"bob@example.com","password":"correct horse"}{}`, isJSON, 400, "InvalidJSON"},
 		{"too large", `{"username":"` + strings.Repeat("x", maxBody) + `"}`, isJSON, 413, "TooLarge"},
-		{"a form, as a page of another origin may send", `{"username":"bob@example.com","password":"correct horse"}`, "Content-Type: text/plain", 415, "UnsupportedMediaType"},
-		{"no type", `{"username":"bob@example.com","password":"correct horse"}`, "X: y", 415, "UnsupportedMediaType"},
+		{"a form, as a page of another origin may send", `{"username":"bob@example.com","password":"correct horse"}`, "Origin: http://evil.example", 403, "CrossOrigin"},
+		{"a page, as browsers mark it", `{"username":"bob@example.com","password":"correct horse"}`, "Sec-Fetch-Site: cross-site", 403, "CrossOrigin"},
 		{"charset is fine", `{"username":"x","password":"correct horse"}`, isJSON + "; charset=utf-8", 400, "InvalidAddress"},
 		{"rebound DNS name", `{"username":"bob@example.com","password":"correct horse"}`, "Host: evil.example:8080", 403, "Forbidden"},
 	} {
