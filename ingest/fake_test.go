@@ -219,6 +219,7 @@ type testServer struct {
 	*Server
 	addr string
 	done chan struct{}
+	once sync.Once
 }
 
 func startServer(t testing.TB, st store, o Options) *testServer {
@@ -253,9 +254,11 @@ func (ts *testServer) stop(t testing.TB) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
-	if err := ts.Shutdown(ctx); err != nil {
-		t.Errorf("shutdown: %v", err)
-	}
+	ts.once.Do(func() {
+		if err := ts.Shutdown(ctx); err != nil {
+			t.Errorf("shutdown: %v", err)
+		}
+	})
 	<-ts.done
 }
 

@@ -43,7 +43,8 @@ type guard struct {
 	helo     string    // argument of the last greeting; empty before, and after STARTTLS
 	extended bool      // greeted with EHLO or LHLO
 
-	mu       sync.Mutex // guards what follows
+	sending  sync.Mutex // held while replies are written; taken before mu
+	mu       sync.Mutex // guards what follows; never held during I/O
 	out      []byte     // replies not sent yet
 	swallow  bool       // drop the next reply: its command was ours
 	waiting  bool       // blocked waiting for a command
@@ -77,9 +78,10 @@ type rawReader struct{ g *guard }
 func (r rawReader) Read(p []byte) (int, error) {
 	g := r.g
 	deadline := time.Now().Add(commandTimeout)
+	flushed := g.flush()
 	g.mu.Lock()
 	if g.inErr == nil {
-		g.inErr = g.flush()
+		g.inErr = flushed
 	}
 	if g.inErr != nil {
 		g.mu.Unlock()
@@ -313,13 +315,15 @@ func (g *guard) Write(p []byte) (int, error) {
 		g.bodyEnd = time.Now().Add(bodyTimeout)
 	}
 	g.mu.Lock()
-	defer g.mu.Unlock()
 	if g.swallow {
 		g.swallow = false
+		g.mu.Unlock()
 		return len(p), nil
 	}
 	g.out = append(g.out, g.capability(p)...)
-	if len(g.out) >= writeBuffer {
+	full := len(g.out) >= writeBuffer
+	g.mu.Unlock()
+	if full {
 		if err := g.flush(); err != nil {
 			return 0, err
 		}
@@ -340,31 +344,42 @@ func (g *guard) capability(line []byte) []byte {
 	return []byte(added)
 }
 
-// flush sends the waiting replies; g.mu is held.
+// flush sends the waiting replies. A client that reads nothing blocks it for
+// writeTimeout, so g.mu is not held meanwhile.
 func (g *guard) flush() error {
-	if len(g.out) == 0 || g.outErr != nil {
-		return g.outErr
+	g.sending.Lock()
+	defer g.sending.Unlock()
+	g.mu.Lock()
+	out, raw, err := g.out, g.raw, g.outErr
+	g.out = nil
+	g.mu.Unlock()
+	if len(out) == 0 || err != nil {
+		return err
 	}
-	g.raw.SetWriteDeadline(time.Now().Add(writeTimeout))
-	_, g.outErr = g.raw.Write(g.out)
-	g.out = g.out[:0]
-	return g.outErr
+	raw.SetWriteDeadline(time.Now().Add(writeTimeout))
+	_, err = raw.Write(out)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.outErr = err
+	if g.out == nil {
+		g.out = out[:0] // for the next replies
+	}
+	return err
 }
 
 // Close sends what is left and closes the socket.
 func (g *guard) Close() error {
-	g.srv.forget(g)
-	g.mu.Lock()
-	defer g.mu.Unlock()
 	_ = g.flush() // the client may be gone
-	return g.raw.Close()
+	g.srv.forget(g)
+	return g.cut()
 }
 
 // cut closes the socket under whoever uses it.
-func (g *guard) cut() {
+func (g *guard) cut() error {
 	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.raw.Close()
+	raw := g.raw
+	g.mu.Unlock()
+	return raw.Close()
 }
 
 func (g *guard) LocalAddr() net.Addr  { return g.local }

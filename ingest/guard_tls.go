@@ -14,11 +14,8 @@ func (g *guard) startTLS() error {
 	if _, err := g.in.Discard(g.in.Buffered()); err != nil {
 		return err
 	}
-	g.mu.Lock()
-	g.out = append(g.out, "220 2.0.0 Ready to start TLS\r\n"...)
-	err := g.flush()
-	g.mu.Unlock()
-	if err != nil {
+	g.reply("220 2.0.0 Ready to start TLS")
+	if err := g.flush(); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), handshakeTimeout)

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 
 	"gadwall/internal/mailstore"
@@ -49,9 +51,12 @@ type Server struct {
 	cancel context.CancelFunc
 	bodies sync.WaitGroup // sessions working on a body
 
-	mu       sync.Mutex
-	guards   map[*guard]struct{}
-	draining bool
+	serving sync.WaitGroup // calls of Serve
+
+	mu        sync.Mutex
+	listeners []net.Listener
+	guards    map[*guard]struct{}
+	draining  bool
 }
 
 // New returns a server that does not listen yet.
@@ -107,8 +112,21 @@ func newServer(o Options, st store) (*Server, error) {
 // Serve accepts connections on l until Shutdown, and closes l then. It returns
 // nil after Shutdown.
 func (s *Server) Serve(l net.Listener) error {
-	err := s.smtp.Serve(guardListener{netutil.LimitListener(l, s.opts.MaxConnections), s})
-	if err != nil {
+	l = guardListener{netutil.LimitListener(l, s.opts.MaxConnections), s}
+	s.mu.Lock()
+	if s.draining {
+		s.mu.Unlock()
+		return l.Close()
+	}
+	s.listeners = append(s.listeners, l)
+	s.serving.Add(1)
+	s.mu.Unlock()
+	defer s.serving.Done()
+
+	err := s.smtp.Serve(l)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil && !s.draining {
 		return fmt.Errorf("%s: %w", s.proto, err)
 	}
 	return nil
@@ -116,41 +134,44 @@ func (s *Server) Serve(l net.Listener) error {
 
 // Shutdown stops accepting connections and ends each of them as soon as no body
 // is being transferred or delivered on it. When ctx ends it cuts what is left;
-// then nothing of that has been acknowledged.
+// then nothing of that has been acknowledged. It may be called once.
 func (s *Server) Shutdown(ctx context.Context) error {
 	defer s.cancel()
 	s.mu.Lock()
 	s.draining = true
+	for _, l := range s.listeners {
+		l.Close() // go-smtp does it again
+	}
 	for g := range s.guards {
 		g.drain()
 	}
 	s.mu.Unlock()
+	// go-smtp begins to count a connection only after it is accepted, so all
+	// must have been accepted before it waits for them.
+	s.serving.Wait()
 
-	err := s.smtp.Shutdown(ctx)
-	if errors.Is(err, smtp.ErrServerClosed) {
-		err = nil // called twice
-	}
+	_ = s.smtp.Shutdown(ctx) // its only news would be that the listeners are closed, or ctx
 	done := make(chan struct{})
 	go func() {
 		s.bodies.Wait()
 		close(done)
 	}()
-	if err == nil {
+	if ctx.Err() == nil {
 		select {
 		case <-done:
 			return nil
 		case <-ctx.Done():
-			err = ctx.Err()
 		}
 	}
 	s.cancel()
 	s.mu.Lock()
-	for g := range s.guards {
-		g.cut()
-	}
+	guards := slices.Collect(maps.Keys(s.guards))
 	s.mu.Unlock()
+	for _, g := range guards {
+		_ = g.cut() // it may have closed meanwhile
+	}
 	<-done // abortTimeout bounds it
-	return fmt.Errorf("%s: shutdown: %w", s.proto, err)
+	return fmt.Errorf("%s: shutdown: %w", s.proto, ctx.Err())
 }
 
 // guardListener puts a guard around every accepted connection.
@@ -176,7 +197,7 @@ func (l guardListener) Accept() (net.Conn, error) {
 }
 
 // forget drops a connection that closes. Locks are taken in the order Server.mu,
-// guard.mu, so g.mu must not be held.
+// guard.sending, guard.mu.
 func (s *Server) forget(g *guard) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

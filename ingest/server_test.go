@@ -200,7 +200,7 @@ func TestShutdown(t *testing.T) {
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), within)
 		defer cancel()
-		stopped <- ts.Shutdown(ctx)
+		ts.once.Do(func() { stopped <- ts.Shutdown(ctx) })
 	}()
 	idle.want("421 4.3.2")
 	idle.wantClosed()
@@ -238,9 +238,11 @@ func TestShutdownCuts(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if err := ts.Shutdown(ctx); !errors.Is(err, context.Canceled) {
-		t.Errorf("shutdown: %v", err)
-	}
+	ts.once.Do(func() {
+		if err := ts.Shutdown(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("shutdown: %v", err)
+		}
+	})
 	for _, c := range []*client{sending, waiting} {
 		if line, err := c.r.ReadString('\n'); err == nil && strings.HasPrefix(line, "2") {
 			t.Errorf("acknowledged: %q", line)
@@ -250,6 +252,32 @@ func TestShutdownCuts(t *testing.T) {
 		t.Errorf("%d messages, want 0", n)
 	}
 	st.check(t)
+}
+
+// A client that never reads its replies does not keep the server from stopping.
+func TestShutdownWithClientThatDoesNotRead(t *testing.T) {
+	srv, err := newServer(Options{Hostname: "mx.example.com"}, newFakeStore())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := newPipeListener()
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(l) }()
+	ours, theirs := net.Pipe() // without any buffer: the greeting is stuck already
+	defer ours.Close()
+	l.conns <- theirs
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	if err := srv.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("shutdown: %v", err)
+	}
+	if d := time.Since(start); d > writeTimeout/2 {
+		t.Errorf("shutdown took %v", d)
+	}
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
 }
 
 func testTLS(t testing.TB) *tls.Config {

@@ -49,12 +49,19 @@ func (c *serveCmd) Run(std streams) (err error) {
 	defer stop()
 	store, err := openStorage(ctx, c.Storage, log, false)
 	if err != nil {
+		if ctx.Err() != nil {
+			return nil // told to stop before it had started
+		}
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 	protocols, err := c.protocols(store, log)
 	if err != nil {
 		return err
+	}
+	log.Info("starting", "version", version, "hostname", c.Hostname)
+	if c.SubmissionListen != config.Off {
+		fmt.Fprintln(std.out, "submission not started: no --smarthost")
 	}
 	return serveAll(ctx, stop, protocols, std, log)
 }
@@ -130,7 +137,6 @@ func serveAll(ctx context.Context, stop context.CancelFunc, protocols []protocol
 			}
 		})
 	}
-	fmt.Fprintln(std.out, "submission not started: no --smarthost")
 
 	var err error
 	select {

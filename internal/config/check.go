@@ -64,6 +64,11 @@ func (s *Serve) Check() error {
 	if err := s.Storage.Check(); err != nil {
 		return err
 	}
+	if s.SubmissionListen != Off {
+		if err := checkAddress(s.SubmissionListen); err != nil {
+			return fmt.Errorf("--submission-listen: %w", err)
+		}
+	}
 	listening := 0
 	for _, l := range s.listeners() {
 		if l.addr == Off {

@@ -118,6 +118,7 @@ func TestCheck(t *testing.T) {
 		{"--redis-url http://:secret@x", "--redis-url: not a valid URL"},
 		{"--imap-listen 1143", "--imap-listen: \"1143\" is not host:port or off"},
 		{"--lmtp-listen 127.0.0.1:70000", "--lmtp-listen: \"127.0.0.1:70000\" has no valid port"},
+		{"--submission-listen x", "--submission-listen: \"x\" is not host:port or off"},
 		{"--imap-listen off --lmtp-listen off --smtp-listen off --http-listen off", "every listener is off"},
 		{"--http-listen 0.0.0.0:80", "--http-token is required"},
 		{"--http-listen :80", "--http-token is required"},
