@@ -1,6 +1,7 @@
 package imap
 
 import (
+	"bytes"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -37,6 +38,11 @@ type matcher struct {
 	fields mailstore.Fields // what the other leaves need of the document
 	header bool             // some leaf needs the header of the message
 	parts  bool             // some leaf needs its text parts
+
+	// Kept from one message to the next.
+	raw     bytes.Buffer // a header or part as stored
+	copying []byte
+	sink    sink
 }
 
 func newMatcher(residual *searchKey) *matcher {

@@ -93,17 +93,19 @@ func isText(part *mimestream.Part) bool {
 // readHeader looks through the fields of a header block for TEXT, and if it is
 // that of the message for HEADER.
 func (m *matcher) readHeader(ctx context.Context, s span, content *contents.Content, ofMessage bool) error {
-	var buf bytes.Buffer
-	if err := writeSpan(ctx, &buf, s, m.msg, content); err != nil {
+	m.raw.Reset()
+	if err := writeSpan(ctx, &m.raw, s, m.msg, content); err != nil {
 		return err
 	}
 	text := m.newSink(searchText)
-	for name, value := range headerFields(buf.Bytes()) {
+	for name, value := range headerFields(m.raw.Bytes()) {
 		if ofMessage {
 			m.matchHeader(name, value)
 		}
-		if _, err := text.WriteString(name + ": " + value + "\n"); err != nil {
-			return err
+		for _, piece := range []string{name, ": ", value, "\n"} {
+			if _, err := text.WriteString(piece); err != nil {
+				return err
+			}
 		}
 	}
 	return text.Close()
@@ -166,7 +168,7 @@ func headerFields(header []byte) func(yield func(name, value string) bool) {
 // readPart looks for BODY and TEXT in the text of one part: transfer encoding
 // undone, in UTF-8, and of HTML what is shown.
 func (m *matcher) readPart(ctx context.Context, part *mimestream.Part, content *contents.Content) error {
-	raw := openRange(ctx, content, part.BodyOffset, part.BodySize)
+	raw := m.openRange(ctx, content, part.BodyOffset, part.BodySize)
 	defer raw.Close()
 	text := decodeText(mimestream.NewDecoder(part.Encoding, raw), part.Charset())
 	sink := m.newSink(searchBody, searchText)
@@ -176,7 +178,10 @@ func (m *matcher) readPart(ctx context.Context, part *mimestream.Part, content *
 		page = newHTMLText(sink)
 		w = page
 	}
-	_, err := io.Copy(w, text)
+	if m.copying == nil {
+		m.copying = make([]byte, searchChunk)
+	}
+	_, err := io.CopyBuffer(w, text, m.copying)
 	switch {
 	case errors.Is(err, errDecided):
 		return err
@@ -217,14 +222,13 @@ type rangeReader struct {
 // openRange reads a short range at once, and a long one by a goroutine that
 // writes into a pipe; Close ends it and waits for it, since a content is not
 // safe for concurrent use.
-func openRange(ctx context.Context, content *contents.Content, off, n int64) *rangeReader {
+func (m *matcher) openRange(ctx context.Context, content *contents.Content, off, n int64) *rangeReader {
 	if n <= searchBuffer {
-		var buf bytes.Buffer
-		buf.Grow(int(n))
-		if err := content.WriteRange(ctx, &buf, off, n); err != nil {
+		m.raw.Reset()
+		if err := content.WriteRange(ctx, &m.raw, off, n); err != nil {
 			return &rangeReader{Reader: failing{err}}
 		}
-		return &rangeReader{Reader: &buf}
+		return &rangeReader{Reader: &m.raw}
 	}
 	pr, pw := io.Pipe()
 	r := &rangeReader{Reader: pr, pipe: pr, done: make(chan struct{})}
@@ -266,9 +270,11 @@ type sink struct {
 	reach  int    // length of the longest text looked for
 }
 
-// newSink looks for the leaves of ops that are still in doubt.
+// newSink looks for the leaves of ops that are still in doubt. A matcher has
+// one sink at a time.
 func (m *matcher) newSink(ops ...searchOp) *sink {
-	s := &sink{m: m}
+	s := &m.sink
+	*s = sink{m: m, leaves: s.leaves[:0], text: s.text[:0], window: s.window[:0]}
 	for i, leaf := range m.leaves {
 		for _, op := range ops {
 			if leaf.op == op && m.known[i] == maybe {
@@ -323,7 +329,7 @@ func (s *sink) search(last bool) error {
 			}
 		}
 	}
-	s.window = append(s.window, envelope.Normalize(validText(s.text[:cut]))...)
+	s.window = appendNormalized(s.window, s.text[:cut])
 	s.text = append(s.text[:0], s.text[cut:]...)
 
 	found := false
@@ -344,6 +350,20 @@ func (s *sink) search(last bool) error {
 		return errDecided
 	}
 	return nil
+}
+
+// appendNormalized appends text in the form that is compared.
+func appendNormalized(dst, text []byte) []byte {
+	for i, c := range text {
+		if c >= utf8.RuneSelf {
+			return append(dst[:len(dst)-i], envelope.Normalize(validText(text))...)
+		}
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		dst = append(dst, c)
+	}
+	return dst
 }
 
 // validText returns text as valid UTF-8: octets that are not are read as
