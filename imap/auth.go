@@ -31,10 +31,10 @@ func (c *conn) handleStartTLS(_ context.Context, _ string, dec *wire.Decoder) er
 // startTLS negotiates once the OK is sent. Whatever the client sent in plain
 // text after STARTTLS is dropped: somebody in between may have put it there,
 // and it must not be run as if it had come under TLS.
-func (c *conn) startTLS(ctx context.Context) error {
+func (c *conn) startTLS() error {
 	c.in.unwatch()
 	tc := tls.Server(c.netConn, c.srv.opts.TLSConfig)
-	if err := handshake(ctx, tc); err != nil {
+	if err := c.handshake(tc); err != nil {
 		return err
 	}
 	c.netConn, c.tls = tc, true
@@ -100,7 +100,10 @@ func (c *conn) handleAuthenticate(ctx context.Context, _ string, dec *wire.Decod
 		if err := c.enc.Flush(); err != nil {
 			return err
 		}
-		if response, err = dec.RawLine(); err != nil {
+		c.in.wait(readTimeout)
+		response, err = dec.RawLine()
+		c.in.busy()
+		if err != nil {
 			return err
 		}
 		if response == "*" {
@@ -140,6 +143,7 @@ func (c *conn) login(ctx context.Context, username, password string) error {
 	c.state = imap.ConnStateAuthenticated
 	c.authFailures = 0
 	c.in.unlimit()
+	c.dec.LiteralLimit = 0
 	c.log = c.log.With("user", user.Username)
 	c.log.Info("imap: login", "tls", c.tls)
 	c.ok("CAPABILITY "+c.capabilities(), "Logged in")
@@ -150,14 +154,14 @@ func (c *conn) login(ctx context.Context, username, password string) error {
 // address, and closes the connection after several.
 func (c *conn) loginFailed(ctx context.Context, username string, err error) error {
 	delay := c.srv.auth.failed(c.remote)
-	c.log.Info("imap: login failed", "username", username, "delay", delay)
+	c.log.Info("imap: login failed", "username", username[:min(len(username), maxText)], "delay", delay)
 	timer := time.NewTimer(delay)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-c.srv.stop:
+	case <-c.srv.stop.Done():
 	}
 	if c.authFailures++; c.authFailures >= maxAuthFailures {
 		c.bye("", "Too many failed logins")

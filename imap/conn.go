@@ -45,7 +45,7 @@ type conn struct {
 	condstore bool // FETCH responses carry MODSEQ from now on (RFC 7162 section 3.1)
 
 	done         statusText // what the tagged OK of the running command says
-	after        func(context.Context) error
+	after        func() error
 	badInRow     int
 	authFailures int
 	closing      bool // end after the running command
@@ -71,6 +71,8 @@ func newConn(s *Server, nc net.Conn) *conn {
 	c.dec = wire.NewDecoder(c.in)
 	c.enc = wire.NewEncoder(&output{nc})
 	c.dec.Continue = c.continueLiteral
+	c.dec.LiteralLimit = maxLoginLiteral
+	c.in.onQuiet = c.dropCache
 	return c
 }
 
@@ -117,7 +119,7 @@ func (c *conn) serve(ctx context.Context) {
 	defer c.close()
 	defer c.recovered("connection")
 	if tc, ok := c.netConn.(*tls.Conn); ok {
-		if err := handshake(ctx, tc); err != nil {
+		if err := c.handshake(tc); err != nil {
 			c.log.Debug("imap: TLS handshake", "error", err)
 			return
 		}
@@ -139,8 +141,9 @@ func (c *conn) serve(ctx context.Context) {
 	}
 }
 
-func handshake(ctx context.Context, tc *tls.Conn) error {
-	ctx, cancel := context.WithTimeout(ctx, greetTimeout)
+// handshake negotiates TLS; when the server stops meanwhile, it is given up.
+func (c *conn) handshake(tc *tls.Conn) error {
+	ctx, cancel := context.WithTimeout(c.srv.stop, greetTimeout)
 	defer cancel()
 	return tc.HandshakeContext(ctx)
 }
@@ -170,12 +173,7 @@ func (c *conn) patience() time.Duration {
 }
 
 func (c *conn) isStopping() bool {
-	select {
-	case <-c.srv.stop:
-		return true
-	default:
-		return false
-	}
+	return c.srv.stop.Err() != nil
 }
 
 // endOfInput says farewell, where there is somebody to hear it.
@@ -236,7 +234,7 @@ func (c *conn) command(ctx context.Context, gone func()) {
 		return
 	}
 	if c.after != nil && err == nil {
-		if err := c.after(ctx); err != nil {
+		if err := c.after(); err != nil {
 			c.log.Debug("imap: after command", "error", err)
 			c.closing = true
 		}
@@ -267,12 +265,13 @@ func (c *conn) execute(ctx context.Context, tag, name string, cmd command) error
 	if c.enc.Err() != nil {
 		return c.enc.Err()
 	}
+	if errors.Is(err, errInterrupted) {
+		c.bye("UNAVAILABLE", "Server is shutting down")
+		return err
+	}
 	if err != nil && (ctx.Err() != nil || isConnectionError(err)) {
 		c.log.Debug("imap: command ended with the connection", "command", name, "error", err)
 		c.closing = true
-		if c.srv.ctx.Err() != nil {
-			c.bye("UNAVAILABLE", "Server is shutting down")
-		}
 		return err
 	}
 	if c.enc.LineOpen() {
@@ -333,6 +332,7 @@ func (c *conn) syncFailed(err error) {
 
 // status writes a status response: tagged, or untagged for "*".
 func (c *conn) status(tag string, typ imap.StatusResponseType, code, text string) {
+	text = text[:min(len(text), maxText)]
 	c.enc.Raw(tag).SP().Raw(string(typ)).SP()
 	if code != "" {
 		c.enc.Byte('[').Raw(code).Raw("] ")

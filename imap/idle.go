@@ -20,6 +20,7 @@ func (c *conn) handleIdle(ctx context.Context, _ string, dec *wire.Decoder) erro
 		return err
 	}
 	c.subscribe()
+	c.dropCache()
 	c.enc.Raw("+ idling\r\n")
 	gone := make(chan struct{}, 1)
 	readable := make(chan struct{}, 1)
@@ -61,7 +62,7 @@ func (c *conn) handleIdle(ctx context.Context, _ string, dec *wire.Decoder) erro
 		case <-logout.C:
 			c.bye("", "Autologout; idle for too long")
 			return nil
-		case <-c.srv.stop:
+		case <-c.srv.stop.Done():
 			c.bye("UNAVAILABLE", "Server is shutting down")
 			return nil
 		case <-gone:

@@ -21,6 +21,8 @@ var errInterrupted = errors.New("imap: server is stopping")
 // started by a timer or by watch and ended by the next read (unwatch).
 type input struct {
 	conn net.Conn
+	// onQuiet is called when no command came for quietAfter.
+	onQuiet func()
 
 	mu          sync.Mutex
 	timeout     time.Duration
@@ -53,12 +55,34 @@ func (in *input) Read(p []byte) (int, error) {
 	if in.err != nil {
 		return 0, in.err
 	}
+	if in.onQuiet != nil && in.waiting() {
+		n, err := in.readFor(p, quietAfter)
+		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			return n, err
+		}
+		in.onQuiet()
+	}
+	return in.readFor(p, 0)
+}
+
+// waiting reports whether the next read waits for a command, for long.
+func (in *input) waiting() bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.idle && in.timeout > quietAfter
+}
+
+// readFor reads once, for at most the time given, or the usual time for 0.
+func (in *input) readFor(p []byte, timeout time.Duration) (int, error) {
 	in.mu.Lock()
 	if in.idle && in.interrupted {
 		in.mu.Unlock()
 		return 0, errInterrupted
 	}
-	deadline := time.Now().Add(in.timeout)
+	if timeout == 0 {
+		timeout = in.timeout
+	}
+	deadline := time.Now().Add(timeout)
 	if !in.limit.IsZero() && deadline.After(in.limit) {
 		deadline = in.limit
 	}

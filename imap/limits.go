@@ -20,6 +20,10 @@ const (
 	maxBadUnauthenticated = 10
 	// maxAuthFailures closes a connection.
 	maxAuthFailures = 5
+	// maxLoginLiteral is the largest literal before login.
+	maxLoginLiteral = 8 << 10
+	// maxText bounds the text of status responses, which may quote the client.
+	maxText = 300
 	// maxTrackedAddresses bounds the memory for failed logins.
 	maxTrackedAddresses = 10_000
 
@@ -51,6 +55,9 @@ const (
 	readTimeout  = 5 * time.Minute
 	writeTimeout = 5 * time.Minute
 	writeChunk   = 64 << 10
+	// quietAfter is how long a client is silent until its session gives up
+	// what it keeps for speed.
+	quietAfter = 20 * time.Second
 	// watchAfter is how long a command runs before the connection is watched
 	// for the client's leaving.
 	watchAfter = 250 * time.Millisecond

@@ -64,17 +64,15 @@ func (c *conn) open(ctx context.Context, name string, readOnly bool) error {
 	if sel.view.uids, err = c.knownUIDs(ctx, box); err != nil {
 		return err
 	}
-	sel.view.uids = slices.Clip(sel.view.uids)
+	sel.view.uids = fitted(sel.view.uids)
 	sel.view.next, sel.view.modseq = box.UIDNext, box.HighestModSeq
 	uid, err := c.srv.store.FirstUnseen(ctx, box.Key)
 	if err != nil {
 		return err
 	}
 	unseen, known := sel.view.Seq(uid)
-	if c.sel == nil && c.contents == c.srv.opts.Contents {
-		c.contents = c.contents.WithCache(blobstore.NewFrameCache(blobstore.DefaultCacheBytes))
-	}
 	c.sel, c.state = sel, imap.ConnStateSelected
+	c.dropCache()
 
 	c.announceFlags(box.Keywords)
 	c.enc.Untagged().Number(sel.view.Len()).Raw(" EXISTS\r\n* 0 RECENT\r\n")
@@ -126,6 +124,22 @@ func (c *conn) announceKeywords(keywords []string) {
 	}
 	if len(known) > len(c.sel.keywords) {
 		c.announceFlags(known)
+	}
+}
+
+// fitted returns uids without much unused memory behind it.
+func fitted(uids []uint32) []uint32 {
+	if cap(uids) > len(uids)+len(uids)/8+64 {
+		return slices.Clone(uids)
+	}
+	return uids
+}
+
+// dropCache gives the memory of decoded frames back; what is read later is
+// kept in a new cache.
+func (c *conn) dropCache() {
+	if c.sel != nil {
+		c.contents = c.srv.opts.Contents.WithCache(blobstore.NewFrameCache(blobstore.DefaultCacheBytes))
 	}
 }
 

@@ -59,7 +59,8 @@ type Server struct {
 	conns     map[*conn]struct{}
 	perAddr   map[string]int
 	stopping  bool
-	stop      chan struct{} // closed when stopping
+	stop      context.Context // ends when stopping
+	beginStop context.CancelFunc
 	wg        sync.WaitGroup
 }
 
@@ -87,13 +88,14 @@ func New(opts Options) *Server {
 		opts.PollInterval = pollInterval
 	}
 	ctx, cancel := context.WithCancel(context.Background())
+	stop, beginStop := context.WithCancel(ctx)
 	return &Server{
 		opts: opts, store: opts.Store, log: opts.Logger, auth: newAuthLimiter(opts.AuthDelay),
 		ctx: ctx, cancel: cancel,
 		listeners: make(map[net.Listener]struct{}),
 		conns:     make(map[*conn]struct{}),
 		perAddr:   make(map[string]int),
-		stop:      make(chan struct{}),
+		stop:      stop, beginStop: beginStop,
 	}
 }
 
@@ -119,7 +121,7 @@ func (s *Server) Serve(l net.Listener) error {
 		nc, err := l.Accept()
 		if err != nil {
 			select {
-			case <-s.stop:
+			case <-s.stop.Done():
 				return ErrServerClosed
 			default:
 			}
@@ -132,7 +134,7 @@ func (s *Server) Serve(l net.Listener) error {
 			select {
 			case <-time.After(pause):
 				continue
-			case <-s.stop:
+			case <-s.stop.Done():
 				return ErrServerClosed
 			}
 		}
@@ -186,10 +188,8 @@ func (s *Server) start(nc net.Conn) {
 // is cut off and ctx's error returned.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
-	if !s.stopping {
-		s.stopping = true
-		close(s.stop)
-	}
+	s.stopping = true
+	s.beginStop()
 	for l := range s.listeners {
 		l.Close()
 	}

@@ -206,7 +206,7 @@ func (v *view) remove(uids []uint32) {
 	}
 	v.uids = out
 	if cap(v.uids) > 2*len(v.uids)+1024 {
-		v.uids = slices.Clone(v.uids) // give memory back
+		v.uids = fitted(v.uids)
 	}
 }
 

@@ -19,6 +19,10 @@ type Decoder struct {
 	// read; it must send a continuation request (RFC 3501 section 7.5).
 	Continue func() error
 
+	// LiteralLimit is the largest literal that is taken into memory; 0 means
+	// MaxLiteral.
+	LiteralLimit int64
+
 	// UTF8 allows UTF-8 in quoted strings and mailbox names
 	// (RFC 6855 section 3).
 	UTF8 bool
@@ -60,7 +64,7 @@ func (d *Decoder) Buffered() int { return d.r.Buffered() }
 // Reset makes the decoder read from r and forget whatever it has buffered.
 func (d *Decoder) Reset(r io.Reader) {
 	d.r.Reset(r)
-	*d = Decoder{r: d.r, Continue: d.Continue, UTF8: d.UTF8, finished: true}
+	*d = Decoder{r: d.r, Continue: d.Continue, LiteralLimit: d.LiteralLimit, UTF8: d.UTF8, finished: true}
 }
 
 // Start waits for the first line of the next command. It gives io.EOF when the
@@ -269,7 +273,11 @@ func (l *literalReader) Read(p []byte) (int, error) {
 // memoryLiteral reads a literal into memory.
 func (d *Decoder) memoryLiteral() ([]byte, error) {
 	size := d.mark.Size
-	if size > MaxLiteral || d.literals+size > MaxCommandLiterals {
+	limit := int64(MaxLiteral)
+	if d.LiteralLimit > 0 {
+		limit = d.LiteralLimit
+	}
+	if size > limit || d.literals+size > MaxCommandLiterals {
 		return nil, tooBig("literal is too large")
 	}
 	binary := d.mark.Binary

@@ -1,0 +1,6 @@
+//go:build !race
+
+package imap
+
+// raceEnabled says that the race detector is off.
+const raceEnabled = false
