@@ -137,7 +137,7 @@ func TestCacheTellsBlobsFromContents(t *testing.T) {
 func TestSliceOfHugeAttachment(t *testing.T) {
 	db, cmds := dbtest.Monitored(t)
 	s := newStore(t, db)
-	const size = 90_000_000 // encoded 123 MB
+	const size = 24_000_000 // encoded 33 MB
 	w := s.NewWriter(t.Context())
 	defer w.Abort(t.Context())
 	head := multipart(textHeader+"Hi.", base64Header)
@@ -149,7 +149,7 @@ func TestSliceOfHugeAttachment(t *testing.T) {
 	piece := make([]byte, 57*20)
 	want := make([]byte, 0, 4096+2*len(piece)*2)
 	wantAt := int64(-1)
-	const at = 100_000_000
+	const at = 30_000_000
 	for done, encoded := 0, int64(0); done < size; done += len(piece) {
 		source.Read(piece)
 		lines := encode(piece, 76, "\r\n") + "\r\n"
@@ -185,7 +185,7 @@ func TestSliceOfHugeAttachment(t *testing.T) {
 // The memory of a delivery does not depend on its size. Measured as what the writer itself keeps: the heap,
 // without what the embedded database has, is that of the difference between two sizes.
 func TestMemoryOfADelivery(t *testing.T) {
-	if testing.Short() {
+	if testing.Short() || raceEnabled {
 		t.Skip("streams 200 MB")
 	}
 	s := newStore(t, dbtest.Database(t))
