@@ -79,7 +79,7 @@ func TestQueriesStayWithinTheMailbox(t *testing.T) {
 		{"unseen", Query{Filter: FlagFilter(Seen, false)}, 0, unseen, unseen},
 		{"first unseen", Query{Filter: FlagFilter(Seen, false), Limit: 1}, 0, 1, 1},
 		{"deleted", Query{Filter: FlagFilter(Deleted, true)}, 0, deleted, deleted},
-		{"unseen in a range", Query{UIDs: []UIDRange{{1, 100}}, Filter: FlagFilter(Seen, false)}, 0, 0, 0},
+		{"unseen in a range", Query{UIDs: []UIDRange{{1, 100}}, Filter: FlagFilter(Seen, false)}, 0, 0, 100},
 		{"flagged", Query{Filter: FlagFilter(Flagged, true)}, 0, 4, n},
 		{"since a day", Query{Filter: bson.D{{Key: DocInternalDate, Value: bson.D{{Key: "$gte", Value: day}}}}}, 0, n, n},
 		{"before a day", Query{Filter: bson.D{{Key: DocInternalDate, Value: bson.D{{Key: "$lt", Value: day}}}}}, 0, 0, n},

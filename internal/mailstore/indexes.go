@@ -47,7 +47,37 @@ func (s *Store) ensureCollections(ctx context.Context) error {
 			return fmt.Errorf("create indexes of %s: %w", ix.coll.Name(), err)
 		}
 	}
+	covered, err := s.coversUIDs(ctx)
+	if err != nil {
+		return fmt.Errorf("explain: %w", err)
+	}
+	s.uidsFromIndex = s.clustered && covered
 	return nil
+}
+
+// coversUIDs asks the server whether it would answer changedFilter, when only keys are wanted, without
+// reading documents.
+func (s *Store) coversUIDs(ctx context.Context) (bool, error) {
+	raw, err := s.db.RunCommand(ctx, bson.D{
+		{Key: "explain", Value: bson.D{
+			{Key: "find", Value: collMessages},
+			{Key: "filter", Value: changedFilter(MailboxKey{}, 0)},
+			{Key: "projection", Value: projection(0)}}},
+		{Key: "verbosity", Value: "queryPlanner"}}).Raw()
+	if err != nil {
+		return false, err
+	}
+	plan := raw.Lookup("queryPlanner", "winningPlan")
+	for _, path := range [][]string{{"stage"}, {"queryPlan", "stage"}} { // the second with the slot-based engine
+		doc, ok := plan.DocumentOK()
+		if !ok {
+			continue
+		}
+		if stage, ok := doc.Lookup(path...).StringValueOK(); ok && stage == "PROJECTION_COVERED" {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // createMessages creates the collection of messages clustered by _id where the server can (MongoDB

@@ -42,9 +42,7 @@ func (s *Store) Messages(ctx context.Context, box MailboxKey, q Query, fields Fi
 
 // UIDs returns the UIDs of the messages that Messages would iterate over.
 func (s *Store) UIDs(ctx context.Context, box MailboxKey, q Query) ([]uint32, error) {
-	if s.clustered && q.isPrefix() {
-		// The key of a clustered collection is where the documents are. The index on
-		// mod-sequences has the UIDs as well, and is far smaller.
+	if s.uidsFromIndex && q.isPrefix() {
 		uids, err := s.changedUIDs(ctx, box, 0)
 		if err != nil {
 			return nil, fmt.Errorf("find UIDs: %w", err)

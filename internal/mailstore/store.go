@@ -38,6 +38,10 @@ type Store struct {
 	users, addresses, mailboxes, subscriptions, messages, journal *mongo.Collection
 	// clustered says that the server keeps messages in _id order and has no separate index on _id.
 	clustered bool
+	// uidsFromIndex says that the UIDs of a mailbox are best read from the index on mod-sequences:
+	// in a clustered collection the key is where the documents are, and the index is far
+	// smaller, if the server answers from the index alone.
+	uidsFromIndex bool
 
 	locks        userLocks
 	queues       deliveryQueues

@@ -60,6 +60,11 @@ func (s *Store) StoreFlags(ctx context.Context, box MailboxKey, uids []UIDRange,
 		}
 		w.done(ctx, result)
 	}
+	if len(result.Changed)+len(result.Unchanged)+len(result.Modified) == 0 {
+		if _, err := s.MailboxByKey(ctx, box); err != nil {
+			return nil, fmt.Errorf("store flags: %w", err)
+		}
+	}
 	return result, nil
 }
 
@@ -88,11 +93,14 @@ type flagRun struct {
 func (w *flagWrite) write(ctx context.Context) error {
 	w.result = FlagResult{}
 	var changed []*Message
-	box, err := w.store.findMailboxDoc(ctx, byID(w.box.Binary()))
-	if err != nil {
-		return err
+	var wanted, fresh []string
+	if len(w.change.Keywords) > 0 {
+		box, err := w.store.findMailboxDoc(ctx, byID(w.box.Binary()))
+		if err != nil {
+			return err
+		}
+		wanted, fresh = spellings(box.Keywords, w.change.Keywords)
 	}
-	wanted, fresh := spellings(box.Keywords, w.change.Keywords)
 	var runs []flagRun
 	var change boxChange
 	adjacent := false // the message before is the end of the last run
