@@ -115,14 +115,14 @@ func (t *lockTable) acquire(ctx context.Context, u *unit, key string) error {
 	return ctx.Err()
 }
 
-// release gives back all locks of u. With written, what u wrote under them counts as written now.
+// release gives back all locks of u. With written, the keys that u touched count as written now.
 func (t *lockTable) release(u *unit, written bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if written {
 		t.commits++
 		if len(t.snapOrder) > 0 {
-			for _, key := range u.held {
+			for _, key := range u.touched {
 				h := maphash.String(t.seed, key)
 				t.recent[h] = t.commits
 				t.order = append(t.order, recentWrite{h, t.commits})
@@ -132,7 +132,7 @@ func (t *lockTable) release(u *unit, written bool) {
 	for _, key := range u.held {
 		t.passOn(key)
 	}
-	u.held = nil
+	u.held, u.touched = nil, nil
 }
 
 // passOn hands a lock to the first that waits for it, or frees it.

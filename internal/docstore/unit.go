@@ -27,8 +27,10 @@ type unit struct {
 	snapCatalog *catalog
 	writes      *overlay
 	held        []string
-	gates       map[uint32]*gate
-	multikey    []*index
+	// touched are the keys among held under which something was written.
+	touched  []string
+	gates    map[uint32]*gate
+	multikey []*index
 }
 
 // newUnit starts a plain unit.
@@ -117,7 +119,7 @@ func (u *unit) readDoc(c *collection, idKey []byte) (bson.Raw, error) {
 // indexes. The caller holds the document's lock and has read old under it. The unit keeps doc until
 // it ends. Nothing is written when an error is returned.
 func (u *unit) writeDoc(ctx context.Context, c *collection, idKey []byte, old, doc bson.Raw) error {
-	var gone, added []string
+	var gone, added, touched []string
 	for _, ix := range c.indexes {
 		before, _, err := ix.keys(old)
 		if err != nil {
@@ -140,6 +142,7 @@ func (u *unit) writeDoc(ctx context.Context, c *collection, idKey []byte, old, d
 				if err := u.lock(ctx, joined(ix.prefix, k)); err != nil {
 					return err
 				}
+				touched = append(touched, string(ix.prefix)+string(k))
 			}
 			gone = append(gone, string(ix.prefix)+string(k)+string(idKey))
 		}
@@ -151,6 +154,7 @@ func (u *unit) writeDoc(ctx context.Context, c *collection, idKey []byte, old, d
 				if err := u.claim(ctx, c, ix, k, idKey, doc); err != nil {
 					return err
 				}
+				touched = append(touched, string(ix.prefix)+string(k))
 			}
 			added = append(added, string(ix.prefix)+string(k)+string(idKey))
 		}
@@ -161,7 +165,9 @@ func (u *unit) writeDoc(ctx context.Context, c *collection, idKey []byte, old, d
 	for _, k := range added {
 		u.writes.put(k, overlayWrite{})
 	}
-	u.writes.put(string(c.docKey(idKey)), overlayWrite{value: doc, deleted: doc == nil})
+	key := string(c.docKey(idKey))
+	u.writes.put(key, overlayWrite{value: doc, deleted: doc == nil})
+	u.touched = append(append(u.touched, touched...), key)
 	if u.isTransaction() && u.writes.bytes > maxTransactionBytes {
 		return newError(codeTransactionTooLarge, "Total size of all transaction operations must be less than %d bytes", maxTransactionBytes)
 	}

@@ -247,9 +247,22 @@ type target struct {
 	doc   bson.Raw
 }
 
-// lockTarget locks the document and returns it as it is now, or nil if it does not match any more.
+// lockTarget locks the document and returns it as it is now, or nil if it does not match (any more).
+// What does not match is left alone, so that nobody waits for a lock on what he will not write.
 func (u *unit) lockTarget(ctx context.Context, c *collection, filter *query.Filter, idKey []byte) (*target, error) {
-	if err := u.lock(ctx, c.docKey(idKey)); err != nil {
+	key := c.docKey(idKey)
+	value, release, err := u.view().get(key)
+	if errors.Is(err, errNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read a document of %s: %w", c.ns(), err)
+	}
+	matches := filter.Match(value)
+	if err := release.Close(); err != nil || !matches {
+		return nil, err
+	}
+	if err := u.lock(ctx, key); err != nil {
 		return nil, err
 	}
 	doc, err := u.readDoc(c, idKey)
