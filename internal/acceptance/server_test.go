@@ -197,16 +197,6 @@ func (s *server) createUser(t testing.TB, name, password string) {
 	}
 }
 
-// gadwall runs the binary with the arguments and returns what it printed.
-func (s *server) gadwall(t testing.TB, args ...string) string {
-	t.Helper()
-	out, err := exec.Command(binary, args...).CombinedOutput()
-	if err != nil {
-		t.Fatalf("gadwall %s: %v\n%s", strings.Join(args, " "), err, out)
-	}
-	return string(out)
-}
-
 // memory reads a line of /proc/PID/status, in bytes; VmRSS is what is resident, VmHWM its peak.
 func (s *server) memory(t testing.TB, line string) int64 {
 	t.Helper()
