@@ -68,6 +68,13 @@ func (c *conn) handleStore(ctx context.Context, _ string, uid bool, dec *wire.De
 		}
 	}
 	for _, f := range result.Changed {
+		if req.silent && f.ModSeq > v.modseq+1 {
+			// Others changed something in between, perhaps flags of these
+			// very messages. The client does not know what they are now
+			// (RFC 3501 section 6.4.6), so that sync tells it.
+			c.sel.stale = true
+			break
+		}
 		v.reported(f.ModSeq)
 	}
 	if len(result.Modified) > 0 {
