@@ -129,6 +129,21 @@ func (r *request) parseCount() (*findArgs, error) {
 	return a, err
 }
 
+// emptyDocument is the size of {}.
+const emptyDocument = 5
+
+// drain counts what is left of a stream.
+func drain(ctx context.Context, st stream) (n int64, err error) {
+	for {
+		if _, err := st.next(ctx); err == io.EOF {
+			return n, nil
+		} else if err != nil {
+			return n, err
+		}
+		n++
+	}
+}
+
 func (s *Server) count(ctx context.Context, r *request) (bson.Raw, error) {
 	a, err := r.parseCount()
 	if err != nil {
@@ -144,13 +159,10 @@ func (s *Server) count(ctx context.Context, r *request) (bson.Raw, error) {
 	}
 	rd.cur.stream = f
 	var n int64
-	for err == nil {
-		if _, err = f.next(ctx); err == nil {
-			n++
-		}
-	}
-	if err == io.EOF {
-		err = nil
+	if len(a.filter) <= emptyDocument && a.skip == 0 && a.limit == 0 {
+		n, err = f.scan.countKeys(ctx)
+	} else {
+		n, err = drain(ctx, f)
 	}
 	if err := errors.Join(err, rd.cur.close()); err != nil {
 		return nil, err

@@ -75,9 +75,8 @@ func (s *Server) handle(ctx context.Context, c *conn, m *wire.Message) bson.Raw 
 	if err == nil {
 		return reply
 	}
-	inTransaction := r != nil && r.inTransaction
-	e := wireError(err, inTransaction)
-	if e.Code == query.CodeInternalError {
+	e := wireError(err, r != nil && r.inTransaction)
+	if e.Code == query.CodeInternalError && r != nil {
 		s.log.Error("command failed", "command", r.name, "db", r.db, "err", err)
 	}
 	i, dst := bsoncore.AppendDocumentStart(make([]byte, 0, 256))

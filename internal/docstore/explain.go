@@ -2,7 +2,6 @@ package docstore
 
 import (
 	"context"
-	"io"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -160,17 +159,10 @@ func (r *request) explainedModify() (*findArgs, error) {
 
 func (e *explanation) run(ctx context.Context) error {
 	started := time.Now()
-	for {
-		_, err := e.stream.next(ctx)
-		if err == io.EOF {
-			e.took = time.Since(started)
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		e.returned++
-	}
+	var err error
+	e.returned, err = drain(ctx, e.stream)
+	e.took = time.Since(started)
+	return err
 }
 
 // reply builds the answer in MongoDB's words.

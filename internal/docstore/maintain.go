@@ -10,12 +10,10 @@ import (
 	"gadwall/internal/docstore/query"
 )
 
-// maintain closes what nobody uses any more and deletes what has expired, until the server closes.
-func (s *Server) maintain(ttl time.Duration) {
+// maintain closes what nobody uses any more, until the server closes.
+func (s *Server) maintain() {
 	idle := time.NewTicker(maintenancePeriod)
 	defer idle.Stop()
-	expired := time.NewTicker(ttl)
-	defer expired.Stop()
 	swept := time.NewTicker(sessionSweepPeriod)
 	defer swept.Stop()
 	for {
@@ -25,12 +23,25 @@ func (s *Server) maintain(ttl time.Duration) {
 		case now := <-idle.C:
 			s.cursors.expire(now)
 			s.expireTransactions(now)
-		case now := <-expired.C:
-			s.deleteExpired(s.ctx, now)
 		case now := <-swept.C:
 			if err := s.sessions.sweep(s.ctx, now); err != nil {
 				s.log.Error("maintenance", "err", err)
 			}
+		}
+	}
+}
+
+// expireDocuments deletes what TTL indexes say has expired, until the server closes. It may have to
+// wait for a transaction, so it is apart from what aborts transactions.
+func (s *Server) expireDocuments(period time.Duration) {
+	t := time.NewTicker(period)
+	defer t.Stop()
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case now := <-t.C:
+			s.deleteExpired(s.ctx, now)
 		}
 	}
 }

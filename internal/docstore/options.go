@@ -124,11 +124,8 @@ func Open(opts Options) (*Server, error) {
 		conns:     map[net.Conn]struct{}{},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.wg.Add(1)
-	go func() {
-		defer s.wg.Done()
-		s.maintain(opts.TTLPeriod)
-	}()
+	s.wg.Go(s.maintain)
+	s.wg.Go(func() { s.expireDocuments(opts.TTLPeriod) })
 	return s, nil
 }
 

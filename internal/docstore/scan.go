@@ -90,6 +90,19 @@ func (d *docScan) lookup() (idKey []byte, doc bson.Raw, err error) {
 	return key[prefixLen:], value, nil
 }
 
+// countKeys counts the documents of a scan whose filter matches everything, without reading them.
+func (d *docScan) countKeys(ctx context.Context) (n int64, err error) {
+	for {
+		if n%checkEvery == 0 && ctx.Err() != nil {
+			return n, ctx.Err()
+		}
+		if ok, err := d.advance(); err != nil || !ok {
+			return n, err
+		}
+		n++
+	}
+}
+
 // advance moves to the next key.
 func (d *docScan) advance() (bool, error) {
 	for {

@@ -72,14 +72,12 @@ func (s *Server) accept(nc net.Conn, host string) error {
 		return fmt.Errorf("docstore: more than %d connections", maxConnections)
 	}
 	s.conns[nc] = struct{}{}
-	s.wg.Add(1)
-	go func() {
-		defer s.wg.Done()
+	s.wg.Go(func() {
 		s.serve(nc, host)
 		s.mu.Lock()
 		delete(s.conns, nc)
 		s.mu.Unlock()
-	}()
+	})
 	return nil
 }
 
@@ -135,11 +133,7 @@ func (s *Server) ListenUnix(path string) error {
 		return ErrClosed
 	}
 	s.listeners[l] = path
-	s.wg.Add(1)
-	go func() {
-		defer s.wg.Done()
-		s.acceptAll(l, path)
-	}()
+	s.wg.Go(func() { s.acceptAll(l, path) })
 	return nil
 }
 

@@ -250,7 +250,8 @@ func (u *unit) commit(durable bool, extra func(*pebble.Batch) error) error {
 	u.end(true)
 	if durable {
 		if err := b.SyncWait(); err != nil {
-			return fmt.Errorf("sync the log: %w", err)
+			// Others may have seen the writes already, and nobody knows what of them is on disk.
+			panic(fmt.Sprintf("docstore: cannot sync the log: %v", err))
 		}
 		u.eng.metrics.synced(time.Since(started))
 	}

@@ -134,7 +134,9 @@ func (w *writer) flush() error {
 			w.unit.abort()
 			return err
 		}
-		extra = func(b *pebble.Batch) error { return w.r.session.put(b, record) }
+		if w.unit.writes.len() > 0 { // what changed nothing may as well be tried again
+			extra = func(b *pebble.Batch) error { return w.r.session.put(b, record) }
+		}
 	}
 	if err := w.unit.commit(w.r.durable, extra); err != nil {
 		return err
