@@ -131,6 +131,12 @@ func TestSearchKeys(t *testing.T) {
 		{"OLDER 3600", "1 2 3 4"},
 		{"CHARSET us-ascii 2:3 SUBJECT m1", "2"},
 	})
+	// As deep as it may be nested, to the database too.
+	deep := "DRAFT"
+	for i := range maxSearchDepth / 2 {
+		deep = fmt.Sprintf("OR FLAGGED (UNSEEN LARGER %d %s)", i, deep)
+	}
+	c.checkSearches([]searchCase{{deep, ""}})
 	c.refused("BADCHARSET (US-ASCII UTF-8)", "SEARCH CHARSET KOI8-R ALL")
 	c.refused("BAD", "SEARCH 5")
 	c.refused("BAD", "SEARCH")
