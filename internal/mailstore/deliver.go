@@ -177,10 +177,11 @@ func (u *unit) refs() []contents.Ref {
 
 // store hands the units to the queues of their users and waits for the outcome of all.
 func (s *Store) store(ctx context.Context, units []*unit) error {
-	if !s.enqueue(units) {
-		for _, u := range units {
-			s.release(ctx, u.refs())
-		}
+	queued := s.enqueue(units)
+	for _, u := range units[queued:] {
+		s.fail(ctx, u, ErrClosed)
+	}
+	if queued == 0 && len(units) > 0 {
 		return ErrClosed
 	}
 	for _, u := range units {
@@ -207,14 +208,14 @@ type deliveryQueues struct {
 	waiting map[UserID][]*unit // an entry, perhaps empty, exists while a runner does
 }
 
-// enqueue appends the units to their queues. It reports false, and does nothing, if the Store is
+// enqueue appends the units to their queues and returns how many: fewer than all if the Store is
 // closed.
-func (s *Store) enqueue(units []*unit) bool {
+func (s *Store) enqueue(units []*unit) int {
 	q := &s.queues
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if s.base.Err() != nil {
-		return false
+		return 0
 	}
 	if q.waiting == nil {
 		q.waiting = make(map[UserID][]*unit)
@@ -222,18 +223,11 @@ func (s *Store) enqueue(units []*unit) bool {
 	for i, u := range units {
 		list, running := q.waiting[u.user]
 		if !running && !s.spawn(func() { s.run(u.user) }) {
-			if i > 0 {
-				// Closed in between: what is queued for others goes its way, the rest fails.
-				for _, u := range units[i:] {
-					u.finish(nil, ErrClosed)
-				}
-				return true
-			}
-			return false
+			return i
 		}
 		q.waiting[u.user] = append(list, u)
 	}
-	return true
+	return len(units)
 }
 
 // take removes the next units for one transaction from the user's queue, or ends the queue.
