@@ -10,11 +10,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
-// Error codes of MongoDB.
-const (
-	codeNamespaceExists = 48
-	codeWriteConflict   = 112
-)
+// codeNamespaceExists is MongoDB's error code for a collection that exists.
+const codeNamespaceExists = 48
 
 // ensureCollections creates the collections (a transaction on a sharded cluster must not) and their
 // indexes, where they do not exist.
