@@ -265,11 +265,13 @@ func (c *conn) execute(ctx context.Context, tag, name string, cmd command) error
 	if c.enc.Err() != nil {
 		return c.enc.Err()
 	}
-	if errors.Is(err, errInterrupted) {
-		c.bye("UNAVAILABLE", "Server is shutting down")
+	if err != nil && c.dec.Err() != nil {
+		// There is nothing more to read, and most likely nobody to answer.
+		c.endOfInput(c.dec.Err())
+		c.closing = true
 		return err
 	}
-	if err != nil && (ctx.Err() != nil || isConnectionError(err)) {
+	if err != nil && ctx.Err() != nil {
 		c.log.Debug("imap: command ended with the connection", "command", name, "error", err)
 		c.closing = true
 		return err
@@ -322,7 +324,7 @@ func (c *conn) syncFailed(err error) {
 		c.bye("", "Selected mailbox was deleted")
 		return
 	}
-	if c.enc.LineOpen() || c.enc.Err() != nil || isConnectionError(err) {
+	if c.enc.LineOpen() || c.enc.Err() != nil {
 		c.closing = true
 		return
 	}

@@ -3,10 +3,7 @@ package imap
 import (
 	"context"
 	"errors"
-	"io"
-	"net"
 	"strings"
-	"syscall"
 
 	"github.com/emersion/go-imap/v2"
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -72,14 +69,4 @@ func (c *conn) explain(name string, err error) (typ imap.StatusResponseType, cod
 	}
 	c.log.Error("imap: command failed", "command", name, "error", err)
 	return imap.StatusResponseTypeNo, string(imap.ResponseCodeServerBug), "Internal error"
-}
-
-// isConnectionError reports whether the client's connection is at fault: there
-// is nobody to answer.
-func isConnectionError(err error) bool {
-	var op *net.OpError
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
-		errors.Is(err, wire.ErrDrain) || errors.Is(err, wire.ErrLiteralSize) || errors.Is(err, io.ErrClosedPipe) ||
-		errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) ||
-		errors.As(err, &op) && op.Op == "read" && !mongo.IsNetworkError(err)
 }

@@ -2,7 +2,6 @@ package imap
 
 import (
 	"context"
-	"io"
 	"strings"
 	"time"
 
@@ -66,7 +65,8 @@ func (c *conn) handleIdle(ctx context.Context, _ string, dec *wire.Decoder) erro
 			c.bye("UNAVAILABLE", "Server is shutting down")
 			return nil
 		case <-gone:
-			return io.ErrUnexpectedEOF
+			c.closing = true
+			return nil
 		case <-ctx.Done():
 			return ctx.Err()
 		}

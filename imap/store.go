@@ -50,13 +50,14 @@ func (c *conn) handleStore(ctx context.Context, _ string, uid bool, dec *wire.De
 	v := &c.sel.view
 	// Messages that had the flags already are answered for, too.
 	states := merge(result.Changed, result.Unchanged)
+	surprises := c.surprises(result)
 	for _, f := range states {
 		seq, ok := v.Seq(f.UID)
 		if !ok {
 			continue
 		}
 		switch {
-		case !req.silent:
+		case !req.silent || surprises[f.UID]:
 			c.writeFlags(seq, f, uid)
 		case c.condstore:
 			// Even .SILENT tells the new mod-sequence (RFC 7162 section 3.1.3).
@@ -68,13 +69,6 @@ func (c *conn) handleStore(ctx context.Context, _ string, uid bool, dec *wire.De
 		}
 	}
 	for _, f := range result.Changed {
-		if req.silent && f.ModSeq > v.modseq+1 {
-			// Others changed something in between, perhaps flags of these
-			// very messages. The client does not know what they are now
-			// (RFC 3501 section 6.4.6), so that sync tells it.
-			c.sel.stale = true
-			break
-		}
 		v.reported(f.ModSeq)
 	}
 	if len(result.Modified) > 0 {
@@ -87,6 +81,23 @@ func (c *conn) handleStore(ctx context.Context, _ string, uid bool, dec *wire.De
 		return refuse(codeExpungeIssued, "Some messages were expunged by another session")
 	}
 	return nil
+}
+
+// surprises returns the changed messages whose flags others changed before, without the client having
+// been told: from its own command alone it does not know what they are now (RFC 3501 section 6.4.6).
+func (c *conn) surprises(result *mailstore.FlagResult) map[uint32]bool {
+	var uids map[uint32]bool
+	for i, f := range result.Changed {
+		before := result.Before[i]
+		if before <= c.sel.view.modseq || c.sel.view.isOwn(before) {
+			continue
+		}
+		if uids == nil {
+			uids = make(map[uint32]bool)
+		}
+		uids[f.UID] = true
+	}
+	return uids
 }
 
 // codeExpungeIssued is of RFC 5530 section 3.

@@ -61,6 +61,10 @@ func NewDecoder(r io.Reader) *Decoder {
 // throws them away (RFC 3501 section 6.2.1, command injection).
 func (d *Decoder) Buffered() int { return d.r.Buffered() }
 
+// Err returns what is wrong with the connection, after which nothing can be read
+// from it; nil as long as it works.
+func (d *Decoder) Err() error { return d.broken }
+
 // Reset makes the decoder read from r and forget whatever it has buffered.
 func (d *Decoder) Reset(r io.Reader) {
 	d.r.Reset(r)

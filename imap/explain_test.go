@@ -1,0 +1,42 @@
+package imap
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"testing"
+
+	"go.mongodb.org/mongo-driver/v2/mongo"
+
+	"gadwall/imap/wire"
+	"gadwall/internal/mailstore"
+	"gadwall/quota"
+)
+
+func TestExplain(t *testing.T) {
+	client, server := net.Pipe()
+	defer client.Close()
+	c := newConn(&Server{log: slog.New(slog.DiscardHandler)}, server)
+	lost := mongo.CommandError{Labels: []string{"NetworkError"}, Wrapped: io.EOF}
+	for _, tt := range []struct {
+		err  error
+		want string
+	}{
+		{wire.Errorf("what"), "BAD  X: what"},
+		{&wire.SyntaxError{Code: "TOOBIG", Text: "much"}, "NO TOOBIG X: much"},
+		{refuse("TRYCREATE", "No"), "NO TRYCREATE No"},
+		{fmt.Errorf("append: %w", quota.ErrOverQuota), "NO OVERQUOTA Quota exceeded"},
+		{mailstore.ErrNoSuchMailbox, "NO NONEXISTENT No such mailbox"},
+		{fmt.Errorf("x: %w", context.DeadlineExceeded), "NO UNAVAILABLE Try again later"},
+		{fmt.Errorf("x: %w", lost), "NO UNAVAILABLE Try again later"},
+		{errors.New("a secret of the server"), "NO SERVERBUG Internal error"},
+	} {
+		typ, code, text := c.explain("X", tt.err)
+		if got := fmt.Sprintf("%s %s %s", typ, code, text); got != tt.want {
+			t.Errorf("%v: %q, want %q", tt.err, got, tt.want)
+		}
+	}
+}
