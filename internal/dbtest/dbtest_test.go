@@ -82,6 +82,12 @@ func TestParseExplain(t *testing.T) {
 			Plan{Stage: "IXSCAN", Stages: []string{"FETCH", "IXSCAN"}, Index: "a_1"}},
 		{"express", D{"queryPlanner": D{"winningPlan": D{"stage": "EXPRESS_CLUSTERED_IXSCAN"}}, "executionStats": stats},
 			Plan{Stage: "IDHACK", Stages: []string{"IDHACK"}}},
+		{"express by _id", D{"queryPlanner": D{"winningPlan": D{"stage": "EXPRESS_IXSCAN", "indexName": "_id_"}}, "executionStats": stats},
+			Plan{Stage: "IDHACK", Stages: []string{"IDHACK"}, Index: "_id_"}},
+		{"express by a unique index", D{"queryPlanner": D{"winningPlan": D{"stage": "EXPRESS_IXSCAN", "indexName": "hash"}}, "executionStats": stats},
+			Plan{Stage: "IXSCAN", Stages: []string{"IXSCAN"}, Index: "hash"}},
+		{"shards", D{"queryPlanner": D{"winningPlan": D{"stage": "SINGLE_SHARD", "shards": bson.A{D{"winningPlan": D{"queryPlan": fetch}}}}}, "executionStats": stats},
+			Plan{Stage: "IXSCAN", Stages: []string{"SINGLE_SHARD", "FETCH", "IXSCAN"}, Index: "a_1"}},
 		{"several inputs", D{"queryPlanner": D{"winningPlan": D{"stage": "OR", "inputStages": bson.A{fetch, fetch}}}, "executionStats": stats},
 			Plan{Stage: "IXSCAN", Stages: []string{"OR", "FETCH", "IXSCAN"}, Index: "a_1"}},
 		{"aggregation", D{"stages": bson.A{D{"$cursor": D{"queryPlanner": D{"winningPlan": fetch}, "executionStats": stats}}}},
@@ -97,5 +103,15 @@ func TestParseExplain(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+	for examined, want := range map[int]int{5: 5, 6: 5, 7: 5, 8: 6} {
+		raw, err := bson.Marshal(D{"queryPlanner": D{"winningPlan": D{"stage": "CLUSTERED_IXSCAN"}},
+			"executionStats": D{"nReturned": 5, "totalDocsExamined": examined}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := parseExplain(raw).DocsExamined; got != want {
+			t.Errorf("a clustered range with %d documents examined for 5: %d, want %d", examined, got, want)
+		}
 	}
 }

@@ -13,14 +13,17 @@ import (
 
 // A Plan is how the database answered a query.
 type Plan struct {
-	// Stage is the stage that reads the collection: IDHACK, CLUSTERED_IXSCAN, IXSCAN, COLLSCAN or EOF. A
-	// find by an equal _id is IDHACK also where MongoDB calls it EXPRESS_IXSCAN or so.
+	// Stage is the stage that reads the collection: IDHACK, CLUSTERED_IXSCAN, IXSCAN, COLLSCAN or EOF. What MongoDB
+	// 8 calls EXPRESS_IXSCAN or so is IDHACK here by an equal _id, and else IXSCAN.
 	Stage string
 	// Stages are all stages, the outermost first.
 	Stages []string
 	// Index is the name of the index, with IXSCAN.
-	Index                                 string
-	DocsExamined, KeysExamined, NReturned int
+	Index string
+	// DocsExamined leaves out the neighbours of a range of a clustered key, one on each side: MongoDB counts
+	// what it looks at to see where the range begins and ends.
+	DocsExamined            int
+	KeysExamined, NReturned int
 }
 
 // Sorts reports that the database had to sort in memory.
@@ -77,29 +80,39 @@ func parseExplain(raw bson.Raw) Plan {
 		p.KeysExamined = number(doc.Lookup("totalKeysExamined"))
 	}
 	stage, _ := raw.Lookup("queryPlanner", "winningPlan").DocumentOK()
-	if inner, ok := stage.Lookup("queryPlan").DocumentOK(); ok { // the slot-based engine wraps it
-		stage = inner
-	}
 	p.walk(stage)
+	if p.Stage == "CLUSTERED_IXSCAN" {
+		p.DocsExamined -= min(2, max(0, p.DocsExamined-p.NReturned))
+	}
 	return p
 }
 
-// walk follows the stages down to the one that reads.
+// walk follows the stages down to the one that reads. Where there are several inputs, as of OR, or several
+// shards, the first speaks for all.
 func (p *Plan) walk(stage bson.Raw) {
 	for stage != nil {
+		if inner, ok := stage.Lookup("queryPlan").DocumentOK(); ok { // the slot-based engine wraps it
+			stage = inner
+		}
 		name, _ := stage.Lookup("stage").StringValueOK()
+		index, _ := stage.Lookup("indexName").StringValueOK()
 		if strings.HasPrefix(name, "EXPRESS") {
 			name = "IDHACK"
+			if index != "" && index != "_id_" {
+				name = "IXSCAN"
+			}
 		}
 		p.Stages = append(p.Stages, name)
 		p.Stage = name
-		if ix, ok := stage.Lookup("indexName").StringValueOK(); ok {
-			p.Index = ix
+		if index != "" {
+			p.Index = index
 		}
-		next, ok := stage.Lookup("inputStage").DocumentOK()
-		if !ok {
-			// Several inputs, as of OR: the first speaks for all.
-			next, _ = stage.Lookup("inputStages", "0").DocumentOK()
+		var next bson.Raw
+		for _, path := range [][]string{{"inputStage"}, {"inputStages", "0"}, {"shards", "0", "winningPlan"}} {
+			if doc, ok := stage.Lookup(path...).DocumentOK(); ok {
+				next = doc
+				break
+			}
 		}
 		stage = next
 	}
