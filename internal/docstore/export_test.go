@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 )
 
 // Verify compares each index with what its documents ask for, entry by entry.
@@ -74,6 +75,13 @@ func verifyIndex(v view, c *collection, ix *index) error {
 		return fmt.Errorf("%d entries are missing, such as %x", len(want), slices.Collect(maps.Keys(want))[0])
 	}
 	return nil
+}
+
+// MaintainAt does the maintenance that would be due at that time.
+func (s *Server) MaintainAt(now time.Time) error {
+	s.cursors.expire(now)
+	s.expireTransactions(now)
+	return s.sessions.sweep(s.ctx, now)
 }
 
 // Sessions is how many sessions are held in memory.

@@ -161,13 +161,15 @@ func (ss *sessions) get(id sessionID) *session {
 	return s
 }
 
-// forgetSome drops idle sessions without a transaction from memory; they are loaded again when needed.
+// forgetSome drops sessions without a transaction from memory; they are loaded again when needed. Those
+// used just now stay: a command may be about to lock one.
 func (ss *sessions) forgetSome() {
+	now := time.Now()
 	for id, s := range ss.all {
 		if len(ss.all) < maxSessions-maxSessions/10 {
 			return
 		}
-		if s.tryLock() {
+		if now.Sub(s.lastUse) > maintenancePeriod && s.tryLock() {
 			if s.unit == nil {
 				delete(ss.all, id)
 			}
