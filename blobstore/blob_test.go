@@ -453,14 +453,14 @@ func TestFormats(t *testing.T) {
 func TestReadsOnlyWhatIsNeeded(t *testing.T) {
 	db, cmds := dbtest.Monitored(t)
 	s := newStore(t, db)
-	for name, data := range map[string][]byte{"raw": random(1, 20_000_000), "zstd": text(1, 20_000_000)} {
+	for name, data := range map[string][]byte{"raw": random(1, 6_000_000), "zstd": text(1, 6_000_000)} {
 		t.Run(name, func(t *testing.T) {
 			cached := s.WithCache(NewFrameCache(DefaultCacheBytes))
 			b, err := cached.Open(t.Context(), put(t, s, data, 1<<20).Hash)
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, off := range []int{0, FrameSize - 1, 100 * FrameSize / 3, 17_000_000, 20_000_000 - 4096} {
+			for _, off := range []int{0, FrameSize - 1, 100 * FrameSize / 3, 5_500_000, 6_000_000 - 4096} {
 				cmds.Reset()
 				var out bytes.Buffer
 				if err := b.ReadRange(t.Context(), int64(off), 4096, &out); err != nil {
@@ -477,7 +477,7 @@ func TestReadsOnlyWhatIsNeeded(t *testing.T) {
 			cmds.Reset()
 			const slices, slice = 100, 10_000
 			for i := range slices {
-				off := 5_000_000 + i*slice
+				off := 4_000_000 + i*slice
 				var out bytes.Buffer
 				if err := b.ReadRange(t.Context(), int64(off), slice, &out); err != nil {
 					t.Fatal(err)
@@ -494,7 +494,7 @@ func TestReadsOnlyWhatIsNeeded(t *testing.T) {
 			if err := b.ReadRange(t.Context(), 0, b.Size(), io.Discard); err != nil {
 				t.Fatal(err)
 			}
-			if n := cmds.Documents(ChunksCollection); n > len(data)/ChunkSize*4/3 {
+			if n := cmds.Documents(ChunksCollection); n > len(data)/ChunkSize*4/3+1 {
 				t.Errorf("%d chunks read of %d", n, len(data)/ChunkSize)
 			}
 		})

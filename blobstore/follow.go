@@ -36,13 +36,13 @@ func (c *candidate) sum(k int) []byte {
 // there is none.
 func (s *Store) follow(ctx context.Context, head dedupe.Hash, magic dedupe.Magic) (*follower, error) {
 	cur, err := s.files.Find(ctx, bson.D{{Key: "metadata.head", Value: head.Binary()}},
-		options.Find().SetLimit(maxCandidates))
+		options.Find().SetLimit(maxCandidates).SetBatchSize(maxCandidates/4))
 	if err != nil {
 		return nil, fmt.Errorf("look for blobs by their first frame: %w", err)
 	}
 	defer cur.Close(ctx)
 	f := &follower{s: s, magic: magic}
-	for cur.Next(ctx) {
+	for size := 0; size < candidateBytes && cur.Next(ctx); {
 		var doc filesDoc
 		if err := cur.Decode(&doc); err != nil {
 			return nil, fmt.Errorf("look for blobs by their first frame: %w", err)
@@ -52,6 +52,7 @@ func (s *Store) follow(ctx context.Context, head dedupe.Hash, magic dedupe.Magic
 			continue // whoever reads it will tell; here it is only of no use
 		}
 		f.more = append(f.more, &candidate{l, doc.Metadata.Sums})
+		size += len(doc.Metadata.Sums)
 	}
 	if err := cur.Err(); err != nil {
 		return nil, fmt.Errorf("look for blobs by their first frame: %w", err)

@@ -24,8 +24,10 @@ const (
 	// OrphanGrace is the age at which chunks that no files document names are garbage.
 	OrphanGrace = 2 * MaxUploadTime
 
-	// maxCandidates is how many stored blobs with the same first frame an upload is compared with.
-	maxCandidates = 4
+	// maxCandidates is how many stored blobs with the same first frame an upload is compared with, and
+	// candidateBytes how many bytes of sums they may have together (beyond the first one).
+	maxCandidates  = 16
+	candidateBytes = 512 << 10
 
 	// readBatch is the number of chunks that one query of a range read returns.
 	readBatch = 4

@@ -58,11 +58,10 @@ func New(db *mongo.Database, opts Options) (*Store, error) {
 	if opts.Logger == nil {
 		opts.Logger = slog.Default()
 	}
-	durable := options.Collection().SetWriteConcern(dedupe.Durable())
-	files := db.Collection(FilesCollection, durable)
+	files := db.Collection(FilesCollection, dedupe.Collection())
 	return &Store{
 		files:  files,
-		chunks: db.Collection(ChunksCollection, durable),
+		chunks: db.Collection(ChunksCollection, dedupe.Collection()),
 		refs:   dedupe.NewCounter(files, "metadata.hash", "metadata."),
 		log:    opts.Logger,
 	}, nil

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 
 	"go.mongodb.org/mongo-driver/v2/mongo"
-	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"gadwall/blobstore"
 	"gadwall/dedupe"
@@ -61,7 +60,7 @@ func New(db *mongo.Database, blobs *blobstore.Store, opts Options) (*Store, erro
 	if opts.Logger == nil {
 		opts.Logger = slog.Default()
 	}
-	coll := db.Collection(Collection, options.Collection().SetWriteConcern(dedupe.Durable()))
+	coll := db.Collection(Collection, dedupe.Collection())
 	return &Store{
 		coll:  coll,
 		blobs: blobs,

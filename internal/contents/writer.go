@@ -103,7 +103,15 @@ func (w *Writer) finish(ctx context.Context, refs int) (*Stored, error) {
 	}
 	stored := &Stored{Size: w.end, Root: root, Magics: dedupe.NewMagics(refs)}
 	w.whole.Sum(stored.ID[:0])
+	// Most mail is new: insert first, look for the same content when refused.
 	for range maxAttempts {
+		inserted, err := w.insert(ctx, stored)
+		if err != nil {
+			return nil, err
+		}
+		if inserted {
+			return stored, nil
+		}
 		existed, err := w.s.refs.Add(ctx, dedupe.Hash(stored.ID), stored.Magics...)
 		if err != nil {
 			return nil, err
@@ -111,13 +119,6 @@ func (w *Writer) finish(ctx context.Context, refs int) (*Stored, error) {
 		if existed {
 			stored.Shared = true
 			w.releaseBlobs(ctx)
-			return stored, nil
-		}
-		inserted, err := w.insert(ctx, stored)
-		if err != nil {
-			return nil, err
-		}
-		if inserted {
 			return stored, nil
 		}
 	}
