@@ -19,7 +19,9 @@ func FuzzCommand(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Cleanup(func() { s.Close() })
-	doc := func(id int) bson.D { return bson.D{{Key: "_id", Value: id}, {Key: "a", Value: bson.A{1, "x", bson.D{}}}} }
+	doc := func(id int) bson.D {
+		return bson.D{{Key: "_id", Value: id}, {Key: "a", Value: bson.A{1, "x", bson.D{}}}}
+	}
 	statement := func(kv ...any) bson.A {
 		var d bson.D
 		for i := 0; i < len(kv); i += 2 {

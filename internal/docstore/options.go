@@ -120,7 +120,7 @@ func Open(opts Options) (*Server, error) {
 		eng: eng, log: log, dir: opts.Dir, cache: cache, lock: lock, started: time.Now(),
 		cursors:   newCursors(func(err error) { log.Error("close a cursor", "err", err) }),
 		sessions:  newSessions(eng),
-		listeners: map[net.Listener]string{},
+		listeners: map[net.Listener]struct{}{},
 		conns:     map[net.Conn]struct{}{},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())

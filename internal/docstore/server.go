@@ -8,9 +8,9 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -37,7 +37,7 @@ type Server struct {
 
 	mu        sync.Mutex
 	closed    bool
-	listeners map[net.Listener]string
+	listeners map[net.Listener]struct{}
 	conns     map[net.Conn]struct{}
 }
 
@@ -105,34 +105,27 @@ func (s *Server) ListenUnix(path string) error {
 	if err := removeStaleSocket(path); err != nil {
 		return err
 	}
-	// Nobody else may connect between the bind and the chmod: bind under another name in a directory of our own.
-	dir, err := os.MkdirTemp(filepath.Dir(path), ".sock-")
+	// Linux gives the socket's file the mode of the socket, so that at no time anybody else may connect.
+	config := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		var failed error
+		err := c.Control(func(fd uintptr) { failed = syscall.Fchmod(int(fd), 0o600) })
+		return errors.Join(err, failed)
+	}}
+	l, err := config.Listen(s.ctx, "unix", path)
 	if err != nil {
 		return fmt.Errorf("docstore: listen on %s: %w", path, err)
 	}
-	defer os.RemoveAll(dir)
-	hidden := filepath.Join(dir, "s")
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: hidden, Net: "unix"})
-	if err != nil {
-		return fmt.Errorf("docstore: listen on %s: %w", path, err)
-	}
-	l.SetUnlinkOnClose(false)
-	err = os.Chmod(hidden, 0o600)
-	if err == nil {
-		err = os.Rename(hidden, path)
-	}
-	if err != nil {
+	if err := os.Chmod(path, 0o600); err != nil {
 		l.Close()
 		return fmt.Errorf("docstore: listen on %s: %w", path, err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		l.Close()
-		os.Remove(path)
+		l.Close() // which removes the file
 		return ErrClosed
 	}
-	s.listeners[l] = path
+	s.listeners[l] = struct{}{}
 	s.wg.Go(func() { s.acceptAll(l, path) })
 	return nil
 }
@@ -184,9 +177,8 @@ func (s *Server) Close() error {
 		return ErrClosed
 	}
 	s.closed = true
-	for l, path := range s.listeners {
-		l.Close()
-		os.Remove(path)
+	for l := range s.listeners {
+		l.Close() // which removes the file
 	}
 	s.cancel()
 	for nc := range s.conns {
