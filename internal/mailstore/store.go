@@ -14,9 +14,6 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
-	"go.mongodb.org/mongo-driver/v2/mongo/options"
-	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
-	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
 )
 
 // Options of a Store. Logger may be nil; everything else is needed.
@@ -69,8 +66,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	durable := options.Collection().SetWriteConcern(dedupe.Durable()).
-		SetReadConcern(readconcern.Local()).SetReadPreference(readpref.Primary())
+	durable := dedupe.Collection()
 	s := &Store{
 		db: o.Database, contents: o.Contents, bus: o.Bus, log: o.Logger,
 		users:         o.Database.Collection(collUsers, durable),
