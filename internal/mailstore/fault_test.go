@@ -140,7 +140,7 @@ func faultyClient(t *testing.T) (*mongo.Client, *network) {
 // A commit whose connection breaks is sent again, and takes place once.
 func TestCommitIsRepeated(t *testing.T) {
 	client, network := faultyClient(t)
-	e := openEnv(t, client.Database("test_commit"))
+	e := openEnv(t, client.Database(dbtest.Database(t).Name()))
 	u := e.user(t)
 	inbox, archive := e.box(t, u, "INBOX").Key, e.box(t, u, "Archive").Key
 	for i, f := range []fault{loseRequest, loseReply} {
@@ -167,7 +167,7 @@ func TestCommitIsRepeated(t *testing.T) {
 // When nobody can say whether a message was stored, its content is not given up.
 func TestReferencesStayWhenTheOutcomeIsUnknown(t *testing.T) {
 	client, network := faultyClient(t)
-	e := openEnv(t, client.Database("test_unknown"))
+	e := openEnv(t, client.Database(dbtest.Database(t).Name()))
 	u := e.user(t)
 	inbox := e.box(t, u, "INBOX").Key
 	stored := e.content(t, mail(1), 1)
