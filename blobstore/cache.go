@@ -95,3 +95,15 @@ func (c *FrameCache) has(hash dedupe.Hash, frame int) bool {
 	defer c.mu.Unlock()
 	return c.index[frameKey{hash, frame}] != nil
 }
+
+// Clear drops all frames: for a session that will be idle.
+func (c *FrameCache) Clear() {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.order.Init()
+	clear(c.index)
+	c.size = 0
+}
