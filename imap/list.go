@@ -254,8 +254,8 @@ func (c *conn) handleLsub(ctx context.Context, _ string, dec *wire.Decoder) erro
 			continue
 		}
 		for parent := parentOf(name); parent != ""; parent = parentOf(parent) {
-			if p.match(parent) {
-				answer[parent] = answer[parent]
+			if _, told := answer[parent]; !told && p.match(parent) {
+				answer[parent] = false
 			}
 		}
 	}

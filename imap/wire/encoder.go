@@ -163,8 +163,20 @@ func (e *Encoder) Number(n uint32) *Encoder { return e.Number64(uint64(n)) }
 
 // Number64 writes a 63-bit number.
 func (e *Encoder) Number64(n uint64) *Encoder {
-	var b [20]byte
-	return e.RawBytes(strconv.AppendUint(b[:0], n, 10))
+	if e.err != nil {
+		return e
+	}
+	if e.buf == nil {
+		e.buf = encoderBuffers.Get().(*[]byte)
+	}
+	if len(*e.buf)+20 > encoderSize {
+		e.flush()
+	}
+	before := len(*e.buf)
+	*e.buf = strconv.AppendUint(*e.buf, n, 10)
+	e.written += int64(len(*e.buf) - before)
+	e.last = '0'
+	return e
 }
 
 // String writes s quoted when that is possible and as a literal otherwise.
