@@ -8,11 +8,12 @@ const (
 	ChunkSize = 255 << 10
 
 	// FrameSize is the number of decoded bytes in every frame but the last of a blob. Half a
-	// chunk: stored raw, a frame never straddles two chunks, and two neighbouring frames never
-	// touch three; and it is far above what zstd needs to compress well.
+	// chunk: stored raw, a frame never straddles two chunks; and two neighbouring frames never
+	// touch three, unless they are zstd frames of which neither compressed and the first begins
+	// in the last two dozen bytes of a chunk. It is far above what zstd needs to compress well.
 	FrameSize = ChunkSize / 2
 
-	// MaxFrames bounds the frames of one blob (47 GiB decoded), so that its files document stays
+	// MaxFrames bounds the frames of one blob (48 GiB decoded), so that its files document stays
 	// below 16 MB. Beyond it a write fails with ErrTooLarge.
 	MaxFrames = 400_000
 
