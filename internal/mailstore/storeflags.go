@@ -35,6 +35,7 @@ type FlagChange struct {
 // FlagResult says what StoreFlags did. All lists are in ascending order of UIDs.
 type FlagResult struct {
 	Changed   []FlagState // now have other flags
+	Before    []uint64    // the mod-sequences that Changed had, in the same order
 	Unchanged []FlagState // had the wanted flags already
 	Modified  []uint32    // were spared because of UnchangedSince
 	ModSeq    uint64      // of the mailbox after the last change; 0 if nothing changed
@@ -124,6 +125,7 @@ func (w *flagWrite) write(ctx context.Context) error {
 		}
 		change.add(-1, m.Flags, 0)
 		change.add(1, flags, 0)
+		w.result.Before = append(w.result.Before, m.ModSeq)
 		changed = append(changed, &Message{UID: m.UID, Flags: flags, Keywords: keywords})
 		if n := len(runs); adjacent && runs[n-1].flags == flags && slices.Equal(runs[n-1].keywords, keywords) &&
 			sameRange(w.ranges, runs[n-1].Last, m.UID) {
@@ -237,6 +239,7 @@ func flagUpdate(flags Flags, keywords []string, modseq int64) bson.D {
 // done takes over the result of a committed batch and tells the world.
 func (w *flagWrite) done(ctx context.Context, total *FlagResult) {
 	total.Changed = append(total.Changed, w.result.Changed...)
+	total.Before = append(total.Before, w.result.Before...)
 	total.Unchanged = append(total.Unchanged, w.result.Unchanged...)
 	total.Modified = append(total.Modified, w.result.Modified...)
 	if w.result.ModSeq > 0 {
