@@ -143,7 +143,7 @@ func (c *conn) login(ctx context.Context, username, password string) error {
 	c.state = imap.ConnStateAuthenticated
 	c.authFailures = 0
 	c.in.unlimit()
-	c.dec.LiteralLimit = 0
+	c.dec.LineLimit, c.dec.LiteralLimit = 0, 0
 	c.log = c.log.With("user", user.Username)
 	c.log.Info("imap: login", "tls", c.tls)
 	c.ok("CAPABILITY "+c.capabilities(), "Logged in")

@@ -71,7 +71,7 @@ func newConn(s *Server, nc net.Conn) *conn {
 	c.dec = wire.NewDecoder(c.in)
 	c.enc = wire.NewEncoder(&output{nc})
 	c.dec.Continue = c.continueLiteral
-	c.dec.LiteralLimit = maxLoginLiteral
+	c.dec.LineLimit, c.dec.LiteralLimit = maxLoginLine, maxLoginLine
 	c.in.onQuiet = c.dropCache
 	return c
 }

@@ -20,8 +20,8 @@ const (
 	maxBadUnauthenticated = 10
 	// maxAuthFailures closes a connection.
 	maxAuthFailures = 5
-	// maxLoginLiteral is the largest literal before login.
-	maxLoginLiteral = 8 << 10
+	// maxLoginLine is the longest line and the largest literal before login.
+	maxLoginLine = 8 << 10
 	// maxText bounds the text of status responses, which may quote the client.
 	maxText = 300
 	// maxTrackedAddresses bounds the memory for failed logins.

@@ -23,6 +23,9 @@ type Decoder struct {
 	// MaxLiteral.
 	LiteralLimit int64
 
+	// LineLimit is the longest line; 0 means MaxLine.
+	LineLimit int
+
 	// UTF8 allows UTF-8 in quoted strings and mailbox names
 	// (RFC 6855 section 3).
 	UTF8 bool
@@ -68,7 +71,8 @@ func (d *Decoder) Err() error { return d.broken }
 // Reset makes the decoder read from r and forget whatever it has buffered.
 func (d *Decoder) Reset(r io.Reader) {
 	d.r.Reset(r)
-	*d = Decoder{r: d.r, Continue: d.Continue, LiteralLimit: d.LiteralLimit, UTF8: d.UTF8, finished: true}
+	*d = Decoder{r: d.r, Continue: d.Continue, LineLimit: d.LineLimit, LiteralLimit: d.LiteralLimit,
+		UTF8: d.UTF8, finished: true}
 }
 
 // Start waits for the first line of the next command. It gives io.EOF when the
@@ -89,7 +93,7 @@ func (d *Decoder) Start() error {
 // d.bad; only faults of the connection are returned.
 func (d *Decoder) readLine() error {
 	d.pos, d.hasLit, d.opened, d.bad = 0, false, false, nil
-	raw, tooLong, err := d.rawLine(MaxLine)
+	raw, tooLong, err := d.rawLine(d.lineLimit())
 	if err != nil {
 		d.line, d.broken = nil, err
 		return err
@@ -98,7 +102,7 @@ func (d *Decoder) readLine() error {
 	d.line = raw
 	switch {
 	case tooLong:
-		d.bad = tooBig("line is longer than %d bytes", MaxLine)
+		d.bad = tooBig("line is longer than %d bytes", d.lineLimit())
 	case d.lines > MaxCommandLines:
 		d.bad = tooBig("command is longer than %d bytes", MaxCommandLines)
 	case bytes.IndexByte(raw, 0) >= 0:
@@ -111,6 +115,13 @@ func (d *Decoder) readLine() error {
 		d.bad = err
 	}
 	return nil
+}
+
+func (d *Decoder) lineLimit() int {
+	if d.LineLimit > 0 {
+		return max(d.LineLimit, readerSize)
+	}
+	return MaxLine
 }
 
 // rawLine reads one line and strips its end (CRLF or bare LF). Of a line
@@ -355,13 +366,13 @@ func (d *Decoder) RawLine() (string, error) {
 	if !d.finished {
 		return "", errors.New("imap: RawLine inside a command")
 	}
-	raw, tooLong, err := d.rawLine(MaxLine)
+	raw, tooLong, err := d.rawLine(d.lineLimit())
 	if err != nil {
 		d.broken = err
 		return "", err
 	}
 	if tooLong {
-		return "", tooBig("line is longer than %d bytes", MaxLine)
+		return "", tooBig("line is longer than %d bytes", d.lineLimit())
 	}
 	return string(raw), nil
 }

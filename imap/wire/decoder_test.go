@@ -203,6 +203,31 @@ func TestContinuation(t *testing.T) {
 	}
 }
 
+func TestLineLimit(t *testing.T) {
+	for n, ok := range map[int]bool{5000: true, 7990: true, 9000: false} {
+		d := NewDecoder(strings.NewReader("a " + strings.Repeat("x", n) + "\r\nb NOOP\r\n"))
+		d.LineLimit = 8000
+		if err := d.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if tag, err := d.Tag(); tag != "a" || err != nil {
+			t.Fatal(tag, err)
+		}
+		if err := d.SP(); (err == nil) != ok {
+			t.Errorf("line of %d bytes: %v", n, err)
+		}
+		if err := d.Resync(); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if tag, _ := d.Tag(); tag != "b" {
+			t.Errorf("after it comes %q", tag)
+		}
+	}
+}
+
 func TestEOF(t *testing.T) {
 	for in, want := range map[string]error{
 		"":                   io.EOF,
