@@ -53,11 +53,9 @@ func (s *Store) Changes(ctx context.Context, box MailboxKey, since uint64) (*Cha
 
 // changed returns the messages with a mod-sequence in (since, until].
 func (s *Store) changed(ctx context.Context, box MailboxKey, since, until uint64) ([]FlagState, error) {
-	filter := bson.D{{Key: DocMailbox, Value: box.Binary()}, {Key: DocModSeq, Value: bson.D{
-		{Key: "$gt", Value: int64(since)}, {Key: "$lte", Value: int64(until)}}}}
 	var list []FlagState
 	var failed error
-	s.walk(ctx, filter, options.Find().SetProjection(projection(FieldFlags)).SetBatchSize(batchSmall), func(raw bson.Raw, err error) bool {
+	s.walk(ctx, changedFilter(box, since, until), changedOptions().SetProjection(projection(FieldFlags)), func(raw bson.Raw, err error) bool {
 		var m *Message
 		if err == nil {
 			m, err = decodeMessage(raw)

@@ -98,8 +98,9 @@ func TestQueriesStayWithinTheMailbox(t *testing.T) {
 		})
 	}
 	t.Run("index on mod-sequences", func(t *testing.T) {
-		p := dbtest.Explain(t, e.db.Collection(collMessages), changedFilter(box, state.HighestModSeq), nil, projection(0))
-		if p.Index != "modseq" || p.NReturned != 4 || p.DocsExamined > 4 {
+		p := dbtest.ExplainCommand(t, e.db, bson.D{{Key: "find", Value: collMessages}, {Key: "hint", Value: indexModSeq},
+			{Key: "filter", Value: changedFilter(box, state.HighestModSeq, maxModSeq)}, {Key: "projection", Value: projection(0)}})
+		if p.Index != indexModSeq || p.NReturned != 4 || p.DocsExamined > 4 {
 			t.Errorf("plan %v", p)
 		}
 	})
@@ -113,6 +114,12 @@ func TestQueriesStayWithinTheMailbox(t *testing.T) {
 		p := dbtest.Explain(t, e.db.Collection(collMailboxes), bson.D{{Key: boxUser, Value: u.ID.Binary()}, notSet(boxDeleting)},
 			bson.D{{Key: boxUser, Value: 1}, {Key: boxPath, Value: 1}}, nil)
 		if p.Index != "path" || p.DocsExamined != len(standardMailboxes) || p.Sorts() {
+			t.Errorf("plan %v", p)
+		}
+	})
+	t.Run("subscriptions", func(t *testing.T) {
+		p := dbtest.Explain(t, e.db.Collection(collSubscriptions), bson.D{{Key: subscriptionUser, Value: u.ID.Binary()}}, nil, nil)
+		if p.Index != "user" {
 			t.Errorf("plan %v", p)
 		}
 	})

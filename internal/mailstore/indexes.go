@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -12,6 +13,14 @@ import (
 
 // codeNamespaceExists is MongoDB's error code for a collection that exists.
 const codeNamespaceExists = 48
+
+// noClustering are the error codes with which servers that do not have clustered collections refuse them:
+// BadValue, FailedToParse, TypeMismatch, InvalidOptions, CommandNotSupported, IDLUnknownField. No other error may lead to a
+// collection of the other kind, which would stay.
+var noClustering = []int{2, 9, 14, 72, 115, 40415}
+
+// indexModSeq is the name of the index on mod-sequences.
+const indexModSeq = "modseq"
 
 // ensureCollections creates the collections (a transaction on a sharded cluster must not) and their
 // indexes, where they do not exist.
@@ -58,23 +67,25 @@ func (s *Store) coversUIDs(ctx context.Context) (bool, error) {
 	raw, err := s.db.RunCommand(ctx, bson.D{
 		{Key: "explain", Value: bson.D{
 			{Key: "find", Value: collMessages},
-			{Key: "filter", Value: changedFilter(MailboxKey{}, 0)},
+			{Key: "hint", Value: indexModSeq},
+			{Key: "filter", Value: changedFilter(MailboxKey{}, 0, maxModSeq)},
 			{Key: "projection", Value: projection(0)}}},
 		{Key: "verbosity", Value: "queryPlanner"}}).Raw()
 	if err != nil {
 		return false, err
 	}
-	plan := raw.Lookup("queryPlanner", "winningPlan")
-	for _, path := range [][]string{{"stage"}, {"queryPlan", "stage"}} { // the second with the slot-based engine
-		doc, ok := plan.DocumentOK()
-		if !ok {
-			continue
-		}
-		if stage, ok := doc.Lookup(path...).StringValueOK(); ok && stage == "PROJECTION_COVERED" {
-			return true, nil
-		}
+	plan, ok := raw.Lookup("queryPlanner", "winningPlan").DocumentOK()
+	if !ok {
+		return false, nil
 	}
-	return false, nil
+	if ofShard, ok := plan.Lookup("shards", "0", "winningPlan").DocumentOK(); ok {
+		plan = ofShard
+	}
+	if inner, ok := plan.Lookup("queryPlan").DocumentOK(); ok { // the slot-based engine
+		plan = inner
+	}
+	stage, _ := plan.Lookup("stage").StringValueOK()
+	return stage == "PROJECTION_COVERED", nil
 }
 
 // createMessages creates the collection of messages clustered by _id where the server can (MongoDB
@@ -84,7 +95,7 @@ func (s *Store) createMessages(ctx context.Context) error {
 		{Key: "key", Value: bson.D{{Key: "_id", Value: 1}}}, {Key: "unique", Value: true}})
 	err := s.createCollection(ctx, collMessages, clustered)
 	var refused mongo.CommandError
-	if errors.As(err, &refused) && ctx.Err() == nil {
+	if errors.As(err, &refused) && slices.ContainsFunc(noClustering, refused.HasErrorCode) {
 		s.log.Info("server has no clustered collections", "reason", refused.Message)
 		err = s.createCollection(ctx, collMessages, nil)
 	}
@@ -149,8 +160,9 @@ func (s *Store) indexes() []indexes {
 		{s.mailboxes, []mongo.IndexModel{
 			unique(index("path", boxUser, boxPath)),
 			marked(index("deleting", boxDeleting), boxDeleting)}},
+		{s.subscriptions, []mongo.IndexModel{index("user", subscriptionUser)}},
 		{s.messages, []mongo.IndexModel{
-			index("modseq", DocMailbox, DocModSeq, DocID),
+			index(indexModSeq, DocMailbox, DocModSeq, DocID),
 			marked(index("unseen", DocUnseen, DocID), DocUnseen),
 			marked(index("deleted", DocDeleted, DocID), DocDeleted)}},
 		{s.journal, []mongo.IndexModel{expired}},

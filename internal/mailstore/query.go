@@ -2,12 +2,15 @@ package mailstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"regexp"
 	"slices"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
@@ -121,7 +124,7 @@ func (s *Store) find(ctx context.Context, box MailboxKey, q Query, projection bs
 			slices.Reverse(filters)
 		}
 		left := q.Limit
-		for _, filter := range filters {
+		for i := 0; i < len(filters); {
 			opts := options.Find().SetSort(bson.D{{Key: DocID, Value: sort}}).SetBatchSize(batch)
 			if projection != nil {
 				opts.SetProjection(projection)
@@ -129,13 +132,53 @@ func (s *Store) find(ctx context.Context, box MailboxKey, q Query, projection bs
 			if q.Limit > 0 {
 				opts.SetLimit(int64(left))
 			}
-			n, more := s.walk(ctx, filter, opts, yield)
+			var last []byte // key of the last document
+			lost := false
+			n, more := s.walk(ctx, filters[i], opts, func(doc bson.Raw, err error) bool {
+				if err == nil {
+					_, key, _ := doc.Lookup(DocID).BinaryOK()
+					last = append(last[:0], key...)
+				} else if lost = last != nil && lostCursor(ctx, err); lost {
+					return false
+				}
+				return yield(doc, err)
+			})
 			left -= n
-			if !more || (q.Limit > 0 && left <= 0) {
+			switch {
+			case q.Limit > 0 && left <= 0:
 				return
+			case lost:
+				filters[i] = beyond(filters[i], last, q.Reverse)
+			case !more:
+				return
+			default:
+				i++
 			}
 		}
 	}
+}
+
+// lostCodes are the errors of a cursor that is no longer there: CursorNotFound (the server closes one that nobody
+// has asked for more for ten minutes, for instance while a slow client takes the messages so far), CursorKilled, and what a
+// server says that ceases to be the primary.
+var lostCodes = []int{43, 237, 91, 189, 10107, 11600, 11602, 13435}
+
+// lostCursor reports whether a query can go on with another cursor after this error.
+func lostCursor(ctx context.Context, err error) bool {
+	if ctx.Err() != nil || mongo.SessionFromContext(ctx) != nil { // a transaction has lost more than the cursor
+		return false
+	}
+	var refused mongo.CommandError
+	return mongo.IsNetworkError(err) || errors.As(err, &refused) && slices.ContainsFunc(lostCodes, refused.HasErrorCode)
+}
+
+// beyond restricts a filter to what comes after the key.
+func beyond(filter bson.D, key []byte, reverse bool) bson.D {
+	op := "$gt"
+	if reverse {
+		op = "$lt"
+	}
+	return bson.D{{Key: "$and", Value: bson.A{filter, bson.D{{Key: DocID, Value: bson.D{{Key: op, Value: bson.Binary{Data: key}}}}}}}}
 }
 
 // walk yields the documents of one query and reports how many, and whether to go on. They are valid until the next one.
@@ -188,7 +231,7 @@ func (s *Store) filters(ctx context.Context, box MailboxKey, q Query) ([]bson.D,
 func (s *Store) changedUIDs(ctx context.Context, box MailboxKey, since uint64) ([]uint32, error) {
 	var uids []uint32
 	var failed error
-	s.walk(ctx, changedFilter(box, since), options.Find().SetProjection(projection(0)).SetBatchSize(batchSmall),
+	s.walk(ctx, changedFilter(box, since, maxModSeq), changedOptions().SetProjection(projection(0)),
 		func(doc bson.Raw, err error) bool {
 			var key MessageKey
 			if err == nil {
@@ -204,6 +247,17 @@ func (s *Store) changedUIDs(ctx context.Context, box MailboxKey, since uint64) (
 	return slices.Compact(uids), nil
 }
 
-func changedFilter(box MailboxKey, since uint64) bson.D {
-	return bson.D{{Key: DocMailbox, Value: box.Binary()}, {Key: DocModSeq, Value: bson.D{{Key: "$gt", Value: int64(since)}}}}
+// maxModSeq is greater than any mod-sequence (RFC 7162: 63 bits).
+const maxModSeq = math.MaxInt64
+
+// changedFilter is the condition that a message's mod-sequence is in (since, until]. That the key is one of the
+// mailbox's goes without saying; it leads a sharded cluster to the shard.
+func changedFilter(box MailboxKey, since, until uint64) bson.D {
+	return append(bson.D{{Key: DocMailbox, Value: box.Binary()}, {Key: DocModSeq, Value: bson.D{
+		{Key: "$gt", Value: int64(since)}, {Key: "$lte", Value: int64(until)}}}}, rangeFilter(box, AllUIDs[0])...)
+}
+
+// changedOptions name the index: to a server the range of keys may look as good.
+func changedOptions() *options.FindOptionsBuilder {
+	return options.Find().SetHint(indexModSeq).SetBatchSize(batchSmall)
 }
