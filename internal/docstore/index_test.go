@@ -69,6 +69,33 @@ func TestPlans(t *testing.T) {
 	}
 }
 
+// Bounds that lie close together in their encoding are kept apart.
+func TestAdjacentBounds(t *testing.T) {
+	ctx := testContext(t)
+	c := dbtest.Database(t).Collection("c")
+	at := func(n int64) bson.DateTime { return bson.DateTime(n) }
+	for _, n := range []int64{0x00ff, 0x0100, 0x0180, 0x01fe, 0x01ff, 0x0200} {
+		insertAll(t, c, d("_id", at(n), "a", at(n)))
+	}
+	createIndex(t, c, d("a", 1), nil)
+	for _, field := range []string{"_id", "a"} {
+		for _, tc := range []struct {
+			filter D
+			want   int
+		}{
+			{d("$gt", at(0x00ff), "$lte", at(0x01ff)), 4},
+			{d("$gte", at(0x00ff), "$lt", at(0x01ff)), 4},
+			{d("$gt", at(0x0100), "$lt", at(0x0180)), 0},
+			{d("$gte", at(0x0100), "$lte", at(0x0100)), 1},
+			{d("$in", A{at(0x0100), at(0x01ff), at(7)}), 2},
+		} {
+			if got := ids(t, c, ctx, d(field, tc.filter)); len(got) != tc.want {
+				t.Errorf("%s %v found %v, want %d", field, tc.filter, got, tc.want)
+			}
+		}
+	}
+}
+
 func TestUniqueIndex(t *testing.T) {
 	ctx := testContext(t)
 	c := dbtest.Database(t).Collection("c")

@@ -105,3 +105,4 @@ func (s *overlayScanner) key() []byte            { return []byte(s.k) }
 func (s *overlayScanner) value() ([]byte, error) { return s.w.value, nil }
 func (s *overlayScanner) deleted() bool          { return s.w.deleted }
 func (s *overlayScanner) close() error           { return nil }
+func (s *overlayScanner) reset(_, _ []byte) bool { return false }

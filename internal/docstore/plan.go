@@ -30,7 +30,11 @@ type plan struct {
 	ranged     bool
 }
 
-type keyRange struct{ lower, upper []byte }
+// A keyRange is the keys in [lower, upper). In a point, lower itself is the only key there can be.
+type keyRange struct {
+	lower, upper []byte
+	point        bool
+}
 
 const (
 	stageEOF       = "EOF"
@@ -53,7 +57,7 @@ func planQuery(v view, c *collection, filter *query.Filter, sort *query.Sort, h 
 	if id, ok := filter.IDEquals(); ok && (!h.set || h.id) {
 		key := c.docKey(bsonkey.Append(nil, id))
 		return &plan{coll: c, filter: filter, stage: stageID, sorted: true,
-			ranges: []keyRange{{lower: key, upper: successor(clone(key))}}}, nil
+			ranges: []keyRange{{lower: key, upper: successor(clone(key)), point: true}}}, nil
 	}
 	var candidates []*plan
 	if !h.set || h.id || h.scan {
@@ -133,6 +137,9 @@ func planIndex(c *collection, ix *index, filter *query.Filter, sort *query.Sort)
 		p.ranged = true
 		for _, prefix := range prefixes {
 			p.ranges = appendRanges(p.ranges, prefix, iv, f.Desc)
+		}
+		for i := range p.ranges {
+			p.ranges[i].point = false // the _id follows
 		}
 	}
 	if !complete {
@@ -236,6 +243,7 @@ func cross(prefixes, points [][]byte) [][]byte {
 }
 
 // appendRanges appends the key ranges of the intervals of the field that follows prefix, in key order.
+// Those of single values are points, if nothing follows the field.
 func appendRanges(dst []keyRange, prefix []byte, iv []query.Interval, desc bool) []keyRange {
 	for i := range iv {
 		v := iv[i]
@@ -245,15 +253,16 @@ func appendRanges(dst []keyRange, prefix []byte, iv []query.Interval, desc bool)
 			v.LowInc, v.HighInc = v.HighInc, v.LowInc
 		}
 		lower := appendKey(clone(prefix), v.Low, desc)
+		upper := appendKey(clone(prefix), v.High, desc)
+		point := v.LowInc && v.HighInc && bytes.Equal(lower, upper)
 		if !v.LowInc {
 			lower = successor(lower)
 		}
-		upper := appendKey(clone(prefix), v.High, desc)
 		if v.HighInc {
 			upper = successor(upper)
 		}
 		if bytes.Compare(lower, upper) < 0 {
-			dst = append(dst, keyRange{lower, upper})
+			dst = append(dst, keyRange{lower: lower, upper: upper, point: point})
 		}
 	}
 	return dst

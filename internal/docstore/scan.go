@@ -41,9 +41,6 @@ const checkEvery = 256
 // next returns the next document and the key of its _id, valid until the next call of any method;
 // io.EOF after the last.
 func (d *docScan) next(ctx context.Context) (idKey []byte, doc bson.Raw, err error) {
-	if d.plan.stage == stageID {
-		return d.lookup()
-	}
 	for {
 		if d.steps++; d.steps%checkEvery == 0 {
 			if err := ctx.Err(); err != nil {
@@ -67,29 +64,6 @@ func (d *docScan) next(ctx context.Context) (idKey []byte, doc bson.Raw, err err
 	}
 }
 
-// lookup gets the one document of a plan by _id, without a scan: Pebble's filters spare it the files
-// that lack the key.
-func (d *docScan) lookup() (idKey []byte, doc bson.Raw, err error) {
-	if len(d.ranges) == 0 {
-		return nil, nil, io.EOF
-	}
-	key := d.ranges[0].lower
-	d.ranges = nil
-	value, release, err := d.view.get(key)
-	if errors.Is(err, errNotFound) {
-		return nil, nil, io.EOF
-	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("read %s: %w", d.plan.coll.ns(), err)
-	}
-	d.docsExamined++
-	d.release = release
-	if !d.plan.filter.Match(value) {
-		return nil, nil, io.EOF
-	}
-	return key[prefixLen:], value, nil
-}
-
 // countKeys counts the documents of a scan whose filter matches everything, without reading them.
 func (d *docScan) countKeys(ctx context.Context) (n int64, err error) {
 	for {
@@ -110,14 +84,16 @@ func (d *docScan) advance() (bool, error) {
 			if len(d.ranges) == 0 {
 				return false, nil
 			}
-			s, err := d.view.scan(d.ranges[0].lower, d.ranges[0].upper, d.plan.reverse)
-			if err != nil {
+			if err := d.open(d.ranges[0]); err != nil {
 				return false, fmt.Errorf("read %s: %w", d.plan.coll.ns(), err)
 			}
-			d.s = s
 		}
 		if d.s.next() {
 			return true, nil
+		}
+		if len(d.ranges) > 1 && !d.ranges[1].point && d.s.reset(d.ranges[1].lower, d.ranges[1].upper) {
+			d.ranges = d.ranges[1:]
+			continue
 		}
 		err := d.s.close()
 		d.s = nil
@@ -126,6 +102,15 @@ func (d *docScan) advance() (bool, error) {
 		}
 		d.ranges = d.ranges[1:]
 	}
+}
+
+func (d *docScan) open(r keyRange) (err error) {
+	if r.point {
+		d.s = &pointScanner{view: d.view, k: r.lower}
+		return nil
+	}
+	d.s, err = d.view.scan(r.lower, r.upper, d.plan.reverse)
+	return err
 }
 
 // fetch returns the document of the current key; nil when it came up before.
@@ -198,6 +183,7 @@ func (d *docScan) pause() error {
 	// s stands on a key: at the end of a range it would be gone.
 	d.key = append(d.key[:0], d.s.key()...)
 	r := d.ranges[0]
+	r.point = false
 	if d.plan.reverse {
 		r.upper = clone(d.key)
 	} else {

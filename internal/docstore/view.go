@@ -1,6 +1,7 @@
 package docstore
 
 import (
+	"errors"
 	"io"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -22,6 +23,8 @@ type scanner interface {
 	next() bool
 	key() []byte
 	value() ([]byte, error)
+	// reset begins a new walk, over other keys in the same direction, or reports that it cannot.
+	reset(lower, upper []byte) bool
 	// close ends the walk and returns the error that ended it early, if one did.
 	close() error
 }
@@ -63,6 +66,50 @@ func (s *pebbleScanner) next() bool {
 func (s *pebbleScanner) key() []byte            { return s.it.Key() }
 func (s *pebbleScanner) value() ([]byte, error) { return s.it.ValueAndErr() }
 func (s *pebbleScanner) close() error           { return s.it.Close() }
+
+func (s *pebbleScanner) reset(lower, upper []byte) bool {
+	if s.it.Error() != nil {
+		return false
+	}
+	s.it.SetBounds(lower, upper)
+	s.started = false
+	return true
+}
+
+// pointScanner reads the one key it is given, which spares the files without it.
+type pointScanner struct {
+	view    view
+	k       []byte
+	v       []byte
+	release io.Closer
+	err     error
+	done    bool
+}
+
+func (s *pointScanner) next() bool {
+	if s.done {
+		return false
+	}
+	s.done = true
+	var err error
+	s.v, s.release, err = s.view.get(s.k)
+	if err != nil && !errors.Is(err, errNotFound) {
+		s.err = err
+	}
+	return err == nil
+}
+
+func (s *pointScanner) key() []byte            { return s.k }
+func (s *pointScanner) value() ([]byte, error) { return s.v, nil }
+func (s *pointScanner) reset(_, _ []byte) bool { return false }
+
+func (s *pointScanner) close() error {
+	if s.release != nil {
+		s.err = errors.Join(s.err, s.release.Close())
+		s.release = nil
+	}
+	return s.err
+}
 
 type noRelease struct{}
 
@@ -154,3 +201,4 @@ func (s *mergeScanner) current() scanner {
 func (s *mergeScanner) key() []byte            { return s.current().key() }
 func (s *mergeScanner) value() ([]byte, error) { return s.current().value() }
 func (s *mergeScanner) close() error           { return s.base.close() }
+func (s *mergeScanner) reset(_, _ []byte) bool { return false }
