@@ -115,7 +115,8 @@ func (s *Store) find(ctx context.Context, ids []ID, projection bson.D, f func(ID
 	if len(keys) == 1 {
 		filter = bson.D{{Key: "_id", Value: keys[0]}}
 	}
-	cur, err := s.coll.Find(ctx, filter, options.Find().SetProjection(projection))
+	// One more than there are, so that the server knows at once that no more follow.
+	cur, err := s.coll.Find(ctx, filter, options.Find().SetProjection(projection).SetBatchSize(int32(len(keys)+1)))
 	if err != nil {
 		return fmt.Errorf("load contents: %w", err)
 	}
