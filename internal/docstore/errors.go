@@ -37,7 +37,6 @@ var codeNames = map[int32]string{
 const (
 	labelTransient     = "TransientTransactionError"
 	labelUnknownCommit = "UnknownTransactionCommitResult"
-	labelRetryable     = "RetryableWriteError"
 )
 
 // newError makes an error that goes to the client as it is.
