@@ -177,6 +177,34 @@ func TestOpenResumesDeletions(t *testing.T) {
 	}
 }
 
+// What is left of a user whom two instances removed at the same time does not keep the rest from being finished.
+func TestOpenResumesWithoutTheUser(t *testing.T) {
+	e := newEnv(t)
+	gone, keeps := e.user(t), e.user(t)
+	left := e.box(t, gone, "INBOX").Key
+	doomed, err := e.CreateMailbox(t.Context(), keeps.ID, "Doomed", CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []MailboxKey{left, doomed.Key} {
+		e.fill(t, key, 5, nil)
+		if err := e.markDeleting(t.Context(), key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := e.users.DeleteOne(t.Context(), byID(gone.ID.Binary())); err != nil {
+		t.Fatal(err)
+	}
+	e.Close()
+
+	next := openEnv(t, e.db)
+	<-next.resumed
+	if n, err := e.db.Collection(collMessages).CountDocuments(t.Context(), bson.D{}); err != nil || n != 0 {
+		t.Errorf("%d messages, %v", n, err)
+	}
+	next.checkConsistent(t, keeps)
+}
+
 func TestDeleteUser(t *testing.T) {
 	e := newEnv(t)
 	keeps, goes := e.user(t), e.user(t)

@@ -116,7 +116,7 @@ func (s *Store) Mailboxes(ctx context.Context, user UserID) ([]*Mailbox, error) 
 // findMailboxes returns the mailboxes that are not being deleted, in order of their paths.
 func (s *Store) findMailboxes(ctx context.Context, filter bson.D) ([]*mailboxDoc, error) {
 	cursor, err := s.mailboxes.Find(ctx, append(filter, notSet(boxDeleting)),
-		options.Find().SetSort(bson.D{{Key: boxUser, Value: 1}, {Key: boxPath, Value: 1}}))
+		options.Find().SetSort(bson.D{{Key: boxUser, Value: 1}, {Key: boxPath, Value: 1}}).SetBatchSize(MaxMailboxes+1))
 	if err != nil {
 		return nil, fmt.Errorf("find mailboxes: %w", err)
 	}

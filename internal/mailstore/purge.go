@@ -2,7 +2,11 @@ package mailstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math"
+
+	"gadwall/quota"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -40,8 +44,9 @@ func (s *Store) purgeBatch(ctx context.Context, box MailboxKey) (int, error) {
 		if r, err = s.removable(ctx, box, nil, nil); err != nil || len(r.uids) == 0 {
 			return err
 		}
-		if err := s.quota.Release(ctx, box.User(), r.usage); err != nil {
-			return userError(err)
+		// Another instance that purges the same user may be through with the user's document.
+		if err := s.quota.Release(ctx, box.User(), r.usage); err != nil && !errors.Is(err, quota.ErrNoSuchUser) {
+			return err
 		}
 		// Written although it is about to go, so that two who purge conflict.
 		_, err = s.mailboxes.UpdateOne(ctx, byID(box.Binary()), bson.D{{Key: "$inc", Value: bson.D{
@@ -66,33 +71,39 @@ func (s *Store) resumeDeletions(ctx context.Context) {
 	}
 }
 
+// finishDeletions goes on with the others when one cannot be finished.
 func (s *Store) finishDeletions(ctx context.Context) error {
 	boxes, err := s.marked(ctx, s.mailboxes, boxDeleting)
 	if err != nil {
 		return err
 	}
+	var failed error
 	for _, id := range boxes {
 		if len(id.Data) != len(MailboxKey{}) {
-			return fmt.Errorf("mailbox key of %d octets in the database", len(id.Data))
+			err = fmt.Errorf("mailbox key of %d octets in the database", len(id.Data))
+		} else {
+			err = s.purgeMailbox(ctx, MailboxKey(id.Data))
 		}
-		if err := s.purgeMailbox(ctx, MailboxKey(id.Data)); err != nil {
-			return err
+		failed = errors.Join(failed, err)
+		if ctx.Err() != nil {
+			return failed
 		}
 	}
 	users, err := s.marked(ctx, s.users, userDeleting)
 	if err != nil {
-		return err
+		return errors.Join(failed, err)
 	}
 	for _, id := range users {
 		user, err := userIDFrom(id)
-		if err != nil {
-			return err
+		if err == nil {
+			err = s.purgeUser(ctx, user)
 		}
-		if err := s.purgeUser(ctx, user); err != nil {
-			return err
+		failed = errors.Join(failed, err)
+		if ctx.Err() != nil {
+			return failed
 		}
 	}
-	return nil
+	return failed
 }
 
 // marked returns the ids of documents that have the marker.
@@ -160,9 +171,12 @@ func (s *Store) purgeUser(ctx context.Context, user UserID) error {
 	return nil
 }
 
-// mailboxIDs returns the keys of all mailboxes of a user, those that are being deleted as well.
+// mailboxIDs returns the keys of all mailboxes of a user, those that are being deleted as well. It walks
+// the keys: on the way along the index on paths, one that is renamed meanwhile could be passed over.
 func (s *Store) mailboxIDs(ctx context.Context, user UserID) ([]MailboxKey, error) {
-	cursor, err := s.mailboxes.Find(ctx, bson.D{{Key: boxUser, Value: user.Binary()}}, options.Find().SetProjection(bson.D{{Key: "_id", Value: 1}}))
+	cursor, err := s.mailboxes.Find(ctx, bson.D{{Key: "_id", Value: bson.D{
+		{Key: "$gte", Value: user.Mailbox(0).Binary()}, {Key: "$lte", Value: user.Mailbox(math.MaxUint32).Binary()}}}},
+		options.Find().SetProjection(bson.D{{Key: "_id", Value: 1}}))
 	if err != nil {
 		return nil, fmt.Errorf("find mailboxes: %w", err)
 	}
