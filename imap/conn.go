@@ -214,7 +214,6 @@ func (c *conn) command(ctx context.Context, gone func()) {
 		err = c.run(ctx, tag)
 		c.in.unwatch()
 	} else {
-		tag = ""
 		c.status("*", imap.StatusResponseTypeBad, "", "No valid tag")
 		c.badInRow++
 	}

@@ -26,7 +26,7 @@ type Decoder struct {
 	// LineLimit is the longest line; 0 means MaxLine.
 	LineLimit int
 
-	// UTF8 allows UTF-8 in quoted strings and mailbox names
+	// UTF8 makes quoted strings and mailbox names UTF-8
 	// (RFC 6855 section 3).
 	UTF8 bool
 

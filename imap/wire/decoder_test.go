@@ -41,7 +41,7 @@ func TestStrings(t *testing.T) {
 		{"wrong escape", `"a\n"` + "\r\n", false, result{"", true}},
 		{"escape at the end", `"a\` + "\r\n", false, result{"", true}},
 		{"no end", "\"abc\r\n", false, result{"", true}},
-		{"8-bit quoted", "\"\xc3\xa9\"\r\n", false, result{"", true}},
+		{"8-bit quoted", "\"\xc3\xa9\"\r\n", false, result{"é", false}},
 		{"UTF-8 quoted", "\"\xc3\xa9\"\r\n", true, result{"é", false}},
 		{"not UTF-8", "\"\xc3\"\r\n", true, result{"", true}},
 		{"8-bit atom", "\xc3\xa9\r\n", true, result{"", true}},

@@ -158,7 +158,8 @@ func (d *Decoder) AtomUntil(stop string) (string, error) {
 	return strings.ToUpper(string(d.line[start:d.pos])), nil
 }
 
-// quoted reads a quoted string (RFC 3501 section 4.3).
+// quoted reads a quoted string (RFC 3501 section 4.3). Octets above 127 are
+// taken as they are: clients send passwords so.
 func (d *Decoder) quoted() (string, error) {
 	i := d.pos + 1
 	// The usual string has no escapes: it is cut out of the line.
@@ -183,8 +184,6 @@ func (d *Decoder) quoted() (string, error) {
 			}
 			i++
 			c = d.line[i]
-		} else if c >= 0x80 && !d.UTF8 {
-			return "", Errorf("8-bit characters are not allowed in a quoted string, use a literal")
 		}
 		if escaped {
 			esc = append(esc, c)
