@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/url"
 	"path/filepath"
@@ -97,6 +98,8 @@ func (s *storage) openDatabase(ctx context.Context, cfg config.Storage, log *slo
 		case errors.As(err, &locked):
 			return fmt.Errorf("the data directory %s is in use by another process; a second server on the same data needs --mongodb-uri '%s' and --redis-url 'unix://%s'",
 				dir, socketURI(locked.Socket), filepath.Join(dir, redisSocket))
+		case isMkdir(err):
+			return usageError{fmt.Errorf("--data-dir: %w", err)}
 		case err != nil:
 			return err
 		default:
@@ -123,6 +126,12 @@ func (s *storage) openDatabase(ctx context.Context, cfg config.Storage, log *slo
 		return client.Disconnect(ctx)
 	})
 	return checkDeployment(ctx, client)
+}
+
+// isMkdir reports whether it is the data directory itself that could not be made.
+func isMkdir(err error) bool {
+	var path *fs.PathError
+	return errors.As(err, &path) && path.Op == "mkdir"
 }
 
 // checkDeployment refuses a stand-alone MongoDB, which has no transactions.

@@ -221,9 +221,18 @@ func TestServerAndTools(t *testing.T) {
 		}
 	}
 
-	// A port in use is a clear failure.
-	gadwall(t, "", nil, "serve", "--data-dir", dataDir(t), "--imap-listen", s.ports["IMAP"]).
-		want(t, exitFailure, "IMAP: listen tcp "+s.ports["IMAP"])
+	// Addresses that cannot be had, and a data directory that cannot be made, are unusable settings.
+	other := dataDir(t)
+	free := []string{"serve", "--data-dir", other, "--lmtp-listen", "off", "--smtp-listen", "off"}
+	gadwall(t, "", nil, append(free, "--http-listen", "off", "--imap-listen", s.ports["IMAP"])...).
+		want(t, exitUsage, "gadwall: --imap-listen: listen tcp "+s.ports["IMAP"])
+	gadwall(t, "", nil, append(free, "--http-listen", "192.0.2.1:80", "--http-token", "0123456789abcdef", "--imap-listen", "127.0.0.1:0")...).
+		want(t, exitUsage, "gadwall: --http-listen: listen tcp 192.0.2.1:80")
+	if _, err := os.Stat(other); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the data directory was made: %v", err)
+	}
+	gadwall(t, "", nil, "serve", "--data-dir", "/proc/gadwall", "--imap-listen", "127.0.0.1:0", "--lmtp-listen", "off", "--smtp-listen", "off", "--http-listen", "off").
+		want(t, exitUsage, "gadwall: --data-dir:")
 
 	s2.stop(t)
 	s.stop(t)

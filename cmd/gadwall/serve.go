@@ -28,10 +28,10 @@ type serveCmd struct {
 	config.Serve
 }
 
-// protocol is one running listener.
+// protocol is what one listener serves.
 type protocol struct {
 	name     string
-	addr     string
+	listener net.Listener
 	tls      *tls.Config // TLS from the first octet
 	serve    func(net.Listener) error
 	shutdown func(context.Context) error
@@ -47,6 +47,13 @@ func (c *serveCmd) Run(std streams) (err error) {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
+	// First of all, so that addresses which cannot be had leave no data directory behind. Clients that are
+	// early wait.
+	listeners, err := c.listen()
+	if err != nil {
+		return usageError{err}
+	}
+	defer listeners.close()
 	store, err := openStorage(ctx, c.Storage, log, false)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -55,7 +62,7 @@ func (c *serveCmd) Run(std streams) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	protocols, err := c.protocols(store, log)
+	protocols, err := c.protocols(store, listeners, log)
 	if err != nil {
 		return err
 	}
@@ -66,8 +73,37 @@ func (c *serveCmd) Run(std streams) (err error) {
 	return serveAll(ctx, stop, protocols, std, log)
 }
 
-// protocols makes a server for each listener that is not off.
-func (c *serveCmd) protocols(store *storage, log *slog.Logger) ([]protocol, error) {
+// listeners are those that are not off, by the names of their protocols.
+type listeners map[string]net.Listener
+
+// listen opens every listener, or none.
+func (c *serveCmd) listen() (listeners, error) {
+	open := make(listeners)
+	for _, l := range []struct{ name, flag, addr string }{
+		{"IMAP", "imap-listen", c.IMAPListen}, {"IMAPS", "imaps-listen", c.IMAPSListen},
+		{"LMTP", "lmtp-listen", c.LMTPListen}, {"SMTP", "smtp-listen", c.SMTPListen}, {"HTTP", "http-listen", c.HTTPListen},
+	} {
+		if l.addr == config.Off {
+			continue
+		}
+		listener, err := net.Listen("tcp", l.addr)
+		if err != nil {
+			open.close()
+			return nil, fmt.Errorf("--%s: %w", l.flag, err)
+		}
+		open[l.name] = listener
+	}
+	return open, nil
+}
+
+func (l listeners) close() {
+	for _, open := range l {
+		open.Close()
+	}
+}
+
+// protocols makes a server for each listener.
+func (c *serveCmd) protocols(store *storage, open listeners, log *slog.Logger) ([]protocol, error) {
 	tlsConfig, err := c.TLSConfig()
 	if err != nil {
 		return nil, usageError{err}
@@ -76,21 +112,21 @@ func (c *serveCmd) protocols(store *storage, log *slog.Logger) ([]protocol, erro
 	counters := ingest.NewMetrics(registry)
 
 	var list []protocol
-	add := func(name, addr string, tlsConfig *tls.Config, serve func(net.Listener) error, shutdown func(context.Context) error) {
-		if addr != config.Off {
-			list = append(list, protocol{name, addr, tlsConfig, serve, shutdown})
+	add := func(name string, tlsConfig *tls.Config, serve func(net.Listener) error, shutdown func(context.Context) error) {
+		if l := open[name]; l != nil {
+			list = append(list, protocol{name, l, tlsConfig, serve, shutdown})
 		}
 	}
 	mail := imap.New(imap.Options{
 		Store: store.mail, Contents: store.contents, Bus: store.bus,
 		TLSConfig: tlsConfig, Hostname: c.Hostname, Logger: log, MaxMessageSize: int64(c.MaxMessageSize),
 	})
-	add("IMAP", c.IMAPListen, nil, mail.Serve, mail.Shutdown)
-	add("IMAPS", c.IMAPSListen, tlsConfig, mail.Serve, mail.Shutdown)
+	add("IMAP", nil, mail.Serve, mail.Shutdown)
+	add("IMAPS", tlsConfig, mail.Serve, mail.Shutdown)
 	for _, in := range []struct {
-		name, addr string
-		lmtp       bool
-	}{{"LMTP", c.LMTPListen, true}, {"SMTP", c.SMTPListen, false}} {
+		name string
+		lmtp bool
+	}{{"LMTP", true}, {"SMTP", false}} {
 		server, err := ingest.New(ingest.Options{
 			Store: store.mail, LMTP: in.lmtp, Hostname: c.Hostname, TLSConfig: tlsConfig,
 			MaxMessageSize: int64(c.MaxMessageSize), RejectOverQuota: c.RejectOverQuota, Metrics: counters, Logger: log,
@@ -98,35 +134,23 @@ func (c *serveCmd) protocols(store *storage, log *slog.Logger) ([]protocol, erro
 		if err != nil {
 			return nil, err
 		}
-		add(in.name, in.addr, nil, server.Serve, server.Shutdown)
+		add(in.name, nil, server.Serve, server.Shutdown)
 	}
 	registerMetrics(registry, store, mail)
 	api := httpapi.New(httpapi.Options{
 		Users: store.mail, Ping: func(ctx context.Context) error { return store.client.Ping(ctx, nil) },
 		Token: c.HTTPToken, Gatherer: registry, Logger: log,
 	})
-	add("HTTP", c.HTTPListen, nil, api.Serve, api.Shutdown)
+	add("HTTP", nil, api.Serve, api.Shutdown)
 	return list, nil
 }
 
-// serveAll opens every listener, then serves until ctx ends or a listener fails,
-// then shuts down. A signal during the shutdown ends the process at once.
+// serveAll serves until ctx ends or a listener fails, then shuts down. A signal during the shutdown ends the process at once.
 func serveAll(ctx context.Context, stop context.CancelFunc, protocols []protocol, std streams, log *slog.Logger) error {
-	listeners := make([]net.Listener, 0, len(protocols))
-	for _, p := range protocols {
-		l, err := net.Listen("tcp", p.addr)
-		if err != nil {
-			for _, open := range listeners {
-				open.Close()
-			}
-			return fmt.Errorf("%s: %w", p.name, err)
-		}
-		listeners = append(listeners, l)
-	}
 	failed := make(chan error, len(protocols))
 	var serving sync.WaitGroup
-	for i, p := range protocols {
-		l := listeners[i]
+	for _, p := range protocols {
+		l := p.listener
 		fmt.Fprintf(std.out, "%s ready on %s\n", p.name, l.Addr())
 		if p.tls != nil {
 			l = tls.NewListener(l, p.tls)

@@ -167,6 +167,9 @@ func code(t *testing.T, body string) string {
 		Error   string
 		Code    string
 	}
+	if strings.Contains(body, "struct {") {
+		t.Errorf("%q names what is of the program, not of the request", body)
+	}
 	if err := json.Unmarshal([]byte(body), &f); err != nil || f.Success == nil || *f.Success || f.Error == "" {
 		t.Errorf("not a failure as documented: %q", body)
 	}

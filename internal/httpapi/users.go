@@ -73,8 +73,10 @@ func decode(w http.ResponseWriter, r *http.Request, v any) bool {
 	switch {
 	case errors.As(err, &tooLarge):
 		fail(w, http.StatusRequestEntityTooLarge, "TooLarge", fmt.Sprintf("the body has more than %d octets", maxBody))
+	case errors.As(err, &wrongType) && wrongType.Field == "":
+		fail(w, http.StatusBadRequest, "InvalidField", "the body must be a JSON object")
 	case errors.As(err, &wrongType):
-		fail(w, http.StatusBadRequest, "InvalidField", fmt.Sprintf("%s must be a %s", fieldName(wrongType.Field), wrongType.Type))
+		fail(w, http.StatusBadRequest, "InvalidField", fmt.Sprintf("%s must be a %s", wrongType.Field, wrongType.Type))
 	case errors.Is(err, errTrailing):
 		fail(w, http.StatusBadRequest, "InvalidJSON", "the body has more than one JSON value")
 	case strings.HasPrefix(err.Error(), "json: unknown field "):
@@ -86,10 +88,3 @@ func decode(w http.ResponseWriter, r *http.Request, v any) bool {
 }
 
 var errTrailing = errors.New("trailing data")
-
-func fieldName(field string) string {
-	if field == "" {
-		return "the body"
-	}
-	return field
-}
