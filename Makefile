@@ -22,9 +22,10 @@ run: build
 	  ''
 	bin/gadwall serve --data-dir $(DATA_DIR)
 
+# The time limit is for one package on a slow machine with the race detector.
 # TESTFLAGS is for extra flags, e.g. make test TESTFLAGS='-run TestKill -v'.
 test:
-	$(GO) test $(GOFLAGS) $(TESTFLAGS) -timeout 30m ./...
+	$(GO) test $(GOFLAGS) $(TESTFLAGS) -timeout 60m ./...
 
 lint:
 	@unformatted="$$(gofmt -l $$(git ls-files '*.go'))"; \

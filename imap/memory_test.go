@@ -1,3 +1,5 @@
+//go:build !race
+
 package imap
 
 import (
@@ -7,9 +9,6 @@ import (
 
 // TestIdleMemory: what an idle session costs, in IDLE and between commands.
 func TestIdleMemory(t *testing.T) {
-	if testing.Short() || raceEnabled {
-		t.Skip("opens many sessions; the race detector needs memory of its own")
-	}
 	srv := newTestServer(t)
 	srv.login(t).append("INBOX", "", message("one"))
 	open := func(idle bool) {
