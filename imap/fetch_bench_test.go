@@ -13,7 +13,7 @@ import (
 )
 
 // benchMailbox starts a server with n messages in INBOX.
-func benchMailbox(b *testing.B, n int) *testClient {
+func benchMailbox(b *testing.B, n int, message func(i int) []byte) *testClient {
 	s := newTestServer(b)
 	ctx := b.Context()
 	box, err := s.store.MailboxByPath(ctx, s.user.ID, "INBOX")
@@ -33,7 +33,7 @@ func benchMailbox(b *testing.B, n int) *testClient {
 	}
 	for i := range n {
 		w := s.opts.Contents.NewWriter(ctx)
-		if _, err := io.Copy(w, bytes.NewReader(mailgen.Of(mailgen.Plain, uint64(i)))); err != nil {
+		if _, err := io.Copy(w, bytes.NewReader(message(i))); err != nil {
 			b.Fatal(err)
 		}
 		stored, err := w.Finish(ctx, 1)
@@ -79,7 +79,7 @@ func (c *testClient) drain(command string) (octets int) {
 
 func BenchmarkCommands(b *testing.B) {
 	const messages = 5000
-	c := benchMailbox(b, messages)
+	c := benchMailbox(b, messages, func(i int) []byte { return mailgen.Of(mailgen.Plain, uint64(i)) })
 	for _, bench := range []struct{ name, command string }{
 		{"fetch-uid-flags", "FETCH 1:* (UID FLAGS)"},
 		{"fetch-envelope", "FETCH 1:* (ENVELOPE)"},
@@ -101,4 +101,18 @@ func BenchmarkCommands(b *testing.B) {
 			b.SetBytes(int64(octets))
 		})
 	}
+}
+
+// BenchmarkFetchCorpus fetches mail with attachments, which are blobs.
+func BenchmarkFetchCorpus(b *testing.B) {
+	corpus := mailgen.NewCorpus(1, mailgen.CorpusOptions{})
+	const messages = 1000
+	c := benchMailbox(b, messages, corpus.Message)
+	b.ReportAllocs()
+	octets := 0
+	for b.Loop() {
+		octets = c.drain("FETCH 1:* (BODY.PEEK[])")
+	}
+	b.ReportMetric(float64(messages)*float64(b.N)/b.Elapsed().Seconds(), "messages/s")
+	b.SetBytes(int64(octets))
 }
