@@ -252,6 +252,9 @@ func TestSwaks(t *testing.T) {
 	if _, err := exec.LookPath("swaks"); err != nil {
 		t.Skip("swaks is not installed")
 	}
+	if out, err := exec.CommandContext(t.Context(), "swaks", "--support").CombinedOutput(); err != nil || !bytes.Contains(out, []byte("TLS supported")) {
+		t.Skip("swaks lacks TLS, which is in Net::SSLeay (libnet-ssleay-perl)")
+	}
 	st := realStore(t)
 	for _, lmtp := range []bool{true, false} {
 		ts := startServer(t, mailStore{st}, Options{LMTP: lmtp, TLSConfig: testTLS(t)})
