@@ -62,6 +62,7 @@ func init() { // the table refers to functions that look into it
 		"listDatabases":   {run: (*Server).listDatabases},
 		"drop":            {run: (*Server).drop},
 		"dropDatabase":    {run: (*Server).dropDatabase},
+		"validate":        {run: (*Server).validate},
 	}
 }
 

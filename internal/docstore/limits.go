@@ -46,6 +46,8 @@ const (
 	maxIntervals = 5000
 	// maxNamespace bounds "database.collection" in bytes.
 	maxNamespace = 255
+	// maxProblems bounds the problems that a check of a collection lists; further ones are counted.
+	maxProblems = 100
 	// ttlPeriod is the pause between two passes of the TTL worker.
 	ttlPeriod = 60 * time.Second
 	// maintenancePeriod is the pause between two looks for idle cursors, transactions and sessions.

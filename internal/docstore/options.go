@@ -138,6 +138,10 @@ func pebbleOptions(fs vfs.FS, cache *pebble.Cache, lock *pebble.Lock, log *slog.
 		MemTableSize:                memTableSize,
 		MemTableStopWritesThreshold: memTables,
 		Logger:                      pebbleLogger{log},
+		// What cannot be read makes the reads of it fail, not the process: all other mail is still there.
+		EventListener: &pebble.EventListener{DataCorruption: func(info pebble.DataCorruptionInfo) {
+			log.Error("the database is damaged: run gadwall check --database, restore a backup", "what", info.String())
+		}},
 	}
 	o.Levels[0].FilterPolicy = bloom.FilterPolicy(bloomBits)
 	o.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionBalanced })

@@ -1,0 +1,324 @@
+package docstore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"gadwall/internal/docstore/bsonkey"
+	"gadwall/internal/docstore/rawdoc"
+)
+
+// Check compares every index with the documents of its collection, both ways, and looks at everything else
+// that is stored. It reads one snapshot, beside all other traffic, in constant memory. progress is called with the
+// name of each collection before its turn; it may be nil. What is wrong is in the report; an error
+// means that the check was not finished.
+func (s *Server) Check(ctx context.Context, progress func(ns string)) (_ *CheckReport, err error) {
+	done, err := s.begin()
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	var snap *pebble.Snapshot
+	var cat *catalog
+	// Between changes of the catalogue, its records are as published.
+	err = s.eng.change(ctx, func(*catalog) error {
+		snap, cat = s.eng.snapshot()
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, snap.Close()) }()
+	v := pebbleView{snap}
+	r := &CheckReport{}
+	if err := checkRecords(ctx, v, cat, r); err != nil {
+		return nil, err
+	}
+	for _, db := range cat.databases() {
+		for _, c := range cat.inDatabase(db) {
+			if progress != nil {
+				progress(c.ns())
+			}
+			report, err := checkCollection(ctx, v, c)
+			if err != nil {
+				return nil, err
+			}
+			r.Collections = append(r.Collections, report)
+		}
+	}
+	return r, nil
+}
+
+// begin keeps the database from being closed until done is called.
+func (s *Server) begin() (done func(), err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, ErrClosed
+	}
+	s.wg.Add(1)
+	return s.wg.Done, nil
+}
+
+// A digest tells whether two sets of keys are the same, whatever their order: the sums of two
+// hashes of 64 bits with random seeds.
+type digest struct {
+	n          int64
+	sum1, sum2 uint64
+}
+
+type hasher struct{ h1, h2 maphash.Hash }
+
+func newHasher() *hasher {
+	h := &hasher{}
+	h.h1.SetSeed(maphash.MakeSeed())
+	h.h2.SetSeed(maphash.MakeSeed())
+	return h
+}
+
+// add adds the key a followed by b.
+func (h *hasher) add(d *digest, a, b []byte) {
+	h.h1.Reset()
+	h.h2.Reset()
+	h.h1.Write(a)
+	h.h1.Write(b)
+	h.h2.Write(a)
+	h.h2.Write(b)
+	d.n++
+	d.sum1 += h.h1.Sum64()
+	d.sum2 += h.h2.Sum64()
+}
+
+// A collectionCheck is a check of a collection under way.
+//
+// Documents and index entries are each read once, in their order: the entries that the documents ask for and
+// those that are there must have the same digest. Only where they differ, each one is looked up.
+type collectionCheck struct {
+	view    view
+	coll    *collection
+	report  *CollectionReport
+	hash    *hasher
+	indexes []*indexCheck
+}
+
+type indexCheck struct {
+	*index
+	multikey   bool // as stored
+	told       bool // that it should be multikey and is not
+	want, have digest
+	bad        bool
+}
+
+func checkCollection(ctx context.Context, v view, c *collection) (*CollectionReport, error) {
+	k := &collectionCheck{view: v, coll: c, hash: newHasher(), report: &CollectionReport{DB: c.db, Name: c.name}}
+	for _, ix := range c.indexes {
+		ic := &indexCheck{index: ix}
+		switch _, release, err := v.get(prefixOf(spaceMulti, ix.id)); {
+		case err == nil:
+			ic.multikey = true
+			if err := release.Close(); err != nil {
+				return nil, err
+			}
+		case !errors.Is(err, errNotFound):
+			k.problem(Problem{Kind: Unreadable, Index: ix.name, Detail: err.Error()}, ic)
+		}
+		k.indexes = append(k.indexes, ic)
+	}
+	if err := k.run(ctx); err != nil {
+		return nil, fmt.Errorf("check %s: %w", c.ns(), err)
+	}
+	for _, ic := range k.indexes {
+		k.report.Indexes = append(k.report.Indexes, IndexReport{Name: ic.name, Keys: ic.have.n, Valid: !ic.bad})
+	}
+	return k.report, nil
+}
+
+func (k *collectionCheck) run(ctx context.Context) error {
+	if err := k.documents(ctx); err != nil {
+		return err
+	}
+	differ := false
+	for _, ic := range k.indexes {
+		if err := k.entries(ctx, ic); err != nil {
+			return err
+		}
+		differ = differ || ic.differs()
+	}
+	if !differ {
+		return nil
+	}
+	if err := k.findMissing(ctx); err != nil {
+		return err
+	}
+	for _, ic := range k.indexes {
+		if ic.differs() {
+			if err := k.findExtra(ctx, ic); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (ic *indexCheck) differs() bool { return ic.want != ic.have }
+
+func (k *collectionCheck) problem(p Problem, ic *indexCheck) {
+	if ic != nil {
+		ic.bad = true
+		p.Index = ic.name
+	}
+	k.report.add(p)
+}
+
+// walk calls f for each key with a prefix. An error of the storage is a problem: of one value, which f returns, or of
+// everything behind the last key. An error of the context ends the check.
+func (k *collectionCheck) walk(ctx context.Context, ic *indexCheck, prefix []byte, f func(s scanner) error) error {
+	var last []byte
+	told := false // the error of a value may come up again in the end
+	unreadable := func(where string, err error) {
+		told = true
+		k.problem(Problem{Kind: Unreadable, Key: last, Detail: where + " this key: " + err.Error()}, ic)
+	}
+	s, err := k.view.scan(prefix, successor(clone(prefix)), false)
+	if err != nil {
+		unreadable("behind", err)
+		return nil
+	}
+	for n := 0; s.next(); n++ {
+		if n%checkEvery == 0 && ctx.Err() != nil {
+			return errors.Join(ctx.Err(), s.close())
+		}
+		last = append(last[:0], s.key()[prefixLen:]...)
+		if err := f(s); err != nil {
+			unreadable("at", err)
+		}
+	}
+	if err := s.close(); err != nil && !told {
+		unreadable("behind", err)
+	}
+	return nil
+}
+
+// documents checks each document by itself, and adds up the entries they ask for.
+func (k *collectionCheck) documents(ctx context.Context) error {
+	return k.walk(ctx, nil, prefixOf(spaceDoc, k.coll.id), func(s scanner) error {
+		doc, err := s.value()
+		if err != nil {
+			return err
+		}
+		k.report.Documents++
+		idKey := s.key()[prefixLen:]
+		if err := rawdoc.Validate(doc); err != nil {
+			k.report.Invalid++
+			k.report.add(Problem{Kind: BadDocument, Key: idKey, Detail: err.Error()})
+			return nil
+		}
+		id := rawdoc.Get(doc, "_id")
+		if rawdoc.IsMissing(id) {
+			k.report.Invalid++
+			k.report.add(Problem{Kind: WrongID, Key: idKey, Detail: "the document has no _id"})
+		} else if want := bsonkey.Append(nil, id); !bytes.Equal(want, idKey) {
+			k.report.Invalid++
+			k.report.add(Problem{Kind: WrongID, ID: id, Key: idKey, Detail: fmt.Sprintf("stored under the key %x, belongs under %x", idKey, want)})
+		}
+		for _, ic := range k.indexes {
+			keys, multi, err := ic.keys(doc)
+			if err != nil {
+				k.report.Invalid++
+				k.problem(Problem{Kind: BadDocument, ID: id, Key: idKey, Detail: err.Error()}, ic)
+				continue
+			}
+			if multi && !ic.multikey && !ic.told {
+				ic.told = true
+				k.problem(Problem{Kind: NotMultikey, ID: id, Key: idKey, Detail: "the document has several entries"}, ic)
+			}
+			for _, key := range keys {
+				k.hash.add(&ic.want, key, idKey)
+			}
+		}
+		return nil
+	})
+}
+
+// entries reads the entries of an index.
+func (k *collectionCheck) entries(ctx context.Context, ic *indexCheck) error {
+	var last []byte
+	return k.walk(ctx, ic, ic.prefix, func(s scanner) error {
+		k.hash.add(&ic.have, s.key()[prefixLen:], nil)
+		key, idKey, err := splitEntry(s.key(), len(ic.fields))
+		if err != nil {
+			k.problem(Problem{Kind: BadEntry, Key: s.key()[prefixLen:], Detail: err.Error()}, ic)
+			return nil
+		}
+		if ic.unique && ic.have.n > 1 && bytes.Equal(key, last) {
+			k.problem(Problem{Kind: DuplicateKey, Key: idKey, Detail: fmt.Sprintf("another document has the key %x too", key)}, ic)
+		}
+		last = append(last[:0], key...)
+		return nil
+	})
+}
+
+// findMissing looks up each entry that the documents ask for.
+func (k *collectionCheck) findMissing(ctx context.Context) error {
+	return k.walk(ctx, nil, prefixOf(spaceDoc, k.coll.id), func(s scanner) error {
+		doc, err := s.value()
+		if err != nil || rawdoc.Validate(doc) != nil {
+			return nil // told before
+		}
+		idKey := s.key()[prefixLen:]
+		for _, ic := range k.indexes {
+			if !ic.differs() {
+				continue
+			}
+			keys, _, err := ic.keys(doc)
+			if err != nil {
+				continue // told before
+			}
+			for _, key := range keys {
+				switch _, release, err := k.view.get(append(joined(ic.prefix, key), idKey...)); {
+				case err == nil:
+					if err := release.Close(); err != nil {
+						return err
+					}
+				case errors.Is(err, errNotFound):
+					k.problem(Problem{Kind: MissingEntry, ID: rawdoc.Get(doc, "_id"), Key: idKey,
+						Detail: fmt.Sprintf("no entry with the key %x", key)}, ic)
+				default:
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// findExtra looks up the document of each entry.
+func (k *collectionCheck) findExtra(ctx context.Context, ic *indexCheck) error {
+	return k.walk(ctx, ic, ic.prefix, func(s scanner) error {
+		key, idKey, err := splitEntry(s.key(), len(ic.fields))
+		if err != nil {
+			return nil // told before
+		}
+		doc, release, err := k.view.get(k.coll.docKey(idKey))
+		if errors.Is(err, errNotFound) {
+			k.problem(Problem{Kind: ExtraEntry, Key: idKey, Detail: fmt.Sprintf("the entry with the key %x has no document", key)}, ic)
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if rawdoc.Validate(doc) == nil { // else told before
+			keys, _, err := ic.keys(doc)
+			if err == nil && !containsKey(keys, key) {
+				k.problem(Problem{Kind: ExtraEntry, ID: rawdoc.Get(doc, "_id"), Key: idKey,
+					Detail: fmt.Sprintf("its document does not ask for the entry with the key %x", key)}, ic)
+			}
+		}
+		return release.Close()
+	})
+}

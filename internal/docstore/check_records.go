@@ -1,0 +1,188 @@
+package docstore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"gadwall/internal/docstore/rawdoc"
+)
+
+// checkRecords checks what is stored beside documents and index entries: the catalogue, of which cat is the
+// published version, and the sessions.
+func checkRecords(ctx context.Context, v view, cat *catalog, r *CheckReport) error {
+	last, err := checkCounter(v, r)
+	if err != nil {
+		return err
+	}
+	owners := map[uint32]bool{}
+	names := map[string]bool{}
+	err = eachKey(ctx, v, spaceCatalog, r, func(key, value []byte) {
+		bad := func(format string, args ...any) {
+			r.add(Problem{Kind: BadCatalogue, Key: key, Detail: fmt.Sprintf(format, args...)})
+		}
+		if len(key) != prefixLen {
+			bad("a key of %d bytes", len(key))
+			return
+		}
+		id, _ := numberOf(key)
+		c, err := unmarshalCollection(id, value, nil)
+		if err != nil {
+			bad("%v", err)
+			return
+		}
+		if names[c.ns()] {
+			bad("a second collection %s", c.ns())
+		}
+		names[c.ns()] = true
+		if published := cat.byID[id]; published == nil {
+			bad("%s is not in use", c.ns())
+		} else if record, err := published.marshal(); err != nil || !bytes.Equal(record, value) {
+			bad("%s is not as it is in use", c.ns())
+		}
+		for _, number := range c.numbers() {
+			if owners[number] {
+				bad("%s: the number %d is used twice", c.ns(), number)
+			}
+			if number > last {
+				bad("%s: the number %d has not been given out yet", c.ns(), number)
+			}
+			owners[number] = true
+		}
+	})
+	if err != nil {
+		return err
+	}
+	for id, c := range cat.byID {
+		if !owners[id] {
+			r.add(Problem{Kind: BadCatalogue, Key: prefixOf(spaceCatalog, id), Detail: c.ns() + " has no record"})
+		}
+	}
+	err = eachKey(ctx, v, spaceSession, r, func(key, value []byte) {
+		bad := func(err error) { r.add(Problem{Kind: BadSession, Key: key[1:], Detail: err.Error()}) }
+		if len(key) != 1+len(sessionID{}) {
+			bad(fmt.Errorf("an id of %d bytes", len(key)-1))
+			return
+		}
+		var record retryRecord
+		if err := rawdoc.Validate(value); err != nil {
+			bad(err)
+		} else if err := bson.Unmarshal(value, &record); err != nil {
+			bad(err)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	return checkKeys(ctx, v, owners, r)
+}
+
+// numbers are those of the collection and its indexes.
+func (c *collection) numbers() []uint32 {
+	out := []uint32{c.id}
+	for _, ix := range c.indexes {
+		out = append(out, ix.id)
+	}
+	return out
+}
+
+// checkCounter returns the last number that was given out.
+func checkCounter(v view, r *CheckReport) (uint32, error) {
+	value, release, err := v.get(keyNumbers)
+	if errors.Is(err, errNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		r.add(Problem{Kind: Unreadable, Key: keyNumbers, Detail: err.Error()})
+		return 0, nil
+	}
+	var n counter
+	if err := n.unmarshal(value); err != nil {
+		r.add(Problem{Kind: BadCatalogue, Key: keyNumbers, Detail: err.Error()})
+	}
+	return n.last.Load(), release.Close()
+}
+
+// eachKey calls f for each key of a space.
+func eachKey(ctx context.Context, v view, space byte, r *CheckReport, f func(key, value []byte)) error {
+	unreadable := func(err error) {
+		r.add(Problem{Kind: Unreadable, Key: []byte{space}, Detail: err.Error()})
+	}
+	s, err := v.scan([]byte{space}, []byte{space + 1}, false)
+	if err != nil {
+		unreadable(err)
+		return nil
+	}
+	for n := 0; s.next(); n++ {
+		if n%checkEvery == 0 && ctx.Err() != nil {
+			return errors.Join(ctx.Err(), s.close())
+		}
+		value, err := s.value()
+		if err != nil {
+			unreadable(err)
+			continue
+		}
+		f(s.key(), value)
+	}
+	if err := s.close(); err != nil {
+		unreadable(err)
+	}
+	return nil
+}
+
+// checkKeys looks for keys that belong to nothing, a step for each numbered prefix.
+func checkKeys(ctx context.Context, v view, owners map[uint32]bool, r *CheckReport) error {
+	first := func(lower []byte) ([]byte, error) {
+		s, err := v.scan(lower, nil, false)
+		if err != nil {
+			return nil, err
+		}
+		var key []byte
+		if s.next() {
+			key = clone(s.key())
+		}
+		return key, s.close()
+	}
+	var lower []byte
+	for ctx.Err() == nil {
+		key, err := first(lower)
+		if err != nil {
+			r.add(Problem{Kind: Unreadable, Key: lower, Detail: err.Error()})
+			return nil
+		}
+		if key == nil {
+			return nil
+		}
+		space := byte(0)
+		if len(key) > 0 {
+			space = key[0]
+		}
+		switch space {
+		case spaceMeta:
+			if !bytes.Equal(key, keyNumbers) {
+				r.add(Problem{Kind: UnknownKey, Key: key})
+			}
+			lower = append(key, 0)
+		case spaceCatalog, spaceSession:
+			lower = []byte{space + 1}
+		case spaceDoc, spaceIndex, spaceMulti:
+			number, err := numberOf(key)
+			if err != nil {
+				r.add(Problem{Kind: UnknownKey, Key: key, Detail: err.Error()})
+				lower = append(key, 0)
+				continue
+			}
+			if !owners[number] {
+				r.Leftovers++
+			}
+			lower = successor(prefixOf(space, number))
+		default:
+			r.add(Problem{Kind: UnknownKey, Key: key})
+			lower = append(key, 0)
+		}
+	}
+	return ctx.Err()
+}

@@ -1,0 +1,250 @@
+package docstore_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"gadwall/internal/docstore"
+)
+
+// checkable is a collection with each kind of index and 50 documents.
+func checkable(t *testing.T, client *mongo.Client) *mongo.Collection {
+	t.Helper()
+	c := client.Database("d").Collection("c")
+	createIndex(t, c, d("n", 1), options.Index().SetName("n"))
+	createIndex(t, c, d("tags", 1, "n", -1), options.Index().SetName("tags"))
+	createIndex(t, c, d("u", 1), options.Index().SetName("u").SetUnique(true))
+	createIndex(t, c, d("even", 1), options.Index().SetName("even").SetPartialFilterExpression(d("even", d("$eq", true))))
+	for i := range 50 {
+		insertAll(t, c, d("_id", i, "n", i%7, "tags", A{i, i + 1}, "u", i, "even", i%2 == 0))
+	}
+	return c
+}
+
+func raw(t *testing.T, doc any) bson.Raw { return must(bson.Marshal(doc))(t) }
+
+func TestCheckFindsDamage(t *testing.T) {
+	doc7 := d("_id", 7, "n", 0, "tags", A{7, 8}, "u", 7, "even", false)
+	for _, test := range []struct {
+		name   string
+		damage func(t *testing.T, s *docstore.Server) error
+		kinds  map[docstore.ProblemKind]int
+		index  string // that is not valid any more
+	}{
+		{"none", func(*testing.T, *docstore.Server) error { return nil }, nil, ""},
+		{"entry gone", func(t *testing.T, s *docstore.Server) error {
+			return s.DamageEntry("d.c", "n", raw(t, doc7), true)
+		}, map[docstore.ProblemKind]int{docstore.MissingEntry: 1}, "n"},
+		{"one of two entries gone", func(t *testing.T, s *docstore.Server) error {
+			return s.DamageEntry("d.c", "tags", raw(t, d("_id", 7, "n", 0, "tags", 8)), true)
+		}, map[docstore.ProblemKind]int{docstore.MissingEntry: 1}, "tags"},
+		{"entry too many", func(t *testing.T, s *docstore.Server) error {
+			return s.DamageEntry("d.c", "n", raw(t, d("_id", 7, "n", 99)), false)
+		}, map[docstore.ProblemKind]int{docstore.ExtraEntry: 1}, "n"},
+		{"entry moved, as many as before", func(t *testing.T, s *docstore.Server) error {
+			if err := s.DamageEntry("d.c", "n", raw(t, doc7), true); err != nil {
+				return err
+			}
+			return s.DamageEntry("d.c", "n", raw(t, d("_id", 7, "n", 99)), false)
+		}, map[docstore.ProblemKind]int{docstore.ExtraEntry: 1, docstore.MissingEntry: 1}, "n"},
+		{"entry of no document", func(t *testing.T, s *docstore.Server) error {
+			return s.DamageEntry("d.c", "even", raw(t, d("_id", 1000, "even", true)), false)
+		}, map[docstore.ProblemKind]int{docstore.ExtraEntry: 1}, "even"},
+		{"entry outside of a partial index", func(t *testing.T, s *docstore.Server) error {
+			return s.DamageEntry("d.c", "even", raw(t, d("_id", 8, "even", true)), true)
+		}, map[docstore.ProblemKind]int{docstore.MissingEntry: 1}, "even"},
+		{"document gone", func(t *testing.T, s *docstore.Server) error {
+			return s.DamageDocument("d.c", bson.RawValue{Type: bson.TypeInt32, Value: []byte{7, 0, 0, 0}}, nil)
+		}, map[docstore.ProblemKind]int{docstore.ExtraEntry: 4}, "u"},
+		{"document of other values", func(t *testing.T, s *docstore.Server) error {
+			return s.DamageDocument("d.c", bson.RawValue{Type: bson.TypeInt32, Value: []byte{7, 0, 0, 0}},
+				raw(t, d("_id", 7, "n", 5, "tags", A{7, 8}, "u", 7)))
+		}, map[docstore.ProblemKind]int{docstore.ExtraEntry: 3, docstore.MissingEntry: 3}, "n"},
+		{"document of another _id", func(t *testing.T, s *docstore.Server) error {
+			return s.DamageDocument("d.c", bson.RawValue{Type: bson.TypeInt32, Value: []byte{7, 0, 0, 0}},
+				raw(t, d("_id", "x", "n", 0, "tags", A{7, 8}, "u", 7)))
+		}, map[docstore.ProblemKind]int{docstore.WrongID: 1}, "_id_"},
+		{"document without _id", func(t *testing.T, s *docstore.Server) error {
+			return s.DamageDocument("d.c", bson.RawValue{Type: bson.TypeInt32, Value: []byte{7, 0, 0, 0}},
+				raw(t, d("n", 0, "tags", A{7, 8}, "u", 7)))
+		}, map[docstore.ProblemKind]int{docstore.WrongID: 1}, "_id_"},
+		{"document cut short", func(t *testing.T, s *docstore.Server) error {
+			doc := raw(t, doc7)
+			return s.DamageDocument("d.c", bson.RawValue{Type: bson.TypeInt32, Value: []byte{7, 0, 0, 0}}, doc[:len(doc)-3])
+		}, map[docstore.ProblemKind]int{docstore.BadDocument: 1}, ""},
+		{"unique key twice", func(t *testing.T, s *docstore.Server) error {
+			return s.DamageEntry("d.c", "u", raw(t, d("_id", 8, "u", 7)), false)
+		}, map[docstore.ProblemKind]int{docstore.DuplicateKey: 1, docstore.ExtraEntry: 1}, "u"},
+		{"not multikey", func(t *testing.T, s *docstore.Server) error {
+			return s.DamageMultikey("d.c", "tags")
+		}, map[docstore.ProblemKind]int{docstore.NotMultikey: 1}, "tags"},
+		{"key that is none", func(t *testing.T, s *docstore.Server) error {
+			return s.DamageKey(append(s.IndexPrefix("d.c", "n"), 0xfe))
+		}, map[docstore.ProblemKind]int{docstore.BadEntry: 1}, "n"},
+		{"catalogue record", func(t *testing.T, s *docstore.Server) error {
+			return s.DamageKey([]byte{2, 0, 0, 1, 0})
+		}, map[docstore.ProblemKind]int{docstore.BadCatalogue: 1}, ""},
+		{"counter gone", func(t *testing.T, s *docstore.Server) error {
+			return s.DamageKey([]byte("\x01numbers"))
+		}, map[docstore.ProblemKind]int{docstore.BadCatalogue: 6}, ""},
+		{"session", func(t *testing.T, s *docstore.Server) error {
+			return s.DamageKey([]byte("\x05sixteen bytes id"))
+		}, map[docstore.ProblemKind]int{docstore.BadSession: 1}, ""},
+		{"unknown key", func(t *testing.T, s *docstore.Server) error {
+			return s.DamageKey([]byte("\x09x"))
+		}, map[docstore.ProblemKind]int{docstore.UnknownKey: 1}, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			ctx := testContext(t)
+			s, client := open(t, vfs.NewMem())
+			defer closeAll(t, s, client)
+			c := checkable(t, client)
+			must(0, test.damage(t, s))(t)
+
+			report := must(s.Check(ctx, nil))(t)
+			got := map[docstore.ProblemKind]int{}
+			inCollection := 0
+			for _, p := range report.List {
+				got[p.Kind]++
+			}
+			for _, cr := range report.Collections {
+				for _, p := range cr.List {
+					t.Logf("%s: %v", cr.Name, p)
+					got[p.Kind]++
+					inCollection++
+				}
+			}
+			if fmt.Sprint(got) != fmt.Sprint(test.kinds) {
+				t.Errorf("found %v, want %v", got, test.kinds)
+			}
+			if report.Clean() != (len(test.kinds) == 0) {
+				t.Errorf("clean: %v", report.Clean())
+			}
+
+			var reply struct {
+				Valid        bool
+				NRecords     int64            `bson:"nrecords"`
+				NIndexes     int              `bson:"nIndexes"`
+				KeysPerIndex map[string]int64 `bson:"keysPerIndex"`
+				IndexDetails map[string]struct{ Valid bool }
+				Errors       []string
+			}
+			must(0, c.Database().RunCommand(ctx, d("validate", "c", "full", true)).Decode(&reply))(t)
+			if reply.Valid != (inCollection == 0) || len(reply.Errors) != inCollection || reply.NIndexes != 5 {
+				t.Errorf("validate: %+v", reply)
+			}
+			if test.index != "" && reply.IndexDetails[test.index].Valid {
+				t.Errorf("index %s is called valid", test.index)
+			}
+			if test.name == "none" && fmt.Sprint(reply.NRecords, reply.KeysPerIndex) != "50 map[_id_:50 even:25 n:50 tags:100 u:50]" {
+				t.Errorf("validate counts %+v", reply)
+			}
+		})
+	}
+}
+
+func TestValidateArguments(t *testing.T) {
+	ctx := testContext(t)
+	s, client := open(t, vfs.NewMem())
+	defer closeAll(t, s, client)
+	db := client.Database("d")
+	wantCode(t, db.RunCommand(ctx, d("validate", "none")).Err(), 26)
+	insertAll(t, db.Collection("c"), d("_id", 1))
+	wantCode(t, db.RunCommand(ctx, d("validate", "c", "full", true, "background", true)).Err(), 72)
+	wantCode(t, db.RunCommand(ctx, d("validate", "c", "repair", true)).Err(), 238)
+	wantCode(t, db.RunCommand(ctx, d("validate", "c", "nonsense", true)).Err(), 40415)
+	canceled, cancel := context.WithCancel(ctx)
+	cancel()
+	if _, err := s.Check(canceled, nil); err == nil {
+		t.Error("a check went on without its caller")
+	}
+}
+
+// A check beside writers finds nothing: it sees one state of everything.
+func TestCheckUnderLoad(t *testing.T) {
+	s, client := open(t, vfs.NewMem())
+	defer closeAll(t, s, client)
+	checkable(t, client)
+	ctx, stop := context.WithCancel(testContext(t))
+	var wg sync.WaitGroup
+	defer func() { stop(); wg.Wait() }()
+	for w := range 3 {
+		c := client.Database("d").Collection("c")
+		wg.Go(func() {
+			for i := 0; ctx.Err() == nil; i++ {
+				id := 1000*w + i%100
+				_, err := c.UpdateOne(ctx, d("_id", id), d("$set", d("n", i, "tags", A{i, i * 3}, "u", id+100000)), options.UpdateOne().SetUpsert(true))
+				if err == nil && i%3 == 0 {
+					_, err = c.DeleteOne(ctx, d("_id", id))
+				}
+				if err != nil && ctx.Err() == nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Go(func() {
+		for i := 0; ctx.Err() == nil; i++ {
+			other := client.Database("d").Collection(fmt.Sprint("other", i%3))
+			if _, err := other.Indexes().CreateOne(ctx, mongo.IndexModel{Keys: d("a", 1)}); err != nil && ctx.Err() == nil {
+				t.Error(err)
+			}
+			if err := other.Drop(ctx); err != nil && ctx.Err() == nil {
+				t.Error(err)
+			}
+		}
+	})
+	for range 20 {
+		report := must(s.Check(testContext(t), nil))(t)
+		if !report.Clean() {
+			t.Fatalf("found %+v", report)
+		}
+	}
+}
+
+// A file that went bad on the disk is a problem of the collections in it; the server goes on.
+func TestCheckUnreadable(t *testing.T) {
+	dir := t.TempDir()
+	s := must(docstore.Open(docstore.Options{Dir: dir}))(t)
+	client := must(mongo.Connect(s.ClientOptions()))(t)
+	checkable(t, client)
+	insertAll(t, client.Database("d").Collection("large"), d("_id", 1, "data", make([]byte, 100<<10)))
+	must(0, s.Flush())(t)
+	closeAll(t, s, client)
+
+	damaged := 0
+	for _, name := range must(filepath.Glob(filepath.Join(dir, "*.blob")))(t) {
+		data := must(os.ReadFile(name))(t)
+		data[len(data)/4] ^= 0xff
+		must(0, os.WriteFile(name, data, 0o600))(t)
+		damaged++
+	}
+	if damaged == 0 {
+		t.Fatal("there are no files")
+	}
+	s, err := docstore.Open(docstore.Options{Dir: dir})
+	if err != nil {
+		t.Fatalf("a damaged database does not open: %v", err)
+	}
+	defer s.Close()
+	report := must(s.Check(testContext(t), nil))(t)
+	for _, c := range report.Collections {
+		for _, p := range c.List {
+			t.Log(c.Name, p)
+		}
+		unreadable := len(c.List) == 1 && c.List[0].Kind == docstore.Unreadable
+		if unreadable != (c.Name == "large") {
+			t.Errorf("%s: %v", c.Name, c.List)
+		}
+	}
+}
