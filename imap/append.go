@@ -132,8 +132,7 @@ func (a *appender) admit(ctx context.Context, mark wire.LiteralMark) error {
 		return err
 	}
 	a.bytes += mark.Size
-	if limits.Bytes > 0 && usage.Bytes+a.bytes > limits.Bytes ||
-		limits.Messages > 0 && usage.Messages+int64(len(a.items))+1 > limits.Messages {
+	if !limits.Fit(usage, quota.Usage{Bytes: a.bytes, Messages: int64(len(a.items)) + 1}) {
 		return quota.ErrOverQuota
 	}
 	return nil

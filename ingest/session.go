@@ -129,7 +129,8 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 		return errTrouble
 	}
 	need := quota.Usage{Bytes: max(tx.size, 1), Messages: 1}
-	if !fits(rcpt.User, need) {
+	// Tells early what the delivery's own charge decides in the end.
+	if !rcpt.User.Fits(need) {
 		return s.overQuota(to)
 	}
 	tx.recipients = append(tx.recipients, recipient{address: to, user: rcpt.User, mailbox: box})
@@ -146,12 +147,6 @@ func (s *session) lookUp(ctx context.Context, to string) (string, *mailstore.Rec
 		return to, nil, mailstore.MailboxKey{}, fmt.Errorf("mailbox %s of %s: %w", inbox, rcpt.User.Username, err)
 	}
 	return to, rcpt, box.Key, nil
-}
-
-// fits tells early what the delivery's own charge decides in the end.
-func fits(u *mailstore.User, need quota.Usage) bool {
-	return (u.Limits.Bytes == 0 || u.Usage.Bytes+need.Bytes <= u.Limits.Bytes) &&
-		(u.Limits.Messages == 0 || u.Usage.Messages+need.Messages <= u.Limits.Messages)
 }
 
 // take hands the transaction over to the goroutine of its body.

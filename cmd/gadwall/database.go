@@ -75,7 +75,8 @@ func openStorage(ctx context.Context, cfg config.Storage, log *slog.Logger, shar
 	if err := s.contents.EnsureIndexes(ctx); err != nil {
 		return nil, err
 	}
-	s.mail, err = mailstore.Open(ctx, mailstore.Options{Database: db, Contents: s.contents, Bus: s.bus, Logger: log})
+	s.mail, err = mailstore.Open(ctx, mailstore.Options{
+		Database: db, Contents: s.contents, Bus: s.bus, Quota: cfg.Quota.Policy(), Logger: log})
 	if err != nil {
 		return nil, err
 	}

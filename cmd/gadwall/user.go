@@ -58,17 +58,14 @@ func (c *userSettings) withStore(std streams, f func(context.Context, *mailstore
 
 type userAddCmd struct {
 	userSettings
-	Username      string      `arg:"" help:"Mail address of the new user."`
-	PasswordStdin bool        `help:"Read the password from standard input instead of asking for it (or set GADWALL_PASSWORD)."`
-	Quota         config.Size `placeholder:"SIZE" help:"Most that the user may store, e.g. 10GB; no limit if not given."`
-	QuotaMessages int64       `placeholder:"N" help:"Most messages that the user may have; no limit if not given."`
+	Username      string              `arg:"" help:"Mail address of the new user."`
+	PasswordStdin bool                `help:"Read the password from standard input instead of asking for it (or set GADWALL_PASSWORD)."`
+	Quota         config.StorageLimit `placeholder:"SIZE" default:"default" help:"Most that the user may store, e.g. 10GB, or unlimited, or default: what --quota-default-storage says, also later."`
+	QuotaMessages config.MessageLimit `placeholder:"N" default:"default" help:"Most messages that the user may have, or unlimited, or default: what --quota-default-messages says, also later."`
 }
 
 func (c *userAddCmd) Run(std streams) error {
-	limits := quota.Limits{Bytes: int64(c.Quota), Messages: c.QuotaMessages}
-	if err := limits.Check(); err != nil {
-		return usageError{err}
-	}
+	limits := quota.Limits{Bytes: int64(c.Quota), Messages: int64(c.QuotaMessages)}
 	password, err := readPassword(std, c.PasswordStdin)
 	if err != nil {
 		return err
@@ -95,12 +92,8 @@ func (c *userListCmd) Run(std streams) error {
 			if err != nil {
 				return err
 			}
-			limit := "none"
-			if user.Limits.Bytes > 0 {
-				limit = config.Size(user.Limits.Bytes).String()
-			}
 			fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\t%s\n", user.Username, hex.EncodeToString(user.ID[:]),
-				user.Usage.Messages, user.Usage.Bytes, limit, user.Created.Format("2006-01-02"))
+				user.Usage.Messages, user.Usage.Bytes, config.StorageLimit(user.Limits.Bytes), user.Created.Format("2006-01-02"))
 		}
 		return w.Flush()
 	})

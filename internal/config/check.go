@@ -35,6 +35,9 @@ func (s *Storage) Check() error {
 			return errors.New("--redis-url: not a valid URL, which looks like redis://host:6379/0")
 		}
 	}
+	if err := s.Quota.Check(); err != nil {
+		return err
+	}
 	if s.MongoDBURI != "" {
 		// The driver's messages may quote the URI with its password.
 		if err := options.Client().ApplyURI(s.MongoDBURI).Validate(); err != nil {

@@ -9,12 +9,13 @@ import (
 // Off is the value of a listener that is not started.
 const Off = "off"
 
-// Storage says where the data is. It is shared by all commands that open it.
+// Storage says where the data is, and what holds for whoever writes to it. It is shared by all commands that open it.
 type Storage struct {
 	DataDir         string `name:"data-dir" env:"GADWALL_DATA_DIR" default:"./data" help:"Directory of the embedded database; not used with --mongodb-uri."`
 	MongoDBURI      string `name:"mongodb-uri" env:"GADWALL_MONGODB_URI" placeholder:"URI" help:"MongoDB replica set or sharded cluster to use instead of the embedded database."`
 	MongoDBDatabase string `name:"mongodb-database" env:"GADWALL_MONGODB_DATABASE" default:"gadwall" help:"Name of the database."`
 	RedisURL        string `name:"redis-url" env:"GADWALL_REDIS_URL" placeholder:"URL" help:"Redis that carries events between instances; without it, one inside the process that owns the data directory."`
+	Quota
 }
 
 // Log says what is logged, to standard error.

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"gadwall/quota"
+
 	"github.com/alecthomas/kong"
 	"github.com/google/go-cmp/cmp"
 )
@@ -49,7 +51,8 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &Serve{
-		Storage:    Storage{DataDir: "./data", MongoDBDatabase: "gadwall"},
+		Storage: Storage{DataDir: "./data", MongoDBDatabase: "gadwall",
+			Quota: Quota{DefaultStorage: StorageLimit(quota.Unlimited), DefaultMessages: MessageLimit(quota.Unlimited), Warn: WarnLevels{80, 95}}},
 		Log:        Log{Level: "info", Format: "text"},
 		IMAPListen: "127.0.0.1:1143", IMAPSListen: "off", LMTPListen: "127.0.0.1:2424", SMTPListen: "127.0.0.1:2525",
 		SubmissionListen: "127.0.0.1:1587", HTTPListen: "127.0.0.1:8080", MaxMessageSize: 512 << 20,
@@ -112,6 +115,14 @@ func TestCheck(t *testing.T) {
 	}
 	for _, tt := range []struct{ args, want string }{
 		{"--data-dir " + file, "--data-dir: " + file + " is not a directory"},
+		{"--quota-default-storage 0", "is not a size such as 10GiB above 0"},
+		{"--quota-default-storage default", "want a limit or unlimited"},
+		{"--quota-default-messages 10GiB", "is not a number above 0"},
+		{"--quota-default-messages=-1", "is not a number above 0"},
+		{"--quota-warn 80,x", "is not a list of percentages"},
+		{"--quota-warn 95,80", "--quota-warn: level 80 after 95"},
+		{"--quota-warn 0,80", "--quota-warn: a level of 0 %"},
+		{"--quota-warn 101", "--quota-warn: a level of 101 %"},
 		{"--data-dir=", "--data-dir: must not be empty"},
 		{"--mongodb-uri http://user:secret@x", "--mongodb-uri: not a valid MongoDB URI"},
 		{"--mongodb-database a.b", "--mongodb-database"},
@@ -187,5 +198,49 @@ func TestIsLoopback(t *testing.T) {
 		if IsLoopback(addr) != want {
 			t.Errorf("%s: %v", addr, !want)
 		}
+	}
+}
+
+func TestLimits(t *testing.T) {
+	for text, want := range map[string]StorageLimit{
+		"10GiB": 10 << 30, "1": 1, "unlimited": StorageLimit(quota.Unlimited), " Default ": StorageLimit(quota.Default),
+		"1000000TB": 1e18, "1152921504606846975": StorageLimit(quota.MaxLimit),
+	} {
+		var l, again StorageLimit
+		if err := l.UnmarshalText([]byte(text)); err != nil || l != want {
+			t.Errorf("%q: %d, %v", text, l, err)
+		}
+		if err := again.UnmarshalText([]byte(l.String())); err != nil || again != l {
+			t.Errorf("%q: again %d, %v", l, again, err)
+		}
+	}
+	for text, want := range map[string]MessageLimit{
+		"100000": 100_000, "unlimited": MessageLimit(quota.Unlimited), "default": MessageLimit(quota.Default),
+	} {
+		var l MessageLimit
+		if err := l.UnmarshalText([]byte(text)); err != nil || l != want || l.String() != text {
+			t.Errorf("%q: %d, %v", text, l, err)
+		}
+	}
+	for _, text := range []string{"", "0", "-1", "none", "1152921504606846976", "1.5GiB"} {
+		var s StorageLimit
+		var m MessageLimit
+		if s.UnmarshalText([]byte(text)) == nil || m.UnmarshalText([]byte(text)) == nil {
+			t.Errorf("%q: %d, %d", text, s, m)
+		}
+	}
+}
+
+func TestQuotaSettings(t *testing.T) {
+	s, err := parse(t, "quota-default-storage = '10GiB'\nquota-default-messages = 5000\nquota-warn = '50, 90%'\n")
+	if err != nil || s.Check() != nil {
+		t.Fatal(err, s.Check())
+	}
+	want := quota.Policy{Limits: quota.Limits{Bytes: 10 << 30, Messages: 5000}, Levels: quota.Levels{50, 90}}
+	if diff := cmp.Diff(want, s.Quota.Policy()); diff != "" {
+		t.Error(diff)
+	}
+	if s, err = parse(t, "", "--quota-warn", "off"); err != nil || s.Warn != nil {
+		t.Errorf("off: %v, %v", s, err)
 	}
 }

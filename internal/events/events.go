@@ -25,6 +25,8 @@ const (
 	// Resync: events were lost. The subscriber must read again whatever it
 	// shows. Event.Mailbox is 0.
 	Resync Kind = 6
+	// Quota: mail that came in took the user's usage to a level to warn at; see Event.Quota. Event.Mailbox is 0.
+	Quota Kind = 7
 )
 
 // String names the kind as it appears in logs and on the wire.
@@ -42,6 +44,8 @@ func (k Kind) String() string {
 		return "ham"
 	case Resync:
 		return "resync"
+	case Quota:
+		return "quota"
 	}
 	return fmt.Sprintf("kind(%d)", uint8(k))
 }
@@ -55,6 +59,18 @@ type Event struct {
 	// UIDs names the messages of New, Junk and Ham, at most MaxUIDs of them;
 	// nil means "find out yourself". A receiver must not modify it.
 	UIDs []uint32
+	// Quota is set for Quota alone. A receiver must not modify it.
+	Quota *QuotaLevel
+}
+
+// QuotaLevel says which level of which limit was reached. It is published once, by the transaction that crossed
+// the level; after the usage fell below, the next to cross it publishes again. It is the one event that tells what cannot
+// be read from the database later: whoever must not miss it polls the usage.
+type QuotaLevel struct {
+	Resource string `json:"resource"` // STORAGE or MESSAGE (RFC 9208 section 5)
+	Level    int    `json:"level"`    // percent
+	Usage    int64  `json:"usage"`    // octets or messages, after the transaction
+	Limit    int64  `json:"limit"`
 }
 
 // Bus carries events to subscribers. All methods are safe for concurrent use.

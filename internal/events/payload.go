@@ -24,6 +24,8 @@ type payload struct {
 	Mailbox uint32   `json:"mbox,omitempty"` // mailbox number
 	ModSeq  uint64   `json:"modseq,omitempty"`
 	UIDs    []uint32 `json:"uids,omitempty"`
+	// Of kind "quota" alone.
+	Quota *QuotaLevel `json:"quota,omitempty"`
 }
 
 func channelOf(user [8]byte) string { return channelPrefix + hex.EncodeToString(user[:]) }
@@ -38,7 +40,7 @@ func userOf(channel string) (user [8]byte, ok bool) {
 }
 
 func encode(origin string, ev Event) ([]byte, error) {
-	return json.Marshal(payload{origin, ev.Kind.String(), ev.Mailbox, ev.ModSeq, ev.UIDs})
+	return json.Marshal(payload{origin, ev.Kind.String(), ev.Mailbox, ev.ModSeq, ev.UIDs, ev.Quota})
 }
 
 // decode reads what came in on the user's channel. Kinds of a later version are
@@ -54,10 +56,10 @@ func decode(user [8]byte, data string) (origin string, ev Event, err error) {
 	if len(p.UIDs) > MaxUIDs {
 		p.UIDs = nil
 	}
-	for k := Changed; k <= Resync; k++ {
-		if k.String() == p.Kind {
-			return p.Origin, Event{User: user, Mailbox: p.Mailbox, ModSeq: p.ModSeq, Kind: k, UIDs: p.UIDs}, nil
+	for k := Changed; k <= Quota; k++ {
+		if k.String() == p.Kind && (k == Quota) == (p.Quota != nil) {
+			return p.Origin, Event{User: user, Mailbox: p.Mailbox, ModSeq: p.ModSeq, Kind: k, UIDs: p.UIDs, Quota: p.Quota}, nil
 		}
 	}
-	return p.Origin, Event{}, errors.New("unknown kind of event")
+	return p.Origin, Event{}, errors.New("unknown kind of event, or not as its kind must be")
 }

@@ -146,9 +146,11 @@ func (t *transfer) copyBatch(ctx context.Context, ranges []UIDRange) (rest []UID
 		if len(w.messages) == 0 {
 			return nil
 		}
-		if err := s.quota.Charge(ctx, t.to.Key.User(), w.usage()); err != nil {
+		account, err := s.quota.Charge(ctx, t.to.Key.User(), w.usage())
+		if err != nil {
 			return userError(err)
 		}
+		w.crossed = s.quota.Policy().Levels.Crossed(account, w.usage())
 		if w.target, err = s.changeMailbox(ctx, t.to.Key, w.incoming()); err != nil {
 			return err
 		}
@@ -213,6 +215,7 @@ func (t *transfer) undo(ctx context.Context) {
 type transferWrite struct {
 	*transfer
 	messages       []storedMessage
+	crossed        []quota.Crossing
 	source, target *boxState
 	dest           []uint32
 }
@@ -308,6 +311,7 @@ func (w *transferWrite) done(ctx context.Context) {
 	if kind, ok := w.lesson(); ok {
 		s.publish(ctx, w.to.Key, kind, w.result.ModSeq, w.dest)
 	}
+	s.warn(ctx, w.to.Key.User(), w.crossed)
 }
 
 // lesson is what a spam filter can learn from the transfer, if anything. That junk is thrown away

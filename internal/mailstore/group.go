@@ -18,7 +18,8 @@ type groupWrite struct {
 	user  UserID
 	units []*unit
 
-	over    []bool        // by unit: not stored, does not fit into the quota
+	over    []bool // by unit: not stored, does not fit into the quota
+	crossed []quota.Crossing
 	outcome [][]Delivered // by unit and message
 	boxes   []*boxWrite   // in the order of their keys
 }
@@ -77,33 +78,30 @@ func (g *groupWrite) write(ctx context.Context) error {
 // charge takes the quota for all units or, if that does not fit, for those that fit in their order.
 func (g *groupWrite) charge(ctx context.Context) error {
 	g.over = make([]bool, len(g.units))
+	g.crossed = nil
 	var total quota.Usage
 	for _, u := range g.units {
 		total = total.Add(u.usage)
 	}
-	err := g.store.quota.Charge(ctx, g.user, total)
-	if !errors.Is(err, quota.ErrOverQuota) {
-		if errors.Is(err, quota.ErrNoSuchUser) {
-			// Without the user, the mailbox is gone, too.
-			return g.refuseAll(ErrNoSuchMailbox)
+	account, err := g.store.quota.Charge(ctx, g.user, total)
+	if errors.Is(err, quota.ErrOverQuota) {
+		total = quota.Usage{}
+		for i, u := range g.units {
+			if g.over[i] = !account.Limits.Fit(account.Usage.Add(total), u.usage); !g.over[i] {
+				total = total.Add(u.usage)
+			}
 		}
-		return err
-	}
-	free, err := g.store.quota.Get(ctx, g.user)
-	if err != nil {
-		return err
-	}
-	total = quota.Usage{}
-	for i, u := range g.units {
-		if g.over[i] = !free.Fits(u.usage); !g.over[i] {
-			free.Take(u.usage)
-			total = total.Add(u.usage)
+		if total == (quota.Usage{}) {
+			return nil
 		}
+		account, err = g.store.quota.Charge(ctx, g.user, total)
 	}
-	if total == (quota.Usage{}) {
-		return nil
+	if errors.Is(err, quota.ErrNoSuchUser) {
+		// Without the user, the mailbox is gone, too.
+		return g.refuseAll(ErrNoSuchMailbox)
 	}
-	return g.store.quota.Charge(ctx, g.user, total)
+	g.crossed = g.store.quota.Policy().Levels.Crossed(account, total)
+	return err
 }
 
 // assign sorts the messages into mailboxes.
@@ -180,4 +178,5 @@ func (g *groupWrite) publish(ctx context.Context) {
 		}
 		g.store.publish(ctx, b.key, events.New, uint64(b.state.ModSeq), uids)
 	}
+	g.store.warn(ctx, g.user, g.crossed)
 }

@@ -30,6 +30,12 @@ func newEnv(t testing.TB) *env {
 // openEnv opens another instance on a database.
 func openEnv(t testing.TB, db *mongo.Database) *env {
 	t.Helper()
+	return openEnvWith(t, db, Options{})
+}
+
+// openEnvWith opens one with further options.
+func openEnvWith(t testing.TB, db *mongo.Database, o Options) *env {
+	t.Helper()
 	blobs, err := blobstore.New(db, blobstore.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -42,7 +48,8 @@ func openEnv(t testing.TB, db *mongo.Database) *env {
 		t.Fatal(err)
 	}
 	bus := events.NewLocal()
-	s, err := Open(t.Context(), Options{Database: db, Contents: c, Bus: bus})
+	o.Database, o.Contents, o.Bus = db, c, bus
+	s, err := Open(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,11 +16,12 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 )
 
-// Options of a Store. Logger may be nil; everything else is needed.
+// Options of a Store. Database, Contents and Bus are needed.
 type Options struct {
 	Database *mongo.Database
 	Contents *contents.Store
 	Bus      events.Bus
+	Quota    quota.Policy // no limits and no warnings, if zero
 	Logger   *slog.Logger
 }
 
@@ -78,7 +79,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		transactions:  make(chan struct{}, maxTransactions),
 		hashing:       make(chan struct{}, maxHashing()),
 	}
-	s.quota = quota.New(s.users, notSet(userDeleting))
+	s.quota = quota.New(s.users, notSet(userDeleting), o.Quota)
 	if err := s.ensureCollections(ctx); err != nil {
 		return nil, fmt.Errorf("mailstore: %w", err)
 	}
@@ -140,6 +141,16 @@ func (s *Store) publish(ctx context.Context, key MailboxKey, kind events.Kind, m
 	_ = s.bus.Publish(context.WithoutCancel(ctx), events.Event{
 		User: key.User(), Mailbox: key.Number(), ModSeq: modseq, Kind: kind, UIDs: uids,
 	})
+}
+
+// warn tells that a charge, which is committed, took a user's usage to a level.
+func (s *Store) warn(ctx context.Context, user UserID, crossed []quota.Crossing) {
+	for _, c := range crossed {
+		s.log.Warn("quota: usage has reached a level", "user", user.String(), "resource", string(c.Resource),
+			"level", c.Level, "usage", c.Usage, "limit", c.Limit)
+		_ = s.bus.Publish(context.WithoutCancel(ctx), events.Event{User: user, Kind: events.Quota, Quota: &events.QuotaLevel{
+			Resource: string(c.Resource), Level: c.Level, Usage: c.Usage, Limit: c.Limit}})
+	}
 }
 
 // publishList wakes up whoever looks at the user's list of mailboxes.

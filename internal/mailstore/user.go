@@ -18,16 +18,15 @@ import (
 type User struct {
 	ID       UserID
 	Username string // normalised address
-	Limits   quota.Limits
-	Usage    quota.Usage
-	Created  time.Time
+	quota.Account
+	Created time.Time
 }
 
 // NewUser is what an account begins with.
 type NewUser struct {
 	Username string // mail address
 	Password string
-	Quota    quota.Limits
+	Quota    quota.Limits // own limits
 }
 
 type userDoc struct {
@@ -38,12 +37,12 @@ type userDoc struct {
 	Quota   quota.State `bson:"quota"`
 }
 
-func (d *userDoc) user() (*User, error) {
+func (s *Store) userFrom(d *userDoc) (*User, error) {
 	id, err := userIDFrom(d.ID)
 	if err != nil {
 		return nil, err
 	}
-	return &User{ID: id, Username: d.Name, Limits: d.Quota.Limits(), Usage: d.Quota.Usage(), Created: d.Created.UTC()}, nil
+	return &User{ID: id, Username: d.Name, Account: s.quota.Policy().Account(d.Quota), Created: d.Created.UTC()}, nil
 }
 
 func userIDFrom(b bson.Binary) (UserID, error) {
@@ -87,7 +86,8 @@ func (s *Store) CreateUser(ctx context.Context, n NewUser) (*User, error) {
 
 // createUser makes an account of what CreateUser has checked.
 func (s *Store) createUser(ctx context.Context, name, hash string, limits quota.Limits) (*User, error) {
-	user := &User{ID: newUserID(), Username: name, Limits: limits, Created: now()}
+	state := quota.NewState(limits)
+	user := &User{ID: newUserID(), Username: name, Account: s.quota.Policy().Account(state), Created: now()}
 	var boxes []any
 	validity := uint32(user.Created.Unix())
 	for i, std := range standardMailboxes {
@@ -105,7 +105,7 @@ func (s *Store) createUser(ctx context.Context, name, hash string, limits quota.
 		{Key: userMailboxes, Value: int64(len(boxes))},
 		{Key: userUIDValidity, Value: int64(validity) + int64(len(boxes)-1)},
 		{Key: userTree, Value: int64(0)},
-		{Key: quota.Field, Value: quota.NewState(limits)},
+		{Key: quota.Field, Value: state},
 	}
 	err := s.transact(ctx, func(ctx context.Context) error {
 		_, err := s.addresses.InsertOne(ctx, bson.D{{Key: "_id", Value: name}, {Key: addressUser, Value: user.ID.Binary()}})
@@ -141,7 +141,7 @@ func (s *Store) Users(ctx context.Context) iter.Seq2[*User, error] {
 			err := cursor.Decode(&doc)
 			var user *User
 			if err == nil {
-				user, err = doc.user()
+				user, err = s.userFrom(&doc)
 			}
 			if !yield(user, err) || err != nil {
 				return
@@ -163,7 +163,7 @@ func (s *Store) UserByName(ctx context.Context, username string) (*User, error) 
 	if err != nil {
 		return nil, err
 	}
-	return doc.user()
+	return s.userFrom(doc)
 }
 
 // UserByID returns the user with this id. The error is ErrNoSuchUser.
@@ -172,7 +172,7 @@ func (s *Store) UserByID(ctx context.Context, id UserID) (*User, error) {
 	if err != nil {
 		return nil, err
 	}
-	return doc.user()
+	return s.userFrom(doc)
 }
 
 func (s *Store) findUser(ctx context.Context, filter bson.D) (*userDoc, error) {
@@ -234,21 +234,26 @@ func (s *Store) Authenticate(ctx context.Context, username, password string) (*U
 	if !same || doc == nil {
 		return nil, ErrAuthFailed
 	}
-	return doc.user()
+	return s.userFrom(doc)
 }
 
-// SetLimits changes a user's quota. Errors: ErrNoSuchUser, quota.ErrInvalidLimit.
+// SetLimits gives a user these own limits. Errors: ErrNoSuchUser, quota.ErrInvalidLimit.
 func (s *Store) SetLimits(ctx context.Context, user UserID, l quota.Limits) error {
-	return userError(s.quota.SetLimits(ctx, user, l))
+	_, err := s.ChangeLimits(ctx, user, func(quota.Limits) quota.Limits { return l })
+	return err
 }
 
-// Quota returns a user's limits and usage. The error is ErrNoSuchUser.
+// ChangeLimits makes of a user's own limits what change does, which runs again if they are changed meanwhile, and
+// returns the account after it. Errors as for SetLimits.
+func (s *Store) ChangeLimits(ctx context.Context, user UserID, change func(quota.Limits) quota.Limits) (quota.Account, error) {
+	account, err := s.quota.SetLimits(ctx, user, change)
+	return account, userError(err)
+}
+
+// Quota returns the limits in force for a user, and the usage. The error is ErrNoSuchUser.
 func (s *Store) Quota(ctx context.Context, user UserID) (quota.Limits, quota.Usage, error) {
-	state, err := s.quota.Get(ctx, user)
-	if err != nil {
-		return quota.Limits{}, quota.Usage{}, userError(err)
-	}
-	return state.Limits(), state.Usage(), nil
+	account, err := s.quota.Get(ctx, user)
+	return account.Limits, account.Usage, userError(err)
 }
 
 // userError translates package quota's word for a missing user.

@@ -73,7 +73,7 @@ func TestCreateUserRefuses(t *testing.T) {
 		{"exists", NewUser{Username: u.Username, Password: "password"}, ErrUserExists},
 		{"no address", NewUser{Username: "someone", Password: "password"}, ErrInvalidAddress},
 		{"short password", NewUser{Username: "new@example.com", Password: "short"}, ErrWeakPassword},
-		{"negative limit", NewUser{Username: "new@example.com", Password: "password", Quota: quota.Limits{Bytes: -1}}, quota.ErrInvalidLimit},
+		{"negative limit", NewUser{Username: "new@example.com", Password: "password", Quota: quota.Limits{Bytes: -2}}, quota.ErrInvalidLimit},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got, err := e.CreateUser(t.Context(), tt.user); !errors.Is(err, tt.want) {
