@@ -55,15 +55,17 @@ func statusItems(dec *wire.Decoder) (items []string, err error) {
 
 // statusValues gives each item's value.
 var statusValues = map[string]func(c *conn, box *mailstore.Mailbox) uint64{
-	"MESSAGES":      func(_ *conn, b *mailstore.Mailbox) uint64 { return counter(b.Messages) },
-	"RECENT":        func(*conn, *mailstore.Mailbox) uint64 { return 0 },
-	"UIDNEXT":       func(_ *conn, b *mailstore.Mailbox) uint64 { return uint64(b.UIDNext) },
-	"UIDVALIDITY":   func(_ *conn, b *mailstore.Mailbox) uint64 { return uint64(b.UIDValidity) },
-	"UNSEEN":        func(_ *conn, b *mailstore.Mailbox) uint64 { return counter(b.Unseen) },
-	"DELETED":       func(_ *conn, b *mailstore.Mailbox) uint64 { return counter(b.Deleted) },
-	"SIZE":          func(_ *conn, b *mailstore.Mailbox) uint64 { return counter(b.Size) },
-	"HIGHESTMODSEQ": func(_ *conn, b *mailstore.Mailbox) uint64 { return b.HighestModSeq },
-	"APPENDLIMIT":   func(c *conn, _ *mailstore.Mailbox) uint64 { return uint64(c.srv.opts.MaxMessageSize) },
+	"MESSAGES":    func(_ *conn, b *mailstore.Mailbox) uint64 { return counter(b.Messages) },
+	"RECENT":      func(*conn, *mailstore.Mailbox) uint64 { return 0 },
+	"UIDNEXT":     func(_ *conn, b *mailstore.Mailbox) uint64 { return uint64(b.UIDNext) },
+	"UIDVALIDITY": func(_ *conn, b *mailstore.Mailbox) uint64 { return uint64(b.UIDValidity) },
+	"UNSEEN":      func(_ *conn, b *mailstore.Mailbox) uint64 { return counter(b.Unseen) },
+	"DELETED":     func(_ *conn, b *mailstore.Mailbox) uint64 { return counter(b.Deleted) },
+	"SIZE":        func(_ *conn, b *mailstore.Mailbox) uint64 { return counter(b.Size) },
+	// RFC 9208; in octets.
+	"DELETED-STORAGE": func(_ *conn, b *mailstore.Mailbox) uint64 { return counter(b.DeletedSize) },
+	"HIGHESTMODSEQ":   func(_ *conn, b *mailstore.Mailbox) uint64 { return b.HighestModSeq },
+	"APPENDLIMIT":     func(c *conn, _ *mailstore.Mailbox) uint64 { return uint64(c.srv.opts.MaxMessageSize) },
 }
 
 // counter keeps a counter that went wrong from becoming something that is not

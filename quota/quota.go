@@ -156,10 +156,10 @@ func (k *Keeper) SetLimits(ctx context.Context, user [8]byte, change func(Limits
 	return Account{}, fmt.Errorf("set quota limits: others changed them %d times meanwhile", casAttempts)
 }
 
-// Recalculate makes the usage equal to what count returns, and reports how far it was off (what is
-// there minus what was recorded). ctx is that of a transaction with snapshot reads, in which count
+// Recalculate compares the usage with what count returns, reports how far it is off (what is
+// there minus what is recorded), and with repair set corrects it. ctx is that of a transaction with snapshot reads, in which count
 // sums up the user's mail.
-func (k *Keeper) Recalculate(ctx context.Context, user [8]byte, count func(context.Context) (Usage, error)) (diff Usage, err error) {
+func (k *Keeper) Recalculate(ctx context.Context, user [8]byte, repair bool, count func(context.Context) (Usage, error)) (diff Usage, err error) {
 	account, err := k.Get(ctx, user)
 	if err != nil {
 		return Usage{}, err
@@ -169,7 +169,7 @@ func (k *Keeper) Recalculate(ctx context.Context, user [8]byte, count func(conte
 		return Usage{}, fmt.Errorf("recalculate quota: %w", err)
 	}
 	diff = actual.Sub(account.Usage)
-	if diff == (Usage{}) {
+	if !repair || diff == (Usage{}) {
 		return diff, nil
 	}
 	if _, err := k.users.UpdateOne(ctx, k.filter(user), incFree(Usage{}.Sub(diff))); err != nil {

@@ -277,7 +277,7 @@ func TestQuotaModel(t *testing.T) {
 			},
 			"recalculate": func(t *rapid.T) {
 				actual := amount.Draw(t, "actual")
-				diff, err := keeper.Recalculate(t.Context(), user, func(context.Context) (quota.Usage, error) { return actual, nil })
+				diff, err := keeper.Recalculate(t.Context(), user, true, func(context.Context) (quota.Usage, error) { return actual, nil })
 				if err != nil || used.Add(diff) != actual {
 					t.Fatalf("recalculated %+v by %+v, %v; want %+v", used, diff, err, actual)
 				}

@@ -31,6 +31,7 @@ type cli struct {
 
 	Serve   serveCmd   `cmd:"" help:"Run the server."`
 	User    userCmd    `cmd:"" help:"Manage users."`
+	Quota   quotaCmd   `cmd:"" help:"Show, set and recalculate what users may store."`
 	Deliver deliverCmd `cmd:"" help:"Deliver messages over LMTP."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }

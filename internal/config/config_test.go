@@ -168,6 +168,11 @@ func TestSize(t *testing.T) {
 			t.Errorf("%q: %d, %v", text, s, err)
 		}
 	}
+	for size, want := range map[Size]string{0: "0", 1023: "1023", 1024: "1KiB", 10e9: "10GB", 64 << 10: "64KiB", 1e12: "1TB", 3 << 40: "3TiB", 1 << 50: "1024TiB"} {
+		if got := size.String(); got != want {
+			t.Errorf("%d is %s, want %s", int64(size), got, want)
+		}
+	}
 	for _, text := range []string{"", "MB", "-1", "1.5MB", "5x", "9999999999GiB", "1 2"} {
 		var s Size
 		if err := s.UnmarshalText([]byte(text)); err == nil {

@@ -39,15 +39,19 @@ func (s *Size) UnmarshalText(text []byte) error {
 	return fmt.Errorf("%q is not a size such as 50MB or 512MiB", text)
 }
 
-// String writes the size with the largest unit that leaves a whole number.
+// String writes the size with the unit that leaves the shortest whole number.
 func (s Size) String() string {
+	shortest := strconv.FormatInt(int64(s), 10)
 	for _, u := range []struct {
 		suffix string
 		factor Size
-	}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}} {
-		if s != 0 && s%u.factor == 0 {
-			return strconv.FormatInt(int64(s/u.factor), 10) + u.suffix
+	}{{"TiB", 1 << 40}, {"TB", 1e12}, {"GiB", 1 << 30}, {"GB", 1e9}, {"MiB", 1 << 20}, {"MB", 1e6}, {"KiB", 1 << 10}, {"KB", 1e3}} {
+		if s == 0 || s%u.factor != 0 {
+			continue
+		}
+		if n := strconv.FormatInt(int64(s/u.factor), 10); len(n)+len(u.suffix) < len(shortest) {
+			shortest = n + u.suffix
 		}
 	}
-	return strconv.FormatInt(int64(s), 10)
+	return shortest
 }

@@ -108,6 +108,11 @@ func TestRedisBetweenInstances(t *testing.T) {
 	if ev.User != ada || ev.Mailbox != 4 || ev.ModSeq != 10 || len(ev.UIDs) != 1 || ev.UIDs[0] != 7 {
 		t.Errorf("received %+v", ev)
 	}
+	level := QuotaLevel{Resource: "STORAGE", Level: 80, Usage: 85, Limit: 100}
+	one.Publish(t.Context(), Event{User: ada, Kind: Quota, Quota: &level})
+	if ev := expect(t, s, Quota); ev.Mailbox != 0 || ev.Quota == nil || *ev.Quota != level {
+		t.Errorf("received %+v", ev)
+	}
 	if evs := drain(other); evs != nil {
 		t.Errorf("another user received %v", evs)
 	}

@@ -47,6 +47,8 @@ const (
 	maxTransactions = 64
 	// transactionTimeout bounds a transaction with its repetitions.
 	transactionTimeout = 60 * time.Second
+	// pageUsers is how many users are read at a time.
+	pageUsers = 500
 	// callTimeout bounds a database call outside of a transaction, made for somebody who has gone.
 	callTimeout = 30 * time.Second
 	// maxRangesPerFind and maxUIDGap say how a set of UIDs is cut into queries: see keyFilters.

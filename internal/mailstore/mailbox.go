@@ -25,6 +25,7 @@ type Mailbox struct {
 	Unseen        int64    // messages without \Seen
 	Deleted       int64    // messages with \Deleted
 	Size          int64    // sum of RFC822.SIZE, octets
+	DeletedSize   int64    // the same of messages with \Deleted (RFC 9208, DELETED-STORAGE)
 	Keywords      []string // all that were seen so far, as this mailbox spells them
 	Created       time.Time
 }
@@ -49,6 +50,8 @@ type mailboxDoc struct {
 	Unseen      int64       `bson:"cu"`
 	Deleted     int64       `bson:"cd"`
 	Size        int64       `bson:"cz"`
+	DeletedSize int64       `bson:"cdz"`
+	Repairs     int64       `bson:"r"`
 	Keywords    []string    `bson:"k"`
 	Expunged    int64       `bson:"x"`
 	Created     time.Time   `bson:"t"`
@@ -68,6 +71,7 @@ func newMailboxDoc(m *Mailbox) bson.D {
 		{Key: boxUnseen, Value: int64(0)},
 		{Key: boxDeleted, Value: int64(0)},
 		{Key: boxSize, Value: int64(0)},
+		{Key: boxDeletedSize, Value: int64(0)},
 		{Key: boxExpunged, Value: int64(0)},
 		{Key: boxCreated, Value: m.Created},
 	}
@@ -91,7 +95,7 @@ func (d *mailboxDoc) mailbox() (*Mailbox, error) {
 		// A mailbox that gave out the last UID has no next one; IMAP has no word for that.
 		UIDNext:       uint32(min(d.UIDNext, math.MaxUint32)),
 		HighestModSeq: uint64(d.ModSeq), SpecialUse: d.SpecialUse, Subscribed: d.Subscribed,
-		Messages: d.Messages, Unseen: d.Unseen, Deleted: d.Deleted, Size: d.Size,
+		Messages: d.Messages, Unseen: d.Unseen, Deleted: d.Deleted, Size: d.Size, DeletedSize: d.DeletedSize,
 		Keywords: d.Keywords, Created: d.Created.UTC(),
 	}, nil
 }
@@ -160,8 +164,16 @@ func (s *Store) findMailbox(ctx context.Context, filter bson.D) (*Mailbox, error
 }
 
 func (s *Store) findMailboxDoc(ctx context.Context, filter bson.D) (*mailboxDoc, error) {
+	return s.findMailboxOf(ctx, filter, false)
+}
+
+// findMailboxOf finds mailboxes that are being deleted, too, if so said.
+func (s *Store) findMailboxOf(ctx context.Context, filter bson.D, deleting bool) (*mailboxDoc, error) {
+	if !deleting {
+		filter = append(filter, notSet(boxDeleting))
+	}
 	var doc mailboxDoc
-	err := s.mailboxes.FindOne(ctx, append(filter, notSet(boxDeleting))).Decode(&doc)
+	err := s.mailboxes.FindOne(ctx, filter).Decode(&doc)
 	if errors.Is(err, mongo.ErrNoDocuments) {
 		return nil, ErrNoSuchMailbox
 	}
@@ -173,21 +185,9 @@ func (s *Store) findMailboxDoc(ctx context.Context, filter bson.D) (*mailboxDoc,
 
 // boxChange is what a transaction does to a mailbox's document. ModSeq always rises by one.
 type boxChange struct {
-	uids                            int64 // how many UIDs to allocate
-	messages, unseen, deleted, size int64 // added to the counters
-	expunges                        bool  // the transaction writes a journal entry
-}
-
-// add counts one message in (sign 1) or out (sign -1).
-func (c *boxChange) add(sign int64, flags Flags, size int64) {
-	c.messages += sign
-	c.size += sign * size
-	if flags&Seen == 0 {
-		c.unseen += sign
-	}
-	if flags&Deleted != 0 {
-		c.deleted += sign
-	}
+	uids     int64 // how many UIDs to allocate
+	Counters       // added to those of the mailbox
+	expunges bool  // the transaction writes a journal entry
 }
 
 // boxState is what a mailbox's document is after a change.
@@ -210,18 +210,9 @@ var boxStateProjection = bson.D{
 // every other one on the same mailbox. Errors: ErrNoSuchMailbox, ErrUIDsExhausted.
 func (s *Store) changeMailbox(ctx context.Context, key MailboxKey, c boxChange) (*boxState, error) {
 	filter := append(byID(key.Binary()), notSet(boxDeleting))
-	inc := bson.D{{Key: boxModSeq, Value: int64(1)}}
-	for _, f := range []struct {
-		field string
-		by    int64
-	}{
-		{boxUIDNext, c.uids}, {boxMessages, c.messages}, {boxUnseen, c.unseen}, {boxDeleted, c.deleted}, {boxSize, c.size},
-	} {
-		if f.by != 0 {
-			inc = append(inc, bson.E{Key: f.field, Value: f.by})
-		}
-	}
+	inc := append(bson.D{{Key: boxModSeq, Value: int64(1)}}, c.Counters.increments()...)
 	if c.uids > 0 {
+		inc = append(inc, bson.E{Key: boxUIDNext, Value: c.uids})
 		filter = append(filter, bson.E{Key: boxUIDNext, Value: bson.D{{Key: "$lte", Value: math.MaxUint32 - c.uids + 1}}})
 	}
 	var state boxState

@@ -49,9 +49,7 @@ func (s *Store) purgeBatch(ctx context.Context, box MailboxKey) (int, error) {
 			return err
 		}
 		// Written although it is about to go, so that two who purge conflict.
-		_, err = s.mailboxes.UpdateOne(ctx, byID(box.Binary()), bson.D{{Key: "$inc", Value: bson.D{
-			{Key: boxMessages, Value: r.messages}, {Key: boxUnseen, Value: r.unseen},
-			{Key: boxDeleted, Value: r.deleted}, {Key: boxSize, Value: r.size}}}})
+		_, err = s.mailboxes.UpdateOne(ctx, byID(box.Binary()), bson.D{{Key: "$inc", Value: r.Counters.increments()}})
 		if err != nil {
 			return err
 		}

@@ -68,10 +68,12 @@ const (
 	boxModSeq      = "q" // int64, the highest one given out
 	boxSpecialUse  = "s"
 	boxSubscribed  = "b"
-	boxMessages    = "cm" // int64, as are the next three
+	boxMessages    = "cm" // int64, as are the next four
 	boxUnseen      = "cu"
 	boxDeleted     = "cd"
 	boxSize        = "cz"
+	boxDeletedSize = "cdz"
+	boxRepairs     = "r" // int64: how often counters were repaired; absent for never
 	boxKeywords    = "k" // array: spellings of the keywords seen so far
 	boxExpunged    = "x" // int64: mod-sequence of the newest journal entry
 	boxCreated     = "t"

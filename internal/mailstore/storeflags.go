@@ -105,7 +105,7 @@ func (w *flagWrite) write(ctx context.Context) error {
 	var runs []flagRun
 	var change boxChange
 	adjacent := false // the message before is the end of the last run
-	for m, err := range w.store.Messages(ctx, w.box, Query{UIDs: w.ranges}, FieldFlags) {
+	for m, err := range w.store.Messages(ctx, w.box, Query{UIDs: w.ranges}, FieldFlags|FieldSize) {
 		if err != nil {
 			return err
 		}
@@ -123,8 +123,8 @@ func (w *flagWrite) write(ctx context.Context) error {
 			adjacent = false
 			continue
 		}
-		change.add(-1, m.Flags, 0)
-		change.add(1, flags, 0)
+		change.add(-1, m.Flags, m.Size)
+		change.add(1, flags, m.Size)
 		w.result.Before = append(w.result.Before, m.ModSeq)
 		changed = append(changed, &Message{UID: m.UID, Flags: flags, Keywords: keywords})
 		if n := len(runs); adjacent && runs[n-1].flags == flags && slices.Equal(runs[n-1].keywords, keywords) &&

@@ -127,30 +127,48 @@ func (s *Store) createUser(ctx context.Context, name, hash string, limits quota.
 	return user, nil
 }
 
-// Users iterates over all users in the order of their names.
+// Users iterates over all users in the order of their names. It reads them page by page, so that the caller may take as long
+// as it likes for each.
 func (s *Store) Users(ctx context.Context) iter.Seq2[*User, error] {
 	return func(yield func(*User, error) bool) {
-		cursor, err := s.users.Find(ctx, bson.D{notSet(userDeleting)}, options.Find().SetSort(bson.D{{Key: userName, Value: 1}}))
-		if err != nil {
-			yield(nil, fmt.Errorf("list users: %w", err))
-			return
-		}
-		defer cursor.Close(context.WithoutCancel(ctx))
-		for cursor.Next(ctx) {
-			var doc userDoc
-			err := cursor.Decode(&doc)
-			var user *User
-			if err == nil {
-				user, err = s.userFrom(&doc)
-			}
-			if !yield(user, err) || err != nil {
+		last := "" // no name is empty
+		for {
+			page, err := s.usersAfter(ctx, last)
+			if err != nil {
+				yield(nil, fmt.Errorf("list users: %w", err))
 				return
 			}
-		}
-		if err := cursor.Err(); err != nil {
-			yield(nil, fmt.Errorf("list users: %w", err))
+			for _, user := range page {
+				if !yield(user, nil) {
+					return
+				}
+			}
+			if len(page) < pageUsers {
+				return
+			}
+			last = page[len(page)-1].Username
 		}
 	}
+}
+
+// usersAfter returns the users whose names follow, at most pageUsers.
+func (s *Store) usersAfter(ctx context.Context, name string) ([]*User, error) {
+	cursor, err := s.users.Find(ctx, bson.D{{Key: userName, Value: bson.D{{Key: "$gt", Value: name}}}, notSet(userDeleting)},
+		options.Find().SetSort(bson.D{{Key: userName, Value: 1}}).SetLimit(pageUsers))
+	if err != nil {
+		return nil, err
+	}
+	var docs []*userDoc
+	if err := cursor.All(ctx, &docs); err != nil {
+		return nil, err
+	}
+	page := make([]*User, len(docs))
+	for i, doc := range docs {
+		if page[i], err = s.userFrom(doc); err != nil {
+			return nil, err
+		}
+	}
+	return page, nil
 }
 
 // UserByName returns the user with this name. The error is ErrNoSuchUser, also for names that cannot exist.

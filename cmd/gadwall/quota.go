@@ -1,0 +1,266 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"gadwall/internal/config"
+	"gadwall/internal/mailstore"
+	"gadwall/quota"
+)
+
+type quotaCmd struct {
+	Show   quotaShowCmd   `cmd:"" help:"Show limits and usage of a user or of all."`
+	Set    quotaSetCmd    `cmd:"" help:"Set the limits of a user."`
+	Recalc quotaRecalcCmd `cmd:"" help:"Compare counters and usage with the messages, and correct them. Mail comes and goes meanwhile."`
+}
+
+type quotaShowCmd struct {
+	userSettings
+	Username string `arg:"" optional:"" help:"The user; all if not given."`
+	JSON     bool   `name:"json" help:"Write a JSON object per line: one for each user, and the total last."`
+}
+
+func (c *quotaShowCmd) Run(std streams) error {
+	return c.withStore(std, func(ctx context.Context, s *mailstore.Store) error {
+		out := bufio.NewWriter(std.out)
+		report := &quotaReport{out: out, json: c.JSON}
+		if err := c.report(ctx, s, report); err != nil {
+			return errors.Join(err, out.Flush())
+		}
+		return out.Flush()
+	})
+}
+
+func (c *quotaShowCmd) report(ctx context.Context, s *mailstore.Store, report *quotaReport) error {
+	if c.Username != "" {
+		user, err := s.UserByName(ctx, c.Username)
+		if err != nil {
+			return err
+		}
+		return report.user(user)
+	}
+	for user, err := range s.Users(ctx) {
+		if err == nil {
+			err = report.user(user)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return report.end()
+}
+
+// quotaReport writes what quota show shows, a user at a time, whatever their number.
+type quotaReport struct {
+	out   io.Writer
+	json  bool
+	users int64
+	total quota.Usage
+}
+
+// Columns of the table. A longer name shifts its line.
+const (
+	quotaHeader = "%-32s %15s %11s %5s %10s %11s %5s\n"
+	quotaLine   = "%-32s %15d %11s %5s %10d %11s %5s\n"
+)
+
+func (r *quotaReport) user(u *mailstore.User) error {
+	r.users++
+	r.total = r.total.Add(u.Usage)
+	if r.json {
+		return r.object(userQuota{
+			User: u.Username, ID: hex.EncodeToString(u.ID[:]),
+			Storage: newResource(u.Usage.Bytes, u.Limits.Bytes, u.Own.Bytes),
+			Message: newResource(u.Usage.Messages, u.Limits.Messages, u.Own.Messages),
+		})
+	}
+	if r.users == 1 {
+		r.printf(quotaHeader, "USER", "BYTES", "LIMIT", "USED", "MESSAGES", "LIMIT", "USED")
+	}
+	return r.printf(quotaLine, u.Username,
+		u.Usage.Bytes, mark(config.StorageLimit(u.Limits.Bytes), u.Own.Bytes), percent(u.Usage.Bytes, u.Limits.Bytes),
+		u.Usage.Messages, mark(config.MessageLimit(u.Limits.Messages), u.Own.Messages), percent(u.Usage.Messages, u.Limits.Messages))
+}
+
+// mark tells a limit that is not the user's own.
+func mark(limit fmt.Stringer, own int64) string {
+	if own == quota.Default {
+		return limit.String() + "*"
+	}
+	return limit.String()
+}
+
+func percent(usage, limit int64) string {
+	if limit <= 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.0f%%", 100*float64(usage)/float64(limit))
+}
+
+func (r *quotaReport) end() error {
+	if r.json {
+		return r.object(totalQuota{Total: total{Users: r.users, Bytes: r.total.Bytes, Messages: r.total.Messages}})
+	}
+	return r.printf("%d users, %d messages, %d bytes. Limits with * are the default.\n", r.users, r.total.Messages, r.total.Bytes)
+}
+
+func (r *quotaReport) printf(format string, args ...any) error {
+	_, err := fmt.Fprintf(r.out, format, args...)
+	return err
+}
+
+func (r *quotaReport) object(v any) error { return json.NewEncoder(r.out).Encode(v) }
+
+// userQuota is a line of quota show --json.
+type userQuota struct {
+	User    string   `json:"user"`
+	ID      string   `json:"id"`
+	Storage resource `json:"storage"` // octets
+	Message resource `json:"message"`
+}
+
+type resource struct {
+	Usage int64  `json:"usage"`
+	Limit *int64 `json:"limit"` // in force; null is none
+	Own   any    `json:"own"`   // a number, "unlimited" or "default"
+}
+
+func newResource(usage, limit, own int64) resource {
+	r := resource{Usage: usage, Own: own}
+	if limit > 0 {
+		r.Limit = &limit
+	}
+	if own <= 0 {
+		r.Own = config.MessageLimit(own).String()
+	}
+	return r
+}
+
+// totalQuota is the last line of quota show --json.
+type totalQuota struct {
+	Total total `json:"total"`
+}
+
+type total struct {
+	Users    int64 `json:"users"`
+	Bytes    int64 `json:"bytes"`
+	Messages int64 `json:"messages"`
+}
+
+type quotaSetCmd struct {
+	userSettings
+	Username string               `arg:"" help:"The user."`
+	Storage  *config.StorageLimit `placeholder:"SIZE" help:"Most that the user may store, e.g. 10GiB, or unlimited, or default: what --quota-default-storage says, also later. Unchanged if not given."`
+	Messages *config.MessageLimit `placeholder:"N" help:"Most messages that the user may have, or unlimited, or default. Unchanged if not given."`
+}
+
+func (c *quotaSetCmd) Run(std streams) error {
+	if c.Storage == nil && c.Messages == nil {
+		return usageError{errors.New("nothing to set: give --storage or --messages")}
+	}
+	return c.withStore(std, func(ctx context.Context, s *mailstore.Store) error {
+		user, err := s.UserByName(ctx, c.Username)
+		if err != nil {
+			return err
+		}
+		account, err := s.ChangeLimits(ctx, user.ID, func(l quota.Limits) quota.Limits {
+			if c.Storage != nil {
+				l.Bytes = int64(*c.Storage)
+			}
+			if c.Messages != nil {
+				l.Messages = int64(*c.Messages)
+			}
+			return l
+		})
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(std.out, "%s may store %s in %s messages and stores %d bytes in %d\n", user.Username,
+			mark(config.StorageLimit(account.Limits.Bytes), account.Own.Bytes),
+			mark(config.MessageLimit(account.Limits.Messages), account.Own.Messages), account.Usage.Bytes, account.Usage.Messages)
+		return nil
+	})
+}
+
+type quotaRecalcCmd struct {
+	userSettings
+	Username string `arg:"" optional:"" help:"The user."`
+	All      bool   `help:"All users."`
+	DryRun   bool   `help:"Only tell what is wrong."`
+}
+
+func (c *quotaRecalcCmd) Run(std streams) error {
+	if c.All == (c.Username != "") {
+		return usageError{errors.New("give a user or --all")}
+	}
+	return c.withStore(std, func(ctx context.Context, s *mailstore.Store) error {
+		users, wrong := 0, 0
+		recalculate := func(user *mailstore.User) error {
+			r, err := s.Recalculate(ctx, user.ID, !c.DryRun)
+			if c.All && errors.Is(err, mailstore.ErrNoSuchUser) {
+				return nil // deleted meanwhile
+			}
+			if err != nil {
+				return fmt.Errorf("%s: %w", user.Username, err)
+			}
+			users++
+			if !r.Clean() {
+				wrong++
+			}
+			return printRecalculation(std.out, user.Username, r)
+		}
+		if err := c.each(ctx, s, recalculate); err != nil {
+			return err
+		}
+		verb := "corrected"
+		if c.DryRun {
+			verb = "to correct"
+		}
+		fmt.Fprintf(std.out, "%d users compared, %d %s\n", users, wrong, verb)
+		return nil
+	})
+}
+
+func (c *quotaRecalcCmd) each(ctx context.Context, s *mailstore.Store, f func(*mailstore.User) error) error {
+	if !c.All {
+		user, err := s.UserByName(ctx, c.Username)
+		if err != nil {
+			return err
+		}
+		return f(user)
+	}
+	for user, err := range s.Users(ctx) {
+		if err == nil {
+			err = f(user)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// printRecalculation tells what was wrong, and nothing of users of whom nothing was.
+func printRecalculation(out io.Writer, name string, r *mailstore.Recalculation) error {
+	for _, m := range r.Mailboxes {
+		if _, err := fmt.Fprintf(out, "%s: mailbox %q recorded %s; there are %s\n", name, m.Path, counters(m.Recorded), counters(m.Actual)); err != nil {
+			return err
+		}
+	}
+	if r.Usage != (quota.Usage{}) {
+		if _, err := fmt.Fprintf(out, "%s: usage was off by %+d bytes and %+d messages\n", name, -r.Usage.Bytes, -r.Usage.Messages); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func counters(c mailstore.Counters) string {
+	return fmt.Sprintf("%d messages (%d unseen, %d deleted) of %d bytes (%d deleted)", c.Messages, c.Unseen, c.Deleted, c.Size, c.DeletedSize)
+}
