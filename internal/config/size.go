@@ -42,6 +42,7 @@ func (s *Size) UnmarshalText(text []byte) error {
 // String writes the size with the unit that leaves the shortest whole number.
 func (s Size) String() string {
 	shortest := strconv.FormatInt(int64(s), 10)
+	best := len(shortest) + 1 // a unit is shorter than so
 	for _, u := range []struct {
 		suffix string
 		factor Size
@@ -49,8 +50,9 @@ func (s Size) String() string {
 		if s == 0 || s%u.factor != 0 {
 			continue
 		}
-		if n := strconv.FormatInt(int64(s/u.factor), 10); len(n)+len(u.suffix) < len(shortest) {
+		if n := strconv.FormatInt(int64(s/u.factor), 10); len(n)+len(u.suffix) < best {
 			shortest = n + u.suffix
+			best = len(shortest)
 		}
 	}
 	return shortest
