@@ -27,10 +27,9 @@
 //	bytes -> Writer -> mimestream.Parser -> structure, small bodies -> frames
 //	                                     -> large bodies -> blobstore.Writer
 //
-// Large bodies become blobs (see limits.go), base64 ones decoded, so that the same attachment is one
-// blob however it was encoded. Small base64 bodies are decoded, too: what they hold compresses, base64
-// hardly does. What does not come back identical is kept as it came, from the point on where it
-// differs.
+// Large bodies become blobs (see limits.go), base64 and quoted-printable ones decoded, so that the same
+// attachment is one blob however it was encoded. Small bodies are decoded, too: what they hold compresses better. What
+// does not come back identical is kept as it came, from the point on where it differs.
 //
 // # What always holds
 //

@@ -11,12 +11,47 @@ import (
 // A leaf is the body that is being received.
 type leaf struct {
 	mode      leafMode
-	base64    bool
+	encoding  encoding
 	threshold int
 	hold      []byte // holding: all of the body so far
-	decoder   *transfer.Decoder
+	decoder   decoder
 	decoded   bytes.Buffer // for small bodies
 	tail      bytes.Buffer
+}
+
+// encoding is a transfer encoding that is undone.
+type encoding uint8
+
+const (
+	noEncoding encoding = iota
+	base64Encoding
+	quotedEncoding
+)
+
+func encodingOf(p *mimestream.Part) encoding {
+	switch p.Encoding {
+	case "base64":
+		return base64Encoding
+	case "quoted-printable":
+		return quotedEncoding
+	}
+	return noEncoding
+}
+
+// A decoder is one of package transfer.
+type decoder interface {
+	io.Writer
+	Close() error
+	Deviated() bool
+	Recipe() transfer.Recipe
+}
+
+// newDecoder returns the decoder of an encoding, which there must be, for a body with these first bytes.
+func (e encoding) newDecoder(decoded, tail io.Writer, first []byte) decoder {
+	if e == quotedEncoding {
+		return transfer.NewQuotedDecoder(decoded, tail, first)
+	}
+	return transfer.NewDecoder(decoded, tail)
 }
 
 type leafMode uint8
@@ -50,10 +85,13 @@ func (r *receiver) BodyBegin(p *mimestream.Part) error {
 	}
 	l := &r.leaf
 	l.hold = l.hold[:0]
-	l.base64 = p.Encoding == "base64"
+	l.encoding = encodingOf(p)
 	l.threshold = BlobThreshold
-	if p.Type == "text" {
+	if p.Type == "text" && p.Disposition != "attachment" {
 		l.threshold = TextThreshold
+	}
+	if l.encoding == base64Encoding {
+		l.threshold += l.threshold * 3 / 8 // about the same decoded size: 4 characters and a part of a line end for 3
 	}
 	l.mode = leafHolding
 	if (*Writer)(r).merging() {
@@ -92,8 +130,8 @@ func (w *Writer) body(b []byte) error {
 	return w.body(b[n:])
 }
 
-// startBlob makes a blob of a leaf that exceeds its threshold. What deviates from base64 before that is kept
-// as it came.
+// startBlob makes a blob of a leaf that exceeds its threshold. What deviates from its encoding before that is
+// kept as it came.
 func (w *Writer) startBlob() error {
 	l := &w.leaf
 	if err := w.endSpill(); err != nil {
@@ -101,17 +139,17 @@ func (w *Writer) startBlob() error {
 	}
 	w.blob = w.s.blobs.NewWriter(w.ctx)
 	l.mode = leafBlob
-	if l.base64 && regular(l.hold) {
+	if l.encoding != noEncoding && l.encoding.describes(l.hold) {
 		l.mode = leafDecoding
-		l.decoder = transfer.NewDecoder(w.blob, tailWriter{w})
+		l.decoder = l.encoding.newDecoder(w.blob, tailWriter{w}, l.hold)
 	}
 	return w.body(l.hold)
 }
 
-// regular reports whether base64 does not deviate so far.
-func regular(b []byte) bool {
-	d := transfer.NewDecoder(io.Discard, io.Discard)
-	d.Write(b) // the writers do not fail
+// describes reports whether the first bytes of a body do not deviate.
+func (e encoding) describes(first []byte) bool {
+	d := e.newDecoder(io.Discard, io.Discard, first)
+	d.Write(first) // the writers do not fail
 	return !d.Deviated()
 }
 
@@ -125,7 +163,7 @@ func (t tailWriter) Write(p []byte) (int, error) {
 		if err := t.w.endBlob(l.decoder.Recipe()); err != nil {
 			return 0, err
 		}
-		l.mode, l.base64, l.threshold, l.hold = leafHolding, false, BlobThreshold, l.hold[:0]
+		l.mode, l.encoding, l.threshold, l.hold = leafHolding, noEncoding, BlobThreshold, l.hold[:0]
 	}
 	if err := t.w.body(p); err != nil {
 		return 0, err
@@ -156,13 +194,13 @@ func (w *Writer) endBody() error {
 // endSmall adds a leaf that did not exceed its threshold.
 func (w *Writer) endSmall() error {
 	l := &w.leaf
-	if l.base64 && len(l.hold) >= DecodeThreshold && !w.beyond() {
+	if l.encoding != noEncoding && len(l.hold) >= DecodeThreshold && !w.beyond() {
 		l.decoded.Reset()
 		l.tail.Reset()
-		d := transfer.NewDecoder(&l.decoded, &l.tail)
+		d := l.encoding.newDecoder(&l.decoded, &l.tail, l.hold)
 		d.Write(l.hold) // the writers do not fail
 		d.Close()
-		if l.decoded.Len() >= DecodeThreshold/4*3 {
+		if saved := len(l.hold) - l.tail.Len() - l.decoded.Len(); saved >= DecodeSaving {
 			if err := w.inlineDecoded(l.decoded.Bytes(), d.Recipe()); err != nil {
 				return err
 			}

@@ -3,16 +3,18 @@ package contents
 import "time"
 
 const (
-	// BlobThreshold is the encoded size from which on a leaf that is not text becomes a blob.
+	// BlobThreshold is the size from which on a leaf that is not text, or is text that is attached, becomes a
+	// blob: as it came, or for base64 about when decoded.
 	BlobThreshold = 4 << 10
 
-	// TextThreshold is the same for text, which is rarely equal to other text, and is read with the
+	// TextThreshold is the same for other text, which is rarely equal to other text, and is read with the
 	// message.
 	TextThreshold = 64 << 10
 
-	// DecodeThreshold is the encoded size from which on a small base64 body is stored decoded: below it
-	// the recipe costs more than is gained.
+	// DecodeThreshold is the encoded size from which on a small body is stored decoded, and DecodeSaving how much
+	// shorter it must become: otherwise the recipe costs more than is gained.
 	DecodeThreshold = 128
+	DecodeSaving    = 32
 
 	// FrameSize is the greatest number of inline bytes in a frame.
 	FrameSize = 64 << 10

@@ -234,7 +234,7 @@ func segmentsOf(t testing.TB, s *Store, message string) string {
 			kind = "blob"
 		}
 		if !seg.recipe.Identity {
-			kind += "/base64"
+			kind += "/decoded"
 		}
 		out = append(out, kind)
 	}
@@ -251,17 +251,17 @@ func TestWhatBecomesABlob(t *testing.T) {
 		"many parts":      "inline",
 		"tiny base64":     "inline",
 		"long text":       "inline blob",
-		"small base64":    "inline inline/base64 inline",
-		"attachment":      "inline blob/base64 inline",
-		"attachment LF":   "inline blob/base64 inline",
-		"one line":        "inline blob/base64 inline",
-		"final line ends": "inline blob/base64 inline",
-		"late deviation":  "inline blob/base64 blob inline",
-		"small tail":      "inline blob/base64 inline",
+		"small base64":    "inline inline/decoded inline",
+		"attachment":      "inline blob/decoded inline",
+		"attachment LF":   "inline blob/decoded inline",
+		"one line":        "inline blob/decoded inline",
+		"final line ends": "inline blob/decoded inline",
+		"late deviation":  "inline blob/decoded blob inline",
+		"small tail":      "inline blob/decoded inline",
 		"early deviation": "inline blob inline",
 		"binary":          "inline blob inline",
-		"nested":          "inline blob/base64 inline",
-		"two attachments": "inline blob/base64 inline blob/base64 inline",
+		"nested":          "inline blob/decoded inline",
+		"two attachments": "inline blob/decoded inline blob/decoded inline",
 	} {
 		if got := segmentsOf(t, s, samples[name]); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)

@@ -29,6 +29,9 @@ type Encoder struct {
 	chars         int64  // characters up to pos
 	carry         [3]byte
 	carried       int
+
+	text  []byte // Quoted: decoded bytes not yet encoded
+	final bool   // Quoted: the last decoded byte of the range is the last of all
 }
 
 // NewEncoder returns an Encoder for the n encoded bytes at off. It must be given exactly the decoded bytes
@@ -44,6 +47,11 @@ func (r Recipe) NewEncoder(w io.Writer, off, n int64) (*Encoder, error) {
 	}
 	e.out = make([]byte, 0, encodeBatch)
 	if n == 0 {
+		return e, nil
+	}
+	if r.Quoted {
+		from, _ := r.around(off, off)
+		e.pos, e.final = from.encoded, start+size == r.DecodedSize
 		return e, nil
 	}
 	e.chars = r.charsBefore(off)
@@ -73,6 +81,9 @@ func (e *Encoder) Write(p []byte) (int, error) {
 	e.pending -= int64(len(p))
 	if e.r.Identity {
 		return e.w.Write(p)
+	}
+	if e.r.Quoted {
+		return e.quotedWrite(p)
 	}
 	total := len(p)
 	if e.carried > 0 {
@@ -106,6 +117,9 @@ func (e *Encoder) Close() error {
 	}
 	if e.r.Identity {
 		return nil
+	}
+	if e.r.Quoted && e.pos < e.end {
+		return ErrShort // a stored recipe that no decoder made
 	}
 	return e.flush()
 }
