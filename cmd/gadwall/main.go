@@ -1,7 +1,7 @@
 // Command gadwall is the mail store: the server and the tools around it.
 //
 // Each command is in a file of its name. Exit statuses: 0 for success, 1 for
-// failure, 2 for arguments or a configuration that cannot work (one line on standard
+// failure and for a check that found damage, 2 for arguments or a configuration that cannot work (one line on standard
 // error, nothing written), 75 (EX_TEMPFAIL) when delivering may work later.
 package main
 
@@ -33,6 +33,7 @@ type cli struct {
 	User    userCmd    `cmd:"" help:"Manage users."`
 	Quota   quotaCmd   `cmd:"" help:"Show, set and recalculate what users may store."`
 	Deliver deliverCmd `cmd:"" help:"Deliver messages over LMTP."`
+	Check   checkCmd   `cmd:"" help:"Look for damage in what is stored."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 

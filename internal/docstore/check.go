@@ -104,6 +104,8 @@ type collectionCheck struct {
 	report  *CollectionReport
 	hash    *hasher
 	indexes []*indexCheck
+	// again is set when everything is read a second time: what cannot be read has been told.
+	again bool
 }
 
 type indexCheck struct {
@@ -152,6 +154,7 @@ func (k *collectionCheck) run(ctx context.Context) error {
 	if !differ {
 		return nil
 	}
+	k.again = true
 	if err := k.findMissing(ctx); err != nil {
 		return err
 	}
@@ -178,40 +181,47 @@ func (k *collectionCheck) problem(p Problem, ic *indexCheck) {
 // walk calls f for each key with a prefix. An error of the storage is a problem: of one value, which f returns, or of
 // everything behind the last key. An error of the context ends the check.
 func (k *collectionCheck) walk(ctx context.Context, ic *indexCheck, prefix []byte, f func(s scanner) error) error {
-	var last []byte
-	told := false // the error of a value may come up again in the end
-	unreadable := func(where string, err error) {
-		told = true
-		k.problem(Problem{Kind: Unreadable, Key: last, Detail: where + " this key: " + err.Error()}, ic)
-	}
-	s, err := k.view.scan(prefix, successor(clone(prefix)), false)
-	if err != nil {
-		unreadable("behind", err)
-		return nil
-	}
-	for n := 0; s.next(); n++ {
-		if n%checkEvery == 0 && ctx.Err() != nil {
-			return errors.Join(ctx.Err(), s.close())
+	unreadable := func(where string, key []byte, err error) {
+		if k.again {
+			return
 		}
-		last = append(last[:0], s.key()[prefixLen:]...)
-		if err := f(s); err != nil {
-			unreadable("at", err)
+		k.problem(Problem{Kind: Unreadable, Key: key, Detail: where + " this key: " + err.Error()}, ic)
+	}
+	last := clone(prefix)
+	for lower := prefix; ; lower = append(clone(last), 0) {
+		s, err := k.view.scan(lower, successor(clone(prefix)), false)
+		if err != nil {
+			unreadable("behind", last[prefixLen:], err)
+			return nil
+		}
+		var failed error
+		for n := 0; failed == nil && s.next(); n++ {
+			if n%checkEvery == 0 && ctx.Err() != nil {
+				return errors.Join(ctx.Err(), s.close())
+			}
+			last = append(last[:0], s.key()...)
+			failed = f(s)
+		}
+		switch err := s.close(); {
+		case failed != nil: // close may well give the same error
+			unreadable("at", last[prefixLen:], failed)
+		case err != nil:
+			unreadable("behind", last[prefixLen:], err)
+			return nil
+		default:
+			return nil
 		}
 	}
-	if err := s.close(); err != nil && !told {
-		unreadable("behind", err)
-	}
-	return nil
 }
 
 // documents checks each document by itself, and adds up the entries they ask for.
 func (k *collectionCheck) documents(ctx context.Context) error {
 	return k.walk(ctx, nil, prefixOf(spaceDoc, k.coll.id), func(s scanner) error {
+		k.report.Documents++
 		doc, err := s.value()
 		if err != nil {
 			return err
 		}
-		k.report.Documents++
 		idKey := s.key()[prefixLen:]
 		if err := rawdoc.Validate(doc); err != nil {
 			k.report.Invalid++
@@ -267,7 +277,10 @@ func (k *collectionCheck) entries(ctx context.Context, ic *indexCheck) error {
 func (k *collectionCheck) findMissing(ctx context.Context) error {
 	return k.walk(ctx, nil, prefixOf(spaceDoc, k.coll.id), func(s scanner) error {
 		doc, err := s.value()
-		if err != nil || rawdoc.Validate(doc) != nil {
+		if err != nil {
+			return err
+		}
+		if rawdoc.Validate(doc) != nil {
 			return nil // told before
 		}
 		idKey := s.key()[prefixLen:]

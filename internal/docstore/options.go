@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -80,6 +81,18 @@ func escapeSocket(path string) string {
 	return string(out)
 }
 
+// Exists reports whether there is a database in dir.
+func Exists(dir string) (bool, error) {
+	desc, err := pebble.Peek(dir, vfs.Default)
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("docstore: %w", err)
+	}
+	return desc.Exists, nil
+}
+
 // Open opens the database, and makes it if there is none. It returns a LockedError when another
 // process has it open.
 func Open(opts Options) (*Server, error) {
@@ -140,7 +153,7 @@ func pebbleOptions(fs vfs.FS, cache *pebble.Cache, lock *pebble.Lock, log *slog.
 		Logger:                      pebbleLogger{log},
 		// What cannot be read makes the reads of it fail, not the process: all other mail is still there.
 		EventListener: &pebble.EventListener{DataCorruption: func(info pebble.DataCorruptionInfo) {
-			log.Error("the database is damaged: run gadwall check --database, restore a backup", "what", info.String())
+			log.Error("the database is damaged: run gadwall check --database, restore a backup", "file", info.Path, "err", info.Details.Error())
 		}},
 	}
 	o.Levels[0].FilterPolicy = bloom.FilterPolicy(bloomBits)
