@@ -90,7 +90,8 @@ func TestAttachmentOnce(t *testing.T) {
 	if one-empty > 2*size {
 		t.Errorf("one mail takes %d bytes, want about %d", one-empty, size)
 	}
-	if all-one > size/2 {
+	// The log's preallocated file, 4.6 MB, may or may not be there; a second copy would take more.
+	if all-one > size {
 		t.Errorf("%d more mails with the same attachment take %d bytes", mails-1, all-one)
 	}
 
