@@ -34,6 +34,7 @@ type cli struct {
 	Quota   quotaCmd   `cmd:"" help:"Show, set and recalculate what users may store."`
 	Deliver deliverCmd `cmd:"" help:"Deliver messages over LMTP."`
 	Check   checkCmd   `cmd:"" help:"Look for damage in what is stored."`
+	Backup  backupCmd  `cmd:"" help:"Copy the embedded database, also while the server runs."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 

@@ -63,6 +63,7 @@ func init() { // the table refers to functions that look into it
 		"drop":            {run: (*Server).drop},
 		"dropDatabase":    {run: (*Server).dropDatabase},
 		"validate":        {run: (*Server).validate},
+		BackupCommand:     {run: (*Server).backup},
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -96,6 +97,33 @@ type crashWriter struct {
 	mu    sync.Mutex
 	acked []int
 	next  atomic.Int64
+	stop  func() // ends the writers and waits for them
+}
+
+// startWriters starts four writers.
+func startWriters(t *testing.T, ctx context.Context, client *mongo.Client) *crashWriter {
+	t.Helper()
+	db := client.Database("d")
+	createIndex(t, db.Collection("messages"), d("box", 1, "_id", 1), nil)
+	createIndex(t, db.Collection("messages"), d("tags", 1), options.Index().SetUnique(true))
+	insertAll(t, db.Collection("box"), d("_id", 0, "n", 0), d("_id", 1, "n", 0), d("_id", 2, "n", 0))
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	w := &crashWriter{stop: func() { cancel(); wg.Wait() }}
+	for range 4 {
+		wg.Go(func() {
+			if err := w.run(ctx, client); err != nil && ctx.Err() == nil {
+				t.Error(err)
+			}
+		})
+	}
+	return w
+}
+
+func (w *crashWriter) acknowledged() []int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.acked)
 }
 
 func (w *crashWriter) run(ctx context.Context, client *mongo.Client) error {
@@ -133,39 +161,26 @@ func (w *crashWriter) run(ctx context.Context, client *mongo.Client) error {
 func TestCrash(t *testing.T) {
 	fs := vfs.NewCrashableMem()
 	s, client := open(t, fs)
-	db := client.Database("d")
-	createIndex(t, db.Collection("messages"), d("box", 1, "_id", 1), nil)
-	createIndex(t, db.Collection("messages"), d("tags", 1), options.Index().SetUnique(true))
-	insertAll(t, db.Collection("box"), d("_id", 0, "n", 0), d("_id", 1, "n", 0), d("_id", 2, "n", 0))
-
-	ctx, stop := context.WithCancel(testContext(t))
-	var w crashWriter
-	var wg sync.WaitGroup
-	for range 4 {
-		wg.Go(func() {
-			if err := w.run(ctx, client); err != nil && ctx.Err() == nil {
-				t.Error(err)
-			}
-		})
-	}
+	ctx := testContext(t)
+	w := startWriters(t, ctx, client)
 	rng := rand.New(rand.NewPCG(1, 2))
 	for i := range 12 {
 		waitFor(t, ctx, func() bool { return int(w.next.Load()) > 40*(i+1) })
-		w.mu.Lock()
-		acked := append([]int(nil), w.acked...)
-		w.mu.Unlock()
+		acked := w.acknowledged()
 		clone := fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: rng.IntN(101), RNG: rng})
-		checkCrashed(t, clone, acked)
+		checkCopy(t, docstore.Options{Dir: "db", FS: clone}, acked)
 	}
-	stop()
-	wg.Wait()
+	w.stop()
 	closeAll(t, s, client)
 }
 
-func checkCrashed(t *testing.T, fs vfs.FS, acked []int) {
+// checkCopy opens what a crash left, or a backup, and checks it: it holds the messages that had been acknowledged,
+// and nothing by half.
+func checkCopy(t *testing.T, opts docstore.Options, acked []int) {
 	t.Helper()
 	ctx := testContext(t)
-	s, client := open(t, fs)
+	s := must(docstore.Open(opts))(t)
+	client := must(mongo.Connect(s.ClientOptions()))(t)
 	defer closeAll(t, s, client)
 	db := client.Database("d")
 	there := map[string]bool{}
@@ -187,7 +202,23 @@ func checkCrashed(t *testing.T, fs vfs.FS, acked []int) {
 	if total != len(there) {
 		t.Errorf("the boxes count %d messages, and there are %d", total, len(there))
 	}
+	wantClean(t, s)
+}
+
+// wantClean checks the whole database.
+func wantClean(t *testing.T, s *docstore.Server) {
+	t.Helper()
 	must(0, s.Verify())(t)
+	report := must(s.Check(testContext(t), nil))(t)
+	if report.Clean() {
+		return
+	}
+	t.Errorf("damaged: %q", report.Texts())
+	for _, c := range report.Collections {
+		for _, text := range c.Texts() {
+			t.Errorf("%s.%s: %s", c.DB, c.Name, text)
+		}
+	}
 }
 
 func waitFor(t testing.TB, ctx context.Context, done func() bool) {

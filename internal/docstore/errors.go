@@ -13,6 +13,7 @@ import (
 
 // Error codes of MongoDB that only this package uses.
 const (
+	codeUnauthorized                   int32 = 13
 	codeLockTimeout                    int32 = 24
 	codeUnknownReplWriteConcern        int32 = 79
 	codeUnsatisfiableWriteConcern      int32 = 100
@@ -24,6 +25,7 @@ const (
 )
 
 var codeNames = map[int32]string{
+	codeUnauthorized:                   "Unauthorized",
 	codeLockTimeout:                    "LockTimeout",
 	codeUnknownReplWriteConcern:        "UnknownReplWriteConcern",
 	codeUnsatisfiableWriteConcern:      "UnsatisfiableWriteConcern",

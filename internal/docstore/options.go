@@ -130,7 +130,7 @@ func Open(opts Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		eng: eng, log: log, dir: opts.Dir, cache: cache, lock: lock, started: time.Now(),
+		eng: eng, log: log, dir: opts.Dir, fs: fs, backups: make(chan struct{}, 1), cache: cache, lock: lock, started: time.Now(),
 		cursors:   newCursors(func(err error) { log.Error("close a cursor", "err", err) }),
 		sessions:  newSessions(eng),
 		listeners: map[net.Listener]struct{}{},

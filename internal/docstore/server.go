@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 	dto "github.com/prometheus/client_model/go"
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
@@ -24,11 +25,14 @@ type Server struct {
 	eng      *engine
 	log      *slog.Logger
 	dir      string
+	fs       vfs.FS
 	cursors  *cursors
 	sessions *sessions
 	cache    *pebble.Cache
 	lock     *pebble.Lock
 	started  time.Time
+	// backups is held while a backup is made: there is one at a time.
+	backups chan struct{}
 
 	// ctx ends when the server closes; wg counts everything that must have ended before Pebble closes.
 	ctx    context.Context

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"gadwall/internal/config"
+	"gadwall/internal/docstore"
+	"gadwall/internal/docstore/query"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+)
+
+// backupCmd copies the embedded database: itself when no server runs, and else by asking the server, through its socket,
+// to do it.
+type backupCmd struct {
+	config.Storage
+	config.Log
+	Directory string `arg:"" name:"dir" help:"Where the copy goes: a directory that is missing or empty. It becomes a data directory."`
+}
+
+func (c *backupCmd) Run(std streams) (err error) {
+	if err := c.Storage.Check(); err != nil {
+		return usageError{err}
+	}
+	if !c.Storage.Embedded() {
+		return usageError{errors.New("backup copies the embedded database; back up MongoDB with its own means: mongodump --oplog, or snapshots of its volumes")}
+	}
+	dir, err := filepath.Abs(c.Directory)
+	if err != nil {
+		return usageError{err}
+	}
+	log, err := newLogger(c.Log, std)
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	store, err := openExisting(ctx, c.Storage, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	if store.embedded != nil {
+		err = store.embedded.Backup(ctx, dir)
+	} else {
+		command := bson.D{{Key: docstore.BackupCommand, Value: 1}, {Key: "directory", Value: dir}}
+		err = store.client.Database("admin").RunCommand(ctx, command).Err()
+	}
+	var target *docstore.TargetError
+	var refused mongo.CommandError
+	switch {
+	case errors.As(err, &target):
+		return usageError{err}
+	case errors.As(err, &refused) && refused.Code == query.CodeBadValue: // the same, from the server
+		return usageError{errors.New(refused.Message)}
+	case errors.As(err, &refused):
+		return errors.New(refused.Message)
+	case err != nil:
+		return err
+	}
+	fmt.Fprintf(std.out, "backup made: %s\n", dir)
+	return nil
+}
