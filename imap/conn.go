@@ -285,9 +285,10 @@ func (c *conn) execute(ctx context.Context, tag, name string, cmd command) error
 	if c.sel != nil && !c.closing {
 		if serr := c.sync(ctx, cmd.sync); serr != nil {
 			c.syncFailed(serr)
-			if c.closing {
+			if c.enc.LineOpen() || c.enc.Err() != nil {
 				return serr
 			}
+			// After BYE, too: the client has to know what became of the command.
 		}
 	}
 	if err != nil {

@@ -107,6 +107,13 @@ func newTestServerOn(t testing.TB, db *mongo.Database, opts ...func(*Options)) *
 	for _, opt := range opts {
 		opt(&o)
 	}
+	s := &testServer{db: db, user: user, errs: errs}
+	return s.serve(t, o, store)
+}
+
+// serve starts a server for what s has.
+func (s *testServer) serve(t testing.TB, o Options, store *mailstore.Store) *testServer {
+	t.Helper()
 	srv := New(o)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -115,7 +122,7 @@ func newTestServerOn(t testing.TB, db *mongo.Database, opts ...func(*Options)) *
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(l) }()
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(ctx, testWait)
+		ctx, cancel := context.WithTimeout(context.Background(), testWait)
 		defer cancel()
 		if err := srv.Shutdown(ctx); err != nil {
 			t.Errorf("Shutdown: %v", err)
@@ -124,7 +131,7 @@ func newTestServerOn(t testing.TB, db *mongo.Database, opts ...func(*Options)) *
 			t.Errorf("Serve: %v", err)
 		}
 	})
-	return &testServer{Server: srv, db: db, store: store, user: user, addr: l.Addr().String(), errs: errs}
+	return &testServer{Server: srv, db: s.db, store: store, user: s.user, addr: l.Addr().String(), errs: s.errs}
 }
 
 // otherInstance opens the same database as another instance would whose events

@@ -110,6 +110,8 @@ func (c *conn) handleDelete(ctx context.Context, _ string, dec *wire.Decoder) er
 				return err
 			}
 			c.deselect()
+			// It may have another name by now than the client selected it by.
+			c.enc.Untagged().Raw("OK [CLOSED] Selected mailbox was deleted").CRLF()
 			return nil
 		}
 	}

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -372,112 +371,6 @@ func TestOverQuota(t *testing.T) {
 	if untagged, _ := c.ok("STATUS Archive (MESSAGES SIZE)"); untagged[0] != "* STATUS Archive (MESSAGES 1 SIZE 600)" {
 		t.Error(untagged)
 	}
-}
-
-// TestConcurrentSessions: several sessions change one mailbox; in the end all
-// know the same, without ever having been told something impossible.
-func TestConcurrentSessions(t *testing.T) {
-	t.Parallel()
-	srv := newTestServer(t)
-	setup := srv.login(t)
-	for i := range 20 {
-		setup.append("INBOX", "", message(fmt.Sprint(i)))
-	}
-	const sessions, rounds = 4, 15
-	clients := make([]*modelClient, sessions)
-	var wg sync.WaitGroup
-	for i := range clients {
-		clients[i] = newModelClient(srv.login(t))
-	}
-	for i, m := range clients {
-		wg.Go(func() {
-			for round := range rounds {
-				n := len(m.flags)
-				switch (i + round) % 5 {
-				case 0:
-					m.run("APPEND INBOX {%d+}\r\n%s", len(message("new")), message("new"))
-				case 1:
-					if n > 0 {
-						m.run("STORE %d +FLAGS (\\Deleted)", round%n+1)
-					}
-				case 2:
-					m.run("EXPUNGE")
-				case 3:
-					if n > 0 {
-						m.run("STORE %d -FLAGS.SILENT (\\Seen)", round%n+1)
-					}
-				default:
-					m.run("NOOP")
-				}
-			}
-		})
-	}
-	wg.Wait()
-	var want []string
-	for i, m := range clients {
-		m.run("NOOP")
-		untagged, _ := m.c.ok("UID SEARCH ALL")
-		if i == 0 {
-			want = untagged
-		}
-		if fmt.Sprint(untagged) != fmt.Sprint(want) {
-			t.Errorf("session %d sees %v, session 0 %v", i, untagged, want)
-		}
-		if n := len(strings.Fields(want[0])) - 2; n != len(m.flags) {
-			t.Errorf("session %d counts %d messages, %d are there", i, len(m.flags), n)
-		}
-	}
-}
-
-// modelClient follows EXISTS and EXPUNGE as a client does.
-type modelClient struct {
-	c     *testClient
-	flags []string
-}
-
-func newModelClient(c *testClient) *modelClient {
-	m := &modelClient{c: c}
-	m.run("SELECT INBOX")
-	return m
-}
-
-func (m *modelClient) run(format string, args ...any) {
-	untagged, status := m.c.do(format, args...)
-	if strings.HasPrefix(status, "BAD") {
-		m.c.t.Errorf("%s: %s", format, status)
-	}
-	for _, line := range untagged {
-		var n int
-		switch {
-		case scan(line, "* %d EXISTS", &n):
-			if n < len(m.flags) {
-				m.c.t.Errorf("EXISTS went from %d to %d", len(m.flags), n)
-			}
-			for len(m.flags) < n {
-				m.flags = append(m.flags, "")
-			}
-		case scan(line, "* %d EXPUNGE", &n):
-			if n < 1 || n > len(m.flags) {
-				m.c.t.Errorf("%s of %d messages", line, len(m.flags))
-				continue
-			}
-			m.flags = append(m.flags[:n-1], m.flags[n:]...)
-		case strings.Contains(line, " FETCH ") && scan(line, "* %d FETCH", &n):
-			if n < 1 || n > len(m.flags) {
-				m.c.t.Errorf("%s of %d messages", line, len(m.flags))
-			}
-		}
-	}
-}
-
-func scan(line, format string, n *int) bool {
-	_, word, _ := strings.Cut(line[2:], " ")
-	_, want, _ := strings.Cut(format[2:], " ")
-	if !strings.HasPrefix(word, want) {
-		return false
-	}
-	got, err := fmt.Sscanf(line, "* %d", n)
-	return got == 1 && err == nil
 }
 
 // TestPolling: without events, a view is compared with the database when it is old.

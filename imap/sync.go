@@ -159,8 +159,7 @@ func (c *conn) addNew(ctx context.Context, ch *mailstore.Changes) error {
 		}
 	}
 	if len(uids)+gone < int(next-v.next) {
-		// Some are left out of the changes because they changed once more
-		// while these were read. They cannot be added later, in front of others.
+		// Some were expunged while the changes were read: what is there now counts.
 		var err error
 		uids, err = c.srv.store.UIDs(ctx, c.sel.box, mailstore.Query{UIDs: []mailstore.UIDRange{{First: v.next, Last: next - 1}}})
 		if err != nil {

@@ -21,9 +21,9 @@ type Changes struct {
 	Complete bool
 }
 
-// Changes returns what changed after the mod-sequence since, up to Mailbox.HighestModSeq. A message
-// that changes once more while this is read may be left out: it belongs to the changes after
-// that. The error is ErrNoSuchMailbox.
+// Changes returns what changed after the mod-sequence since, up to Mailbox.HighestModSeq at least. A message
+// that changes once more while this is read may be there as it is after that; it is never left out, for whoever
+// asks is to know the change that was there when it asked. The error is ErrNoSuchMailbox.
 //
 // The mailbox is read first. What has a mod-sequence up to the mailbox's was committed before, because
 // every change writes the mailbox.
@@ -40,7 +40,7 @@ func (s *Store) Changes(ctx context.Context, box MailboxKey, since uint64) (*Cha
 	if since >= m.HighestModSeq {
 		return c, nil
 	}
-	if c.Changed, err = s.changed(ctx, box, since, m.HighestModSeq); err != nil {
+	if c.Changed, err = s.changed(ctx, box, since); err != nil {
 		return nil, fmt.Errorf("read changes: %w", err)
 	}
 	if uint64(doc.Expunged) > since {
@@ -51,11 +51,11 @@ func (s *Store) Changes(ctx context.Context, box MailboxKey, since uint64) (*Cha
 	return c, nil
 }
 
-// changed returns the messages with a mod-sequence in (since, until].
-func (s *Store) changed(ctx context.Context, box MailboxKey, since, until uint64) ([]FlagState, error) {
+// changed returns the messages with a mod-sequence above since.
+func (s *Store) changed(ctx context.Context, box MailboxKey, since uint64) ([]FlagState, error) {
 	var list []FlagState
 	var failed error
-	s.walk(ctx, changedFilter(box, since, until), changedOptions().SetProjection(projection(FieldFlags)), func(raw bson.Raw, err error) bool {
+	s.walk(ctx, changedFilter(box, since), changedOptions().SetProjection(projection(FieldFlags)), func(raw bson.Raw, err error) bool {
 		var m *Message
 		if err == nil {
 			m, err = decodeMessage(raw)

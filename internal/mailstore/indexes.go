@@ -68,7 +68,7 @@ func (s *Store) coversUIDs(ctx context.Context) (bool, error) {
 		{Key: "explain", Value: bson.D{
 			{Key: "find", Value: collMessages},
 			{Key: "hint", Value: indexModSeq},
-			{Key: "filter", Value: changedFilter(MailboxKey{}, 0, maxModSeq)},
+			{Key: "filter", Value: changedFilter(MailboxKey{}, 0)},
 			{Key: "projection", Value: projection(0)}}},
 		{Key: "verbosity", Value: "queryPlanner"}}).Raw()
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"math"
 	"regexp"
 	"slices"
 
@@ -231,7 +230,7 @@ func (s *Store) filters(ctx context.Context, box MailboxKey, q Query) ([]bson.D,
 func (s *Store) changedUIDs(ctx context.Context, box MailboxKey, since uint64) ([]uint32, error) {
 	var uids []uint32
 	var failed error
-	s.walk(ctx, changedFilter(box, since, maxModSeq), changedOptions().SetProjection(projection(0)),
+	s.walk(ctx, changedFilter(box, since), changedOptions().SetProjection(projection(0)),
 		func(doc bson.Raw, err error) bool {
 			var key MessageKey
 			if err == nil {
@@ -247,14 +246,11 @@ func (s *Store) changedUIDs(ctx context.Context, box MailboxKey, since uint64) (
 	return slices.Compact(uids), nil
 }
 
-// maxModSeq is greater than any mod-sequence (RFC 7162: 63 bits).
-const maxModSeq = math.MaxInt64
-
-// changedFilter is the condition that a message's mod-sequence is in (since, until]. That the key is one of the
-// mailbox's goes without saying; it leads a sharded cluster to the shard.
-func changedFilter(box MailboxKey, since, until uint64) bson.D {
+// changedFilter is the condition that a message's mod-sequence is above since. That the key is one of the mailbox's
+// goes without saying; it leads a sharded cluster to the shard.
+func changedFilter(box MailboxKey, since uint64) bson.D {
 	return append(bson.D{{Key: DocMailbox, Value: box.Binary()}, {Key: DocModSeq, Value: bson.D{
-		{Key: "$gt", Value: int64(since)}, {Key: "$lte", Value: int64(until)}}}}, rangeFilter(box, AllUIDs[0])...)
+		{Key: "$gt", Value: int64(since)}}}}, rangeFilter(box, AllUIDs[0])...)
 }
 
 // changedOptions name the index: to a server the range of keys may look as good.
