@@ -24,8 +24,8 @@ func TestIdleMemory(t *testing.T) {
 		c.r = nil // the client's buffer does not count
 	}
 	// The aim is 20 KiB; the rest is the client's half of the connection, and
-	// what the database does meanwhile.
-	const sessions, budget = 40, 26 << 10
+	// what the database and its driver do meanwhile, which is more on a busy machine.
+	const sessions, budget = 40, 32 << 10
 	for range sessions { // what all sessions share grows first
 		open(false)
 	}
