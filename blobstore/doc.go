@@ -40,7 +40,7 @@
 //     chunks and take a reference.
 //   - A Writer that finished holds one reference. A Writer that failed or was aborted holds none and
 //     has deleted its chunks, unless that failed, too: then chunks without a files document, or
-//     a reference too many, are left for the collector, which waits for OrphanGrace.
+//     a reference too many, are left for Check and an audit, which wait for OrphanGrace.
 //   - Once the insert of the files document was sent and its outcome is unknown, the chunks stay.
 //   - A Writer uses a constant amount of memory, about 0.7 MiB, apart from 36 bytes per frame.
 package blobstore

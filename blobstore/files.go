@@ -30,11 +30,12 @@ type filesDoc struct {
 }
 
 type metadata struct {
-	Hash  bson.Binary `bson:"hash"`
-	Size  int64       `bson:"size"` // decoded bytes
-	Refs  int64       `bson:"refs"`
-	Magic int64       `bson:"magic"`
-	Codec codec       `bson:"codec"`
+	Hash    bson.Binary `bson:"hash"`
+	Size    int64       `bson:"size"` // decoded bytes
+	Refs    int64       `bson:"refs"`
+	Magic   int64       `bson:"magic"`
+	Touched time.Time   `bson:"touched"`
+	Codec   codec       `bson:"codec"`
 
 	// Frames has the stored size of every frame as an unsigned varint. Codec zstd only; raw
 	// frames are stored in their own size.

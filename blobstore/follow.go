@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
@@ -15,6 +16,7 @@ import (
 type follower struct {
 	s     *Store
 	magic dedupe.Magic
+	since time.Time    // no reference was added before
 	held  *candidate   // agrees with all frames so far; referenced with magic
 	more  []*candidate // may agree, too; not referenced
 }
@@ -41,7 +43,7 @@ func (s *Store) follow(ctx context.Context, head dedupe.Hash, magic dedupe.Magic
 		return nil, fmt.Errorf("look for blobs by their first frame: %w", err)
 	}
 	defer cur.Close(ctx)
-	f := &follower{s: s, magic: magic}
+	f := &follower{s: s, magic: magic, since: time.Now()}
 	for size := 0; size < candidateBytes && cur.Next(ctx); {
 		var doc filesDoc
 		if err := cur.Decode(&doc); err != nil {
@@ -135,7 +137,11 @@ func (f *follower) copyTo(ctx context.Context, u *upload, frames int) error {
 func (f *follower) release(ctx context.Context) {
 	ctx, cancel := cleanup(ctx)
 	defer cancel()
+	if time.Since(f.since) > dedupe.MaxHold {
+		f.s.log.WarnContext(ctx, "a blob reference was held for too long and is left for the audit", "blob", f.held.hash)
+		return
+	}
 	if err := f.s.refs.Remove(ctx, f.held.hash, f.magic); err != nil {
-		f.s.log.WarnContext(ctx, "a blob reference is left for the collector", "blob", f.held.hash, "error", err)
+		f.s.log.WarnContext(ctx, "a blob reference is left for the audit", "blob", f.held.hash, "error", err)
 	}
 }

@@ -1,6 +1,10 @@
 package blobstore
 
-import "time"
+import (
+	"time"
+
+	"gadwall/dedupe"
+)
 
 const (
 	// ChunkSize is the size of the data of every chunk document but the last of a file, in bytes:
@@ -18,12 +22,18 @@ const (
 	MaxFrames = 400_000
 
 	// MaxUploadTime is how long an upload may take from NewWriter to Finish, which fails
-	// with ErrTooSlow beyond it. A collector must leave chunks without a files document alone for
-	// longer than this (OrphanGrace).
-	MaxUploadTime = 12 * time.Hour
+	// with ErrTooSlow beyond it: it may hold a reference all the time.
+	MaxUploadTime = dedupe.MaxHold
 
-	// OrphanGrace is the age at which chunks that no files document names are garbage.
+	// OrphanGrace is the age at which chunks that no files document names are garbage: they cannot belong to
+	// an upload that is still going on.
 	OrphanGrace = 2 * MaxUploadTime
+
+	// auditBatch is the number of files whose chunks are looked at together.
+	auditBatch = 500
+
+	// deleteBatch is the number of chunks that one command deletes.
+	deleteBatch = 500
 
 	// maxCandidates is how many stored blobs with the same first frame an upload is compared with, and
 	// candidateBytes how many bytes of sums they may have together (beyond the first one).

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -40,6 +41,8 @@ var (
 type Options struct {
 	// Logger is told of what could not be cleaned up. slog.Default if nil.
 	Logger *slog.Logger
+	// Clock is the time that references are marked with; time.Now if nil.
+	Clock func() time.Time
 }
 
 // Store reads and writes blobs. It is safe for concurrent use.
@@ -62,7 +65,7 @@ func New(db *mongo.Database, opts Options) (*Store, error) {
 	return &Store{
 		files:  files,
 		chunks: db.Collection(ChunksCollection, dedupe.Collection()),
-		refs:   dedupe.NewCounter(files, "metadata.hash", "metadata."),
+		refs:   dedupe.NewCounter(files, "metadata.hash", "metadata.").WithClock(opts.Clock),
 		log:    opts.Logger,
 	}, nil
 }
@@ -79,6 +82,7 @@ func (s *Store) EnsureIndexes(ctx context.Context) error {
 			Options: options.Index().SetName("head").
 				SetPartialFilterExpression(bson.D{{Key: "metadata.head", Value: bson.D{{Key: "$exists", Value: true}}}}),
 		},
+		s.refs.UnusedIndex(),
 	}); err != nil {
 		return fmt.Errorf("create indexes of %s: %w", FilesCollection, err)
 	}

@@ -178,11 +178,12 @@ func (u *upload) commit(ctx context.Context, hash dedupe.Hash, sums []byte, magi
 		ChunkSize:  ChunkSize,
 		UploadDate: time.Now().UTC(),
 		Metadata: metadata{
-			Hash:  hash.Binary(),
-			Size:  u.size,
-			Refs:  1,
-			Magic: int64(magic),
-			Codec: u.codec,
+			Hash:    hash.Binary(),
+			Size:    u.size,
+			Refs:    1,
+			Magic:   int64(magic),
+			Touched: u.s.refs.Now(),
+			Codec:   u.codec,
 		},
 	}
 	for _, n := range u.sizes {
@@ -216,12 +217,12 @@ func (u *upload) discard(ctx context.Context) {
 		err := u.s.files.FindOne(ctx, bson.D{{Key: "_id", Value: u.id}},
 			options.FindOne().SetProjection(bson.D{{Key: "_id", Value: 1}})).Err()
 		if !errors.Is(err, mongo.ErrNoDocuments) {
-			u.s.log.WarnContext(ctx, "chunks are left for the collector", "file", u.id, "error", err)
+			u.s.log.WarnContext(ctx, "chunks are left for a check", "file", u.id, "error", err)
 			return
 		}
 	}
 	if _, err := u.s.chunks.DeleteMany(ctx, bson.D{{Key: "files_id", Value: u.id}}); err != nil {
-		u.s.log.WarnContext(ctx, "chunks are left for the collector", "file", u.id, "error", err)
+		u.s.log.WarnContext(ctx, "chunks are left for a check", "file", u.id, "error", err)
 	}
 }
 

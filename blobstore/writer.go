@@ -138,6 +138,9 @@ func (w *Writer) finish(ctx context.Context) (*Stored, error) {
 			return nil, err
 		}
 	}
+	if time.Since(w.started) > MaxUploadTime {
+		return nil, ErrTooSlow
+	}
 	stored := &Stored{Size: w.size, Magic: w.magic}
 	w.whole.Sum(stored.Hash[:0])
 	if w.follow != nil {

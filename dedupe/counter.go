@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -21,10 +22,8 @@ const (
 	FieldRefs        = "refs"
 	FieldMagic       = "magic"
 	FieldQuarantined = "quarantined"
+	FieldTouched     = "touched"
 )
-
-// maxBatch is the number of updates sent in one bulk write.
-const maxBatch = 500
 
 var (
 	// ErrMissing reports a reference to a document that does not exist. See MissingError.
@@ -53,9 +52,10 @@ type Ref struct {
 
 // A Counter counts the references to the documents of one collection. It is safe for concurrent use.
 type Counter struct {
-	coll                     *mongo.Collection
-	key                      string
-	refs, magic, quarantined string
+	coll                              *mongo.Collection
+	key                               string
+	refs, magic, quarantined, touched string
+	now                               func() time.Time
 }
 
 // Durable is the write concern under which an acknowledged write survives the loss of a node and of
@@ -81,8 +81,22 @@ func NewCounter(coll *mongo.Collection, key, prefix string) *Counter {
 		refs:        prefix + FieldRefs,
 		magic:       prefix + FieldMagic,
 		quarantined: prefix + FieldQuarantined,
+		touched:     prefix + FieldTouched,
+		now:         time.Now,
 	}
 }
+
+// WithClock returns a Counter that takes the time from now; nil is time.Now.
+func (c *Counter) WithClock(now func() time.Time) *Counter {
+	t := *c
+	if t.now = now; now == nil {
+		t.now = time.Now
+	}
+	return &t
+}
+
+// Now is the present time as the Counter writes it.
+func (c *Counter) Now() time.Time { return c.now().UTC().Truncate(time.Millisecond) }
 
 // Add counts one reference per magic, and takes the document out of quarantine. It returns false, and has
 // done nothing, if there is no such document. On an error the references may or may not be counted;
@@ -197,11 +211,7 @@ func (c *Counter) present(ctx context.Context, batch []group) (map[Hash]bool, er
 	defer cur.Close(ctx)
 	present := make(map[Hash]bool, len(batch))
 	for cur.Next(ctx) {
-		_, data, ok := cur.Current.Lookup(strings.Split(c.key, ".")...).BinaryOK()
-		if !ok {
-			return nil, fmt.Errorf("look for referenced documents: %s is not binary", c.key)
-		}
-		h, err := HashFromBytes(data)
+		h, err := hashOf(cur.Current, c.key)
 		if err != nil {
 			return nil, fmt.Errorf("look for referenced documents: %w", err)
 		}
@@ -240,7 +250,13 @@ func (c *Counter) addUpdate(g group) bson.D {
 	return bson.D{
 		{Key: "$inc", Value: bson.D{{Key: c.refs, Value: g.refs}, {Key: c.magic, Value: g.magic}}},
 		{Key: "$unset", Value: bson.D{{Key: c.quarantined, Value: ""}}},
+		c.touch(),
 	}
+}
+
+// touch records when the counts were changed.
+func (c *Counter) touch() bson.E {
+	return bson.E{Key: "$set", Value: bson.D{{Key: c.touched, Value: c.Now()}}}
 }
 
 func (c *Counter) removeFilter(g group) bson.D {
@@ -251,7 +267,10 @@ func (c *Counter) removeFilter(g group) bson.D {
 }
 
 func (c *Counter) removeUpdate(g group) bson.D {
-	return bson.D{{Key: "$inc", Value: bson.D{{Key: c.refs, Value: -g.refs}, {Key: c.magic, Value: -g.magic}}}}
+	return bson.D{
+		{Key: "$inc", Value: bson.D{{Key: c.refs, Value: -g.refs}, {Key: c.magic, Value: -g.magic}}},
+		c.touch(),
+	}
 }
 
 // A group is all references of one call to the same document: one update.
@@ -290,4 +309,20 @@ func batches(groups []group) [][]group {
 		out = append(out, b)
 	}
 	return out
+}
+
+// lookup returns a field by its path.
+func lookup(doc bson.Raw, path string) bson.RawValue { return doc.Lookup(strings.Split(path, ".")...) }
+
+// hashOf returns the hash in the key field of a document.
+func hashOf(doc bson.Raw, key string) (Hash, error) {
+	_, data, ok := lookup(doc, key).BinaryOK()
+	if !ok {
+		return Hash{}, fmt.Errorf("%s of a document is not binary", key)
+	}
+	h, err := HashFromBytes(data)
+	if err != nil {
+		return h, fmt.Errorf("%s of a document: %w", key, err)
+	}
+	return h, nil
 }

@@ -3,7 +3,9 @@ package contents
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"time"
 
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
@@ -20,6 +22,9 @@ var (
 
 	// ErrCorrupt reports a content document that contradicts itself.
 	ErrCorrupt = errors.New("stored content is damaged")
+
+	// ErrTooSlow reports a content that took longer than dedupe.MaxHold to write.
+	ErrTooSlow = errors.New("writing the content took too long")
 
 	// ErrRange reports a range outside of the content.
 	ErrRange = errors.New("range is outside of the content")
@@ -41,6 +46,8 @@ type Ref struct {
 type Options struct {
 	// Logger is told of what could not be cleaned up. slog.Default if nil.
 	Logger *slog.Logger
+	// Clock is the time that references are marked with; time.Now if nil.
+	Clock func() time.Time
 }
 
 // Store reads and writes contents. It is safe for concurrent use.
@@ -64,14 +71,19 @@ func New(db *mongo.Database, blobs *blobstore.Store, opts Options) (*Store, erro
 	return &Store{
 		coll:  coll,
 		blobs: blobs,
-		refs:  dedupe.NewCounter(coll, "_id", ""),
+		refs:  dedupe.NewCounter(coll, "_id", "").WithClock(opts.Clock),
 		log:   opts.Logger,
 	}, nil
 }
 
-// EnsureIndexes creates the indexes that reading and writing rely on, those of the blobs included. Contents
-// themselves are found by _id only.
-func (s *Store) EnsureIndexes(ctx context.Context) error { return s.blobs.EnsureIndexes(ctx) }
+// EnsureIndexes creates the indexes that are relied on, those of the blobs included. Contents themselves are found by
+// _id only, but for those that nobody uses.
+func (s *Store) EnsureIndexes(ctx context.Context) error {
+	if _, err := s.coll.Indexes().CreateOne(ctx, s.refs.UnusedIndex()); err != nil {
+		return fmt.Errorf("create indexes of %s: %w", Collection, err)
+	}
+	return s.blobs.EnsureIndexes(ctx)
+}
 
 // WithCache returns a Store on the same contents, whose reads keep decoded frames in cache: one per
 // session. Nil is no cache.

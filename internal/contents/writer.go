@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/zeebo/blake3"
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -22,16 +23,18 @@ type Stored struct {
 	Size   int64
 	Root   *mimestream.Part // as parsed, with everything
 	Magics []dedupe.Magic
-	Shared bool // the content existed before
+	Since  time.Time // no reference was added before; see dedupe.MaxHold
+	Shared bool      // the content existed before
 }
 
 // A Writer stores one content while its bytes come in. Not safe for concurrent use. It must be ended by
 // Finish or Abort.
 type Writer struct {
-	s      *Store
-	ctx    context.Context // of the writes: io.Writer and mimestream.Handler have none
-	parser *mimestream.Parser
-	whole  *blake3.Hasher
+	s       *Store
+	ctx     context.Context // of the writes: io.Writer and mimestream.Handler have none
+	started time.Time       // no reference to a blob was added before
+	parser  *mimestream.Parser
+	whole   *blake3.Hasher
 
 	segments []segment
 	end      int64 // of the last segment
@@ -50,7 +53,7 @@ var errEnded = errors.New("contents: writer is ended")
 
 // NewWriter starts a content. ctx covers the calls of Write.
 func (s *Store) NewWriter(ctx context.Context) *Writer {
-	w := &Writer{s: s, ctx: ctx, whole: blake3.New()}
+	w := &Writer{s: s, ctx: ctx, started: time.Now(), whole: blake3.New()}
 	w.parser = mimestream.NewParser((*receiver)(w))
 	return w
 }
@@ -101,7 +104,10 @@ func (w *Writer) finish(ctx context.Context, refs int) (*Stored, error) {
 	if err := w.spool.finish(); err != nil {
 		return nil, err
 	}
-	stored := &Stored{Size: w.end, Root: root, Magics: dedupe.NewMagics(refs)}
+	if w.late() {
+		return nil, ErrTooSlow
+	}
+	stored := &Stored{Size: w.end, Root: root, Magics: dedupe.NewMagics(refs), Since: time.Now()}
 	w.whole.Sum(stored.ID[:0])
 	// Most mail is new: insert first, look for the same content when refused.
 	for range maxAttempts {
@@ -141,6 +147,7 @@ func (w *Writer) insert(ctx context.Context, stored *Stored) (bool, error) {
 		{Key: "_id", Value: dedupe.Hash(stored.ID).Binary()},
 		{Key: dedupe.FieldRefs, Value: int64(len(stored.Magics))},
 		{Key: dedupe.FieldMagic, Value: magic},
+		{Key: dedupe.FieldTouched, Value: w.s.refs.Now()},
 		{Key: "size", Value: w.end},
 		{Key: "segs", Value: bson.Binary{Data: l.append(nil)}},
 		{Key: "parts", Value: bson.Binary{Data: appendParts(nil, stored.Root)}},
@@ -173,15 +180,22 @@ func (w *Writer) Abort(ctx context.Context) {
 	}
 }
 
+// late reports whether references to blobs may have been held for longer than they may.
+func (w *Writer) late() bool { return time.Since(w.started) > dedupe.MaxHold }
+
 // releaseBlobs gives back the references to all blobs.
 func (w *Writer) releaseBlobs(ctx context.Context) {
 	if len(w.refs) == 0 {
 		return
 	}
+	if w.late() {
+		w.s.log.WarnContext(ctx, "references to blobs were held for too long and are left for the audit", "count", len(w.refs))
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
 	if err := w.s.blobs.Refs().RemoveMany(ctx, w.refs); err != nil {
-		w.s.log.WarnContext(ctx, "references to blobs are left for the collector", "error", err)
+		w.s.log.WarnContext(ctx, "references to blobs are left for the audit", "error", err)
 	}
 	w.refs = nil
 }

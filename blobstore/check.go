@@ -1,0 +1,330 @@
+package blobstore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/zeebo/blake3"
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"gadwall/dedupe"
+)
+
+// A Fault is what a check finds wrong with a file or its chunks.
+type Fault int
+
+const (
+	// Orphans: chunks that belong to no file, of an upload or a deletion that was interrupted. They cost space.
+	Orphans Fault = iota + 1
+	// MissingChunks: a file has not exactly the chunks it must have.
+	MissingChunks
+	// BadFile: a files document contradicts itself.
+	BadFile
+	// WrongBytes: what is stored cannot be decoded, or does not have the hash it is stored under.
+	WrongBytes
+)
+
+var faultNames = map[Fault]string{Orphans: "orphan chunks", MissingChunks: "missing chunks", BadFile: "bad file", WrongBytes: "wrong bytes"}
+
+func (f Fault) String() string { return faultNames[f] }
+
+// A Finding is one thing that a check found and is sure of.
+type Finding struct {
+	Fault    Fault
+	File     bson.ObjectID
+	Hash     dedupe.Hash // zero for orphans
+	Chunks   int64       // Orphans: how many
+	Bytes    int64       // Orphans: what they store
+	Detail   string
+	Repaired bool
+}
+
+// CheckOptions say what Check does.
+type CheckOptions struct {
+	// Found is called with each finding.
+	Found func(Finding)
+	// Grace is the age of chunks without a file at which they are orphans. Less than OrphanGrace is only for when
+	// nothing else uses the store.
+	Grace time.Duration
+	// Repair deletes orphans. Nothing else can be repaired: a later upload of the same blob would find
+	// the hash taken, so a damaged blob is for people to look at.
+	Repair bool
+	// Deep reads all blobs and compares their hashes.
+	Deep bool
+	// Progress is told how many files are done, if not nil. Guard is asked before each batch, if not nil; its
+	// error ends the check.
+	Progress func(files int64)
+	Guard    func(context.Context) error
+}
+
+// Check compares all files with their chunks, beside live traffic and in constant memory. It returns how many files it
+// looked at.
+//
+// What it saw of a file and its chunks is no single moment, so whatever looks wrong is looked at again. A file's chunks
+// are written before and deleted after it. So chunks without a file belong to an upload in progress, unless they are older
+// than any such can be; and if a file is still there after its chunks were read, they must have been there.
+func (s *Store) Check(ctx context.Context, o CheckOptions) (files int64, err error) {
+	c := &checker{s: s, o: o, low: bson.E{Key: "$gte", Value: bson.ObjectID{}}}
+	for {
+		if o.Guard != nil {
+			if err := o.Guard(ctx); err != nil {
+				return files, err
+			}
+		}
+		n, err := c.page(ctx)
+		files += int64(n)
+		if err != nil {
+			return files, err
+		}
+		if o.Progress != nil {
+			o.Progress(files)
+		}
+		if n < auditBatch {
+			return files, nil
+		}
+	}
+}
+
+type checker struct {
+	s   *Store
+	o   CheckOptions
+	low bson.E // where the next page begins: a condition on ids of files
+}
+
+// page checks the next files, and all chunks up to them.
+func (c *checker) page(ctx context.Context) (int, error) {
+	opts := options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetLimit(auditBatch)
+	if !c.o.Deep {
+		opts.SetProjection(bson.D{{Key: "metadata.sums", Value: 0}})
+	}
+	cur, err := c.s.files.Find(ctx, bson.D{{Key: "_id", Value: bson.D{c.low}}}, opts)
+	if err != nil {
+		return 0, fmt.Errorf("read files: %w", err)
+	}
+	var docs []filesDoc
+	if err := cur.All(ctx, &docs); err != nil {
+		return 0, fmt.Errorf("read files: %w", err)
+	}
+	ids := bson.D{c.low}
+	if len(docs) == auditBatch {
+		last := docs[len(docs)-1].ID
+		ids = append(ids, bson.E{Key: "$lte", Value: last})
+		c.low = bson.E{Key: "$gt", Value: last}
+	}
+	if err := c.chunks(ctx, ids, docs); err != nil {
+		return 0, err
+	}
+	for i := range docs {
+		if err := c.file(ctx, &docs[i]); err != nil {
+			return 0, err
+		}
+	}
+	return len(docs), nil
+}
+
+// chunks walks along the chunks of files with such ids, and compares them with docs, which has the same order.
+func (c *checker) chunks(ctx context.Context, ids bson.D, docs []filesDoc) error {
+	cur, err := c.s.chunks.Find(ctx, bson.D{{Key: "files_id", Value: ids}}, options.Find().
+		SetSort(bson.D{{Key: "files_id", Value: 1}, {Key: "n", Value: 1}}).
+		SetProjection(bson.D{{Key: "_id", Value: 0}, {Key: "files_id", Value: 1}, {Key: "n", Value: 1}}))
+	if err != nil {
+		return fmt.Errorf("read chunks: %w", err)
+	}
+	defer cur.Close(context.WithoutCancel(ctx))
+	var id bson.ObjectID // of the chunks being counted
+	var n int64          // how many; negative if their numbers are not 0, 1, 2, ...
+	end := func() error {
+		if n == 0 {
+			return nil // before the first
+		}
+		for len(docs) > 0 && bytes.Compare(docs[0].ID[:], id[:]) < 0 {
+			if err := c.count(ctx, &docs[0], 0); err != nil {
+				return err
+			}
+			docs = docs[1:]
+		}
+		if len(docs) > 0 && docs[0].ID == id {
+			err := c.count(ctx, &docs[0], n)
+			docs = docs[1:]
+			return err
+		}
+		return c.orphans(ctx, id)
+	}
+	for cur.Next(ctx) {
+		next, okID := cur.Current.Lookup("files_id").ObjectIDOK()
+		number, okN := cur.Current.Lookup("n").AsInt64OK()
+		if !okID {
+			continue // a foreign file
+		}
+		if next != id {
+			if err := end(); err != nil {
+				return err
+			}
+			id, n = next, 0
+		}
+		switch {
+		case n >= 0 && okN && number == n:
+			n++
+		default:
+			n = -1
+		}
+	}
+	if err := cur.Err(); err != nil {
+		return fmt.Errorf("read chunks: %w", err)
+	}
+	if err := end(); err != nil {
+		return err
+	}
+	for i := range docs {
+		if err := c.count(ctx, &docs[i], 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// count compares the number of a file's chunks with what it must be.
+func (c *checker) count(ctx context.Context, doc *filesDoc, n int64) error {
+	want := chunkCount(doc.Length)
+	if n == want {
+		return nil
+	}
+	detail := fmt.Sprintf("%d of %d chunks", n, want)
+	if n < 0 {
+		detail = "chunks are not numbered one after the other"
+	}
+	return c.found(ctx, doc, MissingChunks, detail)
+}
+
+// found reports something about a file, if that is still there.
+func (c *checker) found(ctx context.Context, doc *filesDoc, fault Fault, detail string) error {
+	switch there, err := c.exists(ctx, doc.ID); {
+	case err != nil:
+		return err
+	case !there:
+		return nil
+	}
+	f := Finding{Fault: fault, File: doc.ID, Detail: detail}
+	copy(f.Hash[:], doc.Metadata.Hash.Data)
+	c.o.Found(f)
+	return nil
+}
+
+func (c *checker) exists(ctx context.Context, id bson.ObjectID) (bool, error) {
+	err := c.s.files.FindOne(ctx, bson.D{{Key: "_id", Value: id}}, options.FindOne().SetProjection(bson.D{{Key: "_id", Value: 1}})).Err()
+	if errors.Is(err, mongo.ErrNoDocuments) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for a file: %w", err)
+	}
+	return true, nil
+}
+
+// orphans deals with chunks for which no file was seen.
+func (c *checker) orphans(ctx context.Context, id bson.ObjectID) error {
+	if there, err := c.exists(ctx, id); err != nil || there {
+		return err
+	}
+	cur, err := c.s.chunks.Aggregate(ctx, bson.A{
+		bson.D{{Key: "$match", Value: bson.D{{Key: "files_id", Value: id}}}},
+		bson.D{{Key: "$group", Value: bson.D{
+			{Key: "_id", Value: nil},
+			{Key: "chunks", Value: bson.D{{Key: "$sum", Value: 1}}},
+			{Key: "bytes", Value: bson.D{{Key: "$sum", Value: bson.D{{Key: "$binarySize", Value: "$data"}}}}},
+			{Key: "newest", Value: bson.D{{Key: "$max", Value: "$_id"}}},
+		}}},
+	})
+	if err != nil {
+		return fmt.Errorf("count orphans: %w", err)
+	}
+	var sums []struct {
+		Chunks int64         `bson:"chunks"`
+		Bytes  int64         `bson:"bytes"`
+		Newest bson.ObjectID `bson:"newest"`
+	}
+	if err := cur.All(ctx, &sums); err != nil {
+		return fmt.Errorf("count orphans: %w", err)
+	}
+	// The time in an id has whole seconds.
+	if len(sums) == 0 || sums[0].Newest.Timestamp().After(c.s.refs.Now().Add(-c.o.Grace)) {
+		return nil
+	}
+	f := Finding{Fault: Orphans, File: id, Chunks: sums[0].Chunks, Bytes: sums[0].Bytes}
+	if c.o.Repair {
+		if err := c.s.deleteChunks(ctx, id, f.Chunks); err != nil {
+			return err
+		}
+		f.Repaired = true
+	}
+	c.o.Found(f)
+	return nil
+}
+
+// file checks a files document and, if wanted, the bytes.
+func (c *checker) file(ctx context.Context, doc *filesDoc) error {
+	l, err := newLayout(doc)
+	if err != nil {
+		return c.found(ctx, doc, BadFile, err.Error())
+	}
+	if !c.o.Deep {
+		return nil
+	}
+	err = c.s.verify(ctx, l, doc.Metadata.Sums)
+	if errors.Is(err, ErrCorrupt) {
+		return c.found(ctx, doc, WrongBytes, err.Error())
+	}
+	return err
+}
+
+// verify reads a blob and compares its bytes with its hash, and those of each frame with its sum, if there are sums.
+// What it finds wrong is an ErrCorrupt.
+func (s *Store) verify(ctx context.Context, l *layout, sums []byte) error {
+	v := verifier{whole: blake3.New(), frame: blake3.New()}
+	if err := (&Blob{s.WithCache(nil), l}).ReadRange(ctx, 0, l.size, &v); err != nil {
+		return err
+	}
+	v.endFrame()
+	var sum dedupe.Hash
+	v.whole.Sum(sum[:0])
+	if sum != l.hash {
+		return fmt.Errorf("%w: %v: the bytes have the hash %v", ErrCorrupt, l.hash, sum)
+	}
+	if len(v.sums) > dedupe.HashSize && !bytes.Equal(v.sums, sums) {
+		return fmt.Errorf("%w: %v: the sums of the frames differ", ErrCorrupt, l.hash)
+	}
+	return nil
+}
+
+// A verifier computes the hash of what is written to it, and the sums of its frames.
+type verifier struct {
+	whole, frame *blake3.Hasher
+	n            int // bytes in frame
+	sums         []byte
+}
+
+func (v *verifier) Write(p []byte) (int, error) {
+	v.whole.Write(p) // never fails
+	for rest := p; len(rest) > 0; {
+		n := min(len(rest), FrameSize-v.n)
+		v.frame.Write(rest[:n])
+		rest = rest[n:]
+		if v.n += n; v.n == FrameSize {
+			v.endFrame()
+		}
+	}
+	return len(p), nil
+}
+
+func (v *verifier) endFrame() {
+	if v.n > 0 {
+		v.sums = v.frame.Sum(v.sums)
+		v.frame.Reset()
+		v.n = 0
+	}
+}

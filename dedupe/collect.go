@@ -1,0 +1,204 @@
+package dedupe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"golang.org/x/sync/errgroup"
+)
+
+// indexUnused is the name of the index that a Collector needs.
+const indexUnused = "unused"
+
+// UnusedIndex is the index by which a Collector finds what is unused. It has an entry only for documents
+// without references.
+func (c *Counter) UnusedIndex() mongo.IndexModel {
+	return mongo.IndexModel{
+		Keys: bson.D{{Key: c.quarantined, Value: 1}},
+		Options: options.Index().SetName(indexUnused).
+			SetPartialFilterExpression(bson.D{{Key: c.refs, Value: int64(0)}}),
+	}
+}
+
+// A Collector deletes documents to which nothing refers. Its methods may be called concurrently, by any number of
+// processes.
+type Collector struct {
+	Counter *Counter
+	// Bytes says how much is stored for a document.
+	Bytes func(doc bson.Raw) int64
+	// Deleted is called, once, with each document after it was deleted, and gives up what belongs to it. Its context
+	// does not end with that of Collect. An error ends the collection.
+	Deleted func(ctx context.Context, doc bson.Raw) error
+	// Guard is asked before each batch; its error ends the collection. Nil is none.
+	Guard func(ctx context.Context) error
+	// Workers is how many documents are deleted at a time; 0 is collectWorkers.
+	Workers int
+}
+
+// An Amount is a number of documents, and what is stored for them.
+type Amount struct {
+	Documents int64 `json:"documents"`
+	Bytes     int64 `json:"bytes"`
+}
+
+// A Plan says what there is to collect.
+type Plan struct {
+	Fresh   Amount `json:"fresh"`   // unused, to be quarantined
+	Waiting Amount `json:"waiting"` // quarantined, but not for long enough
+	Ready   Amount `json:"ready"`   // to be deleted
+}
+
+// Collected says what a collection did.
+type Collected struct {
+	Quarantined int64  `json:"quarantined"` // documents
+	Deleted     Amount `json:"deleted"`
+}
+
+// Plan counts what is unused. It changes nothing.
+func (c *Collector) Plan(ctx context.Context, grace time.Duration) (Plan, error) {
+	var p Plan
+	cutoff := c.Counter.Now().Add(-grace)
+	cur, err := c.Counter.coll.Find(ctx, c.Counter.unused(), options.Find().SetBatchSize(collectBatch))
+	if err != nil {
+		return p, fmt.Errorf("look for unused documents: %w", err)
+	}
+	defer cur.Close(context.WithoutCancel(ctx))
+	for cur.Next(ctx) {
+		to := &p.Fresh
+		if at, ok := lookup(cur.Current, c.Counter.quarantined).TimeOK(); ok {
+			to = &p.Waiting
+			if !at.After(cutoff) {
+				to = &p.Ready
+			}
+		}
+		to.Documents++
+		to.Bytes += c.Bytes(cur.Current)
+	}
+	if err := cur.Err(); err != nil {
+		return p, fmt.Errorf("look for unused documents: %w", err)
+	}
+	return p, nil
+}
+
+// Collect quarantines what is unused, and deletes what has been in quarantine for the grace period; with none, what
+// it has just quarantined, too. After an error, what it returns was done nevertheless.
+func (c *Collector) Collect(ctx context.Context, grace time.Duration) (done Collected, err error) {
+	if done.Quarantined, err = c.quarantine(ctx); err != nil {
+		return done, err
+	}
+	done.Deleted, err = c.deleteExpired(ctx, c.Counter.Now().Add(-grace))
+	return done, err
+}
+
+// unused is the condition that nothing refers to a document.
+func (c *Counter) unused(more ...bson.E) bson.D {
+	return append(bson.D{{Key: c.refs, Value: int64(0)}, {Key: c.magic, Value: int64(0)}}, more...)
+}
+
+// quarantine marks unused documents. The condition stands in the update: one that was referenced since the query
+// is not marked.
+func (c *Collector) quarantine(ctx context.Context) (int64, error) {
+	k := c.Counter
+	fresh := bson.E{Key: k.quarantined, Value: nil} // absent
+	var n int64
+	err := c.batches(ctx, k.unused(fresh), func(ctx context.Context, hashes []Hash) error {
+		keys := make(bson.A, len(hashes))
+		for i, h := range hashes {
+			keys[i] = h.Binary()
+		}
+		res, err := k.coll.UpdateMany(ctx, k.unused(fresh, bson.E{Key: k.key, Value: bson.D{{Key: "$in", Value: keys}}}),
+			bson.D{{Key: "$set", Value: bson.D{{Key: k.quarantined, Value: k.Now()}}}})
+		if err != nil {
+			return fmt.Errorf("quarantine: %w", err)
+		}
+		n += res.ModifiedCount
+		return nil
+	})
+	return n, err
+}
+
+// deleteExpired deletes what was quarantined until cutoff and is still unused.
+func (c *Collector) deleteExpired(ctx context.Context, cutoff time.Time) (Amount, error) {
+	k := c.Counter
+	expired := bson.E{Key: k.quarantined, Value: bson.D{{Key: "$lte", Value: cutoff}}}
+	var documents, bytes atomic.Int64
+	workers := c.Workers
+	if workers <= 0 {
+		workers = collectWorkers
+	}
+	err := c.batches(ctx, k.unused(expired), func(ctx context.Context, hashes []Hash) error {
+		group, ctx := errgroup.WithContext(ctx)
+		group.SetLimit(workers)
+		for _, h := range hashes {
+			group.Go(func() error {
+				if err := ctx.Err(); err != nil {
+					return err
+				}
+				n, err := c.delete(ctx, k.unused(expired, bson.E{Key: k.key, Value: h.Binary()}))
+				if n >= 0 {
+					documents.Add(1)
+					bytes.Add(n)
+				}
+				return err
+			})
+		}
+		return group.Wait()
+	})
+	return Amount{documents.Load(), bytes.Load()}, err
+}
+
+// delete deletes the document that meets the filter, if there is one, and returns its bytes; -1 if there is none.
+// Two who delete the same document do not both get it.
+func (c *Collector) delete(ctx context.Context, filter bson.D) (int64, error) {
+	// Begun is finished: what Deleted gives up would be leaked.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
+	defer cancel()
+	doc, err := c.Counter.coll.FindOneAndDelete(ctx, filter).Raw()
+	if errors.Is(err, mongo.ErrNoDocuments) {
+		return -1, nil
+	}
+	if err != nil {
+		return -1, fmt.Errorf("delete an unused document: %w", err)
+	}
+	return c.Bytes(doc), c.Deleted(ctx, doc)
+}
+
+// batches calls f with the hashes of the documents that meet the filter.
+func (c *Collector) batches(ctx context.Context, filter bson.D, f func(context.Context, []Hash) error) error {
+	cur, err := c.Counter.coll.Find(ctx, filter, options.Find().
+		SetProjection(bson.D{{Key: c.Counter.key, Value: 1}}).SetBatchSize(collectBatch))
+	if err != nil {
+		return fmt.Errorf("look for unused documents: %w", err)
+	}
+	defer cur.Close(context.WithoutCancel(ctx))
+	for {
+		var hashes []Hash
+		for len(hashes) < collectBatch && cur.Next(ctx) {
+			h, err := hashOf(cur.Current, c.Counter.key)
+			if err != nil {
+				return err
+			}
+			hashes = append(hashes, h)
+		}
+		if err := cur.Err(); err != nil {
+			return fmt.Errorf("look for unused documents: %w", err)
+		}
+		if len(hashes) == 0 {
+			return nil
+		}
+		if c.Guard != nil {
+			if err := c.Guard(ctx); err != nil {
+				return err
+			}
+		}
+		if err := f(ctx, hashes); err != nil {
+			return err
+		}
+	}
+}

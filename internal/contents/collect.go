@@ -1,0 +1,146 @@
+package contents
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"gadwall/blobstore"
+	"gadwall/dedupe"
+)
+
+// auditBatch is the number of contents that one query of an audit returns.
+const auditBatch = 1000
+
+// Blobs is the store of the large bodies.
+func (s *Store) Blobs() *blobstore.Store { return s.blobs }
+
+// Refs counts the references to contents.
+func (s *Store) Refs() *dedupe.Counter { return s.refs }
+
+// Collector returns the collector of contents that no message refers to. The references to blobs are released when the
+// document is gone: blobs are collected after contents.
+func (s *Store) Collector(guard func(context.Context) error) *dedupe.Collector {
+	return &dedupe.Collector{
+		Counter: s.refs,
+		Bytes:   func(doc bson.Raw) int64 { return int64(len(doc)) },
+		Deleted: func(ctx context.Context, doc bson.Raw) error {
+			_, refs, err := blobRefsOf(doc)
+			if err == nil {
+				err = s.blobs.Refs().RemoveMany(ctx, refs)
+			}
+			if err != nil && !errors.Is(err, ErrCorrupt) && !errors.Is(err, dedupe.ErrNotHeld) {
+				return err
+			}
+			if err != nil {
+				// The others must not suffer. An audit puts the blobs' counts right.
+				s.log.ErrorContext(ctx, "references of a deleted content were not released", "error", err)
+			}
+			return nil
+		},
+		Guard: guard,
+	}
+}
+
+// blobRefsOf returns the references that a document holds. The error is ErrCorrupt.
+func blobRefsOf(doc bson.Raw) (ID, []dedupe.Ref, error) {
+	_, key, _ := doc.Lookup("_id").BinaryOK()
+	hash, err := dedupe.HashFromBytes(key)
+	if err != nil {
+		return ID{}, nil, fmt.Errorf("%w: _id: %v", ErrCorrupt, err)
+	}
+	_, segs, ok := doc.Lookup("segs").BinaryOK()
+	if !ok {
+		return ID(hash), nil, fmt.Errorf("%w: %v: no layout", ErrCorrupt, hash)
+	}
+	l, err := readLayout(segs)
+	if err != nil {
+		return ID(hash), nil, fmt.Errorf("%w: %v: %v", ErrCorrupt, hash, err)
+	}
+	return ID(hash), l.blobRefs(), nil
+}
+
+// BlobReferrers gives the references to blobs of all contents to a Tally. A content never changes, so the moment at which
+// it is read does not matter. progress is told how many contents were read, if not nil.
+func (s *Store) BlobReferrers(progress func(n int64)) func(context.Context, *dedupe.Tally) error {
+	return func(ctx context.Context, t *dedupe.Tally) error {
+		var n int64
+		return s.scan(ctx, bson.D{{Key: "segs", Value: 1}}, func(doc bson.Raw) error {
+			id, refs, err := blobRefsOf(doc)
+			if err != nil {
+				t.Unreadable()
+			}
+			for _, r := range refs {
+				t.Add(id[:], r)
+			}
+			if n++; progress != nil && n%auditBatch == 0 {
+				progress(n)
+			}
+			return t.Commit(ctx)
+		})
+	}
+}
+
+// HoldsBlob reports whether the content is there and holds the reference.
+func (s *Store) HoldsBlob(ctx context.Context, content []byte, ref dedupe.Ref) (bool, error) {
+	doc, err := s.coll.FindOne(ctx, bson.D{{Key: "_id", Value: bson.Binary{Data: content}}},
+		options.FindOne().SetProjection(bson.D{{Key: "segs", Value: 1}})).Raw()
+	if errors.Is(err, mongo.ErrNoDocuments) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for a content: %w", err)
+	}
+	_, refs, err := blobRefsOf(doc)
+	if err != nil {
+		return false, err
+	}
+	for _, r := range refs {
+		if r == ref {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// scan calls f with every content, in the order of their ids. Contents that come or go meanwhile may be passed
+// over.
+func (s *Store) scan(ctx context.Context, projection bson.D, f func(bson.Raw) error) error {
+	// Pages rather than one cursor: f may take its time, and servers close cursors that wait.
+	filter := bson.D{}
+	for {
+		opts := options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetLimit(auditBatch)
+		if projection != nil {
+			opts.SetProjection(projection)
+		}
+		cur, err := s.coll.Find(ctx, filter, opts)
+		if err != nil {
+			return fmt.Errorf("read contents: %w", err)
+		}
+		n := 0
+		var last bson.RawValue
+		for cur.Next(ctx) {
+			n++
+			last = cur.Current.Lookup("_id")
+			last.Value = append([]byte(nil), last.Value...)
+			if err = f(cur.Current); err != nil {
+				break
+			}
+		}
+		if err == nil && cur.Err() != nil {
+			err = fmt.Errorf("read contents: %w", cur.Err())
+		}
+		cur.Close(context.WithoutCancel(ctx))
+		if err != nil {
+			return err
+		}
+		if n < auditBatch {
+			return nil
+		}
+		filter = bson.D{{Key: "_id", Value: bson.D{{Key: "$gt", Value: last}}}}
+	}
+}
