@@ -9,6 +9,7 @@ import (
 
 	"github.com/emersion/go-imap/v2"
 
+	"gadwall/dedupe"
 	"gadwall/imap/wire"
 	"gadwall/internal/contents"
 	"gadwall/internal/mailstore"
@@ -176,6 +177,10 @@ func (a *appender) commit(ctx context.Context) error {
 // release gives up what was stored but not committed.
 func (a *appender) release(ctx context.Context) {
 	if len(a.items) == 0 {
+		return
+	}
+	if time.Since(a.items[0].Stored.Since) > dedupe.MaxHold {
+		a.c.log.Warn("contents were held for too long and are left for the audit", "count", len(a.items))
 		return
 	}
 	refs := make([]contents.Ref, len(a.items))

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"gadwall/dedupe"
 	"gadwall/internal/contents"
@@ -117,6 +118,7 @@ func (t *transfer) copyBatch(ctx context.Context, ranges []UIDRange) (rest []UID
 	if len(list) == 0 {
 		return nil, nil
 	}
+	since := time.Now()
 	if err := s.contents.AddRefs(ctx, list); err != nil {
 		return nil, fmt.Errorf("add references: %w", err)
 	}
@@ -124,6 +126,9 @@ func (t *transfer) copyBatch(ctx context.Context, ranges []UIDRange) (rest []UID
 	var w *transferWrite
 	var unused []contents.Ref
 	err = s.transactFor(ctx, t.to.Key.User(), func(ctx context.Context) error {
+		if time.Since(since) > dedupe.MaxHold-transactionTimeout {
+			return ErrTooLate // waited for other transactions of the user
+		}
 		w = &transferWrite{transfer: t}
 		unused = nil
 		var found []storedMessage
@@ -161,12 +166,12 @@ func (t *transfer) copyBatch(ctx context.Context, ranges []UIDRange) (rest []UID
 	})
 	switch {
 	case err == nil:
-		s.release(ctx, unused)
+		s.releaseUnused(ctx, unused, since)
 		w.done(ctx)
 	case mayHaveCommitted(err):
 		s.log.Warn("copy with unknown outcome: references stay", "mailbox", t.to.Key.String(), "error", err)
 	default:
-		s.release(ctx, list)
+		s.releaseUnused(ctx, list, since)
 	}
 	return rest, err
 }

@@ -28,7 +28,7 @@ type Delivered struct {
 	UID         uint32
 	ModSeq      uint64
 	// Err is nil for a message that is stored, durably. ErrNoSuchMailbox, quota.ErrOverQuota,
-	// ErrInvalidKeyword and ErrUIDsExhausted are final; anything else is trouble of the moment. If it is the error of
+	// ErrInvalidKeyword, ErrUIDsExhausted and ErrTooLate are final; anything else is trouble of the moment. If it is the error of
 	// the caller's context, the message may be stored all the same.
 	Err error
 }
@@ -48,7 +48,7 @@ type AppendItem struct {
 func (s *Store) Deliver(ctx context.Context, stored *contents.Stored, to []Delivery) ([]Delivered, error) {
 	results := make([]Delivered, len(to))
 	if len(to) > MaxRecipients {
-		s.release(ctx, deliveryRefs(stored, to))
+		s.releaseUnused(ctx, deliveryRefs(stored, to), stored.Since)
 		return nil, fmt.Errorf("deliver: %w: %d recipients", ErrTooMany, len(to))
 	}
 	template := newTemplate(stored)
@@ -57,7 +57,7 @@ func (s *Store) Deliver(ctx context.Context, stored *contents.Stored, to []Deliv
 		p, err := template.message(&to[i])
 		if err != nil {
 			results[i].Err = err
-			s.release(ctx, []contents.Ref{{ID: stored.ID, Magic: to[i].Magic}})
+			s.releaseUnused(ctx, []contents.Ref{{ID: stored.ID, Magic: to[i].Magic}}, stored.Since)
 			continue
 		}
 		units = append(units, newUnit(ctx, to[i].Mailbox.User(), []*pending{p}, []*Delivered{&results[i]}))
@@ -88,7 +88,7 @@ func (s *Store) Append(ctx context.Context, items []AppendItem) ([]Delivered, er
 		}
 		if err != nil {
 			for _, it := range items {
-				s.release(ctx, deliveryRefs(it.Stored, []Delivery{it.Delivery}))
+				s.releaseUnused(ctx, deliveryRefs(it.Stored, []Delivery{it.Delivery}), it.Stored.Since)
 			}
 			return nil, fmt.Errorf("append: %w", err)
 		}
@@ -137,7 +137,8 @@ type unit struct {
 	user     UserID
 	messages []*pending
 	usage    quota.Usage
-	bytes    int // of documents
+	bytes    int       // of documents
+	since    time.Time // when the first of the references was added
 
 	// Set by whoever runs the unit, before closing done; copied to where the caller wants it by the caller, who may
 	// have gone.
@@ -149,11 +150,17 @@ type unit struct {
 func newUnit(ctx context.Context, user UserID, messages []*pending, results []*Delivered) *unit {
 	u := &unit{ctx: ctx, user: user, messages: messages, results: results, done: make(chan struct{})}
 	for _, p := range messages {
+		if since := p.template.stored.Since; u.since.IsZero() || since.Before(u.since) {
+			u.since = since
+		}
 		u.usage = u.usage.Add(quota.Usage{Bytes: p.size, Messages: 1})
 		u.bytes += p.bytes
 	}
 	return u
 }
+
+// late reports that the references will be too old for a message before the transaction is over.
+func (u *unit) late() bool { return time.Since(u.since) > dedupe.MaxHold-transactionTimeout }
 
 // finish sets the outcome; err makes it that of every message.
 func (u *unit) finish(outcome []Delivered, err error) {
@@ -276,6 +283,10 @@ func (s *Store) runGroup(ctx context.Context, user UserID, group []*unit) {
 			s.fail(ctx, u, err)
 			continue
 		}
+		if u.late() {
+			s.fail(ctx, u, ErrTooLate)
+			continue
+		}
 		alive = append(alive, u)
 	}
 	for len(alive) > 0 {
@@ -341,6 +352,16 @@ func (s *Store) failUnit(ctx context.Context, u *unit, err error) {
 
 // fail ends a unit that is certainly not stored.
 func (s *Store) fail(ctx context.Context, u *unit, err error) {
-	s.release(ctx, u.refs())
+	s.releaseUnused(ctx, u.refs(), u.since)
 	u.finish(nil, err)
+}
+
+// releaseUnused gives up references that no message was made of. Those held for longer than dedupe.MaxHold stay: an audit
+// may have taken them back already.
+func (s *Store) releaseUnused(ctx context.Context, refs []contents.Ref, since time.Time) {
+	if time.Since(since) > dedupe.MaxHold {
+		s.log.Warn("references of contents were held for too long and are left for the audit", "count", len(refs))
+		return
+	}
+	s.release(ctx, refs)
 }

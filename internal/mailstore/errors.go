@@ -17,5 +17,6 @@ var (
 	ErrInboxUndeletable = errors.New("INBOX cannot be deleted")
 	ErrSpecialUse       = errors.New("special use unknown, or in use by another mailbox")
 	ErrTooMany          = errors.New("limit reached")
+	ErrTooLate          = errors.New("the content was stored too long ago to make a message of it")
 	ErrUIDsExhausted    = errors.New("the mailbox has no UIDs left")
 )

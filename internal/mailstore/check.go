@@ -1,0 +1,446 @@
+package mailstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+
+	"gadwall/quota"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+)
+
+// A Fault is what Check finds wrong.
+type Fault int
+
+const (
+	// WrongCounters: a mailbox's counters differ from its messages.
+	WrongCounters Fault = iota + 1
+	// WrongQuota: a user's usage differs from the messages.
+	WrongQuota
+	// LowUIDNext: a message has a UID that was not given out yet.
+	LowUIDNext
+	// LowModSeq: a message or journal entry has a mod-sequence that was not given out yet.
+	LowModSeq
+	// UnknownKeyword: a message has a keyword that its mailbox has not seen.
+	UnknownKeyword
+	// WrongMarkers: the fields of a message that repeat others for the sake of indexes contradict these.
+	WrongMarkers
+	// BadMessage: a message document cannot be read. Not repaired.
+	BadMessage
+	// BadJournal: a journal entry cannot be read, or the newest one is not known to its mailbox.
+	BadJournal
+	// LowNumbers: a user has a mailbox number or UIDVALIDITY that was not given out yet.
+	LowNumbers
+	// NoMailbox: messages whose mailbox does not exist. The repair makes one for them.
+	NoMailbox
+	// NoUser: messages or mailboxes whose user does not exist. Not repaired: mail is never removed by a check.
+	NoUser
+	// StrayAddress: an address or subscription whose user does not exist.
+	StrayAddress
+	// NoAddress: mail to a user's name does not reach the user.
+	NoAddress
+	// BadDocument: any other document that cannot be read. Not repaired.
+	BadDocument
+)
+
+var faultNames = map[Fault]string{
+	WrongCounters: "wrong counters", WrongQuota: "wrong quota", LowUIDNext: "low UIDNEXT", LowModSeq: "low mod-sequence",
+	UnknownKeyword: "unknown keyword", WrongMarkers: "wrong markers", BadMessage: "bad message", BadJournal: "bad journal",
+	LowNumbers: "low numbers", NoMailbox: "no mailbox", NoUser: "no user", StrayAddress: "stray address", NoAddress: "no address",
+	BadDocument: "bad document",
+}
+
+func (f Fault) String() string { return faultNames[f] }
+
+// A Finding is one thing that Check found and is sure of.
+type Finding struct {
+	Fault    Fault
+	User     UserID
+	Mailbox  MailboxKey // zero if it is not about one
+	UID      uint32     // 0 if it is not about one message
+	Detail   string
+	Repaired bool
+}
+
+// CheckOptions say what Check does.
+type CheckOptions struct {
+	// Found is called with each finding.
+	Found func(Finding)
+	// Repair says whether to repair what can be.
+	Repair bool
+	// Progress is told how many users and messages are done, if not nil.
+	Progress func(users, messages int64)
+}
+
+// Checked sums up a Check.
+type Checked struct {
+	Users     int64 `json:"users"`
+	Mailboxes int64 `json:"mailboxes"`
+	Messages  int64 `json:"messages"`
+	// Undecided is how many users were changed or too large, so that nothing can be said about them now.
+	Undecided int64 `json:"undecided"`
+}
+
+// checkPage is how many users, or documents of users, are looked at together.
+const checkPage = 500
+
+// Check verifies what always holds of users, mailboxes and messages, beside live traffic and in constant memory. What
+// belongs to one user is read from one snapshot, in which all of it must agree. Repairs are conditional on what was seen:
+// every change of the messages raises the mod-sequence of their mailbox.
+//
+// What is being deleted is left alone.
+func (s *Store) Check(ctx context.Context, o CheckOptions) (Checked, error) {
+	c := &checker{s: s, o: o}
+	err := c.run(ctx)
+	return c.sum, err
+}
+
+type checker struct {
+	s   *Store
+	o   CheckOptions
+	sum Checked
+}
+
+func (c *checker) run(ctx context.Context) error {
+	err := c.pages(ctx, c.s.users, bson.D{{Key: userHash, Value: 0}}, func(docs []bson.Raw) error {
+		for _, doc := range docs {
+			if _, deleting := doc.Lookup(userDeleting).BooleanOK(); deleting {
+				continue
+			}
+			id, ok := binaryID(doc, len(UserID{}))
+			if !ok {
+				c.found(Finding{Fault: BadDocument, Detail: fmt.Sprintf("user id %v", doc.Lookup("_id"))})
+				continue
+			}
+			if err := c.user(ctx, UserID(id)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("check users: %w", err)
+	}
+	for _, f := range []func(context.Context) error{c.strayMessages, c.strayMailboxes, c.strayAddresses, c.straySubscriptions} {
+		if err := f(ctx); err != nil {
+			return fmt.Errorf("check for users who do not exist: %w", err)
+		}
+	}
+	return nil
+}
+
+func (c *checker) found(f Finding) { c.o.Found(f) }
+
+// pages calls f with all documents of a collection, in the order of their ids. Those that come or go meanwhile may be
+// passed over.
+func (c *checker) pages(ctx context.Context, coll *mongo.Collection, projection bson.D, f func([]bson.Raw) error) error {
+	filter := bson.D{}
+	for {
+		opts := options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetLimit(checkPage)
+		if len(projection) > 0 {
+			opts.SetProjection(projection)
+		}
+		cur, err := coll.Find(ctx, filter, opts)
+		if err != nil {
+			return err
+		}
+		var docs []bson.Raw
+		if err := cur.All(ctx, &docs); err != nil {
+			return err
+		}
+		if err := f(docs); err != nil {
+			return err
+		}
+		if len(docs) < checkPage {
+			return nil
+		}
+		filter = bson.D{{Key: "_id", Value: bson.D{{Key: "$gt", Value: docs[len(docs)-1].Lookup("_id")}}}}
+	}
+}
+
+func binaryID(doc bson.Raw, size int) ([]byte, bool) {
+	_, id, ok := doc.Lookup("_id").BinaryOK()
+	return id, ok && len(id) == size
+}
+
+// absent returns those of the users who do not exist. A user's id is never given out again, so they never will.
+func (c *checker) absent(ctx context.Context, users []UserID) (map[UserID]bool, error) {
+	gone := make(map[UserID]bool)
+	keys := make(bson.A, 0, len(users))
+	for _, u := range users {
+		if !gone[u] {
+			gone[u] = true
+			keys = append(keys, u.Binary())
+		}
+	}
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	cur, err := c.s.users.Find(ctx, bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: keys}}}},
+		options.Find().SetProjection(bson.D{{Key: "_id", Value: 1}}).SetBatchSize(checkPage+1))
+	if err != nil {
+		return nil, err
+	}
+	var docs []bson.Raw
+	if err := cur.All(ctx, &docs); err != nil {
+		return nil, err
+	}
+	for _, doc := range docs {
+		if id, ok := binaryID(doc, len(UserID{})); ok {
+			delete(gone, UserID(id))
+		}
+	}
+	return gone, nil
+}
+
+// stillThere reports whether a document with that filter exists.
+func (c *checker) stillThere(ctx context.Context, coll *mongo.Collection, filter bson.D) (bool, error) {
+	n, err := c.s.countUpTo(ctx, coll, filter, 1)
+	return n > 0, err
+}
+
+// strayMessages looks for messages of users who do not exist. It leaps from user to user.
+func (c *checker) strayMessages(ctx context.Context) error {
+	from := bson.E{Key: "$gte", Value: MessageKey{}.Binary()}
+	for done := false; !done; {
+		var users []UserID
+		for len(users) < checkPage {
+			doc, err := c.s.messages.FindOne(ctx, bson.D{{Key: "_id", Value: bson.D{from}}}, options.FindOne().
+				SetSort(bson.D{{Key: "_id", Value: 1}}).SetProjection(bson.D{{Key: "_id", Value: 1}})).Raw()
+			if errors.Is(err, mongo.ErrNoDocuments) {
+				done = true
+				break
+			}
+			if err != nil {
+				return err
+			}
+			key, err := messageKey(doc.Lookup(DocID))
+			if err != nil { // longer keys sort behind all others
+				c.found(Finding{Fault: BadMessage, Detail: err.Error()})
+				done = true
+				break
+			}
+			users = append(users, key.User())
+			from = bson.E{Key: "$gt", Value: lastOf(key.User()).Binary()}
+		}
+		gone, err := c.absent(ctx, users)
+		if err != nil {
+			return err
+		}
+		for user := range gone {
+			if there, err := c.stillThere(ctx, c.s.messages, messagesOf(user)); err != nil {
+				return err
+			} else if there {
+				c.found(Finding{Fault: NoUser, User: user, Detail: "messages of a user who does not exist"})
+			}
+		}
+	}
+	return nil
+}
+
+// messagesOf is the condition that a message belongs to a user.
+func messagesOf(user UserID) bson.D {
+	return bson.D{{Key: "_id", Value: bson.D{
+		{Key: "$gte", Value: user.Mailbox(0).Message(0).Binary()}, {Key: "$lte", Value: lastOf(user).Binary()}}}}
+}
+
+func (c *checker) strayMailboxes(ctx context.Context) error {
+	return c.pages(ctx, c.s.mailboxes, bson.D{{Key: "_id", Value: 1}}, func(docs []bson.Raw) error {
+		var users []UserID
+		for _, doc := range docs {
+			id, ok := binaryID(doc, len(MailboxKey{}))
+			if !ok {
+				c.found(Finding{Fault: BadDocument, Detail: fmt.Sprintf("mailbox key %v", doc.Lookup("_id"))})
+				continue
+			}
+			users = append(users, MailboxKey(id).User())
+		}
+		gone, err := c.absent(ctx, users)
+		if err != nil {
+			return err
+		}
+		for _, doc := range docs {
+			id, ok := binaryID(doc, len(MailboxKey{}))
+			if !ok || !gone[MailboxKey(id).User()] {
+				continue
+			}
+			key := MailboxKey(id)
+			if there, err := c.stillThere(ctx, c.s.mailboxes, byID(key.Binary())); err != nil {
+				return err
+			} else if there {
+				c.found(Finding{Fault: NoUser, User: key.User(), Mailbox: key, Detail: "mailbox of a user who does not exist"})
+			}
+		}
+		return nil
+	})
+}
+
+func (c *checker) strayAddresses(ctx context.Context) error {
+	return c.stray(ctx, c.s.addresses, addressUser, "address")
+}
+
+func (c *checker) straySubscriptions(ctx context.Context) error {
+	return c.stray(ctx, c.s.subscriptions, subscriptionUser, "subscription")
+}
+
+// stray looks for documents that name a user who does not exist. Nothing but the user could use them, so the repair
+// deletes them.
+func (c *checker) stray(ctx context.Context, coll *mongo.Collection, field, what string) error {
+	return c.pages(ctx, coll, nil, func(docs []bson.Raw) error {
+		var users []UserID
+		userOf := func(doc bson.Raw) (UserID, bool) {
+			_, id, ok := doc.Lookup(field).BinaryOK()
+			if !ok || len(id) != len(UserID{}) {
+				return UserID{}, false
+			}
+			return UserID(id), true
+		}
+		for _, doc := range docs {
+			user, ok := userOf(doc)
+			if !ok {
+				c.found(Finding{Fault: BadDocument, Detail: fmt.Sprintf("%s %v", what, doc.Lookup("_id"))})
+				continue
+			}
+			users = append(users, user)
+		}
+		gone, err := c.absent(ctx, users)
+		if err != nil {
+			return err
+		}
+		for _, doc := range docs {
+			user, ok := userOf(doc)
+			if !ok || !gone[user] {
+				continue
+			}
+			same := bson.D{{Key: "_id", Value: doc.Lookup("_id")}, {Key: field, Value: user.Binary()}}
+			f := Finding{Fault: StrayAddress, User: user, Detail: fmt.Sprintf("%s %v of a user who does not exist", what, doc.Lookup("_id"))}
+			there, err := c.stillThere(ctx, coll, same)
+			if err == nil && there && c.o.Repair {
+				var res *mongo.DeleteResult
+				if res, err = coll.DeleteOne(ctx, same); err == nil {
+					f.Repaired = res.DeletedCount == 1
+					there = f.Repaired
+				}
+			}
+			if err != nil {
+				return err
+			}
+			if there {
+				c.found(f)
+			}
+		}
+		return nil
+	})
+}
+
+// checkAttempts is how often a user is looked at again who was changed before a repair.
+const checkAttempts = 5
+
+// user checks one user with all mailboxes and messages.
+func (c *checker) user(ctx context.Context, id UserID) error {
+	for attempt := range checkAttempts {
+		var u *userCheck
+		err := c.s.snapshot(ctx, func(ctx context.Context) error {
+			u = &userCheck{checker: c, id: id}
+			if err := u.read(ctx); err != nil || u.gone {
+				return err
+			}
+			return u.readAll(ctx, id.Mailbox(0), id.Mailbox(math.MaxUint32))
+		})
+		if errors.Is(err, errSnapshotLost) {
+			// More mail than one snapshot can show: mailbox by mailbox.
+			return c.largeUser(ctx, id)
+		}
+		if err != nil || u.gone {
+			return err
+		}
+		u.compareBoxes()
+		u.compareUser()
+		done, err := u.settle(ctx, attempt > 0)
+		if err != nil {
+			return err
+		}
+		if done {
+			c.count(1, int64(len(u.boxes)), u.messages)
+			return nil
+		}
+	}
+	c.count(1, 0, 0)
+	c.sum.Undecided++
+	return nil
+}
+
+// largeUser checks each mailbox in a snapshot of its own.
+func (c *checker) largeUser(ctx context.Context, id UserID) error {
+	keys, err := c.s.mailboxIDs(ctx, id)
+	if err != nil {
+		return err
+	}
+	undecided := false
+	for _, key := range keys {
+		done, err := c.largeMailbox(ctx, key)
+		if err != nil {
+			return err
+		}
+		undecided = undecided || !done
+	}
+	// The usage is the sum of the counters, which were compared with the messages just now.
+	var u *userCheck
+	err = c.s.snapshot(ctx, func(ctx context.Context) error {
+		u = &userCheck{checker: c, id: id}
+		return u.read(ctx)
+	})
+	if err != nil || u.gone {
+		return err
+	}
+	for _, b := range u.boxes {
+		u.total = u.total.Add(quota.Usage{Bytes: b.doc.Size, Messages: b.doc.Messages})
+	}
+	if undecided {
+		c.sum.Undecided++
+	} else {
+		u.compareUser()
+	}
+	c.count(1, int64(len(u.boxes)), 0)
+	_, err = u.settle(ctx, false)
+	return err
+}
+
+func (c *checker) largeMailbox(ctx context.Context, key MailboxKey) (done bool, err error) {
+	for attempt := range checkAttempts {
+		var u *userCheck
+		err := c.s.snapshot(ctx, func(ctx context.Context) error {
+			u = &userCheck{checker: c, id: key.User()}
+			if err := u.read(ctx); err != nil || u.gone {
+				return err
+			}
+			u.only(key)
+			return u.readAll(ctx, key, key)
+		})
+		if errors.Is(err, errSnapshotLost) {
+			return false, nil
+		}
+		if err != nil || u.gone {
+			return true, err
+		}
+		u.compareBoxes()
+		if done, err := u.settle(ctx, attempt > 0); done || err != nil {
+			c.count(0, 0, u.messages)
+			return true, err
+		}
+	}
+	return false, nil
+}
+
+func (c *checker) count(users, mailboxes, messages int64) {
+	c.sum.Users += users
+	c.sum.Mailboxes += mailboxes
+	c.sum.Messages += messages
+	if c.o.Progress != nil {
+		c.o.Progress(c.sum.Users, c.sum.Messages)
+	}
+}

@@ -1,0 +1,374 @@
+package mailstore
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"gadwall/quota"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+)
+
+// userCheck is what one snapshot shows of a user.
+type userCheck struct {
+	*checker
+	id   UserID
+	gone bool // or being deleted
+
+	doc          userCheckDoc
+	ownAddress   UserID // whom the address of the user's name belongs to
+	addressKnown bool
+	boxes        []*boxCheck // in the order of their keys
+	strays       []*boxCheck // of messages without a mailbox; doc is empty
+	messages     int64
+	total        quota.Usage // of all messages
+	findings     []planned
+}
+
+type userCheckDoc struct {
+	Name        string      `bson:"name"`
+	Quota       quota.State `bson:"quota"`
+	Mailboxes   int64       `bson:"mboxes"`
+	UIDValidity int64       `bson:"uidv"`
+	Deleting    bool        `bson:"deleting"`
+}
+
+// boxCheck is a mailbox and what its messages and journal say.
+type boxCheck struct {
+	key       MailboxKey
+	doc       mailboxDoc
+	actual    Counters
+	maxUID    int64
+	maxModSeq int64
+	keywords  map[string]bool // not known to the mailbox; by lower case
+	known     map[string]bool
+	newest    int64 // mod-sequence of the newest journal entry
+	previous  int64 // of the one read last
+}
+
+// planned is a finding with its repair, which reports false if things have changed.
+type planned struct {
+	Finding
+	repair func(ctx context.Context) (bool, error)
+}
+
+func (u *userCheck) plan(f Finding, repair func(ctx context.Context) (bool, error)) {
+	f.User = u.id
+	u.findings = append(u.findings, planned{f, repair})
+}
+
+// maxFindings is how many findings about single messages are kept for one user, more are left for the next check.
+const maxFindings = 1000
+
+// settle repairs what was found, and reports it. It is not done if something has changed, so that the user must be looked
+// at again; then what cannot be repaired has been reported.
+func (u *userCheck) settle(ctx context.Context, again bool) (done bool, err error) {
+	done = true
+	for _, p := range u.findings {
+		if p.repair != nil && u.o.Repair {
+			if p.Repaired, err = p.repair(ctx); err != nil {
+				return false, err
+			}
+			if !p.Repaired {
+				done = false
+				continue
+			}
+		} else if again {
+			continue
+		}
+		u.found(p.Finding)
+	}
+	return done, nil
+}
+
+// read reads the user and the mailboxes.
+func (u *userCheck) read(ctx context.Context) error {
+	raw, err := u.s.users.Find(ctx, byID(u.id.Binary()), options.Find().SetProjection(bson.D{{Key: userHash, Value: 0}}))
+	if err != nil {
+		return err
+	}
+	var docs []userCheckDoc
+	if err := raw.All(ctx, &docs); err != nil {
+		return err
+	}
+	if u.gone = len(docs) == 0 || docs[0].Deleting; u.gone {
+		return nil
+	}
+	u.doc = docs[0]
+	owners, err := u.s.addresses.Find(ctx, bson.D{{Key: "_id", Value: u.doc.Name}})
+	if err != nil {
+		return err
+	}
+	var addresses []struct {
+		User bson.Binary `bson:"user"`
+	}
+	if err := owners.All(ctx, &addresses); err != nil {
+		return err
+	}
+	if len(addresses) > 0 && len(addresses[0].User.Data) == len(UserID{}) {
+		u.addressKnown, u.ownAddress = true, UserID(addresses[0].User.Data)
+	}
+	cursor, err := u.s.mailboxes.Find(ctx, bson.D{{Key: "_id", Value: bson.D{
+		{Key: "$gte", Value: u.id.Mailbox(0).Binary()}, {Key: "$lte", Value: u.id.Mailbox(1<<32 - 1).Binary()}}}},
+		options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetBatchSize(MaxMailboxes+1))
+	if err != nil {
+		return err
+	}
+	var boxes []mailboxDoc
+	if err := cursor.All(ctx, &boxes); err != nil {
+		return err
+	}
+	for _, doc := range boxes {
+		m, err := doc.mailbox()
+		if err != nil {
+			return err
+		}
+		b := &boxCheck{key: m.Key, doc: doc, known: make(map[string]bool, len(doc.Keywords))}
+		for _, k := range doc.Keywords {
+			b.known[strings.ToLower(k)] = true
+		}
+		u.boxes = append(u.boxes, b)
+	}
+	return nil
+}
+
+// only leaves out all mailboxes but one.
+func (u *userCheck) only(key MailboxKey) {
+	u.boxes = slices.DeleteFunc(u.boxes, func(b *boxCheck) bool { return b.key != key })
+}
+
+// readAll reads messages and journal of the mailboxes from first to last.
+func (u *userCheck) readAll(ctx context.Context, first, last MailboxKey) error {
+	cursor, err := u.s.messages.Find(ctx, bson.D{{Key: "_id", Value: bson.D{
+		{Key: "$gte", Value: first.Message(0).Binary()}, {Key: "$lte", Value: last.Message(1<<32 - 1).Binary()}}}},
+		options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetBatchSize(batchSmall).SetProjection(checkProjection))
+	if err != nil {
+		return err
+	}
+	defer cursor.Close(context.WithoutCancel(ctx))
+	at := boxCursor{u: u}
+	for cursor.Next(ctx) {
+		if err := u.message(&at, cursor.Current); err != nil {
+			return err
+		}
+	}
+	if err := cursor.Err(); err != nil {
+		return err
+	}
+	return u.readJournal(ctx, first, last)
+}
+
+var checkProjection = bson.D{{Key: DocID, Value: 1}, {Key: DocMailbox, Value: 1}, {Key: DocModSeq, Value: 1}, {Key: DocFlags, Value: 1},
+	{Key: DocKeywords, Value: 1}, {Key: DocUnseen, Value: 1}, {Key: DocDeleted, Value: 1}, {Key: DocSize, Value: 1}}
+
+// boxCursor finds the mailboxes of ascending keys.
+type boxCursor struct {
+	u    *userCheck
+	next int // in u.boxes
+}
+
+// at returns the mailbox, or nil if it does not exist.
+func (c *boxCursor) at(key MailboxKey) *boxCheck {
+	for c.next < len(c.u.boxes) && bytes.Compare(c.u.boxes[c.next].key[:], key[:]) < 0 {
+		c.next++
+	}
+	if c.next < len(c.u.boxes) && c.u.boxes[c.next].key == key {
+		return c.u.boxes[c.next]
+	}
+	return nil
+}
+
+// message takes one message into account.
+func (u *userCheck) message(at *boxCursor, doc bson.Raw) error {
+	key, err := messageKey(doc.Lookup(DocID))
+	if err != nil {
+		return err
+	}
+	u.messages++
+	m, err := decodeMessage(doc)
+	size, okSize := doc.Lookup(DocSize).AsInt64OK()
+	_, okFlags := doc.Lookup(DocFlags).AsInt64OK()
+	modseq, okModSeq := doc.Lookup(DocModSeq).AsInt64OK()
+	if err != nil || !okSize || !okFlags || !okModSeq {
+		u.aboutMessage(Finding{Fault: BadMessage, Mailbox: key.Mailbox(), UID: key.UID(), Detail: fmt.Sprint("unreadable: ", err)}, nil)
+		return nil
+	}
+	u.total = u.total.Add(quota.Usage{Bytes: size, Messages: 1})
+	b := at.at(key.Mailbox())
+	if b == nil {
+		if n := len(u.strays); n == 0 || u.strays[n-1].key != key.Mailbox() {
+			u.strays = append(u.strays, &boxCheck{key: key.Mailbox()})
+		}
+		b = u.strays[len(u.strays)-1]
+	}
+	b.actual.Messages++
+	b.actual.Size += size
+	if m.Flags&Seen == 0 {
+		b.actual.Unseen++
+	}
+	if m.Flags&Deleted != 0 {
+		b.actual.Deleted++
+	}
+	b.maxUID = max(b.maxUID, int64(key.UID()))
+	b.maxModSeq = max(b.maxModSeq, modseq)
+	for _, k := range m.Keywords {
+		if !b.known[strings.ToLower(k)] && len(b.keywords) < MaxMailboxKeywords {
+			if b.keywords == nil {
+				b.keywords = make(map[string]bool)
+			}
+			b.keywords[k] = true
+		}
+	}
+	if _, mailbox, _ := doc.Lookup(DocMailbox).BinaryOK(); !bytes.Equal(mailbox, key[:len(MailboxKey{})]) ||
+		isTrue(doc, DocUnseen) != (m.Flags&Seen == 0) || isTrue(doc, DocDeleted) != (m.Flags&Deleted != 0) {
+		u.aboutMessage(Finding{Fault: WrongMarkers, Mailbox: key.Mailbox(), UID: key.UID()}, func(ctx context.Context) (bool, error) {
+			return u.repairMarkers(ctx, key, modseq, m.Flags)
+		})
+	}
+	return nil
+}
+
+func isTrue(doc bson.Raw, field string) bool {
+	b, _ := doc.Lookup(field).BooleanOK()
+	return b
+}
+
+// aboutMessage notes a finding about one message. What is being deleted is left alone.
+func (u *userCheck) aboutMessage(f Finding, repair func(context.Context) (bool, error)) {
+	i := slices.IndexFunc(u.boxes, func(b *boxCheck) bool { return b.key == f.Mailbox })
+	if len(u.findings) < maxFindings && (i < 0 || !u.boxes[i].doc.Deleting) {
+		u.plan(f, repair)
+	}
+}
+
+// readJournal reads the journal entries of the mailboxes from first to last.
+func (u *userCheck) readJournal(ctx context.Context, first, last MailboxKey) error {
+	low, high := first.journal(0), last.journal(1<<64-1)
+	cursor, err := u.s.journal.Find(ctx, bson.D{{Key: "_id", Value: bson.D{
+		{Key: "$gte", Value: low.Binary()}, {Key: "$lte", Value: high.Binary()}}}},
+		options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetBatchSize(batchLarge))
+	if err != nil {
+		return err
+	}
+	defer cursor.Close(context.WithoutCancel(ctx))
+	at := boxCursor{u: u}
+	for cursor.Next(ctx) {
+		id, ok := binaryID(cursor.Current, len(journalKey{}))
+		if !ok {
+			continue // of no mailbox
+		}
+		key := journalKey(id)
+		b := at.at(MailboxKey(key[:len(MailboxKey{})]))
+		if b == nil || b.doc.Deleting {
+			continue // nobody reads it; it expires
+		}
+		if err := b.entry(key, cursor.Current); err != nil && len(u.findings) < maxFindings {
+			// Without it, readers see that the chain is broken, and read everything.
+			u.plan(Finding{Fault: BadJournal, Mailbox: b.key, Detail: fmt.Sprintf("entry at mod-sequence %d: %v", key.modseq(), err)},
+				func(ctx context.Context) (bool, error) {
+					_, err := u.s.journal.DeleteOne(ctx, bson.D{{Key: "_id", Value: key.Binary()}})
+					return err == nil, err
+				})
+		}
+	}
+	return cursor.Err()
+}
+
+// entry takes one journal entry into account. Entries expire, so one that is named and is not there says nothing.
+func (b *boxCheck) entry(key journalKey, doc bson.Raw) error {
+	modseq := int64(key.modseq())
+	_, encoded, okUIDs := doc.Lookup(journalExpunged).BinaryOK()
+	before, okBefore := doc.Lookup(journalPrevious).AsInt64OK()
+	if !okUIDs || !okBefore {
+		return errBadJournal
+	}
+	uids, err := decodeUIDs(nil, encoded, maxVanished)
+	if err != nil {
+		return err
+	}
+	if before >= modseq || before < b.previous {
+		return fmt.Errorf("%w: it names %d as the one before", errBadJournal, before)
+	}
+	b.previous, b.newest = modseq, modseq
+	b.maxModSeq = max(b.maxModSeq, modseq)
+	if len(uids) > 0 {
+		b.maxUID = max(b.maxUID, int64(uids[len(uids)-1]))
+	}
+	return nil
+}
+
+// compareBoxes compares the mailboxes with what was read of them.
+func (u *userCheck) compareBoxes() {
+	for _, b := range u.boxes {
+		if b.doc.Deleting {
+			continue
+		}
+		u.compareBox(b)
+	}
+	for _, b := range u.strays {
+		u.plan(Finding{Fault: NoMailbox, Mailbox: b.key, Detail: fmt.Sprintf("%d messages", b.actual.Messages)},
+			func(ctx context.Context) (bool, error) { return u.recoverMailbox(ctx, b) })
+	}
+}
+
+func (u *userCheck) compareBox(b *boxCheck) {
+	add := func(fault Fault, detail string, update bson.D) {
+		u.plan(Finding{Fault: fault, Mailbox: b.key, Detail: detail}, func(ctx context.Context) (bool, error) {
+			return u.updateBox(ctx, b, update)
+		})
+	}
+	set := func(fields ...bson.E) bson.D { return bson.D{{Key: "$set", Value: bson.D(fields)}} }
+	if recorded := (Counters{b.doc.Messages, b.doc.Unseen, b.doc.Deleted, b.doc.Size}); recorded != b.actual {
+		add(WrongCounters, fmt.Sprintf("%+v recorded, %+v there", recorded, b.actual), set(
+			bson.E{Key: boxMessages, Value: b.actual.Messages}, bson.E{Key: boxUnseen, Value: b.actual.Unseen},
+			bson.E{Key: boxDeleted, Value: b.actual.Deleted}, bson.E{Key: boxSize, Value: b.actual.Size}))
+	}
+	if b.maxUID >= b.doc.UIDNext {
+		add(LowUIDNext, fmt.Sprintf("UID %d, UIDNEXT %d", b.maxUID, b.doc.UIDNext), set(bson.E{Key: boxUIDNext, Value: b.maxUID + 1}))
+	}
+	if len(b.keywords) > 0 {
+		words := slices.Sorted(maps.Keys(b.keywords))
+		add(UnknownKeyword, strings.Join(words, " "), bson.D{{Key: "$addToSet", Value: bson.D{
+			{Key: boxKeywords, Value: bson.D{{Key: "$each", Value: words}}}}}})
+	}
+	if b.newest > b.doc.Expunged {
+		add(BadJournal, fmt.Sprintf("the newest entry is %d, not %d", b.newest, b.doc.Expunged), set(bson.E{Key: boxExpunged, Value: b.newest}))
+	}
+	if b.maxModSeq > b.doc.ModSeq { // at last, for the others depend on it
+		add(LowModSeq, fmt.Sprintf("mod-sequence %d, highest %d", b.maxModSeq, b.doc.ModSeq), set(bson.E{Key: boxModSeq, Value: b.maxModSeq}))
+	}
+}
+
+// compareUser compares the user's document with the mailboxes and the messages.
+func (u *userCheck) compareUser() {
+	if u.ownAddress != u.id {
+		f := Finding{Fault: NoAddress, Detail: "no address " + u.doc.Name}
+		repair := u.repairAddress
+		if u.addressKnown {
+			f.Detail, repair = u.doc.Name+" is the address of "+u.ownAddress.String(), nil
+		}
+		u.plan(f, repair)
+	}
+	numbers, validity := u.doc.Mailboxes, u.doc.UIDValidity
+	for _, b := range slices.Concat(u.boxes, u.strays) {
+		numbers = max(numbers, int64(b.key.Number()))
+		validity = max(validity, b.doc.UIDValidity)
+	}
+	if numbers > u.doc.Mailboxes || validity > u.doc.UIDValidity {
+		u.plan(Finding{Fault: LowNumbers, Detail: fmt.Sprintf("mailbox %d, UIDVALIDITY %d given out; %d and %d recorded",
+			numbers, validity, u.doc.Mailboxes, u.doc.UIDValidity)}, func(ctx context.Context) (bool, error) {
+			_, err := u.s.users.UpdateOne(ctx, byID(u.id.Binary()), bson.D{{Key: "$max", Value: bson.D{
+				{Key: userMailboxes, Value: numbers}, {Key: userUIDValidity, Value: validity}}}})
+			return err == nil, err
+		})
+	}
+	if usage := u.doc.Quota.Usage(); usage != u.total {
+		u.plan(Finding{Fault: WrongQuota, Detail: fmt.Sprintf("%+v recorded, %+v there", usage, u.total)},
+			func(ctx context.Context) (bool, error) { return u.s.quota.Correct(ctx, u.id, u.doc.Quota, u.total) })
+	}
+}

@@ -1,0 +1,77 @@
+package mailstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
+	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
+)
+
+const (
+	// snapshotTime is for how long a snapshot is read before another is taken. Servers keep one for 60
+	// seconds (transactionLifetimeLimitSeconds).
+	snapshotTime = 15 * time.Second
+	// snapshotMessages is how many messages are read from one snapshot before another is taken.
+	snapshotMessages = 100_000
+	// snapshotAttempts is how often a snapshot is taken anew when the server gives it up.
+	snapshotAttempts = 3
+)
+
+// errSnapshotLost says that the server could not keep a snapshot for as long as it was needed.
+var errSnapshotLost = errors.New("the snapshot was given up")
+
+// Error codes with which servers give up a snapshot: SnapshotTooOld, SnapshotUnavailable, NoSuchTransaction,
+// TransactionExceededLifetimeLimitSeconds.
+var snapshotCodes = []int{239, 246, 251, 290}
+
+// snapshot runs fn, which only reads, in a transaction: all it reads is of one moment, and nobody waits for it. fn may run
+// several times. The error is errSnapshotLost if that did not help.
+func (s *Store) snapshot(ctx context.Context, fn func(ctx context.Context) error) error {
+	var err error
+	for range snapshotAttempts {
+		if err = s.readSnapshot(ctx, fn); !lostSnapshot(err) || ctx.Err() != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: %w", errSnapshotLost, err)
+}
+
+func (s *Store) readSnapshot(ctx context.Context, fn func(ctx context.Context) error) error {
+	session, err := s.db.Client().StartSession()
+	if err != nil {
+		return fmt.Errorf("start session: %w", err)
+	}
+	defer session.EndSession(context.WithoutCancel(ctx))
+	if err := session.StartTransaction(options.Transaction().
+		SetReadConcern(readconcern.Snapshot()).SetReadPreference(readpref.Primary())); err != nil {
+		return fmt.Errorf("start transaction: %w", err)
+	}
+	// There is nothing to commit.
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+		defer cancel()
+		_ = session.AbortTransaction(ctx) // the server does it by itself, later
+	}()
+	return fn(mongo.NewSessionContext(ctx, session))
+}
+
+func lostSnapshot(err error) bool {
+	if hasLabel(err, labelTransient) {
+		return true
+	}
+	var server mongo.ServerError
+	if !errors.As(err, &server) {
+		return false
+	}
+	for _, code := range snapshotCodes {
+		if server.HasErrorCode(code) {
+			return true
+		}
+	}
+	return false
+}
