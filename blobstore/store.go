@@ -102,5 +102,8 @@ func (s *Store) WithCache(cache *FrameCache) *Store {
 	return &t
 }
 
+// Files is where the files documents are.
+func (s *Store) Files() *mongo.Collection { return s.files }
+
 // Refs counts the references to blobs.
 func (s *Store) Refs() *dedupe.Counter { return s.refs }

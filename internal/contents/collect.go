@@ -19,6 +19,9 @@ const auditBatch = 1000
 // Blobs is the store of the large bodies.
 func (s *Store) Blobs() *blobstore.Store { return s.blobs }
 
+// Collection is where the contents are.
+func (s *Store) Collection() *mongo.Collection { return s.coll }
+
 // Refs counts the references to contents.
 func (s *Store) Refs() *dedupe.Counter { return s.refs }
 

@@ -125,6 +125,9 @@ func (s *Store) inBackground(ctx context.Context, f func(ctx context.Context)) {
 // Contents is the store of the messages' contents.
 func (s *Store) Contents() *contents.Store { return s.contents }
 
+// MessageCollection is where the messages are.
+func (s *Store) MessageCollection() *mongo.Collection { return s.messages }
+
 // notSet is the condition that a marker field is absent.
 func notSet(field string) bson.E {
 	return bson.E{Key: field, Value: bson.D{{Key: "$exists", Value: false}}}

@@ -1,0 +1,238 @@
+package maintenance
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"time"
+
+	"gadwall/blobstore"
+	"gadwall/dedupe"
+	"gadwall/internal/contents"
+	"gadwall/internal/mailstore"
+
+	"go.mongodb.org/mongo-driver/v2/mongo"
+)
+
+// CheckOptions say what Check does.
+type CheckOptions struct {
+	// Repair says whether to repair what can be.
+	Repair bool
+	// Deep reads all bytes and compares their hashes.
+	Deep bool
+	// Offline says that nothing else uses the store, so that everything can be judged at once.
+	Offline bool
+	// Found is called with each finding.
+	Found func(Finding)
+	// Progress is called now and then, if not nil.
+	Progress func(Progress)
+
+	// For tests; 0 and nil are the defaults.
+	TableSize int
+	Wait      func(ctx context.Context, d time.Duration) error
+}
+
+// A Finding is one thing that is wrong for sure.
+type Finding struct {
+	Kind     string `json:"kind"`
+	User     string `json:"user,omitempty"`    // id
+	Mailbox  string `json:"mailbox,omitempty"` // key
+	UID      uint32 `json:"uid,omitempty"`
+	Content  string `json:"content,omitempty"` // id
+	Blob     string `json:"blob,omitempty"`    // hash
+	File     string `json:"file,omitempty"`    // id in blobs.files
+	Detail   string `json:"detail,omitempty"`
+	Repaired bool   `json:"repaired"`
+}
+
+// A Progress says how far a phase of the check is.
+type Progress struct {
+	Phase       string
+	Number, Of  int   // of the phase
+	Done, Total int64 // documents; Total is an estimate
+}
+
+// Checked sums up a check.
+type Checked struct {
+	Mail     mailstore.Checked `json:"mail"`
+	Contents dedupe.Audited    `json:"contents"`
+	Blobs    dedupe.Audited    `json:"blobs"`
+	Files    int64             `json:"files"`
+	Found    map[string]int64  `json:"found"` // by kind
+	Repaired int64             `json:"repaired"`
+	Damaged  int64             `json:"damaged"` // found and not repaired
+}
+
+// Undecided is how many documents changed too much to say anything.
+func (c *Checked) Undecided() int64 {
+	return c.Mail.Undecided + c.Contents.Undecided + c.Blobs.Undecided
+}
+
+const phases = 5
+
+// Check checks everything in the store. An error is trouble in doing so, not something found.
+func Check(ctx context.Context, mail *mailstore.Store, o CheckOptions) (*Checked, error) {
+	c := &check{o: o, mail: mail, contents: mail.Contents(), blobs: mail.Contents().Blobs()}
+	c.sum.Found = make(map[string]int64)
+	for i, phase := range []struct {
+		name string
+		run  func(context.Context) error
+	}{
+		{"mailboxes and messages", c.checkMail},
+		{"contents", c.checkContents},
+		{"references to contents", c.auditContents},
+		{"references to blobs", c.auditBlobs},
+		{"files and chunks", c.checkFiles},
+	} {
+		c.progress = Progress{Phase: phase.name, Number: i + 1, Of: phases}
+		if err := phase.run(ctx); err != nil {
+			return &c.sum, fmt.Errorf("check of %s: %w", phase.name, err)
+		}
+	}
+	return &c.sum, nil
+}
+
+type check struct {
+	o        CheckOptions
+	mail     *mailstore.Store
+	contents *contents.Store
+	blobs    *blobstore.Store
+	sum      Checked
+	progress Progress
+}
+
+func (c *check) found(f Finding) {
+	c.sum.Found[f.Kind]++
+	if f.Repaired {
+		c.sum.Repaired++
+	} else {
+		c.sum.Damaged++
+	}
+	c.o.Found(f)
+}
+
+// expect sets how many documents of a collection a phase has to do with.
+func (c *check) expect(ctx context.Context, coll *mongo.Collection) error {
+	if c.o.Progress == nil {
+		return nil
+	}
+	n, err := coll.EstimatedDocumentCount(ctx)
+	if err != nil {
+		return fmt.Errorf("estimate %s: %w", coll.Name(), err)
+	}
+	c.progress.Total = n
+	c.done(0)
+	return nil
+}
+
+func (c *check) done(n int64) {
+	if c.o.Progress != nil {
+		c.progress.Done = n
+		c.o.Progress(c.progress)
+	}
+}
+
+func (c *check) checkMail(ctx context.Context) (err error) {
+	if err := c.expect(ctx, c.mail.MessageCollection()); err != nil {
+		return err
+	}
+	c.sum.Mail, err = c.mail.Check(ctx, mailstore.CheckOptions{
+		Repair:   c.o.Repair,
+		Progress: func(_, messages int64) { c.done(messages) },
+		Found: func(f mailstore.Finding) {
+			out := Finding{Kind: f.Fault.String(), UID: f.UID, Detail: f.Detail, Repaired: f.Repaired}
+			if f.User != (mailstore.UserID{}) {
+				out.User = f.User.String()
+			}
+			if f.Mailbox != (mailstore.MailboxKey{}) {
+				out.Mailbox = f.Mailbox.String()
+			}
+			c.found(out)
+		},
+	})
+	return err
+}
+
+func (c *check) checkContents(ctx context.Context) error {
+	if err := c.expect(ctx, c.contents.Collection()); err != nil {
+		return err
+	}
+	_, err := c.contents.Check(ctx, c.o.Deep, func(f contents.Finding) {
+		c.found(Finding{Kind: "damaged content", Content: f.ID.String(), Detail: f.Detail})
+	}, c.done)
+	return err
+}
+
+// auditor returns an auditor of the documents that one of the stores has.
+func (c *check) auditor(counter *dedupe.Counter, what string, holder func(*Finding, []byte), name func(*Finding, dedupe.Hash)) *dedupe.Auditor {
+	a := &dedupe.Auditor{
+		Counter: counter, Repair: c.o.Repair, TableSize: c.o.TableSize, Wait: c.o.Wait,
+		Grace: dedupe.DefaultGrace, Settle: dedupe.DefaultSettle,
+		Found: func(f dedupe.Finding) {
+			out := Finding{Kind: what + " " + f.Fault.String(), Repaired: f.Repaired,
+				Detail: fmt.Sprintf("%d references counted, %d found", f.Counted, f.Referenced)}
+			if f.Fault == dedupe.Missing {
+				out.Detail = ""
+				holder(&out, f.Holder)
+			}
+			name(&out, f.Hash)
+			c.found(out)
+		},
+	}
+	if c.o.Offline {
+		a.Grace, a.Settle = 0, 0
+	}
+	return a
+}
+
+func (c *check) auditContents(ctx context.Context) (err error) {
+	if err := c.expect(ctx, c.mail.MessageCollection()); err != nil {
+		return err
+	}
+	a := c.auditor(c.contents.Refs(), "content", func(f *Finding, holder []byte) {
+		if len(holder) == len(mailstore.MessageKey{}) {
+			key := mailstore.MessageKey(holder)
+			f.User, f.Mailbox, f.UID = key.User().String(), key.Mailbox().String(), key.UID()
+		}
+	}, func(f *Finding, h dedupe.Hash) { f.Content = h.String() })
+	a.Referrers = c.mail.ContentReferrers(c.done)
+	a.Holds = c.mail.HoldsContent
+	c.sum.Contents, err = a.Audit(ctx)
+	return err
+}
+
+func (c *check) auditBlobs(ctx context.Context) (err error) {
+	if err := c.expect(ctx, c.contents.Collection()); err != nil {
+		return err
+	}
+	a := c.auditor(c.blobs.Refs(), "blob", func(f *Finding, holder []byte) { f.Content = hex.EncodeToString(holder) },
+		func(f *Finding, h dedupe.Hash) { f.Blob = h.String() })
+	a.Referrers = c.contents.BlobReferrers(c.done)
+	a.Holds = c.contents.HoldsBlob
+	c.sum.Blobs, err = a.Audit(ctx)
+	return err
+}
+
+func (c *check) checkFiles(ctx context.Context) (err error) {
+	if err := c.expect(ctx, c.blobs.Files()); err != nil {
+		return err
+	}
+	grace := blobstore.OrphanGrace
+	if c.o.Offline {
+		grace = 0
+	}
+	c.sum.Files, err = c.blobs.Check(ctx, blobstore.CheckOptions{
+		Grace: grace, Repair: c.o.Repair, Deep: c.o.Deep, Progress: c.done,
+		Found: func(f blobstore.Finding) {
+			out := Finding{Kind: f.Fault.String(), File: f.File.Hex(), Detail: f.Detail, Repaired: f.Repaired}
+			if f.Hash != (dedupe.Hash{}) {
+				out.Blob = f.Hash.String()
+			}
+			if f.Fault == blobstore.Orphans {
+				out.Detail = fmt.Sprintf("%d chunks, %d bytes", f.Chunks, f.Bytes)
+			}
+			c.found(out)
+		},
+	})
+	return err
+}

@@ -1,0 +1,93 @@
+package maintenance
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"gadwall/blobstore"
+	"gadwall/dedupe"
+	"gadwall/internal/mailstore"
+)
+
+// CollectOptions say what Collect does.
+type CollectOptions struct {
+	// Grace is how long what is unused is kept.
+	Grace time.Duration
+	// Orphans looks for chunks without a file, too.
+	Orphans bool
+	// OrphanGrace is their age; 0 is blobstore.OrphanGrace. Less is only for when nothing else uses the store: chunks of
+	// an upload in progress have no file.
+	OrphanGrace time.Duration
+	// Guard is asked before each batch, if not nil; its error ends the collection.
+	Guard func(ctx context.Context) error
+}
+
+// Plan is what there is to collect.
+type Plan struct {
+	Contents dedupe.Plan   `json:"contents"`
+	Blobs    dedupe.Plan   `json:"blobs"`
+	Orphans  dedupe.Amount `json:"orphanChunks"`
+}
+
+// Collected is what was collected.
+type Collected struct {
+	Contents dedupe.Collected `json:"contents"`
+	Blobs    dedupe.Collected `json:"blobs"`
+	Orphans  dedupe.Amount    `json:"orphanChunks"`
+}
+
+// PlanCollection counts what Collect would find, and changes nothing. Blobs that become unused only when their contents
+// are deleted are not among it.
+func PlanCollection(ctx context.Context, mail *mailstore.Store, o CollectOptions) (p Plan, err error) {
+	contents := mail.Contents()
+	if p.Contents, err = contents.Collector(nil).Plan(ctx, o.Grace); err != nil {
+		return p, fmt.Errorf("contents: %w", err)
+	}
+	if p.Blobs, err = contents.Blobs().Collector(nil).Plan(ctx, o.Grace); err != nil {
+		return p, fmt.Errorf("blobs: %w", err)
+	}
+	if o.Orphans {
+		p.Orphans, err = orphans(ctx, contents.Blobs(), o, false)
+	}
+	return p, err
+}
+
+// Collect finishes interrupted deletions and deletes what is unused. After an error, what it returns was done nevertheless.
+func Collect(ctx context.Context, mail *mailstore.Store, o CollectOptions) (done Collected, err error) {
+	if err := mail.FinishDeletions(ctx); err != nil {
+		return done, err
+	}
+	contents := mail.Contents()
+	if done.Contents, err = contents.Collector(o.Guard).Collect(ctx, o.Grace); err != nil {
+		return done, fmt.Errorf("contents: %w", err)
+	}
+	if done.Blobs, err = contents.Blobs().Collector(o.Guard).Collect(ctx, o.Grace); err != nil {
+		return done, fmt.Errorf("blobs: %w", err)
+	}
+	if o.Orphans {
+		done.Orphans, err = orphans(ctx, contents.Blobs(), o, true)
+	}
+	return done, err
+}
+
+func orphans(ctx context.Context, blobs *blobstore.Store, o CollectOptions, repair bool) (dedupe.Amount, error) {
+	var sum dedupe.Amount
+	grace := o.OrphanGrace
+	if grace <= 0 {
+		grace = blobstore.OrphanGrace
+	}
+	_, err := blobs.Check(ctx, blobstore.CheckOptions{
+		Found: func(f blobstore.Finding) {
+			if f.Fault == blobstore.Orphans {
+				sum.Documents += f.Chunks
+				sum.Bytes += f.Bytes
+			}
+		},
+		Grace: grace, Repair: repair, Guard: o.Guard,
+	})
+	if err != nil {
+		return sum, fmt.Errorf("chunks: %w", err)
+	}
+	return sum, nil
+}
