@@ -9,11 +9,11 @@ import (
 
 // Correct makes the usage actual, if the state is still seen. It returns false, and has changed nothing, if it is not.
 func (k *Keeper) Correct(ctx context.Context, user [8]byte, seen State, actual Usage) (bool, error) {
-	recorded := seen.Usage()
+	recorded := k.policy.Account(seen).Usage
 	filter := append(k.filter(user),
 		bson.E{Key: fieldLimitBytes, Value: seen.LimitBytes}, bson.E{Key: fieldLimitMessages, Value: seen.LimitMessages},
 		bson.E{Key: fieldFreeBytes, Value: seen.FreeBytes}, bson.E{Key: fieldFreeMessages, Value: seen.FreeMessages})
-	res, err := k.users.UpdateOne(ctx, filter, incFree(recorded.Bytes-actual.Bytes, recorded.Messages-actual.Messages))
+	res, err := k.users.UpdateOne(ctx, filter, incFree(recorded.Sub(actual)))
 	if err != nil {
 		return false, fmt.Errorf("correct quota: %w", err)
 	}

@@ -81,6 +81,7 @@ func (u *userCheck) recoverMailbox(ctx context.Context, b *boxCheck) (bool, erro
 		}{
 			{boxUIDNext, b.maxUID + 1}, {boxModSeq, max(b.maxModSeq, 1)}, {boxMessages, b.actual.Messages},
 			{boxUnseen, b.actual.Unseen}, {boxDeleted, b.actual.Deleted}, {boxSize, b.actual.Size},
+			{boxDeletedSize, b.actual.DeletedSize},
 		} {
 			for i := range doc {
 				if doc[i].Key == f.field {

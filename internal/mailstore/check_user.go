@@ -27,6 +27,7 @@ type userCheck struct {
 	strays       []*boxCheck // of messages without a mailbox; doc is empty
 	messages     int64
 	total        quota.Usage // of all messages
+	unsure       bool        // of total: a message could not be read
 	findings     []planned
 }
 
@@ -47,6 +48,7 @@ type boxCheck struct {
 	maxModSeq int64
 	keywords  map[string]bool // not known to the mailbox; by lower case
 	known     map[string]bool
+	unsure    bool  // of actual: a message could not be read
 	newest    int64 // mod-sequence of the newest journal entry
 	previous  int64 // of the one read last
 }
@@ -190,15 +192,6 @@ func (u *userCheck) message(at *boxCursor, doc bson.Raw) error {
 		return err
 	}
 	u.messages++
-	m, err := decodeMessage(doc)
-	size, okSize := doc.Lookup(DocSize).AsInt64OK()
-	_, okFlags := doc.Lookup(DocFlags).AsInt64OK()
-	modseq, okModSeq := doc.Lookup(DocModSeq).AsInt64OK()
-	if err != nil || !okSize || !okFlags || !okModSeq {
-		u.aboutMessage(Finding{Fault: BadMessage, Mailbox: key.Mailbox(), UID: key.UID(), Detail: fmt.Sprint("unreadable: ", err)}, nil)
-		return nil
-	}
-	u.total = u.total.Add(quota.Usage{Bytes: size, Messages: 1})
 	b := at.at(key.Mailbox())
 	if b == nil {
 		if n := len(u.strays); n == 0 || u.strays[n-1].key != key.Mailbox() {
@@ -206,14 +199,18 @@ func (u *userCheck) message(at *boxCursor, doc bson.Raw) error {
 		}
 		b = u.strays[len(u.strays)-1]
 	}
-	b.actual.Messages++
-	b.actual.Size += size
-	if m.Flags&Seen == 0 {
-		b.actual.Unseen++
+	m, err := decodeMessage(doc)
+	size, okSize := doc.Lookup(DocSize).AsInt64OK()
+	_, okFlags := doc.Lookup(DocFlags).AsInt64OK()
+	modseq, okModSeq := doc.Lookup(DocModSeq).AsInt64OK()
+	if err != nil || !okSize || !okFlags || !okModSeq {
+		u.aboutMessage(Finding{Fault: BadMessage, Mailbox: key.Mailbox(), UID: key.UID(), Detail: fmt.Sprint("unreadable: ", err)}, nil)
+		b.unsure, u.unsure = true, true
+		b.maxUID = max(b.maxUID, int64(key.UID()))
+		return nil
 	}
-	if m.Flags&Deleted != 0 {
-		b.actual.Deleted++
-	}
+	u.total = u.total.Add(quota.Usage{Bytes: size, Messages: 1})
+	b.actual.add(1, m.Flags, size)
 	b.maxUID = max(b.maxUID, int64(key.UID()))
 	b.maxModSeq = max(b.maxModSeq, modseq)
 	for _, k := range m.Keywords {
@@ -323,10 +320,11 @@ func (u *userCheck) compareBox(b *boxCheck) {
 		})
 	}
 	set := func(fields ...bson.E) bson.D { return bson.D{{Key: "$set", Value: bson.D(fields)}} }
-	if recorded := (Counters{b.doc.Messages, b.doc.Unseen, b.doc.Deleted, b.doc.Size}); recorded != b.actual {
-		add(WrongCounters, fmt.Sprintf("%+v recorded, %+v there", recorded, b.actual), set(
-			bson.E{Key: boxMessages, Value: b.actual.Messages}, bson.E{Key: boxUnseen, Value: b.actual.Unseen},
-			bson.E{Key: boxDeleted, Value: b.actual.Deleted}, bson.E{Key: boxSize, Value: b.actual.Size}))
+	if recorded := b.recorded(); recorded != b.actual && !b.unsure {
+		u.plan(Finding{Fault: WrongCounters, Mailbox: b.key, Detail: fmt.Sprintf("%+v recorded, %+v there", recorded, b.actual)},
+			func(ctx context.Context) (bool, error) {
+				return u.s.correctCounters(ctx, byID(b.key.Binary()), b.doc.Repairs, b.actual.sub(recorded))
+			})
 	}
 	if b.maxUID >= b.doc.UIDNext {
 		add(LowUIDNext, fmt.Sprintf("UID %d, UIDNEXT %d", b.maxUID, b.doc.UIDNext), set(bson.E{Key: boxUIDNext, Value: b.maxUID + 1}))
@@ -342,6 +340,11 @@ func (u *userCheck) compareBox(b *boxCheck) {
 	if b.maxModSeq > b.doc.ModSeq { // at last, for the others depend on it
 		add(LowModSeq, fmt.Sprintf("mod-sequence %d, highest %d", b.maxModSeq, b.doc.ModSeq), set(bson.E{Key: boxModSeq, Value: b.maxModSeq}))
 	}
+}
+
+// recorded is what the mailbox's document counts.
+func (b *boxCheck) recorded() Counters {
+	return Counters{b.doc.Messages, b.doc.Unseen, b.doc.Deleted, b.doc.Size, b.doc.DeletedSize}
 }
 
 // compareUser compares the user's document with the mailboxes and the messages.
@@ -367,7 +370,7 @@ func (u *userCheck) compareUser() {
 			return err == nil, err
 		})
 	}
-	if usage := u.doc.Quota.Usage(); usage != u.total {
+	if usage := u.s.quota.Policy().Account(u.doc.Quota).Usage; usage != u.total && !u.unsure {
 		u.plan(Finding{Fault: WrongQuota, Detail: fmt.Sprintf("%+v recorded, %+v there", usage, u.total)},
 			func(ctx context.Context) (bool, error) { return u.s.quota.Correct(ctx, u.id, u.doc.Quota, u.total) })
 	}

@@ -51,20 +51,29 @@ func (s *Store) recount(ctx context.Context, box MailboxKey, deleting, repair bo
 		if !repair || off == (Counters{}) {
 			return m, actual, nil
 		}
-		asSeen := bson.E{Key: boxRepairs, Value: repairs}
-		if repairs == 0 {
-			asSeen = notSet(boxRepairs)
-		}
-		res, err := s.mailboxes.UpdateOne(ctx, append(filter, asSeen),
-			bson.D{{Key: "$inc", Value: append(off.increments(), bson.E{Key: boxRepairs, Value: int64(1)})}})
+		done, err := s.correctCounters(ctx, filter, repairs, off)
 		if err != nil {
 			return nil, actual, fmt.Errorf("recount: %w", err)
 		}
-		if res.MatchedCount == 1 {
+		if done {
 			return m, actual, nil
 		}
 	}
 	return nil, actual, fmt.Errorf("recount: others repaired the mailbox %d times meanwhile", casAttempts)
+}
+
+// correctCounters adds what the counters of a mailbox were off by, unless they were repaired since that was found.
+func (s *Store) correctCounters(ctx context.Context, filter bson.D, repairs int64, off Counters) (bool, error) {
+	asSeen := bson.E{Key: boxRepairs, Value: repairs}
+	if repairs == 0 {
+		asSeen = notSet(boxRepairs)
+	}
+	res, err := s.mailboxes.UpdateOne(ctx, append(filter, asSeen),
+		bson.D{{Key: "$inc", Value: append(off.increments(), bson.E{Key: boxRepairs, Value: int64(1)})}})
+	if err != nil {
+		return false, fmt.Errorf("correct counters: %w", err)
+	}
+	return res.MatchedCount == 1, nil
 }
 
 func (s *Store) count(ctx context.Context, box MailboxKey) (Counters, error) {

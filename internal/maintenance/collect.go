@@ -19,6 +19,8 @@ type CollectOptions struct {
 	// OrphanGrace is their age; 0 is blobstore.OrphanGrace. Less is only for when nothing else uses the store: chunks of
 	// an upload in progress have no file.
 	OrphanGrace time.Duration
+	// Workers is how many documents are deleted at a time; 0 is the default.
+	Workers int
 	// Guard is asked before each batch, if not nil; its error ends the collection.
 	Guard func(ctx context.Context) error
 }
@@ -59,10 +61,14 @@ func Collect(ctx context.Context, mail *mailstore.Store, o CollectOptions) (done
 		return done, err
 	}
 	contents := mail.Contents()
-	if done.Contents, err = contents.Collector(o.Guard).Collect(ctx, o.Grace); err != nil {
+	collector := contents.Collector(o.Guard)
+	collector.Workers = o.Workers
+	if done.Contents, err = collector.Collect(ctx, o.Grace); err != nil {
 		return done, fmt.Errorf("contents: %w", err)
 	}
-	if done.Blobs, err = contents.Blobs().Collector(o.Guard).Collect(ctx, o.Grace); err != nil {
+	collector = contents.Blobs().Collector(o.Guard)
+	collector.Workers = o.Workers
+	if done.Blobs, err = collector.Collect(ctx, o.Grace); err != nil {
 		return done, fmt.Errorf("blobs: %w", err)
 	}
 	if o.Orphans {

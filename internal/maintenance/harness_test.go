@@ -1,0 +1,181 @@
+package maintenance
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"fmt"
+	"log/slog"
+	"math/rand"
+	"testing"
+	"time"
+
+	"gadwall/blobstore"
+	"gadwall/internal/contents"
+	"gadwall/internal/dbtest"
+	"gadwall/internal/events"
+	"gadwall/internal/mailstore"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+)
+
+// store is a mail store on a database of a test.
+type store struct {
+	*mailstore.Store
+	db *mongo.Database
+}
+
+func newStore(t testing.TB) *store {
+	t.Helper()
+	return openStore(t, dbtest.Database(t), time.Now)
+}
+
+func openStore(t testing.TB, db *mongo.Database, clock func() time.Time) *store {
+	t.Helper()
+	quiet := slog.New(slog.DiscardHandler)
+	blobs, err := blobstore.New(db, blobstore.Options{Logger: quiet, Clock: clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := contents.New(db, blobs, contents.Options{Logger: quiet, Clock: clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := context.Background()
+	if err := c.EnsureIndexes(ctx); err != nil {
+		t.Fatal(err)
+	}
+	bus := events.NewLocal()
+	s, err := mailstore.Open(ctx, mailstore.Options{Database: db, Contents: c, Bus: bus, Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		s.Close()
+		if err := bus.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &store{s, db}
+}
+
+func (s *store) user(t testing.TB, name string) *mailstore.User {
+	t.Helper()
+	u, err := s.CreateUser(t.Context(), mailstore.NewUser{Username: name, Password: "correct horse"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+func (s *store) box(t testing.TB, u *mailstore.User, path string) mailstore.MailboxKey {
+	t.Helper()
+	m, err := s.MailboxByPath(t.Context(), u.ID, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m.Key
+}
+
+// write stores a content.
+func write(ctx context.Context, s *mailstore.Store, text []byte, refs int) (*contents.Stored, error) {
+	w := s.Contents().NewWriter(ctx)
+	defer w.Abort(context.WithoutCancel(ctx))
+	if _, err := w.Write(text); err != nil {
+		return nil, err
+	}
+	return w.Finish(ctx, refs)
+}
+
+func (s *store) deliver(t testing.TB, text []byte, flags mailstore.Flags, keywords []string, to ...mailstore.MailboxKey) {
+	t.Helper()
+	stored, err := write(t.Context(), s.Store, text, len(to))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []mailstore.Delivery
+	for i, box := range to {
+		list = append(list, mailstore.Delivery{Mailbox: box, Flags: flags, Keywords: keywords, Magic: stored.Magics[i]})
+	}
+	results, err := s.Deliver(t.Context(), stored, list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range results {
+		if r.Err != nil {
+			t.Fatal(r.Err)
+		}
+	}
+}
+
+// attachment returns bytes that do not compress.
+func attachment(seed int64, n int) []byte {
+	b := make([]byte, n)
+	rand.New(rand.NewSource(seed)).Read(b)
+	return b
+}
+
+// mail returns a message with attachments.
+func mail(subject string, attachments ...[]byte) []byte {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "From: ada@example.com\r\nSubject: %s\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=xx\r\n\r\n"+
+		"--xx\r\nContent-Type: text/plain\r\n\r\nThis is %s.\r\n", subject, subject)
+	for _, a := range attachments {
+		b.WriteString("--xx\r\nContent-Type: application/octet-stream\r\nContent-Transfer-Encoding: base64\r\n\r\n")
+		enc := base64.StdEncoding.EncodeToString(a)
+		for len(enc) > 76 {
+			b.WriteString(enc[:76] + "\r\n")
+			enc = enc[76:]
+		}
+		b.WriteString(enc + "\r\n")
+	}
+	b.WriteString("--xx--\r\n")
+	return b.Bytes()
+}
+
+// read returns the bytes of a content.
+func read(ctx context.Context, s *mailstore.Store, id contents.ID) ([]byte, error) {
+	loaded, err := s.Contents().Load(ctx, []contents.ID{id}, contents.Want{All: true})
+	if err != nil {
+		return nil, err
+	}
+	c := loaded[id]
+	if c == nil {
+		return nil, contents.ErrNotFound
+	}
+	var b bytes.Buffer
+	err = c.WriteRange(ctx, &b, 0, c.Size)
+	return b.Bytes(), err
+}
+
+// check runs a check when nothing else uses the store.
+func (s *store) check(t testing.TB, repair, deep bool) (*Checked, []Finding) {
+	t.Helper()
+	var list []Finding
+	sum, err := Check(t.Context(), s.Store, CheckOptions{Repair: repair, Deep: deep, Offline: true,
+		Found: func(f Finding) { list = append(list, f) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sum, list
+}
+
+// collect collects everything that is unused now.
+func (s *store) collect(t testing.TB) Collected {
+	t.Helper()
+	done, err := Collect(t.Context(), s.Store, CollectOptions{Orphans: true, OrphanGrace: time.Nanosecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return done
+}
+
+func (s *store) count(t testing.TB, collection string) int64 {
+	t.Helper()
+	n, err := s.db.Collection(collection).CountDocuments(t.Context(), bson.D{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
