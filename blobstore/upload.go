@@ -138,7 +138,7 @@ func (u *upload) append(ctx context.Context, p []byte) error {
 func (u *upload) writeChunk(ctx context.Context) error {
 	u.written = true
 	_, err := u.s.chunks.InsertOne(ctx, bson.D{
-		{Key: "_id", Value: bson.NewObjectID()},
+		{Key: "_id", Value: bson.NewObjectIDFromTimestamp(u.s.refs.Now())},
 		{Key: "files_id", Value: u.id},
 		{Key: "n", Value: u.n},
 		{Key: "data", Value: bson.Binary{Data: *u.chunk}},

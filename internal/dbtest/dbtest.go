@@ -55,6 +55,16 @@ func clientOptions() (*options.ClientOptions, error) {
 	return s.ClientOptions(), nil
 }
 
+// ClientOptions returns the options with which clients reach the test database, for tests that need more of them.
+func ClientOptions(t testing.TB) *options.ClientOptions {
+	t.Helper()
+	opts, err := clientOptions()
+	if err != nil {
+		t.Fatalf("open the test database: %v", err)
+	}
+	return opts
+}
+
 // Client returns a client that all tests of the process share. Do not disconnect it.
 func Client(t testing.TB) *mongo.Client {
 	t.Helper()

@@ -110,9 +110,14 @@ func (u *userCheck) recoverMailbox(ctx context.Context, b *boxCheck) (bool, erro
 	return true, nil
 }
 
-// FinishDeletions finishes deletions of mailboxes and users that were interrupted, as Open does in the background. It may
-// run beside a deletion in progress.
+// FinishDeletions finishes deletions of mailboxes and users that were interrupted, after those that Open finishes in the
+// background. It may run beside a deletion in progress.
 func (s *Store) FinishDeletions(ctx context.Context) error {
+	select {
+	case <-s.resumed:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	if err := s.finishDeletions(ctx); err != nil {
 		return fmt.Errorf("finish deletions: %w", err)
 	}

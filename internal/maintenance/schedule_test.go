@@ -1,0 +1,395 @@
+package maintenance
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand"
+	"net"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"gadwall/blobstore"
+	"gadwall/internal/contents"
+	"gadwall/internal/dbtest"
+	"gadwall/internal/events"
+	"gadwall/internal/mailstore"
+
+	"go.mongodb.org/mongo-driver/v2/event"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+)
+
+// A scheduler lets actors use the database in an order that a random source chooses, one command at a time. An actor is a
+// goroutine with a store of its own, as if each were a process. Before every command the actor waits at the gate, so
+// all but one stand still at any time; the one that goes on is awaited at its next command, or its end.
+//
+// What can happen to a command: it takes place; it takes place and its answer is lost; it is lost itself; the actor stops for
+// ever before it (and so, after the one before).
+type scheduler struct {
+	rng    *rand.Rand
+	clock  *clock
+	actors []*actor
+	events chan *actor // of an actor that has come to the gate, or to its end
+	trace  []string
+	faults bool
+	stats  *stats
+}
+
+// stats count what a test has seen, over all schedules.
+type stats struct {
+	commands, crashes, lostAnswers, lostRequests, days atomic.Int64
+}
+
+// clock is the time of a schedule: it stands still, but for days that pass when nothing is under way.
+type clock struct {
+	start time.Time
+	days  atomic.Int64
+}
+
+const day = 25 * time.Hour // more than any grace period
+
+func (c *clock) now() time.Time { return c.start.Add(time.Duration(c.days.Load()) * day) }
+
+// An instance is a store with a client of its own, whose commands come to the gate.
+type instance struct {
+	*mailstore.Store
+	client *mongo.Client
+	bus    events.Bus
+	actor  atomic.Pointer[actor] // who uses it; nil: no gate
+}
+
+// An actor is one process.
+type actor struct {
+	name   string
+	s      *scheduler
+	in     *instance
+	cancel context.CancelFunc
+	resume chan verdict
+
+	command  string // that it wants to send
+	writes   bool   // outside of a transaction, to what transactions write
+	inTx     bool
+	wroteTx  bool
+	ended    bool
+	crashed  atomic.Bool
+	lose     loss
+	settling map[*actor]bool // whom it waits for
+}
+
+type verdict int
+
+const (
+	proceed verdict = iota
+	crash
+	loseAnswer
+	loseRequest
+)
+
+// loss is what is to happen to the command being sent.
+type loss struct {
+	mu sync.Mutex
+	v  verdict
+}
+
+func (l *loss) set(v verdict) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.v = v
+}
+
+func (l *loss) take(v verdict) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.v != v {
+		return false
+	}
+	l.v = proceed
+	return true
+}
+
+// errLost is a network error that the driver takes for a slow network, so that it tries again without looking for another
+// server.
+type errLost struct{}
+
+func (errLost) Error() string   { return "lost by the test" }
+func (errLost) Timeout() bool   { return true }
+func (errLost) Temporary() bool { return true }
+
+var _ net.Error = errLost{}
+
+type lossyDialer struct {
+	options.ContextDialer
+	in *instance
+}
+
+func (d lossyDialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	c, err := d.ContextDialer.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return &lossyConn{Conn: c, in: d.in}, nil
+}
+
+type lossyConn struct {
+	net.Conn
+	in   *instance
+	lose bool // the answer to what was written last
+}
+
+func (c *lossyConn) Write(b []byte) (int, error) {
+	// Commands of sessions only, not the driver's own talk about servers.
+	if a := c.in.actor.Load(); a != nil && bytes.Contains(b, []byte("\x03lsid\x00")) {
+		if a.lose.take(loseRequest) {
+			return 0, errLost{}
+		}
+		c.lose = a.lose.take(loseAnswer)
+	}
+	return c.Conn.Write(b)
+}
+
+func (c *lossyConn) Read(b []byte) (int, error) {
+	if !c.lose {
+		return c.Conn.Read(b)
+	}
+	c.lose = false
+	// The answer says that the command has taken place.
+	if _, err := c.Conn.Read(make([]byte, 1)); err != nil {
+		return 0, err
+	}
+	return 0, errLost{}
+}
+
+// newInstance opens a store on the database.
+func newInstance(t testing.TB, database string, clk *clock) *instance {
+	t.Helper()
+	in := &instance{}
+	opts := dbtest.ClientOptions(t)
+	dialer := opts.Dialer
+	if dialer == nil {
+		dialer = &net.Dialer{}
+	}
+	opts.SetDialer(lossyDialer{dialer, in})
+	opts.SetMonitor(&event.CommandMonitor{Started: func(_ context.Context, e *event.CommandStartedEvent) {
+		if a := in.actor.Load(); a != nil {
+			a.gate(e)
+		}
+	}})
+	client, err := mongo.Connect(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := client.Database(database)
+	quiet := slog.New(slog.DiscardHandler)
+	blobs, err := blobstore.New(db, blobstore.Options{Logger: quiet, Clock: clk.now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := contents.New(db, blobs, contents.Options{Logger: quiet, Clock: clk.now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.EnsureIndexes(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	bus := events.NewLocal()
+	mail, err := mailstore.Open(context.Background(), mailstore.Options{Database: db, Contents: c, Bus: bus, Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What Open resumes in the background must be over before the gate closes.
+	if err := mail.FinishDeletions(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	in.Store, in.client, in.bus = mail, client, bus
+	return in
+}
+
+func (in *instance) close(t testing.TB) {
+	in.actor.Store(nil)
+	in.Store.Close()
+	if err := in.bus.Close(); err != nil {
+		t.Error(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := in.client.Disconnect(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+// gate is where an actor waits before a command.
+func (a *actor) gate(e *event.CommandStartedEvent) {
+	if a.crashed.Load() {
+		if e.CommandName == "abortTransaction" {
+			return // as the server does by itself
+		}
+		runtime.Goexit()
+	}
+	a.note(e)
+	a.s.events <- a
+	switch v := <-a.resume; v {
+	case crash:
+		a.crashed.Store(true)
+		a.cancel() // ends what waits for the goroutine that ends here
+		if e.CommandName != "abortTransaction" {
+			runtime.Goexit()
+		}
+	default:
+		a.lose.set(v)
+	}
+}
+
+// transactional are the collections that transactions write to.
+var transactional = []string{"users", "addresses", "mailboxes", "messages", "journal", "subscriptions"}
+
+// note remembers what the command is.
+func (a *actor) note(e *event.CommandStartedEvent) {
+	collection, _ := e.Command.Lookup(e.CommandName).StringValueOK()
+	a.command = e.CommandName + " " + collection
+	write := slices.Contains([]string{"insert", "update", "delete", "findAndModify"}, e.CommandName)
+	_, err := e.Command.LookupErr("autocommit")
+	tx := err == nil
+	starts, _ := e.Command.Lookup("startTransaction").BooleanOK()
+	switch {
+	case starts:
+		a.inTx, a.wroteTx = true, write
+	case tx && (e.CommandName == "commitTransaction" || e.CommandName == "abortTransaction"):
+	case tx:
+		a.wroteTx = a.wroteTx || write
+	default:
+		// Whatever transaction there was is over.
+		a.inTx, a.wroteTx = false, false
+	}
+	a.writes = write && !tx && slices.Contains(transactional, collection)
+}
+
+// spawn starts an actor.
+func (s *scheduler) spawn(name string, in *instance, run func(ctx context.Context, a *actor) error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	a := &actor{name: name, s: s, in: in, cancel: cancel, resume: make(chan verdict)}
+	in.actor.Store(a)
+	s.actors = append(s.actors, a)
+	go func() {
+		defer func() {
+			cancel()
+			a.ended = true
+			s.events <- a
+		}()
+		if err := run(ctx, a); err != nil && !a.crashed.Load() && !acceptable(err) {
+			panic(fmt.Sprintf("%s: %v", name, err))
+		}
+	}()
+	<-s.events
+}
+
+// acceptable errors are those of an operation that met another, or lost its connection.
+func acceptable(err error) bool {
+	return mongo.IsNetworkError(err) || mongo.IsTimeout(err) || errors.Is(err, context.Canceled) ||
+		errors.Is(err, mailstore.ErrNoSuchMailbox) || errors.Is(err, mailstore.ErrNoSuchUser) || retryable(err)
+}
+
+func retryable(err error) bool {
+	var labeled mongo.LabeledError
+	return errors.As(err, &labeled) && (labeled.HasErrorLabel("TransientTransactionError") || labeled.HasErrorLabel("NetworkError"))
+}
+
+// wait is how an audit waits for releases on their way: for all who are under way.
+func (a *actor) wait(context.Context, time.Duration) error {
+	a.settling = make(map[*actor]bool)
+	for _, o := range a.s.actors {
+		if o != a && !o.ended {
+			a.settling[o] = true
+		}
+	}
+	a.command, a.writes = "wait", false
+	a.s.events <- a
+	if <-a.resume == crash {
+		a.crashed.Store(true)
+		runtime.Goexit()
+	}
+	a.settling = nil
+	return nil
+}
+
+// eligible reports whether the actor may go on now.
+func (a *actor) eligible() bool {
+	if a.ended {
+		return false
+	}
+	for o := range a.settling {
+		if !o.ended {
+			return false
+		}
+	}
+	if a.writes {
+		// The server would make it wait for the end of a transaction that has written the same document.
+		for _, o := range a.s.actors {
+			if o != a && !o.ended && o.inTx && o.wroteTx {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// run lets all actors go on until they have ended.
+func (s *scheduler) run() error {
+	for steps := 0; ; steps++ {
+		if steps > 5000 {
+			return errors.New("no end after 5000 commands")
+		}
+		var ready []*actor
+		alive := 0
+		for _, a := range s.actors {
+			if !a.ended {
+				alive++
+			}
+			if a.eligible() {
+				ready = append(ready, a)
+			}
+		}
+		if alive == 0 {
+			return nil
+		}
+		if len(ready) == 0 {
+			return fmt.Errorf("all %d actors wait for each other", alive)
+		}
+		a := ready[s.rng.Intn(len(ready))]
+		v := s.fate(a)
+		s.trace = append(s.trace, fmt.Sprintf("%s: %s%s", a.name, a.command, []string{"", " CRASH", " ANSWER LOST", " REQUEST LOST"}[v]))
+		s.stats.commands.Add(1)
+		a.resume <- v
+		if got := <-s.events; got != a {
+			return fmt.Errorf("%s moved while %s should", got.name, a.name)
+		}
+		if a.crashed.Load() && !a.ended {
+			return fmt.Errorf("%s came back after its crash", a.name)
+		}
+	}
+}
+
+// fate chooses what happens to an actor's command.
+func (s *scheduler) fate(a *actor) verdict {
+	if !s.faults || a.command == "abortTransaction " {
+		return proceed
+	}
+	switch n := s.rng.Intn(400); {
+	case n < 5:
+		s.stats.crashes.Add(1)
+		return crash
+	case n < 10 && a.command != "wait":
+		s.stats.lostAnswers.Add(1)
+		return loseAnswer
+	case n < 12 && a.command != "wait":
+		s.stats.lostRequests.Add(1)
+		return loseRequest
+	}
+	return proceed
+}
