@@ -16,7 +16,6 @@ import (
 	"gadwall/internal/events"
 	"gadwall/internal/mailstore"
 
-	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 )
 
@@ -169,13 +168,4 @@ func (s *store) collect(t testing.TB) Collected {
 		t.Fatal(err)
 	}
 	return done
-}
-
-func (s *store) count(t testing.TB, collection string) int64 {
-	t.Helper()
-	n, err := s.db.Collection(collection).CountDocuments(t.Context(), bson.D{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
 }
