@@ -18,6 +18,7 @@ type engine struct {
 	catalog atomic.Pointer[catalog]
 	numbers counter
 	metrics metrics
+	garbage garbage
 
 	// ddl is held while the catalogue changes. It is a channel, so that a context can end the wait:
 	// a change may wait for a transaction that itself waits for another change.
@@ -31,7 +32,7 @@ func newEngine(db *pebble.DB, log *slog.Logger) (*engine, error) {
 	if err := e.load(); err != nil {
 		return nil, err
 	}
-	return e, nil
+	return e, e.loadGarbage()
 }
 
 func (e *engine) load() error {
@@ -202,9 +203,15 @@ func (e *engine) drop(ctx context.Context, choose func(cat *catalog) []*collecti
 // durable: what a crash brings back is erased at the next start.
 func (e *engine) erase(space byte, number uint32) error {
 	lower := prefixOf(space, number)
-	if err := e.db.DeleteRange(lower, successor(clone(lower)), pebble.NoSync); err != nil {
+	upper := successor(clone(lower))
+	size, err := e.db.EstimateDiskUsage(lower, upper)
+	if err == nil {
+		err = e.db.DeleteRange(lower, upper, pebble.NoSync)
+	}
+	if err != nil {
 		return fmt.Errorf("erase dropped data: %w", err)
 	}
+	e.garbage.dropped(keyPrefix(lower), int64(size))
 	return nil
 }
 

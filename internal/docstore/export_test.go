@@ -90,3 +90,17 @@ func (s *Server) Sessions() int {
 	defer s.sessions.mu.Unlock()
 	return len(s.sessions.all)
 }
+
+// Reclaim gives back space as the server does from time to time.
+func (s *Server) Reclaim() error { return s.eng.reclaim(s.ctx) }
+
+// Garbage is how many bytes deletions have made useless.
+func (s *Server) Garbage() (n int64) {
+	g := &s.eng.garbage
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, c := range g.prefixes {
+		n += c.bytes
+	}
+	return n
+}

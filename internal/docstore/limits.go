@@ -52,6 +52,14 @@ const (
 	ttlPeriod = 60 * time.Second
 	// maintenancePeriod is the pause between two looks for idle cursors, transactions and sessions.
 	maintenancePeriod = 5 * time.Second
+	// reclaimPeriod is the pause between two looks for space to give back.
+	reclaimPeriod = 10 * time.Second
+	// reclaimBytes is how much of a collection or index must have been deleted before its keys are compacted ...
+	reclaimBytes = 16 << 20
+	// ... and reclaimShare how many bytes may be rewritten for each of them.
+	reclaimShare = 4
+	// reclaimPiece bounds, roughly, what one compaction rewrites, so that others get their turn.
+	reclaimPiece = 128 << 20
 	// sessionSweepPeriod is the pause between two passes over the stored retry records.
 	sessionSweepPeriod = 10 * time.Minute
 )

@@ -45,7 +45,9 @@ const (
 	// separatedValue is the size from which a value goes to a blob file of its own, so that compactions do
 	// not copy the chunks of blobs over and over.
 	separatedValue = 32 << 10
-	bloomBits      = 10
+	// blobGarbageRatio is the part of those files that may be useless before they are rewritten.
+	blobGarbageRatio = 0.2
+	bloomBits        = 10
 )
 
 // ErrLocked says that another process has the database open. Its message names the socket to use.
@@ -138,6 +140,7 @@ func Open(opts Options) (*Server, error) {
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.wg.Go(s.maintain)
+	s.wg.Go(func() { s.reclaimSpace(reclaimPeriod) })
 	s.wg.Go(func() { s.expireDocuments(opts.TTLPeriod) })
 	return s, nil
 }
@@ -164,7 +167,7 @@ func pebbleOptions(fs vfs.FS, cache *pebble.Cache, lock *pebble.Lock, log *slog.
 			MinimumSize:           separatedValue,
 			MaxBlobReferenceDepth: 10,
 			RewriteMinimumAge:     5 * time.Minute,
-			TargetGarbageRatio:    0.2,
+			TargetGarbageRatio:    blobGarbageRatio,
 		}
 	}
 	return o

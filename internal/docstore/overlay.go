@@ -15,6 +15,8 @@ type overlay struct {
 type overlayWrite struct {
 	value   []byte
 	deleted bool
+	// replaced is the size of the stored value that the write replaces or deletes, in bytes.
+	replaced int
 }
 
 const overlayDegree = 16
@@ -45,6 +47,10 @@ func (o *overlay) get(key []byte) (overlayWrite, bool) {
 
 func (o *overlay) put(key string, w overlayWrite) {
 	_, old, replaced := o.tree.ReplaceOrInsert(key, w)
+	if replaced && old.replaced != w.replaced {
+		w.replaced = old.replaced // what is stored is still what was there before the first write
+		o.tree.ReplaceOrInsert(key, w)
+	}
 	o.bytes += len(w.value)
 	if replaced {
 		o.bytes -= len(old.value)

@@ -166,7 +166,7 @@ func (u *unit) writeDoc(ctx context.Context, c *collection, idKey []byte, old, d
 		u.writes.put(k, overlayWrite{})
 	}
 	key := string(c.docKey(idKey))
-	u.writes.put(key, overlayWrite{value: doc, deleted: doc == nil})
+	u.writes.put(key, overlayWrite{value: doc, deleted: doc == nil, replaced: len(old)})
 	u.touched = append(append(u.touched, touched...), key)
 	if u.isTransaction() && u.writes.bytes > maxTransactionBytes {
 		return newError(codeTransactionTooLarge, "Total size of all transaction operations must be less than %d bytes", maxTransactionBytes)
@@ -212,9 +212,11 @@ func (u *unit) claim(ctx context.Context, c *collection, ix *index, k, idKey []b
 func (u *unit) commit(durable bool, extra func(*pebble.Batch) error) error {
 	b := u.eng.db.NewBatch()
 	defer b.Close()
+	var dead tally
 	err := u.writes.each(func(key string, w overlayWrite) error {
+		dead.count(key, w)
 		if w.deleted {
-			return b.Delete([]byte(key), nil)
+			return b.DeleteSized([]byte(key), uint32(w.replaced), nil)
 		}
 		return b.Set([]byte(key), w.value, nil)
 	})
@@ -245,6 +247,7 @@ func (u *unit) commit(durable bool, extra func(*pebble.Batch) error) error {
 	for _, ix := range u.multikey {
 		ix.multikeyStored.Store(true)
 	}
+	u.eng.garbage.add(&dead, uint64(b.SeqNum()))
 	// The next writer may go on: its batch comes later in the log, so it cannot be durable before
 	// this one.
 	u.end(true)
