@@ -40,14 +40,19 @@ const DefaultCacheSize = 32 << 20
 // stay small while large messages stream through it.
 const (
 	memTableSize = 4 << 20
-	// memTables bounds the memtables: one that is filled, the others being flushed.
-	memTables = 4
+	// memTables bounds the memtables: one that is filled, one being flushed. Pebble also keeps so many old logs, and two
+	// more, to write over.
+	memTables = 2
 	// separatedValue is the size from which a value goes to a blob file of its own, so that compactions do
 	// not copy the chunks of blobs over and over.
 	separatedValue = 32 << 10
 	// blobGarbageRatio is the part of those files that may be useless before they are rewritten.
 	blobGarbageRatio = 0.2
-	bloomBits        = 10
+	// blockSize is what is compressed, and held in the cache, as one: some 25 messages. Wire forms, addresses and subjects
+	// of neighbours are much alike, so that blocks of this size with zstd take half of what small ones with a faster
+	// compression do. Reading a whole mailbox gains, too; a single message costs some 20 µs more when it is not cached.
+	blockSize = 32 << 10
+	bloomBits = 10
 )
 
 // ErrLocked says that another process has the database open. Its message names the socket to use.
@@ -159,8 +164,11 @@ func pebbleOptions(fs vfs.FS, cache *pebble.Cache, lock *pebble.Lock, log *slog.
 			log.Error("the database is damaged: run gadwall check --database, restore a backup", "file", info.Path, "err", info.Details.Error())
 		}},
 	}
-	o.Levels[0].FilterPolicy = bloom.FilterPolicy(bloomBits)
-	o.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionBalanced })
+	for i := range o.Levels {
+		o.Levels[i].BlockSize = blockSize
+		o.Levels[i].FilterPolicy = bloom.FilterPolicy(bloomBits)
+	}
+	o.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionGood })
 	o.Experimental.ValueSeparationPolicy = func() pebble.ValueSeparationPolicy {
 		return pebble.ValueSeparationPolicy{
 			Enabled:               true,

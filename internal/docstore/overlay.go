@@ -6,7 +6,7 @@ import (
 	"github.com/RaduBerinde/btreemap"
 )
 
-// overlay holds the writes of a unit until it commits, in key order.
+// overlay holds the writes of a unit until it commits, in key order. Its zero value is empty.
 type overlay struct {
 	tree  *btreemap.BTreeMap[string, overlayWrite]
 	bytes int
@@ -19,11 +19,11 @@ type overlayWrite struct {
 	replaced int
 }
 
-const overlayDegree = 16
+// overlayDegree makes a node of 15 writes: most units have fewer.
+const overlayDegree = 8
 
-func newOverlay() *overlay {
-	return &overlay{tree: btreemap.New[string, overlayWrite](overlayDegree, compareStrings)}
-}
+// noNodes is the free list of every tree: the default would be one for each, far larger than most overlays.
+var noNodes = btreemap.NewFreeList[string, overlayWrite](0)
 
 func compareStrings(a, b string) int {
 	switch {
@@ -38,14 +38,25 @@ func compareStrings(a, b string) int {
 
 func compareBytes(a, b []byte) int { return bytes.Compare(a, b) }
 
-func (o *overlay) len() int { return o.tree.Len() }
+func (o *overlay) len() int {
+	if o.tree == nil {
+		return 0
+	}
+	return o.tree.Len()
+}
 
 func (o *overlay) get(key []byte) (overlayWrite, bool) {
+	if o.tree == nil {
+		return overlayWrite{}, false
+	}
 	_, w, ok := o.tree.Get(string(key))
 	return w, ok
 }
 
 func (o *overlay) put(key string, w overlayWrite) {
+	if o.tree == nil {
+		o.tree = btreemap.NewWithFreeList(overlayDegree, compareStrings, noNodes)
+	}
 	_, old, replaced := o.tree.ReplaceOrInsert(key, w)
 	if replaced && old.replaced != w.replaced {
 		w.replaced = old.replaced // what is stored is still what was there before the first write
@@ -61,6 +72,9 @@ func (o *overlay) put(key string, w overlayWrite) {
 
 // each calls f for every write in key order.
 func (o *overlay) each(f func(key string, w overlayWrite) error) error {
+	if o.tree == nil {
+		return nil
+	}
 	var err error
 	o.tree.AscendFunc(btreemap.Min[string](), btreemap.Max[string](), func(key string, w overlayWrite) bool {
 		err = f(key, w)
@@ -85,6 +99,9 @@ type overlayScanner struct {
 }
 
 func (s *overlayScanner) next() bool {
+	if s.o.tree == nil {
+		return false
+	}
 	found := false
 	take := func(key string, w overlayWrite) bool {
 		s.k, s.w, found = key, w, true

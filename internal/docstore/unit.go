@@ -35,7 +35,7 @@ type unit struct {
 
 // newUnit starts a plain unit.
 func (e *engine) newUnit() *unit {
-	return &unit{eng: e, writes: newOverlay()}
+	return &unit{eng: e, writes: &overlay{}}
 }
 
 // newTransaction starts a unit that reads a snapshot of now.
@@ -277,6 +277,6 @@ func (u *unit) end(written bool) {
 		}
 		u.snap = nil
 	}
-	u.writes = newOverlay()
+	u.writes = &overlay{} // a scan may still read the old one
 	u.multikey = nil
 }
