@@ -78,6 +78,9 @@ func TestReclaim(t *testing.T) {
 		r.close(t)
 		again := openReclaim(t, dir)
 		defer again.close(t)
+		if n := again.Metrics().DiskBytes; n < 60_000_000 {
+			t.Errorf("the files are said to take %d bytes", n)
+		}
 		again.wantReclaimed(t, r.full)
 	})
 }

@@ -251,7 +251,7 @@ func (s *Server) Metrics() Metrics {
 	}
 	if !closed {
 		p := s.eng.db.Metrics()
-		m.DiskBytes = p.DiskSpaceUsage()
+		m.DiskBytes = diskBytes(p)
 		m.MemTableBytes = p.MemTable.Size
 		m.CacheBytes = uint64(p.BlockCache.Size)
 		var latency dto.Metric
@@ -260,4 +260,10 @@ func (s *Server) Metrics() Metrics {
 		}
 	}
 	return m
+}
+
+// diskBytes is the size of the database's files. Pebble itself leaves out the files of values that were there when
+// it was opened, and subtracts them when they go.
+func diskBytes(m *pebble.Metrics) uint64 {
+	return m.DiskSpaceUsage() - m.BlobFiles.Local.LiveSize + m.BlobFiles.LiveSize
 }
