@@ -12,6 +12,7 @@ import (
 	"gadwall/blobstore"
 	"gadwall/blobstore/frame"
 	"gadwall/dedupe"
+	"gadwall/internal/dictionary"
 	"gadwall/mimestream"
 )
 
@@ -234,10 +235,14 @@ func (c *Content) frame(ctx context.Context, buf []byte, k int) ([]byte, error) 
 		}
 		return data, nil
 	default:
-		if f.dict != 0 {
-			return nil, fmt.Errorf("%w: %v: frame %d needs dictionary %d", ErrCorrupt, c.ID, k, f.dict)
+		d, err := c.s.dicts.Get(ctx, f.dict)
+		if errors.Is(err, dictionary.ErrUnknown) {
+			return nil, fmt.Errorf("%w: %v: frame %d: %w", ErrCorrupt, c.ID, k, err)
 		}
-		data, err := frame.Decompress(buf, data, f.size)
+		if err != nil {
+			return nil, fmt.Errorf("content %v: frame %d: %w", c.ID, k, err)
+		}
+		data, err := d.Decompress(buf, data, f.size)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %v: frame %d: %v", ErrCorrupt, c.ID, k, err)
 		}

@@ -11,6 +11,7 @@ import (
 
 	"gadwall/blobstore"
 	"gadwall/dedupe"
+	"gadwall/internal/dictionary"
 )
 
 // Collection is the name of the collection of content documents.
@@ -54,6 +55,7 @@ type Options struct {
 type Store struct {
 	coll  *mongo.Collection
 	blobs *blobstore.Store
+	dicts *dictionary.Set
 	refs  *dedupe.Counter
 	log   *slog.Logger
 	cache *blobstore.FrameCache
@@ -71,10 +73,14 @@ func New(db *mongo.Database, blobs *blobstore.Store, opts Options) (*Store, erro
 	return &Store{
 		coll:  coll,
 		blobs: blobs,
+		dicts: dictionary.NewSet(db, opts.Logger),
 		refs:  dedupe.NewCounter(coll, "_id", "").WithClock(opts.Clock),
 		log:   opts.Logger,
 	}, nil
 }
+
+// Dictionaries returns those that frames are compressed with.
+func (s *Store) Dictionaries() *dictionary.Set { return s.dicts }
 
 // EnsureIndexes creates the indexes that are relied on, those of the blobs included. Contents themselves are found by
 // _id only, but for those that nobody uses.

@@ -7,6 +7,7 @@ import (
 	"sort"
 
 	"gadwall/dedupe"
+	"gadwall/internal/dictionary"
 	"gadwall/internal/transfer"
 )
 
@@ -29,7 +30,7 @@ type frameInfo struct {
 	start int64 // of its inline bytes
 	size  int   // number of its inline bytes
 	codec frameCodec
-	dict  uint64 // zstd: the dictionary; 0 is none, and no other is known yet
+	dict  dictionary.ID // zstd: 0 is none
 }
 
 type frameCodec byte
@@ -99,7 +100,7 @@ func (l *layout) append(dst []byte) []byte {
 	for _, f := range l.frames {
 		dst = binary.AppendUvarint(append(dst, byte(f.codec)), uint64(f.size))
 		if f.codec == frameZstd {
-			dst = binary.AppendUvarint(dst, f.dict)
+			dst = binary.AppendUvarint(dst, uint64(f.dict))
 		}
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(l.segments)))
@@ -180,7 +181,7 @@ func (r *layoutReader) frames(l *layout) {
 		f.size = int(r.number(FrameSize))
 		switch {
 		case f.codec == frameZstd:
-			f.dict = uint64(r.number(1 << 32))
+			f.dict = dictionary.ID(r.number(1<<32 - 1))
 		case f.codec != frameRaw:
 			r.fail("frame codec")
 		}

@@ -83,6 +83,7 @@ func (r *receiver) BodyBegin(p *mimestream.Part) error {
 	if p.Parent == nil {
 		r.spool.endHeader()
 	}
+	r.spool.begin(p)
 	l := &r.leaf
 	l.hold = l.hold[:0]
 	l.encoding = encodingOf(p)
@@ -102,7 +103,11 @@ func (r *receiver) BodyBegin(p *mimestream.Part) error {
 
 func (r *receiver) Body(_ *mimestream.Part, b []byte) error { return (*Writer)(r).body(b) }
 
-func (r *receiver) BodyEnd(*mimestream.Part) error { return (*Writer)(r).endBody() }
+func (r *receiver) BodyEnd(*mimestream.Part) error {
+	err := (*Writer)(r).endBody()
+	r.spool.begin(nil)
+	return err
+}
 
 func (r *receiver) PartEnd(*mimestream.Part) error { return nil }
 

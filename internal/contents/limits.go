@@ -21,7 +21,7 @@ const (
 
 	// HeadRest is how many inline bytes must follow the root header for it to get a frame of its own.
 	// With fewer, one frame with both is smaller, and as cheap to read.
-	HeadRest = 4 << 10
+	HeadRest = 512
 
 	// InlineBudget is the greatest sum of the stored sizes of the frames of one content. Whatever comes
 	// after it goes to blobs, structure too.

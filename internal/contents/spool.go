@@ -2,10 +2,16 @@ package contents
 
 import (
 	"gadwall/blobstore/frame"
+	"gadwall/internal/dictionary"
+	"gadwall/mimestream"
 )
 
 // A spool collects inline bytes into compressed frames.
 type spool struct {
+	dicts  dictionary.Current
+	kind   dictionary.Kind // of the frame being filled: HTML if there is any, Headers if there is nothing else
+	adding dictionary.Kind // of what is added
+
 	buf    []byte // the frame being filled
 	frames []frameInfo
 	stored [][]byte // the frames before
@@ -18,12 +24,25 @@ type spool struct {
 // body that is added as a whole, may exceed it.
 func (sp *spool) full() bool { return sp.total >= InlineBudget || len(sp.frames) >= maxFrames-3 }
 
+// begin says that what is added from now on belongs to the body of a leaf; nil for what is between bodies.
+func (sp *spool) begin(leaf *mimestream.Part) {
+	switch {
+	case leaf == nil:
+		sp.adding = dictionary.Headers
+	case leaf.Type == "text" && leaf.Subtype == "html":
+		sp.adding = dictionary.HTML
+	default:
+		sp.adding = dictionary.Text
+	}
+}
+
 // write adds some of p and returns how much.
 func (sp *spool) write(p []byte) (int, error) {
 	if sp.buf == nil {
 		sp.buf = make([]byte, 0, FrameSize)
 	}
 	n := min(len(p), FrameSize-len(sp.buf))
+	sp.kind = max(sp.kind, sp.adding)
 	sp.buf = append(sp.buf, p[:n]...)
 	if len(sp.buf) < FrameSize {
 		return n, nil
@@ -56,15 +75,15 @@ func (sp *spool) flush() error {
 	if head := sp.head; head > 0 {
 		sp.head = 0
 		if len(sp.buf)-head >= HeadRest {
-			if err := sp.add(sp.buf[:head]); err != nil {
+			if err := sp.add(dictionary.Headers, sp.buf[:head]); err != nil {
 				return err
 			}
 			sp.buf = sp.buf[:copy(sp.buf, sp.buf[head:])]
 			return nil
 		}
 	}
-	err := sp.add(sp.buf)
-	sp.buf = sp.buf[:0]
+	err := sp.add(sp.kind, sp.buf)
+	sp.buf, sp.kind = sp.buf[:0], dictionary.Headers
 	return err
 }
 
@@ -78,16 +97,17 @@ func (sp *spool) finish() error {
 	return nil
 }
 
-func (sp *spool) add(data []byte) error {
-	info := frameInfo{start: sp.size, size: len(data), codec: frameZstd}
+func (sp *spool) add(kind dictionary.Kind, data []byte) error {
+	d := sp.dicts[kind]
+	info := frameInfo{start: sp.size, size: len(data), codec: frameZstd, dict: d.ID()}
 	buf := frame.Buffer()
 	defer frame.Release(buf)
-	z, err := frame.Compress(*buf, data)
+	z, err := d.Compress(*buf, data)
 	if err != nil {
 		return err
 	}
 	if len(z) >= len(data) {
-		z, info.codec = data, frameRaw
+		z, info.codec, info.dict = data, frameRaw, 0
 	}
 	sp.frames = append(sp.frames, info)
 	sp.stored = append(sp.stored, append(make([]byte, 0, len(z)), z...))

@@ -53,7 +53,7 @@ var errEnded = errors.New("contents: writer is ended")
 
 // NewWriter starts a content. ctx covers the calls of Write.
 func (s *Store) NewWriter(ctx context.Context) *Writer {
-	w := &Writer{s: s, ctx: ctx, started: time.Now(), whole: blake3.New()}
+	w := &Writer{s: s, ctx: ctx, started: time.Now(), whole: blake3.New(), spool: spool{dicts: s.dicts.Current(ctx)}}
 	w.parser = mimestream.NewParser((*receiver)(w))
 	return w
 }

@@ -1,0 +1,283 @@
+package contents
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"gadwall/blobstore/frame"
+	"gadwall/dedupe"
+	"gadwall/internal/dictionary"
+	"gadwall/mimestream"
+)
+
+// A Usage says what bytes of one sort are in one content and what they take.
+type Usage struct {
+	// Type is the media type of the leaf whose body it is, as "text/html"; empty for what is between bodies:
+	// headers, boundary lines and the like.
+	Type string
+
+	// Logical is the number of bytes in messages: those of the content, times its references.
+	Logical int64
+
+	// Stored is the number of compressed bytes in the content's frames, of which a frame with several sorts
+	// has as much of each as they take when compressed apart, and of each blob its part by the number of its references. The
+	// documents around them are not counted.
+	Stored float64
+}
+
+// Usage calls f for every sort of bytes in every content. It works beside live traffic, with what it finds.
+func (s *Store) Usage(ctx context.Context, f func(Usage) error) error {
+	return s.each(ctx, nil, 0, func(c *Content, refs int64) error {
+		list, err := c.usage(ctx, refs)
+		if err != nil {
+			return err
+		}
+		for _, u := range list {
+			if err := f(u); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// each calls f for the contents with IDs from from on, in order, at most limit unless that is 0, with all their frames.
+func (s *Store) each(ctx context.Context, from []byte, limit int64, f func(c *Content, refs int64) error) error {
+	filter := bson.D{}
+	if from != nil {
+		filter = bson.D{{Key: "_id", Value: bson.D{{Key: "$gte", Value: bson.Binary{Data: from}}}}}
+	}
+	cur, err := s.coll.Find(ctx, filter, options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetLimit(limit).SetBatchSize(16))
+	if err != nil {
+		return fmt.Errorf("read contents: %w", err)
+	}
+	defer cur.Close(ctx)
+	for cur.Next(ctx) {
+		_, key, _ := cur.Current.Lookup("_id").BinaryOK()
+		hash, err := dedupe.HashFromBytes(key)
+		if err != nil {
+			return fmt.Errorf("%w: _id: %v", ErrCorrupt, err)
+		}
+		c, err := s.newContent(ID(hash), cur.Current, true)
+		if err != nil {
+			return err
+		}
+		refs, _ := cur.Current.Lookup(dedupe.FieldRefs).AsInt64OK()
+		if err := f(c, refs); err != nil {
+			return err
+		}
+	}
+	if err := cur.Err(); err != nil {
+		return fmt.Errorf("read contents: %w", err)
+	}
+	return nil
+}
+
+// A span is consecutive bytes of a content of one sort.
+type span struct {
+	start, end int64
+	leaf       *mimestream.Part // nil between bodies
+}
+
+// spans returns the spans of a content, without gaps.
+func (c *Content) spans() []span {
+	var list []span
+	at := int64(0)
+	add := func(end int64, leaf *mimestream.Part) {
+		if end > at {
+			list = append(list, span{at, end, leaf})
+			at = end
+		}
+	}
+	var walk func(p *mimestream.Part)
+	walk = func(p *mimestream.Part) {
+		if p.Kind == mimestream.Leaf {
+			add(p.BodyOffset, nil)
+			add(p.BodyOffset+p.BodySize, p)
+		}
+		for _, child := range p.Children {
+			walk(child)
+		}
+	}
+	walk(c.root)
+	add(c.Size, nil)
+	return list
+}
+
+// A piece is consecutive inline bytes of one sort.
+type piece struct {
+	start, end int64
+	leaf       *mimestream.Part
+}
+
+// pieces calls inline for the pieces of inline bytes, in order, and blob for the segments that are blobs.
+func (c *Content) pieces(spans []span, inline func(piece), blob func(*segment, *mimestream.Part)) {
+	i := 0
+	for k := range c.layout.segments {
+		s := &c.layout.segments[k]
+		for i < len(spans)-1 && spans[i].end <= s.start {
+			i++
+		}
+		switch {
+		case s.blob:
+			blob(s, spans[i].leaf)
+		case !s.recipe.Identity:
+			inline(piece{s.inline, s.inline + s.recipe.DecodedSize, spans[i].leaf})
+		default:
+			for at := s.start; at < s.end(); {
+				end := min(spans[i].end, s.end())
+				inline(piece{s.inline + at - s.start, s.inline + end - s.start, spans[i].leaf})
+				if at = end; at < s.end() {
+					i++
+				}
+			}
+		}
+	}
+}
+
+func typeOf(leaf *mimestream.Part) string {
+	if leaf == nil {
+		return ""
+	}
+	return leaf.Type + "/" + leaf.Subtype
+}
+
+// usage returns what the content's bytes take, by their sorts.
+func (c *Content) usage(ctx context.Context, refs int64) ([]Usage, error) {
+	sums := make(map[string]*Usage)
+	at := func(leaf *mimestream.Part) *Usage {
+		t := typeOf(leaf)
+		if sums[t] == nil {
+			sums[t] = &Usage{Type: t}
+		}
+		return sums[t]
+	}
+	spans := c.spans()
+	for _, s := range spans {
+		at(s.leaf).Logical += (s.end - s.start) * refs
+	}
+	var pieces []piece
+	blobs := make(map[dedupe.Hash][]*mimestream.Part)
+	var hashes []dedupe.Hash
+	c.pieces(spans, func(p piece) { pieces = append(pieces, p) }, func(s *segment, leaf *mimestream.Part) {
+		if blobs[s.hash] == nil {
+			hashes = append(hashes, s.hash)
+		}
+		blobs[s.hash] = append(blobs[s.hash], leaf)
+	})
+	sizes, err := c.s.blobs.Sizes(ctx, hashes)
+	if err != nil {
+		return nil, err
+	}
+	for _, size := range sizes {
+		for _, leaf := range blobs[size.Hash] {
+			at(leaf).Stored += float64(size.Length) / float64(max(size.Refs, 1))
+		}
+	}
+	buf, scratch := frame.Buffer(), frame.Buffer()
+	defer frame.Release(buf)
+	defer frame.Release(scratch)
+	for k, f := range c.layout.frames {
+		data, err := c.frame(ctx, *buf, k)
+		if err != nil {
+			return nil, err
+		}
+		byType := make(map[*Usage][]byte)
+		for _, p := range pieces {
+			start, end := max(p.start, f.start), min(p.end, f.start+int64(f.size))
+			if start < end {
+				u := at(p.leaf)
+				byType[u] = append(byType[u], data[start-f.start:end-f.start]...)
+			}
+		}
+		d, err := c.s.dicts.Get(ctx, f.dict)
+		if err != nil {
+			return nil, err
+		}
+		weights, total := make(map[*Usage]float64), 0.0
+		for u, b := range byType {
+			z, err := d.Compress((*scratch)[:0], b)
+			if err != nil {
+				return nil, err
+			}
+			weights[u] = float64(len(z))
+			total += weights[u]
+		}
+		for u, w := range weights {
+			u.Stored += float64(len(c.stored[k])) * w / total
+		}
+	}
+	list := make([]Usage, 0, len(sums))
+	for _, u := range sums {
+		list = append(list, *u)
+	}
+	return list, nil
+}
+
+// sampleBatch is how many contents Sample reads at a time, from a place of its own; after sampleStale places in
+// succession without a new one it has seen nearly all.
+const (
+	sampleBatch = 64
+	sampleStale = 20
+)
+
+// Sample returns decoded frames of contents chosen at random, by what dictionaries are for, up to limit bytes of each
+// kind. IDs are hashes, so contents that follow a random one are a random choice.
+func (s *Store) Sample(ctx context.Context, limit int) (samples [dictionary.Kinds][][]byte, err error) {
+	var sizes [dictionary.Kinds]int
+	seen := make(map[ID]bool)
+	buf := frame.Buffer()
+	defer frame.Release(buf)
+	full := func() bool {
+		for _, n := range sizes {
+			if n < limit {
+				return false
+			}
+		}
+		return true
+	}
+	for stale := 0; stale < sampleStale && !full(); stale++ {
+		from := make([]byte, dedupe.HashSize)
+		rand.Read(from) // never fails (crypto/rand)
+		err := s.each(ctx, from, sampleBatch, func(c *Content, _ int64) error {
+			if seen[c.ID] {
+				return nil
+			}
+			seen[c.ID] = true
+			stale = 0
+			for k, kind := range c.frameKinds() {
+				if sizes[kind] >= limit {
+					continue
+				}
+				data, err := c.frame(ctx, *buf, k)
+				if err != nil {
+					return err
+				}
+				samples[kind] = append(samples[kind], append([]byte(nil), data...))
+				sizes[kind] += len(data)
+			}
+			return nil
+		})
+		if err != nil {
+			return samples, err
+		}
+	}
+	return samples, nil
+}
+
+// frameKinds returns for each frame what it is compressed as.
+func (c *Content) frameKinds() []dictionary.Kind {
+	kinds := make([]dictionary.Kind, len(c.layout.frames))
+	c.pieces(c.spans(), func(p piece) {
+		var sp spool
+		sp.begin(p.leaf)
+		for k := c.layout.frameAt(p.start); k < len(kinds) && c.layout.frames[k].start < p.end; k++ {
+			kinds[k] = max(kinds[k], sp.adding)
+		}
+	}, func(*segment, *mimestream.Part) {})
+	return kinds
+}

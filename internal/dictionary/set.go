@@ -1,0 +1,213 @@
+package dictionary
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"gadwall/dedupe"
+)
+
+// Collection is the name of the collection of trained dictionaries.
+const Collection = "dictionaries"
+
+const (
+	// RefreshInterval is how often a Set looks for newer dictionaries, if it is asked for the current ones.
+	RefreshInterval = time.Minute
+
+	// refreshTimeout bounds looking. Until it is over, the old ones are used.
+	refreshTimeout = 5 * time.Second
+
+	// maxAdd is how many IDs Add tries.
+	maxAdd = 10
+)
+
+// A Set is the shipped dictionaries and those in a database. It is safe for concurrent use.
+type Set struct {
+	coll *mongo.Collection
+	log  *slog.Logger
+
+	mu      sync.Mutex
+	known   map[ID]*Dictionary // trained ones
+	current Current
+	checked time.Time // when current was looked for
+}
+
+// NewSet returns the Set of a database.
+func NewSet(db *mongo.Database, log *slog.Logger) *Set {
+	return &Set{
+		coll: db.Collection(Collection, dedupe.Collection()), log: log,
+		known: make(map[ID]*Dictionary), current: Shipped(),
+	}
+}
+
+// document is a dictionary in the database.
+type document struct {
+	ID          int64     `bson:"_id"`
+	Kind        string    `bson:"kind"`
+	Data        []byte    `bson:"data"`
+	Created     time.Time `bson:"created"`
+	Samples     int64     `bson:"samples"`
+	SampleBytes int64     `bson:"sampleBytes"`
+}
+
+// Info describes a trained dictionary.
+type Info struct {
+	ID          ID
+	Kind        Kind
+	Size        int
+	Created     time.Time
+	Samples     int64
+	SampleBytes int64
+}
+
+// Current returns the dictionaries for new frames. If they cannot be looked for, that is logged, and those
+// last known are returned.
+func (s *Set) Current(ctx context.Context) Current {
+	s.mu.Lock()
+	if time.Since(s.checked) < RefreshInterval {
+		defer s.mu.Unlock()
+		return s.current
+	}
+	s.checked = time.Now() // others go on with what there is
+	current := s.current
+	s.mu.Unlock()
+
+	ctx, cancel := context.WithTimeout(ctx, refreshTimeout)
+	defer cancel()
+	for kind := range Kind(Kinds) {
+		d, err := s.newest(ctx, kind)
+		if err != nil {
+			s.log.WarnContext(ctx, "cannot look for newer dictionaries", "error", err)
+			return current
+		}
+		if d != nil {
+			current[kind] = d
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.current = current
+	return current
+}
+
+// newest returns the newest trained dictionary of a kind, or nil.
+func (s *Set) newest(ctx context.Context, kind Kind) (*Dictionary, error) {
+	var found struct {
+		ID int64 `bson:"_id"`
+	}
+	err := s.coll.FindOne(ctx, bson.D{{Key: "kind", Value: kind.String()}},
+		options.FindOne().SetSort(bson.D{{Key: "created", Value: -1}, {Key: "_id", Value: -1}}).
+			SetProjection(bson.D{{Key: "_id", Value: 1}})).Decode(&found)
+	if errors.Is(err, mongo.ErrNoDocuments) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.Get(ctx, ID(found.ID))
+}
+
+// Get returns the dictionary of an ID: nil for 0, ErrUnknown if there is none. It reads the database for
+// one that it does not know yet.
+func (s *Set) Get(ctx context.Context, id ID) (*Dictionary, error) {
+	if id == 0 {
+		return nil, nil
+	}
+	if d := shipped()[id]; d != nil {
+		return d, nil
+	}
+	s.mu.Lock()
+	d := s.known[id]
+	s.mu.Unlock()
+	if d != nil {
+		return d, nil
+	}
+	var doc document
+	err := s.coll.FindOne(ctx, bson.D{{Key: "_id", Value: int64(id)}}).Decode(&doc)
+	if errors.Is(err, mongo.ErrNoDocuments) {
+		return nil, fmt.Errorf("%w: %d", ErrUnknown, id)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("load dictionary %d: %w", id, err)
+	}
+	kind, err := parseKind(doc.Kind)
+	if err != nil {
+		return nil, fmt.Errorf("load dictionary %d: %w", id, err)
+	}
+	if d, err = New(kind, doc.Data); err != nil {
+		return nil, fmt.Errorf("load dictionary %d: %w", id, err)
+	}
+	if d.id != id {
+		return nil, fmt.Errorf("load dictionary %d: %w: it is %d", id, ErrMalformed, d.id)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if other := s.known[id]; other != nil {
+		return other, nil // loaded by two at a time
+	}
+	s.known[id] = d
+	return d, nil
+}
+
+// Add trains a dictionary, makes it durable, and from then on the current one of its kind.
+func (s *Set) Add(ctx context.Context, kind Kind, samples [][]byte) (*Dictionary, error) {
+	var size int64
+	for _, b := range samples {
+		size += int64(len(b))
+	}
+	for range maxAdd {
+		d, err := Train(kind, NewID(), samples)
+		if err != nil {
+			return nil, err
+		}
+		_, err = s.coll.InsertOne(ctx, document{
+			ID: int64(d.id), Kind: kind.String(), Data: d.data, Created: time.Now().UTC(),
+			Samples: int64(len(samples)), SampleBytes: size,
+		})
+		if mongo.IsDuplicateKeyError(err) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("store dictionary %d: %w", d.id, err)
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.known[d.id] = d
+		s.current[kind] = d
+		return d, nil
+	}
+	return nil, fmt.Errorf("store a dictionary: %d IDs are taken", maxAdd)
+}
+
+// List returns the trained dictionaries, oldest first.
+func (s *Set) List(ctx context.Context) ([]Info, error) {
+	cur, err := s.coll.Find(ctx, bson.D{}, options.Find().SetSort(bson.D{{Key: "created", Value: 1}}))
+	if err != nil {
+		return nil, fmt.Errorf("list dictionaries: %w", err)
+	}
+	defer cur.Close(ctx)
+	var list []Info
+	for cur.Next(ctx) {
+		var doc document
+		if err := cur.Decode(&doc); err != nil {
+			return nil, fmt.Errorf("list dictionaries: %w", err)
+		}
+		kind, err := parseKind(doc.Kind)
+		if err != nil {
+			return nil, fmt.Errorf("dictionary %d: %w", doc.ID, err)
+		}
+		list = append(list, Info{ID(doc.ID), kind, len(doc.Data), doc.Created, doc.Samples, doc.SampleBytes})
+	}
+	if err := cur.Err(); err != nil {
+		return nil, fmt.Errorf("list dictionaries: %w", err)
+	}
+	return list, nil
+}
