@@ -48,7 +48,8 @@ type storage struct {
 }
 
 // openStorage opens the database and what stands on it. share allows going
-// through the socket of a process that has the data directory open.
+// through the socket of a process that has the data directory open; without it, this process is a server, which also
+// finishes deletions that others left.
 func openStorage(ctx context.Context, cfg config.Storage, log *slog.Logger, share bool) (_ *storage, err error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
@@ -76,7 +77,7 @@ func openStorage(ctx context.Context, cfg config.Storage, log *slog.Logger, shar
 		return nil, err
 	}
 	s.mail, err = mailstore.Open(ctx, mailstore.Options{
-		Database: db, Contents: s.contents, Bus: s.bus, Quota: cfg.Quota.Policy(), Logger: log})
+		Database: db, Contents: s.contents, Bus: s.bus, Quota: cfg.Quota.Policy(), Resume: !share, Logger: log})
 	if err != nil {
 		return nil, err
 	}

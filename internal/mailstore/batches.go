@@ -8,12 +8,12 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
-// batches cuts the messages in the ranges that meet the condition into sets of at most maxBatch, one
+// batches cuts the messages in the ranges that meet the condition into sets of at most batchSize, one
 // for each transaction. Each is given as ranges that hold no other message which meets the condition
 // now; UIDs are never given out again, so that only messages that come to meet it later can join.
 func (s *Store) batches(ctx context.Context, box MailboxKey, ranges []UIDRange, filter bson.D) ([][]UIDRange, error) {
 	ranges = normalizeRanges(ranges)
-	if span(ranges) <= maxBatch {
+	if span(ranges) <= uint64(s.batchSize) {
 		if len(ranges) == 0 {
 			return nil, nil
 		}
@@ -24,7 +24,7 @@ func (s *Store) batches(ctx context.Context, box MailboxKey, ranges []UIDRange, 
 		return nil, err
 	}
 	var list [][]UIDRange
-	for part := range slices.Chunk(uids, maxBatch) {
+	for part := range slices.Chunk(uids, s.batchSize) {
 		list = append(list, cover(part, ranges))
 	}
 	return list, nil

@@ -26,7 +26,7 @@
 //   - Events are published after the commit. Nothing depends on them.
 //   - A UID, a mailbox number, and a UIDVALIDITY are never given out twice.
 //   - No transaction touches more than maxBatch messages. What is larger goes in several; what was
-//     begun and must be finished is marked before, and resumed by Open.
+//     begun and must be finished is marked before, and resumed by another process if need be (deletions.go).
 //
 // # Flow
 //
@@ -34,6 +34,7 @@
 //	Copy             -> references -> transaction per batch -> event
 //	Move, StoreFlags -> transaction per batch -> event
 //	Expunge          -> transaction per batch -> release references, event
+//	DeleteMailbox, DeleteUser -> mark -> as Expunge, in the background -> remove what was marked
 //	Messages, UIDs, Changes                    queries outside of transactions
 //
 // Transactions of one user run one after the other within a process (userLocks); between processes, the

@@ -55,10 +55,10 @@ type removal struct {
 	boxChange
 }
 
-// removable reads what is to be removed, at most maxBatch messages.
+// removable reads what is to be removed, at most batchSize messages.
 func (s *Store) removable(ctx context.Context, box MailboxKey, ranges []UIDRange, filter bson.D) (*removal, error) {
 	r := &removal{boxChange: boxChange{expunges: true}}
-	q := Query{UIDs: ranges, Filter: filter, Limit: maxBatch}
+	q := Query{UIDs: ranges, Filter: filter, Limit: s.batchSize}
 	for m, err := range s.Messages(ctx, box, q, FieldFlags|FieldSize|fieldReference) {
 		if err != nil {
 			return nil, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	"gadwall/internal/contents"
 
@@ -164,8 +165,8 @@ func TestOpenResumesDeletions(t *testing.T) {
 	}
 	e.Close()
 
-	next := openEnv(t, e.db)
-	<-next.resumed
+	next := openEnvWith(t, e.db, Options{Resume: true, purgeLease: time.Millisecond})
+	eventually(t, func() error { return next.nothingMarked(t) })
 	next.checkConsistent(t, keeps)
 	if n, err := e.db.Collection(collMessages).CountDocuments(t.Context(), bson.D{}); err != nil || n != 1 {
 		t.Errorf("%d messages, %v", n, err)
@@ -197,8 +198,8 @@ func TestOpenResumesWithoutTheUser(t *testing.T) {
 	}
 	e.Close()
 
-	next := openEnv(t, e.db)
-	<-next.resumed
+	next := openEnvWith(t, e.db, Options{Resume: true, purgeLease: time.Millisecond})
+	eventually(t, func() error { return next.nothingMarked(t) })
 	if n, err := e.db.Collection(collMessages).CountDocuments(t.Context(), bson.D{}); err != nil || n != 0 {
 		t.Errorf("%d messages, %v", n, err)
 	}

@@ -3,7 +3,9 @@ package mailstore
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"sync"
@@ -14,6 +16,7 @@ import (
 	"gadwall/internal/docstore"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
@@ -26,6 +29,47 @@ type network struct {
 	fault fault
 	down  bool
 	conns map[net.Conn]bool
+	// cut, if armed, keeps a client from doing anything more, from some command on.
+	cut cut
+}
+
+// cut says how many commands still pass. Those that follow are refused, with an error that nobody tries again after, as if
+// the process had ended; the first of them either before the server gets it or after it has done what it says.
+type cut struct {
+	armed bool
+	after int
+	done  bool // the first one is done
+	begun bool // one was refused
+}
+
+// arm sets the cut.
+func (n *network) arm(after int, done bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.cut = cut{armed: true, after: after, done: done}
+}
+
+// wasCut reports whether a command was refused.
+func (n *network) wasCut() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.cut.begun
+}
+
+// take decides about a command.
+func (c *cut) take(command []byte) (refuse, do bool) {
+	// Every command of an application has a session; the driver's own have none. That a transaction is aborted which
+	// nobody goes on with, the server sees to itself, after a minute.
+	if !c.armed || !bytes.Contains(command, []byte("lsid")) || bytes.Contains(command, []byte("abortTransaction")) {
+		return false, true
+	}
+	if c.after > 0 {
+		c.after--
+		return false, true
+	}
+	do = c.done && !c.begun
+	c.begun = true
+	return true, do
 }
 
 // fault is what happens to the next commitTransaction.
@@ -60,11 +104,76 @@ func (n *network) DialContext(ctx context.Context, kind, address string) (net.Co
 type faultyConn struct {
 	net.Conn
 	network *network
+	reply   []byte // that the client gets before anything from the server
+}
+
+// refuse answers a command with an error.
+func (c *faultyConn) refuse(command []byte, do bool) error {
+	if !do && bytes.Contains(command, []byte("commitTransaction")) {
+		var err error
+		if command, err = abortInstead(command); err != nil {
+			return err
+		}
+		do = true
+	}
+	if do {
+		if _, err := c.Conn.Write(command); err != nil {
+			return err
+		}
+		var size [4]byte
+		if _, err := io.ReadFull(c.Conn, size[:]); err != nil {
+			return err
+		}
+		if _, err := io.CopyN(io.Discard, c.Conn, int64(binary.LittleEndian.Uint32(size[:]))-4); err != nil {
+			return err
+		}
+	}
+	doc, err := bson.Marshal(bson.D{{Key: "ok", Value: 0.0}, {Key: "code", Value: int32(13)}, {Key: "errmsg", Value: "killed"}})
+	if err != nil {
+		return err
+	}
+	const opMsg = 2013
+	reply := make([]byte, 21, 21+len(doc))
+	binary.LittleEndian.PutUint32(reply, uint32(21+len(doc)))
+	copy(reply[8:12], command[4:8]) // responseTo
+	binary.LittleEndian.PutUint32(reply[12:], opMsg)
+	c.reply = append(reply, doc...)
+	return nil
+}
+
+// abortInstead makes of a commit the abort which the server would come to by itself.
+func abortInstead(command []byte) ([]byte, error) {
+	const header = 21 // of a message with one section
+	var body bson.D
+	if err := bson.Unmarshal(command[header:], &body); err != nil {
+		return nil, err
+	}
+	body[0].Key = "abortTransaction"
+	doc, err := bson.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	abort := append(bytes.Clone(command[:header]), doc...)
+	binary.LittleEndian.PutUint32(abort, uint32(len(abort)))
+	return abort, nil
+}
+
+func (c *faultyConn) Read(b []byte) (int, error) {
+	if len(c.reply) > 0 {
+		n := copy(b, c.reply)
+		c.reply = c.reply[n:]
+		return n, nil
+	}
+	return c.Conn.Read(b)
 }
 
 func (c *faultyConn) Write(b []byte) (int, error) {
 	n := c.network
 	n.mu.Lock()
+	if refuse, do := n.cut.take(b); refuse {
+		n.mu.Unlock()
+		return len(b), c.refuse(b, do)
+	}
 	f := n.fault
 	if f == none || !bytes.Contains(b, []byte("commitTransaction")) {
 		n.mu.Unlock()
@@ -103,28 +212,39 @@ func (n *network) set(f fault, down bool) {
 	n.fault, n.down = f, down
 }
 
-// faultyClient is a client of the test's database whose network can fail.
-func faultyClient(t *testing.T) (*mongo.Client, *network) {
+// faultyServer is a server whose clients have networks of their own that can fail.
+type faultyServer struct{ embedded *docstore.Server }
+
+func newFaultyServer(t *testing.T) *faultyServer {
+	t.Helper()
+	if !dbtest.Embedded() {
+		return &faultyServer{}
+	}
+	server, err := docstore.Open(docstore.Options{Dir: "fault", FS: vfs.NewMem()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &faultyServer{server}
+}
+
+// client connects through a network of its own. It gives up on a server it cannot reach after patience.
+func (s *faultyServer) client(t *testing.T, patience time.Duration) (*mongo.Client, *network) {
 	t.Helper()
 	n := &network{conns: make(map[net.Conn]bool)}
 	var opts *options.ClientOptions
-	if dbtest.Embedded() {
-		server, err := docstore.Open(docstore.Options{Dir: "fault", FS: vfs.NewMem()})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := server.Close(); err != nil {
-				t.Error(err)
-			}
-		})
-		opts = server.ClientOptions()
+	if s.embedded != nil {
+		opts = s.embedded.ClientOptions()
 		n.dialer = opts.Dialer
 	} else {
 		opts = options.Client().ApplyURI(os.Getenv(dbtest.URIVariable))
 		n.dialer = &net.Dialer{}
 	}
-	opts.SetDialer(n).SetServerSelectionTimeout(500 * time.Millisecond)
+	opts.SetDialer(n).SetServerSelectionTimeout(patience)
 	client, err := mongo.Connect(opts)
 	if err != nil {
 		t.Fatal(err)
@@ -135,6 +255,12 @@ func faultyClient(t *testing.T) (*mongo.Client, *network) {
 		}
 	})
 	return client, n
+}
+
+// faultyClient is a client of the test's database whose network can fail.
+func faultyClient(t *testing.T) (*mongo.Client, *network) {
+	t.Helper()
+	return newFaultyServer(t).client(t, 500*time.Millisecond)
 }
 
 // A commit whose connection breaks is sent again, and takes place once.

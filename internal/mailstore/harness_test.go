@@ -164,6 +164,15 @@ func (e *env) references(t reporter) map[contents.ID][2]int64 {
 // quota, references.
 func (e *env) checkConsistent(t reporter, users ...*User) {
 	t.Helper()
+	want := e.checkCounters(t, users...)
+	if got := e.references(t); !equalRefs(got, want) {
+		t.Errorf("references (count, magic): have %v, want %v", got, want)
+	}
+}
+
+// checkCounters verifies counters and quota of these users, and returns the references that their messages hold.
+func (e *env) checkCounters(t reporter, users ...*User) map[contents.ID][2]int64 {
+	t.Helper()
 	want := make(map[contents.ID][2]int64)
 	for id := range e.references(t) {
 		want[id] = [2]int64{}
@@ -203,9 +212,22 @@ func (e *env) checkConsistent(t reporter, users ...*User) {
 			t.Errorf("%s: usage %+v, want %d messages of %d octets", u.Username, usage, messages, size)
 		}
 	}
-	if got := e.references(t); !equalRefs(got, want) {
-		t.Errorf("references (count, magic): have %v, want %v", got, want)
+	return want
+}
+
+// nothingMarked is an error as long as something is being deleted.
+func (e *env) nothingMarked(t reporter) error {
+	t.Helper()
+	for coll, mark := range map[*mongo.Collection]string{e.mailboxes: boxDeleting, e.users: userDeleting} {
+		n, err := coll.CountDocuments(t.Context(), bson.D{{Key: mark, Value: true}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n > 0 {
+			return fmt.Errorf("%d documents in %s are marked", n, coll.Name())
+		}
 	}
+	return nil
 }
 
 func equalRefs(a, b map[contents.ID][2]int64) bool {

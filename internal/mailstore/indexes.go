@@ -19,8 +19,11 @@ const codeNamespaceExists = 48
 // collection of the other kind, which would stay.
 var noClustering = []int{2, 9, 14, 72, 115, 40415}
 
-// indexModSeq is the name of the index on mod-sequences.
-const indexModSeq = "modseq"
+// indexModSeq is the name of the index on mod-sequences, indexDeleting that of the indexes on marks.
+const (
+	indexModSeq   = "modseq"
+	indexDeleting = "deleting"
+)
 
 // ensureCollections creates the collections (a transaction on a sharded cluster must not) and their
 // indexes, where they do not exist.
@@ -155,11 +158,11 @@ func (s *Store) indexes() []indexes {
 	return []indexes{
 		{s.users, []mongo.IndexModel{
 			unique(index("name", userName)),
-			marked(index("deleting", userDeleting), userDeleting)}},
+			marked(index(indexDeleting, userDeleting), userDeleting)}},
 		{s.addresses, []mongo.IndexModel{index("user", addressUser)}},
 		{s.mailboxes, []mongo.IndexModel{
 			unique(index("path", boxUser, boxPath)),
-			marked(index("deleting", boxDeleting), boxDeleting)}},
+			marked(index(indexDeleting, boxDeleting), boxDeleting)}},
 		{s.subscriptions, []mongo.IndexModel{index("user", subscriptionUser)}},
 		{s.messages, []mongo.IndexModel{
 			index(indexModSeq, DocMailbox, DocModSeq, DocID),

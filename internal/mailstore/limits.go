@@ -47,6 +47,16 @@ const (
 	maxTransactions = 64
 	// transactionTimeout bounds a transaction with its repetitions.
 	transactionTimeout = 60 * time.Second
+	// purgeLease is how long whoever purges may be silent before another takes over.
+	purgeLease = 2 * time.Minute
+	// giveUpTimeout bounds telling others that they need not wait so long.
+	giveUpTimeout = 2 * time.Second
+	// deleteWait is how long DeleteMailbox waits for its messages to be removed.
+	deleteWait = 10 * time.Second
+	// pageMarked is how many marked documents are read at a time.
+	pageMarked = 500
+	// keepErrors is how many errors of a series are told of.
+	keepErrors = 10
 	// pageUsers is how many users are read at a time.
 	pageUsers = 500
 	// callTimeout bounds a database call outside of a transaction, made for somebody who has gone.

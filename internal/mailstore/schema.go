@@ -48,6 +48,7 @@ const (
 	userHash        = "hash"     // PHC string
 	userCreated     = "created"  // date
 	userDeleting    = "deleting" // true once DeleteUser began
+	userPurged      = "purged"   // date: lease of the purge, the time of its latest progress
 	userMailboxes   = "mboxes"   // int64: how many mailbox numbers were given out
 	userUIDValidity = "uidv"     // int64: the last UIDVALIDITY given out
 	userTree        = "tree"     // int64: counts changes of the mailbox list, which all write it
@@ -78,6 +79,7 @@ const (
 	boxExpunged    = "x" // int64: mod-sequence of the newest journal entry
 	boxCreated     = "t"
 	boxDeleting    = "del" // true once DeleteMailbox began
+	boxPurged      = "dt"  // date: lease of the purge, the time of its latest progress
 )
 
 // Fields of journal entries; _id is the journalKey.

@@ -1,11 +1,13 @@
 package mailstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"gadwall/dedupe"
 	"gadwall/internal/contents"
@@ -22,7 +24,12 @@ type Options struct {
 	Contents *contents.Store
 	Bus      events.Bus
 	Quota    quota.Policy // no limits and no warnings, if zero
-	Logger   *slog.Logger
+	// Resume makes the Store finish, as long as it is open, deletions that were begun by processes which have ended.
+	Resume bool
+	Logger *slog.Logger
+
+	purgeLease time.Duration // for tests
+	batchSize  int
 }
 
 // Store is the mail of one database. It is safe for concurrent use, also by several instances.
@@ -41,6 +48,9 @@ type Store struct {
 	// smaller, if the server answers from the index alone.
 	uidsFromIndex bool
 
+	purgeLease time.Duration
+	batchSize  int // maxBatch
+
 	locks        userLocks
 	queues       deliveryQueues
 	transactions chan struct{} // semaphore
@@ -52,14 +62,12 @@ type Store struct {
 	mu         sync.Mutex // guards closed, and starting goroutines against Close
 	closed     bool
 	background sync.WaitGroup
-	resumed    chan struct{} // closed when interrupted deletions were dealt with
 }
 
 // ErrClosed: the Store was closed.
 var ErrClosed = errors.New("mailstore: closed")
 
-// Open creates what is missing of the collections and indexes and resumes deletions that were interrupted. The caller owns
-// the Store and must close it.
+// Open creates what is missing of the collections and indexes. The caller owns the Store and must close it.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Database == nil || o.Contents == nil || o.Bus == nil {
 		return nil, errors.New("mailstore: Database, Contents and Bus are required")
@@ -78,14 +86,17 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		journal:       o.Database.Collection(collJournal, durable),
 		transactions:  make(chan struct{}, maxTransactions),
 		hashing:       make(chan struct{}, maxHashing()),
+		purgeLease:    cmp.Or(o.purgeLease, purgeLease),
+		batchSize:     cmp.Or(o.batchSize, maxBatch),
 	}
 	s.quota = quota.New(s.users, notSet(userDeleting), o.Quota)
 	if err := s.ensureCollections(ctx); err != nil {
 		return nil, fmt.Errorf("mailstore: %w", err)
 	}
 	s.base, s.stop = context.WithCancel(context.Background())
-	s.resumed = make(chan struct{})
-	s.spawn(func() { defer close(s.resumed); s.resumeDeletions(s.base) })
+	if o.Resume {
+		s.spawn(func() { s.resumeLoop(s.base) })
+	}
 	return s, nil
 }
 
@@ -110,14 +121,17 @@ func (s *Store) spawn(f func()) bool {
 	return true
 }
 
-// inBackground runs f until it or the Store ends, and waits for that as long as ctx lasts.
-func (s *Store) inBackground(ctx context.Context, f func(ctx context.Context)) {
+// inBackground runs f until it or the Store ends, and waits for that as long as ctx lasts, but no longer than wait.
+func (s *Store) inBackground(ctx context.Context, wait time.Duration, f func(ctx context.Context)) {
 	done := make(chan struct{})
 	if !s.spawn(func() { defer close(done); f(s.base) }) {
 		return
 	}
+	patience := time.NewTimer(wait)
+	defer patience.Stop()
 	select {
 	case <-done:
+	case <-patience.C:
 	case <-ctx.Done():
 	}
 }

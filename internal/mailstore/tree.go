@@ -307,7 +307,7 @@ func (s *Store) Subscriptions(ctx context.Context, user UserID) ([]string, error
 
 // DeleteMailbox removes a mailbox with its messages. Mailboxes inferior to it stay, and so does a
 // subscription to its name (RFC 9051 6.3.5). The name is free at once; should the removal of the messages be interrupted,
-// it is resumed when a Store is opened. Errors: ErrNoSuchMailbox, ErrInboxUndeletable, ErrHasChildren, ErrNoSuchUser.
+// it is resumed, see deletions.go. Errors: ErrNoSuchMailbox, ErrInboxUndeletable, ErrHasChildren, ErrNoSuchUser.
 func (s *Store) DeleteMailbox(ctx context.Context, user UserID, path string) error {
 	path, err := NormalizePath(path)
 	if err != nil {
@@ -348,25 +348,11 @@ func (s *Store) DeleteMailbox(ctx context.Context, user UserID, path string) err
 	}
 	s.publishList(ctx, user)
 	// The mailbox is gone for everybody, so the answer does not depend on the rest any more. Waiting
-	// for it lets the caller see its quota freed.
-	s.inBackground(ctx, func(ctx context.Context) {
+	// a while for it lets the caller see its quota freed, unless there is very much.
+	s.inBackground(ctx, deleteWait, func(ctx context.Context) {
 		if err := s.purgeMailbox(ctx, key); err != nil {
 			s.log.Warn("removal of a deleted mailbox's messages was interrupted", "mailbox", key.String(), "error", err)
 		}
 	})
-	return nil
-}
-
-// markDeleting takes a mailbox from the view of everybody: its name is free, and no transaction can
-// change it any more but those of purgeMailbox.
-func (s *Store) markDeleting(ctx context.Context, key MailboxKey) error {
-	_, err := s.mailboxes.UpdateOne(ctx, byID(key.Binary()), bson.D{
-		// No path contains a NUL, so this name is nobody else's.
-		{Key: "$set", Value: bson.D{{Key: boxDeleting, Value: true}, {Key: boxPath, Value: "\x00" + key.String()}}},
-		{Key: "$unset", Value: bson.D{{Key: boxSpecialUse, Value: ""}, {Key: boxSubscribed, Value: ""}}},
-	})
-	if err != nil {
-		return fmt.Errorf("mark mailbox: %w", err)
-	}
 	return nil
 }

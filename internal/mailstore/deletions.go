@@ -1,0 +1,162 @@
+package mailstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+)
+
+// Deleting a mailbox or a user has two parts. The first is a mark, by which it is gone for everybody at once. The second is
+// the purge of what it had, which may be long. The mark holds a lease: the time of the latest progress. Whoever purges renews it;
+// a lease that was not renewed for purgeLease belongs to a process that has ended, and any Store that resumes deletions
+// (Options.Resume) takes it over. Leases only keep two from doing the same work: it would be done right all the same, so
+// clocks that differ do no harm.
+
+// markDeleting takes a mailbox from the view of everybody: its name is free, and no transaction can
+// change it any more but those of a purge.
+func (s *Store) markDeleting(ctx context.Context, key MailboxKey) error {
+	_, err := s.mailboxes.UpdateOne(ctx, byID(key.Binary()), bson.D{
+		// No path contains a NUL, so this name is nobody else's.
+		{Key: "$set", Value: bson.D{{Key: boxDeleting, Value: true}, {Key: boxPurged, Value: now()},
+			{Key: boxPath, Value: "\x00" + key.String()}}},
+		{Key: "$unset", Value: bson.D{{Key: boxSpecialUse, Value: ""}, {Key: boxSubscribed, Value: ""}}},
+	})
+	if err != nil {
+		return fmt.Errorf("mark mailbox: %w", err)
+	}
+	return nil
+}
+
+// purgeMailbox removes a mailbox that is marked.
+func (s *Store) purgeMailbox(ctx context.Context, box MailboxKey) error {
+	err := (&purge{Store: s}).mailbox(ctx, box)
+	s.giveUp(ctx, err, s.mailboxes, boxPurged, box.Binary())
+	return err
+}
+
+// DeleteUser removes a user with all mail. The user is gone for everybody at once; the addresses are free when the
+// mail is removed. Interrupted, it is resumed by a Store that does so, or by another call. The error
+// is ErrNoSuchUser.
+func (s *Store) DeleteUser(ctx context.Context, user UserID) error {
+	res, err := s.users.UpdateOne(ctx, byID(user.Binary()), bson.D{{Key: "$set", Value: bson.D{
+		{Key: userDeleting, Value: true}, {Key: userPurged, Value: now()}}}})
+	if err != nil {
+		return fmt.Errorf("delete user: %w", err)
+	}
+	if res.MatchedCount == 0 {
+		return ErrNoSuchUser
+	}
+	s.publishList(ctx, user)
+	result := make(chan error, 1)
+	if !s.spawn(func() { result <- s.purgeUser(s.base, user) }) {
+		return ErrClosed
+	}
+	select {
+	case err := <-result:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// purgeUser removes a user who is marked.
+func (s *Store) purgeUser(ctx context.Context, user UserID) error {
+	err := (&purge{Store: s, user: &user, renewed: time.Now()}).everything(ctx)
+	s.giveUp(ctx, err, s.users, userPurged, user.Binary())
+	return err
+}
+
+// giveUp ends the lease of a purge that failed, so that another need not wait for it.
+func (s *Store) giveUp(ctx context.Context, err error, coll *mongo.Collection, lease string, id bson.Binary) {
+	if err == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveUpTimeout)
+	defer cancel()
+	if _, err := coll.UpdateOne(ctx, byID(id), bson.D{{Key: "$unset", Value: bson.D{{Key: lease, Value: ""}}}}); err != nil {
+		s.log.Debug("lease of a deletion stays until it is over", "error", err)
+	}
+}
+
+// resumeLoop finishes, now and then until ctx ends, what was begun by processes that have ended.
+func (s *Store) resumeLoop(ctx context.Context) {
+	for {
+		if err := s.finishDeletions(ctx); err != nil && ctx.Err() == nil {
+			s.log.Error("interrupted deletions were not finished", "error", err)
+		}
+		// Not all instances at the same time.
+		pause := time.NewTimer(s.purgeLease/2 + rand.N(s.purgeLease/2))
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return
+		}
+	}
+}
+
+// finishDeletions purges what is marked and has no lease. It goes on with the others when one cannot be finished.
+func (s *Store) finishDeletions(ctx context.Context) error {
+	return errors.Join(
+		s.takeOver(ctx, s.mailboxes, boxDeleting, boxPurged, func(id bson.Binary) error {
+			if len(id.Data) != len(MailboxKey{}) {
+				return fmt.Errorf("mailbox key of %d octets in the database", len(id.Data))
+			}
+			return s.purgeMailbox(ctx, MailboxKey(id.Data))
+		}),
+		s.takeOver(ctx, s.users, userDeleting, userPurged, func(id bson.Binary) error {
+			user, err := userIDFrom(id)
+			if err != nil {
+				return err
+			}
+			return s.purgeUser(ctx, user)
+		}))
+}
+
+// takeOver calls f for each document that is marked and whose lease is over, once it has the lease.
+func (s *Store) takeOver(ctx context.Context, coll *mongo.Collection, mark, lease string, f func(bson.Binary) error) error {
+	var failed []error
+	var last any = bson.MinKey{}
+	for {
+		abandoned := bson.D{{Key: mark, Value: true},
+			{Key: lease, Value: bson.D{{Key: "$not", Value: bson.D{{Key: "$gte", Value: now().Add(-s.purgeLease)}}}}}}
+		cursor, err := coll.Find(ctx, append(abandoned, bson.E{Key: "_id", Value: bson.D{{Key: "$gt", Value: last}}}),
+			options.Find().SetProjection(bson.D{{Key: "_id", Value: 1}}).
+				SetSort(bson.D{{Key: "_id", Value: 1}}).SetLimit(pageMarked).SetHint(indexDeleting)) // not the keys: there are many
+		if err != nil {
+			return fmt.Errorf("find interrupted deletions: %w", err)
+		}
+		var page []struct {
+			ID bson.Binary `bson:"_id"`
+		}
+		if err := cursor.All(ctx, &page); err != nil {
+			return fmt.Errorf("find interrupted deletions: %w", err)
+		}
+		for _, doc := range page {
+			res, err := coll.UpdateOne(ctx, append(byID(doc.ID), abandoned...), bson.D{{Key: "$set", Value: bson.D{{Key: lease, Value: now()}}}})
+			if err != nil {
+				return fmt.Errorf("take over a deletion: %w", err)
+			}
+			if res.MatchedCount == 0 {
+				continue // another was faster
+			}
+			s.log.Info("finishing an interrupted deletion", "collection", coll.Name(), "id", fmt.Sprintf("%x", doc.ID.Data))
+			if err := f(doc.ID); err != nil {
+				failed = append(failed[max(0, len(failed)-keepErrors+1):], err)
+			}
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+		}
+		if len(page) < pageMarked {
+			return errors.Join(failed...)
+		}
+		last = page[len(page)-1].ID
+	}
+}
