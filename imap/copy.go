@@ -147,8 +147,16 @@ func expungeHandler(uid bool) handler {
 		if uid && len(ranges) == 0 {
 			return nil
 		}
-		uids, modseq, err := c.srv.store.Expunge(ctx, c.sel.box, ranges)
-		c.removed(uids, modseq) // on error, too, some may be gone
-		return err
+		// Many take several transactions. The client is told of each at once: it sees that something
+		// happens, and nobody has to remember them all.
+		return c.srv.store.ExpungeEach(ctx, c.sel.box, ranges, func(uids []uint32, modseq uint64) error {
+			c.removed(uids, modseq)
+			if c.sel.stale { // others changed something in between
+				if err := c.sync(ctx, syncAll); err != nil {
+					return err
+				}
+			}
+			return c.enc.Flush()
+		})
 	}
 }

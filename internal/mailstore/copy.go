@@ -211,7 +211,8 @@ func (t *transfer) moveBatch(ctx context.Context, ranges []UIDRange) (rest []UID
 func (t *transfer) undo(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), transactionTimeout)
 	defer cancel()
-	if _, _, err := t.store.removeMessages(ctx, t.to.Key, Ranges(t.result.Dest), nil); err != nil {
+	nobody := func([]uint32, uint64) error { return nil }
+	if err := t.store.removeMessages(ctx, t.to.Key, Ranges(t.result.Dest), nil, nobody); err != nil {
 		t.store.log.Error("a copy that failed was not undone", "mailbox", t.to.Key.String(), "messages", len(t.result.Dest), "error", err)
 	}
 }

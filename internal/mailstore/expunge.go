@@ -17,34 +17,52 @@ import (
 // and the mailbox's mod-sequence after the last removal (0 if nothing was removed). On error, some may be
 // gone, and are named. The error is ErrNoSuchMailbox if that is so.
 func (s *Store) Expunge(ctx context.Context, box MailboxKey, uids []UIDRange) (expunged []uint32, modseq uint64, err error) {
-	if uids == nil {
-		uids = AllUIDs
-	}
-	expunged, modseq, err = s.removeMessages(ctx, box, uids, FlagFilter(Deleted, true))
-	if err == nil && len(expunged) == 0 {
-		_, err = s.MailboxByKey(ctx, box)
-	}
-	if err != nil {
-		err = fmt.Errorf("expunge: %w", err)
-	}
+	err = s.ExpungeEach(ctx, box, uids, func(gone []uint32, m uint64) error {
+		expunged, modseq = append(expunged, gone...), m
+		return nil
+	})
 	return expunged, modseq, err
 }
 
-// removeMessages removes the messages that meet the condition, in batches.
-func (s *Store) removeMessages(ctx context.Context, box MailboxKey, uids []UIDRange, filter bson.D) (removed []uint32, modseq uint64, err error) {
+// ExpungeEach is Expunge for a caller who wants to know of each transaction when it is committed: removed is called with
+// the UIDs, ascending, and the mailbox's mod-sequence after it. Its error ends the rest, and is returned.
+func (s *Store) ExpungeEach(ctx context.Context, box MailboxKey, uids []UIDRange, removed func(uids []uint32, modseq uint64) error) error {
+	if uids == nil {
+		uids = AllUIDs
+	}
+	n := 0
+	err := s.removeMessages(ctx, box, uids, FlagFilter(Deleted, true), func(uids []uint32, modseq uint64) error {
+		n += len(uids)
+		return removed(uids, modseq)
+	})
+	if err == nil && n == 0 {
+		_, err = s.MailboxByKey(ctx, box)
+	}
+	if err != nil {
+		return fmt.Errorf("expunge: %w", err)
+	}
+	return nil
+}
+
+// removeMessages removes the messages that meet the condition, in batches. It holds four octets for each of them.
+func (s *Store) removeMessages(ctx context.Context, box MailboxKey, uids []UIDRange, filter bson.D, removed func(uids []uint32, modseq uint64) error) error {
 	batches, err := s.batches(ctx, box, uids, filter)
 	if err != nil {
-		return nil, 0, err
+		return err
 	}
 	for _, ranges := range batches {
-		gone, m, err := s.removeBatch(ctx, box, ranges, filter)
-		removed = append(removed, gone...)
-		modseq = max(modseq, m)
+		gone, modseq, err := s.removeBatch(ctx, box, ranges, filter)
 		if err != nil {
-			return removed, modseq, err
+			return err
+		}
+		if len(gone) == 0 {
+			continue
+		}
+		if err := removed(gone, modseq); err != nil {
+			return err
 		}
 	}
-	return removed, modseq, nil
+	return nil
 }
 
 // removal is what is taken out of a mailbox by one transaction.

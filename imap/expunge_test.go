@@ -1,0 +1,119 @@
+package imap
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+
+	"gadwall/internal/mailstore"
+)
+
+// TestExpungeMany: what takes several transactions is told one after the other, in numbers that are right at every moment,
+// also if mail arrives in between.
+func TestExpungeMany(t *testing.T) {
+	t.Parallel()
+	const total, keep = 2300, 100 // every so many-th message stays
+	for _, traffic := range []bool{false, true} {
+		t.Run(fmt.Sprintf("traffic=%t", traffic), func(t *testing.T) {
+			srv := newTestServer(t)
+			srv.fill(t, total, func(i int) mailstore.Flags {
+				if i%keep == keep-1 {
+					return 0
+				}
+				return mailstore.Deleted
+			})
+			c := srv.login(t)
+			m := newModelClient(c)
+			if len(m.flags) != total {
+				t.Fatalf("%d messages", len(m.flags))
+			}
+			arriving := make(chan struct{})
+			arrived := 0
+			if traffic {
+				go func() {
+					defer close(arriving)
+					for ; arrived < 20; arrived++ {
+						srv.deliver(t, message("new"), "")
+					}
+				}()
+			} else {
+				close(arriving)
+			}
+			c.send("x EXPUNGE\r\n")
+			untagged, status := c.until("x")
+			if !strings.HasPrefix(status, "OK") {
+				t.Fatal(status)
+			}
+			m.follow(untagged)
+			<-arriving
+			m.run("NOOP")
+			if want := total/keep + arrived; len(m.flags) != want {
+				t.Errorf("the client knows of %d messages, want %d", len(m.flags), want)
+			}
+			present, _ := c.ok("UID SEARCH ALL")
+			want := []string{"* SEARCH"}
+			for i := keep; i <= total; i += keep {
+				want = append(want, fmt.Sprint(i))
+			}
+			for i := range arrived {
+				want = append(want, fmt.Sprint(total+1+i))
+			}
+			if got := strings.Fields(strings.Join(present, " ")); !slices.Equal(got, strings.Fields(strings.Join(want, " "))) {
+				t.Errorf("left: %q", got)
+			}
+			if traffic {
+				return
+			}
+			// Each transaction's from the highest number down; the next ones begin higher again.
+			runs, last := 0, 0
+			for _, line := range untagged {
+				var n int
+				if !scan(line, "* %d EXPUNGE", &n) {
+					t.Fatalf("%q in between", line)
+				}
+				if n >= last {
+					runs++
+				}
+				last = n
+			}
+			if runs != 3 {
+				t.Errorf("told in %d parts, want one for each thousand", runs)
+			}
+		})
+	}
+}
+
+// fill delivers n messages of one content.
+func (s *testServer) fill(t testing.TB, n int, flags func(i int) mailstore.Flags) {
+	t.Helper()
+	box, err := s.store.MailboxByPath(t.Context(), s.user.ID, "INBOX")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for first := 0; first < n; first += mailstore.MaxRecipients {
+		list := make([]mailstore.Delivery, min(n-first, mailstore.MaxRecipients))
+		w := s.opts.Contents.NewWriter(t.Context())
+		if _, err := io.WriteString(w, message("many")); err != nil {
+			t.Fatal(err)
+		}
+		stored, err := w.Finish(t.Context(), len(list))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range list {
+			list[i] = mailstore.Delivery{Mailbox: box.Key, Magic: stored.Magics[i], Flags: flags(first + i)}
+		}
+		results, err := s.store.Deliver(context.WithoutCancel(t.Context()), stored, list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range results {
+			if r.Err != nil {
+				t.Fatal(r.Err)
+			}
+		}
+	}
+}
