@@ -109,17 +109,3 @@ func (u *userCheck) recoverMailbox(ctx context.Context, b *boxCheck) (bool, erro
 	u.s.publishList(ctx, u.id)
 	return true, nil
 }
-
-// FinishDeletions finishes deletions of mailboxes and users that were interrupted, after those that Open finishes in the
-// background. It may run beside a deletion in progress.
-func (s *Store) FinishDeletions(ctx context.Context) error {
-	select {
-	case <-s.resumed:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	if err := s.finishDeletions(ctx); err != nil {
-		return fmt.Errorf("finish deletions: %w", err)
-	}
-	return nil
-}

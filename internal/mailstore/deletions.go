@@ -87,7 +87,7 @@ func (s *Store) giveUp(ctx context.Context, err error, coll *mongo.Collection, l
 // resumeLoop finishes, now and then until ctx ends, what was begun by processes that have ended.
 func (s *Store) resumeLoop(ctx context.Context) {
 	for {
-		if err := s.finishDeletions(ctx); err != nil && ctx.Err() == nil {
+		if err := s.finishDeletions(ctx, s.purgeLease); err != nil && ctx.Err() == nil {
 			s.log.Error("interrupted deletions were not finished", "error", err)
 		}
 		// Not all instances at the same time.
@@ -101,16 +101,28 @@ func (s *Store) resumeLoop(ctx context.Context) {
 	}
 }
 
-// finishDeletions purges what is marked and has no lease. It goes on with the others when one cannot be finished.
-func (s *Store) finishDeletions(ctx context.Context) error {
+// FinishDeletions finishes all deletions of mailboxes and users that were begun, also those that somebody may be at.
+func (s *Store) FinishDeletions(ctx context.Context) error {
+	if err := s.finishDeletions(ctx, everyLease); err != nil {
+		return fmt.Errorf("finish deletions: %w", err)
+	}
+	return nil
+}
+
+// everyLease takes over leases of any age, those of clocks that are ahead included.
+const everyLease = -365 * 24 * time.Hour
+
+// finishDeletions purges what is marked and whose lease was not renewed for so long. It goes on with the others when one
+// cannot be finished.
+func (s *Store) finishDeletions(ctx context.Context, silent time.Duration) error {
 	return errors.Join(
-		s.takeOver(ctx, s.mailboxes, boxDeleting, boxPurged, func(id bson.Binary) error {
+		s.takeOver(ctx, silent, s.mailboxes, boxDeleting, boxPurged, func(id bson.Binary) error {
 			if len(id.Data) != len(MailboxKey{}) {
 				return fmt.Errorf("mailbox key of %d octets in the database", len(id.Data))
 			}
 			return s.purgeMailbox(ctx, MailboxKey(id.Data))
 		}),
-		s.takeOver(ctx, s.users, userDeleting, userPurged, func(id bson.Binary) error {
+		s.takeOver(ctx, silent, s.users, userDeleting, userPurged, func(id bson.Binary) error {
 			user, err := userIDFrom(id)
 			if err != nil {
 				return err
@@ -120,12 +132,12 @@ func (s *Store) finishDeletions(ctx context.Context) error {
 }
 
 // takeOver calls f for each document that is marked and whose lease is over, once it has the lease.
-func (s *Store) takeOver(ctx context.Context, coll *mongo.Collection, mark, lease string, f func(bson.Binary) error) error {
+func (s *Store) takeOver(ctx context.Context, silent time.Duration, coll *mongo.Collection, mark, lease string, f func(bson.Binary) error) error {
 	var failed []error
 	var last any = bson.MinKey{}
 	for {
 		abandoned := bson.D{{Key: mark, Value: true},
-			{Key: lease, Value: bson.D{{Key: "$not", Value: bson.D{{Key: "$gte", Value: now().Add(-s.purgeLease)}}}}}}
+			{Key: lease, Value: bson.D{{Key: "$not", Value: bson.D{{Key: "$gte", Value: now().Add(-silent)}}}}}}
 		cursor, err := coll.Find(ctx, append(abandoned, bson.E{Key: "_id", Value: bson.D{{Key: "$gt", Value: last}}}),
 			options.Find().SetProjection(bson.D{{Key: "_id", Value: 1}}).
 				SetSort(bson.D{{Key: "_id", Value: 1}}).SetLimit(pageMarked).SetHint(indexDeleting)) // not the keys: there are many

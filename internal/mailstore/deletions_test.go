@@ -26,7 +26,7 @@ func TestLeases(t *testing.T) {
 	}
 	left := func(want int64) {
 		t.Helper()
-		if err := e.finishDeletions(t.Context()); err != nil {
+		if err := e.finishDeletions(t.Context(), purgeLease); err != nil {
 			t.Fatal(err)
 		}
 		if n, err := e.messages.CountDocuments(t.Context(), bson.D{}); err != nil || n != want {

@@ -13,9 +13,6 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
-// leasesAreOver makes a Store take over everything that is marked.
-const leasesAreOver = -time.Second
-
 // Operations that are killed work on a user with killMessages messages in INBOX, every second one with \Deleted.
 const (
 	killMessages = 12
@@ -114,7 +111,7 @@ func TestKilledAtEveryDatabaseCall(t *testing.T) {
 	server := newFaultyServer(t)
 	name := dbtest.Database(t).Name()
 	client, _ := server.client(t, 5*time.Second)
-	healthy := openEnvWith(t, client.Database(name), Options{purgeLease: leasesAreOver, batchSize: killBatch})
+	healthy := openEnvWith(t, client.Database(name), Options{batchSize: killBatch})
 	for _, op := range killed {
 		t.Run(op.name, func(t *testing.T) {
 			kills := 0
@@ -153,7 +150,7 @@ func kill(t *testing.T, server *faultyServer, healthy *env, run func(context.Con
 		t.Errorf("not killed: %v", err)
 	}
 
-	if err := healthy.finishDeletions(t.Context()); err != nil {
+	if err := healthy.FinishDeletions(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if err := healthy.nothingMarked(t); err != nil {
