@@ -162,7 +162,7 @@ func checkKeys(ctx context.Context, v view, owners map[uint32]bool, r *CheckRepo
 		}
 		switch space {
 		case spaceMeta:
-			if !bytes.Equal(key, keyNumbers) {
+			if !bytes.Equal(key, keyNumbers) && !bytes.Equal(key, keyGarbage) {
 				r.add(Problem{Kind: UnknownKey, Key: key})
 			}
 			lower = append(key, 0)

@@ -113,6 +113,9 @@ func (s *Server) dispatch(ctx context.Context, r *request, legacy bool) (bson.Ra
 		return nil, err
 	}
 	defer session.unlock()
+	if session.unit != nil && r.txnNumber > session.number {
+		s.closeCursorsOf(session.unit) // begin aborts what the client has left open
+	}
 	if err := s.sessions.begin(session, r); err != nil {
 		return nil, err
 	}
@@ -142,7 +145,8 @@ func (s *Server) commitTransaction(ctx context.Context, r *request) (bson.Raw, e
 		return nil, err
 	}
 	if r.session.state == txnCommitted {
-		return okReply(nil), nil
+		// The first commit may have been satisfied with less durability than this one asks for.
+		return okReply(nil), s.eng.sync(r.durable)
 	}
 	s.closeCursorsOf(r.session.unit)
 	if err := r.session.commit(r.durable); err != nil {

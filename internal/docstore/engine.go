@@ -102,6 +102,17 @@ func (e *engine) snapshot() (*pebble.Snapshot, *catalog) {
 	}
 }
 
+// sync makes durable, if that is asked for, what has been applied so far.
+func (e *engine) sync(durable bool) error {
+	if !durable {
+		return nil
+	}
+	if err := e.db.LogData(nil, pebble.Sync); err != nil {
+		return fmt.Errorf("sync the log: %w", err)
+	}
+	return nil
+}
+
 // change runs f alone among all changes of the catalogue.
 func (e *engine) change(ctx context.Context, f func(cat *catalog) error) error {
 	select {

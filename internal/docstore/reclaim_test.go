@@ -81,6 +81,7 @@ func TestReclaim(t *testing.T) {
 		if n := again.Metrics().DiskBytes; n < 60_000_000 {
 			t.Errorf("the files are said to take %d bytes", n)
 		}
+		wantClean(t, again.Server)
 		again.wantReclaimed(t, r.full)
 	})
 }
