@@ -97,10 +97,7 @@ func (s *Server) findAndModify(ctx context.Context, r *request) (bson.Raw, error
 	if err != nil {
 		return nil, err
 	}
-	reply, err := m.reply(out)
-	if err != nil {
-		return nil, err
-	}
+	reply := m.reply(out)
 	if err := w.wrote(stmtResult{Count: 1, N: out.matched, Reply: reply}); err != nil {
 		return nil, err
 	}
@@ -127,16 +124,13 @@ func (w *writer) removeOne(ctx context.Context, m *findModify) (out outcome, err
 	return out, err
 }
 
-func (m *findModify) reply(out outcome) (bson.Raw, error) {
+func (m *findModify) reply(out outcome) bson.Raw {
 	value := out.before
 	if m.after {
 		value = out.after
 	}
 	if value != nil && m.projection != nil {
-		var err error
-		if value, err = m.projection.Apply(value); err != nil {
-			return nil, err
-		}
+		value = m.projection.Apply(value)
 	}
 	return okReply(func(dst []byte) []byte {
 		i, dst := bsoncore.AppendDocumentElementStart(dst, "lastErrorObject")
@@ -152,5 +146,5 @@ func (m *findModify) reply(out outcome) (bson.Raw, error) {
 			return bsoncore.AppendNullElement(dst, "value")
 		}
 		return bsoncore.AppendDocumentElement(dst, "value", bsoncore.Document(value))
-	}), nil
+	})
 }

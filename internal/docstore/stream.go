@@ -58,8 +58,8 @@ func (f *findStream) next(ctx context.Context) (bson.Raw, error) {
 	if f.projection == nil {
 		return doc, nil
 	}
-	f.out, err = f.projection.AppendTo(f.out[:0], doc)
-	return f.out, err
+	f.out = f.projection.AppendTo(f.out[:0], doc)
+	return f.out, nil
 }
 
 func (f *findStream) pull(ctx context.Context) (bson.Raw, error) {

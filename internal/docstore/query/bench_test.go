@@ -110,7 +110,7 @@ func BenchmarkProjection(b *testing.B) {
 			var buf []byte
 			b.ReportAllocs()
 			for b.Loop() {
-				buf, _ = p.AppendTo(buf[:0], doc)
+				buf = p.AppendTo(buf[:0], doc)
 			}
 		})
 	}

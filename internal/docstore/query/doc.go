@@ -23,5 +23,5 @@
 //   - If f.Implies(g) and f.Match(doc), then g.Match(doc).
 //   - Documents passed in have been validated (package rawdoc). Others never make a function here panic
 //     in walking them, but the result is then of no use.
-//   - Match does not allocate, regular expressions and $expr aside.
+//   - Match does not allocate, regular expressions aside.
 package query

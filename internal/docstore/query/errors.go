@@ -47,7 +47,6 @@ const (
 	CodeWriteConflict                int32 = 112
 	CodeCommandNotSupported          int32 = 115
 	CodeExceededMemoryLimit          int32 = 146
-	CodeInvalidPipelineOperator      int32 = 168
 	CodeCannotIndexParallelArrays    int32 = 171
 	CodeInvalidIndexSpecOption       int32 = 197
 	CodeTransactionTooOld            int32 = 225
@@ -67,8 +66,6 @@ const (
 	codeSortOrderNotNumber           int32 = 15974
 	codeSortOrder                    int32 = 15975
 	codeSortEmpty                    int32 = 15976
-	codeUndefinedVariable            int32 = 17276
-	codeUnwindPathDollar             int32 = 28818
 	codeMatchNotObject               int32 = 15959
 	codeProjectionCollision          int32 = 31250
 	codeProjectionCollisionPrefix    int32 = 31249
@@ -115,7 +112,6 @@ var codeNames = map[int32]string{
 	CodeWriteConflict:              "WriteConflict",
 	CodeCommandNotSupported:        "CommandNotSupported",
 	CodeExceededMemoryLimit:        "ExceededMemoryLimit",
-	CodeInvalidPipelineOperator:    "InvalidPipelineOperator",
 	CodeCannotIndexParallelArrays:  "CannotIndexParallelArrays",
 	CodeInvalidIndexSpecOption:     "InvalidIndexSpecificationOption",
 	CodeTransactionTooOld:          "TransactionTooOld",

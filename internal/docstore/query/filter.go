@@ -1,10 +1,6 @@
 package query
 
-import (
-	"go.mongodb.org/mongo-driver/v2/bson"
-
-	"gadwall/internal/docstore/rawdoc"
-)
+import "go.mongodb.org/mongo-driver/v2/bson"
 
 // Filter is a parsed query filter; immutable and safe for concurrent use.
 // The zero Filter matches every document.
@@ -54,14 +50,6 @@ type leaf struct {
 }
 
 func (n *leaf) match(doc []byte) bool { return anyValue(doc, n.steps, n.whole, n.pred) }
-
-// exprNode is $expr.
-type exprNode struct{ expr expr }
-
-func (n *exprNode) match(doc []byte) bool {
-	v, err := n.expr.eval(doc)
-	return err == nil && rawdoc.Truthy(v)
-}
 
 // at puts an operator on a path.
 func (o *op) at(path string, steps []step) node {

@@ -119,11 +119,7 @@ func FuzzProjection(f *testing.F) {
 		if err != nil {
 			return
 		}
-		out, err := p.Apply(doc)
-		if err != nil {
-			t.Fatal(err)
-		}
-		checkResult(t, out, projection, doc)
+		checkResult(t, p.Apply(doc), projection, doc)
 	})
 }
 
@@ -146,7 +142,7 @@ func FuzzPipeline(f *testing.F) {
 			return
 		}
 		src := p.Run(reusing([]bson.RawValue{rawdoc.OfDoc(doc), rawdoc.OfDoc(doc)}), false)
-		for range 1000 { // $unwind multiplies
+		for range 3 {
 			out, err := src()
 			if err != nil {
 				if _, ours := err.(*Error); !ours && err != io.EOF {

@@ -141,26 +141,6 @@ func (m *mutable) append(dst []byte) []byte {
 	return rawdoc.End(dst, start)
 }
 
-// lookup follows steps; array is the name of the first array on the way, whose elements are not entered.
-func (m *mutable) lookup(steps []step) (parent *mutable, e *mutElem, array string) {
-	for i, s := range steps {
-		if m.array {
-			return nil, nil, steps[i-1].name
-		}
-		e = m.find(s)
-		if e == nil {
-			return nil, nil, ""
-		}
-		if i == len(steps)-1 {
-			return m, e, ""
-		}
-		if m = e.child(); m == nil {
-			return nil, nil, ""
-		}
-	}
-	return nil, nil, ""
-}
-
 // setPath puts a value at a path, making documents on the way, as an upsert does with the equalities of its
 // filter.
 func (m *mutable) setPath(path string, v bson.RawValue) bool {

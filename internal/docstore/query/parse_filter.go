@@ -70,12 +70,6 @@ func parseCondition(name string, v bson.RawValue, depth int) (node, error) {
 			return kids[0], nil
 		}
 		return &or{kids}, nil
-	case "$expr":
-		e, err := parseExpr(v, depth+1)
-		if err != nil {
-			return nil, err
-		}
-		return &exprNode{e}, nil
 	}
 	if len(name) > 0 && name[0] == '$' {
 		return nil, Errorf(CodeBadValue, "unknown top level operator: %s. If you have a field name that starts "+

@@ -16,22 +16,7 @@ func ParseProjection(raw bson.Raw) (*Projection, error) {
 	if len(raw) <= len(rawdoc.Empty) {
 		return &Projection{}, nil
 	}
-	return parseProjection(raw, false)
-}
-
-// projParser builds a Projection. computing allows expressions, as the stage $project does.
-type projParser struct {
-	root      projected
-	computing bool
-	computed  setTree
-	mode      action // actInclude or actExclude once known
-	id        action // what was said of _id
-	slices    bool   // there is a $slice
-	elems     bool   // there is an $elemMatch
-}
-
-func parseProjection(raw bson.Raw, computing bool) (*Projection, error) {
-	p := &projParser{computing: computing}
+	p := &projParser{}
 	if err := p.fields("", raw, 1); err != nil {
 		return nil, err
 	}
@@ -42,10 +27,16 @@ func parseProjection(raw bson.Raw, computing bool) (*Projection, error) {
 		}
 		out.top = len(p.root.kids)
 	}
-	if len(p.computed.kids) > 0 {
-		out.computed = &p.computed
-	}
 	return out, nil
+}
+
+// projParser builds a Projection.
+type projParser struct {
+	root   projected
+	mode   action // actInclude or actExclude once known
+	id     action // what was said of _id
+	slices bool   // there is a $slice
+	elems  bool   // there is an $elemMatch
 }
 
 // includes tells an inclusion from an exclusion. Where no field but _id says it, MongoDB's old rules do:
@@ -98,15 +89,6 @@ func (p *projParser) field(path string, v bson.RawValue, depth int) error {
 			return Errorf(51270, "An empty sub-projection is not a valid value. Found empty object at path %s", path)
 		}
 		return p.fields(path+".", v.Value, depth+1)
-	case p.computing:
-		e, err := parseExpr(v, depth+1)
-		if err != nil {
-			return err
-		}
-		if err := p.add(path, &projected{act: actCompute}); err != nil {
-			return err
-		}
-		return p.computed.set(path, e)
 	case v.Type == bson.TypeEmbeddedDocument:
 		return p.operator(path, v.Value)
 	}
@@ -195,7 +177,7 @@ func (p *projParser) add(path string, f *projected) error {
 	case actExclude:
 		mode = actExclude
 	}
-	if path == "_id" && f.act != actCompute {
+	if path == "_id" {
 		p.id, mode = f.act, actNested
 	}
 	if mode != actNested {

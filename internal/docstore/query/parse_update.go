@@ -2,7 +2,6 @@ package query
 
 import (
 	"strings"
-	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
@@ -20,7 +19,7 @@ func ParseUpdate(u bson.RawValue, arrayFilters []bson.Raw) (*Update, error) {
 	case len(arrayFilters) > 0:
 		return nil, Errorf(CodeNotImplemented, "arrayFilters are not supported")
 	}
-	out := &Update{now: time.Now}
+	out := &Update{}
 	if !startsWithDollar(u.Value) {
 		for it := rawdoc.Over(u.Value); it.Next(); {
 			if k := it.Key(); len(k) > 0 && k[0] == '$' {
@@ -64,12 +63,6 @@ func (u *Update) operator(fields []byte, parse opParser) error {
 		if err != nil {
 			return err
 		}
-		if ren, ok := op.(*renameOp); ok {
-			if err := u.insert(path, reservedOp{}); err != nil {
-				return err
-			}
-			path = joinSteps(ren.to)
-		}
 		if err := u.insert(path, op); err != nil {
 			return err
 		}
@@ -104,50 +97,19 @@ var updateOps = map[string]opParser{
 	"$setOnInsert": func(_ string, v bson.RawValue) (updateOp, error) { return &setOnInsertOp{v}, nil },
 	"$unset":       func(string, bson.RawValue) (updateOp, error) { return unsetOp{}, nil },
 	"$inc":         parseInc,
-	"$mul":         parseMul,
 	"$min":         func(_ string, v bson.RawValue) (updateOp, error) { return &extremeOp{sign: -1, val: v}, nil },
 	"$max":         func(_ string, v bson.RawValue) (updateOp, error) { return &extremeOp{sign: 1, val: v}, nil },
-	"$currentDate": parseCurrentDate,
 	"$bit":         parseBit,
-	"$rename":      parseRename,
 	"$push":        parsePush,
 	"$addToSet":    parseAddToSet,
 	"$pull":        parsePull,
-	"$pullAll":     parsePullAll,
-	"$pop":         parsePop,
 }
 
 func parseInc(path string, v bson.RawValue) (updateOp, error) {
 	if !rawdoc.IsNumber(v) {
 		return nil, Errorf(CodeTypeMismatch, "Cannot increment with non-numeric argument: {%s: %s}", path, v)
 	}
-	return &arithmeticOp{val: v}, nil
-}
-
-func parseMul(path string, v bson.RawValue) (updateOp, error) {
-	if !rawdoc.IsNumber(v) {
-		return nil, Errorf(CodeTypeMismatch, "Cannot multiply with non-numeric argument: {%s: %s}", path, v)
-	}
-	return &arithmeticOp{mul: true, val: v}, nil
-}
-
-func parseCurrentDate(_ string, v bson.RawValue) (updateOp, error) {
-	switch v.Type {
-	case bson.TypeBoolean:
-		return &currentDateOp{}, nil
-	case bson.TypeEmbeddedDocument:
-		it := rawdoc.Over(v.Value)
-		if it.Next() && string(it.Key()) == "$type" && it.Type() == bson.TypeString {
-			kind := string(rawdoc.String(it.Value()))
-			if !it.Next() && (kind == "date" || kind == "timestamp") {
-				return &currentDateOp{timestamp: kind == "timestamp"}, nil
-			}
-		}
-		return nil, Errorf(CodeBadValue, "The '$type' string field is required to be 'date' or 'timestamp': "+
-			"{$currentDate: {field : {$type: 'date'}}}")
-	}
-	return nil, Errorf(CodeBadValue, "%s is not valid type for $currentDate. Please use a boolean ('true') or a $type "+
-		"expression ({$type: 'timestamp/date'}).", rawdoc.TypeName(v.Type))
+	return &incOp{val: v}, nil
 }
 
 func parseBit(path string, v bson.RawValue) (updateOp, error) {
@@ -175,43 +137,7 @@ func parseBit(path string, v bson.RawValue) (updateOp, error) {
 	return o, nil
 }
 
-func parseRename(path string, v bson.RawValue) (updateOp, error) {
-	if v.Type != bson.TypeString {
-		return nil, Errorf(CodeBadValue, "The 'to' field for $rename must be a string: %s: %s", path, v)
-	}
-	to := string(rawdoc.String(v))
-	if strings.IndexByte(to, 0) >= 0 {
-		return nil, Errorf(CodeBadValue, "The 'to' field for $rename cannot contain an embedded null byte")
-	}
-	if err := checkUpdatePath(to); err != nil {
-		return nil, err
-	}
-	if to == path {
-		return nil, Errorf(CodeBadValue, "The source and target field for $rename must differ: %s: %s", path, v)
-	}
-	return &renameOp{from: path, steps: splitPath(path), to: splitPath(to)}, nil
-}
-
 func parsePull(path string, v bson.RawValue) (updateOp, error) {
 	drop, err := pullCondition(path, v)
 	return &pullOp{name: "$pull", drop: drop}, err
-}
-
-func parsePullAll(_ string, v bson.RawValue) (updateOp, error) {
-	if v.Type != bson.TypeArray {
-		return nil, Errorf(CodeBadValue, "$pullAll requires an array argument but was given a %s", rawdoc.TypeName(v.Type))
-	}
-	vals := items(v)
-	return &pullOp{name: "$pull", drop: func(x bson.RawValue) bool { return containsValue(vals, x) }}, nil
-}
-
-func parsePop(_ string, v bson.RawValue) (updateOp, error) {
-	n, ok := rawdoc.Integer(v)
-	switch {
-	case !rawdoc.IsNumber(v):
-		return nil, Errorf(CodeFailedToParse, "Expected a number in: $pop: %s", v)
-	case !ok || n != 1 && n != -1:
-		return nil, Errorf(CodeFailedToParse, "$pop expects 1 or -1, found: %s", v)
-	}
-	return &popOp{first: n < 0}, nil
 }

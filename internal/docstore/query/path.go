@@ -93,3 +93,23 @@ func anyAtPosition(v bson.RawValue, path []step, whole bool, p pred) bool {
 	}
 	return false
 }
+
+// checkFieldPath checks a path of a sort or a projection: no empty step, none that starts with '$'.
+func checkFieldPath(path string) error {
+	if strings.HasSuffix(path, ".") {
+		return Errorf(40353, "FieldPath must not end with a '.'.")
+	}
+	steps := 0
+	for step := range strings.SplitSeq(path, ".") {
+		steps++
+		switch {
+		case step == "":
+			return Errorf(15998, "FieldPath field names may not be empty strings.")
+		case step[0] == '$':
+			return Errorf(16410, "FieldPath field names may not start with '$'. Consider using $getField or $setField.")
+		case steps > MaxPathSteps:
+			return Errorf(CodeOverflow, "FieldPath is too long")
+		}
+	}
+	return nil
+}

@@ -2,7 +2,6 @@ package query
 
 import (
 	"io"
-	"math"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
@@ -15,8 +14,8 @@ type Source func() (bson.Raw, error)
 
 // Pipeline is a parsed aggregation pipeline; immutable and safe for concurrent use.
 //
-// Stages pull documents from the one before. Only $sort and $group hold documents, within MaxBlockingBytes;
-// a $sort which a $limit follows holds no more than that many.
+// Stages pull documents from the one before. Only $sort holds documents, within MaxBlockingBytes; one which a
+// $limit follows holds no more than that many.
 type Pipeline struct {
 	match  *Filter
 	stages []stage
@@ -123,12 +122,6 @@ func parseStage(name string, v bson.RawValue) (stage, error) {
 		}
 		f, err := ParseFilter(v.Value)
 		return &matchStage{f}, err
-	case "$project":
-		return parseProject(v)
-	case "$addFields", "$set":
-		return parseAddFields(name, v)
-	case "$unset":
-		return parseUnset(v)
 	case "$sort":
 		return parseSortStage(v)
 	case "$limit":
@@ -150,13 +143,6 @@ func parseStage(name string, v bson.RawValue) (stage, error) {
 		return parseCount(v)
 	case "$group":
 		return parseGroup(v)
-	case "$unwind":
-		return parseUnwind(v)
-	case "$replaceRoot":
-		return parseReplaceRoot(v)
-	case "$replaceWith":
-		e, err := parseExpr(v, 1)
-		return &replaceStage{e}, err
 	}
 	return nil, Errorf(codeUnrecognizedStage, "Unrecognized pipeline stage name: '%s'", name)
 }
@@ -201,115 +187,6 @@ func (s skipStage) run(src Source) Source {
 	}
 }
 
-// mapStage makes one document of one; the function appends it to dst.
-type mapStage struct {
-	fn func(dst []byte, doc bson.Raw) ([]byte, error)
-}
-
-func (s mapStage) run(src Source) Source {
-	var buf []byte
-	return func() (bson.Raw, error) {
-		doc, err := src()
-		if err != nil {
-			return nil, err
-		}
-		if buf, err = s.fn(buf[:0], doc); err != nil {
-			return nil, err
-		}
-		return checkSize(buf)
-	}
-}
-
-func checkSize(doc []byte) (bson.Raw, error) {
-	if len(doc) > MaxDocumentSize {
-		return nil, Errorf(CodeBSONObjectTooLarge, "BSONObj size: %d is invalid. Size must be between 0 and %d",
-			len(doc), MaxDocumentSize)
-	}
-	return doc, nil
-}
-
-func parseProject(v bson.RawValue) (stage, error) {
-	if v.Type != bson.TypeEmbeddedDocument {
-		return nil, Errorf(15969, "$project specification must be an object")
-	}
-	if len(v.Value) <= len(rawdoc.Empty) {
-		return nil, Errorf(51272, "Invalid $project :: caused by :: projection specification must have at least one field")
-	}
-	p, err := parseProjection(v.Value, true)
-	if err != nil {
-		return nil, err
-	}
-	return mapStage{p.AppendTo}, nil
-}
-
-func parseUnset(v bson.RawValue) (stage, error) {
-	buf, start := rawdoc.Begin(nil)
-	paths := []bson.RawValue{v}
-	if v.Type == bson.TypeArray {
-		paths = items(v)
-	}
-	if len(paths) == 0 {
-		return nil, Errorf(31119, "$unset specification must be a string or an array with at least one field")
-	}
-	for _, p := range paths {
-		if p.Type != bson.TypeString {
-			return nil, Errorf(31002, "$unset specification must be a string or an array containing only string values")
-		}
-		buf = rawdoc.AppendElem(buf, rawdoc.String(p), rawdoc.OfBool(false))
-	}
-	p, err := parseProjection(rawdoc.End(buf, start), true)
-	if err != nil {
-		return nil, err
-	}
-	return mapStage{p.AppendTo}, nil
-}
-
-func parseAddFields(name string, v bson.RawValue) (stage, error) {
-	if v.Type != bson.TypeEmbeddedDocument {
-		return nil, Errorf(40272, "%s specification stage must be an object, got %s", name, rawdoc.TypeName(v.Type))
-	}
-	tree := &setTree{}
-	if err := addFields(tree, "", v.Value, 1); err != nil {
-		return nil, err
-	}
-	if len(tree.kids) == 0 {
-		return nil, Errorf(40177, "Invalid %s :: caused by :: specification must have at least one field", name)
-	}
-	return mapStage{func(dst []byte, doc bson.Raw) ([]byte, error) { return tree.appendDoc(dst, doc, doc) }}, nil
-}
-
-func addFields(tree *setTree, prefix string, doc []byte, depth int) error {
-	if depth > MaxFilterDepth {
-		return tooDeep()
-	}
-	for it := rawdoc.Over(doc); it.Next(); {
-		path, v := prefix+string(it.Key()), it.Value()
-		if path == "" {
-			return Errorf(40352, "FieldPath cannot be constructed with empty string")
-		}
-		if err := checkFieldPath(path); err != nil {
-			return err
-		}
-		if v.Type == bson.TypeEmbeddedDocument && !startsWithDollar(v.Value) {
-			if len(v.Value) <= len(rawdoc.Empty) {
-				return Errorf(40180, "an empty object is not a valid value. Found empty object at path %s", path)
-			}
-			if err := addFields(tree, path+".", v.Value, depth+1); err != nil {
-				return err
-			}
-			continue
-		}
-		e, err := parseExpr(v, depth)
-		if err != nil {
-			return err
-		}
-		if err := tree.set(path, e); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 func parseCount(v bson.RawValue) (stage, error) {
 	name := ""
 	if v.Type == bson.TypeString {
@@ -336,65 +213,8 @@ func parseCount(v bson.RawValue) (stage, error) {
 type countStage string
 
 func (s countStage) run(src Source) Source {
-	done := false
-	return func() (bson.Raw, error) {
-		n := int64(0)
-		for !done {
-			switch _, err := src(); err {
-			case nil:
-				n++
-			case io.EOF:
-				done = true
-			default:
-				return nil, err
-			}
-		}
-		if n == 0 {
-			return nil, io.EOF
-		}
-		v := rawdoc.OfInt64(n)
-		if n <= math.MaxInt32 {
-			v = rawdoc.OfInt32(int32(n))
-		}
+	return counted(src, func(n int64) bson.Raw {
 		buf, start := rawdoc.Begin(nil)
-		return rawdoc.End(rawdoc.AppendElem(buf, string(s), v), start), nil
-	}
-}
-
-func parseReplaceRoot(v bson.RawValue) (stage, error) {
-	if v.Type != bson.TypeEmbeddedDocument {
-		return nil, Errorf(40229, "expected an object as specification for $replaceRoot stage, got %s", rawdoc.TypeName(v.Type))
-	}
-	root := rawdoc.Missing
-	for it := rawdoc.Over(v.Value); it.Next(); {
-		if string(it.Key()) != "newRoot" {
-			return nil, Errorf(40415, "BSON field '$replaceRoot.%s' is an unknown field.", it.Key())
-		}
-		root = it.Value()
-	}
-	if rawdoc.IsMissing(root) {
-		return nil, Errorf(40231, "no newRoot specified for the $replaceRoot stage")
-	}
-	e, err := parseExpr(root, 1)
-	return &replaceStage{e}, err
-}
-
-type replaceStage struct{ expr expr }
-
-func (s *replaceStage) run(src Source) Source {
-	return func() (bson.Raw, error) {
-		doc, err := src()
-		if err != nil {
-			return nil, err
-		}
-		v, err := s.expr.eval(doc)
-		if err != nil {
-			return nil, err
-		}
-		if v.Type != bson.TypeEmbeddedDocument {
-			return nil, Errorf(40228, "'newRoot' expression must evaluate to an object, but resulting value was: %s. "+
-				"Type of resulting value: '%s'.", v, rawdoc.TypeName(v.Type))
-		}
-		return checkSize(v.Value)
-	}
+		return rawdoc.End(rawdoc.AppendElem(buf, string(s), wholeNumber(n)), start)
+	})
 }

@@ -10,7 +10,6 @@ import (
 type Projection struct {
 	root      *projected // nil: documents stay as they are
 	inclusion bool
-	computed  *setTree // fields to compute after the projection; nil without
 	// top is how many different top-level fields can be in the output of an inclusion.
 	top int
 }
@@ -24,7 +23,6 @@ const (
 	actExclude               // drop it
 	actSlice                 // keep some elements of an array
 	actElem                  // keep the first matching element of an array
-	actCompute               // drop it here; it is computed afterwards
 )
 
 // projected is a field named in a projection.
@@ -50,22 +48,19 @@ func (p *projected) kid(name []byte) *projected {
 func (p *Projection) Identity() bool { return p.root == nil }
 
 // Apply returns the projected document: doc itself when the projection is the identity.
-func (p *Projection) Apply(doc bson.Raw) (bson.Raw, error) {
+func (p *Projection) Apply(doc bson.Raw) bson.Raw {
 	if p.root == nil {
-		return doc, nil
+		return doc
 	}
 	return p.AppendTo(nil, doc)
 }
 
 // AppendTo appends the projected document to dst, which doc must not be part of.
-func (p *Projection) AppendTo(dst []byte, doc bson.Raw) ([]byte, error) {
+func (p *Projection) AppendTo(dst []byte, doc bson.Raw) []byte {
 	if p.root == nil {
-		return append(dst, doc...), nil
+		return append(dst, doc...)
 	}
-	if p.computed == nil {
-		return p.appendDoc(dst, doc, p.root, p.top), nil
-	}
-	return p.computed.appendDoc(dst, p.appendDoc(nil, doc, p.root, p.top), doc)
+	return p.appendDoc(dst, doc, p.root, p.top)
 }
 
 // appendDoc appends what field leaves of doc. It may stop after top fields (0: never).
@@ -92,7 +87,7 @@ func (p *Projection) appendField(dst []byte, it *rawdoc.Iter, field *projected) 
 	switch field.act {
 	case actInclude:
 		return append(dst, it.Elem()...)
-	case actExclude, actCompute:
+	case actExclude:
 		return dst
 	case actSlice:
 		if v.Type != bson.TypeArray {
@@ -178,4 +173,12 @@ func elementMatches(elem pred, v bson.RawValue) bool {
 		return (v.Type == bson.TypeEmbeddedDocument || v.Type == bson.TypeArray) && e.filter.match(v.Value)
 	}
 	return false
+}
+
+func arrayLen(arr []byte) int {
+	n := 0
+	for it := rawdoc.Over(arr); it.Next(); {
+		n++
+	}
+	return n
 }

@@ -2,41 +2,19 @@ package query
 
 import (
 	"io"
+	"math"
 	"strings"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
-	"gadwall/internal/docstore/bsonkey"
 	"gadwall/internal/docstore/rawdoc"
 )
 
-// groupStage is $group.
+// groupStage is the $group with which drivers count: one constant as the _id of the only group, and fields
+// that add 1 for each document.
 type groupStage struct {
-	id   expr
-	accs []accSpec
-}
-
-type accSpec struct {
-	field string
-	expr  expr
-	make  func() accumulator
-}
-
-// accumulator gathers one field of one group. The values it is given alias a document that is about to go.
-type accumulator interface {
-	add(v bson.RawValue, held *budget) error
-	value() bson.RawValue
-}
-
-var accumulators = map[string]func() accumulator{
-	"$sum":      func() accumulator { return &sumAcc{} },
-	"$avg":      func() accumulator { return &avgAcc{} },
-	"$min":      func() accumulator { return &extremeAcc{sign: -1} },
-	"$max":      func() accumulator { return &extremeAcc{sign: 1} },
-	"$first":    func() accumulator { return &firstAcc{} },
-	"$last":     func() accumulator { return &lastAcc{} },
-	"$push":     func() accumulator { return &pushAcc{} },
-	"$addToSet": func() accumulator { return &pushAcc{seen: map[string]bool{}} },
+	id     bson.RawValue
+	fields []string
 }
 
 func parseGroup(v bson.RawValue) (stage, error) {
@@ -45,236 +23,99 @@ func parseGroup(v bson.RawValue) (stage, error) {
 	}
 	g := &groupStage{}
 	for it := rawdoc.Over(v.Value); it.Next(); {
-		name := string(it.Key())
-		if name == "_id" {
-			e, err := parseExpr(it.Value(), 1)
-			if err != nil {
+		name, v := string(it.Key()), it.Value()
+		if name != "_id" {
+			if err := checkAccumulator(name, v); err != nil {
 				return nil, err
 			}
-			g.id = e
+			g.fields = append(g.fields, name)
 			continue
 		}
-		acc, err := parseAccumulator(name, it.Value())
-		if err != nil {
-			return nil, err
+		if !isConstant(v) {
+			return nil, Errorf(CodeNotImplemented, "$group by anything but a constant is not supported")
 		}
-		g.accs = append(g.accs, acc)
+		g.id = v
 	}
-	if g.id == nil {
+	if rawdoc.IsMissing(g.id) {
 		return nil, Errorf(codeGroupNoID, "a group specification must include an _id")
 	}
 	return g, nil
 }
 
-func parseAccumulator(field string, v bson.RawValue) (accSpec, error) {
-	spec := accSpec{field: field}
-	switch {
-	case strings.Contains(field, "."):
-		return spec, Errorf(40235, "The field name '%s' cannot contain '.'", field)
-	case strings.HasPrefix(field, "$"):
-		return spec, Errorf(40236, "The field name '%s' cannot be an operator name", field)
-	case v.Type != bson.TypeEmbeddedDocument:
-		return spec, Errorf(40234, "The field '%s' must be an accumulator object", field)
+// isConstant reports whether an expression is a constant that is written without $literal.
+func isConstant(v bson.RawValue) bool {
+	switch v.Type {
+	case bson.TypeString:
+		return !strings.HasPrefix(string(rawdoc.String(v)), "$")
+	case bson.TypeEmbeddedDocument, bson.TypeArray:
+		return false
 	}
-	it := rawdoc.Over(v.Value)
-	if !it.Next() {
-		return spec, Errorf(40234, "The field '%s' must be an accumulator object", field)
-	}
-	name, arg := string(it.Key()), it.Value()
-	if it.Next() {
-		return spec, Errorf(40238, "The field '%s' must specify one accumulator", field)
-	}
-	if name == "$count" {
-		if arg.Type != bson.TypeEmbeddedDocument || len(arg.Value) > len(rawdoc.Empty) {
-			return spec, Errorf(CodeTypeMismatch, "$count takes no arguments, i.e. $count:{}")
-		}
-		name, arg = "$sum", rawdoc.OfInt32(1)
-	}
-	if !strings.HasPrefix(name, "$") {
-		return spec, Errorf(40234, "The field '%s' must be an accumulator object", field)
-	}
-	var ok bool
-	if spec.make, ok = accumulators[name]; !ok {
-		return spec, Errorf(codeGroupUnknownAccumulator, "unknown group operator '%s'", name)
-	}
-	if arg.Type == bson.TypeArray {
-		return spec, Errorf(40237, "The %s accumulator is a unary operator", name)
-	}
-	var err error
-	spec.expr, err = parseExpr(arg, 1)
-	return spec, err
+	return true
 }
 
-type group struct {
-	id   bson.RawValue
-	accs []accumulator
+func checkAccumulator(field string, v bson.RawValue) error {
+	switch {
+	case strings.Contains(field, "."):
+		return Errorf(40235, "The field name '%s' cannot contain '.'", field)
+	case strings.HasPrefix(field, "$"):
+		return Errorf(40236, "The field name '%s' cannot be an operator name", field)
+	case v.Type != bson.TypeEmbeddedDocument:
+		return Errorf(40234, "The field '%s' must be an accumulator object", field)
+	}
+	it := rawdoc.Over(v.Value)
+	if !it.Next() || len(it.Key()) == 0 || it.Key()[0] != '$' {
+		return Errorf(40234, "The field '%s' must be an accumulator object", field)
+	}
+	name, arg := string(it.Key()), it.Value()
+	n, whole := rawdoc.Integer(arg)
+	switch {
+	case it.Next():
+		return Errorf(40238, "The field '%s' must specify one accumulator", field)
+	case name != "$sum":
+		return Errorf(codeGroupUnknownAccumulator, "unknown group operator '%s'", name)
+	case arg.Type != bson.TypeInt32 || !whole || n != 1:
+		return Errorf(CodeNotImplemented, "$sum of anything but 1 is not supported")
+	}
+	return nil
 }
 
 func (s *groupStage) run(src Source) Source {
-	var groups []*group
-	loaded := false
+	return counted(src, func(n int64) bson.Raw {
+		buf, start := rawdoc.Begin(nil)
+		buf = rawdoc.AppendElem(buf, "_id", s.id)
+		for _, f := range s.fields {
+			buf = rawdoc.AppendElem(buf, f, wholeNumber(n))
+		}
+		return rawdoc.End(buf, start)
+	})
+}
+
+// counted gives one document, made of the number of documents of src; none for none.
+func counted(src Source, result func(n int64) bson.Raw) Source {
+	done := false
 	return func() (bson.Raw, error) {
-		if !loaded {
-			var err error
-			if groups, err = s.load(src); err != nil {
+		n := int64(0)
+		for !done {
+			switch _, err := src(); err {
+			case nil:
+				n++
+			case io.EOF:
+				done = true
+			default:
 				return nil, err
 			}
-			loaded = true
 		}
-		if len(groups) == 0 {
+		if n == 0 {
 			return nil, io.EOF
 		}
-		g := groups[0]
-		groups[0] = nil
-		groups = groups[1:]
-		buf, start := rawdoc.Begin(nil)
-		buf = rawdoc.AppendElem(buf, "_id", g.id)
-		for i, a := range g.accs {
-			buf = rawdoc.AppendElem(buf, s.accs[i].field, a.value())
-		}
-		return checkSize(rawdoc.End(buf, start))
+		return result(n), nil
 	}
 }
 
-// load reads everything; groups come in the order of their first document.
-func (s *groupStage) load(src Source) ([]*group, error) {
-	var groups []*group
-	byKey := map[string]*group{}
-	held := &budget{what: "$group"}
-	var key []byte
-	for {
-		doc, err := src()
-		if err == io.EOF {
-			return groups, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		id, err := s.id.eval(doc)
-		if err != nil {
-			return nil, err
-		}
-		key = bsonkey.Append(key[:0], id)
-		g := byKey[string(key)]
-		if g == nil {
-			if err := held.take(2*len(key) + perItem*len(s.accs)); err != nil {
-				return nil, err
-			}
-			g = &group{id: clone(id)}
-			for _, a := range s.accs {
-				g.accs = append(g.accs, a.make())
-			}
-			byKey[string(key)] = g
-			groups = append(groups, g)
-		}
-		for i, a := range s.accs {
-			v, err := a.expr.eval(doc)
-			if err != nil {
-				return nil, err
-			}
-			if err := g.accs[i].add(v, held); err != nil {
-				return nil, err
-			}
-		}
+// wholeNumber is an int32 where that is enough.
+func wholeNumber(n int64) bson.RawValue {
+	if n <= math.MaxInt32 {
+		return rawdoc.OfInt32(int32(n))
 	}
+	return rawdoc.OfInt64(n)
 }
-
-type sumAcc struct{ sum }
-
-func (a *sumAcc) add(v bson.RawValue, _ *budget) error { return a.sum.add(v) }
-
-// avgAcc averages the numbers among its values.
-type avgAcc struct {
-	sum sum
-	n   int64
-}
-
-func (a *avgAcc) add(v bson.RawValue, _ *budget) error {
-	if rawdoc.IsNumber(v) {
-		a.n++
-	}
-	return a.sum.add(v)
-}
-
-func (a *avgAcc) value() bson.RawValue {
-	if a.n == 0 {
-		return rawdoc.Null
-	}
-	return rawdoc.OfDouble(asDouble(a.sum.value()) / float64(a.n))
-}
-
-// extremeAcc is $min and $max, which leave out null and missing.
-type extremeAcc struct {
-	sign int
-	best bson.RawValue
-}
-
-func (a *extremeAcc) add(v bson.RawValue, held *budget) error {
-	if isNullish(v) || !rawdoc.IsMissing(a.best) && bsonkey.Compare(v, a.best)*a.sign <= 0 {
-		return nil
-	}
-	held.release(len(a.best.Value))
-	a.best = clone(v)
-	return held.take(len(v.Value))
-}
-
-func (a *extremeAcc) value() bson.RawValue {
-	if rawdoc.IsMissing(a.best) {
-		return rawdoc.Null
-	}
-	return a.best
-}
-
-type firstAcc struct {
-	val bson.RawValue
-	has bool
-}
-
-func (a *firstAcc) add(v bson.RawValue, held *budget) error {
-	if a.has {
-		return nil
-	}
-	a.val, a.has = clone(v), true
-	return held.take(len(v.Value))
-}
-
-func (a *firstAcc) value() bson.RawValue { return a.val }
-
-type lastAcc struct{ val bson.RawValue }
-
-func (a *lastAcc) add(v bson.RawValue, held *budget) error {
-	held.release(len(a.val.Value))
-	if rawdoc.IsMissing(v) {
-		v = rawdoc.Null
-	}
-	a.val.Type, a.val.Value = v.Type, append(a.val.Value[:0], v.Value...)
-	return held.take(len(v.Value))
-}
-
-func (a *lastAcc) value() bson.RawValue { return a.val }
-
-// pushAcc is $push and, with seen, $addToSet.
-type pushAcc struct {
-	vals []bson.RawValue
-	seen map[string]bool
-}
-
-func (a *pushAcc) add(v bson.RawValue, held *budget) error {
-	if rawdoc.IsMissing(v) {
-		return nil
-	}
-	if a.seen != nil {
-		key := string(bsonkey.Append(nil, v))
-		if a.seen[key] {
-			return nil
-		}
-		a.seen[key] = true
-		if err := held.take(len(key)); err != nil {
-			return err
-		}
-	}
-	a.vals = append(a.vals, clone(v))
-	return held.take(len(v.Value))
-}
-
-func (a *pushAcc) value() bson.RawValue { return arrayOf(a.vals) }

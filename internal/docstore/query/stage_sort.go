@@ -8,8 +8,6 @@ import (
 	"slices"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
-
-	"gadwall/internal/docstore/rawdoc"
 )
 
 // sortStage is $sort. keep bounds how many documents are wanted (0: all).
@@ -141,11 +139,3 @@ func (b *budget) take(n int) error {
 }
 
 func (b *budget) release(n int) { b.used -= n + perItem }
-
-// clone copies a value out of a document that is about to go.
-func clone(v bson.RawValue) bson.RawValue {
-	if rawdoc.IsMissing(v) {
-		return rawdoc.Null
-	}
-	return bson.RawValue{Type: v.Type, Value: bytes.Clone(v.Value)}
-}

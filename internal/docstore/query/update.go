@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"slices"
 	"strings"
-	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
@@ -21,7 +20,6 @@ import (
 type Update struct {
 	replacement []byte // nil for operators
 	root        updateNode
-	now         func() time.Time
 }
 
 // updateNode is a step of the changed paths: an operator at the end of a path, or the steps below.
@@ -85,7 +83,6 @@ type updateRun struct {
 	doc      *mutable
 	id       bson.RawValue
 	isInsert bool
-	now      time.Time
 }
 
 // Apply returns the updated document, and whether its bytes differ from doc's. isInsert says that the
@@ -110,7 +107,7 @@ func (u *Update) Apply(doc bson.Raw, isInsert bool) (out bson.Raw, modified bool
 }
 
 func (u *Update) operate(doc []byte, id bson.RawValue, isInsert bool) (bson.Raw, error) {
-	run := &updateRun{doc: takeApart(rawdoc.OfDoc(doc)), id: id, isInsert: isInsert, now: u.now()}
+	run := &updateRun{doc: takeApart(rawdoc.OfDoc(doc)), id: id, isInsert: isInsert}
 	if _, err := run.walk(&u.root, run.doc); err != nil {
 		return nil, err
 	}

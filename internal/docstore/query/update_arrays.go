@@ -177,7 +177,7 @@ func isLogical(v bson.RawValue) bool {
 	it := rawdoc.Over(v.Value)
 	it.Next()
 	switch string(it.Key()) {
-	case "$and", "$or", "$nor", "$expr":
+	case "$and", "$or", "$nor":
 		return true
 	}
 	return false
@@ -197,29 +197,4 @@ func (o *op) holdsAt(v bson.RawValue) bool {
 		ok = o.pred.test(v)
 	}
 	return ok != o.negate
-}
-
-type popOp struct {
-	passive
-	first bool
-}
-
-func (o *popOp) apply(_ *updateRun, path string, cur bson.RawValue) (bson.RawValue, outcome, error) {
-	if rawdoc.IsMissing(cur) {
-		return cur, opKeeps, nil
-	}
-	if cur.Type != bson.TypeArray {
-		return cur, opKeeps, Errorf(CodeTypeMismatch, "Path '%s' contains an element of non-array type '%s'",
-			path, rawdoc.TypeName(cur.Type))
-	}
-	arr := items(cur)
-	switch {
-	case len(arr) == 0:
-		return cur, opKeeps, nil
-	case o.first:
-		arr = arr[1:]
-	default:
-		arr = arr[:len(arr)-1]
-	}
-	return arrayOf(arr), opSets, nil
 }

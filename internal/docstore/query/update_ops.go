@@ -1,9 +1,6 @@
 package query
 
 import (
-	"encoding/binary"
-	"time"
-
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"gadwall/internal/docstore/bsonkey"
@@ -65,68 +62,38 @@ func (unsetOp) apply(_ *updateRun, _ string, cur bson.RawValue) (bson.RawValue, 
 	return cur, opRemoves, nil
 }
 
-// arithmeticOp is $inc and $mul.
-type arithmeticOp struct {
+type incOp struct {
 	creating
-	mul bool
 	val bson.RawValue
 }
 
-func (o *arithmeticOp) name() string {
-	if o.mul {
-		return "$mul"
-	}
-	return "$inc"
-}
-
-func (o *arithmeticOp) apply(r *updateRun, path string, cur bson.RawValue) (bson.RawValue, outcome, error) {
+func (o *incOp) apply(r *updateRun, path string, cur bson.RawValue) (bson.RawValue, outcome, error) {
 	if rawdoc.IsMissing(cur) {
-		if !o.mul {
-			return o.val, opSets, nil
-		}
-		cur = rawdoc.OfInt32(0)
+		return o.val, opSets, nil
 	}
 	if !rawdoc.IsNumber(cur) {
 		return cur, opKeeps, Errorf(CodeTypeMismatch,
-			"Cannot apply %s to a value of non-numeric type. {_id: %s} has the field '%s' of non-numeric type %s",
-			o.name(), r.id, path, rawdoc.TypeName(cur.Type))
+			"Cannot apply $inc to a value of non-numeric type. {_id: %s} has the field '%s' of non-numeric type %s",
+			r.id, path, rawdoc.TypeName(cur.Type))
 	}
-	v, ok, err := o.compute(cur)
-	if err != nil {
-		return cur, opKeeps, err
-	}
-	if !ok {
-		return cur, opKeeps, Errorf(CodeBadValue, "Failed to apply %s operations to current value (%s) for document {_id: %s}",
-			o.name(), cur, r.id)
-	}
-	return v, opSets, nil
-}
-
-// compute keeps whole numbers whole: int32 widens to int64, and int64 does not overflow (ok is false).
-func (o *arithmeticOp) compute(cur bson.RawValue) (v bson.RawValue, ok bool, err error) {
 	switch {
 	case cur.Type == bson.TypeDecimal128 || o.val.Type == bson.TypeDecimal128:
-		return v, false, errDecimal
+		return cur, opKeeps, Errorf(CodeNotImplemented, "arithmetic on decimal128 is not supported")
 	case cur.Type == bson.TypeDouble || o.val.Type == bson.TypeDouble:
-		a, b := asDouble(cur), asDouble(o.val)
-		if o.mul {
-			return rawdoc.OfDouble(a * b), true, nil
-		}
-		return rawdoc.OfDouble(a + b), true, nil
+		return rawdoc.OfDouble(asDouble(cur) + asDouble(o.val)), opSets, nil
 	}
+	// Whole numbers stay whole: int32 widens to int64, and int64 does not overflow.
 	a, _ := rawdoc.Integer(cur)
 	b, _ := rawdoc.Integer(o.val)
-	n, overflow := addInt64(a, b)
-	if o.mul {
-		n, overflow = mulInt64(a, b)
+	n := a + b
+	switch {
+	case a > 0 && b > 0 && n < 0, a < 0 && b < 0 && n >= 0:
+		return cur, opKeeps, Errorf(CodeBadValue, "Failed to apply $inc operations to current value (%s) for document {_id: %s}",
+			cur, r.id)
+	case cur.Type == bson.TypeInt32 && o.val.Type == bson.TypeInt32 && n == int64(int32(n)):
+		return rawdoc.OfInt32(int32(n)), opSets, nil
 	}
-	if overflow {
-		return v, false, nil
-	}
-	if cur.Type == bson.TypeInt32 && o.val.Type == bson.TypeInt32 && n == int64(int32(n)) {
-		return rawdoc.OfInt32(int32(n)), true, nil
-	}
-	return rawdoc.OfInt64(n), true, nil
+	return rawdoc.OfInt64(n), opSets, nil
 }
 
 func asDouble(v bson.RawValue) float64 {
@@ -149,22 +116,6 @@ func (o *extremeOp) apply(_ *updateRun, _ string, cur bson.RawValue) (bson.RawVa
 		return o.val, opSets, nil
 	}
 	return cur, opKeeps, nil
-}
-
-type currentDateOp struct {
-	creating
-	timestamp bool
-}
-
-func (o *currentDateOp) apply(r *updateRun, _ string, _ bson.RawValue) (bson.RawValue, outcome, error) {
-	if o.timestamp {
-		return timestampValue(r.now), opSets, nil
-	}
-	return dateValue(r.now.UnixMilli()), opSets, nil
-}
-
-func timestampValue(t time.Time) bson.RawValue {
-	return bson.RawValue{Type: bson.TypeTimestamp, Value: binary.LittleEndian.AppendUint64(nil, uint64(t.Unix())<<32|1)}
 }
 
 // bitOp is $bit: operations applied one after the other.
@@ -205,39 +156,4 @@ func (o *bitOp) apply(r *updateRun, path string, cur bson.RawValue) (bson.RawVal
 		return rawdoc.OfInt64(n), opSets, nil
 	}
 	return rawdoc.OfInt32(int32(n)), opSets, nil
-}
-
-// renameOp stands at the new name of a field; reservedOp stands at the old one, so that nothing else
-// changes it.
-type renameOp struct {
-	creating
-	from  string
-	steps []step
-	to    []step
-}
-
-func (o *renameOp) apply(r *updateRun, path string, cur bson.RawValue) (bson.RawValue, outcome, error) {
-	parent, e, array := r.doc.lookup(o.steps)
-	if array != "" {
-		return cur, opKeeps, Errorf(CodeBadValue,
-			"The source field cannot be an array element, '%s' in doc with _id: %s has an array field called '%s'",
-			o.from, r.id, array)
-	}
-	if parent == nil {
-		return cur, opKeeps, nil
-	}
-	if _, _, array := r.doc.lookup(o.to); array != "" {
-		return cur, opKeeps, Errorf(CodeBadValue,
-			"The destination field cannot be an array element, '%s' in doc with _id: %s has an array field called '%s'",
-			path, r.id, array)
-	}
-	v := e.value()
-	parent.remove(o.steps[len(o.steps)-1])
-	return v, opSets, nil
-}
-
-type reservedOp struct{ passive }
-
-func (reservedOp) apply(_ *updateRun, _ string, cur bson.RawValue) (bson.RawValue, outcome, error) {
-	return cur, opKeeps, nil
 }

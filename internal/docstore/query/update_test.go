@@ -3,7 +3,6 @@ package query
 import (
 	"bytes"
 	"testing"
-	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
@@ -59,28 +58,6 @@ func TestUpsert(t *testing.T) {
 		if want := rawdoc.Get(c, "want").Value; !bytes.Equal(out, want) {
 			t.Errorf("%s: %s", c, out)
 		}
-	}
-}
-
-func TestCurrentDate(t *testing.T) {
-	doc := parseDoc(t, `{"$currentDate": {"a": true, "b": {"$type": "timestamp"}, "c": {"$type": "date"}}}`)
-	u, err := ParseUpdate(rawdoc.OfDoc(doc), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	u.now = func() time.Time { return time.UnixMilli(1700000000123) }
-	out, _, err := u.Apply(parseDoc(t, `{}`), false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if ms := rawdoc.Get(out, "a"); ms.Type != bson.TypeDateTime || rawdoc.Int64(ms) != 1700000000123 {
-		t.Error(out)
-	}
-	if ts := rawdoc.Get(out, "b"); ts.Type != bson.TypeTimestamp || rawdoc.Int64(ts)>>32 != 1700000000 {
-		t.Error(out)
-	}
-	if ms := rawdoc.Get(out, "c"); ms.Type != bson.TypeDateTime {
-		t.Error(out)
 	}
 }
 
