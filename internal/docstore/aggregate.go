@@ -15,6 +15,7 @@ import (
 type aggregateArgs struct {
 	collection string
 	stages     []bson.Raw
+	hasStages  bool
 	batch      int64
 	hasCursor  bool
 	hint       bson.RawValue
@@ -31,6 +32,7 @@ func (r *request) parseAggregate() (*aggregateArgs, error) {
 			}
 			a.collection, err = r.collectionName(v)
 		case "pipeline":
+			a.hasStages = true
 			a.stages, err = r.docsArg(key, v)
 			for i := range a.stages {
 				a.stages[i] = clone(a.stages[i])
@@ -39,7 +41,7 @@ func (r *request) parseAggregate() (*aggregateArgs, error) {
 			a.batch, err = r.parseCursor(v)
 			a.hasCursor = true
 		case "hint":
-			a.hint = v
+			a.hint, err = v, checkHint(v)
 		case "allowDiskUse", "bypassDocumentValidation":
 			// Neither changes the outcome.
 		case "explain":
@@ -51,6 +53,9 @@ func (r *request) parseAggregate() (*aggregateArgs, error) {
 		}
 		return true, err
 	})
+	if err == nil && !a.hasStages {
+		err = errMissingField(r.name, "pipeline")
+	}
 	return a, err
 }
 
@@ -117,7 +122,7 @@ func (r *request) parseCount() (*findArgs, error) {
 				a.limit = -a.limit
 			}
 		case "hint":
-			a.hint = v
+			a.hint, err = v, checkHint(v)
 		case "fields":
 		case "collation":
 			err = notEmpty(r.name, key, v)

@@ -21,6 +21,14 @@ type command struct {
 	retryable bool
 	// inTxn commands may run in a transaction.
 	inTxn bool
+	// endsTxn commands commit or abort one.
+	endsTxn bool
+	// adminOnly commands run on the database admin.
+	adminOnly bool
+	// writes reports that the command takes a write concern.
+	writes bool
+	// reads says which read concerns it takes.
+	reads readSupport
 }
 
 var commands map[string]command
@@ -37,31 +45,31 @@ func init() { // the table refers to functions that look into it
 		"connectionStatus": {run: (*Server).connectionStatus},
 		"serverStatus":     {run: (*Server).serverStatus},
 
-		"insert":        {run: (*Server).insert, retryable: true, inTxn: true},
-		"update":        {run: (*Server).update, retryable: true, inTxn: true},
-		"delete":        {run: (*Server).delete, retryable: true, inTxn: true},
-		"findAndModify": {run: (*Server).findAndModify, retryable: true, inTxn: true},
-		"findandmodify": {run: (*Server).findAndModify, retryable: true, inTxn: true},
+		"insert":        {run: (*Server).insert, retryable: true, inTxn: true, writes: true},
+		"update":        {run: (*Server).update, retryable: true, inTxn: true, writes: true},
+		"delete":        {run: (*Server).delete, retryable: true, inTxn: true, writes: true},
+		"findAndModify": {run: (*Server).findAndModify, retryable: true, inTxn: true, writes: true},
+		"findandmodify": {run: (*Server).findAndModify, retryable: true, inTxn: true, writes: true},
 
-		"find":        {run: (*Server).find, inTxn: true},
+		"find":        {run: (*Server).find, inTxn: true, reads: readAnyLevel},
 		"getMore":     {run: (*Server).getMore, inTxn: true},
 		"killCursors": {run: (*Server).killCursors, inTxn: true},
-		"count":       {run: (*Server).count},
-		"aggregate":   {run: (*Server).aggregate, inTxn: true},
-		"explain":     {run: (*Server).explain},
+		"count":       {run: (*Server).count, reads: readNoSnap},
+		"aggregate":   {run: (*Server).aggregate, inTxn: true, reads: readAnyLevel},
+		"explain":     {run: (*Server).explain, reads: readNoSnap},
 
-		"commitTransaction": {run: (*Server).commitTransaction, inTxn: true},
-		"abortTransaction":  {run: (*Server).abortTransaction, inTxn: true},
+		"commitTransaction": {run: (*Server).commitTransaction, inTxn: true, endsTxn: true, writes: true, adminOnly: true},
+		"abortTransaction":  {run: (*Server).abortTransaction, inTxn: true, endsTxn: true, writes: true, adminOnly: true},
 		"endSessions":       {run: (*Server).endSessions},
 
-		"create":          {run: (*Server).create},
-		"createIndexes":   {run: (*Server).createIndexes},
-		"dropIndexes":     {run: (*Server).dropIndexes},
+		"create":          {run: (*Server).create, writes: true},
+		"createIndexes":   {run: (*Server).createIndexes, writes: true},
+		"dropIndexes":     {run: (*Server).dropIndexes, writes: true},
 		"listIndexes":     {run: (*Server).listIndexes},
 		"listCollections": {run: (*Server).listCollections},
-		"listDatabases":   {run: (*Server).listDatabases},
-		"drop":            {run: (*Server).drop},
-		"dropDatabase":    {run: (*Server).dropDatabase},
+		"listDatabases":   {run: (*Server).listDatabases, adminOnly: true},
+		"drop":            {run: (*Server).drop, writes: true},
+		"dropDatabase":    {run: (*Server).dropDatabase, writes: true},
 		"validate":        {run: (*Server).validate},
 		BackupCommand:     {run: (*Server).backup},
 	}
@@ -75,7 +83,7 @@ func (s *Server) handle(ctx context.Context, c *conn, m *wire.Message) bson.Raw 
 		reply, err = s.dispatch(ctx, r, m.Legacy)
 	}
 	if err == nil {
-		return reply
+		return r.withConcernError(reply)
 	}
 	e := wireError(err, r != nil && r.inTransaction)
 	if e.Code == query.CodeInternalError && r != nil {
@@ -94,10 +102,17 @@ func (s *Server) dispatch(ctx context.Context, r *request, legacy bool) (bson.Ra
 		return nil, newError(query.CodeCommandNotFound, "no such command: '%s'", r.name)
 	case legacy && !cmd.legacy:
 		return nil, newError(352, "Unsupported OP_QUERY command: %s. The client driver may require an upgrade.", r.name)
+	case cmd.adminOnly && r.db != "admin":
+		return nil, newError(codeUnauthorized, "%s may only be run against the admin database.", r.name)
 	case r.inTransaction && !cmd.inTxn:
 		return nil, newError(query.CodeNotSupportedInTransaction, "Cannot run '%s' in a multi-document transaction.", r.name)
 	case r.hasTxnNumber && !r.inTransaction && !cmd.retryable:
-		return nil, newError(query.CodeInvalidOptions, "txnNumber may only be provided for multi-document transactions and retryable write commands. '%s' is not one.", r.name)
+		return nil, newError(codeNotARetryableWriteCommand, "txnNumber may only be provided for multi-document transactions and retryable write commands. autocommit:false was not provided, and %s is not a retryable write command.", r.name)
+	case r.startTxn && (cmd.endsTxn || r.name == "killCursors"):
+		return nil, newError(query.CodeNotSupportedInTransaction, "Cannot run '%s' as the first operation in a multi-document transaction.", r.name)
+	}
+	if err := r.checkConcerns(cmd); err != nil {
+		return nil, err
 	}
 	ctx, cancel := r.context(ctx)
 	defer cancel()
@@ -169,7 +184,7 @@ func (s *Server) abortTransaction(_ context.Context, r *request) (bson.Raw, erro
 // transactionEnd checks the arguments of commitTransaction and abortTransaction.
 func (r *request) transactionEnd() error {
 	if !r.inTransaction {
-		return newError(query.CodeInvalidOptions, "%s must be run within a transaction", r.name)
+		return newError(codeCommandFailed, "%s must be run within a transaction", r.name)
 	}
 	return r.args(func(key string, _ bson.RawValue) (bool, error) {
 		return key == r.name || key == "recoveryToken", nil

@@ -375,7 +375,10 @@ func chooseIndexes(c *collection, which bson.RawValue) ([]*index, error) {
 		}
 		return nil, newError(query.CodeIndexNotFound, "can't find index with key: %s", bson.Raw(which.Value))
 	}
-	return nil, errMissingField("dropIndexes", "index")
+	if which.Type == 0 {
+		return nil, errMissingField("dropIndexes", "index")
+	}
+	return nil, errWrongType("dropIndexes", "index", which, "[string, object, array]")
 }
 
 func (s *Server) drop(ctx context.Context, r *request) (bson.Raw, error) {

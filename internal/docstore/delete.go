@@ -9,47 +9,45 @@ import (
 	"gadwall/internal/docstore/rawdoc"
 )
 
-// deleteSpec is one statement of delete.
-type deleteSpec struct {
-	filter *query.Filter
-	one    bool
-	hint   bson.RawValue
+// deleteStatement is one statement of delete, its filter not yet parsed.
+type deleteStatement struct {
+	q    bson.Raw
+	one  bool
+	hint bson.RawValue
 }
 
-func (r *request) parseDelete(raw bson.Raw) (*deleteSpec, error) {
-	d := &deleteSpec{}
-	var q bson.Raw
-	limit := int64(-1)
+func (r *request) readDelete(raw bson.Raw) (d deleteStatement, err error) {
+	limit := rawdoc.Missing
 	it := rawdoc.Over(raw)
 	for it.Next() {
 		key, v := string(it.Key()), it.Value()
-		var err error
 		switch key {
 		case "q":
-			q, err = r.docArg("deletes.q", v)
+			d.q, err = r.docArg("deletes.q", v)
 		case "limit":
-			limit, err = r.intArg("deletes.limit", v)
+			limit = v
 		case "hint":
-			d.hint = v
+			d.hint, err = v, checkHint(v)
 		case "collation":
 			err = notEmpty("delete.deletes", key, v)
 		default:
 			err = errUnknownField("delete.deletes", key)
 		}
 		if err != nil {
-			return nil, err
+			return d, err
 		}
 	}
-	if q == nil {
-		return nil, errMissingField("delete.deletes", "q")
+	n, ok := rawdoc.Integer(limit)
+	switch {
+	case d.q == nil:
+		return d, errMissingField("delete.deletes", "q")
+	case rawdoc.IsMissing(limit):
+		return d, errMissingField("delete.deletes", "limit")
+	case !ok || n != 0 && n != 1:
+		return d, newError(query.CodeFailedToParse, "The limit field in delete objects must be 0 or 1. Got %s", limit)
 	}
-	if limit != 0 && limit != 1 {
-		return nil, newError(query.CodeFailedToParse, "The limit field in delete objects must be 0 or 1. Got %d", limit)
-	}
-	d.one = limit == 1
-	var err error
-	d.filter, err = query.ParseFilter(clone(q))
-	return d, err
+	d.one = n == 1
+	return d, nil
 }
 
 func (s *Server) delete(ctx context.Context, r *request) (bson.Raw, error) {
@@ -57,16 +55,22 @@ func (s *Server) delete(ctx context.Context, r *request) (bson.Raw, error) {
 	if err != nil {
 		return nil, err
 	}
+	statements := make([]deleteStatement, len(docs))
+	for i, raw := range docs {
+		if statements[i], err = r.readDelete(raw); err != nil {
+			return nil, err
+		}
+	}
 	w := r.newWriter(a.collection)
 	defer w.close()
 	var n int32
 	var failed []writeError
-	for i, raw := range docs {
+	for i := range statements {
 		var deleted int32
 		if known := w.done(int32(i)); known != nil {
 			deleted, err = known.N, nil
 		} else {
-			deleted, err = w.runDelete(ctx, raw, int32(i))
+			deleted, err = w.runDelete(ctx, &statements[i], int32(i))
 		}
 		if err == nil {
 			n += deleted
@@ -83,8 +87,8 @@ func (s *Server) delete(ctx context.Context, r *request) (bson.Raw, error) {
 	return w.reply(n, nil, failed)
 }
 
-func (w *writer) runDelete(ctx context.Context, raw bson.Raw, stmt int32) (n int32, err error) {
-	d, err := w.r.parseDelete(raw)
+func (w *writer) runDelete(ctx context.Context, d *deleteStatement, stmt int32) (n int32, err error) {
+	filter, err := query.ParseFilter(clone(d.q))
 	if err != nil {
 		return 0, err
 	}
@@ -95,7 +99,7 @@ func (w *writer) runDelete(ctx context.Context, raw bson.Raw, stmt int32) (n int
 		if w.retryable() {
 			return 0, newError(query.CodeInvalidOptions, "Cannot use retryable writes with limit=0")
 		}
-		err = w.many(ctx, d.filter, d.hint, func(c *collection, t *target) error {
+		err = w.many(ctx, filter, d.hint, func(c *collection, t *target) error {
 			if err := w.unit.writeDoc(ctx, c, t.idKey, t.doc, nil); err != nil {
 				return err
 			}
@@ -110,7 +114,7 @@ func (w *writer) runDelete(ctx context.Context, raw bson.Raw, stmt int32) (n int
 		if err != nil {
 			return err
 		}
-		t, err := w.unit.findOne(ctx, c, d.filter, &query.Sort{}, h)
+		t, err := w.unit.findOne(ctx, c, filter, &query.Sort{}, h)
 		if err != nil || t == nil {
 			return err
 		}

@@ -317,7 +317,7 @@ func TestUnknownThings(t *testing.T) {
 		{d("find", "c", "collation", d("locale", "de")), 238},
 		{d("find", "c", "let", d("x", 1)), 238},
 		{d("find", 1), 14},
-		{d("find", "c", "limit", -1), 2},
+		{d("find", "c", "limit", -1), 51024},
 		{d("insert", "c", "documents", A{}), 16},
 		{d("insert", "c"), 40414},
 		{d("create", "c", "capped", true, "size", 100), 238},

@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
+
+	"gadwall/internal/docstore/query"
 )
 
 // engine is the storage under the commands: Pebble, the catalogue and the locks.
@@ -156,6 +159,9 @@ func (e *engine) collectionFor(ctx context.Context, db, name string) (*collectio
 func (e *engine) create(ctx context.Context, db, name string, clustered bool) (c *collection, existed bool, err error) {
 	if err := checkNamespace(db, name); err != nil {
 		return nil, false, err
+	}
+	if strings.HasPrefix(name, "system.") {
+		return nil, false, newError(query.CodeInvalidNamespace, "Invalid system namespace: %s.%s", db, name)
 	}
 	err = e.change(ctx, func(cat *catalog) error {
 		if c = cat.lookup(db, name); c != nil {

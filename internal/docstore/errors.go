@@ -9,6 +9,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 
 	"gadwall/internal/docstore/query"
+	"gadwall/internal/docstore/rawdoc"
 )
 
 // Error codes of MongoDB that only this package uses.
@@ -18,8 +19,11 @@ const (
 	codeUnknownReplWriteConcern        int32 = 79
 	codeUnsatisfiableWriteConcern      int32 = 100
 	codeConflictingOperationInProgress int32 = 117
+	codeCommandFailed                  int32 = 125
 	codeSnapshotUnavailable            int32 = 246
 	codeTransactionTooLarge            int32 = 257
+	codeNotARetryableWriteCommand      int32 = 50768
+	codeOutOfBounds                    int32 = 51024
 	codeMissingField                   int32 = 40414
 	codeUnknownField                   int32 = 40415
 )
@@ -32,6 +36,8 @@ var codeNames = map[int32]string{
 	codeConflictingOperationInProgress: "ConflictingOperationInProgress",
 	codeSnapshotUnavailable:            "SnapshotUnavailable",
 	codeTransactionTooLarge:            "TransactionTooLarge",
+	codeCommandFailed:                  "CommandFailed",
+	codeNotARetryableWriteCommand:      "NotARetryableWriteCommand",
 	codeMissingField:                   "IDLFailedToParse",
 	codeUnknownField:                   "IDLUnknownField",
 }
@@ -74,7 +80,7 @@ func errMissingField(command, field string) *query.Error {
 }
 
 func errWrongType(command, field string, v bson.RawValue, want string) *query.Error {
-	return newError(query.CodeTypeMismatch, "BSON field '%s.%s' is the wrong type '%s', expected type '%s'", command, field, v.Type, want)
+	return newError(query.CodeTypeMismatch, "BSON field '%s.%s' is the wrong type '%s', expected type '%s'", command, field, rawdoc.TypeName(v.Type), want)
 }
 
 // A duplicateKeyError is error 11000 with the key pattern and value that MongoDB reports beside it.

@@ -87,8 +87,6 @@ func (r *request) parseHint(v bson.RawValue, c *collection) (hint, error) {
 				h.index = ix
 			}
 		}
-	default:
-		return hint{}, newError(query.CodeFailedToParse, "hint must be a string or an object")
 	}
 	if h.index == nil {
 		return hint{}, bad
@@ -147,16 +145,17 @@ func (r *request) parseFind() (*findArgs, error) {
 			a.batch, err = r.notNegative(key, v)
 			a.hasBatch = true
 		case "singleBatch":
-			a.single, err = r.boolArg(key, v)
+			a.single, err = r.strictBool(key, v)
 		case "hint":
-			a.hint = v
+			a.hint, err = v, checkHint(v)
 		case "noCursorTimeout":
-			a.noTimeout, err = r.boolArg(key, v)
+			a.noTimeout, err = r.strictBool(key, v)
 		case "allowDiskUse", "allowPartialResults":
 			// Neither changes what is found.
-		case "tailable", "awaitData", "returnKey", "showRecordId", "oplogReplay":
+			_, err = r.strictBool(key, v)
+		case "tailable", "awaitData", "returnKey", "showRecordId":
 			var on bool
-			if on, err = r.boolArg(key, v); err == nil && on {
+			if on, err = r.strictBool(key, v); err == nil && on {
 				err = newError(query.CodeNotImplemented, "find does not support '%s'", key)
 			}
 		case "collation", "let", "min", "max":
@@ -180,7 +179,7 @@ func notEmpty(command, key string, v bson.RawValue) error {
 func (r *request) notNegative(key string, v bson.RawValue) (int64, error) {
 	n, err := r.intArg(key, v)
 	if err == nil && n < 0 {
-		err = newError(query.CodeBadValue, "BSON field '%s.%s' value must be >= 0, actual value '%d'", r.name, key, n)
+		err = newError(codeOutOfBounds, "BSON field '%s' value must be >= 0, actual value '%d'", key, n)
 	}
 	return n, err
 }
@@ -295,7 +294,7 @@ func (s *Server) getMore(ctx context.Context, r *request) (bson.Raw, error) {
 		var err error
 		switch key {
 		case "getMore":
-			id, err = r.intArg(key, v)
+			id, err = r.longArg(key, v)
 		case "collection":
 			collection, err = r.stringArg(key, v)
 		case "batchSize":
@@ -318,7 +317,9 @@ func (s *Server) getMore(ctx context.Context, r *request) (bson.Raw, error) {
 	}
 	switch {
 	case c.ns != r.db+"."+collection:
-		err = newError(13, "Requested getMore on namespace '%s.%s', but cursor belongs to a different namespace %s", r.db, collection, c.ns)
+		err = newError(codeUnauthorized, "Requested getMore on namespace '%s.%s', but cursor belongs to a different namespace %s", r.db, collection, c.ns)
+	case r.hasMaxTime:
+		err = newError(query.CodeBadValue, "cannot set maxTimeMS on getMore command for a non-awaitData cursor")
 	case c.unit != u:
 		err = newError(50738, "Cannot run getMore on a cursor outside the transaction in which it was made")
 	}
@@ -358,7 +359,7 @@ func (s *Server) killCursors(_ context.Context, r *request) (bson.Raw, error) {
 			}
 			it := rawdoc.Over(v.Value)
 			for it.Next() {
-				id, err := r.intArg(key, it.Value())
+				id, err := r.longArg(key, it.Value())
 				if err != nil {
 					return true, err
 				}

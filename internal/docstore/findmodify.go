@@ -36,7 +36,7 @@ func (r *request) parseFindModify() (*findModify, error) {
 		case "fields":
 			fields, err = r.docArg(key, v)
 		case "update":
-			change = v
+			change, err = v, checkChange(v)
 		case "remove":
 			m.remove, err = r.boolArg(key, v)
 		case "new":
@@ -46,7 +46,7 @@ func (r *request) parseFindModify() (*findModify, error) {
 		case "arrayFilters":
 			arrayFilters, err = r.docsArg(key, v)
 		case "hint":
-			m.hint = v
+			m.hint, err = v, checkHint(v)
 		case "bypassDocumentValidation":
 			// There are no validators to bypass.
 		case "collation", "let":

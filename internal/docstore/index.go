@@ -53,7 +53,7 @@ const maxExpireAfter = 1<<31 - 1
 func parseIndex(raw bson.Raw) (*index, error) {
 	ix := &index{}
 	var partial bson.Raw
-	hasTTL := false
+	hasName, hasTTL := false, false
 	var ttl int64
 	it := rawdoc.Over(raw)
 	for it.Next() {
@@ -65,14 +65,14 @@ func parseIndex(raw bson.Raw) (*index, error) {
 			}
 		case "key":
 			if v.Type != bson.TypeEmbeddedDocument {
-				return nil, newError(query.CodeTypeMismatch, "The field 'key' must be an object, but got %s", v.Type)
+				return nil, newError(query.CodeTypeMismatch, "The field 'key' must be an object, but got %s", rawdoc.TypeName(v.Type))
 			}
 			ix.keySpec = bson.Raw(v.Value)
 		case "name":
 			if v.Type != bson.TypeString {
-				return nil, newError(query.CodeTypeMismatch, "The field 'name' must be a string, but got %s", v.Type)
+				return nil, newError(query.CodeTypeMismatch, "The field 'name' must be a string, but got %s", rawdoc.TypeName(v.Type))
 			}
-			ix.name = string(rawdoc.String(v))
+			ix.name, hasName = string(rawdoc.String(v)), true
 		case "unique", "sparse", "background":
 			on, err := truth("createIndexes", key, v)
 			if err != nil {
@@ -87,6 +87,9 @@ func parseIndex(raw bson.Raw) (*index, error) {
 			partial = bson.Raw(v.Value)
 		case "expireAfterSeconds":
 			n, ok := rawdoc.Integer(v)
+			if !rawdoc.IsNumber(v) {
+				return nil, newError(query.CodeTypeMismatch, "The field 'expireAfterSeconds' must be a number, but got %s", rawdoc.TypeName(v.Type))
+			}
 			if !ok || n < 0 || n > maxExpireAfter {
 				return nil, newError(query.CodeCannotCreateIndex, "TTL index 'expireAfterSeconds' option must be within an acceptable range")
 			}
@@ -96,11 +99,17 @@ func parseIndex(raw bson.Raw) (*index, error) {
 			return nil, newError(query.CodeInvalidIndexSpecOption, "The field '%s' is not valid for an index specification", key)
 		}
 	}
+	if ix.keySpec == nil {
+		return nil, newError(query.CodeFailedToParse, "The 'key' field is a required property of an index specification")
+	}
 	if err := ix.parseKey(); err != nil {
 		return nil, err
 	}
-	if ix.name == "" {
-		return nil, newError(query.CodeFailedToParse, "The 'name' field is a required property of an index specification")
+	if err := ix.checkName(hasName); err != nil {
+		return nil, err
+	}
+	if ix.isID() && (ix.unique || ix.sparse || partial != nil || hasTTL) {
+		return nil, newError(query.CodeInvalidIndexSpecOption, "An index on _id takes no options: %s", raw)
 	}
 	if partial != nil {
 		if ix.sparse {
@@ -109,6 +118,9 @@ func parseIndex(raw bson.Raw) (*index, error) {
 		f, err := query.ParseFilter(clone(partial))
 		if err != nil {
 			return nil, err
+		}
+		if !f.FitsPartialIndex() {
+			return nil, newError(query.CodeCannotCreateIndex, "Expression not supported in partial index: %s", partial)
 		}
 		ix.partial = f
 	}
@@ -150,6 +162,20 @@ func (ix *index) parseKey() error {
 	}
 	if len(ix.fields) > maxIndexFields {
 		return newError(query.CodeCannotCreateIndex, "Index key pattern has more than %d fields", maxIndexFields)
+	}
+	return nil
+}
+
+func (ix *index) checkName(given bool) error {
+	switch {
+	case !given:
+		return newError(query.CodeFailedToParse, "The 'name' field is a required property of an index specification")
+	case ix.name == "":
+		return newError(query.CodeCannotCreateIndex, "index name cannot be empty")
+	case ix.name == "*":
+		return newError(query.CodeBadValue, "The index name '*' is not valid.")
+	case ix.name == "_id_" && !ix.isID():
+		return newError(query.CodeBadValue, "The index name '_id_' is reserved for the _id index, which must have key pattern {_id: 1}, found key: %s", ix.keySpec)
 	}
 	return nil
 }
@@ -205,5 +231,5 @@ func truth(command, field string, v bson.RawValue) (bool, error) {
 	if n, ok := rawdoc.Integer(v); ok {
 		return n != 0, nil
 	}
-	return false, newError(query.CodeTypeMismatch, "%s", fmt.Sprintf("BSON field '%s.%s' is the wrong type '%s', expected type 'bool'", command, field, v.Type))
+	return false, newError(query.CodeTypeMismatch, "%s", fmt.Sprintf("BSON field '%s.%s' is the wrong type '%s', expected type 'bool'", command, field, rawdoc.TypeName(v.Type)))
 }

@@ -24,7 +24,7 @@ func (r *request) parseWrite(statements string) (*writeArgs, []bson.Raw, error) 
 			a.collection, err = r.collectionName(v)
 		case statements:
 		case "ordered":
-			a.ordered, err = r.boolArg(key, v)
+			a.ordered, err = r.strictBool(key, v)
 		case "bypassDocumentValidation":
 			// There are no validators to bypass.
 		case "let":

@@ -37,6 +37,8 @@ const (
 	writeChunk = 1 << 20
 	// writeChunkDocs is the same by number of documents.
 	writeChunkDocs = 1000
+	// maxNesting is how deep a stored document may nest, itself counted. MongoDB documents 100 and takes more.
+	maxNesting = 100
 	// maxIndexes bounds the indexes of a collection, _id included.
 	maxIndexes = 64
 	// maxIndexFields bounds the fields of an index.

@@ -103,7 +103,9 @@ func (c *collection) describe(nameOnly bool) bson.Raw {
 		d = bsoncore.AppendBooleanElement(d, "readOnly", false)
 		d = bsoncore.AppendBinaryElement(d, "uuid", c.uuid.Subtype, c.uuid.Data)
 		dst, _ = bsoncore.AppendDocumentEnd(d, o)
-		dst = bsoncore.AppendDocumentElement(dst, "idIndex", bsoncore.Document(idIndexSpec(false)))
+		if !c.clustered {
+			dst = bsoncore.AppendDocumentElement(dst, "idIndex", bsoncore.Document(idIndexSpec(false)))
+		}
 	}
 	dst, _ = bsoncore.AppendDocumentEnd(dst, i)
 	return dst

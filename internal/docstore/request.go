@@ -2,6 +2,7 @@ package docstore
 
 import (
 	"context"
+	"math"
 	"strings"
 	"time"
 
@@ -22,8 +23,9 @@ type request struct {
 	body bson.Raw
 	seqs []wire.Sequence
 
-	maxTime time.Duration
-	lsid    sessionID
+	maxTime    time.Duration
+	hasMaxTime bool
+	lsid       sessionID
 	// hasLsid reports that the client named a session.
 	hasLsid   bool
 	txnNumber int64
@@ -32,9 +34,12 @@ type request struct {
 	inTransaction bool
 	startTxn      bool
 	// durable reports that the write concern asks for a synced log.
-	durable bool
-	// snapshotRead reports readConcern level snapshot.
-	snapshotRead bool
+	durable         bool
+	hasWriteConcern bool
+	// concernError is what keeps the write concern from being satisfied.
+	concernError   *query.Error
+	hasReadConcern bool
+	readLevel      string // of the read concern; "" for none
 
 	session *session
 }
@@ -55,13 +60,8 @@ func parseRequest(s *Server, c *conn, m *wire.Message) (*request, error) {
 		case "$db":
 			r.db, err = r.stringArg("$db", v)
 		case "maxTimeMS":
-			var ms int64
-			if ms, err = r.intArg("maxTimeMS", v); err == nil {
-				if ms < 0 {
-					err = newError(query.CodeBadValue, "maxTimeMS must not be negative")
-				}
-				r.maxTime = time.Duration(ms) * time.Millisecond
-			}
+			r.maxTime, err = parseMaxTime(v)
+			r.hasMaxTime = true
 		case "lsid":
 			r.lsid, err = parseSessionID(r.name, v)
 			r.hasLsid = true
@@ -70,12 +70,12 @@ func parseRequest(s *Server, c *conn, m *wire.Message) (*request, error) {
 			r.hasTxnNumber = true
 		case "autocommit":
 			var on bool
-			if on, err = r.boolArg("autocommit", v); err == nil && on {
+			if on, err = r.strictBool("autocommit", v); err == nil && on {
 				err = newError(query.CodeInvalidOptions, "Specifying autocommit=true is not allowed.")
 			}
 			hasAutocommit = true
 		case "startTransaction":
-			r.startTxn, err = r.boolArg("startTransaction", v)
+			r.startTxn, err = r.strictBool("startTransaction", v)
 		case "readConcern":
 			err = r.parseReadConcern(v)
 		case "writeConcern":
@@ -114,7 +114,7 @@ func (r *request) checkTransactionArgs() error {
 func isGeneric(key string) bool {
 	switch key {
 	case "$db", "maxTimeMS", "lsid", "txnNumber", "autocommit", "startTransaction", "readConcern", "writeConcern",
-		"$readPreference", "$clusterTime", "comment", "maxTimeMSOpOnly", "$replData", "client":
+		"$readPreference", "$clusterTime", "comment":
 		return true
 	}
 	return false
@@ -140,82 +140,27 @@ func (r *request) args(f func(key string, v bson.RawValue) (known bool, err erro
 	return nil
 }
 
-func (r *request) parseReadConcern(v bson.RawValue) error {
-	doc, err := r.docArg("readConcern", v)
-	if err != nil {
-		return err
-	}
-	it := rawdoc.Over(doc)
-	for it.Next() {
-		switch key := string(it.Key()); key {
-		case "level":
-			level, err := r.stringArg("readConcern.level", it.Value())
-			if err != nil {
-				return err
-			}
-			switch level {
-			case "local", "available", "majority", "linearizable":
-			case "snapshot":
-				r.snapshotRead = true
-			default:
-				return newError(query.CodeBadValue, "unknown read concern level %q", level)
-			}
-		case "afterClusterTime":
-			// There is one node: whatever the client has seen is in what it will read.
-		case "atClusterTime":
-			return newError(query.CodeInvalidOptions, "readConcern.atClusterTime is not supported")
-		default:
-			return errUnknownField("readConcern", key)
-		}
-	}
-	return nil
-}
-
-func (r *request) parseWriteConcern(v bson.RawValue) error {
-	doc, err := r.docArg("writeConcern", v)
-	if err != nil {
-		return err
-	}
-	journal, hasJournal, majority := false, false, true
-	it := rawdoc.Over(doc)
-	for it.Next() {
-		switch key := string(it.Key()); key {
-		case "w":
-			if it.Type() == bson.TypeString {
-				if w := string(rawdoc.String(it.Value())); w != "majority" {
-					return newError(codeUnknownReplWriteConcern, "No write concern mode named '%s' found in replica set configuration", w)
-				}
-				continue
-			}
-			n, err := r.intArg("writeConcern.w", it.Value())
-			if err != nil {
-				return err
-			}
-			if n < 0 || n > 1 {
-				return newError(codeUnsatisfiableWriteConcern, "Not enough data-bearing nodes")
-			}
-			majority = false
-		case "j":
-			if journal, err = r.boolArg("writeConcern.j", it.Value()); err != nil {
-				return err
-			}
-			hasJournal = true
-		case "wtimeout", "wtimeoutMS", "fsync", "provenance":
-		default:
-			return errUnknownField("writeConcern", key)
-		}
-	}
-	// As on a replica set: majority implies the journal, and w:1 leaves it to j.
-	r.durable = majority || journal || !hasJournal
-	return nil
-}
-
 // context bounds the command's time.
 func (r *request) context(ctx context.Context) (context.Context, context.CancelFunc) {
 	if r.maxTime > 0 {
 		return context.WithTimeout(ctx, r.maxTime)
 	}
 	return context.WithCancel(ctx)
+}
+
+// parseMaxTime reads a time in milliseconds; 0 is no limit.
+func parseMaxTime(v bson.RawValue) (time.Duration, error) {
+	if !rawdoc.IsNumber(v) {
+		return 0, newError(query.CodeBadValue, "maxTimeMS must be a number")
+	}
+	ms, ok := rawdoc.Integer(v)
+	switch {
+	case !ok:
+		return 0, newError(query.CodeBadValue, "maxTimeMS has non-integral value")
+	case ms < 0 || ms > math.MaxInt32:
+		return 0, newError(query.CodeBadValue, "%d value for maxTimeMS is out of range [0, %d]", ms, math.MaxInt32)
+	}
+	return time.Duration(ms) * time.Millisecond, nil
 }
 
 // databaseOf is the database part of a namespace.
@@ -261,6 +206,22 @@ func (r *request) docArg(field string, v bson.RawValue) (bson.Raw, error) {
 		return nil, errWrongType(r.name, field, v, "object")
 	}
 	return bson.Raw(v.Value), nil
+}
+
+// strictBool takes no number for a boolean.
+func (r *request) strictBool(field string, v bson.RawValue) (bool, error) {
+	if v.Type != bson.TypeBoolean {
+		return false, errWrongType(r.name, field, v, "bool")
+	}
+	return v.Value[0] != 0, nil
+}
+
+// longArg takes no other number for an int64.
+func (r *request) longArg(field string, v bson.RawValue) (int64, error) {
+	if v.Type != bson.TypeInt64 {
+		return 0, errWrongType(r.name, field, v, "long")
+	}
+	return rawdoc.Int64(v), nil
 }
 
 func (r *request) boolArg(field string, v bson.RawValue) (bool, error) {

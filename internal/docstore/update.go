@@ -13,10 +13,19 @@ import (
 	"gadwall/internal/docstore/bsonkey"
 	"gadwall/internal/docstore/query"
 	"gadwall/internal/docstore/rawdoc"
-	"gadwall/internal/docstore/wire"
 )
 
-// updateSpec is one statement of update, or the update half of findAndModify.
+// updateStatement is one statement of update, its fields checked but what they hold not yet parsed: that is an error of
+// the statement alone.
+type updateStatement struct {
+	q             bson.Raw
+	u             bson.RawValue
+	arrayFilters  []bson.Raw
+	hint          bson.RawValue
+	multi, upsert bool
+}
+
+// updateSpec is a parsed statement of update, or the update half of findAndModify.
 type updateSpec struct {
 	filter *query.Filter
 	update *query.Update
@@ -33,47 +42,53 @@ type outcome struct {
 	before, after     bson.Raw // of a statement on one document
 }
 
-func (r *request) parseUpdate(raw bson.Raw) (*updateSpec, error) {
-	u := &updateSpec{}
-	var q bson.Raw
-	var change bson.RawValue
-	var arrayFilters []bson.Raw
+func (r *request) readUpdate(raw bson.Raw) (u updateStatement, err error) {
 	it := rawdoc.Over(raw)
-	var sort bson.Raw
 	for it.Next() {
 		key, v := string(it.Key()), it.Value()
-		var err error
 		switch key {
 		case "q":
-			q, err = r.docArg("updates.q", v)
+			u.q, err = r.docArg("updates.q", v)
 		case "u":
-			change = v
+			u.u, err = v, checkChange(v)
 		case "multi":
-			u.multi, err = r.boolArg("updates.multi", v)
+			u.multi, err = r.strictBool("updates.multi", v)
 		case "upsert":
-			u.upsert, err = r.boolArg("updates.upsert", v)
+			u.upsert, err = r.strictBool("updates.upsert", v)
 		case "arrayFilters":
-			arrayFilters, err = r.docsArg("updates.arrayFilters", v)
+			u.arrayFilters, err = r.docsArg("updates.arrayFilters", v)
 		case "hint":
-			u.hint = v
-		case "sort":
-			sort, err = r.docArg("updates.sort", v)
+			u.hint, err = v, checkHint(v)
 		case "collation", "c":
 			err = notEmpty("update.updates", key, v)
 		default:
 			err = errUnknownField("update.updates", key)
 		}
 		if err != nil {
-			return nil, err
+			return u, err
 		}
 	}
-	if q == nil {
-		return nil, errMissingField("update.updates", "q")
+	switch {
+	case u.q == nil:
+		err = errMissingField("update.updates", "q")
+	case u.u.Type == 0:
+		err = errMissingField("update.updates", "u")
 	}
-	if change.Type == 0 {
-		return nil, errMissingField("update.updates", "u")
+	return u, err
+}
+
+func checkChange(v bson.RawValue) error {
+	if v.Type != bson.TypeEmbeddedDocument && v.Type != bson.TypeArray {
+		return newError(query.CodeFailedToParse, "Update argument must be either an object or an array")
 	}
-	return u, u.parse(q, sort, change, arrayFilters)
+	return nil
+}
+
+func checkHint(v bson.RawValue) error {
+	if v.Type != bson.TypeEmbeddedDocument && v.Type != bson.TypeString {
+		return newError(query.CodeFailedToParse, "Hint must be a string or an object")
+	}
+	return nil
 }
 
 // parse parses the documents of the specification, which it copies: an update in a transaction may keep
@@ -96,9 +111,6 @@ func (u *updateSpec) parse(q, sort bson.Raw, change bson.RawValue, arrayFilters 
 	}
 	if u.multi && u.update.IsReplacement() {
 		return newError(query.CodeFailedToParse, "multi update is not supported for replacement-style update")
-	}
-	if u.multi && len(u.sort.Fields) > 0 {
-		return newError(query.CodeFailedToParse, "Cannot specify sort with multi=true")
 	}
 	return nil
 }
@@ -123,6 +135,12 @@ func (s *Server) update(ctx context.Context, r *request) (bson.Raw, error) {
 	if err != nil {
 		return nil, err
 	}
+	statements := make([]updateStatement, len(docs))
+	for i, raw := range docs {
+		if statements[i], err = r.readUpdate(raw); err != nil {
+			return nil, err
+		}
+	}
 	w := r.newWriter(a.collection)
 	defer w.close()
 	var n, modified int32
@@ -132,12 +150,12 @@ func (s *Server) update(ctx context.Context, r *request) (bson.Raw, error) {
 		id    bson.Raw
 	}
 	var upserts []upsert
-	for i, raw := range docs {
+	for i := range statements {
 		var out outcome
 		if known := w.done(int32(i)); known != nil {
 			out = outcome{matched: known.N, modified: known.Modified, upserted: known.Upserted}
 		} else {
-			out, err = w.runUpdate(ctx, raw, int32(i))
+			out, err = w.runUpdate(ctx, &statements[i], int32(i))
 		}
 		if err == nil {
 			n += out.matched
@@ -174,12 +192,11 @@ func (s *Server) update(ctx context.Context, r *request) (bson.Raw, error) {
 	}, failed)
 }
 
-func (w *writer) runUpdate(ctx context.Context, raw bson.Raw, stmt int32) (outcome, error) {
-	u, err := w.r.parseUpdate(raw)
-	if err != nil {
-		return outcome{}, err
+func (w *writer) runUpdate(ctx context.Context, s *updateStatement, stmt int32) (out outcome, err error) {
+	u := &updateSpec{multi: s.multi, upsert: s.upsert, hint: s.hint}
+	if err := u.parse(s.q, nil, s.u, s.arrayFilters); err != nil {
+		return out, err
 	}
-	var out outcome
 	if u.multi {
 		if w.retryable() {
 			return out, newError(query.CodeInvalidOptions, "Cannot use retryable writes with multi=true")
@@ -263,8 +280,8 @@ func (u *unit) apply(ctx context.Context, c *collection, up *query.Update, t *ta
 	if err != nil || !modified {
 		return t.doc, err
 	}
-	if len(doc) > wire.MaxDocumentSize {
-		return nil, newError(query.CodeBSONObjectTooLarge, "Resulting document after update is larger than %d", wire.MaxDocumentSize)
+	if err := checkNesting(doc); err != nil {
+		return nil, err
 	}
 	was, is := rawdoc.Get(t.doc, "_id"), rawdoc.Get(doc, "_id")
 	if was.Type != is.Type || !bytes.Equal(was.Value, is.Value) {

@@ -181,38 +181,34 @@ func prepareInsert(doc bson.Raw) (bson.Raw, error) {
 	if len(doc) > wire.MaxDocumentSize {
 		return nil, newError(query.CodeBSONObjectTooLarge, "object to insert too large. size in bytes: %d, max size: %d", len(doc), wire.MaxDocumentSize)
 	}
+	if err := checkNesting(doc); err != nil {
+		return nil, err
+	}
 	it := rawdoc.Over(doc)
-	first := true
-	for it.Next() {
-		switch key := it.Key(); {
-		case string(key) == "_id":
-			if err := checkID(it.Value()); err != nil {
-				return nil, err
-			}
-			if first {
-				return doc, checkRest(it)
-			}
-			if err := checkRest(it); err != nil {
-				return nil, err
-			}
-			return withIDFirst(doc, it.Value()), nil
-		case len(key) > 0 && key[0] == '$':
-			return nil, newError(query.CodeDollarPrefixedFieldName, "Field names may not start with '$': %s", key)
+	for first := true; it.Next(); first = false {
+		if string(it.Key()) != "_id" {
+			continue
 		}
-		first = false
+		id := it.Value()
+		if err := checkID(id); err != nil {
+			return nil, err
+		}
+		for it.Next() {
+			if string(it.Key()) == "_id" {
+				return nil, newError(query.CodeBadValue, "can't have multiple _id fields in one document")
+			}
+		}
+		if first {
+			return doc, nil
+		}
+		return withIDFirst(doc, id), nil
 	}
 	return withIDFirst(doc, newObjectID()), nil
 }
 
-// checkRest checks the field names behind the iterator's place.
-func checkRest(it rawdoc.Iter) error {
-	for it.Next() {
-		switch key := it.Key(); {
-		case string(key) == "_id":
-			return newError(query.CodeBadValue, "can't have multiple _id fields in one document")
-		case len(key) > 0 && key[0] == '$':
-			return newError(query.CodeDollarPrefixedFieldName, "Field names may not start with '$': %s", key)
-		}
+func checkNesting(doc bson.Raw) error {
+	if rawdoc.DeeperThan(doc, maxNesting) {
+		return newError(query.CodeOverflow, "Document exceeds maximum nested object depth: %d", maxNesting)
 	}
 	return nil
 }
@@ -220,7 +216,13 @@ func checkRest(it rawdoc.Iter) error {
 func checkID(v bson.RawValue) error {
 	switch v.Type {
 	case bson.TypeArray, bson.TypeRegex, bson.TypeUndefined:
-		return newError(query.CodeInvalidIDField, "The '_id' value cannot be of type %s", v.Type)
+		return newError(query.CodeInvalidIDField, "The '_id' value cannot be of type %s", rawdoc.TypeName(v.Type))
+	case bson.TypeEmbeddedDocument:
+		for it := rawdoc.Over(v.Value); it.Next(); {
+			if key := it.Key(); len(key) > 0 && key[0] == '$' {
+				return newError(query.CodeDollarPrefixedFieldName, "_id fields may not contain '$'-prefixed fields: %s is not valid for storage.", key)
+			}
+		}
 	}
 	return nil
 }

@@ -56,6 +56,7 @@ const (
 	CodeNotSupportedInTransaction    int32 = 263
 	CodeQueryExceededMemoryLimit     int32 = 292
 	CodeBSONObjectTooLarge           int32 = 10334
+	CodeNotExactValueField           int32 = 111
 	CodeDuplicateKey                 int32 = 11000
 	CodeInterruptedAtShutdown        int32 = 11600
 	CodeInterrupted                  int32 = 11601
@@ -73,7 +74,8 @@ const (
 	codeProjectionExclusionInclusion int32 = 31254
 	codeStageNotSingle               int32 = 40323
 	codeUnrecognizedStage            int32 = 40324
-	codeRegexTwoOptions              int32 = 51074
+	codeOptionsThenRegex             int32 = 51074
+	codeRegexThenOptions             int32 = 51075
 	codeRegexInvalid                 int32 = 51091
 	codeRegexBadOption               int32 = 51108
 )
@@ -121,6 +123,7 @@ var codeNames = map[int32]string{
 	CodeNotSupportedInTransaction:  "OperationNotSupportedInTransaction",
 	CodeQueryExceededMemoryLimit:   "QueryExceededMemoryLimitNoDiskUseAllowed",
 	CodeBSONObjectTooLarge:         "BSONObjectTooLarge",
+	CodeNotExactValueField:         "NotExactValueField",
 	CodeDuplicateKey:               "DuplicateKey",
 	CodeInterruptedAtShutdown:      "InterruptedAtShutdown",
 	CodeInterrupted:                "Interrupted",

@@ -1,6 +1,8 @@
 package query
 
 import (
+	"slices"
+
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"gadwall/internal/docstore/bsonkey"
@@ -10,6 +12,26 @@ import (
 // Implies reports whether every document that matches f surely matches partial, the filter of a partial
 // index. It errs on the side of no.
 func (f *Filter) Implies(partial *Filter) bool { return implies(&f.root, &partial.root) }
+
+// FitsPartialIndex reports whether the filter uses only what MongoDB takes for a partial index.
+func (f *Filter) FitsPartialIndex() bool { return fitsPartial(&f.root) }
+
+func fitsPartial(n node) bool {
+	switch n := n.(type) {
+	case *and:
+		return !slices.ContainsFunc(n.kids, func(k node) bool { return !fitsPartial(k) })
+	case *or:
+		return !slices.ContainsFunc(n.kids, func(k node) bool { return !fitsPartial(k) })
+	case *leaf:
+		switch p := n.pred.(type) {
+		case *comparison, exists, *hasType:
+			return true
+		case *oneOf:
+			return len(p.regexes) == 0
+		}
+	}
+	return false
+}
 
 func implies(n, want node) bool {
 	switch w := want.(type) {

@@ -131,13 +131,12 @@ func parseEq(v bson.RawValue) (*op, error) {
 }
 
 // isOperators reports whether v is a document whose first field is an operator. A database reference is
-// not: its first field is $ref.
+// not: it has $ref and $id.
 func isOperators(v bson.RawValue) bool {
-	if v.Type != bson.TypeEmbeddedDocument {
+	if v.Type != bson.TypeEmbeddedDocument || !startsWithDollar(v.Value) {
 		return false
 	}
-	it := rawdoc.Over(v.Value)
-	return it.Next() && len(it.Key()) > 0 && it.Key()[0] == '$' && string(it.Key()) != "$ref"
+	return rawdoc.IsMissing(rawdoc.Get(v.Value, "$ref")) || rawdoc.IsMissing(rawdoc.Get(v.Value, "$id"))
 }
 
 func parseOperators(path string, doc []byte, depth int) (*op, error) {
@@ -152,8 +151,6 @@ func parseOperators(path string, doc []byte, depth int) (*op, error) {
 		var o *op
 		var err error
 		switch name {
-		case "$comment":
-			continue
 		case "$regex", "$options":
 			if regexDone {
 				continue
@@ -401,7 +398,11 @@ func parseRegex(doc []byte) (*op, error) {
 			return nil, Errorf(CodeBadValue, "$options has to be a string")
 		}
 		if o != "" {
-			return nil, Errorf(codeRegexTwoOptions, "options set in both $regex and $options")
+			code := codeRegexThenOptions
+			if it := rawdoc.Over(doc); it.Next() && string(it.Key()) == "$options" {
+				code = codeOptionsThenRegex
+			}
+			return nil, Errorf(code, "options set in both $regex and $options")
 		}
 		o = string(rawdoc.String(options))
 	}

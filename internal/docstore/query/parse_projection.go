@@ -1,7 +1,6 @@
 package query
 
 import (
-	"math"
 	"slices"
 	"strings"
 
@@ -11,7 +10,7 @@ import (
 )
 
 // ParseProjection parses the projection of a find; an empty one keeps documents as they are. Fields are
-// included (1, true) or excluded (0, false), $slice and $elemMatch are known; computed fields are not.
+// included (1, true) or excluded (0, false), nothing else.
 func ParseProjection(raw bson.Raw) (*Projection, error) {
 	if len(raw) <= len(rawdoc.Empty) {
 		return &Projection{}, nil
@@ -32,23 +31,14 @@ func ParseProjection(raw bson.Raw) (*Projection, error) {
 
 // projParser builds a Projection.
 type projParser struct {
-	root   projected
-	mode   action // actInclude or actExclude once known
-	id     action // what was said of _id
-	slices bool   // there is a $slice
-	elems  bool   // there is an $elemMatch
+	root projected
+	mode action // actInclude or actExclude once known
+	id   action // what was said of _id
 }
 
-// includes tells an inclusion from an exclusion. Where no field but _id says it, MongoDB's old rules do:
-// with a $slice only an included _id makes it an inclusion, otherwise an $elemMatch does.
+// includes tells an inclusion from an exclusion. Where no other field says it, _id does.
 func (p *projParser) includes() bool {
-	switch {
-	case p.mode != actNested:
-		return p.mode == actInclude
-	case p.slices || !p.elems:
-		return p.id == actInclude
-	}
-	return true
+	return p.mode == actInclude || p.mode == actNested && p.id == actInclude
 }
 
 func (p *projParser) fields(prefix string, doc []byte, depth int) error {
@@ -89,10 +79,8 @@ func (p *projParser) field(path string, v bson.RawValue, depth int) error {
 			return Errorf(51270, "An empty sub-projection is not a valid value. Found empty object at path %s", path)
 		}
 		return p.fields(path+".", v.Value, depth+1)
-	case v.Type == bson.TypeEmbeddedDocument:
-		return p.operator(path, v.Value)
 	}
-	return Errorf(CodeNotImplemented, "computed fields are not supported in a projection: %s", path)
+	return Errorf(CodeNotImplemented, "a projection can only include and exclude fields: %s", path)
 }
 
 func startsWithDollar(doc []byte) bool {
@@ -100,90 +88,12 @@ func startsWithDollar(doc []byte) bool {
 	return it.Next() && len(it.Key()) > 0 && it.Key()[0] == '$'
 }
 
-func (p *projParser) operator(path string, doc []byte) error {
-	it := rawdoc.Over(doc)
-	it.Next()
-	name, v := string(it.Key()), it.Value()
-	if it.Next() {
-		return Errorf(CodeBadValue, "a projection operator must be the only field: %s", bson.Raw(doc))
-	}
-	switch name {
-	case "$slice":
-		f, err := parseSlice(v)
-		if err != nil {
-			return err
-		}
-		return p.add(path, f)
-	case "$elemMatch":
-		if v.Type != bson.TypeEmbeddedDocument {
-			return Errorf(31274, "elemMatch: Invalid argument, object required, but got %s", rawdoc.TypeName(v.Type))
-		}
-		if strings.Contains(path, ".") {
-			return Errorf(31275, "Cannot use $elemMatch projection on a nested field")
-		}
-		o, err := parseElemMatch(path, v, 1)
-		if err != nil {
-			return err
-		}
-		return p.add(path, &projected{act: actElem, elem: o.pred})
-	}
-	return Errorf(CodeNotImplemented, "the projection operator %s is not supported", name)
-}
-
-// parseSlice parses a count, negative from the end, or [skip, count].
-func parseSlice(v bson.RawValue) (*projected, error) {
-	f := &projected{act: actSlice}
-	if v.Type != bson.TypeArray {
-		n, ok := clampedInt(v)
-		if !ok {
-			return nil, Errorf(31273, "$slice only supports numbers and [skip, limit] arrays")
-		}
-		f.limit = n
-		if n < 0 {
-			f.skip, f.limit = n, -n
-		}
-		return f, nil
-	}
-	args := items(v)
-	if len(args) != 2 {
-		return nil, Errorf(31272, "$slice array argument should be of form [skip, limit]")
-	}
-	var ok bool
-	if f.skip, ok = clampedInt(args[0]); !ok {
-		return nil, Errorf(31257, "$slice expects the skip argument to be a number, got %s", rawdoc.TypeName(args[0].Type))
-	}
-	if f.limit, ok = clampedInt(args[1]); !ok {
-		return nil, Errorf(31258, "$slice expects the limit argument to be a number, got %s", rawdoc.TypeName(args[1].Type))
-	}
-	if f.limit <= 0 {
-		return nil, Errorf(31259, "$slice limit must be positive, got %d", f.limit)
-	}
-	return f, nil
-}
-
-func clampedInt(v bson.RawValue) (int, bool) {
-	n, ok := truncated(v)
-	return int(min(max(n, math.MinInt32+1), math.MaxInt32)), ok
-}
-
 // add puts a field into the tree and settles whether this is an inclusion or an exclusion.
 func (p *projParser) add(path string, f *projected) error {
-	mode := actInclude
-	switch f.act {
-	case actSlice:
-		p.slices, mode = true, actNested
-	case actElem:
-		p.elems, mode = true, actNested
-	case actExclude:
-		mode = actExclude
-	}
 	if path == "_id" {
-		p.id, mode = f.act, actNested
-	}
-	if mode != actNested {
-		if err := p.settle(path, mode); err != nil {
-			return err
-		}
+		p.id = f.act
+	} else if err := p.settle(path, f.act); err != nil {
+		return err
 	}
 	at := &p.root
 	rest := path

@@ -1,6 +1,8 @@
 package query
 
 import (
+	"math"
+
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"gadwall/internal/docstore/rawdoc"
@@ -46,7 +48,8 @@ func clampedWhole(v bson.RawValue) (int, bool) {
 	if _, ok := rawdoc.Integer(v); !ok {
 		return 0, false
 	}
-	return clampedInt(v)
+	n, ok := truncated(v)
+	return int(min(max(n, math.MinInt32+1), math.MaxInt32)), ok
 }
 
 // eachOf returns the values of $each, if v is a document with that.

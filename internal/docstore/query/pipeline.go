@@ -127,7 +127,7 @@ func parseStage(name string, v bson.RawValue) (stage, error) {
 	case "$limit":
 		n, problem := nonNegative(v)
 		if problem != "" {
-			return nil, Errorf(2107201, "invalid argument to $limit stage: %s in: $limit: %s", problem, v)
+			return nil, Errorf(5107201, "invalid argument to $limit stage: %s in: $limit: %s", problem, v)
 		}
 		if n == 0 {
 			return nil, Errorf(codeLimitNotPositive, "the limit must be positive")

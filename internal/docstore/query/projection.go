@@ -21,8 +21,6 @@ const (
 	actNested  action = iota // go into the field with kids
 	actInclude               // keep it
 	actExclude               // drop it
-	actSlice                 // keep some elements of an array
-	actElem                  // keep the first matching element of an array
 )
 
 // projected is a field named in a projection.
@@ -30,9 +28,6 @@ type projected struct {
 	name string
 	act  action
 	kids []*projected
-	// skip and limit are of actSlice; a negative skip counts from the end.
-	skip, limit int
-	elem        pred // elemMatchObject or elemMatchValue of actElem
 }
 
 func (p *projected) kid(name []byte) *projected {
@@ -89,16 +84,6 @@ func (p *Projection) appendField(dst []byte, it *rawdoc.Iter, field *projected) 
 		return append(dst, it.Elem()...)
 	case actExclude:
 		return dst
-	case actSlice:
-		if v.Type != bson.TypeArray {
-			return append(dst, it.Elem()...)
-		}
-		return appendSlice(rawdoc.AppendHead(dst, v.Type, it.Key()), v.Value, field.skip, field.limit)
-	case actElem:
-		if v.Type != bson.TypeArray {
-			return dst
-		}
-		return appendFirstMatch(dst, it.Key(), v.Value, field.elem)
 	}
 	switch v.Type {
 	case bson.TypeEmbeddedDocument:
@@ -135,50 +120,4 @@ func (p *Projection) appendArray(dst, arr []byte, field *projected) []byte {
 
 func appendItemHead(dst []byte, t bson.Type, n int) []byte {
 	return rawdoc.AppendItem(dst, n, bson.RawValue{Type: t})
-}
-
-func appendSlice(dst, arr []byte, skip, limit int) []byte {
-	if skip < 0 {
-		skip = max(0, arrayLen(arr)+skip)
-	}
-	dst, start := rawdoc.Begin(dst)
-	i, n := 0, 0
-	for it := rawdoc.Over(arr); n < limit && it.Next(); i++ {
-		if i >= skip {
-			dst = rawdoc.AppendItem(dst, n, it.Value())
-			n++
-		}
-	}
-	return rawdoc.End(dst, start)
-}
-
-func appendFirstMatch(dst, name, arr []byte, elem pred) []byte {
-	for it := rawdoc.Over(arr); it.Next(); {
-		v := it.Value()
-		if !elementMatches(elem, v) {
-			continue
-		}
-		dst, start := rawdoc.Begin(rawdoc.AppendHead(dst, bson.TypeArray, name))
-		return rawdoc.End(rawdoc.AppendItem(dst, 0, v), start)
-	}
-	return dst
-}
-
-// elementMatches applies the condition of an $elemMatch to one element.
-func elementMatches(elem pred, v bson.RawValue) bool {
-	switch e := elem.(type) {
-	case *elemMatchValue:
-		return e.all.test(v)
-	case *elemMatchObject:
-		return (v.Type == bson.TypeEmbeddedDocument || v.Type == bson.TypeArray) && e.filter.match(v.Value)
-	}
-	return false
-}
-
-func arrayLen(arr []byte) int {
-	n := 0
-	for it := rawdoc.Over(arr); it.Next(); {
-		n++
-	}
-	return n
 }

@@ -98,6 +98,9 @@ func (u *Update) Apply(doc bson.Raw, isInsert bool) (out bson.Raw, modified bool
 		return nil, false, err
 	}
 	if len(out) > MaxDocumentSize {
+		if isInsert {
+			return nil, false, Errorf(17420, "Document to upsert is larger than %d", MaxDocumentSize)
+		}
 		return nil, false, Errorf(17419, "Resulting document after update is larger than %d", MaxDocumentSize)
 	}
 	if bytes.Equal(out, doc) {
@@ -242,12 +245,15 @@ func notViable(name string, in *mutable) error {
 // changed by the update. newID makes an _id when none of them has one; _id comes first.
 func (u *Update) UpsertDocument(f *Filter, newID func() bson.RawValue) (bson.Raw, error) {
 	base := &mutable{}
+	fields := f.EqualityFields()
 	if u.replacement != nil {
-		if id, ok := f.IDEquals(); ok {
-			base.setPath("_id", id)
-		}
-	} else if err := fillEqualities(base, f.EqualityFields()); err != nil {
+		fields = slices.DeleteFunc(fields, func(e bson.E) bool { return e.Key != "_id" && !strings.HasPrefix(e.Key, "_id.") })
+	}
+	if err := fillEqualities(base, fields); err != nil {
 		return nil, err
+	}
+	if u.replacement != nil && len(fields) > 0 && fields[0].Key != "_id" {
+		return nil, Errorf(CodeNotExactValueField, "field at '_id' must be exactly specified, field at sub-path '%s' found", fields[0].Key)
 	}
 	doc, _, err := u.Apply(base.append(nil), true)
 	if err != nil {

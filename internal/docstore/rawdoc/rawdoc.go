@@ -255,6 +255,19 @@ func validate(doc []byte, depth int) error {
 	return nil
 }
 
+// DeeperThan reports whether documents and arrays nest more than levels deep in doc, which counts as the first.
+func DeeperThan(doc []byte, levels int) bool {
+	if levels == 0 {
+		return true
+	}
+	for it := Over(doc); it.Next(); {
+		if sub := nested(it.Value()); sub != nil && DeeperThan(sub, levels-1) {
+			return true
+		}
+	}
+	return false
+}
+
 // nested returns the document inside v, or nil.
 func nested(v bson.RawValue) []byte {
 	switch v.Type {
