@@ -275,7 +275,7 @@ func (e *engine) checkUnique(ctx context.Context, c *collection, ix *index) (err
 				return fmt.Errorf("check index %s: %w", ix.name, err)
 			}
 			defer release.Close()
-			return duplicateKey(c, ix.name, ix.keySpec, clone(doc))
+			return ix.duplicate(c, clone(k), doc)
 		}
 		last = append(last[:0], k...)
 	}

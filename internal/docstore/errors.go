@@ -92,17 +92,16 @@ type duplicateKeyError struct {
 func (e *duplicateKeyError) Error() string { return e.err.Error() }
 func (e *duplicateKeyError) Unwrap() error { return e.err }
 
-func duplicateKey(c *collection, indexName string, keySpec, doc bson.Raw) error {
-	var value []byte
-	start, value := bsoncore.AppendDocumentStart(value)
-	elems, _ := keySpec.Elements()
-	for _, el := range elems {
-		v, err := doc.LookupErr(splitPath(el.Key())...)
-		if err != nil {
-			value = bsoncore.AppendNullElement(value, el.Key())
-			continue
+// duplicateKey is the error about a key with these values in the fields of an index.
+func duplicateKey(c *collection, indexName string, keySpec bson.Raw, vals []bson.RawValue) error {
+	start, value := bsoncore.AppendDocumentStart(nil)
+	it := rawdoc.Over(keySpec)
+	for i := 0; it.Next(); i++ {
+		v := vals[i]
+		if rawdoc.IsMissing(v) {
+			v = rawdoc.Null
 		}
-		value = bsoncore.AppendValueElement(value, el.Key(), bsoncore.Value{Type: bsoncore.Type(v.Type), Data: v.Value})
+		value = rawdoc.AppendElem(value, it.Key(), v)
 	}
 	value, _ = bsoncore.AppendDocumentEnd(value, start)
 	return &duplicateKeyError{

@@ -46,6 +46,11 @@ func (ix *index) keys(doc bson.Raw) (keys [][]byte, multikey bool, err error) {
 	return query.IndexKeys(doc, ix.fields, ix.sparse)
 }
 
+// duplicate is the error about key, which doc has in common with another document.
+func (ix *index) duplicate(c *collection, key []byte, doc bson.Raw) error {
+	return duplicateKey(c, ix.name, ix.keySpec, query.IndexKeyValues(doc, ix.fields, key))
+}
+
 // maxExpireAfter is MongoDB's bound of expireAfterSeconds.
 const maxExpireAfter = 1<<31 - 1
 

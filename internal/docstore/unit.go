@@ -198,7 +198,7 @@ func (u *unit) claim(ctx context.Context, c *collection, ix *index, k, idKey []b
 			if err := s.close(); err != nil {
 				return err
 			}
-			return duplicateKey(c, ix.name, ix.keySpec, doc)
+			return ix.duplicate(c, k, doc)
 		}
 	}
 	if err := s.close(); err != nil {

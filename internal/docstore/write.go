@@ -169,7 +169,7 @@ func (u *unit) insertDoc(ctx context.Context, c *collection, doc bson.Raw) error
 		if err := release.Close(); err != nil {
 			return err
 		}
-		return duplicateKey(c, "_id_", bson.Raw(rawdoc.Get(idIndexSpec(false), "key").Value), doc)
+		return duplicateKey(c, "_id_", bson.Raw(rawdoc.Get(idIndexSpec(false), "key").Value), []bson.RawValue{id})
 	case !errors.Is(err, errNotFound):
 		return fmt.Errorf("read a document of %s: %w", c.ns(), err)
 	}

@@ -121,12 +121,7 @@ func untilArray(doc []byte, path string) (v bson.RawValue, rest string) {
 // (CodeCannotIndexParallelArrays).
 func IndexKeys(doc bson.Raw, fields []SortField, sparse bool) (keys [][]byte, multikey bool, err error) {
 	g := keyGen{fields: fields, sparse: sparse}
-	slots := make([]slot, len(fields))
-	for i, f := range fields {
-		slots[i].rest = f.Path
-		slots[i].open = true
-	}
-	if err := g.expand(doc, slots); err != nil {
+	if err := g.start(doc); err != nil {
 		return nil, false, err
 	}
 	if len(g.keys) > 1 {
@@ -136,11 +131,32 @@ func IndexKeys(doc bson.Raw, fields []SortField, sparse bool) (keys [][]byte, mu
 	return g.keys, g.multikey, nil
 }
 
+// IndexKeyValues returns the values of which key is made, one of the entries that doc has in an index on fields; those
+// of missing fields are null.
+func IndexKeyValues(doc bson.Raw, fields []SortField, key []byte) []bson.RawValue {
+	g := keyGen{fields: fields, wanted: key}
+	if err := g.start(doc); err != nil || g.values == nil {
+		return make([]bson.RawValue, len(fields))
+	}
+	return g.values
+}
+
 type keyGen struct {
 	fields   []SortField
 	sparse   bool
 	multikey bool
 	keys     [][]byte
+	// wanted is the key of which values takes the values.
+	wanted []byte
+	values []bson.RawValue
+}
+
+func (g *keyGen) start(doc []byte) error {
+	slots := make([]slot, len(g.fields))
+	for i, f := range g.fields {
+		slots[i] = slot{rest: f.Path, open: true}
+	}
+	return g.expand(doc, slots)
 }
 
 // slot is one field of a key in the making: its value, or while it is open the path that is left to follow.
@@ -242,4 +258,10 @@ func (g *keyGen) emit(slots []slot) {
 		key = appendComponent(key, s.val, g.fields[i].Desc)
 	}
 	g.keys = append(g.keys, key)
+	if g.wanted != nil && bytes.Equal(key, g.wanted) {
+		g.values = make([]bson.RawValue, len(slots))
+		for i, s := range slots {
+			g.values[i] = s.val
+		}
+	}
 }
