@@ -307,6 +307,9 @@ func (s *Server) getMore(ctx context.Context, r *request) (bson.Raw, error) {
 	if err != nil {
 		return nil, err
 	}
+	if collection == "" {
+		return nil, errMissingField(r.name, "collection")
+	}
 	c, err := s.cursors.take(id)
 	if err != nil {
 		return nil, err
@@ -348,12 +351,14 @@ func (s *Server) getMore(ctx context.Context, r *request) (bson.Raw, error) {
 
 func (s *Server) killCursors(_ context.Context, r *request) (bson.Raw, error) {
 	var ids []int64
+	named := false
 	err := r.args(func(key string, v bson.RawValue) (bool, error) {
 		switch key {
 		case "killCursors":
 			_, err := r.collectionName(v)
 			return true, err
 		case "cursors":
+			named = true
 			if v.Type != bson.TypeArray {
 				return true, errWrongType(r.name, key, v, "array")
 			}
@@ -369,6 +374,9 @@ func (s *Server) killCursors(_ context.Context, r *request) (bson.Raw, error) {
 		}
 		return false, nil
 	})
+	if err == nil && !named {
+		err = errMissingField(r.name, "cursors")
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -265,6 +265,7 @@ func (s *run) session(t *testing.T, name string) *session {
 	// Numbers start where no earlier use of the driver's pooled session has been.
 	ss := &session{Session: sess, number: time.Now().UnixNano()}
 	s.sessions[name] = ss
+	s.saved["lsid "+name] = ss.ID()
 	return ss
 }
 

@@ -23,7 +23,7 @@
 //	find, ids        a filter of c, and the _ids it finds in the order of _id
 //	run, db          a command and its database (that of the case if there is none)
 //	steps            several steps instead of one
-//	session          the name of the session a step runs in; none: the driver's choice
+//	session          the name of the session a step runs in, whose id is saved as "lsid NAME"; none: the driver's choice
 //	txn              start or go on: the step is a statement of a transaction of its session
 //	want             fields the reply must have; of documents within, only those named are compared
 //	absent           dotted fields the reply must not have
