@@ -79,12 +79,14 @@ func checkClustered(v bson.RawValue) error {
 func (s *Server) createIndexes(ctx context.Context, r *request) (bson.Raw, error) {
 	var name string
 	var specs []bson.Raw
+	given := false
 	err := r.args(func(key string, v bson.RawValue) (bool, error) {
 		var err error
 		switch key {
 		case "createIndexes":
 			name, err = r.collectionName(v)
 		case "indexes":
+			given = true
 			specs, err = r.docsArg(key, v)
 		case "commitQuorum", "ignoreUnknownIndexOptions":
 		default:
@@ -94,6 +96,9 @@ func (s *Server) createIndexes(ctx context.Context, r *request) (bson.Raw, error
 	})
 	if err != nil {
 		return nil, err
+	}
+	if !given {
+		return nil, errMissingField(r.name, "indexes")
 	}
 	if len(specs) == 0 {
 		return nil, newError(query.CodeBadValue, "Must specify at least one index to create")
@@ -368,6 +373,9 @@ func chooseIndexes(c *collection, which bson.RawValue) ([]*index, error) {
 		}
 		return gone, nil
 	case bson.TypeEmbeddedDocument:
+		if samePattern(bson.Raw(rawdoc.Get(idIndexSpec(false), "key").Value), bson.Raw(which.Value)) {
+			return byName("_id_")
+		}
 		for _, ix := range c.indexes {
 			if samePattern(ix.keySpec, bson.Raw(which.Value)) {
 				return []*index{ix}, nil

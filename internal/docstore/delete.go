@@ -92,8 +92,8 @@ func (w *writer) runDelete(ctx context.Context, d *deleteStatement, stmt int32) 
 	if err != nil {
 		return 0, err
 	}
-	if w.eng.catalog.Load().lookup(w.r.db, w.coll) == nil {
-		return 0, nil // nothing to delete is no reason to make a collection
+	if w.nowhere() {
+		return 0, nil
 	}
 	if !d.one {
 		if w.retryable() {

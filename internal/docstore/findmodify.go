@@ -105,7 +105,7 @@ func (s *Server) findAndModify(ctx context.Context, r *request) (bson.Raw, error
 }
 
 func (w *writer) removeOne(ctx context.Context, m *findModify) (out outcome, err error) {
-	if w.eng.catalog.Load().lookup(w.r.db, w.coll) == nil {
+	if w.nowhere() {
 		return out, nil
 	}
 	err = w.statement(ctx, func(c *collection) error {

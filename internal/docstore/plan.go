@@ -67,7 +67,7 @@ func planQuery(v view, c *collection, filter *query.Filter, sort *query.Sort, h 
 		if h.set && h.index != ix {
 			continue
 		}
-		if p := planIndex(c, ix, filter, sort); p != nil {
+		if p := planIndex(c, ix, filter, sort, h.set); p != nil {
 			if h.set || p.equalities > 0 || p.ranged || p.sorted && len(sort.Fields) > 0 {
 				candidates = append(candidates, p)
 			}
@@ -98,7 +98,7 @@ func planClustered(c *collection, filter *query.Filter, sort *query.Sort, whole 
 }
 
 // planIndex reads through an index, or returns nil when the index may lack a match.
-func planIndex(c *collection, ix *index, filter *query.Filter, sort *query.Sort) *plan {
+func planIndex(c *collection, ix *index, filter *query.Filter, sort *query.Sort, hinted bool) *plan {
 	if ix.partial != nil && !filter.Implies(ix.partial) {
 		return nil
 	}
@@ -106,8 +106,9 @@ func planIndex(c *collection, ix *index, filter *query.Filter, sort *query.Sort)
 	p := &plan{coll: c, filter: filter, stage: stageIndex, index: ix, dedupe: multikey}
 	prefixes := [][]byte{ix.prefix}
 	fixed := make([]bool, len(ix.fields))
-	// complete reports that the bounds leave out documents without any of the fields.
-	complete := !ix.sparse
+	// complete reports that the bounds leave out documents without any of the fields. Who hints at a sparse index
+	// goes without them.
+	complete := !ix.sparse || hinted
 	open := true
 	for i, f := range ix.fields {
 		iv, ok := filter.Intervals(f.Path, multikey)

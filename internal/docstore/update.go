@@ -214,6 +214,9 @@ func (w *writer) runUpdate(ctx context.Context, s *updateStatement, stmt int32) 
 
 // updateOne updates the first match, or inserts a document if there is none and the statement is an upsert.
 func (w *writer) updateOne(ctx context.Context, u *updateSpec) (out outcome, err error) {
+	if !u.upsert && w.nowhere() {
+		return out, nil
+	}
 	for try := 1; ; try++ {
 		err = w.statement(ctx, func(c *collection) error {
 			out = outcome{}
@@ -298,6 +301,9 @@ func (r *request) hintOf(v bson.RawValue, c *collection) (hint, error) {
 }
 
 func (w *writer) updateMany(ctx context.Context, u *updateSpec) (out outcome, err error) {
+	if w.nowhere() {
+		return out, nil
+	}
 	err = w.many(ctx, u.filter, u.hint, func(c *collection, t *target) error {
 		doc, err := w.unit.apply(ctx, c, u.update, t)
 		if err != nil {

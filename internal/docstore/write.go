@@ -89,6 +89,9 @@ func (w *writer) statement(ctx context.Context, f func(c *collection) error) err
 	}
 }
 
+// nowhere reports that there is no collection: what changes documents finds none, which is no reason to make one.
+func (w *writer) nowhere() bool { return w.eng.catalog.Load().lookup(w.r.db, w.coll) == nil }
+
 func (w *writer) collection(ctx context.Context) (*collection, error) {
 	if w.r.inTransaction {
 		var cancel context.CancelFunc

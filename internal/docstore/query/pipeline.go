@@ -188,13 +188,13 @@ func (s skipStage) run(src Source) Source {
 }
 
 func parseCount(v bson.RawValue) (stage, error) {
-	name := ""
-	if v.Type == bson.TypeString {
-		name = string(rawdoc.String(v))
+	if v.Type != bson.TypeString {
+		return nil, Errorf(40156, "the count field must be a non-empty string")
 	}
+	name := string(rawdoc.String(v))
 	switch {
 	case name == "":
-		return nil, Errorf(40156, "the count field must be a non-empty string")
+		return nil, Errorf(40157, "the count field must be a non-empty string")
 	case name[0] == '$':
 		return nil, Errorf(40158, "the count field cannot be a $-prefixed path")
 	}
