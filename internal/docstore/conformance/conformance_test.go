@@ -288,6 +288,8 @@ func (ss *session) arguments(t *testing.T, txn string) bson.D {
 		return append(args, bson.E{Key: "startTransaction", Value: true})
 	case "go on":
 		return args
+	case "old": // a retryable write under a number before the last
+		return bson.D{{Key: "txnNumber", Value: ss.number - 1}}
 	case "unknown": // go on with what was never started
 		ss.number++
 		return bson.D{{Key: "txnNumber", Value: ss.number}, args[1]}

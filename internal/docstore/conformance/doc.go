@@ -24,7 +24,9 @@
 //	run, db          a command and its database (that of the case if there is none)
 //	steps            several steps instead of one
 //	session          the name of the session a step runs in, whose id is saved as "lsid NAME"; none: the driver's choice
-//	txn              start or go on: the step is a statement of a transaction of its session
+//	txn              start or go on: the step is a statement of a transaction of its session; unknown: of one that was
+//	                 never started; new retry and retry: a retryable write, and the same again; old: one with a number
+//	                 below the last
 //	want             fields the reply must have; of documents within, only those named are compared
 //	absent           dotted fields the reply must not have
 //	batch            the documents of the cursor's batch, exactly
