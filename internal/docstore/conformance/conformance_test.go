@@ -19,7 +19,7 @@ import (
 const (
 	caseTimeout = 60 * time.Second
 	// minCases keeps a file that is not read any more from going unnoticed.
-	minCases = 300
+	minCases = 1000
 )
 
 func TestConformance(t *testing.T) {
