@@ -44,6 +44,7 @@ func (r *request) parseAggregate() (*aggregateArgs, error) {
 			a.hint, err = v, checkHint(v)
 		case "allowDiskUse", "bypassDocumentValidation":
 			// Neither changes the outcome.
+			_, err = r.boolArg(key, v)
 		case "explain":
 			err = newError(query.CodeNotImplemented, "aggregate does not support 'explain'; use the explain command")
 		case "collation", "let":

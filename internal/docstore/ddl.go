@@ -88,7 +88,6 @@ func (s *Server) createIndexes(ctx context.Context, r *request) (bson.Raw, error
 		case "indexes":
 			given = true
 			specs, err = r.docsArg(key, v)
-		case "commitQuorum", "ignoreUnknownIndexOptions":
 		default:
 			return false, nil
 		}

@@ -314,17 +314,13 @@ func (s *Server) getMore(ctx context.Context, r *request) (bson.Raw, error) {
 	if err != nil {
 		return nil, err
 	}
-	var u *unit
-	if r.inTransaction {
-		u = r.session.unit
-	}
 	switch {
 	case c.ns != r.db+"."+collection:
 		err = newError(codeUnauthorized, "Requested getMore on namespace '%s.%s', but cursor belongs to a different namespace %s", r.db, collection, c.ns)
+	case !r.owns(c):
+		err = r.notOwner(c)
 	case r.hasMaxTime:
 		err = newError(query.CodeBadValue, "cannot set maxTimeMS on getMore command for a non-awaitData cursor")
-	case c.unit != u:
-		err = newError(50738, "Cannot run getMore on a cursor outside the transaction in which it was made")
 	}
 	if err != nil {
 		s.cursors.give(c, false)
@@ -347,6 +343,35 @@ func (s *Server) getMore(ctx context.Context, r *request) (bson.Raw, error) {
 	reply := c.endReply(dst, start, i, next)
 	s.cursors.give(c, done)
 	return reply, nil
+}
+
+// owns reports that the cursor was made in the session, and the transaction, of the request.
+func (r *request) owns(c *cursor) bool {
+	return r.hasLsid == c.hasLsid && r.lsid == c.lsid && r.transaction() == c.unit
+}
+
+func (r *request) transaction() *unit {
+	if !r.inTransaction {
+		return nil
+	}
+	return r.session.unit
+}
+
+// notOwner tells what is wrong about the request's session or transaction for the cursor.
+func (r *request) notOwner(c *cursor) error {
+	switch u := r.transaction(); {
+	case r.hasLsid && !c.hasLsid:
+		return newError(50736, "Cannot run getMore on cursor %d, which was not created in a session, in a session", c.id)
+	case !r.hasLsid && c.hasLsid:
+		return newError(50737, "Cannot run getMore on cursor %d, which was created in a session, without an lsid", c.id)
+	case r.lsid != c.lsid:
+		return newError(50738, "Cannot run getMore on cursor %d, which was created in another session", c.id)
+	case c.unit == nil:
+		return newError(50739, "Cannot run getMore on cursor %d, which was not created in a transaction, in a transaction", c.id)
+	case u == nil:
+		return newError(50740, "Cannot run getMore on cursor %d, which was created in a transaction, without a txnNumber", c.id)
+	}
+	return newError(50741, "Cannot run getMore on cursor %d, which was created in another transaction", c.id)
 }
 
 func (s *Server) killCursors(_ context.Context, r *request) (bson.Raw, error) {

@@ -49,6 +49,7 @@ func (r *request) parseFindModify() (*findModify, error) {
 			m.hint, err = v, checkHint(v)
 		case "bypassDocumentValidation":
 			// There are no validators to bypass.
+			_, err = r.boolArg(key, v)
 		case "collation", "let":
 			err = notEmpty(r.name, key, v)
 		default:

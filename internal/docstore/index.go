@@ -78,7 +78,7 @@ func parseIndex(raw bson.Raw) (*index, error) {
 				return nil, newError(query.CodeTypeMismatch, "The field 'name' must be a string, but got %s", rawdoc.TypeName(v.Type))
 			}
 			ix.name, hasName = string(rawdoc.String(v)), true
-		case "unique", "sparse", "background":
+		case "unique", "sparse":
 			on, err := truth("createIndexes", key, v)
 			if err != nil {
 				return nil, err
@@ -99,7 +99,6 @@ func parseIndex(raw bson.Raw) (*index, error) {
 				return nil, newError(query.CodeCannotCreateIndex, "TTL index 'expireAfterSeconds' option must be within an acceptable range")
 			}
 			hasTTL, ttl = true, n
-		case "ns":
 		default:
 			return nil, newError(query.CodeInvalidIndexSpecOption, "The field '%s' is not valid for an index specification", key)
 		}

@@ -27,6 +27,7 @@ func (r *request) parseWrite(statements string) (*writeArgs, []bson.Raw, error) 
 			a.ordered, err = r.strictBool(key, v)
 		case "bypassDocumentValidation":
 			// There are no validators to bypass.
+			_, err = r.boolArg(key, v)
 		case "let":
 			err = notEmpty(r.name, key, v)
 		default:

@@ -56,7 +56,9 @@ func (s *Server) listCollections(ctx context.Context, r *request) (bson.Raw, err
 	err := r.args(func(key string, v bson.RawValue) (bool, error) {
 		var err error
 		switch key {
-		case "listCollections", "authorizedCollections":
+		case "listCollections":
+		case "authorizedCollections": // all are
+			_, err = r.boolArg(key, v)
 		case "filter":
 			var doc bson.Raw
 			if doc, err = r.docArg(key, v); err == nil {
@@ -146,7 +148,9 @@ func (s *Server) listDatabases(_ context.Context, r *request) (bson.Raw, error) 
 	err := r.args(func(key string, v bson.RawValue) (bool, error) {
 		var err error
 		switch key {
-		case "listDatabases", "authorizedDatabases":
+		case "listDatabases":
+		case "authorizedDatabases": // all are
+			_, err = r.boolArg(key, v)
 		case "nameOnly":
 			nameOnly, err = r.boolArg(key, v)
 		case "filter":

@@ -237,13 +237,13 @@ func (s *run) command(t *testing.T, st *step) (bson.Raw, error) {
 	if st.DB != "" {
 		db = db.Client().Database(st.DB)
 	}
-	if st.Session != "" {
-		ss := s.session(t, st.Session)
-		ctx = mongo.NewSessionContext(ctx, ss.Session)
-		cmd = append(cmd, ss.arguments(t, st.Txn)...)
-	} else if st.Txn != "" {
+	if st.Session == "" && st.Txn != "" {
 		t.Fatal("a transaction without a session")
 	}
+	// Steps without a name share a session, too: a cursor belongs to that of its find.
+	ss := s.session(t, st.Session)
+	ctx = mongo.NewSessionContext(ctx, ss.Session)
+	cmd = append(cmd, ss.arguments(t, st.Txn)...)
 	err := db.RunCommand(ctx, cmd).Err()
 	var writes mongo.WriteException
 	if err != nil && !errors.As(err, &writes) {

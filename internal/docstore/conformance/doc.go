@@ -23,7 +23,7 @@
 //	find, ids        a filter of c, and the _ids it finds in the order of _id
 //	run, db          a command and its database (that of the case if there is none)
 //	steps            several steps instead of one
-//	session          the name of the session a step runs in, whose id is saved as "lsid NAME"; none: the driver's choice
+//	session          the name of the session a step runs in, whose id is saved as "lsid NAME"; none: that of the case
 //	txn              start or go on: the step is a statement of a transaction of its session; unknown: of one that was
 //	                 never started; new retry and retry: a retryable write, and the same again; old: one with a number
 //	                 below the last
