@@ -300,7 +300,11 @@ func TestRetriedCommit(t *testing.T) {
 	fs := vfs.NewMem()
 	s, client := open(t, fs)
 	inTxn := func(n byte, start bool, cmd ...any) D {
-		cmd = append(cmd, "$db", "d", "lsid", lsidOf(n), "txnNumber", int64(3), "autocommit", false)
+		db := "d"
+		if cmd[1] == 1 { // the name of no collection
+			db = "admin"
+		}
+		cmd = append(cmd, "$db", db, "lsid", lsidOf(n), "txnNumber", int64(3), "autocommit", false)
 		if start {
 			cmd = append(cmd, "startTransaction", true)
 		}
@@ -342,11 +346,11 @@ func TestRetriedCommitIsDurable(t *testing.T) {
 	defer closeAll(t, s, client)
 	insertAll(t, client.Database("d").Collection("c"), d("_id", 1))
 	c := dialRaw(t, s)
-	generic := d("$db", "d", "lsid", lsidOf(1), "txnNumber", int64(1), "autocommit", false)
-	must(0, ok(c.run(append(d("insert", "c", "documents", A{d("_id", 2)}, "startTransaction", true), generic...))))(t)
+	generic := d("lsid", lsidOf(1), "txnNumber", int64(1), "autocommit", false)
+	must(0, ok(c.run(append(d("insert", "c", "documents", A{d("_id", 2)}, "$db", "d", "startTransaction", true), generic...))))(t)
 	commit := func(concern D) {
 		t.Helper()
-		must(0, ok(c.run(append(d("commitTransaction", 1, "writeConcern", concern), generic...))))(t)
+		must(0, ok(c.run(append(d("commitTransaction", 1, "$db", "admin", "writeConcern", concern), generic...))))(t)
 	}
 	commit(d("w", 1, "j", false))
 	commit(d("w", "majority"))
