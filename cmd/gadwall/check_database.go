@@ -47,7 +47,7 @@ func (c *checkCmd) database(std streams) error {
 		err = report.print(std.out)
 	}
 	if err == nil && !report.Clean {
-		return exitError(exitFailure)
+		return exitError(exitDamaged)
 	}
 	return err
 }
@@ -81,20 +81,26 @@ func (c *checkCmd) checkDatabase(std streams) (_ *databaseReport, err error) {
 // openExisting opens the database alone, through the socket of a process that has it open if there is one. It makes no
 // database that is not there.
 func openExisting(ctx context.Context, cfg config.Storage, log *slog.Logger) (_ *storage, err error) {
-	if cfg.Embedded() {
-		there, err := docstore.Exists(cfg.DataDir)
-		if err != nil {
-			return nil, err
-		}
-		if !there {
-			return nil, usageError{fmt.Errorf("--data-dir: there is no database in %s", cfg.DataDir)}
-		}
+	if err := mustExist(cfg); err != nil {
+		return nil, err
 	}
 	s := &storage{}
 	if err := s.openDatabase(ctx, cfg, log, true); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
+}
+
+// mustExist refuses a data directory without a database: whoever looks after one has named the wrong directory.
+func mustExist(cfg config.Storage) error {
+	if !cfg.Embedded() {
+		return nil
+	}
+	there, err := docstore.Exists(cfg.DataDir)
+	if err == nil && !there {
+		err = usageError{fmt.Errorf("--data-dir: there is no database in %s", cfg.DataDir)}
+	}
+	return err
 }
 
 func checkEmbedded(ctx context.Context, server *docstore.Server, progress func(string)) (*databaseReport, error) {

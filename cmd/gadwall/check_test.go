@@ -13,7 +13,7 @@ import (
 func TestCheckDatabase(t *testing.T) {
 	dir := dataDir(t)
 	env := []string{"GADWALL_DATA_DIR=" + dir, "GADWALL_PASSWORD=correct horse", "GADWALL_LOG_LEVEL=warn"}
-	gadwall(t, "", env, "check").want(t, exitUsage, "--database")
+	gadwall(t, "", env, "check").want(t, exitUsage, "no database in "+dir)
 	gadwall(t, "", env, "check", "--database").want(t, exitUsage, "no database in "+dir)
 	if _, err := os.Stat(dir); !os.IsNotExist(err) {
 		t.Errorf("checking nothing made something: %v", err)
@@ -58,5 +58,5 @@ func TestCheckDatabase(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	gadwall(t, "", env, "check", "--database").want(t, exitFailure, "gadwall.blobs.chunks: 1 documents, 1 index entries", "  unreadable, key ", "damaged: 1 problems")
+	gadwall(t, "", env, "check", "--database").want(t, exitDamaged, "gadwall.blobs.chunks: 1 documents, 1 index entries", "  unreadable, key ", "damaged: 1 problems")
 }

@@ -39,7 +39,10 @@ const (
 type storage struct {
 	embedded *docstore.Server // nil with --mongodb-uri, and in a second process
 	client   *mongo.Client
+	database *mongo.Database
+	log      *slog.Logger
 	redis    *events.Embedded // nil unless it is this process's
+	lock     *redis.Client    // of the bus; nil without Redis
 	bus      events.Bus
 	contents *contents.Store
 	mail     *mailstore.Store
@@ -53,7 +56,7 @@ type storage struct {
 func openStorage(ctx context.Context, cfg config.Storage, log *slog.Logger, share bool) (_ *storage, err error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	s := &storage{}
+	s := &storage{log: log}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
@@ -66,6 +69,7 @@ func openStorage(ctx context.Context, cfg config.Storage, log *slog.Logger, shar
 		return nil, err
 	}
 	db := s.client.Database(cfg.MongoDBDatabase)
+	s.database = db
 	blobs, err := blobstore.New(db, blobstore.Options{Logger: log})
 	if err != nil {
 		return nil, err
@@ -177,6 +181,7 @@ func (s *storage) openBus(cfg config.Storage, log *slog.Logger) error {
 	default:
 		log.Warn("no --redis-url: other instances notice changes by polling only")
 	}
+	s.lock = client
 	if client == nil {
 		s.bus = events.NewLocal()
 	} else {

@@ -2,7 +2,8 @@
 //
 // Each command is in a file of its name. Exit statuses: 0 for success, 1 for
 // failure and for a check that found damage, 2 for arguments or a configuration that cannot work (one line on standard
-// error, nothing written), 75 (EX_TEMPFAIL) when delivering may work later.
+// error, nothing written), 75 (EX_TEMPFAIL) when delivering may work later; and of
+// check 3 for damage that it has repaired, 4 for damage that remains.
 package main
 
 import (
@@ -23,7 +24,10 @@ var version = "unknown"
 const (
 	exitFailure = 1
 	exitUsage   = 2
-	exitTemp    = 75
+	// Of check, which exits with 0 when there is nothing wrong.
+	exitRepaired = 3
+	exitDamaged  = 4
+	exitTemp     = 75
 )
 
 type cli struct {
@@ -33,7 +37,8 @@ type cli struct {
 	User    userCmd    `cmd:"" help:"Manage users."`
 	Quota   quotaCmd   `cmd:"" help:"Show, set and recalculate what users may store."`
 	Deliver deliverCmd `cmd:"" help:"Deliver messages over LMTP."`
-	Check   checkCmd   `cmd:"" help:"Look for damage in what is stored."`
+	Check   checkCmd   `cmd:"" help:"Look for damage in what is stored, and repair it."`
+	GC      gcCmd      `cmd:"" name:"gc" help:"Delete what nobody uses any more."`
 	Backup  backupCmd  `cmd:"" help:"Copy the embedded database, also while the server runs."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }

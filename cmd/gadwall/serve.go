@@ -62,10 +62,16 @@ func (c *serveCmd) Run(std streams) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	protocols, err := c.protocols(store, listeners, log)
+	gc := newGCSchedule(store, c.GCInterval, c.GCGrace, log)
+	protocols, err := c.protocols(store, listeners, gc, log)
 	if err != nil {
 		return err
 	}
+	background, end := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	running.Go(func() { gc.run(background) })
+	defer running.Wait() // before the storage is closed
+	defer end()
 	log.Info("starting", "version", version, "hostname", c.Hostname)
 	if c.SubmissionListen != config.Off {
 		fmt.Fprintln(std.out, "submission not started: no --smarthost")
@@ -103,7 +109,7 @@ func (l listeners) close() {
 }
 
 // protocols makes a server for each listener.
-func (c *serveCmd) protocols(store *storage, open listeners, log *slog.Logger) ([]protocol, error) {
+func (c *serveCmd) protocols(store *storage, open listeners, gc *gcSchedule, log *slog.Logger) ([]protocol, error) {
 	tlsConfig, err := c.TLSConfig()
 	if err != nil {
 		return nil, usageError{err}
@@ -137,6 +143,7 @@ func (c *serveCmd) protocols(store *storage, open listeners, log *slog.Logger) (
 		add(in.name, nil, server.Serve, server.Shutdown)
 	}
 	registerMetrics(registry, store, mail)
+	gc.register(registry)
 	api := httpapi.New(httpapi.Options{
 		Users: store.mail, Ping: func(ctx context.Context) error { return store.client.Ping(ctx, nil) },
 		Token: c.HTTPToken, Gatherer: registry, Logger: log,

@@ -38,7 +38,12 @@ type userSettings struct {
 }
 
 // withStore opens the store, runs f, and closes the store.
-func (c *userSettings) withStore(std streams, f func(context.Context, *mailstore.Store) error) (err error) {
+func (c *userSettings) withStore(std streams, f func(context.Context, *mailstore.Store) error) error {
+	return c.withStorage(std, func(ctx context.Context, s *storage) error { return f(ctx, s.mail) })
+}
+
+// withStorage opens all storage, runs f, and closes it.
+func (c *userSettings) withStorage(std streams, f func(context.Context, *storage) error) (err error) {
 	if err := c.Storage.Check(); err != nil {
 		return usageError{err}
 	}
@@ -53,7 +58,7 @@ func (c *userSettings) withStore(std streams, f func(context.Context, *mailstore
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	return f(ctx, store.mail)
+	return f(ctx, store)
 }
 
 type userAddCmd struct {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
@@ -22,6 +23,8 @@ const (
 	maxMessageSize = 4<<30 - 1
 	// minToken is the least length of --http-token, in characters.
 	minToken = 16
+	// minGCInterval is the least --gc-interval.
+	minGCInterval = time.Minute
 )
 
 // Check reports the first setting that cannot work. It reads files but writes
@@ -105,6 +108,12 @@ func (s *Serve) Check() error {
 	}
 	if s.MaxMessageSize < minMessageSize || s.MaxMessageSize > maxMessageSize {
 		return fmt.Errorf("--max-message-size: want %v to %d octets", Size(minMessageSize), maxMessageSize)
+	}
+	if s.GCInterval != 0 && s.GCInterval < minGCInterval {
+		return fmt.Errorf("--gc-interval: want 0 or at least %v", minGCInterval)
+	}
+	if s.GCGrace < 0 {
+		return errors.New("--gc-grace: must not be negative")
 	}
 	if s.Smarthost != "" {
 		return errors.New("--smarthost: submission is not part of this version")

@@ -385,6 +385,7 @@ func (m *model) verify(ctx context.Context) error {
 	if err := m.store.FinishDeletions(ctx); err != nil {
 		return err
 	}
+	m.clock.days.Add(1)
 	sum, err := Check(ctx, m.store.Store, CheckOptions{Repair: true, Wait: healed, Found: func(f Finding) { wrong = m.allowed(f, wrong) }})
 	if err != nil {
 		return err

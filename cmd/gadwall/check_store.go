@@ -1,0 +1,149 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"gadwall/internal/maintenance"
+)
+
+// progressInterval is how often a check says how far it is.
+const progressInterval = 10 * time.Second
+
+// store checks what is stored: mailboxes, messages, contents, blobs, and how they refer to each other.
+func (c *checkCmd) store(std streams) error {
+	if err := mustExist(c.Storage); err != nil {
+		return err
+	}
+	settings := userSettings{Storage: c.Storage, Log: c.Log}
+	return settings.withStorage(std, func(ctx context.Context, s *storage) error {
+		out := bufio.NewWriter(std.out)
+		report := &checkReport{out: out, json: c.JSON}
+		progress := progressLine{out: std.err, now: time.Now}
+		sum, err := maintenance.Check(ctx, s.mail, maintenance.CheckOptions{
+			Repair: c.Repair, Deep: c.Deep, Offline: c.Offline, Found: report.finding, Progress: progress.show,
+		})
+		if err != nil {
+			return errors.Join(err, report.err, out.Flush())
+		}
+		report.summary(sum)
+		if err := errors.Join(report.err, out.Flush()); err != nil {
+			return err
+		}
+		switch {
+		case sum.Damaged > 0:
+			return exitError(exitDamaged)
+		case sum.Repaired > 0:
+			return exitError(exitRepaired)
+		}
+		return nil
+	})
+}
+
+// checkReport writes findings as they come: lines, or a JSON object per line and the summary last.
+type checkReport struct {
+	out  *bufio.Writer
+	json bool
+	err  error // of writing
+}
+
+func (r *checkReport) write(text string, object any) {
+	if r.json {
+		b, err := json.Marshal(object)
+		r.err = errors.Join(r.err, err)
+		text = string(b)
+	}
+	if _, err := fmt.Fprintln(r.out, text); err != nil && r.err == nil {
+		r.err = err
+	}
+}
+
+func (r *checkReport) finding(f maintenance.Finding) {
+	var text strings.Builder
+	text.WriteString("damaged: ")
+	if f.Repaired {
+		text.Reset()
+		text.WriteString("repaired: ")
+	}
+	text.WriteString(f.Kind)
+	for _, s := range []struct{ name, value string }{
+		{"user", f.User}, {"mailbox", f.Mailbox}, {"content", f.Content}, {"blob", f.Blob}, {"file", f.File},
+	} {
+		if s.value != "" {
+			fmt.Fprintf(&text, " %s=%s", s.name, s.value)
+		}
+	}
+	if f.UID != 0 {
+		fmt.Fprintf(&text, " uid=%d", f.UID)
+	}
+	if f.Detail != "" {
+		text.WriteString(": " + f.Detail)
+	}
+	r.write(text.String(), f)
+}
+
+// checkSummary is the last line of a check.
+type checkSummary struct {
+	Result string `json:"result"`
+	*maintenance.Checked
+	Undecided int64 `json:"undecided"`
+}
+
+func (r *checkReport) summary(sum *maintenance.Checked) {
+	s := checkSummary{Result: "clean", Checked: sum, Undecided: sum.Undecided()}
+	switch {
+	case sum.Damaged > 0:
+		s.Result = "damaged"
+	case sum.Repaired > 0:
+		s.Result = "repaired"
+	}
+	var kinds []string
+	for kind, n := range sum.Found {
+		kinds = append(kinds, fmt.Sprintf("%d %s", n, kind))
+	}
+	slices.Sort(kinds)
+	text := fmt.Sprintf("%s: %d users, %d mailboxes, %d messages, %d contents, %d blobs", s.Result,
+		sum.Mail.Users, sum.Mail.Mailboxes, sum.Mail.Messages, sum.Contents.Documents, sum.Blobs.Documents)
+	if len(kinds) > 0 {
+		text += fmt.Sprintf("; repaired %d, damaged %d: %s", sum.Repaired, sum.Damaged, strings.Join(kinds, ", "))
+	}
+	if s.Undecided > 0 {
+		text += fmt.Sprintf("; %d in use just now, to be looked at by another check", s.Undecided)
+	}
+	r.write(text, s)
+}
+
+// progressLine writes now and then how far a check is, and how long its phase will take if it goes on like that.
+type progressLine struct {
+	out   io.Writer
+	now   func() time.Time
+	phase int
+	began time.Time // the phase
+	last  time.Time // a line was written
+}
+
+func (p *progressLine) show(at maintenance.Progress) {
+	now := p.now()
+	if at.Number != p.phase {
+		p.phase, p.began, p.last = at.Number, now, now
+		fmt.Fprintf(p.out, "%d/%d %s: about %d\n", at.Number, at.Of, at.Phase, at.Total)
+		return
+	}
+	if now.Sub(p.last) < progressInterval || at.Done <= 0 {
+		return
+	}
+	p.last = now
+	line := fmt.Sprintf("%d/%d %s: %d", at.Number, at.Of, at.Phase, at.Done)
+	if at.Total > at.Done {
+		rest := time.Duration(float64(now.Sub(p.began)) / float64(at.Done) * float64(at.Total-at.Done))
+		line += fmt.Sprintf(" of about %d, about %v left", at.Total, rest.Round(time.Second))
+	}
+	fmt.Fprintln(p.out, line)
+}

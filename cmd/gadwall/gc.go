@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"gadwall/dedupe"
+	"gadwall/internal/lease"
+	"gadwall/internal/mailstore"
+	"gadwall/internal/maintenance"
+)
+
+// taskGC is the name of the task that collects, and the parts of it that are done at times of their own.
+const (
+	taskGC      = "gc"
+	partCollect = "collect"
+	partOrphans = "orphans"
+)
+
+// gcCmd deletes what nobody uses any more, beside a running server or without one.
+type gcCmd struct {
+	userSettings
+	DryRun bool          `help:"Say what there is to delete, and change nothing."`
+	Grace  time.Duration `default:"24h" help:"Keep what has been unused for less than this."`
+	JSON   bool          `name:"json" help:"Print the result as JSON."`
+}
+
+func (c *gcCmd) Run(std streams) error {
+	if c.Grace < 0 {
+		return usageError{errors.New("--grace: must not be negative")}
+	}
+	if err := c.Storage.Check(); err != nil {
+		return usageError{err}
+	}
+	if err := mustExist(c.Storage); err != nil {
+		return err
+	}
+	return c.withStorage(std, func(ctx context.Context, s *storage) error {
+		options := maintenance.CollectOptions{Grace: c.Grace, Orphans: true}
+		plan, err := maintenance.PlanCollection(ctx, s.mail, options)
+		if err != nil {
+			return err
+		}
+		if c.DryRun {
+			return c.print(std.out, gcReport{Plan: &plan})
+		}
+		if !c.JSON {
+			if err := printPlan(std.out, &plan); err != nil {
+				return err
+			}
+		}
+		done, err := c.collect(ctx, s, options)
+		return errors.Join(err, c.print(std.out, gcReport{Collected: done}))
+	})
+}
+
+// collect collects under the lease, so that no scheduled collection does the same at the same time.
+func (c *gcCmd) collect(ctx context.Context, s *storage, options maintenance.CollectOptions) (*maintenance.Collected, error) {
+	l, err := s.gcTask().Acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer l.Release(ctx)
+	return collectUnder(ctx, l, s.mail, options)
+}
+
+// collectUnder collects as long as the lease is held, and records when.
+func collectUnder(ctx context.Context, l *lease.Lease, mail *mailstore.Store, options maintenance.CollectOptions) (*maintenance.Collected, error) {
+	options.Guard = l.Check
+	began := time.Now()
+	done, err := maintenance.Collect(ctx, mail, options)
+	if err != nil {
+		return &done, err
+	}
+	if options.Orphans {
+		err = l.SetDone(ctx, partOrphans, began)
+	}
+	return &done, errors.Join(err, l.SetDone(ctx, partCollect, began))
+}
+
+// gcTask is the task that one process at a time does on this data.
+func (s *storage) gcTask() *lease.Task {
+	return &lease.Task{Name: taskGC, Database: s.database, Redis: s.lock, Log: s.log}
+}
+
+// gcReport is what gc prints: one of the two.
+type gcReport struct {
+	Plan      *maintenance.Plan      `json:"plan,omitempty"`
+	Collected *maintenance.Collected `json:"collected,omitempty"`
+}
+
+func (c *gcCmd) print(w io.Writer, r gcReport) error {
+	switch {
+	case c.JSON:
+		return json.NewEncoder(w).Encode(r)
+	case r.Plan != nil:
+		return printPlan(w, r.Plan)
+	case r.Collected != nil:
+		return printCollected(w, r.Collected)
+	}
+	return nil
+}
+
+func printPlan(w io.Writer, p *maintenance.Plan) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "\tunused since now\tbytes\tin quarantine\tbytes\tto delete\tbytes\t")
+	for _, row := range []struct {
+		name string
+		plan dedupe.Plan
+	}{{"contents", p.Contents}, {"blobs", p.Blobs}, {"orphan chunks", dedupe.Plan{Ready: p.Orphans}}} {
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t\n", row.name, row.plan.Fresh.Documents, row.plan.Fresh.Bytes,
+			row.plan.Waiting.Documents, row.plan.Waiting.Bytes, row.plan.Ready.Documents, row.plan.Ready.Bytes)
+	}
+	return t.Flush()
+}
+
+func printCollected(w io.Writer, c *maintenance.Collected) error {
+	_, err := fmt.Fprintf(w, "deleted %d contents (%d bytes), %d blobs (%d bytes), %d orphan chunks (%d bytes); put in quarantine %d contents, %d blobs\n",
+		c.Contents.Deleted.Documents, c.Contents.Deleted.Bytes, c.Blobs.Deleted.Documents, c.Blobs.Deleted.Bytes,
+		c.Orphans.Documents, c.Orphans.Bytes, c.Contents.Quarantined, c.Blobs.Quarantined)
+	return err
+}

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"log/slog"
+	"testing"
+	"time"
+
+	"gadwall/internal/config"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+)
+
+// One instance collects when it is time, and none while another is at it.
+func TestGCSchedule(t *testing.T) {
+	log := slog.New(slog.DiscardHandler)
+	s, err := openStorage(t.Context(), config.Storage{DataDir: dataDir(t), MongoDBDatabase: "gadwall"}, log, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	one, two := newGCSchedule(s, time.Hour, 0, log), newGCSchedule(s, time.Hour, 0, log)
+	turn := func(g *gcSchedule, want float64) {
+		t.Helper()
+		if err := g.turn(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := testutil.ToFloat64(g.runs.WithLabelValues("ok")); got != want {
+			t.Errorf("%v collections, want %v", got, want)
+		}
+	}
+	held, err := one.task.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	turn(one, 0)
+	held.Release(t.Context())
+	turn(one, 1)
+	turn(one, 1) // not yet time again
+	turn(two, 0) // for nobody
+	l, err := two.task.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l.Done(partCollect).IsZero() || l.Done(partOrphans).IsZero() {
+		t.Errorf("collected at %v, looked for orphans at %v", l.Done(partCollect), l.Done(partOrphans))
+	}
+	if err := l.SetDone(t.Context(), partCollect, time.Now().Add(-time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	l.Release(t.Context())
+	turn(two, 1)
+	off := newGCSchedule(s, 0, 0, log)
+	off.run(t.Context()) // returns at once
+}
