@@ -7,7 +7,7 @@ import (
 
 	"gadwall/internal/config"
 
-	"github.com/prometheus/client_golang/prometheus/testutil"
+	dto "github.com/prometheus/client_model/go"
 )
 
 // One instance collects when it is time, and none while another is at it.
@@ -28,7 +28,11 @@ func TestGCSchedule(t *testing.T) {
 		if err := g.turn(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if got := testutil.ToFloat64(g.runs.WithLabelValues("ok")); got != want {
+		var m dto.Metric
+		if err := g.runs.WithLabelValues("ok").Write(&m); err != nil {
+			t.Fatal(err)
+		}
+		if got := m.GetCounter().GetValue(); got != want {
 			t.Errorf("%v collections, want %v", got, want)
 		}
 	}
