@@ -64,9 +64,18 @@ type Collected struct {
 func (c *Collector) Plan(ctx context.Context, grace time.Duration) (Plan, error) {
 	var p Plan
 	cutoff := c.Counter.Now().Add(-grace)
-	cur, err := c.Counter.coll.Find(ctx, c.Counter.unused(), options.Find().SetBatchSize(collectBatch))
+	for _, part := range []bson.E{c.Counter.fresh(), c.Counter.old()} {
+		if err := c.plan(ctx, &p, part, cutoff); err != nil {
+			return p, fmt.Errorf("look for unused documents: %w", err)
+		}
+	}
+	return p, nil
+}
+
+func (c *Collector) plan(ctx context.Context, p *Plan, part bson.E, cutoff time.Time) error {
+	cur, err := c.Counter.coll.Find(ctx, c.Counter.unused(part), options.Find().SetBatchSize(collectBatch))
 	if err != nil {
-		return p, fmt.Errorf("look for unused documents: %w", err)
+		return err
 	}
 	defer cur.Close(context.WithoutCancel(ctx))
 	for cur.Next(ctx) {
@@ -80,10 +89,7 @@ func (c *Collector) Plan(ctx context.Context, grace time.Duration) (Plan, error)
 		to.Documents++
 		to.Bytes += c.Bytes(cur.Current)
 	}
-	if err := cur.Err(); err != nil {
-		return p, fmt.Errorf("look for unused documents: %w", err)
-	}
-	return p, nil
+	return cur.Err()
 }
 
 // Collect quarantines what is unused, and deletes what has been in quarantine for the grace period; with none, what
@@ -96,23 +102,33 @@ func (c *Collector) Collect(ctx context.Context, grace time.Duration) (done Coll
 	return done, err
 }
 
-// unused is the condition that nothing refers to a document.
+// unused is the condition that nothing refers to a document. Queries need one on the quarantine, too, to find the index.
 func (c *Counter) unused(more ...bson.E) bson.D {
 	return append(bson.D{{Key: c.refs, Value: int64(0)}, {Key: c.magic, Value: int64(0)}}, more...)
+}
+
+// fresh is the condition that a document is not in quarantine, old that it is, expired that it is since cutoff or before.
+func (c *Counter) fresh() bson.E { return bson.E{Key: c.quarantined, Value: nil} }
+
+func (c *Counter) old() bson.E {
+	return bson.E{Key: c.quarantined, Value: bson.D{{Key: "$gte", Value: bson.DateTime(0)}}}
+}
+
+func (c *Counter) expired(cutoff time.Time) bson.E {
+	return bson.E{Key: c.quarantined, Value: bson.D{{Key: "$lte", Value: cutoff}}}
 }
 
 // quarantine marks unused documents. The condition stands in the update: one that was referenced since the query
 // is not marked.
 func (c *Collector) quarantine(ctx context.Context) (int64, error) {
 	k := c.Counter
-	fresh := bson.E{Key: k.quarantined, Value: nil} // absent
 	var n int64
-	err := c.batches(ctx, k.unused(fresh), func(ctx context.Context, hashes []Hash) error {
+	err := c.batches(ctx, k.unused(k.fresh()), func(ctx context.Context, hashes []Hash) error {
 		keys := make(bson.A, len(hashes))
 		for i, h := range hashes {
 			keys[i] = h.Binary()
 		}
-		res, err := k.coll.UpdateMany(ctx, k.unused(fresh, bson.E{Key: k.key, Value: bson.D{{Key: "$in", Value: keys}}}),
+		res, err := k.coll.UpdateMany(ctx, k.unused(k.fresh(), bson.E{Key: k.key, Value: bson.D{{Key: "$in", Value: keys}}}),
 			bson.D{{Key: "$set", Value: bson.D{{Key: k.quarantined, Value: k.Now()}}}})
 		if err != nil {
 			return fmt.Errorf("quarantine: %w", err)
@@ -126,7 +142,7 @@ func (c *Collector) quarantine(ctx context.Context) (int64, error) {
 // deleteExpired deletes what was quarantined until cutoff and is still unused.
 func (c *Collector) deleteExpired(ctx context.Context, cutoff time.Time) (Amount, error) {
 	k := c.Counter
-	expired := bson.E{Key: k.quarantined, Value: bson.D{{Key: "$lte", Value: cutoff}}}
+	expired := k.expired(cutoff)
 	var documents, bytes atomic.Int64
 	workers := c.Workers
 	if workers <= 0 {

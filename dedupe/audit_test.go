@@ -1,0 +1,226 @@
+package dedupe
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+)
+
+// referrer is somebody with a reference.
+type referrer struct {
+	name string
+	ref  Ref
+}
+
+// bench is an auditor of a garden.
+type bench struct {
+	*garden
+	Auditor
+	referrers []referrer
+	findings  []Finding
+	waits     int
+	onWait    func()
+	onScan    func(t *Tally)
+}
+
+func newBench(g *garden) *bench {
+	b := &bench{garden: g}
+	b.Auditor = Auditor{
+		Counter: g.Counter, Repair: true, Grace: DefaultGrace, Settle: DefaultSettle, TableSize: 2,
+		Found: func(f Finding) { b.findings = append(b.findings, f) },
+		Wait: func(context.Context, time.Duration) error {
+			b.waits++
+			if b.onWait != nil {
+				b.onWait()
+			}
+			return nil
+		},
+		Referrers: func(ctx context.Context, t *Tally) error {
+			if b.onScan != nil {
+				b.onScan(t)
+			}
+			for _, r := range b.referrers {
+				t.Add([]byte(r.name), r.ref)
+			}
+			return t.Commit(ctx)
+		},
+		Holds: func(_ context.Context, holder []byte, ref Ref) (bool, error) {
+			return slices.Contains(b.referrers, referrer{string(holder), ref}), nil
+		},
+	}
+	return b
+}
+
+// refer makes referrers of the document.
+func (b *bench) refer(h Hash, magics ...Magic) {
+	for _, m := range magics {
+		b.referrers = append(b.referrers, referrer{h.String()[:8] + string(rune('a'+len(b.referrers))), Ref{h, m}})
+	}
+}
+
+func (b *bench) audit(want Audited, faults ...Fault) {
+	b.t.Helper()
+	b.findings = nil
+	got, err := b.Auditor.Audit(b.t.Context())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if got != want {
+		b.t.Errorf("audited %+v, want %+v", got, want)
+	}
+	var found []Fault
+	for _, f := range b.findings {
+		found = append(found, f.Fault)
+	}
+	slices.Sort(found)
+	slices.Sort(faults)
+	if !slices.Equal(found, faults) {
+		b.t.Errorf("found %v, want %v", b.findings, faults)
+	}
+}
+
+// Faults are found and repaired in any number of passes, and only in documents that nobody has touched for long.
+func TestAudit(t *testing.T) {
+	for _, size := range []int{1, 2, 3, 100} {
+		forShapes(t, func(t *testing.T, g *garden) {
+			b := newBench(g)
+			b.TableSize = size
+			ok, leaked, low, odd := g.plant("ok", 1, 2), g.plant("leaked", 3, 4), g.plant("low", 5), g.plant("odd", 7)
+			g.plant("nobody's", 9)
+			b.refer(ok, 1, 2)
+			b.refer(leaked, 3)
+			b.refer(low, 5, 6)
+			b.refer(odd, 8)
+			b.audit(Audited{Documents: 5, References: 6, Undecided: 4})
+			if b.waits > 0 {
+				t.Error("waited for what cannot be decided")
+			}
+			g.now = g.now.Add(DefaultGrace + time.Second)
+			b.Repair = false
+			b.audit(Audited{Documents: 5, References: 6}, Leaked, Leaked, TooLow, Mismatch)
+			b.Repair = true
+			b.audit(Audited{Documents: 5, References: 6}, Leaked, Leaked, TooLow, Mismatch)
+			for _, f := range b.findings {
+				if !f.Repaired {
+					t.Errorf("not repaired: %+v", f)
+				}
+			}
+			b.audit(Audited{Documents: 5, References: 6})
+			for h, magics := range map[Hash][]Magic{ok: {1, 2}, leaked: {3}, low: {5, 6}, odd: {8}} {
+				if err := g.Remove(t.Context(), h, magics...); err != nil {
+					t.Errorf("%v: %v", magics, err)
+				}
+			}
+			if p, err := g.collector(nil).Plan(t.Context(), 0); err != nil || p.Fresh.Documents != 5 {
+				t.Errorf("in the end %+v, %v", p, err)
+			}
+		})
+	}
+}
+
+// What changes while the audit reads is left alone.
+func TestAuditBesideTraffic(t *testing.T) {
+	forShapes(t, func(t *testing.T, g *garden) {
+		h := g.plant("h", 1, 2)
+		b := newBench(g)
+		b.refer(h, 1) // the other's referrer is gone, its release is on its way
+		g.now = g.now.Add(2 * DefaultGrace)
+		b.onWait = func() {
+			if err := g.Remove(t.Context(), h, 2); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b.audit(Audited{Documents: 1, References: 1, Undecided: 1})
+		b.onWait = nil
+		b.audit(Audited{Documents: 1, References: 1})
+
+		// Added while it reads: seen as a referrer, not in the table.
+		g.now = g.now.Add(2 * DefaultGrace)
+		b.onScan = func(*Tally) {
+			b.onScan = nil
+			g.add(h, 3)
+			b.refer(h, 3)
+		}
+		b.audit(Audited{Documents: 1, References: 2, Undecided: 1})
+
+		// Stored while it reads: not in the table at all.
+		b.onScan = func(*Tally) {
+			b.onScan = nil
+			b.refer(g.plant("new", 4), 4)
+		}
+		b.audit(Audited{Documents: 1, References: 3})
+		b.audit(Audited{Documents: 2, References: 3})
+
+		// Collected while it reads.
+		g.now = g.now.Add(2 * DefaultGrace)
+		g.plant("unused")
+		b.onScan = func(*Tally) {
+			b.onScan = nil
+			if got, err := g.collector(nil).Collect(t.Context(), 0); err != nil || got.Deleted.Documents != 1 {
+				t.Errorf("collected %+v, %v", got, err)
+			}
+		}
+		b.TableSize = 10
+		b.audit(Audited{Documents: 3, References: 3})
+	})
+}
+
+func TestAuditOfUnreadableReferrers(t *testing.T) {
+	forShapes(t, func(t *testing.T, g *garden) {
+		b := newBench(g)
+		b.TableSize = 10
+		leaked, low := g.plant("leaked", 1, 2), g.plant("low", 3)
+		b.refer(leaked, 1)
+		b.refer(low, 3, 4)
+		g.now = g.now.Add(2 * DefaultGrace)
+		b.onScan = func(t *Tally) { t.Unreadable() }
+		b.audit(Audited{Documents: 2, References: 3, Undecided: 1, Unreadable: 1}, TooLow)
+		b.onScan = nil
+		b.audit(Audited{Documents: 2, References: 3}, Leaked)
+	})
+}
+
+func TestAuditOfMissingDocuments(t *testing.T) {
+	forShapes(t, func(t *testing.T, g *garden) {
+		b := newBench(g)
+		b.refer(Sum([]byte("gone")), 1)
+		b.audit(Audited{References: 1}, Missing)
+		if f := b.findings[0]; f.Hash != Sum([]byte("gone")) || string(f.Holder) != b.referrers[0].name || f.Repaired {
+			t.Errorf("%+v", f)
+		}
+		// More than are kept at once.
+		for i := range 3 * maxUnknown {
+			b.refer(Sum([]byte{byte(i), byte(i >> 8)}), 1)
+		}
+		b.findings = nil
+		if _, err := b.Auditor.Audit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if len(b.findings) != 3*maxUnknown+1 {
+			t.Errorf("%d findings", len(b.findings))
+		}
+		// The referrer is gone as well.
+		b.Holds = func(context.Context, []byte, Ref) (bool, error) { return false, nil }
+		b.findings = nil
+		if _, err := b.Auditor.Audit(t.Context()); err != nil || len(b.findings) > 0 {
+			t.Errorf("%d findings, %v", len(b.findings), err)
+		}
+	})
+}
+
+// Two audits do not correct the same twice.
+func TestAuditsBesideEachOther(t *testing.T) {
+	forShapes(t, func(t *testing.T, g *garden) {
+		h := g.plant("h", 1, 2)
+		one, two := newBench(g), newBench(g)
+		one.refer(h, 1)
+		two.refer(h, 1)
+		g.now = g.now.Add(2 * DefaultGrace)
+		one.onWait = func() { two.audit(Audited{Documents: 1, References: 1}, Leaked) }
+		one.audit(Audited{Documents: 1, References: 1, Undecided: 1})
+		if err := g.Remove(t.Context(), h, 1); err != nil {
+			t.Error(err)
+		}
+	})
+}
