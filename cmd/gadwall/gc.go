@@ -41,7 +41,7 @@ func (c *gcCmd) Run(std streams) error {
 		return err
 	}
 	return c.withStorage(std, func(ctx context.Context, s *storage) error {
-		options := maintenance.CollectOptions{Grace: c.Grace, Orphans: true}
+		options := maintenance.CollectOptions{Grace: c.Grace, Deletions: true, Orphans: true}
 		plan, err := maintenance.PlanCollection(ctx, s.mail, options)
 		if err != nil {
 			return err

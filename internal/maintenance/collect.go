@@ -14,6 +14,8 @@ import (
 type CollectOptions struct {
 	// Grace is how long what is unused is kept.
 	Grace time.Duration
+	// Deletions finishes deletions of mailboxes and users first, also those that somebody may be at.
+	Deletions bool
 	// Orphans looks for chunks without a file, too.
 	Orphans bool
 	// OrphanGrace is their age; 0 is blobstore.OrphanGrace. Less is only for when nothing else uses the store: chunks of
@@ -55,10 +57,12 @@ func PlanCollection(ctx context.Context, mail *mailstore.Store, o CollectOptions
 	return p, err
 }
 
-// Collect finishes interrupted deletions and deletes what is unused. After an error, what it returns was done nevertheless.
+// Collect deletes what is unused. After an error, what it returns was done nevertheless.
 func Collect(ctx context.Context, mail *mailstore.Store, o CollectOptions) (done Collected, err error) {
-	if err := mail.FinishDeletions(ctx); err != nil {
-		return done, err
+	if o.Deletions {
+		if err := mail.FinishDeletions(ctx); err != nil {
+			return done, err
+		}
 	}
 	contents := mail.Contents()
 	collector := contents.Collector(o.Guard)

@@ -3,7 +3,7 @@
 //
 // # Collect
 //
-//	interrupted deletions of mailboxes and users are finished    mailstore
+//	deletions of mailboxes and users are finished, if wanted     mailstore
 //	contents without messages: quarantined, deleted              contents, dedupe
 //	  each releases its references to blobs
 //	blobs without contents: quarantined, deleted                 blobstore, dedupe

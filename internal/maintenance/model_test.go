@@ -293,7 +293,7 @@ func (m *model) operation() (string, func(context.Context, *actor) error) {
 			grace = dedupe.DefaultGrace
 		}
 		return "gc", func(ctx context.Context, a *actor) error {
-			done, err := Collect(ctx, a.in.Store, CollectOptions{Grace: grace, Orphans: true, Workers: 1})
+			done, err := Collect(ctx, a.in.Store, CollectOptions{Grace: grace, Deletions: true, Orphans: true, Workers: 1})
 			m.seen.collectedBesideTraffic.Add(done.Contents.Deleted.Documents + done.Blobs.Deleted.Documents)
 			m.seen.orphans.Add(done.Orphans.Documents)
 			return err

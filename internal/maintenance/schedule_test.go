@@ -205,10 +205,6 @@ func newInstance(t testing.TB, database string, clk *clock) *instance {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// What Open resumes in the background must be over before the gate closes.
-	if err := mail.FinishDeletions(context.Background()); err != nil {
-		t.Fatal(err)
-	}
 	in.Store, in.client, in.bus = mail, client, bus
 	return in
 }
