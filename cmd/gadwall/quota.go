@@ -23,6 +23,7 @@ type quotaCmd struct {
 type quotaShowCmd struct {
 	userSettings
 	Username string `arg:"" optional:"" help:"The user; all if not given."`
+	Space    bool   `help:"Look at all messages to tell how much is stored only once."`
 	JSON     bool   `name:"json" help:"Write a JSON object per line: one for each user, and the total last."`
 }
 
@@ -30,6 +31,9 @@ func (c *quotaShowCmd) Run(std streams) error {
 	return c.withStore(std, func(ctx context.Context, s *mailstore.Store) error {
 		out := bufio.NewWriter(std.out)
 		report := &quotaReport{out: out, json: c.JSON}
+		if c.Space {
+			report.store = s
+		}
 		if err := c.report(ctx, s, report); err != nil {
 			return errors.Join(err, out.Flush())
 		}
@@ -43,49 +47,72 @@ func (c *quotaShowCmd) report(ctx context.Context, s *mailstore.Store, report *q
 		if err != nil {
 			return err
 		}
-		return report.user(user)
+		return report.user(ctx, user)
 	}
 	for user, err := range s.Users(ctx) {
 		if err == nil {
-			err = report.user(user)
+			err = report.user(ctx, user)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	return report.end()
+	return report.end(ctx)
 }
 
 // quotaReport writes what quota show shows, a user at a time, whatever their number.
 type quotaReport struct {
 	out   io.Writer
 	json  bool
+	store *mailstore.Store // to look at messages; else nil
 	users int64
 	total quota.Usage
+	space mailstore.Space // sum
 }
 
 // Columns of the table. A longer name shifts its line.
 const (
-	quotaHeader = "%-32s %15s %11s %5s %10s %11s %5s\n"
-	quotaLine   = "%-32s %15d %11s %5s %10d %11s %5s\n"
+	quotaHeader = "%-32s %15s %11s %5s %10s %11s %5s"
+	quotaLine   = "%-32s %15d %11s %5s %10d %11s %5s"
+	spaceHeader = " %15s %15s %6s"
+	spaceLine   = " %15d %15d %5.1f%%"
 )
 
-func (r *quotaReport) user(u *mailstore.User) error {
+func (r *quotaReport) user(ctx context.Context, u *mailstore.User) error {
+	var space mailstore.Space
+	if r.store != nil {
+		var err error
+		if space, err = r.store.Space(ctx, u.ID); err != nil {
+			return fmt.Errorf("%s: %w", u.Username, err)
+		}
+	}
 	r.users++
 	r.total = r.total.Add(u.Usage)
+	r.space = r.space.Add(space)
 	if r.json {
 		return r.object(userQuota{
 			User: u.Username, ID: hex.EncodeToString(u.ID[:]),
 			Storage: newResource(u.Usage.Bytes, u.Limits.Bytes, u.Own.Bytes),
 			Message: newResource(u.Usage.Messages, u.Limits.Messages, u.Own.Messages),
+			Space:   r.share(space),
 		})
 	}
 	if r.users == 1 {
-		r.printf(quotaHeader, "USER", "BYTES", "LIMIT", "USED", "MESSAGES", "LIMIT", "USED")
+		line := fmt.Sprintf(quotaHeader, "USER", "BYTES", "LIMIT", "USED", "MESSAGES", "LIMIT", "USED")
+		if r.store != nil {
+			line += fmt.Sprintf(spaceHeader, "DECODED", "UNIQUE", "SAVED")
+		}
+		if err := r.line(line); err != nil {
+			return err
+		}
 	}
-	return r.printf(quotaLine, u.Username,
+	line := fmt.Sprintf(quotaLine, u.Username,
 		u.Usage.Bytes, mark(config.StorageLimit(u.Limits.Bytes), u.Own.Bytes), percent(u.Usage.Bytes, u.Limits.Bytes),
 		u.Usage.Messages, mark(config.MessageLimit(u.Limits.Messages), u.Own.Messages), percent(u.Usage.Messages, u.Limits.Messages))
+	if r.store != nil {
+		line += fmt.Sprintf(spaceLine, space.Decoded, space.Unique, 100*space.Saved())
+	}
+	return r.line(line)
 }
 
 // mark tells a limit that is not the user's own.
@@ -103,16 +130,36 @@ func percent(usage, limit int64) string {
 	return fmt.Sprintf("%.0f%%", 100*float64(usage)/float64(limit))
 }
 
-func (r *quotaReport) end() error {
-	if r.json {
-		return r.object(totalQuota{Total: total{Users: r.users, Bytes: r.total.Bytes, Messages: r.total.Messages}})
+// end writes the sum of all users.
+func (r *quotaReport) end(ctx context.Context) error {
+	space := r.space
+	if r.store != nil {
+		var err error
+		if space, err = r.store.DistinctSpace(ctx, space); err != nil {
+			return err
+		}
 	}
-	return r.printf("%d users, %d messages, %d bytes. Limits with * are the default.\n", r.users, r.total.Messages, r.total.Bytes)
+	if r.json {
+		return r.object(totalQuota{Total: total{Users: r.users, Bytes: r.total.Bytes, Messages: r.total.Messages, Space: r.share(space)}})
+	}
+	line := fmt.Sprintf("%d users, %d messages, %d bytes. Limits with * are the default.", r.users, r.total.Messages, r.total.Bytes)
+	if r.store != nil {
+		line += fmt.Sprintf("\nTogether %d bytes decoded, of which %d are unique: deduplication saves %.1f%%.",
+			space.Decoded, space.Unique, 100*space.Saved())
+	}
+	return r.line(line)
 }
 
-func (r *quotaReport) printf(format string, args ...any) error {
-	_, err := fmt.Fprintf(r.out, format, args...)
+func (r *quotaReport) line(text string) error {
+	_, err := fmt.Fprintln(r.out, text)
 	return err
+}
+
+func (r *quotaReport) share(s mailstore.Space) *share {
+	if r.store == nil {
+		return nil
+	}
+	return &share{s.Logical, s.Decoded, s.Unique, s.Saved()}
 }
 
 func (r *quotaReport) object(v any) error { return json.NewEncoder(r.out).Encode(v) }
@@ -123,6 +170,15 @@ type userQuota struct {
 	ID      string   `json:"id"`
 	Storage resource `json:"storage"` // octets
 	Message resource `json:"message"`
+	Space   *share   `json:"space,omitempty"`
+}
+
+// share is a mailstore.Space.
+type share struct {
+	Logical int64   `json:"logicalBytes"`
+	Decoded int64   `json:"decodedBytes"`
+	Unique  int64   `json:"uniqueBytes"`
+	Saved   float64 `json:"savedByDeduplication"` // a fraction
 }
 
 type resource struct {
@@ -148,9 +204,10 @@ type totalQuota struct {
 }
 
 type total struct {
-	Users    int64 `json:"users"`
-	Bytes    int64 `json:"bytes"`
-	Messages int64 `json:"messages"`
+	Users    int64  `json:"users"`
+	Bytes    int64  `json:"bytes"`
+	Messages int64  `json:"messages"`
+	Space    *share `json:"space,omitempty"`
 }
 
 type quotaSetCmd struct {

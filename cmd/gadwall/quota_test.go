@@ -32,6 +32,17 @@ func TestQuotaCommands(t *testing.T) {
 	deliver("bob@example.com").want(t, exitTemp, "452 4.2.2")
 
 	run("quota", "show").want(t, 0, "ada@example.com", " 1MiB* ", "64KiB", "unlimited ", "3 users, 1 messages, ")
+	run("quota", "show", "--space").want(t, 0, "  DECODED ", "  SAVED\n", "deduplication saves 0.0%")
+	var bob struct {
+		Space struct {
+			LogicalBytes, DecodedBytes, UniqueBytes int64
+			SavedByDeduplication                    float64
+		}
+	}
+	if err := json.Unmarshal([]byte(run("quota", "show", "bob@example.com", "--space", "--json").out), &bob); err != nil ||
+		bob.Space.LogicalBytes < 56_000 || bob.Space.DecodedBytes != bob.Space.LogicalBytes || bob.Space.UniqueBytes != bob.Space.LogicalBytes {
+		t.Errorf("%+v, %v", bob, err)
+	}
 	run("quota", "show", "nobody@example.com").want(t, exitFailure, "no such user")
 	lines := strings.Split(strings.TrimSpace(run("quota", "show", "--json").out), "\n")
 	type limited struct {

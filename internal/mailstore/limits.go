@@ -57,6 +57,12 @@ const (
 	pageMarked = 500
 	// keepErrors is how many errors of a series are told of.
 	keepErrors = 10
+	// maxSpaceEntries is how many contents and blobs Space remembers at a time; a user whose mail needs more than
+	// maxSpacePasses passes (500 million entries) is looked at with more memory.
+	maxSpaceEntries = 1 << 19
+	maxSpacePasses  = 1 << 10
+	// spaceBatch is of how many messages Space loads the contents at a time.
+	spaceBatch = 500
 	// pageUsers is how many users are read at a time.
 	pageUsers = 500
 	// callTimeout bounds a database call outside of a transaction, made for somebody who has gone.

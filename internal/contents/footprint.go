@@ -1,0 +1,101 @@
+package contents
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+
+	"gadwall/dedupe"
+)
+
+// A Footprint says what the bytes of a content come to as they are stored, before compression.
+type Footprint struct {
+	Size   int64 // of the content
+	Inline int64 // bytes in the content's own document
+	Blobs  []BlobFootprint
+}
+
+// BlobFootprint is a blob that a content refers to; one that it refers to twice is there twice.
+type BlobFootprint struct {
+	Hash dedupe.Hash
+	Size int64
+}
+
+// Decoded is the sum of all bytes, of the content and of its blobs.
+func (f *Footprint) Decoded() int64 {
+	n := f.Inline
+	for _, b := range f.Blobs {
+		n += b.Size
+	}
+	return n
+}
+
+func footprint(doc bson.Raw) (Footprint, error) {
+	_, segs, _ := doc.Lookup("segs").BinaryOK()
+	l, err := readLayout(segs)
+	if err != nil {
+		return Footprint{}, fmt.Errorf("%w: %v: %v", ErrCorrupt, doc.Lookup("_id"), err)
+	}
+	f := Footprint{Size: l.size}
+	for _, s := range l.segments {
+		if s.blob {
+			f.Blobs = append(f.Blobs, BlobFootprint{s.hash, s.recipe.DecodedSize})
+		} else {
+			f.Inline += s.recipe.DecodedSize
+		}
+	}
+	return f, nil
+}
+
+var footprintProjection = bson.D{{Key: "segs", Value: 1}, {Key: dedupe.FieldRefs, Value: 1}}
+
+// Footprints returns those of the contents that exist.
+func (s *Store) Footprints(ctx context.Context, ids []ID) (map[ID]Footprint, error) {
+	out := make(map[ID]Footprint, len(ids))
+	for batch := range slices.Chunk(ids, loadBatch) {
+		err := s.find(ctx, batch, footprintProjection, func(id ID, doc bson.Raw) (err error) {
+			out[id], err = footprint(doc)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// Distinct is how many bytes there are when every content and every blob that is referred to is counted once, before
+// compression. It reads all contents, beside live traffic, and holds a page of them.
+func (s *Store) Distinct(ctx context.Context) (int64, error) {
+	var sum int64
+	err := s.scan(ctx, footprintProjection, func(doc bson.Raw) error {
+		if refs, _ := doc.Lookup(dedupe.FieldRefs).AsInt64OK(); refs <= 0 {
+			return nil
+		}
+		f, err := footprint(doc)
+		sum += f.Inline
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	cursor, err := s.blobs.Files().Aggregate(ctx, mongo.Pipeline{
+		{{Key: "$match", Value: bson.D{{Key: "metadata." + dedupe.FieldRefs, Value: bson.D{{Key: "$gt", Value: 0}}}}}},
+		{{Key: "$group", Value: bson.D{{Key: "_id", Value: nil}, {Key: "sum", Value: bson.D{{Key: "$sum", Value: "$metadata.size"}}}}}}})
+	if err != nil {
+		return 0, fmt.Errorf("sum up blobs: %w", err)
+	}
+	var groups []struct {
+		Sum int64 `bson:"sum"`
+	}
+	if err := cursor.All(ctx, &groups); err != nil {
+		return 0, fmt.Errorf("sum up blobs: %w", err)
+	}
+	for _, g := range groups {
+		sum += g.Sum
+	}
+	return sum, nil
+}

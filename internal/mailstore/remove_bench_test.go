@@ -1,0 +1,237 @@
+package mailstore
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"gadwall/dedupe"
+	"gadwall/internal/contents"
+	"gadwall/internal/dbtest"
+	"gadwall/internal/docstore"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/event"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+)
+
+// BenchmarkRemove expunges a mailbox of messages that each have a content of their own, and deletes such a mailbox and its
+// user, while mail for another user is delivered, one message after the other. Beside the time it reports the peak of the heap
+// above what it was before (the embedded database included, which is on disk), the processor time of the process (the deliveries and the
+// embedded database included), the largest transaction as sent, and the median, 99th percentile and maximum of the other
+// user's deliveries before (idle) and meanwhile (busy).
+func BenchmarkRemove(b *testing.B) {
+	for _, n := range []int{50_000, 200_000} {
+		for _, op := range []struct {
+			name string
+			run  func(ctx context.Context, e *env, u *User, box *Mailbox) error
+		}{
+			{"expunge", func(ctx context.Context, e *env, u *User, box *Mailbox) error {
+				_, _, err := e.Expunge(ctx, box.Key, nil)
+				return err
+			}},
+			{"mailbox", func(ctx context.Context, e *env, u *User, box *Mailbox) error {
+				if err := e.DeleteMailbox(ctx, u.ID, box.Path); err != nil {
+					return err
+				}
+				return e.FinishDeletions(ctx) // it may take longer than DeleteMailbox waits
+			}},
+			{"user", func(ctx context.Context, e *env, u *User, box *Mailbox) error { return e.DeleteUser(ctx, u.ID) }},
+		} {
+			b.Run(fmt.Sprintf("%s/messages=%d", op.name, n), func(b *testing.B) {
+				e, sizes := openOnDisk(b)
+				other := e.user(b)
+				for b.Loop() {
+					b.StopTimer()
+					u := e.user(b)
+					box := e.box(b, u, "Archive")
+					e.fillDistinct(b, box.Key, n)
+					idle := e.latencies(b, other, func() { <-time.After(3 * time.Second) })
+					sizes.reset()
+					heap, cpu := watchHeap(), processorTime(b)
+					b.StartTimer()
+					busy := e.latencies(b, other, func() {
+						if err := op.run(b.Context(), e, u, box); err != nil {
+							b.Error(err)
+						}
+					})
+					b.StopTimer()
+					b.ReportMetric(float64(heap()>>10)/1024, "heap-MiB")
+					b.ReportMetric((processorTime(b) - cpu).Seconds(), "cpu-s")
+					b.ReportMetric(float64(sizes.largest())/1024, "txn-KiB")
+					report := func(name string, l []time.Duration) {
+						for _, q := range []struct {
+							name string
+							at   int
+						}{{"p50", len(l) / 2}, {"p99", len(l) * 99 / 100}, {"max", len(l) - 1}} {
+							b.ReportMetric(float64(l[q.at].Microseconds())/1000, name+"-"+q.name+"-ms")
+						}
+					}
+					report("idle", idle)
+					report("busy", busy)
+					b.StartTimer()
+				}
+			})
+		}
+	}
+}
+
+// openOnDisk opens a Store on a database that is not in memory.
+func openOnDisk(b *testing.B) (*env, *transactionSizes) {
+	b.Helper()
+	sizes := &transactionSizes{sums: make(map[string]int)}
+	var opts *options.ClientOptions
+	if dbtest.Embedded() {
+		server, err := docstore.Open(docstore.Options{Dir: b.TempDir()})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(func() {
+			if err := server.Close(); err != nil {
+				b.Error(err)
+			}
+		})
+		opts = server.ClientOptions()
+	} else {
+		opts = options.Client().ApplyURI(os.Getenv(dbtest.URIVariable))
+	}
+	client, err := mongo.Connect(opts.SetMonitor(&event.CommandMonitor{Started: sizes.started}))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		if err := client.Disconnect(context.Background()); err != nil {
+			b.Error(err)
+		}
+	})
+	return openEnv(b, client.Database(dbtest.Database(b).Name())), sizes
+}
+
+// transactionSizes sums up the commands of each transaction.
+type transactionSizes struct {
+	mu   sync.Mutex
+	sums map[string]int
+}
+
+func (s *transactionSizes) started(_ context.Context, ev *event.CommandStartedEvent) {
+	if _, ok := ev.Command.Lookup("autocommit").BooleanOK(); !ok {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sums[ev.Command.Lookup("lsid").String()+ev.Command.Lookup("txnNumber").String()] += len(ev.Command)
+}
+
+func (s *transactionSizes) reset() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sums = make(map[string]int)
+}
+
+func (s *transactionSizes) largest() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	most := 0
+	for _, n := range s.sums {
+		most = max(most, n)
+	}
+	return most
+}
+
+// watchHeap samples the heap until the function that it returns is called, which returns how far it rose.
+func watchHeap() func() uint64 {
+	runtime.GC()
+	var before, peak uint64
+	read := func() uint64 {
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before = read()
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for tick := time.NewTicker(20 * time.Millisecond); ; {
+			select {
+			case <-tick.C:
+				peak = max(peak, read())
+			case <-done:
+				tick.Stop()
+				return
+			}
+		}
+	}()
+	return func() uint64 {
+		close(done)
+		<-ended
+		return max(peak, before) - before
+	}
+}
+
+// processorTime is what the process has used so far.
+func processorTime(b *testing.B) time.Duration {
+	b.Helper()
+	var use syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &use); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(use.Utime.Nano() + use.Stime.Nano())
+}
+
+// fillDistinct appends messages with \Deleted, each of which has a content of its own, in name.
+func (e *env) fillDistinct(b *testing.B, box MailboxKey, n int) {
+	b.Helper()
+	stored := e.content(b, mail(1), 1)
+	for left := n; left > 0; left -= maxBatch {
+		items := make([]AppendItem, min(left, maxBatch))
+		docs := make([]any, len(items))
+		for i := range items {
+			own := *stored
+			own.ID = contents.ID{}
+			rand.Read(own.ID[:])
+			magic := dedupe.NewMagic()
+			items[i] = AppendItem{&own, Delivery{Mailbox: box, Flags: Deleted, Magic: magic}}
+			docs[i] = bson.D{{Key: "_id", Value: dedupe.Hash(own.ID).Binary()}, {Key: "refs", Value: int64(1)}, {Key: "magic", Value: int64(magic)}}
+		}
+		if _, err := e.db.Collection("contents").InsertMany(b.Context(), docs); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := e.Append(b.Context(), items); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// latencies delivers one message after the other to a user until f has returned, and returns how long each took, sorted.
+func (e *env) latencies(b *testing.B, u *User, f func()) []time.Duration {
+	b.Helper()
+	inbox := e.box(b, u, Inbox).Key
+	done := make(chan struct{})
+	var list []time.Duration
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			default:
+			}
+			start := time.Now()
+			e.deliver(b, inbox, len(list), 0)
+			list = append(list, time.Since(start))
+		}
+	})
+	f()
+	close(done)
+	wg.Wait()
+	slices.Sort(list)
+	return list
+}
