@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"gadwall/quota"
+
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 )
@@ -14,6 +16,15 @@ import (
 // model is what the mail of one user should be, kept as plainly as possible.
 type model struct {
 	boxes map[string]*modelBox
+	limit int // messages; 0 is none
+}
+
+// fits reports whether the user may store so many more.
+func (m *model) fits(more int) bool {
+	for _, b := range m.boxes {
+		more += len(b.messages)
+	}
+	return m.limit == 0 || more <= m.limit
 }
 
 type modelBox struct {
@@ -77,6 +88,7 @@ func TestModel(t *testing.T) {
 			"move":    r.move,
 			"store":   r.store,
 			"expunge": r.expunge,
+			"limit":   r.setLimit,
 			"create":  r.create,
 			"delete":  r.delete,
 			"rename":  r.rename,
@@ -145,7 +157,10 @@ func (r *run) deliver(t *rapid.T) {
 	n := rapid.IntRange(0, 3).Draw(t, "number")
 	stored := r.env.content(t, mail(n), 1)
 	got, err := r.env.Deliver(t.Context(), stored, []Delivery{{Mailbox: b.key, Flags: flags, Keywords: keywords, Magic: stored.Magics[0]}})
-	if err != nil || got[0].Err != nil {
+	if err == nil && errors.Is(got[0].Err, quota.ErrOverQuota) && !r.model.fits(1) {
+		return
+	}
+	if err != nil || got[0].Err != nil || !r.model.fits(1) {
 		t.Fatal(err, got[0].Err)
 	}
 	b.modseq++
@@ -158,13 +173,27 @@ func (r *run) deliver(t *rapid.T) {
 func (r *run) append(t *rapid.T) {
 	_, b := r.box(t, "to")
 	var items []AppendItem
-	b.modseq++
 	for i := range rapid.IntRange(1, 3).Draw(t, "count") {
 		stored := r.env.content(t, mail(i), 1)
 		items = append(items, AppendItem{stored, Delivery{Mailbox: b.key, Flags: Draft, Magic: stored.Magics[0]}})
+	}
+	fits := r.model.fits(len(items))
+	if _, err := r.env.Append(t.Context(), items); fits && err != nil || !fits && !errors.Is(err, quota.ErrOverQuota) {
+		t.Fatalf("fits %t: %v", fits, err)
+	}
+	if !fits {
+		return // none of them
+	}
+	b.modseq++
+	for i := range items {
 		b.add(modelMessage{flags: Draft, number: i})
 	}
-	if _, err := r.env.Append(t.Context(), items); err != nil {
+}
+
+// setLimit allows fewer or more messages, or fewer than there are.
+func (r *run) setLimit(t *rapid.T) {
+	r.model.limit = rapid.IntRange(0, 20).Draw(t, "messages")
+	if err := r.env.SetLimits(t.Context(), r.user.ID, quota.Limits{Messages: int64(r.model.limit)}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -174,6 +203,12 @@ func (r *run) copy(t *rapid.T) {
 	_, to := r.box(t, "to")
 	ranges := from.ranges(t)
 	got, err := r.env.Copy(t.Context(), from.key, ranges, to.key)
+	if selected := from.selected(ranges); len(selected) > 0 && !r.model.fits(len(selected)) {
+		if !errors.Is(err, quota.ErrOverQuota) {
+			t.Fatalf("over quota: %v", err)
+		}
+		return
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
