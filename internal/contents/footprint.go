@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"gadwall/dedupe"
 )
@@ -82,20 +82,18 @@ func (s *Store) Distinct(ctx context.Context) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	cursor, err := s.blobs.Files().Aggregate(ctx, mongo.Pipeline{
-		{{Key: "$match", Value: bson.D{{Key: "metadata." + dedupe.FieldRefs, Value: bson.D{{Key: "$gt", Value: 0}}}}}},
-		{{Key: "$group", Value: bson.D{{Key: "_id", Value: nil}, {Key: "sum", Value: bson.D{{Key: "$sum", Value: "$metadata.size"}}}}}}})
+	cursor, err := s.blobs.Files().Find(ctx, bson.D{{Key: "metadata." + dedupe.FieldRefs, Value: bson.D{{Key: "$gt", Value: 0}}}},
+		options.Find().SetProjection(bson.D{{Key: "metadata.size", Value: 1}}))
 	if err != nil {
 		return 0, fmt.Errorf("sum up blobs: %w", err)
 	}
-	var groups []struct {
-		Sum int64 `bson:"sum"`
+	defer cursor.Close(context.WithoutCancel(ctx))
+	for cursor.Next(ctx) {
+		size, _ := cursor.Current.Lookup("metadata", "size").AsInt64OK()
+		sum += size
 	}
-	if err := cursor.All(ctx, &groups); err != nil {
+	if err := cursor.Err(); err != nil {
 		return 0, fmt.Errorf("sum up blobs: %w", err)
-	}
-	for _, g := range groups {
-		sum += g.Sum
 	}
 	return sum, nil
 }
