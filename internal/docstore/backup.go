@@ -51,6 +51,9 @@ func (s *Server) Backup(ctx context.Context, dir string) (err error) {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	if s.eng.space.isFull() { // and what is not in the log yet cannot get there
+		return s.eng.space.check()
+	}
 	fs := s.fs
 	partial := dir + partialSuffix
 	if err := s.checkTarget(dir, partial); err != nil {

@@ -23,7 +23,7 @@ func TestBackupUnderLoad(t *testing.T) {
 	client := must(mongo.Connect(s.ClientOptions()))(t)
 	defer closeAll(t, s, client)
 	ctx := testContext(t)
-	w := startWriters(t, ctx, client)
+	w := startWriters(t, ctx, client, nil)
 	defer w.stop()
 	for i, name := range []string{"a", "b", "c", "d"} {
 		waitFor(t, ctx, func() bool { return int(w.next.Load()) > 200*(i+1) })

@@ -19,6 +19,8 @@ type command struct {
 	legacy bool
 	// retryable commands may carry a transaction number outside a transaction.
 	retryable bool
+	// catalog commands change the catalogue.
+	catalog bool
 	// inTxn commands may run in a transaction.
 	inTxn bool
 	// endsTxn commands commit or abort one.
@@ -62,14 +64,14 @@ func init() { // the table refers to functions that look into it
 		"abortTransaction":  {run: (*Server).abortTransaction, inTxn: true, endsTxn: true, writes: true, adminOnly: true},
 		"endSessions":       {run: (*Server).endSessions},
 
-		"create":          {run: (*Server).create, writes: true},
-		"createIndexes":   {run: (*Server).createIndexes, writes: true},
-		"dropIndexes":     {run: (*Server).dropIndexes, writes: true},
+		"create":          {run: (*Server).create, writes: true, catalog: true},
+		"createIndexes":   {run: (*Server).createIndexes, writes: true, catalog: true},
+		"dropIndexes":     {run: (*Server).dropIndexes, writes: true, catalog: true},
 		"listIndexes":     {run: (*Server).listIndexes},
 		"listCollections": {run: (*Server).listCollections},
 		"listDatabases":   {run: (*Server).listDatabases, adminOnly: true},
-		"drop":            {run: (*Server).drop, writes: true},
-		"dropDatabase":    {run: (*Server).dropDatabase, writes: true},
+		"drop":            {run: (*Server).drop, writes: true, catalog: true},
+		"dropDatabase":    {run: (*Server).dropDatabase, writes: true, catalog: true},
 		"validate":        {run: (*Server).validate},
 		BackupCommand:     {run: (*Server).backup},
 	}
@@ -114,6 +116,9 @@ func (s *Server) dispatch(ctx context.Context, r *request, legacy bool) (bson.Ra
 	if err := r.checkConcerns(cmd); err != nil {
 		return nil, err
 	}
+	if err := s.spaceFor(cmd); err != nil {
+		return nil, err
+	}
 	ctx, cancel := r.context(ctx)
 	defer cancel()
 	s.eng.metrics.commands.Add(1)
@@ -143,6 +148,15 @@ func (s *Server) dispatch(ctx context.Context, r *request, legacy bool) (bson.Ra
 	return reply, err
 }
 
+// spaceFor refuses commands for which the disk has no space. Retryable writes that were done before still get their
+// results unless these are not durable; whether there is space for new ones is for each statement to see.
+func (s *Server) spaceFor(cmd command) error {
+	if cmd.catalog || cmd.retryable && s.eng.space.isFull() {
+		return s.eng.space.check()
+	}
+	return nil
+}
+
 // failTransaction aborts the transaction of the request.
 func (r *request) failTransaction() {
 	if u := r.session.unit; u != nil {
@@ -160,17 +174,30 @@ func (s *Server) commitTransaction(ctx context.Context, r *request) (bson.Raw, e
 		return nil, err
 	}
 	if r.session.state == txnCommitted {
+		if !s.eng.space.whenFree(unsettledWait, ctx.Done()) {
+			return nil, unknownCommit(newError(codeOutOfDiskSpace, "the disk of the database is full: the transaction is not durable"))
+		}
 		// The first commit may have been satisfied with less durability than this one asks for.
 		return okReply(nil), s.eng.sync(r.durable)
 	}
 	s.closeCursorsOf(r.session.unit)
-	if err := r.session.commit(r.durable); err != nil {
-		e := *wireError(err, true)
-		e.Labels = append(e.Labels, labelUnknownCommit)
-		s.log.Error("commit failed", "err", err)
-		return nil, &e
+	err := r.session.commit(r.durable)
+	var unsettled *unsettledError
+	switch {
+	case err == nil:
+		return okReply(nil), nil
+	case errors.As(err, &unsettled):
+		err = unknownCommit(unsettled.err)
 	}
-	return okReply(nil), nil
+	s.log.Error("commit failed", "err", err)
+	return nil, err
+}
+
+// unknownCommit marks the error of a commit that may take effect all the same; the client may ask again.
+func unknownCommit(err *query.Error) *query.Error {
+	marked := *err
+	marked.Labels = append(append([]string(nil), err.Labels...), labelUnknownCommit)
+	return &marked
 }
 
 func (s *Server) abortTransaction(_ context.Context, r *request) (bson.Raw, error) {

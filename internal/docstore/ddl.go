@@ -235,6 +235,9 @@ func (e *engine) fillIndex(ctx context.Context, c *collection, ix *index) (err e
 			}
 		}
 		if b.Len() > writeChunk {
+			if err := e.space.check(); err != nil {
+				return err
+			}
 			if err := b.Commit(pebble.NoSync); err != nil {
 				return fmt.Errorf("build index %s: %w", ix.name, err)
 			}

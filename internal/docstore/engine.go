@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -17,11 +18,14 @@ import (
 type engine struct {
 	db      *pebble.DB
 	log     *slog.Logger
+	space   *diskSpace
 	locks   *lockTable
 	catalog atomic.Pointer[catalog]
 	numbers counter
 	metrics metrics
 	garbage garbage
+	// commits counts the batches that are being applied, by whomever.
+	commits sync.WaitGroup
 
 	// ddl is held while the catalogue changes. It is a channel, so that a context can end the wait:
 	// a change may wait for a transaction that itself waits for another change.
@@ -30,8 +34,8 @@ type engine struct {
 
 var keyNumbers = append([]byte{spaceMeta}, "numbers"...)
 
-func newEngine(db *pebble.DB, log *slog.Logger) (*engine, error) {
-	e := &engine{db: db, log: log, locks: newLockTable(), ddl: make(chan struct{}, 1)}
+func newEngine(db *pebble.DB, space *diskSpace, log *slog.Logger) (*engine, error) {
+	e := &engine{db: db, space: space, log: log, locks: newLockTable(), ddl: make(chan struct{}, 1)}
 	if err := e.load(); err != nil {
 		return nil, err
 	}
@@ -167,6 +171,9 @@ func (e *engine) create(ctx context.Context, db, name string, clustered bool) (c
 		if c = cat.lookup(db, name); c != nil {
 			existed = true
 			return nil
+		}
+		if err := e.space.check(); err != nil {
+			return err
 		}
 		c = &collection{id: e.numbers.next(), db: db, name: name, uuid: newUUID(), clustered: clustered, gate: newGate()}
 		return e.store(cat, c)

@@ -24,6 +24,7 @@ const (
 	codeTransactionTooLarge            int32 = 257
 	codeNotARetryableWriteCommand      int32 = 50768
 	codeOutOfBounds                    int32 = 51024
+	codeOutOfDiskSpace                 int32 = 14031
 	codeMissingField                   int32 = 40414
 	codeUnknownField                   int32 = 40415
 )
@@ -38,6 +39,7 @@ var codeNames = map[int32]string{
 	codeTransactionTooLarge:            "TransactionTooLarge",
 	codeCommandFailed:                  "CommandFailed",
 	codeNotARetryableWriteCommand:      "NotARetryableWriteCommand",
+	codeOutOfDiskSpace:                 "OutOfDiskSpace",
 	codeMissingField:                   "IDLFailedToParse",
 	codeUnknownField:                   "IDLUnknownField",
 }

@@ -50,6 +50,18 @@ const (
 	maxNamespace = 255
 	// maxProblems bounds the problems that a check of a collection lists; further ones are counted.
 	maxProblems = 100
+	// spaceLook is how old the answer to how much of the disk is free may be.
+	spaceLook = 200 * time.Millisecond
+	// spaceRetry is the pause between two tries of a write that waits for space on the disk.
+	spaceRetry = 100 * time.Millisecond
+	// compactionPause is how long compactions rest after one that failed for want of space.
+	compactionPause = 10 * time.Second
+	// fullWait is how long a commit that the full disk holds up keeps its client waiting.
+	fullWait = 2 * time.Second
+	// unsettledWait is how long a client that commits again waits for a commit that the full disk holds up.
+	unsettledWait = 2 * time.Second
+	// closeWait bounds how long closing waits for commands and for the storage.
+	closeWait = 30 * time.Second
 	// ttlPeriod is the pause between two passes of the TTL worker.
 	ttlPeriod = 60 * time.Second
 	// maintenancePeriod is the pause between two looks for idle cursors, transactions and sessions.

@@ -28,6 +28,8 @@ type Options struct {
 	CacheSize int64
 	// Logger gets what an operator should know; nil for none.
 	Logger *slog.Logger
+	// Reserve is how much of the disk must be free for a write to begin, in bytes; 0 for DefaultReserve.
+	Reserve uint64
 	// TTLPeriod is the pause between two passes that delete what TTL indexes say has expired; 0 for a
 	// minute, as in MongoDB.
 	TTLPeriod time.Duration
@@ -35,6 +37,10 @@ type Options struct {
 
 // DefaultCacheSize is the block cache's bound when Options name none.
 const DefaultCacheSize = 32 << 20
+
+// DefaultReserve is the reserve when Options name none: four times what the write buffers hold, for they and their logs must
+// find place, and so must what compactions write before they can delete anything.
+const DefaultReserve = 4 * memTables * memTableSize
 
 // Sizes of the storage. Write buffers are small, because the memory of the whole server is meant to
 // stay small while large messages stream through it.
@@ -114,6 +120,9 @@ func Open(opts Options) (*Server, error) {
 	if opts.CacheSize <= 0 {
 		opts.CacheSize = DefaultCacheSize
 	}
+	if opts.Reserve == 0 {
+		opts.Reserve = DefaultReserve
+	}
 	if opts.TTLPeriod <= 0 {
 		opts.TTLPeriod = ttlPeriod
 	}
@@ -124,13 +133,17 @@ func Open(opts Options) (*Server, error) {
 	if err != nil {
 		return nil, &LockedError{Dir: opts.Dir, Socket: filepath.Join(opts.Dir, SocketName), cause: err}
 	}
+	space := newDiskSpace(fs, opts.Dir, opts.Reserve, log)
+	if err := space.checkOpen(); err != nil {
+		return nil, errors.Join(fmt.Errorf("docstore: open %s: %w", opts.Dir, err), lock.Close())
+	}
 	cache := pebble.NewCache(opts.CacheSize)
-	db, err := pebble.Open(opts.Dir, pebbleOptions(fs, cache, lock, log))
+	db, err := pebble.Open(opts.Dir, pebbleOptions(&spaceFS{fs, space}, cache, lock, log))
 	if err != nil {
 		cache.Unref()
 		return nil, errors.Join(fmt.Errorf("docstore: open %s: %w", opts.Dir, err), lock.Close())
 	}
-	eng, err := newEngine(db, log)
+	eng, err := newEngine(db, space, log)
 	if err != nil {
 		err = errors.Join(fmt.Errorf("docstore: open %s: %w", opts.Dir, err), db.Close(), lock.Close())
 		cache.Unref()

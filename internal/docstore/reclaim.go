@@ -145,6 +145,9 @@ const garbageRecord = prefixLen + 8
 
 // saveGarbage stores the counts, if they have changed. What a crash loses of them is little, and is only space.
 func (e *engine) saveGarbage() error {
+	if e.space.isFull() {
+		return nil
+	}
 	g := &e.garbage
 	g.mu.Lock()
 	unsaved := g.unsaved

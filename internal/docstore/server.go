@@ -173,7 +173,8 @@ func (s *Server) acceptAll(l net.Listener, path string) {
 }
 
 // Close ends all connections, waits for the commands that run, and closes the database. Writes that
-// were not durable become so.
+// were not durable become so. If that takes more than closeWait, or the disk is full, it gives up: the database is left as the end of the
+// process will leave it, with everything that was acknowledged as durable.
 func (s *Server) Close() error {
 	s.mu.Lock()
 	if s.closed {
@@ -189,7 +190,32 @@ func (s *Server) Close() error {
 		nc.Close()
 	}
 	s.mu.Unlock()
+	close(s.eng.space.closing)
+
+	closed := make(chan error, 1)
+	go func() { closed <- s.finish() }()
+	limit := time.NewTimer(closeWait)
+	defer limit.Stop()
+	select {
+	case err := <-closed:
+		return err
+	case <-limit.C:
+		return fmt.Errorf("docstore: close: the storage was not ready after %v", closeWait)
+	case <-s.eng.space.whenFull():
+	}
+	limit.Reset(fullWait)
+	select {
+	case err := <-closed:
+		return err
+	case <-limit.C:
+		return errors.New("docstore: close: the disk is full; what was not acknowledged may be lost")
+	}
+}
+
+// finish waits for whoever uses the storage, and closes it.
+func (s *Server) finish() error {
 	s.wg.Wait()
+	s.eng.commits.Wait()
 	s.cursors.kill(func(*cursor) bool { return true })
 	s.sessions.abortAll()
 	err := s.eng.db.LogData(nil, pebble.Sync)

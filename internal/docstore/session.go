@@ -278,11 +278,12 @@ func (s *session) commit(durable bool) error {
 	if u.writes.len() == 0 {
 		extra = nil
 	}
-	if err := u.commit(durable, extra); err != nil {
-		return err
+	err := u.commit(durable, extra)
+	var unsettled *unsettledError
+	if err == nil || errors.As(err, &unsettled) {
+		s.retry, s.state = record, txnCommitted
 	}
-	s.retry, s.state = record, txnCommitted
-	return nil
+	return err
 }
 
 // end forgets a session the client has done with, and aborts its transaction.
@@ -303,7 +304,7 @@ func (ss *sessions) end(ctx context.Context, id sessionID) error {
 		return nil
 	}
 	delete(ss.all, id)
-	if s == nil || s.number < 0 && s.loaded {
+	if s == nil || s.number < 0 && s.loaded || ss.eng.space.isFull() { // it expires
 		return nil
 	}
 	return ss.eng.db.Delete(id.key(), pebble.NoSync)
@@ -359,6 +360,9 @@ func (ss *sessions) sweep(ctx context.Context, now time.Time) error {
 		return fmt.Errorf("sweep the sessions: %w", err)
 	}
 	for _, id := range old {
+		if err := ss.eng.space.check(); err != nil {
+			return fmt.Errorf("sweep the sessions: %w", err)
+		}
 		if err := ss.remove(id); err != nil {
 			return fmt.Errorf("sweep the sessions: %w", err)
 		}

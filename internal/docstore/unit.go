@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -208,10 +207,16 @@ func (u *unit) claim(ctx context.Context, c *collection, ix *index, k, idKey []b
 }
 
 // commit applies the writes and, with durable set, waits until they are on disk. It ends the unit
-// whatever it returns. extra writes what belongs to the same batch.
+// whatever it returns, so that it must not be used any more. The error may be an *unsettledError. extra writes what belongs to the
+// same batch.
 func (u *unit) commit(durable bool, extra func(*pebble.Batch) error) error {
+	if u.writes.len() > 0 {
+		if err := u.eng.space.check(); err != nil {
+			u.abort()
+			return err
+		}
+	}
 	b := u.eng.db.NewBatch()
-	defer b.Close()
 	var dead tally
 	err := u.writes.each(func(key string, w overlayWrite) error {
 		dead.count(key, w)
@@ -228,37 +233,23 @@ func (u *unit) commit(durable bool, extra func(*pebble.Batch) error) error {
 	}
 	if err != nil {
 		u.abort()
-		return fmt.Errorf("build a batch: %w", err)
+		return errors.Join(fmt.Errorf("build a batch: %w", err), b.Close())
 	}
 	if b.Empty() {
 		u.abort()
-		return nil
+		return b.Close()
 	}
-	started := time.Now()
-	if durable {
-		err = u.eng.db.ApplyNoSyncWait(b, pebble.Sync)
-	} else {
-		err = u.eng.db.Apply(b, pebble.NoSync)
-	}
-	if err != nil {
-		u.abort()
-		return fmt.Errorf("apply a batch: %w", err)
-	}
-	for _, ix := range u.multikey {
-		ix.multikeyStored.Store(true)
-	}
-	u.eng.garbage.add(&dead, uint64(b.SeqNum()))
-	// The next writer may go on: its batch comes later in the log, so it cannot be durable before
-	// this one.
-	u.end(true)
-	if durable {
-		if err := b.SyncWait(); err != nil {
-			// Others may have seen the writes already, and nobody knows what of them is on disk.
-			panic(fmt.Sprintf("docstore: cannot sync the log: %v", err))
+	return u.eng.apply(b, durable, func(applied bool) {
+		if applied {
+			for _, ix := range u.multikey {
+				ix.multikeyStored.Store(true)
+			}
+			u.eng.garbage.add(&dead, uint64(b.SeqNum()))
 		}
-		u.eng.metrics.synced(time.Since(started))
-	}
-	return nil
+		// The next writer may go on: its batch comes later in the log, so it cannot be durable before
+		// this one.
+		u.end(applied)
+	})
 }
 
 // abort drops the writes.

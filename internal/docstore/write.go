@@ -56,6 +56,9 @@ func (w *writer) done(stmt int32) *stmtResult {
 // a changed collection, what was written before is committed, and f runs again. f must
 // not have written anything when it returns an error. A conflict within a transaction is the caller's.
 func (w *writer) statement(ctx context.Context, f func(c *collection) error) error {
+	if err := w.eng.space.check(); err != nil {
+		return err
+	}
 	for {
 		c, err := w.collection(ctx)
 		if err == nil {
@@ -141,15 +144,18 @@ func (w *writer) flush() error {
 			extra = func(b *pebble.Batch) error { return w.r.session.put(b, record) }
 		}
 	}
-	if err := w.unit.commit(w.r.durable, extra); err != nil {
+	u := w.unit
+	w.unit = w.eng.newUnit()
+	err := u.commit(w.r.durable, extra)
+	var unsettled *unsettledError
+	if err != nil && !errors.As(err, &unsettled) {
 		return err
 	}
 	if len(w.results) > 0 {
 		w.r.session.retry = record
 	}
 	w.results, w.docs = nil, 0
-	w.unit = w.eng.newUnit()
-	return nil
+	return err
 }
 
 // close ends the writer's unit if it is not a transaction's.
@@ -384,7 +390,7 @@ func writeReply(n int32, extra func(dst []byte) []byte, failed []writeError) bso
 // fatal reports an error that ends the whole command rather than one statement of it.
 func (w *writer) fatal(err error) bool {
 	var qe *query.Error
-	if !errors.As(err, &qe) {
+	if !errors.As(err, &qe) || qe.Code == codeOutOfDiskSpace {
 		return true // conflicts, the context, the disk
 	}
 	for _, l := range qe.Labels {

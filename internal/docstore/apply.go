@@ -1,0 +1,73 @@
+package docstore
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"gadwall/internal/docstore/query"
+)
+
+// An unsettledError is that of a commit which the full disk holds up. It shows already, and will become durable when there is
+// space, unless the process ends before that. Until it is durable no write is begun, nor answered with what
+// it gave before: whatever is acknowledged later is durable with it.
+type unsettledError struct{ err *query.Error }
+
+func (e *unsettledError) Error() string { return e.err.Error() }
+func (e *unsettledError) Unwrap() error { return e.err }
+
+// apply applies a batch, which it closes, and with durable set waits until it is on disk. settled is called once, by
+// another goroutine, when the batch is applied (true) or nothing of it will be. After an *unsettledError that may be later.
+func (e *engine) apply(b *pebble.Batch, durable bool, settled func(applied bool)) error {
+	full := e.space.whenFull()
+	done := make(chan error, 1)
+	// Pebble cannot be told to stop waiting.
+	e.commits.Go(func() { done <- e.applyNow(b, durable, settled) })
+	select {
+	case err := <-done:
+		return err
+	case <-full:
+	}
+	limit := time.NewTimer(fullWait)
+	defer limit.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-limit.C:
+	}
+	e.space.begin()
+	e.commits.Go(func() {
+		if err := <-done; err != nil {
+			e.log.Error("a write that waited for space failed", "err", err)
+		}
+		e.space.end()
+	})
+	return &unsettledError{newError(codeOutOfDiskSpace, "the disk of the database is full: the write waits for space and is not durable")}
+}
+
+// applyNow does it, for as long as it takes.
+func (e *engine) applyNow(b *pebble.Batch, durable bool, settled func(applied bool)) error {
+	started := time.Now()
+	var err error
+	if durable {
+		err = e.db.ApplyNoSyncWait(b, pebble.Sync)
+	} else {
+		err = e.db.Apply(b, pebble.NoSync)
+	}
+	settled(err == nil)
+	if err != nil {
+		return fmt.Errorf("apply a batch: %w", err)
+	}
+	if durable {
+		if err := b.SyncWait(); err != nil {
+			// Others may have seen the writes already, and nobody knows what of them is on disk.
+			panic(fmt.Sprintf("docstore: cannot sync the log: %v", err))
+		}
+		e.metrics.synced(time.Since(started))
+	}
+	if err := b.Close(); err != nil {
+		e.log.Error("close a batch", "err", err)
+	}
+	return nil
+}

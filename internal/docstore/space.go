@@ -1,0 +1,185 @@
+package docstore
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// diskSpace keeps a full disk from doing harm.
+//
+// Pebble ends the process when its log or its manifest cannot be written, since it cannot know then what is on the disk. So it
+// never gets to see that a disk is full: what it writes to them waits in the file system (spaceFS) until there is
+// space, for as long as it takes, and then goes on where it was. Nothing that was acknowledged is in danger meanwhile,
+// reads go on, and new writes are refused with error 14031 (OutOfDiskSpace) before they get to Pebble. Only compactions,
+// which can be done again, fail and give back the space they took.
+//
+// That takes other programs to happen: as long as it is this database that fills the disk, new writes are refused while
+// there is still a reserve free, out of which those under way and the memtables are written.
+type diskSpace struct {
+	fs  vfs.FS
+	dir string
+	log *slog.Logger
+	// reserve is how much must be free for a write to begin, in bytes.
+	reserve uint64
+	looked  atomic.Int64 // when the file system was last asked, in nanoseconds since the epoch
+	free    atomic.Uint64
+	low     atomic.Bool
+
+	// waiting counts the operations of the storage that wait for space, and the commits that nobody waits for any more
+	// and that are not through. It changes under mu.
+	waiting atomic.Int64
+	mu      sync.Mutex
+	// full is closed while waiting is not 0.
+	full chan struct{}
+	// failed is when a compaction found the disk full last.
+	failed time.Time
+
+	// closing is closed when the database is about to be.
+	closing chan struct{}
+}
+
+func newDiskSpace(fs vfs.FS, dir string, reserve uint64, log *slog.Logger) *diskSpace {
+	return &diskSpace{fs: fs, dir: filepath.Clean(dir), log: log, reserve: reserve, full: make(chan struct{}), closing: make(chan struct{})}
+}
+
+// check refuses a write for which there is no space.
+func (d *diskSpace) check() error {
+	if d.isFull() {
+		return newError(codeOutOfDiskSpace, "the disk of the database is full")
+	}
+	now := time.Now().UnixNano()
+	if last := d.looked.Load(); d.low.Load() || now-last >= int64(spaceLook) {
+		if d.looked.CompareAndSwap(last, now) {
+			d.look()
+		}
+	}
+	if d.low.Load() {
+		return newError(codeOutOfDiskSpace, "the disk of the database is full: %d bytes are free, and writing begins with %d", d.free.Load(), d.reserve)
+	}
+	return nil
+}
+
+// look asks the file system how much is free. One that cannot say has space.
+func (d *diskSpace) look() {
+	usage, err := d.fs.GetDiskUsage(d.dir)
+	low := err == nil && usage.AvailBytes < d.reserve
+	d.free.Store(usage.AvailBytes)
+	if was := d.low.Swap(low); was == low {
+		return
+	}
+	if low {
+		d.log.Error("the disk of the database is full: writes are refused", "free", usage.AvailBytes, "needed", d.reserve)
+	} else {
+		d.log.Info("the disk of the database has space again", "free", usage.AvailBytes)
+	}
+}
+
+// checkOpen refuses to open a database that would wait for space at once: what is in its logs is written to tables first.
+func (d *diskSpace) checkOpen() error {
+	usage, err := d.fs.GetDiskUsage(d.dir)
+	if need := d.reserve / 4; err == nil && usage.AvailBytes < need {
+		return fmt.Errorf("the disk is full: %d bytes are free, and %d needed", usage.AvailBytes, need)
+	}
+	return nil
+}
+
+// isFull reports that something waits for space.
+func (d *diskSpace) isFull() bool { return d.waiting.Load() > 0 }
+
+// whenFull returns a channel that is closed when something waits for space.
+func (d *diskSpace) whenFull() <-chan struct{} {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.full
+}
+
+// whenFree waits until nothing waits for space any more, at most so long, and reports whether that is so.
+func (d *diskSpace) whenFree(limit time.Duration, done <-chan struct{}) bool {
+	t := time.NewTimer(limit)
+	defer t.Stop()
+	tick := time.NewTicker(spaceRetry)
+	defer tick.Stop()
+	for d.isFull() {
+		select {
+		case <-tick.C:
+		case <-t.C:
+			return false
+		case <-done:
+			return false
+		case <-d.closing:
+			return false
+		}
+	}
+	return true
+}
+
+// begin counts something that waits for space; end undoes it.
+func (d *diskSpace) begin() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.waiting.Add(1) == 1 {
+		close(d.full)
+	}
+}
+
+func (d *diskSpace) end() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.waiting.Add(-1) == 0 {
+		d.full = make(chan struct{})
+	}
+}
+
+// persist runs op until it succeeds or fails with anything but a full disk. That may keep the database from opening and
+// from closing.
+func (d *diskSpace) persist(name string, op func() error) error {
+	err := op()
+	if !noSpace(err) {
+		return err
+	}
+	d.begin()
+	defer d.end()
+	d.log.Error("the disk of the database is full: a write waits for space", "file", name)
+	started := time.Now()
+	for noSpace(err) {
+		time.Sleep(spaceRetry)
+		err = op()
+	}
+	d.log.Info("the write that waited for space goes on", "file", name, "waited", time.Since(started).Round(time.Millisecond))
+	return err
+}
+
+// noSpace reports whether an error says that the disk, or the quota on it, is full.
+func noSpace(err error) bool { return vfs.IsNoSpaceError(err) || errors.Is(err, syscall.EDQUOT) }
+
+// compactionFailed notes that a compaction gave up for want of space.
+func (d *diskSpace) compactionFailed() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.failed = time.Now()
+}
+
+// beforeCompaction lets some time pass after a compaction that failed for want of space: Pebble would at once try again,
+// and take the little space there is from all others.
+func (d *diskSpace) beforeCompaction() {
+	d.mu.Lock()
+	pause := compactionPause - time.Since(d.failed)
+	d.mu.Unlock()
+	if pause <= 0 {
+		return
+	}
+	t := time.NewTimer(pause)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-d.closing:
+	}
+}

@@ -1,0 +1,266 @@
+package docstore_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+
+	"gadwall/internal/docstore"
+)
+
+// codeFull is OutOfDiskSpace.
+const codeFull = 14031
+
+// smallDisk is a file system on which files may grow by so many bytes in all.
+type smallDisk struct {
+	vfs.FS
+	mu   sync.Mutex
+	free int64
+	hits int // operations that found it full
+}
+
+func (d *smallDisk) setFree(free int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.free = free
+}
+
+func (d *smallDisk) fullHits() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.hits
+}
+
+// take takes up to n bytes, and returns how many there were.
+func (d *smallDisk) take(n int64) (int64, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if n <= d.free {
+		d.free -= n
+		return n, nil
+	}
+	got := max(d.free, 0)
+	d.free -= got
+	d.hits++
+	return got, syscall.ENOSPC
+}
+
+func (d *smallDisk) Unwrap() vfs.FS { return d.FS }
+
+func (d *smallDisk) GetDiskUsage(string) (vfs.DiskUsage, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return vfs.DiskUsage{AvailBytes: uint64(max(d.free, 0)), TotalBytes: 1 << 40}, nil
+}
+
+// entry is what a directory entry takes.
+const entry = 1
+
+func (d *smallDisk) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	if _, err := d.take(entry); err != nil {
+		return nil, err
+	}
+	f, err := d.FS.Create(name, category)
+	if err != nil {
+		return nil, err
+	}
+	return &smallFile{File: f, disk: d}, nil
+}
+
+func (d *smallDisk) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	f, err := d.FS.ReuseForWrite(oldname, newname, category)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	return &smallFile{File: f, disk: d, size: info.Size()}, nil
+}
+
+func (d *smallDisk) Remove(name string) error {
+	info, err := d.FS.Stat(name)
+	if err != nil {
+		return err
+	}
+	if err := d.FS.Remove(name); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.free += info.Size() + entry
+	return nil
+}
+
+type smallFile struct {
+	vfs.File
+	disk      *smallDisk
+	pos, size int64
+}
+
+func (f *smallFile) Write(p []byte) (int, error) {
+	room := int64(len(p))
+	var full error
+	if grow := f.pos + room - f.size; grow > 0 {
+		var got int64
+		got, full = f.disk.take(grow)
+		room -= grow - got
+	}
+	n, err := f.File.Write(p[:room])
+	f.pos += int64(n)
+	f.size = max(f.size, f.pos)
+	if err == nil {
+		err = full
+	}
+	return n, err
+}
+
+func isFull(err error) bool {
+	var se mongo.ServerError
+	return errors.As(err, &se) && se.HasErrorCode(codeFull)
+}
+
+// On a full disk writes are refused and reads go on; with space again so do writes. What was acknowledged is there all the
+// time, whether the disk is filled by the database or, at any moment, by others.
+func TestDiskFull(t *testing.T) {
+	mem := vfs.NewCrashableMem()
+	disk := &smallDisk{FS: mem, free: 1 << 30}
+	opts := docstore.Options{Dir: "db", FS: disk, Reserve: 64 << 10}
+	s := must(docstore.Open(opts))(t)
+	client := must(mongo.Connect(s.ClientOptions()))(t)
+	ctx := testContext(t)
+	insertAll(t, client.Database("d").Collection("other"), d("_id", 1, "a", 1))
+	w := startWriters(t, ctx, client, isFull)
+	defer w.stop()
+	for round := range 8 {
+		waitFor(t, ctx, func() bool { return len(w.acknowledged()) > 50*(round+1) })
+		refused := w.refused.Load()
+		filled := disk.fullHits()
+		if round%2 == 0 {
+			disk.setFree(32 << 10) // under the reserve
+		} else {
+			disk.setFree(int64(round) << 10) // in the middle of whatever is written now
+			waitFor(t, ctx, func() bool { return disk.fullHits() > filled || w.refused.Load() > refused+20 })
+		}
+		waitFor(t, ctx, func() bool { return w.refused.Load() > refused+20 || disk.fullHits() > filled+4 })
+		messages := client.Database("d").Collection("messages")
+		acked := w.acknowledged()
+		for _, id := range acked[len(acked)-10:] {
+			if err := messages.FindOne(ctx, d("_id", id)).Err(); err != nil {
+				t.Errorf("round %d: reading message %d: %v", round, id, err)
+			}
+		}
+		if n := must(messages.CountDocuments(ctx, d("tags", d("$gt", 0))))(t); int(n) < len(acked) {
+			t.Errorf("round %d: %d messages of %d", round, n, len(acked))
+		}
+		_, err := client.Database("d").Collection("other").UpdateOne(ctx, d("_id", 1), d("$inc", d("a", 1)))
+		wantCode(t, err, codeFull)
+		wantCode(t, client.Database("d").CreateCollection(ctx, "new"), codeFull)
+		checkCopy(t, docstore.Options{Dir: "db", FS: mem.CrashClone(vfs.CrashCloneCfg{})}, acked)
+		disk.setFree(1 << 30)
+	}
+	waitFor(t, ctx, func() bool { return len(w.acknowledged()) > 450 })
+	w.stop()
+	must(0, client.Database("d").CreateCollection(ctx, "new"))(t)
+	closeAll(t, s, client)
+	checkCopy(t, opts, w.acknowledged())
+}
+
+// A commit that the full disk holds up is not acknowledged, and not denied either: when the client asks again, it
+// learns what became of it.
+func TestDiskFullCommit(t *testing.T) {
+	ctx := testContext(t)
+	disk := &smallDisk{FS: vfs.NewMem(), free: 1 << 30}
+	s := must(docstore.Open(docstore.Options{Dir: "db", FS: disk, Reserve: 1}))(t)
+	client := must(mongo.Connect(s.ClientOptions()))(t)
+	defer closeAll(t, s, client)
+	insertAll(t, client.Database("d").Collection("c"), d("_id", 1))
+	conn := dialRaw(t, s)
+	lsid := d("id", bson.Binary{Subtype: 4, Data: []byte("0123456789abcdef")})
+	run := func(cmd D, number int64, more ...E) bson.Raw {
+		t.Helper()
+		cmd = append(cmd, E{Key: "$db", Value: "d"}, E{Key: "lsid", Value: lsid}, E{Key: "txnNumber", Value: number})
+		return conn.run(append(cmd, more...))
+	}
+	code := func(reply bson.Raw) int32 { n, _ := reply.Lookup("code").AsInt64OK(); return int32(n) }
+	autocommit := E{Key: "autocommit", Value: false}
+	must(0, ok(run(d("insert", "c", "documents", A{d("_id", 2, "pad", make([]byte, 100<<10))}), 1, autocommit, E{Key: "startTransaction", Value: true})))(t)
+	disk.setFree(10)
+	commit := d("commitTransaction", 1, "$db", "admin", "lsid", lsid, "txnNumber", int64(1), "autocommit", false)
+	for range 2 {
+		reply := conn.run(commit)
+		if code(reply) != codeFull || !strings.Contains(reply.Lookup("errorLabels").String(), "UnknownTransactionCommitResult") {
+			t.Errorf("commit: %v", reply)
+		}
+	}
+	plain := d("update", "c", "updates", A{d("q", d("_id", 1), "u", d("$inc", d("n", 1)))})
+	if reply := run(plain, 2); code(reply) != codeFull {
+		t.Errorf("a write beside it: %v", reply)
+	}
+	wantIDs(t, ids(t, client.Database("d").Collection("c"), ctx, d()), 1, 2)
+	disk.setFree(1 << 30)
+	waitFor(t, ctx, func() bool { return ok(conn.run(commit)) == nil })
+	for range 2 { // the second time from what is remembered
+		if reply := run(plain, 3); ok(reply) != nil || reply.Lookup("n").AsInt64() != 1 {
+			t.Errorf("with space again: %v", reply)
+		}
+	}
+	var doc struct{ N int }
+	must(0, client.Database("d").Collection("c").FindOne(ctx, d("_id", 1)).Decode(&doc))(t)
+	if doc.N != 1 {
+		t.Errorf("n = %d", doc.N)
+	}
+}
+
+// A database on a full disk closes all the same, and does not open; nothing is lost by either.
+func TestDiskFullCloseOpen(t *testing.T) {
+	ctx := testContext(t)
+	mem := vfs.NewCrashableMem()
+	disk := &smallDisk{FS: mem, free: 1 << 30}
+	opts := docstore.Options{Dir: "db", FS: disk, Reserve: 1}
+	s := must(docstore.Open(opts))(t)
+	client := must(mongo.Connect(s.ClientOptions()))(t)
+	w := startWriters(t, ctx, client, nil)
+	waitFor(t, ctx, func() bool { return len(w.acknowledged()) > 100 })
+	w.stop()
+	disk.setFree(10)
+	timed, cancel := context.WithTimeout(ctx, 1e8)
+	defer cancel()
+	_, err := client.Database("d").Collection("c").InsertOne(timed, d("_id", 1))
+	if err == nil {
+		t.Error("an insert went through")
+	}
+	must(0, client.Disconnect(ctx))(t)
+	if err := s.Close(); err == nil || !strings.Contains(err.Error(), "the disk is full") {
+		t.Errorf("closing: %v", err)
+	}
+	// What the end of the process leaves.
+	left := mem.CrashClone(vfs.CrashCloneCfg{})
+	disk.setFree(1 << 30) // lets the storage left behind end
+	small := &smallDisk{FS: left}
+	if _, err := docstore.Open(docstore.Options{Dir: "db", FS: small}); err == nil || !strings.Contains(err.Error(), "the disk is full: 0 bytes are free") {
+		t.Errorf("opening: %v", err)
+	}
+	// Where there seems to be enough, and is not, opening waits.
+	small.setFree(10)
+	opened := make(chan error)
+	go func() {
+		s, err := docstore.Open(docstore.Options{Dir: "db", FS: small, Reserve: 1})
+		if err == nil {
+			err = s.Close()
+		}
+		opened <- err
+	}()
+	waitFor(t, ctx, func() bool { return small.fullHits() > 2 })
+	small.setFree(1 << 30)
+	must(0, <-opened)(t)
+	checkCopy(t, docstore.Options{Dir: "db", FS: left}, w.acknowledged())
+}
