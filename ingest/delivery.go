@@ -73,7 +73,7 @@ func (d *delivery) run(r io.Reader) ([]error, error) {
 	case errors.Is(err, errWrite):
 		bodies.WithLabelValues(d.srv.proto, "failed").Inc()
 		d.log.Error("cannot store message", "from", d.tx.from, "error", err)
-		return nil, errTrouble
+		return nil, trouble(err)
 	case err != nil:
 		// Any error of the reader, not just EOF within the body, is an abort.
 		bodies.WithLabelValues(d.srv.proto, "aborted").Inc()
@@ -89,7 +89,7 @@ func (d *delivery) run(r io.Reader) ([]error, error) {
 	if err != nil {
 		bodies.WithLabelValues(d.srv.proto, "failed").Inc()
 		d.log.Error("cannot store message", "from", d.tx.from, "size", size, "error", err)
-		return nil, errTrouble
+		return nil, trouble(err)
 	}
 	finished = true
 	bodies.WithLabelValues(d.srv.proto, "stored").Inc()
@@ -196,5 +196,5 @@ func (d *delivery) answer(rcpt recipient, err error, size int64) *smtp.SMTPError
 	}
 	count.WithLabelValues(d.srv.proto, "failed").Inc()
 	log.Error("not delivered", "error", err)
-	return errTrouble
+	return trouble(err)
 }

@@ -38,6 +38,7 @@
 //	550 5.1.1  no such user (at RCPT)
 //	452 4.2.2  over quota; 552 5.2.2 if so configured (at RCPT, or after the body)
 //	552 5.3.4  larger than the limit (at MAIL if declared, else after the body)
+//	452 4.3.1  the disk of the database is full
 //	451 4.3.0  trouble of ours; the log has the cause
 //	452 4.5.3  more recipients than maxRecipients
 //	421 4.3.2  shutting down

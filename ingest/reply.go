@@ -1,6 +1,8 @@
 package ingest
 
 import (
+	"gadwall/internal/mailstore"
+
 	"github.com/emersion/go-smtp"
 )
 
@@ -11,9 +13,18 @@ func reply(code, class, subject, detail int, text string) *smtp.SMTPError {
 var (
 	errTooLarge = reply(552, 5, 3, 4, "Message larger than this server takes")
 	errTrouble  = reply(451, 4, 3, 0, "Temporary trouble here, try again later")
+	errFull     = reply(452, 4, 3, 1, "No space left here, try again later")
 	errAborted  = reply(451, 4, 4, 2, "Connection lost within the message, nothing delivered")
 	errGone     = reply(550, 5, 1, 1, "The user is no longer here")
 )
+
+// trouble is the answer for trouble of ours.
+func trouble(err error) *smtp.SMTPError {
+	if mailstore.IsStorageFull(err) {
+		return errFull
+	}
+	return errTrouble
+}
 
 // overQuota is the answer for a full mailbox (RFC 3463 3.3).
 func (s *session) overQuota(address string) error {

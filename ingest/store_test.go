@@ -26,6 +26,12 @@ import (
 func realStore(t testing.TB) *mailstore.Store {
 	t.Helper()
 	db := dbtest.Database(t)
+	t.Cleanup(func() { checkReferences(t, db) }) // after the store is closed
+	return realStoreOn(t, db)
+}
+
+func realStoreOn(t testing.TB, db *mongo.Database) *mailstore.Store {
+	t.Helper()
 	blobs, err := blobstore.New(db, blobstore.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -45,7 +51,6 @@ func realStore(t testing.TB) *mailstore.Store {
 	t.Cleanup(func() {
 		st.Close()
 		bus.Close()
-		checkReferences(t, db)
 	})
 	for _, name := range []string{"ada", "bob", "eve"} {
 		if _, err := st.CreateUser(t.Context(), mailstore.NewUser{Username: name + "@example.com", Password: "correct horse"}); err != nil {

@@ -38,9 +38,9 @@ type Options struct {
 // DefaultCacheSize is the block cache's bound when Options name none.
 const DefaultCacheSize = 32 << 20
 
-// DefaultReserve is the reserve when Options name none: four times what the write buffers hold, for they and their logs must
-// find place, and so must what compactions write before they can delete anything.
-const DefaultReserve = 4 * memTables * memTableSize
+// DefaultReserve is the reserve when Options name none: many times what the write buffers hold, for they and their logs
+// must find place, and so must what compactions write before they can delete anything.
+const DefaultReserve = 64 << 20
 
 // Sizes of the storage. Write buffers are small, because the memory of the whole server is meant to
 // stay small while large messages stream through it.
