@@ -115,6 +115,36 @@ func database(t testing.TB, c *mongo.Client) *mongo.Database {
 	return db
 }
 
+// OnDisk is Database for benchmarks of what it costs to write durably: the embedded database lies on the disk, and is the
+// benchmark's own.
+func OnDisk(t testing.TB) *mongo.Database {
+	t.Helper()
+	if !Embedded() {
+		return Database(t)
+	}
+	s, err := docstore.Open(docstore.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatalf("open a database on the disk: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("close the database: %v", err)
+		}
+	})
+	c, err := mongo.Connect(s.ClientOptions())
+	if err != nil {
+		t.Fatalf("connect to the database: %v", err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), cleanupTimeout)
+		defer cancel()
+		if err := c.Disconnect(ctx); err != nil {
+			t.Errorf("disconnect: %v", err)
+		}
+	})
+	return c.Database("test")
+}
+
 func randomName(t testing.TB) string {
 	t.Helper()
 	b := make([]byte, 8)

@@ -41,6 +41,29 @@ func (r *request) beginRead() *reading {
 	return &reading{view: pebbleView{snap}, cat: cat, cur: cur}
 }
 
+// beginFind is beginRead; a lookup by _id alone reads the newest state, for one key needs no snapshot.
+func (r *request) beginFind(a *findArgs) *reading {
+	if r.inTransaction || a.hint.Type != 0 || !isLookup(a.filter) {
+		return r.beginRead()
+	}
+	e := r.srv.eng
+	cat := e.catalog.Load()
+	return &reading{view: pebbleView{e.db}, cat: cat, cur: &cursor{lsid: r.lsid, hasLsid: r.hasLsid}}
+}
+
+// isLookup reports that a filter is nothing but {_id: value}.
+func isLookup(filter bson.Raw) bool {
+	it := rawdoc.Over(filter)
+	if len(filter) == 0 || !it.Next() || string(it.Key()) != "_id" {
+		return false
+	}
+	switch it.Type() {
+	case bson.TypeEmbeddedDocument, bson.TypeArray, bson.TypeRegex:
+		return false
+	}
+	return !it.Next()
+}
+
 // collection finds the collection; nil when there is none.
 func (rd *reading) collection(r *request, name string) *collection {
 	c := rd.cat.lookup(r.db, name)
@@ -230,7 +253,7 @@ func (s *Server) find(ctx context.Context, r *request) (bson.Raw, error) {
 	if err != nil {
 		return nil, err
 	}
-	rd := r.beginRead()
+	rd := r.beginFind(a)
 	f, err := r.query(rd, a)
 	if err != nil {
 		return nil, rd.abandon(err)

@@ -7,15 +7,17 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"gadwall/internal/dbtest"
 )
 
-// BenchmarkDeliver delivers stored contents, by so many writers into so many mailboxes (of a user each). Beside
+// BenchmarkDeliver delivers stored contents, by so many writers into so many mailboxes (of a user each), on the disk. Beside
 // the throughput it reports the 99th percentile of the time a writer waits.
 func BenchmarkDeliver(b *testing.B) {
 	for _, boxes := range []int{1, 64} {
 		for _, writers := range []int{1, 8, 64} {
 			b.Run(fmt.Sprintf("mailboxes=%d/writers=%d", boxes, writers), func(b *testing.B) {
-				e := newEnv(b)
+				e := openEnv(b, dbtest.OnDisk(b))
 				keys := make([]MailboxKey, boxes)
 				for i := range keys {
 					keys[i] = e.box(b, e.user(b), Inbox).Key
