@@ -9,12 +9,15 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"gadwall/internal/docstore/bsonkey"
+	"gadwall/internal/docstore/query"
 )
 
 // docScan reads the documents of a plan that match its filter.
 type docScan struct {
 	view view
 	plan *plan
+	// filter is what the plan's ranges leave to be asked of a document.
+	filter *query.Filter
 
 	ranges []keyRange // those not read to the end
 	s      scanner
@@ -28,7 +31,10 @@ type docScan struct {
 }
 
 func newDocScan(v view, p *plan) *docScan {
-	d := &docScan{view: v, plan: p, ranges: p.ranges}
+	d := &docScan{view: v, plan: p, filter: p.filter, ranges: p.ranges}
+	if p.stage == stageClustered {
+		d.filter = p.filter.Residual()
+	}
 	if p.dedupe {
 		d.seen = map[string]struct{}{}
 	}
@@ -58,7 +64,7 @@ func (d *docScan) next(ctx context.Context) (idKey []byte, doc bson.Raw, err err
 		if err != nil {
 			return nil, nil, err
 		}
-		if doc != nil && d.plan.filter.Match(doc) {
+		if doc != nil && d.filter.Match(doc) {
 			return idKey, doc, nil
 		}
 	}
