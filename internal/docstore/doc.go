@@ -1,7 +1,12 @@
 // Package docstore is a database in the process: a single-node server of the part of MongoDB's wire
-// protocol that Gadwall uses, over Pebble. docs/embedded-database.md lists what it has and what it
-// leaves out on purpose. Whatever it does not have it refuses with MongoDB's own error; it never
-// answers wrongly.
+// protocol that Gadwall uses, over Pebble.
+//
+// What it is: find, count and counting aggregations, inserts, updates, deletes, findAndModify, secondary
+// indexes, cursors, transactions and retryable writes, with MongoDB 7.0's results and errors; package conformance
+// holds it to them. What it deliberately is not: a replica set of more than one member, a place for users, or a
+// database for other programs. Expressions, collations, text and geo search, computing aggregations, positional updates, views,
+// capped collections and change streams are left out. docs/embedded-database.md lists every command, operator and option
+// there is. Whatever is not there is refused with MongoDB's own error, never ignored and never answered wrongly.
 //
 // # Words
 //

@@ -1,0 +1,155 @@
+package docstore
+
+import (
+	"context"
+	"strconv"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
+
+	"gadwall/internal/docstore/query"
+	"gadwall/internal/docstore/rawdoc"
+)
+
+func (s *Server) getMore(ctx context.Context, r *request) (bson.Raw, error) {
+	var id, batch int64
+	var collection string
+	err := r.args(func(key string, v bson.RawValue) (bool, error) {
+		var err error
+		switch key {
+		case "getMore":
+			id, err = r.longArg(key, v)
+		case "collection":
+			collection, err = r.stringArg(key, v)
+		case "batchSize":
+			batch, err = r.notNegative(key, v)
+		default:
+			return false, nil
+		}
+		return true, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if collection == "" {
+		return nil, errMissingField(r.name, "collection")
+	}
+	c, err := s.cursors.take(id)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case c.ns != r.db+"."+collection:
+		err = newError(codeUnauthorized, "Requested getMore on namespace '%s.%s', but cursor belongs to a different namespace %s", r.db, collection, c.ns)
+	case !r.owns(c):
+		err = r.notOwner(c)
+	case r.hasMaxTime:
+		err = newError(query.CodeBadValue, "cannot set maxTimeMS on getMore command for a non-awaitData cursor")
+	}
+	if err != nil {
+		s.cursors.give(c, false)
+		return nil, err
+	}
+	if batch == 0 {
+		batch = 1 << 40 // only the bytes bound it
+	}
+	start, dst := bsoncore.AppendDocumentStart(make([]byte, 0, 256))
+	i, dst := bsoncore.AppendDocumentElementStart(dst, "cursor")
+	dst, _, done, err := c.fill(ctx, dst, "nextBatch", batch)
+	if err != nil {
+		s.cursors.give(c, true)
+		return nil, err
+	}
+	next := c.id
+	if done {
+		next = 0
+	}
+	reply := c.endReply(dst, start, i, next)
+	s.cursors.give(c, done)
+	return reply, nil
+}
+
+// owns reports that the cursor was made in the session, and the transaction, of the request.
+func (r *request) owns(c *cursor) bool {
+	return r.hasLsid == c.hasLsid && r.lsid == c.lsid && r.transaction() == c.unit
+}
+
+func (r *request) transaction() *unit {
+	if !r.inTransaction {
+		return nil
+	}
+	return r.session.unit
+}
+
+// notOwner tells what is wrong about the request's session or transaction for the cursor.
+func (r *request) notOwner(c *cursor) error {
+	switch u := r.transaction(); {
+	case r.hasLsid && !c.hasLsid:
+		return newError(50736, "Cannot run getMore on cursor %d, which was not created in a session, in a session", c.id)
+	case !r.hasLsid && c.hasLsid:
+		return newError(50737, "Cannot run getMore on cursor %d, which was created in a session, without an lsid", c.id)
+	case r.lsid != c.lsid:
+		return newError(50738, "Cannot run getMore on cursor %d, which was created in another session", c.id)
+	case c.unit == nil:
+		return newError(50739, "Cannot run getMore on cursor %d, which was not created in a transaction, in a transaction", c.id)
+	case u == nil:
+		return newError(50740, "Cannot run getMore on cursor %d, which was created in a transaction, without a txnNumber", c.id)
+	}
+	return newError(50741, "Cannot run getMore on cursor %d, which was created in another transaction", c.id)
+}
+
+func (s *Server) killCursors(_ context.Context, r *request) (bson.Raw, error) {
+	var ids []int64
+	named := false
+	err := r.args(func(key string, v bson.RawValue) (bool, error) {
+		switch key {
+		case "killCursors":
+			_, err := r.collectionName(v)
+			return true, err
+		case "cursors":
+			named = true
+			if v.Type != bson.TypeArray {
+				return true, errWrongType(r.name, key, v, "array")
+			}
+			it := rawdoc.Over(v.Value)
+			for it.Next() {
+				id, err := r.longArg(key, it.Value())
+				if err != nil {
+					return true, err
+				}
+				ids = append(ids, id)
+			}
+			return true, nil
+		}
+		return false, nil
+	})
+	if err == nil && !named {
+		err = errMissingField(r.name, "cursors")
+	}
+	if err != nil {
+		return nil, err
+	}
+	killed := map[int64]bool{}
+	for _, id := range s.cursors.killIDs(ids) {
+		killed[id] = true
+	}
+	return okReply(func(dst []byte) []byte {
+		list := func(field string, want bool) {
+			i, d := bsoncore.AppendArrayElementStart(dst, field)
+			n := 0
+			for _, id := range ids {
+				if killed[id] == want {
+					d = bsoncore.AppendInt64Element(d, strconv.Itoa(n), id)
+					n++
+				}
+			}
+			dst, _ = bsoncore.AppendArrayEnd(d, i)
+		}
+		list("cursorsKilled", true)
+		list("cursorsNotFound", false)
+		for _, field := range []string{"cursorsAlive", "cursorsUnknown"} {
+			dst = bsoncore.AppendArrayElement(dst, field, bsoncore.NewArrayBuilder().Build())
+		}
+		return dst
+	}), nil
+}
