@@ -55,7 +55,8 @@ type appender struct {
 	name  string
 	dest  *mailstore.Mailbox // looked up before the first literal
 	items []mailstore.AppendItem
-	bytes int64
+	bytes int64 // of the messages
+	held  int   // of the items, which stay in memory
 }
 
 // message reads one message with its flags and date.
@@ -105,7 +106,11 @@ func (a *appender) message(ctx context.Context, dec *wire.Decoder) error {
 		return err
 	}
 	d.Magic = stored.Magics[0]
-	a.items = append(a.items, mailstore.AppendItem{Stored: stored, Delivery: d})
+	item := mailstore.NewAppendItem(stored, d)
+	a.items = append(a.items, item)
+	if a.held += item.Bytes(); a.held > mailstore.MaxAppendBytes {
+		return refuse(imap.ResponseCodeLimit, "The headers and parts of all messages are too much for one APPEND")
+	}
 	return nil
 }
 
@@ -179,13 +184,13 @@ func (a *appender) release(ctx context.Context) {
 	if len(a.items) == 0 {
 		return
 	}
-	if time.Since(a.items[0].Stored.Since) > dedupe.MaxHold {
+	if time.Since(a.items[0].Since()) > dedupe.MaxHold {
 		a.c.log.Warn("contents were held for too long and are left for the audit", "count", len(a.items))
 		return
 	}
 	refs := make([]contents.Ref, len(a.items))
 	for i, it := range a.items {
-		refs[i] = contents.Ref{ID: it.Stored.ID, Magic: it.Delivery.Magic}
+		refs[i] = it.Ref()
 	}
 	// Also when the client has gone.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)

@@ -40,8 +40,8 @@ func benchMailbox(b *testing.B, n int, message func(i int) []byte) *testClient {
 		if err != nil {
 			b.Fatal(err)
 		}
-		items = append(items, mailstore.AppendItem{Stored: stored, Delivery: mailstore.Delivery{
-			Mailbox: box.Key, Magic: stored.Magics[0], Flags: mailstore.Flags(i % 3)}})
+		items = append(items, mailstore.NewAppendItem(stored, mailstore.Delivery{
+			Mailbox: box.Key, Magic: stored.Magics[0], Flags: mailstore.Flags(i % 3)}))
 		if len(items) == batch {
 			flush()
 		}

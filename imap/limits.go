@@ -12,7 +12,7 @@ const (
 	// not loopback.
 	maxConnectionsPerAddress = 500
 	// defaultMaxMessageSize bounds a message for APPEND (NO [TOOBIG]).
-	defaultMaxMessageSize = 256 << 20
+	defaultMaxMessageSize = 512 << 20
 
 	// maxBadCommands is how many commands in a row may be BAD before the
 	// connection is closed; before login it is maxBadUnauthenticated.

@@ -3,7 +3,9 @@
 package imap
 
 import (
+	"fmt"
 	"runtime"
+	"strings"
 	"testing"
 )
 
@@ -40,6 +42,51 @@ func TestIdleMemory(t *testing.T) {
 		if each > budget {
 			t.Errorf("idle %v: a session costs %d bytes, more than %d", idle, each, budget)
 		}
+	}
+}
+
+// TestAppendMemory: many messages with all the headers and parts that a message can have do not pile up in one
+// APPEND.
+func TestAppendMemory(t *testing.T) {
+	srv := newTestServer(t, func(o *Options) { o.MaxMessageSize = 8 << 20 })
+	c := srv.login(t)
+	var b strings.Builder
+	for i := range 8 { // fields that are kept, as long as they may be
+		fmt.Fprintf(&b, "To: %d@example.com,\r\n %s\r\n", i, strings.Repeat("(a comment that is dropped)\r\n ", 2000))
+	}
+	b.WriteString("Content-Type: multipart/mixed; boundary=b\r\n\r\n")
+	b.WriteString(strings.Repeat("--b\r\n\r\n\r\n", 1000))
+	mail := b.String()
+	heap, _ := memory()
+	const messages = 30
+	c.send("a APPEND INBOX")
+	for range messages {
+		c.send(fmt.Sprintf(" {%d+}\r\n%s", len(mail), mail))
+	}
+	c.send(" {5}\r\n") // asks only when it has taken all before
+	if line := c.line(); line != "+ OK" {
+		t.Fatal(line)
+	}
+	grown, _ := memory()
+	each := (grown - heap) / messages
+	t.Logf("%d bytes for each message of %d", each, len(mail))
+	// What is stored of such a message is up to 128 KiB of wire forms; the parsed message is about 1 MiB.
+	if budget := int64(300 << 10); each > budget {
+		t.Errorf("a message under way costs %d bytes, more than %d", each, budget)
+	}
+	c.send("hello\r\n")
+	if _, status := c.until("a"); !strings.HasPrefix(status, "OK") {
+		t.Error(status)
+	}
+
+	mail = "To: " + strings.Repeat("someone@example.com,\r\n ", 1500) + "last@example.com\r\n\r\nHello.\r\n"
+	c.send("b APPEND INBOX")
+	for range 350 {
+		c.send(fmt.Sprintf(" {%d+}\r\n%s", len(mail), mail))
+	}
+	c.send("\r\n")
+	if _, status := c.until("b"); !strings.HasPrefix(status, "NO [LIMIT]") {
+		t.Error(status)
 	}
 }
 

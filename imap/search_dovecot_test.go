@@ -2,9 +2,11 @@ package imap
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"gadwall/internal/dovecottest"
 	"gadwall/internal/mailgen"
@@ -115,3 +117,46 @@ func difference(a, b string) []string {
 	}
 	return out
 }
+
+// TestExtendedSearchLikeDovecot compares ESEARCH responses (RFC 4731) and the keys of RFC 5032.
+func TestExtendedSearchLikeDovecot(t *testing.T) {
+	var mails [][]byte
+	for i := range 12 {
+		mails = append(mails, []byte(message(fmt.Sprint("number ", i%3))))
+	}
+	theirs, ours := bothServers(t, mails)
+	const day = 24 * 60 * 60
+	for _, c := range []*dovecottest.Session{theirs, ours} {
+		c.Command("SELECT INBOX")
+		for i, age := range []int{60, day - 60, day + 60, 400 * day} {
+			date := time.Now().Add(-time.Duration(age) * time.Second).UTC().Format("02-Jan-2006 15:04:05 -0700")
+			c.Command(fmt.Sprintf("APPEND INBOX (\\Flagged) \"%s\" %s", date, nonSync(message(fmt.Sprint("aged ", i)))))
+		}
+		c.Command("UID STORE 3,5:7 +FLAGS.SILENT (\\Answered)")
+		c.Command("UID STORE 2 +FLAGS.SILENT (\\Deleted)")
+		c.Command("EXPUNGE") // from here on, numbers and UIDs differ
+	}
+	for _, command := range []string{
+		"SEARCH RETURN () ALL", "SEARCH RETURN (ALL) ANSWERED", "SEARCH RETURN (MIN) ANSWERED", "SEARCH RETURN (MAX) ANSWERED",
+		"SEARCH RETURN (COUNT) ANSWERED", "SEARCH RETURN (MIN MAX) ANSWERED", "SEARCH RETURN (MIN MAX COUNT) ANSWERED",
+		"SEARCH RETURN (COUNT MAX ALL MIN) ANSWERED", "SEARCH RETURN (ALL COUNT) SUBJECT 1", "SEARCH return (all) subject 2",
+		"SEARCH RETURN (MIN MAX ALL) DRAFT", "SEARCH RETURN (COUNT) DRAFT", "SEARCH RETURN () DRAFT",
+		"UID SEARCH RETURN () ALL", "UID SEARCH RETURN (MIN MAX COUNT) ANSWERED", "UID SEARCH RETURN (ALL) 2:5", "UID SEARCH RETURN (COUNT) DRAFT",
+		"UID SEARCH RETURN () UID 5:7,1", "SEARCH RETURN (ALL) CHARSET UTF-8 SUBJECT number", "SEARCH RETURN (COUNT) NOT ANSWERED FLAGGED",
+		"SEARCH RETURN (ALL) FLAGGED YOUNGER 86400", "SEARCH RETURN (ALL) FLAGGED OLDER 86400", "SEARCH FLAGGED YOUNGER 3600",
+		"SEARCH FLAGGED OLDER 3600", "SEARCH FLAGGED NOT YOUNGER 86400", "SEARCH FLAGGED OLDER 3600 YOUNGER 31536000",
+		"UID SEARCH OR (FLAGGED OLDER 31536000) YOUNGER 1", "SEARCH FLAGGED YOUNGER 4294967295", "SEARCH OLDER 4294967295",
+	} {
+		want, got := tagless(theirs.Command(command)), tagless(ours.Command(command))
+		if want != got {
+			t.Errorf("%s: %q, Dovecot says %q", command, got, want)
+		}
+	}
+}
+
+// tagless joins responses, with a tag that all have.
+func tagless(lines []string) string {
+	return esearchTag.ReplaceAllString(strings.Join(lines, "\n"), `(TAG "x")`)
+}
+
+var esearchTag = regexp.MustCompile(`\(TAG "[^"]*"\)`)

@@ -32,7 +32,7 @@ type Options struct {
 	// AllowInsecureAuth allows passwords over connections without TLS. They
 	// are always allowed on loopback.
 	AllowInsecureAuth bool
-	// MaxMessageSize bounds APPEND, in bytes; 0 means 256 MiB.
+	// MaxMessageSize bounds APPEND, in bytes; 0 means 512 MiB.
 	MaxMessageSize int64
 	// MaxConnections bounds open connections; 0 means 20,000.
 	MaxConnections int

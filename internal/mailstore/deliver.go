@@ -35,9 +35,26 @@ type Delivered struct {
 
 // AppendItem is one of several messages that are stored together.
 type AppendItem struct {
-	Stored   *contents.Stored
-	Delivery Delivery
+	delivery Delivery
+	template *template
 }
+
+// NewAppendItem makes a content ready to be stored. The item does not hold on to the parsed message, which
+// may be far larger.
+func NewAppendItem(stored *contents.Stored, d Delivery) AppendItem {
+	return AppendItem{delivery: d, template: newTemplate(stored)}
+}
+
+// Bytes is about the size of what is stored of the message beside its content, which the item has in memory.
+func (it AppendItem) Bytes() int { return it.template.bytes }
+
+// Ref is the reference that the message takes over.
+func (it AppendItem) Ref() contents.Ref {
+	return contents.Ref{ID: it.template.id, Magic: it.delivery.Magic}
+}
+
+// Since is that of contents.Stored.
+func (it AppendItem) Since() time.Time { return it.template.since }
 
 // Deliver makes a message of the content for each Delivery, and returns what became of each, in the
 // same order. The messages are independent: some may be stored while others fail. The references of those that fail
@@ -69,26 +86,32 @@ func (s *Store) Deliver(ctx context.Context, stored *contents.Stored, to []Deliv
 }
 
 // Append stores messages in one mailbox, all of them or none (RFC 3502), with ascending UIDs. On
-// error, which is any of those in Delivered.Err, the references are released. All items name the same mailbox.
+// error, which is any of those in Delivered.Err or ErrTooMany, the references are released. All items name the same
+// mailbox.
 func (s *Store) Append(ctx context.Context, items []AppendItem) ([]Delivered, error) {
 	if len(items) == 0 {
 		return nil, nil
 	}
 	var messages []*pending
 	var err error
+	bytes := 0
 	for i := range items {
 		var p *pending
-		switch d := &items[i].Delivery; {
+		switch d := &items[i].delivery; {
 		case len(items) > maxBatch:
 			err = fmt.Errorf("%w: %d messages", ErrTooMany, len(items))
-		case d.Mailbox != items[0].Delivery.Mailbox:
+		case d.Mailbox != items[0].delivery.Mailbox:
 			err = errors.New("different mailboxes")
 		default:
-			p, err = newTemplate(items[i].Stored).message(d)
+			if bytes += items[i].Bytes(); bytes > MaxAppendBytes {
+				err = fmt.Errorf("%w: %d messages with large headers or many parts", ErrTooMany, len(items))
+				break
+			}
+			p, err = items[i].template.message(d)
 		}
 		if err != nil {
 			for _, it := range items {
-				s.releaseUnused(ctx, deliveryRefs(it.Stored, []Delivery{it.Delivery}), it.Stored.Since)
+				s.releaseUnused(ctx, []contents.Ref{it.Ref()}, it.Since())
 			}
 			return nil, fmt.Errorf("append: %w", err)
 		}
@@ -99,7 +122,7 @@ func (s *Store) Append(ctx context.Context, items []AppendItem) ([]Delivered, er
 	for i := range results {
 		pointers[i] = &results[i]
 	}
-	u := newUnit(ctx, items[0].Delivery.Mailbox.User(), messages, pointers)
+	u := newUnit(ctx, items[0].delivery.Mailbox.User(), messages, pointers)
 	if err := s.store(ctx, []*unit{u}); err != nil {
 		return nil, fmt.Errorf("append: %w", err)
 	}
@@ -150,7 +173,7 @@ type unit struct {
 func newUnit(ctx context.Context, user UserID, messages []*pending, results []*Delivered) *unit {
 	u := &unit{ctx: ctx, user: user, messages: messages, results: results, done: make(chan struct{})}
 	for _, p := range messages {
-		if since := p.template.stored.Since; u.since.IsZero() || since.Before(u.since) {
+		if since := p.template.since; u.since.IsZero() || since.Before(u.since) {
 			u.since = since
 		}
 		u.usage = u.usage.Add(quota.Usage{Bytes: p.size, Messages: 1})

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"gadwall/dedupe"
 	"gadwall/internal/events"
 	"gadwall/quota"
 
@@ -138,7 +140,7 @@ func TestAppendIsAllOrNothing(t *testing.T) {
 		var list []AppendItem
 		for i := range n {
 			stored := e.content(t, mail(i), 1)
-			list = append(list, AppendItem{stored, Delivery{Mailbox: box, Flags: Draft | Seen, Magic: stored.Magics[0]}})
+			list = append(list, NewAppendItem(stored, Delivery{Mailbox: box, Flags: Draft | Seen, Magic: stored.Magics[0]}))
 		}
 		return list
 	}
@@ -158,12 +160,12 @@ func TestAppendIsAllOrNothing(t *testing.T) {
 		t.Errorf("over quota: %v, %v", got, err)
 	}
 	bad := items(2)
-	bad[1].Delivery.Keywords = []string{""}
+	bad[1].delivery.Keywords = []string{""}
 	if got, err := e.Append(t.Context(), bad); !errors.Is(err, ErrInvalidKeyword) {
 		t.Errorf("bad keyword: %v, %v", got, err)
 	}
 	other := items(2)
-	other[1].Delivery.Mailbox = e.box(t, u, "Sent").Key
+	other[1].delivery.Mailbox = e.box(t, u, "Sent").Key
 	if got, err := e.Append(t.Context(), other); err == nil {
 		t.Errorf("two mailboxes: %v", got)
 	}
@@ -387,4 +389,43 @@ func TestKeywordsAreSpelledAsFirstSeen(t *testing.T) {
 		t.Errorf("%+v, %v", got, err)
 	}
 	e.checkConsistent(t, u)
+}
+
+// TestAppendOfLargeHeaders: messages whose documents together are too large for one transaction are refused, and their
+// references released.
+func TestAppendOfLargeHeaders(t *testing.T) {
+	e := newEnv(t)
+	u := e.user(t)
+	box := e.box(t, u, "Drafts").Key
+	text := "To: " + strings.Repeat("someone@example.com,\r\n ", 1500) + "last@example.com\r\n\r\nHello.\r\n"
+	stored := e.content(t, text, maxBatch)
+	one := NewAppendItem(stored, Delivery{Mailbox: box, Magic: stored.Magics[0]}).Bytes()
+	if one < 16<<10 {
+		t.Fatalf("a document has %d bytes, too few for this test", one)
+	}
+	fits := MaxAppendBytes / one
+	items := make([]AppendItem, fits+1)
+	for i := range items {
+		items[i] = NewAppendItem(stored, Delivery{Mailbox: box, Magic: stored.Magics[i]})
+	}
+	if _, err := e.Append(t.Context(), items); !errors.Is(err, ErrTooMany) {
+		t.Errorf("%d bytes: %v", len(items)*one, err)
+	}
+	again := e.content(t, text, fits) // the references of those are gone
+	for i := range fits {
+		items[i] = NewAppendItem(again, Delivery{Mailbox: box, Magic: again.Magics[i]})
+	}
+	if _, err := e.Append(t.Context(), items[:fits]); err != nil {
+		t.Errorf("%d bytes: %v", fits*one, err)
+	}
+	e.release(t.Context(), deliveryRefs(stored, deliveriesOf(stored.Magics[fits+1:])))
+	e.checkConsistent(t, u)
+}
+
+func deliveriesOf(magics []dedupe.Magic) []Delivery {
+	list := make([]Delivery, len(magics))
+	for i, m := range magics {
+		list[i].Magic = m
+	}
+	return list
 }

@@ -1,7 +1,9 @@
 package mailstore
 
 import (
+	"bytes"
 	"fmt"
+	"strings"
 	"time"
 
 	"gadwall/internal/contents"
@@ -10,15 +12,17 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
-// template is what all messages made of one content have in common.
+// template is what all messages made of one content have in common. It keeps nothing of the parsed message.
 type template struct {
-	stored *contents.Stored
-	fields bson.D // wire forms and search fields
+	id     contents.ID
+	size   int64
+	since  time.Time // of contents.Stored
+	fields bson.D    // wire forms and search fields
 	bytes  int
 }
 
 func newTemplate(stored *contents.Stored) *template {
-	t := &template{stored: stored}
+	t := &template{id: stored.ID, size: stored.Size, since: stored.Since}
 	f := envelope.Fields(stored.Root)
 	t.binary(DocEnvelope, envelope.Envelope(stored.Root))
 	t.binary(DocStructure, envelope.BodyStructure(stored.Root))
@@ -27,7 +31,7 @@ func newTemplate(stored *contents.Stored) *template {
 	subject := envelope.Normalize(f.Subject)
 	t.text(DocSubject, subject)
 	if f.BaseSubject != subject {
-		t.add(DocBaseSubject, f.BaseSubject, len(f.BaseSubject))
+		t.add(DocBaseSubject, strings.Clone(f.BaseSubject), len(f.BaseSubject))
 	}
 	t.text(DocFrom, f.From)
 	t.text(DocTo, f.To)
@@ -37,7 +41,8 @@ func newTemplate(stored *contents.Stored) *template {
 	t.text(DocInReplyTo, f.InReplyTo)
 	if len(f.References) > 0 {
 		size := 0
-		for _, r := range f.References {
+		for i, r := range f.References {
+			f.References[i] = strings.Clone(r)
 			size += len(r) + 8
 		}
 		t.add(DocReferences, f.References, size)
@@ -54,12 +59,12 @@ func (t *template) add(key string, value any, size int) {
 }
 
 func (t *template) binary(key string, value []byte) {
-	t.add(key, bson.Binary{Data: value}, len(value))
+	t.add(key, bson.Binary{Data: bytes.Clone(value)}, len(value)) // without the room it grew into
 }
 
 func (t *template) text(key, value string) {
 	if value != "" {
-		t.add(key, value, len(value))
+		t.add(key, strings.Clone(value), len(value)) // not a piece of a whole header field
 	}
 }
 
@@ -93,8 +98,8 @@ func (t *template) message(d *Delivery) (*pending, error) {
 	p := &pending{
 		template: t, mailbox: d.Mailbox, flags: d.Flags & AllFlags, keywords: d.Keywords,
 		date: d.InternalDate.UTC().Truncate(time.Second), prefix: d.Prefix,
-		size: int64(len(d.Prefix)) + t.stored.Size,
-		ref:  contents.Ref{ID: t.stored.ID, Magic: d.Magic},
+		size: int64(len(d.Prefix)) + t.size,
+		ref:  contents.Ref{ID: t.id, Magic: d.Magic},
 	}
 	if d.InternalDate.IsZero() {
 		p.date = now()

@@ -59,7 +59,7 @@ var killed = []struct {
 			if err != nil {
 				return err
 			}
-			items = append(items, AppendItem{stored, Delivery{Mailbox: e.inbox, Magic: stored.Magics[0]}})
+			items = append(items, NewAppendItem(stored, Delivery{Mailbox: e.inbox, Magic: stored.Magics[0]}))
 		}
 		_, err := e.Append(ctx, items)
 		return err

@@ -30,6 +30,9 @@ const (
 	MaxPrefixLength = 16 << 10
 	// MaxRecipients is how many deliveries one call of Deliver takes.
 	MaxRecipients = 1000
+	// MaxAppendBytes is what is stored of the messages of one Append beside their contents, which one transaction
+	// writes (ErrTooMany): far more than a thousand ordinary ones come to.
+	MaxAppendBytes = 16 << 20
 )
 
 // Bounds on our own work.

@@ -175,7 +175,7 @@ func (r *run) append(t *rapid.T) {
 	var items []AppendItem
 	for i := range rapid.IntRange(1, 3).Draw(t, "count") {
 		stored := r.env.content(t, mail(i), 1)
-		items = append(items, AppendItem{stored, Delivery{Mailbox: b.key, Flags: Draft, Magic: stored.Magics[0]}})
+		items = append(items, NewAppendItem(stored, Delivery{Mailbox: b.key, Flags: Draft, Magic: stored.Magics[0]}))
 	}
 	fits := r.model.fits(len(items))
 	if _, err := r.env.Append(t.Context(), items); fits && err != nil || !fits && !errors.Is(err, quota.ErrOverQuota) {

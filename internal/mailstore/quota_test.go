@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"gadwall/internal/contents"
 	"gadwall/internal/dbtest"
 	"gadwall/internal/events"
 	"gadwall/quota"
@@ -129,13 +130,13 @@ func TestQuotaWarnings(t *testing.T) {
 	var items []AppendItem
 	for i := range 8 {
 		stored := e.content(t, mail(i), 1)
-		items = append(items, AppendItem{stored, Delivery{Mailbox: archive, Magic: stored.Magics[0]}})
+		items = append(items, NewAppendItem(stored, Delivery{Mailbox: archive, Magic: stored.Magics[0]}))
 	}
 	if _, err := e.Append(t.Context(), items[:7]); err != nil {
 		t.Fatal(err)
 	}
 	expect("appending 7, both levels at once", level(90, 9))
-	e.release(t.Context(), deliveryRefs(items[7].Stored, []Delivery{items[7].Delivery}))
+	e.release(t.Context(), []contents.Ref{items[7].Ref()})
 	if err := e.SetLimits(t.Context(), u.ID, quota.Limits{Messages: quota.Unlimited}); err != nil {
 		t.Fatal(err)
 	}

@@ -198,7 +198,7 @@ func (e *env) fillDistinct(b *testing.B, box MailboxKey, n int) {
 			own.ID = contents.ID{}
 			rand.Read(own.ID[:])
 			magic := dedupe.NewMagic()
-			items[i] = AppendItem{&own, Delivery{Mailbox: box, Flags: Deleted, Magic: magic}}
+			items[i] = NewAppendItem(&own, Delivery{Mailbox: box, Flags: Deleted, Magic: magic})
 			docs[i] = bson.D{{Key: "_id", Value: dedupe.Hash(own.ID).Binary()}, {Key: "refs", Value: int64(1)}, {Key: "magic", Value: int64(magic)}}
 		}
 		if _, err := e.db.Collection("contents").InsertMany(b.Context(), docs); err != nil {
