@@ -1,6 +1,8 @@
 package config
 
 import (
+	"encoding"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -121,3 +123,26 @@ func (l *WarnLevels) UnmarshalText(text []byte) error {
 	}
 	return nil
 }
+
+// UnmarshalJSON implements json.Unmarshaler: octets as a number, or a string as UnmarshalText reads it.
+func (l *StorageLimit) UnmarshalJSON(data []byte) error { return limitFromJSON(data, l) }
+
+// UnmarshalJSON implements json.Unmarshaler: a number, or a string as UnmarshalText reads it.
+func (l *MessageLimit) UnmarshalJSON(data []byte) error { return limitFromJSON(data, l) }
+
+func limitFromJSON(data []byte, l encoding.TextUnmarshaler) error {
+	if string(data) == "null" {
+		return nil // as if it were not there
+	}
+	var text string
+	if err := json.Unmarshal(data, &text); err != nil {
+		text = string(data)
+	}
+	if err := l.UnmarshalText([]byte(text)); err != nil {
+		return &LimitError{err}
+	}
+	return nil
+}
+
+// LimitError reports a limit in JSON that cannot be one.
+type LimitError struct{ error }

@@ -2,6 +2,8 @@
 //
 //	POST /user/create   {"username":"ada@example.com","password":"..."}
 //	                    200 {"success":true,"id":"...","username":"ada@example.com"}
+//	                    also "quota":{"storage":..., "messages":...}: a number, or a string such as
+//	                    "10GiB", "unlimited", "default"
 //	GET  /health        200 {"success":true,"status":"ok"}, or 503 when the database does not answer
 //	GET  /metrics       Prometheus text format
 //

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 	"gadwall/internal/dbtest"
 	"gadwall/internal/events"
 	"gadwall/internal/mailstore"
+	"gadwall/quota"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
@@ -113,6 +115,26 @@ func TestCreateUser(t *testing.T) {
 		t.Errorf("the new user cannot log in: %v", err)
 	}
 
+	for i, tt := range []struct {
+		quota string
+		want  quota.Limits
+	}{
+		{`{"storage":1048576,"messages":"unlimited"}`, quota.Limits{Bytes: 1 << 20, Messages: quota.Unlimited}},
+		{`{"storage":"1GiB"}`, quota.Limits{Bytes: 1 << 30}},
+		{`{"storage":"default","messages":null}`, quota.Limits{}},
+		{`{}`, quota.Limits{}},
+	} {
+		name := fmt.Sprintf("limited%d@example.com", i)
+		status, body, _ := request(t, "POST", url, `{"username":"`+name+`","password":"correct horse","quota":`+tt.quota+`}`, isJSON)
+		user, err := st.UserByName(t.Context(), name)
+		if status != 200 || err != nil || user.Own != tt.want {
+			t.Errorf("%s: %d %s; %+v, %v", tt.quota, status, body, user, err)
+		}
+		if err := st.DeleteUser(t.Context(), user.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+
 	for _, tt := range []struct {
 		name, body string
 		header     string
@@ -127,6 +149,9 @@ func TestCreateUser(t *testing.T) {
 		{"long password", `{"username":"bob@example.com","password":"` + strings.Repeat("x", mailstore.MaxPasswordLength+1) + `"}`, isJSON, 400, "WeakPassword"},
 		{"unknown field", `{"username":"bob@example.com","password":"correct horse","admin":true}`, isJSON, 400, "UnknownField"},
 		{"wrong type", `{"username":7,"password":"correct horse"}`, isJSON, 400, "InvalidField"},
+		{"quota of nothing", `{"username":"bob@example.com","password":"correct horse","quota":{"storage":0}}`, isJSON, 400, "InvalidField"},
+		{"quota of half a message", `{"username":"bob@example.com","password":"correct horse","quota":{"messages":0.5}}`, isJSON, 400, "InvalidField"},
+		{"quota is no object", `{"username":"bob@example.com","password":"correct horse","quota":7}`, isJSON, 400, "InvalidField"},
 		{"array", `[]`, isJSON, 400, "InvalidField"},
 		{"not JSON", `username=bob`, isJSON, 400, "InvalidJSON"},
 		{"empty", ``, isJSON, 400, "InvalidJSON"},

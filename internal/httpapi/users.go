@@ -8,20 +8,30 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"reflect"
 	"strings"
 
+	"gadwall/internal/config"
 	"gadwall/internal/mailstore"
+	"gadwall/quota"
 )
 
 func (s *Server) createUser(w http.ResponseWriter, r *http.Request) {
 	var in struct {
 		Username string `json:"username"`
 		Password string `json:"password"`
+		Quota    struct {
+			Storage  config.StorageLimit `json:"storage"`
+			Messages config.MessageLimit `json:"messages"`
+		} `json:"quota"`
 	}
 	if !decode(w, r, &in) {
 		return
 	}
-	user, err := s.opts.Users.CreateUser(r.Context(), mailstore.NewUser{Username: in.Username, Password: in.Password})
+	user, err := s.opts.Users.CreateUser(r.Context(), mailstore.NewUser{
+		Username: in.Username, Password: in.Password,
+		Quota: quota.Limits{Bytes: int64(in.Quota.Storage), Messages: int64(in.Quota.Messages)},
+	})
 	switch {
 	case errors.Is(err, mailstore.ErrInvalidAddress):
 		fail(w, http.StatusBadRequest, "InvalidAddress", "username must be a mail address such as ada@example.com")
@@ -70,11 +80,16 @@ func decode(w http.ResponseWriter, r *http.Request, v any) bool {
 	}
 	var tooLarge *http.MaxBytesError
 	var wrongType *json.UnmarshalTypeError
+	var limit *config.LimitError
 	switch {
+	case errors.As(err, &limit):
+		fail(w, http.StatusBadRequest, "InvalidField", limit.Error())
 	case errors.As(err, &tooLarge):
 		fail(w, http.StatusRequestEntityTooLarge, "TooLarge", fmt.Sprintf("the body has more than %d octets", maxBody))
 	case errors.As(err, &wrongType) && wrongType.Field == "":
 		fail(w, http.StatusBadRequest, "InvalidField", "the body must be a JSON object")
+	case errors.As(err, &wrongType) && wrongType.Type.Kind() == reflect.Struct:
+		fail(w, http.StatusBadRequest, "InvalidField", wrongType.Field+" must be an object")
 	case errors.As(err, &wrongType):
 		fail(w, http.StatusBadRequest, "InvalidField", fmt.Sprintf("%s must be a %s", wrongType.Field, wrongType.Type))
 	case errors.Is(err, errTrailing):

@@ -73,10 +73,10 @@ type removal struct {
 	boxChange
 }
 
-// removable reads what is to be removed, at most batchSize messages.
-func (s *Store) removable(ctx context.Context, box MailboxKey, ranges []UIDRange, filter bson.D) (*removal, error) {
+// removable reads what is to be removed, at most limit messages.
+func (s *Store) removable(ctx context.Context, box MailboxKey, ranges []UIDRange, filter bson.D, limit int) (*removal, error) {
 	r := &removal{boxChange: boxChange{expunges: true}}
-	q := Query{UIDs: ranges, Filter: filter, Limit: s.batchSize}
+	q := Query{UIDs: ranges, Filter: filter, Limit: limit}
 	for m, err := range s.Messages(ctx, box, q, FieldFlags|FieldSize|fieldReference) {
 		if err != nil {
 			return nil, err
@@ -95,7 +95,7 @@ func (s *Store) removeBatch(ctx context.Context, box MailboxKey, ranges []UIDRan
 	var state *boxState
 	err := s.transactFor(ctx, box.User(), func(ctx context.Context) error {
 		var err error
-		if r, err = s.removable(ctx, box, ranges, filter); err != nil || len(r.uids) == 0 {
+		if r, err = s.removable(ctx, box, ranges, filter, s.batchSize); err != nil || len(r.uids) == 0 {
 			return err
 		}
 		if err := s.quota.Release(ctx, box.User(), r.usage); err != nil {

@@ -39,6 +39,9 @@ const (
 const (
 	// maxBatch is how many messages one transaction inserts, changes or removes.
 	maxBatch = 1000
+	// purgeBatch is how many messages of a deleted mailbox one transaction removes: fewer, because nobody waits for it and
+	// others go on in between.
+	purgeBatch = 250
 	// maxBatchBytes is what the documents come to that one transaction copies or moves (one is always
 	// taken).
 	maxBatchBytes = 8 << 20

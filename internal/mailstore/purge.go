@@ -13,7 +13,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
-// A purge removes what a mailbox or a user has that is being deleted, in transactions of at most maxBatch
+// A purge removes what a mailbox or a user has that is being deleted, in transactions of at most purgeBatch
 // messages. It can be interrupted at any time and begun again, also by several at once: what is done is done, and the mark goes
 // last. See deletions.go for who resumes it.
 type purge struct {
@@ -48,10 +48,11 @@ func (p *purge) mailbox(ctx context.Context, box MailboxKey) error {
 // batch removes the first messages of the mailbox whose UIDs are not below first, and returns where the next batch begins,
 // or 0 after the last one.
 func (p *purge) batch(ctx context.Context, box MailboxKey, first uint32) (next uint32, err error) {
+	size := min(p.batchSize, purgeBatch)
 	var r *removal
 	err = p.transactFor(ctx, box.User(), func(ctx context.Context) error {
 		var err error
-		if r, err = p.removable(ctx, box, []UIDRange{{first, math.MaxUint32}}, nil); err != nil || len(r.uids) == 0 {
+		if r, err = p.removable(ctx, box, []UIDRange{{first, math.MaxUint32}}, nil, size); err != nil || len(r.uids) == 0 {
 			return err
 		}
 		// Another instance that purges the same user may be through with the user's document.
@@ -70,7 +71,7 @@ func (p *purge) batch(ctx context.Context, box MailboxKey, first uint32) (next u
 		return 0, err
 	}
 	p.release(ctx, r.refs)
-	if len(r.uids) < p.batchSize {
+	if len(r.uids) < size {
 		return 0, nil
 	}
 	if err := p.renewUser(ctx); err != nil {
