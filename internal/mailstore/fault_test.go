@@ -33,20 +33,28 @@ type network struct {
 	cut cut
 }
 
-// cut says how many commands still pass. Those that follow are refused, with an error that nobody tries again after, as if
-// the process had ended; the first of them either before the server gets it or after it has done what it says.
+// cut says how many commands still pass, and what becomes of the next. It is refused, with an error that nobody tries again
+// after.
 type cut struct {
-	armed bool
+	mode  cutMode
 	after int
-	done  bool // the first one is done
 	begun bool // one was refused
 }
 
+type cutMode int
+
+const (
+	unarmed    cutMode = iota
+	killBefore         // the server does not get it, nor any that follows, as if the process had ended
+	killAfter          // the server does what it says, and gets none that follows
+	failOnce           // the server does not get it; those that follow pass
+)
+
 // arm sets the cut.
-func (n *network) arm(after int, done bool) {
+func (n *network) arm(after int, mode cutMode) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.cut = cut{armed: true, after: after, done: done}
+	n.cut = cut{mode: mode, after: after}
 }
 
 // wasCut reports whether a command was refused.
@@ -60,14 +68,14 @@ func (n *network) wasCut() bool {
 func (c *cut) take(command []byte) (refuse, do bool) {
 	// Every command of an application has a session; the driver's own have none. That a transaction is aborted which
 	// nobody goes on with, the server sees to itself, after a minute.
-	if !c.armed || !bytes.Contains(command, []byte("lsid")) || bytes.Contains(command, []byte("abortTransaction")) {
+	if c.mode == unarmed || c.mode == failOnce && c.begun || !bytes.Contains(command, []byte("lsid")) || bytes.Contains(command, []byte("abortTransaction")) {
 		return false, true
 	}
 	if c.after > 0 {
 		c.after--
 		return false, true
 	}
-	do = c.done && !c.begun
+	do = c.mode == killAfter && !c.begun
 	c.begun = true
 	return true, do
 }

@@ -104,7 +104,8 @@ var killed = []struct {
 	}},
 }
 
-// A process that is killed at any of its database calls, before the call or after it took effect, leaves usage and counters
+// A process that is killed at any of its database calls, before the call or after it took effect, and one that goes on when one of
+// them has failed, leaves usage and counters
 // as a recount finds them, no reference too few, and no deletion that another process cannot finish; and other users
 // as they were.
 func TestKilledAtEveryDatabaseCall(t *testing.T) {
@@ -115,11 +116,11 @@ func TestKilledAtEveryDatabaseCall(t *testing.T) {
 	for _, op := range killed {
 		t.Run(op.name, func(t *testing.T) {
 			kills := 0
-			for _, done := range []bool{false, true} {
+			for _, mode := range []cutMode{killBefore, killAfter, failOnce} {
 				for after := 0; ; after++ {
 					finished := false
-					if !t.Run("", func(t *testing.T) { finished = kill(t, server, healthy, op.run, after, done) }) {
-						t.Fatalf("killed after %d calls, the next one done: %t", after, done)
+					if !t.Run("", func(t *testing.T) { finished = kill(t, server, healthy, op.run, after, mode) }) {
+						t.Fatalf("killed after %d calls, mode %d", after, mode)
 					}
 					if finished {
 						break
@@ -134,7 +135,7 @@ func TestKilledAtEveryDatabaseCall(t *testing.T) {
 
 // kill runs an operation in a process of its own that is killed after so many calls, and verifies what is left. It reports
 // whether the operation was through before.
-func kill(t *testing.T, server *faultyServer, healthy *env, run func(context.Context, *killScene) error, after int, done bool) (finished bool) {
+func kill(t *testing.T, server *faultyServer, healthy *env, run func(context.Context, *killScene) error, after int, mode cutMode) (finished bool) {
 	u, other := healthy.user(t), healthy.user(t)
 	inbox, archive := healthy.box(t, u, Inbox).Key, healthy.box(t, u, "Archive").Key
 	healthy.fill(t, inbox, killMessages, everySecondDeleted)
@@ -142,7 +143,7 @@ func kill(t *testing.T, server *faultyServer, healthy *env, run func(context.Con
 
 	client, network := server.client(t, 5*time.Second)
 	victim := openEnvWith(t, client.Database(healthy.db.Name()), Options{batchSize: killBatch})
-	network.arm(after, done)
+	network.arm(after, mode)
 	err := run(t.Context(), &killScene{victim, u, other, inbox, archive})
 	victim.Close()
 	finished = !network.wasCut()
