@@ -231,31 +231,33 @@ func (c *checker) orphans(ctx context.Context, id bson.ObjectID) error {
 	if there, err := c.exists(ctx, id); err != nil || there {
 		return err
 	}
-	cur, err := c.s.chunks.Aggregate(ctx, bson.A{
-		bson.D{{Key: "$match", Value: bson.D{{Key: "files_id", Value: id}}}},
-		bson.D{{Key: "$group", Value: bson.D{
-			{Key: "_id", Value: nil},
-			{Key: "chunks", Value: bson.D{{Key: "$sum", Value: 1}}},
-			{Key: "bytes", Value: bson.D{{Key: "$sum", Value: bson.D{{Key: "$binarySize", Value: "$data"}}}}},
-			{Key: "newest", Value: bson.D{{Key: "$max", Value: "$_id"}}},
-		}}},
-	})
+	// They are written in the order of their numbers: the last one is the youngest.
+	last, err := c.s.chunks.FindOne(ctx, bson.D{{Key: "files_id", Value: id}}, options.FindOne().
+		SetSort(bson.D{{Key: "files_id", Value: -1}, {Key: "n", Value: -1}}).SetProjection(bson.D{{Key: "_id", Value: 1}})).Raw()
+	if errors.Is(err, mongo.ErrNoDocuments) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look for orphans: %w", err)
+	}
+	// The time in an id has whole seconds.
+	if chunk, ok := last.Lookup("_id").ObjectIDOK(); ok && chunk.Timestamp().After(c.s.refs.Now().Add(-c.o.Grace)) {
+		return nil
+	}
+	f := Finding{Fault: Orphans, File: id}
+	cur, err := c.s.chunks.Find(ctx, bson.D{{Key: "files_id", Value: id}}, options.Find().SetBatchSize(readBatch))
 	if err != nil {
 		return fmt.Errorf("count orphans: %w", err)
 	}
-	var sums []struct {
-		Chunks int64         `bson:"chunks"`
-		Bytes  int64         `bson:"bytes"`
-		Newest bson.ObjectID `bson:"newest"`
+	defer cur.Close(context.WithoutCancel(ctx))
+	for cur.Next(ctx) {
+		_, data, _ := cur.Current.Lookup("data").BinaryOK()
+		f.Chunks++
+		f.Bytes += int64(len(data))
 	}
-	if err := cur.All(ctx, &sums); err != nil {
+	if err := cur.Err(); err != nil {
 		return fmt.Errorf("count orphans: %w", err)
 	}
-	// The time in an id has whole seconds.
-	if len(sums) == 0 || sums[0].Newest.Timestamp().After(c.s.refs.Now().Add(-c.o.Grace)) {
-		return nil
-	}
-	f := Finding{Fault: Orphans, File: id, Chunks: sums[0].Chunks, Bytes: sums[0].Bytes}
 	if c.o.Repair {
 		if err := c.s.deleteChunks(ctx, id, f.Chunks); err != nil {
 			return err
