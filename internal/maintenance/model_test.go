@@ -193,9 +193,18 @@ func (w *world) schedule(seed int64) error {
 	rng := rand.New(rand.NewSource(seed))
 	m := &model{world: w, rng: rng, removing: make(map[mailstore.UserID]bool)}
 	// Mail that is old when the first round begins.
-	for range rng.Intn(4) {
+	for range 1 + rng.Intn(4) {
 		if err := m.deliver(ctx, w.store.Store, m.text(), rng.Intn(3)); err != nil {
 			return err
+		}
+	}
+	// What nobody uses, for collections and deliveries to meet.
+	for user := range w.users {
+		if rng.Intn(2) == 0 {
+			m.remove(w.users[user].ID)
+			if _, _, err := w.store.Expunge(ctx, w.box(user, inbox), mailstore.AllUIDs); err != nil {
+				return err
+			}
 		}
 	}
 	w.clock.days.Add(int64(rng.Intn(2)))
@@ -230,8 +239,16 @@ func (m *model) text() []byte {
 func (m *model) round() error {
 	s := &scheduler{rng: m.rng, clock: m.clock, events: make(chan *actor), faults: m.rng.Intn(4) > 0, stats: m.stats}
 	defer func() { m.trace = append(append(m.trace, "-- round"), s.trace...) }()
-	for i := range 2 + m.rng.Intn(maxActors-1) {
-		name, run := m.operation()
+	// Every other round has a collection and deliveries, which meet too rarely otherwise.
+	kinds := []int{m.rng.Intn(kindsOfActors), m.rng.Intn(kindsOfActors)}
+	if m.rng.Intn(2) == 0 {
+		kinds = []int{kindCollect, kindDeliver, kindDeliver}
+	}
+	for range m.rng.Intn(maxActors - len(kinds) + 1) {
+		kinds = append(kinds, m.rng.Intn(kindsOfActors))
+	}
+	for i, kind := range kinds {
+		name, run := m.operation(kind)
 		s.spawn(fmt.Sprintf("%d %s", i, name), m.instances[i], run)
 	}
 	if err := s.run(); err != nil {
@@ -247,12 +264,19 @@ func (m *model) round() error {
 	return nil
 }
 
+// Of the kinds of actors, some are more frequent than others.
+const (
+	kindDeliver   = 0
+	kindCollect   = 9
+	kindsOfActors = 12
+)
+
 // operation chooses what an actor does. All choices are made before it begins.
-func (m *model) operation() (string, func(context.Context, *actor) error) {
+func (m *model) operation(kind int) (string, func(context.Context, *actor) error) {
 	user := m.rng.Intn(2)
 	in, other := m.box(user, inbox), m.box(user, archive)
-	switch m.rng.Intn(12) {
-	case 0, 1, 2:
+	switch kind {
+	case kindDeliver, 1, 2:
 		text, to := m.text(), m.rng.Intn(3)
 		return "deliver", func(ctx context.Context, a *actor) error { return m.deliver(ctx, a.in.Store, text, to) }
 	case 3:
@@ -287,7 +311,7 @@ func (m *model) operation() (string, func(context.Context, *actor) error) {
 		return "delete mailbox", func(ctx context.Context, a *actor) error {
 			return a.in.DeleteMailbox(ctx, m.users[user].ID, "Archive")
 		}
-	case 9, 10:
+	case kindCollect, 10:
 		grace := time.Duration(0)
 		if m.rng.Intn(3) == 0 {
 			grace = dedupe.DefaultGrace
