@@ -26,11 +26,12 @@ import (
 const (
 	// redisSocket is the embedded Redis in the data directory.
 	redisSocket = "redis.sock"
-	// openTimeout bounds connecting to the database and making its indexes.
+	// openTimeout bounds connecting to the database. Making indexes may take far longer where there is much mail: that
+	// ends with the signal to stop.
 	openTimeout = 2 * time.Minute
 	// selectTimeout bounds how long the driver looks for a primary.
 	selectTimeout = 15 * time.Second
-	// closeTimeout bounds saying goodbye to the database.
+	// closeTimeout bounds waiting for deliveries under way, and saying goodbye to the database.
 	closeTimeout = 10 * time.Second
 )
 
@@ -85,8 +86,25 @@ func openStorage(ctx context.Context, cfg config.Storage, log *slog.Logger, shar
 	if err != nil {
 		return nil, err
 	}
-	s.closers = append(s.closers, func() error { s.mail.Close(); return nil })
+	s.closers = append(s.closers, s.closeMail)
 	return s, nil
+}
+
+// closeMail closes the store. Where the database does not let deliveries end, they are cut off; they were not acknowledged.
+func (s *storage) closeMail() error {
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		s.mail.Close()
+	}()
+	limit := time.NewTimer(closeTimeout)
+	defer limit.Stop()
+	select {
+	case <-closed:
+		return nil
+	case <-limit.C:
+		return fmt.Errorf("deliveries did not end within %v", closeTimeout)
+	}
 }
 
 func (s *storage) openDatabase(ctx context.Context, cfg config.Storage, log *slog.Logger, share bool) error {
@@ -121,6 +139,8 @@ func (s *storage) openDatabase(ctx context.Context, cfg config.Storage, log *slo
 		opts.ApplyURI(cfg.MongoDBURI)
 	}
 	opts.SetAppName("gadwall").SetServerSelectionTimeout(selectTimeout)
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
 	client, err := mongo.Connect(opts)
 	if err != nil {
 		return fmt.Errorf("database: %w", err)

@@ -1,7 +1,7 @@
 // Command gadwall is the mail store: the server and the tools around it.
 //
 // Each command is in a file of its name. Exit statuses: 0 for success, 1 for
-// failure and for a check that found damage, 2 for arguments or a configuration that cannot work (one line on standard
+// failure, 2 for arguments or a configuration that cannot work (one line on standard
 // error, nothing written), 75 (EX_TEMPFAIL) when delivering may work later; and of
 // check 3 for damage that it has repaired, 4 for damage that remains.
 package main

@@ -25,8 +25,8 @@ func TestBackupUnderLoad(t *testing.T) {
 	ctx := testContext(t)
 	w := startWriters(t, ctx, client, nil)
 	defer w.stop()
-	for i, name := range []string{"a", "b", "c", "d"} {
-		waitFor(t, ctx, func() bool { return int(w.next.Load()) > 200*(i+1) })
+	for i, name := range []string{"a", "b", "c"} {
+		waitFor(t, ctx, func() bool { return int(w.next.Load()) > 100*(i+1) })
 		acked := w.acknowledged()
 		dir := filepath.Join(root, name)
 		must(0, s.Backup(ctx, dir))(t)
@@ -34,7 +34,6 @@ func TestBackupUnderLoad(t *testing.T) {
 			t.Errorf("others may look into the backup: %v", info.Mode())
 		}
 		checkCopy(t, docstore.Options{Dir: dir}, acked)
-		checkCopy(t, docstore.Options{Dir: dir}, acked) // opening and closing it changed nothing
 	}
 	if left := must(filepath.Glob(filepath.Join(root, "*.partial")))(t); len(left) > 0 {
 		t.Errorf("left over: %q", left)

@@ -165,23 +165,6 @@ func (w *crashWriter) run(ctx context.Context, client *mongo.Client) error {
 	return nil
 }
 
-// Whenever the machine goes down, what was acknowledged is there, and nothing is there by half.
-func TestCrash(t *testing.T) {
-	fs := vfs.NewCrashableMem()
-	s, client := open(t, fs)
-	ctx := testContext(t)
-	w := startWriters(t, ctx, client, nil)
-	rng := rand.New(rand.NewPCG(1, 2))
-	for i := range 12 {
-		waitFor(t, ctx, func() bool { return int(w.next.Load()) > 40*(i+1) })
-		acked := w.acknowledged()
-		clone := fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: rng.IntN(101), RNG: rng})
-		checkCopy(t, docstore.Options{Dir: "db", FS: clone}, acked)
-	}
-	w.stop()
-	closeAll(t, s, client)
-}
-
 // checkCopy opens what a crash left, or a backup, and checks it: it holds the messages that had been acknowledged,
 // and nothing by half.
 func checkCopy(t *testing.T, opts docstore.Options, acked []int) {
