@@ -67,6 +67,10 @@ func (c *conn) explain(name string, err error) (typ imap.StatusResponseType, cod
 		c.log.Warn("imap: database unavailable", "command", name, "error", err)
 		return imap.StatusResponseTypeNo, string(imap.ResponseCodeUnavailable), "Try again later"
 	}
+	if mailstore.IsStorageFull(err) {
+		c.log.Error("imap: no space left", "command", name, "error", err)
+		return imap.StatusResponseTypeNo, string(imap.ResponseCodeUnavailable), "No space left here, try again later"
+	}
 	c.log.Error("imap: command failed", "command", name, "error", err)
 	return imap.StatusResponseTypeNo, string(imap.ResponseCodeServerBug), "Internal error"
 }

@@ -212,6 +212,11 @@ func (f *fetcher) markSeen(ctx context.Context, messages []fetched) error {
 	}
 	result, err := f.c.srv.store.StoreFlags(ctx, f.c.sel.box, mailstore.Ranges(unseen),
 		mailstore.FlagChange{Op: mailstore.Add, Flags: mailstore.Seen})
+	if mailstore.IsStorageFull(err) {
+		// What is asked for can be given all the same.
+		f.c.log.Warn("no space left to set \\Seen", slog.Any("error", err))
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("set seen: %w", err)
 	}

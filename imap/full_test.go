@@ -1,0 +1,46 @@
+package imap
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"gadwall/internal/docstore"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+)
+
+// While the disk is full, mail can be read; what would change something says that it may work later.
+func TestDiskFull(t *testing.T) {
+	disk := vfs.NewMem()
+	db, err := docstore.Open(docstore.Options{Dir: "db", FS: disk})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	client, err := mongo.Connect(db.ClientOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Disconnect(context.Background()) })
+	s := newTestServerOn(t, client.Database("full"))
+	c := s.selectMails(t, message("a"), message("b"))
+	s.errs.allow = true
+
+	disk.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1, TotalBytes: 1 << 40})
+	status := "OK"
+	for try := 0; strings.HasPrefix(status, "OK") && try < 1000; try++ { // whether there is space is looked at now and then
+		_, status = c.do("STORE 1 %cFLAGS (\\Flagged)", "+-"[try%2])
+	}
+	if !strings.HasPrefix(status, "NO [UNAVAILABLE]") {
+		t.Errorf("STORE on a full disk: %s", status)
+	}
+	for _, item := range []string{"BODY[]", "BODY.PEEK[]", "(FLAGS ENVELOPE)"} {
+		if lines, status := c.do("FETCH 1:* %s", item); len(lines) != 2 || !strings.HasPrefix(status, "OK") {
+			t.Errorf("FETCH %s on a full disk: %q, %s", item, lines, status)
+		}
+	}
+	disk.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1 << 30, TotalBytes: 1 << 40})
+	c.ok("STORE 1 +FLAGS (\\Answered)")
+}
