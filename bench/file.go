@@ -8,6 +8,7 @@ import (
 	"compress/zlib"
 	"fmt"
 	"strings"
+	"unicode/utf16"
 )
 
 // A file is an attachment.
@@ -128,7 +129,45 @@ func (w *world) pdf(s source, l *lexicon, size int) *file {
 	return &file{pick(s, []string{"Invoice_", "scan", "Document-", "report ", "Angebot_"}) + s.digits(5) + ".pdf", "application/pdf", b.Bytes()}
 }
 
+// binaryOffice is a document as office programs wrote them before they used zip: text in UTF-16, tables of properties, padding,
+// pictures as they are.
+func (w *world) binaryOffice(s source, l *lexicon, size int) *file {
+	var b bytes.Buffer
+	b.WriteString("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")
+	sector := func() {
+		if rest := b.Len() % 512; rest > 0 {
+			b.Write(make([]byte, 512-rest))
+		}
+	}
+	for b.Len() < size {
+		switch s.IntN(3) {
+		case 0:
+			for _, p := range l.paragraphs(s, 3000+s.IntN(9000)) {
+				for _, unit := range utf16.Encode([]rune(p)) {
+					b.WriteByte(byte(unit))
+					b.WriteByte(byte(unit >> 8))
+				}
+				b.WriteString("\r\x00")
+			}
+		case 1:
+			for at := range 200 + s.IntN(400) {
+				fmt.Fprintf(&b, "%c\x00\x00\x00%c\x00%c\x00\x00\x00%s\x00", at&0x7f, s.IntN(128), s.IntN(16), s.bytes(3))
+			}
+		default:
+			b.Write(s.bytes(2000 + s.IntN(20_000)))
+		}
+		sector()
+	}
+	if s.chance(50) {
+		return &file{l.words(s, 2) + ".doc", "application/msword", b.Bytes()}
+	}
+	return &file{l.words(s, 2) + ".xls", "application/vnd.ms-excel", b.Bytes()}
+}
+
 func (w *world) office(s source, l *lexicon, size int) *file {
+	if s.chance(25) {
+		return w.binaryOffice(s, l, size*2)
+	}
 	var b bytes.Buffer
 	z := zip.NewWriter(&b)
 	add := func(name string, data []byte) {

@@ -17,6 +17,11 @@ const (
 	// in the last two dozen bytes of a chunk. It is far above what zstd needs to compress well.
 	FrameSize = ChunkSize / 2
 
+	// trialShare: a blob is compressed if its first frames become shorter by one part in so many. Blocks that do not
+	// compress are stored as they are within zstd frames, and cost a reader next to nothing; with 16, PDF files would
+	// take 2.5 % more.
+	trialShare = 64
+
 	// MaxFrames bounds the frames of one blob (48 GiB decoded), so that its files document stays
 	// below 16 MB. Beyond it a write fails with ErrTooLarge.
 	MaxFrames = 400_000

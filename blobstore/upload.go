@@ -64,8 +64,8 @@ func (u *upload) add(ctx context.Context, data []byte) error {
 	return u.decide(ctx, data)
 }
 
-// decide tries to compress the first two frames, or all there are, and stores them. Zstd must save a
-// sixteenth to be worth the work of every reader.
+// decide tries to compress the first two frames, or all there are, and stores them. Zstd must save one part in
+// trialShare to be worth the work of every reader.
 func (u *upload) decide(ctx context.Context, second []byte) error {
 	var first []byte
 	if u.trial != nil {
@@ -74,7 +74,7 @@ func (u *upload) decide(ctx context.Context, second []byte) error {
 	u.codec = codecRaw
 	if saved, err := saving(first, second); err != nil {
 		return err
-	} else if saved > (len(first)+len(second))/16 {
+	} else if saved > (len(first)+len(second))/trialShare {
 		u.codec = codecZstd
 	}
 	for _, data := range [][]byte{first, second} {

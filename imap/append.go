@@ -101,11 +101,11 @@ func (a *appender) message(ctx context.Context, dec *wire.Decoder) error {
 	if err != nil {
 		return err
 	}
-	stored, err := a.store(ctx, r)
+	stored, prefix, err := a.store(ctx, r)
 	if err != nil {
 		return err
 	}
-	d.Magic = stored.Magics[0]
+	d.Magic, d.Prefix = stored.Magics[0], prefix
 	item := mailstore.NewAppendItem(stored, d)
 	a.items = append(a.items, item)
 	if a.held += item.Bytes(); a.held > mailstore.MaxAppendBytes {
@@ -144,18 +144,23 @@ func (a *appender) admit(ctx context.Context, mark wire.LiteralMark) error {
 	return nil
 }
 
-// store streams a message into the content store.
-func (a *appender) store(ctx context.Context, r io.Reader) (*contents.Stored, error) {
+// store streams a message into the content store, without the trace lines that a delivery put before it.
+func (a *appender) store(ctx context.Context, r io.Reader) (*contents.Stored, []byte, error) {
 	w := a.c.srv.opts.Contents.NewWriter(ctx)
 	defer w.Abort(ctx) // does nothing after Finish
-	if _, err := io.CopyBuffer(onlyWriter{w}, r, make([]byte, appendCopySize)); err != nil {
-		return nil, fmt.Errorf("store message: %w", err)
+	p := mailstore.NewPrefixWriter(w)
+	if _, err := io.CopyBuffer(onlyWriter{p}, r, make([]byte, appendCopySize)); err != nil {
+		return nil, nil, fmt.Errorf("store message: %w", err)
+	}
+	prefix, err := p.End()
+	if err != nil {
+		return nil, nil, fmt.Errorf("store message: %w", err)
 	}
 	stored, err := w.Finish(ctx, 1)
 	if err != nil {
-		return nil, fmt.Errorf("store message: %w", err)
+		return nil, nil, fmt.Errorf("store message: %w", err)
 	}
-	return stored, nil
+	return stored, prefix, nil
 }
 
 // onlyWriter hides ReadFrom, so that CopyBuffer uses its buffer.

@@ -40,6 +40,8 @@ type cli struct {
 	Check   checkCmd   `cmd:"" help:"Look for damage in what is stored, and repair it."`
 	GC      gcCmd      `cmd:"" name:"gc" help:"Delete what nobody uses any more."`
 	Backup  backupCmd  `cmd:"" help:"Copy the embedded database, also while the server runs."`
+	Dict    dictCmd    `cmd:"" help:"Manage compression dictionaries."`
+	Bench   benchCmd   `cmd:"" help:"Measure."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 

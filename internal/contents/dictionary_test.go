@@ -93,8 +93,11 @@ func TestContentsOutliveTheirDictionaries(t *testing.T) {
 			t.Errorf("%d samples of %v", len(list), dictionary.Kind(kind))
 		}
 	}
-	d, err := s.Dictionaries().Add(t.Context(), dictionary.Headers, samples[dictionary.Headers])
+	d, err := dictionary.Train(dictionary.Headers, dictionary.NewID(), samples[dictionary.Headers])
 	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Dictionaries().Add(t.Context(), d, samples[dictionary.Headers]); err != nil {
 		t.Fatal(err)
 	}
 	fresh := mustPut(t, s, corpus.Message(3))

@@ -26,6 +26,19 @@ func samples(n int) [][]byte {
 	return list
 }
 
+// add trains a dictionary and adds it.
+func add(t testing.TB, s *Set, kind Kind, samples [][]byte) *Dictionary {
+	t.Helper()
+	d, err := Train(kind, NewID(), samples)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Add(t.Context(), d, samples); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
 func mustCompress(t testing.TB, d *Dictionary, src []byte) []byte {
 	t.Helper()
 	z, err := d.Compress(nil, src)
@@ -107,10 +120,7 @@ func TestTrainedDictionaryIsUsed(t *testing.T) {
 		t.Fatal("without trained ones, the shipped ones are not current")
 	}
 	second.Current(ctx)
-	d, err := first.Add(ctx, Headers, samples(400))
-	if err != nil {
-		t.Fatal(err)
-	}
+	d := add(t, first, Headers, samples(400))
 	if d.ID() < firstTrained {
 		t.Errorf("ID %d", d.ID())
 	}
@@ -143,10 +153,7 @@ func TestTrainedDictionaryIsUsed(t *testing.T) {
 	}
 
 	// A newer one replaces it, and it stays.
-	newer, err := first.Add(ctx, Headers, samples(600))
-	if err != nil {
-		t.Fatal(err)
-	}
+	newer := add(t, first, Headers, samples(600))
 	third := NewSet(db, log)
 	if got := third.Current(ctx)[Headers]; got.ID() != newer.ID() {
 		t.Errorf("current is %d, newest %d", got.ID(), newer.ID())
@@ -167,6 +174,9 @@ func TestUnknownAndDamaged(t *testing.T) {
 		t.Errorf("unknown: %v", err)
 	}
 	good := Shipped()[Text].Bytes()
+	if err := s.Add(t.Context(), Shipped()[Text], nil); !errors.Is(err, ErrMalformed) {
+		t.Errorf("a shipped one added: %v", err)
+	}
 	for id, doc := range map[int64]bson.D{
 		70_001: {{Key: "kind", Value: "headers"}, {Key: "data", Value: []byte("nonsense")}},
 		70_002: {{Key: "kind", Value: "smells"}, {Key: "data", Value: good}},
@@ -197,10 +207,7 @@ func TestCurrentWithoutDatabase(t *testing.T) {
 func TestConcurrentUse(t *testing.T) {
 	db := dbtest.Database(t)
 	log := slog.New(slog.DiscardHandler)
-	d, err := NewSet(db, log).Add(t.Context(), Text, samples(300))
-	if err != nil {
-		t.Fatal(err)
-	}
+	d := add(t, NewSet(db, log), Text, samples(300))
 	s := NewSet(db, log)
 	var users sync.WaitGroup
 	for i := range 16 {

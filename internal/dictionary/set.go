@@ -24,9 +24,6 @@ const (
 
 	// refreshTimeout bounds looking. Until it is over, the old ones are used.
 	refreshTimeout = 5 * time.Second
-
-	// maxAdd is how many IDs Add tries.
-	maxAdd = 10
 )
 
 // A Set is the shipped dictionaries and those in a database. It is safe for concurrent use.
@@ -157,34 +154,27 @@ func (s *Set) Get(ctx context.Context, id ID) (*Dictionary, error) {
 	return d, nil
 }
 
-// Add trains a dictionary, makes it durable, and from then on the current one of its kind.
-func (s *Set) Add(ctx context.Context, kind Kind, samples [][]byte) (*Dictionary, error) {
+// Add makes a dictionary trained on those samples durable, and from then on the current one of its kind.
+func (s *Set) Add(ctx context.Context, d *Dictionary, samples [][]byte) error {
+	if d.id < firstTrained || d.id > lastTrained {
+		return fmt.Errorf("store dictionary %d: %w: the ID is not one for trained ones", d.id, ErrMalformed)
+	}
 	var size int64
 	for _, b := range samples {
 		size += int64(len(b))
 	}
-	for range maxAdd {
-		d, err := Train(kind, NewID(), samples)
-		if err != nil {
-			return nil, err
-		}
-		_, err = s.coll.InsertOne(ctx, document{
-			ID: int64(d.id), Kind: kind.String(), Data: d.data, Created: time.Now().UTC(),
-			Samples: int64(len(samples)), SampleBytes: size,
-		})
-		if mongo.IsDuplicateKeyError(err) {
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("store dictionary %d: %w", d.id, err)
-		}
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.known[d.id] = d
-		s.current[kind] = d
-		return d, nil
+	_, err := s.coll.InsertOne(ctx, document{
+		ID: int64(d.id), Kind: d.kind.String(), Data: d.data, Created: time.Now().UTC(),
+		Samples: int64(len(samples)), SampleBytes: size,
+	})
+	if err != nil {
+		return fmt.Errorf("store dictionary %d: %w", d.id, err) // also if the ID is taken: a chance of nearly nothing
 	}
-	return nil, fmt.Errorf("store a dictionary: %d IDs are taken", maxAdd)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.known[d.id] = d
+	s.current[d.kind] = d
+	return nil
 }
 
 // List returns the trained dictionaries, oldest first.

@@ -43,11 +43,28 @@ type Server struct {
 // An Option changes what Start starts.
 type Option func(*setup)
 
-type setup struct{ lmtp bool }
+type setup struct {
+	lmtp     bool
+	location string // mail_location; DIR and %u are replaced
+	extra    string // further lines of the configuration
+}
 
 // LMTP adds a listener for LMTP, which delivers to any user, and makes the server write mail to the disk as it does
 // in production. Without it nothing is synced, since that only takes time.
 func LMTP() Option { return func(o *setup) { o.lmtp = true } }
+
+// MDBox keeps mail in Dovecot's own format of many messages per file, compressed with zstd: the most compact one that
+// it has. singleInstance moves attachments, decoded, to files of their own of which equal ones are kept once
+// (mail_attachment_dir).
+func MDBox(singleInstance bool) Option {
+	return func(o *setup) {
+		o.location = "mdbox:DIR/mail/%u"
+		o.extra = mdboxConfiguration
+		if singleInstance {
+			o.extra += attachmentConfiguration
+		}
+	}
+}
 
 // Start runs a Dovecot until the test ends. It skips the test if there is none, and fails it if it does not
 // start.
@@ -63,7 +80,7 @@ func Start(t testing.TB, options ...Option) *Server {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(s.dir) })
-	var o setup
+	o := setup{location: "maildir:DIR/mail/%u"}
 	for _, option := range options {
 		option(&o)
 	}
@@ -115,7 +132,7 @@ func (s *Server) prepare(o setup) error {
 		return err
 	}
 	conf := strings.NewReplacer(
-		"DIR", s.dir, "PORT", strconv.Itoa(port), "INTERNAL", internal, "GROUP", group, "LOGIN", login,
+		"LOCATION", strings.ReplaceAll(o.location, "DIR", s.dir), "EXTRA", strings.ReplaceAll(o.extra, "DIR", s.dir), "DIR", s.dir, "PORT", strconv.Itoa(port), "INTERNAL", internal, "GROUP", group, "LOGIN", login,
 		"UID", strconv.Itoa(uid), "GID", strconv.Itoa(gid),
 	).Replace(configuration)
 	if o.lmtp {
@@ -140,7 +157,8 @@ default_internal_user = INTERNAL
 default_internal_group = GROUP
 default_login_user = LOGIN
 first_valid_uid = 0
-mail_location = maildir:DIR/mail/%u
+mail_location = LOCATION
+EXTRA
 service imap-login {
   chroot =
   process_min_avail = 0
@@ -162,6 +180,19 @@ userdb {
   driver = static
   args = uid=UID gid=GID home=DIR/mail/%u.home
 }
+`
+
+const mdboxConfiguration = `
+mail_plugins = zlib
+plugin {
+  zlib_save = zstd
+}
+`
+
+const attachmentConfiguration = `
+mail_attachment_dir = DIR/mail/attachments
+mail_attachment_fs = sis posix
+mail_attachment_min_size = 4k
 `
 
 // Any domain is as good as none: users are known by their local part.

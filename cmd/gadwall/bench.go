@@ -1,0 +1,193 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"gadwall/bench"
+	"gadwall/ingest"
+	"gadwall/internal/config"
+	"gadwall/internal/mailstore"
+)
+
+type benchCmd struct {
+	Space benchSpaceCmd `cmd:"" help:"Deliver generated mail and say what it takes, by class."`
+}
+
+// benchSpaceCmd delivers a corpus to a server of its own in a new directory, or to a running one.
+type benchSpaceCmd struct {
+	config.Storage
+	config.Log
+	Mails      int    `default:"5000" help:"How many mails."`
+	Seed       uint64 `default:"1" help:"Other seeds make other mail."`
+	Duplicates int    `default:"35" help:"Attachments in a hundred that were sent before."`
+	Senders    int    `default:"8" help:"Connections at a time."`
+	LMTP       string `name:"lmtp" placeholder:"ADDR" help:"Deliver to this server, whose storage the other flags name, instead of to one of our own. The table then has all mail of it."`
+	To         string `placeholder:"ADDRESS" help:"The recipient there."`
+	Measure    bool   `help:"Deliver nothing: only say what the mail in the storage takes that the other flags name."`
+}
+
+// benchUser is the recipient on a server of our own.
+const benchUser = "bench@example.com"
+
+func (c *benchSpaceCmd) Run(std streams) error {
+	switch {
+	case c.Mails < 1 || c.Senders < 1 || c.Duplicates < 0 || c.Duplicates > 100:
+		return usageError{errors.New("--mails and --senders are at least 1, --duplicates is a percentage")}
+	case (c.LMTP == "") != (c.To == ""):
+		return usageError{errors.New("--lmtp and --to belong together")}
+	}
+	if err := c.Storage.Check(); err != nil {
+		return usageError{err}
+	}
+	if c.Measure || c.LMTP != "" {
+		if err := mustExist(c.Storage); err != nil {
+			return err
+		}
+	}
+	log, err := newLogger(c.Log, std)
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	switch {
+	case c.Measure:
+		return c.report(ctx, log, std, 0)
+	case c.LMTP != "":
+		received, err := c.deliver(ctx, std, c.LMTP, c.To)
+		if err != nil {
+			return err
+		}
+		return c.report(ctx, log, std, received)
+	}
+	dir, err := os.MkdirTemp("", "gadwall-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	c.Storage = config.Storage{DataDir: dir, MongoDBDatabase: c.MongoDBDatabase}
+	received, err := c.own(ctx, log, std)
+	if err != nil {
+		return err
+	}
+	return c.report(ctx, log, std, received)
+}
+
+// own delivers to a server in this process.
+func (c *benchSpaceCmd) own(ctx context.Context, log *slog.Logger, std streams) (received int64, err error) {
+	store, err := openStorage(ctx, c.Storage, log, false)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	if _, err := store.mail.CreateUser(ctx, mailstore.NewUser{Username: benchUser, Password: rand.Text()}); err != nil {
+		return 0, err
+	}
+	// What a server logs of each delivery is of no interest here.
+	server, err := ingest.New(ingest.Options{Store: store.mail, LMTP: true, Hostname: "bench.example.com", Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return 0, err
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	defer func() {
+		limit, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
+		defer cancel()
+		err = errors.Join(err, server.Shutdown(limit), <-served)
+	}()
+	return c.deliver(ctx, std, listener.Addr().String(), benchUser)
+}
+
+// deliver sends the corpus and returns its size.
+func (c *benchSpaceCmd) deliver(ctx context.Context, std streams, addr, to string) (int64, error) {
+	options := bench.CorpusOptions{Seed: c.Seed, DuplicatePercent: c.Duplicates}
+	if c.Duplicates == 0 {
+		options.DuplicatePercent = -1
+	}
+	corpus := bench.NewCorpus(options)
+	var next, received atomic.Int64
+	var senders sync.WaitGroup
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	start := time.Now()
+	for range c.Senders {
+		senders.Go(func() {
+			client, err := dialLMTP(addr)
+			if err != nil {
+				cancel(err)
+				return
+			}
+			defer client.close()
+			for n := next.Add(1) - 1; n < int64(c.Mails) && ctx.Err() == nil; n = next.Add(1) - 1 {
+				m := corpus.Message(int(n))
+				if err := sendOne(client, m.From, to, string(m.Raw)); err != nil {
+					cancel(fmt.Errorf("mail %d: %w", n, err))
+					return
+				}
+				received.Add(int64(len(m.Raw)))
+			}
+		})
+	}
+	senders.Wait()
+	if err := context.Cause(ctx); err != nil {
+		return 0, err
+	}
+	took := time.Since(start)
+	fmt.Fprintf(std.out, "%d mails, %d bytes, delivered in %v with making them: %.0f/s\n\n",
+		c.Mails, received.Load(), took.Round(time.Millisecond), float64(c.Mails)/took.Seconds())
+	return received.Load(), nil
+}
+
+func sendOne(client *lmtpClient, from, to, message string) error {
+	results, err := client.deliver(from, []string{to}, strings.NewReader(message))
+	if err != nil {
+		return err
+	}
+	for _, r := range results {
+		if r.reply.code/100 != 2 {
+			return fmt.Errorf("<%s>: %v", r.recipient, r.reply)
+		}
+	}
+	return nil
+}
+
+// report prints the table. received is 0 if it is not known.
+func (c *benchSpaceCmd) report(ctx context.Context, log *slog.Logger, std streams, received int64) (err error) {
+	store, err := openStorage(ctx, c.Storage, log, true)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	space, err := bench.MeasureSpace(ctx, store.contents)
+	if err != nil {
+		return err
+	}
+	var directory int64
+	if c.Storage.Embedded() {
+		if directory, err = bench.Settled(ctx, c.Storage.DataDir); err != nil {
+			return err
+		}
+	}
+	if received == 0 {
+		for _, n := range space.Logical {
+			received += n
+		}
+	}
+	return space.WriteTable(std.out, received, directory)
+}

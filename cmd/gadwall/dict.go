@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/signal"
+	"syscall"
+	"text/tabwriter"
+	"time"
+
+	"gadwall/internal/config"
+	"gadwall/internal/contents"
+	"gadwall/internal/dictionary"
+)
+
+type dictCmd struct {
+	Train dictTrainCmd `cmd:"" help:"Train compression dictionaries on the mail that is stored, for new mail."`
+	List  dictListCmd  `cmd:"" help:"List the dictionaries that were trained."`
+}
+
+// dictSettings are the flags of every dict command.
+type dictSettings struct {
+	config.Storage
+	config.Log
+}
+
+func (c *dictSettings) withContents(std streams, f func(context.Context, *contents.Store) error) (err error) {
+	if err := c.Storage.Check(); err != nil {
+		return usageError{err}
+	}
+	if err := mustExist(c.Storage); err != nil {
+		return err
+	}
+	log, err := newLogger(c.Log, std)
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	store, err := openStorage(ctx, c.Storage, log, true)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	return f(ctx, store.contents)
+}
+
+// dictTrainCmd trains a dictionary of every kind on half of a sample, and compares it with the current one on the other
+// half. Only what is better is kept.
+type dictTrainCmd struct {
+	dictSettings
+	Gain   float64 `default:"2" help:"Keep a dictionary if it saves at least so many percent."`
+	DryRun bool    `help:"Keep none: only say what they would save."`
+}
+
+func (c *dictTrainCmd) Run(std streams) error {
+	return c.withContents(std, func(ctx context.Context, store *contents.Store) error {
+		samples, err := store.Sample(ctx, 2*dictionary.SampleBytes)
+		if err != nil {
+			return err
+		}
+		current := store.Dictionaries().Current(ctx)
+		t := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(t, "KIND\tSAMPLES\tBYTES\tCURRENT\tTRAINED\tSAVED\t")
+		for kind := range dictionary.Kind(dictionary.Kinds) {
+			if err := c.train(ctx, t, store.Dictionaries(), kind, current[kind], samples[kind]); err != nil {
+				return errors.Join(err, t.Flush())
+			}
+			samples[kind] = nil // it may be large
+		}
+		return t.Flush()
+	})
+}
+
+func (c *dictTrainCmd) train(ctx context.Context, t *tabwriter.Writer, set *dictionary.Set, kind dictionary.Kind, current *dictionary.Dictionary, samples [][]byte) error {
+	var training, trial [][]byte
+	size := 0
+	for i, s := range samples {
+		if size += len(s); i%2 == 0 {
+			training = append(training, s)
+		} else {
+			trial = append(trial, s)
+		}
+	}
+	trained, err := dictionary.Train(kind, dictionary.NewID(), training)
+	if errors.Is(err, dictionary.ErrFewSamples) {
+		fmt.Fprintf(t, "%v\t%d\t%d\t-\t-\ttoo little mail\t\n", kind, len(samples), size)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	before, err := current.CompressedSize(trial)
+	if err != nil {
+		return err
+	}
+	after, err := trained.CompressedSize(trial)
+	if err != nil {
+		return err
+	}
+	saved := 100 * (1 - float64(after)/float64(before))
+	verdict := fmt.Sprintf("%.1f %%", saved)
+	switch {
+	case saved < c.Gain:
+		verdict += ": not kept"
+	case !c.DryRun:
+		if err := set.Add(ctx, trained, training); err != nil {
+			return err
+		}
+		verdict += fmt.Sprintf(": kept as %d", trained.ID())
+	}
+	fmt.Fprintf(t, "%v\t%d\t%d\t%d\t%d\t%s\t\n", kind, len(samples), size, before, after, verdict)
+	return nil
+}
+
+type dictListCmd struct{ dictSettings }
+
+func (c *dictListCmd) Run(std streams) error {
+	return c.withContents(std, func(ctx context.Context, store *contents.Store) error {
+		list, err := store.Dictionaries().List(ctx)
+		if err != nil {
+			return err
+		}
+		t := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(t, "ID\tKIND\tSIZE\tTRAINED\tSAMPLES\tBYTES\t")
+		for _, d := range list {
+			fmt.Fprintf(t, "%d\t%v\t%d\t%s\t%d\t%d\t\n", d.ID, d.Kind, d.Size, d.Created.UTC().Format(time.RFC3339), d.Samples, d.SampleBytes)
+		}
+		return t.Flush()
+	})
+}
