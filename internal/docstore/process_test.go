@@ -10,17 +10,27 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"gadwall/internal/docstore"
 )
 
-// childVariable makes the test binary a server on that directory instead.
-const childVariable = "GADWALL_DOCSTORE_CHILD"
+// childVariable makes the test binary a server on that directory instead. failVariable makes it fail the sync of its log
+// that has this number.
+const (
+	childVariable = "GADWALL_DOCSTORE_CHILD"
+	failVariable  = "GADWALL_DOCSTORE_FAIL_SYNC"
+)
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(childVariable); dir != "" {
@@ -35,7 +45,21 @@ func TestMain(m *testing.M) {
 
 // child serves until its standard input ends.
 func child(dir string) error {
-	s, err := docstore.Open(docstore.Options{Dir: dir})
+	opts := docstore.Options{Dir: dir}
+	if text := os.Getenv(failVariable); text != "" {
+		fail, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return err
+		}
+		var syncs atomic.Int64
+		opts.FS = errorfs.Wrap(vfs.Default, errorfs.InjectorFunc(func(op errorfs.Op) error {
+			if (op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData) && strings.HasSuffix(op.Path, ".log") && syncs.Add(1) == fail {
+				return syscall.EIO
+			}
+			return nil
+		}))
+	}
+	s, err := docstore.Open(opts)
 	if err != nil {
 		return err
 	}
@@ -50,11 +74,13 @@ func child(dir string) error {
 }
 
 // startChild runs a server in a process of its own, and returns when it is ready.
-func startChild(t *testing.T, dir string) *exec.Cmd {
+func startChild(t *testing.T, dir string, env ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(must(os.Executable())(t))
-	cmd.Env = append(os.Environ(), childVariable+"="+dir)
-	cmd.Stderr = os.Stderr
+	cmd.Env = append(append(os.Environ(), childVariable+"="+dir), env...)
+	if len(env) == 0 {
+		cmd.Stderr = os.Stderr
+	}
 	must(cmd.StdinPipe())(t)
 	out := must(cmd.StdoutPipe())(t)
 	must(0, cmd.Start())(t)
@@ -124,6 +150,39 @@ func TestKill(t *testing.T) {
 			}
 		}
 		must(0, s.Verify())(t)
+		closeAll(t, s, client)
+	}
+}
+
+// When the log cannot be synced the process ends, before it acknowledges anything that may be lost.
+func TestLogFails(t *testing.T) {
+	dir := t.TempDir()
+	uri := "mongodb://" + url.PathEscape(filepath.Join(dir, docstore.SocketName)) + "/?directConnection=true"
+	acked := 0
+	for _, fail := range []string{"5", "40"} {
+		cmd := startChild(t, dir, failVariable+"="+fail)
+		client := must(mongo.Connect(options.Client().ApplyURI(uri).SetRetryWrites(false)))(t)
+		c := client.Database("d").Collection("c")
+		var err error
+		for err == nil {
+			if _, err = c.InsertOne(testContext(t), d("_id", acked, "n", acked)); err == nil {
+				acked++
+			}
+		}
+		var exit *exec.ExitError
+		if err := cmd.Wait(); !errors.As(err, &exit) {
+			t.Fatalf("the server ended with %v", err)
+		}
+		must(0, client.Disconnect(testContext(t)))(t)
+
+		s := must(docstore.Open(docstore.Options{Dir: dir}))(t)
+		client = must(mongo.Connect(s.ClientOptions()))(t)
+		n := must(client.Database("d").Collection("c").CountDocuments(testContext(t), d()))(t)
+		if int(n) < acked || int(n) > acked+1 { // what was not acknowledged may be there
+			t.Errorf("%d documents, %d acknowledged", n, acked)
+		}
+		acked = int(n)
+		wantClean(t, s)
 		closeAll(t, s, client)
 	}
 }
