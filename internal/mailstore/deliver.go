@@ -46,7 +46,7 @@ func NewAppendItem(stored *contents.Stored, d Delivery) AppendItem {
 }
 
 // Bytes is about the size of what is stored of the message beside its content, which the item has in memory.
-func (it AppendItem) Bytes() int { return it.template.bytes }
+func (it AppendItem) Bytes() int { return it.template.bytes + len(it.delivery.Prefix) }
 
 // Ref is the reference that the message takes over.
 func (it AppendItem) Ref() contents.Ref {

@@ -54,12 +54,13 @@ func (p *PrefixWriter) End() ([]byte, error) {
 }
 
 func (p *PrefixWriter) split(end int) error {
-	p.known = true
-	p.prefix = p.head[:end:end]
-	if len(p.head) == end {
+	head := p.head
+	p.known, p.head = true, nil
+	p.prefix = bytes.Clone(head[:end]) // not with all of head: many may wait for one APPEND
+	if len(head) == end {
 		return nil
 	}
-	_, err := p.w.Write(p.head[end:])
+	_, err := p.w.Write(head[end:])
 	return err
 }
 
