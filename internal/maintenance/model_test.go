@@ -237,12 +237,15 @@ func (m *model) text() []byte {
 
 // round lets some actors run beside each other.
 func (m *model) round() error {
-	s := &scheduler{rng: m.rng, clock: m.clock, events: make(chan *actor), faults: m.rng.Intn(4) > 0, stats: m.stats}
+	s := &scheduler{rng: m.rng, clock: m.clock, events: make(chan *actor), faults: m.rng.Intn(4) > 0, steady: m.rng.Intn(2) == 0, stats: m.stats}
 	defer func() { m.trace = append(append(m.trace, "-- round"), s.trace...) }()
-	// Every other round has a collection and deliveries, which meet too rarely otherwise.
+	// Those that must not disturb each other would meet too rarely by chance alone.
 	kinds := []int{m.rng.Intn(kindsOfActors), m.rng.Intn(kindsOfActors)}
-	if m.rng.Intn(2) == 0 {
+	switch m.rng.Intn(4) {
+	case 0, 1:
 		kinds = []int{kindCollect, kindDeliver, kindDeliver}
+	case 2:
+		kinds = []int{kindCheck, kindMove, kindExpunge}
 	}
 	for range m.rng.Intn(maxActors - len(kinds) + 1) {
 		kinds = append(kinds, m.rng.Intn(kindsOfActors))
@@ -267,7 +270,10 @@ func (m *model) round() error {
 // Of the kinds of actors, some are more frequent than others.
 const (
 	kindDeliver   = 0
+	kindMove      = 5
+	kindExpunge   = 7
 	kindCollect   = 9
+	kindCheck     = 11
 	kindsOfActors = 12
 )
 
@@ -283,7 +289,7 @@ func (m *model) operation(kind int) (string, func(context.Context, *actor) error
 		return "copy", func(ctx context.Context, a *actor) error { return m.copy(ctx, a.in.Store, in, other) }
 	case 4:
 		return "copy to itself", func(ctx context.Context, a *actor) error { return m.copy(ctx, a.in.Store, in, in) }
-	case 5, 6:
+	case kindMove, 6:
 		m.remove(m.users[user].ID)
 		if m.rng.Intn(2) == 0 {
 			in, other = other, in
@@ -292,7 +298,7 @@ func (m *model) operation(kind int) (string, func(context.Context, *actor) error
 			_, err := a.in.Move(ctx, in, mailstore.AllUIDs, other)
 			return err
 		}
-	case 7:
+	case kindExpunge:
 		m.remove(m.users[user].ID)
 		uids := mailstore.AllUIDs
 		if m.rng.Intn(2) == 0 {

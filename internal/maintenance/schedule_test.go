@@ -40,6 +40,7 @@ type scheduler struct {
 	events chan *actor // of an actor that has come to the gate, or to its end
 	trace  []string
 	faults bool
+	steady bool // an actor mostly goes on, so that others stand still in between for long
 	stats  *stats
 }
 
@@ -340,6 +341,7 @@ func (a *actor) eligible() bool {
 
 // run lets all actors go on until they have ended.
 func (s *scheduler) run() error {
+	var last *actor
 	for steps := 0; ; steps++ {
 		if steps > 5000 {
 			return errors.New("no end after 5000 commands")
@@ -361,6 +363,10 @@ func (s *scheduler) run() error {
 			return fmt.Errorf("all %d actors wait for each other", alive)
 		}
 		a := ready[s.rng.Intn(len(ready))]
+		if s.steady && last != nil && last.eligible() && s.rng.Intn(15) > 0 {
+			a = last
+		}
+		last = a
 		v := s.fate(a)
 		s.trace = append(s.trace, fmt.Sprintf("%s: %s%s", a.name, a.command, []string{"", " CRASH", " ANSWER LOST", " REQUEST LOST"}[v]))
 		s.stats.commands.Add(1)
