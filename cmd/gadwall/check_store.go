@@ -24,6 +24,9 @@ func (c *checkCmd) store(std streams) error {
 	}
 	settings := userSettings{Storage: c.Storage, Log: c.Log}
 	return settings.withStorage(std, func(ctx context.Context, s *storage) error {
+		if c.Offline && c.Embedded() && s.embedded == nil {
+			return fmt.Errorf("--offline: another process has %s open, and mail that it is storing would be lost", c.DataDir)
+		}
 		out := bufio.NewWriter(std.out)
 		report := &checkReport{out: out, json: c.JSON}
 		progress := progressLine{out: std.err, now: time.Now}

@@ -55,8 +55,6 @@ type storage struct {
 // through the socket of a process that has the data directory open; without it, this process is a server, which also
 // finishes deletions that others left.
 func openStorage(ctx context.Context, cfg config.Storage, log *slog.Logger, share bool) (_ *storage, err error) {
-	ctx, cancel := context.WithTimeout(ctx, openTimeout)
-	defer cancel()
 	s := &storage{log: log}
 	defer func() {
 		if err != nil {

@@ -85,6 +85,7 @@ func TestCheckStore(t *testing.T) {
 		t.Errorf("progress belongs on standard error:\n%s%s", found.out, found.err)
 	}
 	gadwall(t, "", env, "check", "--repair").want(t, exitRepaired, "repaired: wrong counters", "repaired: 1 users", "1 in use just now")
+	gadwall(t, "", env, "check", "--offline", "--repair").want(t, 1, "another process has")
 	server.stop(t)
 
 	lines := strings.Split(strings.TrimSpace(gadwall(t, "", env, "check", "--offline", "--json").out), "\n")
