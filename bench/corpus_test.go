@@ -24,7 +24,7 @@ func (t tally) PartEnd(*mimestream.Part) error { return nil }
 
 // The corpus is what it says: all classes in it, a realistic size, valid MIME, and the duplicates asked for.
 func TestCorpus(t *testing.T) {
-	const mails = 4000
+	const mails = 1000
 	c := NewCorpus(CorpusOptions{Seed: 1})
 	sums := tally{}
 	var size, files, again int
