@@ -91,18 +91,6 @@ func openExisting(ctx context.Context, cfg config.Storage, log *slog.Logger) (_ 
 	return s, nil
 }
 
-// mustExist refuses a data directory without a database: whoever looks after one has named the wrong directory.
-func mustExist(cfg config.Storage) error {
-	if !cfg.Embedded() {
-		return nil
-	}
-	there, err := docstore.Exists(cfg.DataDir)
-	if err == nil && !there {
-		err = usageError{fmt.Errorf("--data-dir: there is no database in %s", cfg.DataDir)}
-	}
-	return err
-}
-
 func checkEmbedded(ctx context.Context, server *docstore.Server, progress func(string)) (*databaseReport, error) {
 	found, err := server.Check(ctx, progress)
 	if err != nil {

@@ -22,7 +22,7 @@ func (c *checkCmd) store(std streams) error {
 	if err := mustExist(c.Storage); err != nil {
 		return err
 	}
-	settings := userSettings{Storage: c.Storage, Log: c.Log}
+	settings := storageSettings{Storage: c.Storage, Log: c.Log}
 	return settings.withStorage(std, func(ctx context.Context, s *storage) error {
 		if c.Offline && c.Embedded() && s.embedded == nil {
 			return fmt.Errorf("--offline: another process has %s open, and mail that it is storing would be lost", c.DataDir)

@@ -4,12 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os/signal"
-	"syscall"
 	"text/tabwriter"
 	"time"
 
-	"gadwall/internal/config"
 	"gadwall/internal/contents"
 	"gadwall/internal/dictionary"
 )
@@ -20,30 +17,13 @@ type dictCmd struct {
 }
 
 // dictSettings are the flags of every dict command.
-type dictSettings struct {
-	config.Storage
-	config.Log
-}
+type dictSettings struct{ storageSettings }
 
-func (c *dictSettings) withContents(std streams, f func(context.Context, *contents.Store) error) (err error) {
-	if err := c.Storage.Check(); err != nil {
-		return usageError{err}
-	}
+func (c *dictSettings) withContents(std streams, f func(context.Context, *contents.Store) error) error {
 	if err := mustExist(c.Storage); err != nil {
 		return err
 	}
-	log, err := newLogger(c.Log, std)
-	if err != nil {
-		return err
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
-	store, err := openStorage(ctx, c.Storage, log, true)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, store.Close()) }()
-	return f(ctx, store.contents)
+	return c.withStorage(std, func(ctx context.Context, s *storage) error { return f(ctx, s.contents) })
 }
 
 // dictTrainCmd trains a dictionary of every kind on half of a sample, and compares it with the current one on the other

@@ -24,7 +24,7 @@ const (
 
 // gcCmd deletes what nobody uses any more, beside a running server or without one.
 type gcCmd struct {
-	userSettings
+	storageSettings
 	DryRun bool          `help:"Say what there is to delete, and change nothing."`
 	Grace  time.Duration `default:"24h" help:"Keep what has been unused for less than this."`
 	JSON   bool          `name:"json" help:"Print the result as JSON."`

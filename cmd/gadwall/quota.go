@@ -21,7 +21,7 @@ type quotaCmd struct {
 }
 
 type quotaShowCmd struct {
-	userSettings
+	storageSettings
 	Username string `arg:"" optional:"" help:"The user; all if not given."`
 	Space    bool   `help:"Look at all messages to tell how much is stored only once."`
 	JSON     bool   `name:"json" help:"Write a JSON object per line: one for each user, and the total last."`
@@ -211,7 +211,7 @@ type total struct {
 }
 
 type quotaSetCmd struct {
-	userSettings
+	storageSettings
 	Username string               `arg:"" help:"The user."`
 	Storage  *config.StorageLimit `placeholder:"SIZE" help:"Most that the user may store, e.g. 10GiB, or unlimited, or default: what --quota-default-storage says, also later. Unchanged if not given."`
 	Messages *config.MessageLimit `placeholder:"N" help:"Most messages that the user may have, or unlimited, or default. Unchanged if not given."`
@@ -246,7 +246,7 @@ func (c *quotaSetCmd) Run(std streams) error {
 }
 
 type quotaRecalcCmd struct {
-	userSettings
+	storageSettings
 	Username string `arg:"" optional:"" help:"The user."`
 	All      bool   `help:"All users."`
 	DryRun   bool   `help:"Only tell what is wrong."`

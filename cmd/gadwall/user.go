@@ -8,9 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"text/tabwriter"
 
 	"gadwall/internal/config"
@@ -30,39 +28,8 @@ type userCmd struct {
 	Delete userDeleteCmd `cmd:"" help:"Delete a user and all of its mail."`
 }
 
-// userSettings are the flags of every user command. With the embedded database
-// the commands work beside a running server, through its socket.
-type userSettings struct {
-	config.Storage
-	config.Log
-}
-
-// withStore opens the store, runs f, and closes the store.
-func (c *userSettings) withStore(std streams, f func(context.Context, *mailstore.Store) error) error {
-	return c.withStorage(std, func(ctx context.Context, s *storage) error { return f(ctx, s.mail) })
-}
-
-// withStorage opens all storage, runs f, and closes it.
-func (c *userSettings) withStorage(std streams, f func(context.Context, *storage) error) (err error) {
-	if err := c.Storage.Check(); err != nil {
-		return usageError{err}
-	}
-	log, err := newLogger(c.Log, std)
-	if err != nil {
-		return err
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
-	store, err := openStorage(ctx, c.Storage, log, true)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, store.Close()) }()
-	return f(ctx, store)
-}
-
 type userAddCmd struct {
-	userSettings
+	storageSettings
 	Username      string              `arg:"" help:"Mail address of the new user."`
 	PasswordStdin bool                `help:"Read the password from standard input instead of asking for it (or set GADWALL_PASSWORD)."`
 	Quota         config.StorageLimit `placeholder:"SIZE" default:"default" help:"Most that the user may store, e.g. 10GB, or unlimited, or default: what --quota-default-storage says, also later."`
@@ -86,7 +53,7 @@ func (c *userAddCmd) Run(std streams) error {
 }
 
 type userListCmd struct {
-	userSettings
+	storageSettings
 }
 
 func (c *userListCmd) Run(std streams) error {
@@ -105,7 +72,7 @@ func (c *userListCmd) Run(std streams) error {
 }
 
 type userPasswdCmd struct {
-	userSettings
+	storageSettings
 	Username      string `arg:"" help:"The user."`
 	PasswordStdin bool   `help:"Read the password from standard input instead of asking for it (or set GADWALL_PASSWORD)."`
 }
@@ -129,7 +96,7 @@ func (c *userPasswdCmd) Run(std streams) error {
 }
 
 type userDeleteCmd struct {
-	userSettings
+	storageSettings
 	Username string `arg:"" help:"The user."`
 	Yes      bool   `short:"y" help:"Do not ask."`
 }
