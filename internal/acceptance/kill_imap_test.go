@@ -234,11 +234,14 @@ func (c *killClient) list(box string) ([]killMessage, error) {
 	return found, nil
 }
 
-var killLine = regexp.MustCompile(`(?s)^\* \d+ FETCH \(UID (\d+) FLAGS \(([^)]*)\) BODY\[\] \{\d+\}\r\n(.*)\)$`)
+// killLine is what stands before the literal, which may be large.
+var killLine = regexp.MustCompile(`^\* \d+ FETCH \(UID (\d+) FLAGS \(([^)]*)\) BODY\[\] \{\d+$`)
 
 func parseKillMessage(line string) (m killMessage, err error) {
-	match := killLine.FindStringSubmatch(line)
-	if match == nil {
+	head, body, _ := strings.Cut(line, "}\r\n")
+	match := killLine.FindStringSubmatch(head)
+	body, closed := strings.CutSuffix(body, ")")
+	if match == nil || !closed {
 		return m, fmt.Errorf("not understood: %.200q", line)
 	}
 	uid, err := strconv.ParseUint(match[1], 10, 32)
@@ -247,7 +250,7 @@ func parseKillMessage(line string) (m killMessage, err error) {
 	}
 	flags := strings.Fields(match[2])
 	slices.Sort(flags)
-	token, err := unseal([]byte(match[3]))
+	token, err := unseal([]byte(body))
 	return killMessage{token, strings.Join(flags, " "), uint32(uid)}, err
 }
 
