@@ -24,7 +24,7 @@ const (
 	// schedulesVariable sets how many schedules TestSchedules runs, seedVariable the first seed.
 	schedulesVariable = "GADWALL_TEST_SCHEDULES"
 	seedVariable      = "GADWALL_TEST_SEED"
-	// defaultSchedules take about half a minute.
+	// defaultSchedules take some minutes.
 	defaultSchedules = 1500
 	maxActors        = 6
 )
