@@ -1,30 +1,18 @@
 package imap
 
 import (
-	"context"
 	"strings"
 	"testing"
 
-	"gadwall/internal/docstore"
+	"gadwall/internal/dbtest"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
-	"go.mongodb.org/mongo-driver/v2/mongo"
 )
 
 // While the disk is full, mail can be read; what would change something says that it may work later.
 func TestDiskFull(t *testing.T) {
 	disk := vfs.NewMem()
-	db, err := docstore.Open(docstore.Options{Dir: "db", FS: disk})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
-	client, err := mongo.Connect(db.ClientOptions())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { client.Disconnect(context.Background()) })
-	s := newTestServerOn(t, client.Database("full"))
+	s := newTestServerOn(t, dbtest.OnFS(t, disk))
 	c := s.selectMails(t, message("a"), message("b"))
 	s.errs.allow = true
 

@@ -1,31 +1,20 @@
 package ingest
 
 import (
-	"context"
 	"strings"
 	"testing"
 
+	"gadwall/internal/dbtest"
 	"gadwall/internal/docstore"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
-	"go.mongodb.org/mongo-driver/v2/mongo"
 )
 
 // While the disk is full, mail is put off, and what is there can be read. References taken for mail that was then put off
 // cannot be given back meanwhile; the collector finds them.
 func TestDiskFull(t *testing.T) {
 	disk := vfs.NewMem()
-	db, err := docstore.Open(docstore.Options{Dir: "db", FS: disk})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
-	client, err := mongo.Connect(db.ClientOptions())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { client.Disconnect(context.Background()) })
-	st := realStoreOn(t, client.Database("full"))
+	st := realStoreOn(t, dbtest.OnFS(t, disk))
 	c := startServer(t, mailStore{st}, Options{LMTP: true}).dial(t)
 	c.want("220 ")
 	c.cmd("LHLO client.example", "250 ")

@@ -122,9 +122,22 @@ func OnDisk(t testing.TB) *mongo.Database {
 	if !Embedded() {
 		return Database(t)
 	}
-	s, err := docstore.Open(docstore.Options{Dir: t.TempDir()})
+	return own(t, docstore.Options{Dir: t.TempDir()})
+}
+
+// OnFS is a database of the test's own on an embedded server, also where other tests use MongoDB: for tests of what
+// becomes of it when its file system is in trouble.
+func OnFS(t testing.TB, fs vfs.FS) *mongo.Database {
+	t.Helper()
+	return own(t, docstore.Options{Dir: "own", FS: fs})
+}
+
+// own opens an embedded server for one test.
+func own(t testing.TB, opts docstore.Options) *mongo.Database {
+	t.Helper()
+	s, err := docstore.Open(opts)
 	if err != nil {
-		t.Fatalf("open a database on the disk: %v", err)
+		t.Fatalf("open a database: %v", err)
 	}
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
