@@ -151,11 +151,12 @@ func (w *Writer) startBlob() error {
 	return w.body(l.hold)
 }
 
-// describes reports whether the first bytes of a body do not deviate.
+// describes reports whether the first bytes of a body do not deviate, and some of them are certain: a body that deviates
+// later has a decoded part then.
 func (e encoding) describes(first []byte) bool {
 	d := e.newDecoder(io.Discard, io.Discard, first)
 	d.Write(first) // the writers do not fail
-	return !d.Deviated()
+	return !d.Deviated() && d.Recipe().DecodedSize > 0
 }
 
 // A tailWriter receives what follows the deviation of a leaf in leafDecoding: that begins as a leaf anew,

@@ -134,6 +134,10 @@ func (w *Writer) finish(ctx context.Context, refs int) (*Stored, error) {
 // insert writes the document. It returns false if there is one of that ID already.
 func (w *Writer) insert(ctx context.Context, stored *Stored) (bool, error) {
 	l := layout{size: w.end, headerSize: stored.Root.HeaderSize, frames: w.spool.frames, segments: w.segments}
+	segs, parts := l.append(nil), appendParts(nil, stored.Root)
+	if err := checkStored(segs, parts, w.end); err != nil {
+		return false, fmt.Errorf("content %v cannot be stored so that it could be read: %w", stored.ID, err)
+	}
 	var magic int64
 	for _, m := range stored.Magics {
 		magic += int64(m)
@@ -149,8 +153,8 @@ func (w *Writer) insert(ctx context.Context, stored *Stored) (bool, error) {
 		{Key: dedupe.FieldMagic, Value: magic},
 		{Key: dedupe.FieldTouched, Value: w.s.refs.Now()},
 		{Key: "size", Value: w.end},
-		{Key: "segs", Value: bson.Binary{Data: l.append(nil)}},
-		{Key: "parts", Value: bson.Binary{Data: appendParts(nil, stored.Root)}},
+		{Key: "segs", Value: bson.Binary{Data: segs}},
+		{Key: "parts", Value: bson.Binary{Data: parts}},
 		{Key: "f", Value: frames},
 	})
 	switch {
@@ -161,6 +165,15 @@ func (w *Writer) insert(ctx context.Context, stored *Stored) (bool, error) {
 		return false, nil
 	}
 	return false, fmt.Errorf("insert content: %w", err)
+}
+
+// checkStored reads layout and part table as readers will: what they refuse must not be acknowledged.
+func checkStored(segs, parts []byte, size int64) error {
+	if _, err := readLayout(segs); err != nil {
+		return err
+	}
+	_, err := readParts(parts, size)
+	return err
 }
 
 // Abort gives up what was not finished. It does nothing after a successful Finish, or when called again. It
