@@ -96,6 +96,12 @@ type checker struct {
 	low bson.E // where the next page begins: a condition on ids of files
 }
 
+// A checkedFile is a files document as far as it can be read.
+type checkedFile struct {
+	filesDoc
+	unreadable error
+}
+
 // page checks the next files, and all chunks up to them.
 func (c *checker) page(ctx context.Context) (int, error) {
 	opts := options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetLimit(auditBatch)
@@ -106,8 +112,16 @@ func (c *checker) page(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("read files: %w", err)
 	}
-	var docs []filesDoc
-	if err := cur.All(ctx, &docs); err != nil {
+	defer cur.Close(context.WithoutCancel(ctx))
+	var docs []checkedFile
+	for cur.Next(ctx) {
+		var doc checkedFile
+		if doc.unreadable = cur.Decode(&doc.filesDoc); doc.unreadable != nil {
+			doc.ID = cur.Current.Lookup("_id").ObjectID() // as the query says
+		}
+		docs = append(docs, doc)
+	}
+	if err := cur.Err(); err != nil {
 		return 0, fmt.Errorf("read files: %w", err)
 	}
 	ids := bson.D{c.low}
@@ -128,7 +142,7 @@ func (c *checker) page(ctx context.Context) (int, error) {
 }
 
 // chunks walks along the chunks of files with such ids, and compares them with docs, which has the same order.
-func (c *checker) chunks(ctx context.Context, ids bson.D, docs []filesDoc) error {
+func (c *checker) chunks(ctx context.Context, ids bson.D, docs []checkedFile) error {
 	cur, err := c.s.chunks.Find(ctx, bson.D{{Key: "files_id", Value: ids}}, options.Find().
 		SetSort(bson.D{{Key: "files_id", Value: 1}, {Key: "n", Value: 1}}).
 		SetProjection(bson.D{{Key: "_id", Value: 0}, {Key: "files_id", Value: 1}, {Key: "n", Value: 1}}))
@@ -189,16 +203,16 @@ func (c *checker) chunks(ctx context.Context, ids bson.D, docs []filesDoc) error
 }
 
 // count compares the number of a file's chunks with what it must be.
-func (c *checker) count(ctx context.Context, doc *filesDoc, n int64) error {
+func (c *checker) count(ctx context.Context, doc *checkedFile, n int64) error {
 	want := chunkCount(doc.Length)
-	if n == want {
+	if n == want || doc.unreadable != nil {
 		return nil
 	}
 	detail := fmt.Sprintf("%d of %d chunks", n, want)
 	if n < 0 {
 		detail = "chunks are not numbered one after the other"
 	}
-	return c.found(ctx, doc, MissingChunks, detail)
+	return c.found(ctx, &doc.filesDoc, MissingChunks, detail)
 }
 
 // found reports something about a file, if that is still there.
@@ -269,17 +283,20 @@ func (c *checker) orphans(ctx context.Context, id bson.ObjectID) error {
 }
 
 // file checks a files document and, if wanted, the bytes.
-func (c *checker) file(ctx context.Context, doc *filesDoc) error {
-	l, err := newLayout(doc)
+func (c *checker) file(ctx context.Context, doc *checkedFile) error {
+	if doc.unreadable != nil {
+		return c.found(ctx, &doc.filesDoc, BadFile, doc.unreadable.Error())
+	}
+	l, err := newLayout(&doc.filesDoc)
 	if err != nil {
-		return c.found(ctx, doc, BadFile, err.Error())
+		return c.found(ctx, &doc.filesDoc, BadFile, err.Error())
 	}
 	if !c.o.Deep {
 		return nil
 	}
 	err = c.s.verify(ctx, l, doc.Metadata.Sums)
 	if errors.Is(err, ErrCorrupt) {
-		return c.found(ctx, doc, WrongBytes, err.Error())
+		return c.found(ctx, &doc.filesDoc, WrongBytes, err.Error())
 	}
 	return err
 }

@@ -185,7 +185,7 @@ func (c *Collector) delete(ctx context.Context, filter bson.D) (int64, error) {
 	return c.Bytes(doc), c.Deleted(ctx, doc)
 }
 
-// batches calls f with the hashes of the documents that meet the filter.
+// batches calls f with the hashes of the documents that meet the filter and have one.
 func (c *Collector) batches(ctx context.Context, filter bson.D, f func(context.Context, []Hash) error) error {
 	cur, err := c.Counter.coll.Find(ctx, filter, options.Find().
 		SetProjection(bson.D{{Key: c.Counter.key, Value: 1}}).SetBatchSize(collectBatch))
@@ -196,11 +196,10 @@ func (c *Collector) batches(ctx context.Context, filter bson.D, f func(context.C
 	for {
 		var hashes []Hash
 		for len(hashes) < collectBatch && cur.Next(ctx) {
-			h, err := hashOf(cur.Current, c.Counter.key)
-			if err != nil {
-				return err
+			// One whose key is no hash is none of ours: the others must not suffer.
+			if h, err := hashOf(cur.Current, c.Counter.key); err == nil {
+				hashes = append(hashes, h)
 			}
-			hashes = append(hashes, h)
 		}
 		if err := cur.Err(); err != nil {
 			return fmt.Errorf("look for unused documents: %w", err)

@@ -159,14 +159,15 @@ func (t *Tally) find(h Hash) (int, bool) {
 }
 
 // load reads the counts of the next documents, at most size, in the order of their hashes. It reports whether
-// there may be more behind them.
+// there may be more behind them. Documents whose key is no hash are none of ours: nothing can refer to them.
 func (t *Tally) load(ctx context.Context, after *Hash, size int) (more bool, err error) {
 	c := t.counter
-	filter := bson.D{}
+	low := bson.E{Key: "$gte", Value: Hash{}.Binary()}
 	if t.begun = after != nil; t.begun {
 		t.first = *after
-		filter = bson.D{{Key: c.key, Value: bson.D{{Key: "$gt", Value: after.Binary()}}}}
+		low = bson.E{Key: "$gt", Value: after.Binary()}
 	}
+	filter := bson.D{{Key: c.key, Value: bson.D{low, {Key: "$lte", Value: lastHash.Binary()}}}}
 	t.entries = t.entries[:0]
 	cur, err := c.coll.Find(ctx, filter, options.Find().SetProjection(c.countProjection()).
 		SetSort(bson.D{{Key: c.key, Value: 1}}).SetLimit(int64(size)).SetBatchSize(tableBatch))

@@ -10,6 +10,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"gadwall/dedupe"
+	"gadwall/internal/dictionary"
 )
 
 // A Finding is a content that is damaged. Nothing repairs that.
@@ -19,7 +20,7 @@ type Finding struct {
 }
 
 // Check reads all contents beside live traffic, and calls found with those that are damaged: whose layout or part table
-// contradict themselves, and with deep set also those whose frames cannot be decoded, or whose bytes do not have the hash
+// contradict themselves, or whose frames need a dictionary that is not there or was changed, and with deep set also those whose frames cannot be decoded, or whose bytes do not have the hash
 // that is their ID. (Of contents with blobs only the frames are decoded; the blobs have a check of their own.) It
 // returns how many it read. progress is told so, if not nil.
 func (s *Store) Check(ctx context.Context, deep bool, found func(Finding), progress func(n int64)) (n int64, err error) {
@@ -27,7 +28,8 @@ func (s *Store) Check(ctx context.Context, deep bool, found func(Finding), progr
 	if deep {
 		projection = nil
 	}
-	plain := s.WithCache(nil)
+	c := checker{s: s.WithCache(nil), broken: make(map[dictionary.ID]error)}
+	c.s.dicts = s.dicts.Unread()
 	err = s.scan(ctx, projection, func(doc bson.Raw) error {
 		_, key, _ := doc.Lookup("_id").BinaryOK()
 		hash, err := dedupe.HashFromBytes(key)
@@ -35,7 +37,7 @@ func (s *Store) Check(ctx context.Context, deep bool, found func(Finding), progr
 			found(Finding{ID: ID(hash), Detail: fmt.Sprintf("id: %v", err)})
 			return nil
 		}
-		err = plain.check(ctx, ID(hash), doc, deep)
+		err = c.check(ctx, ID(hash), doc, deep)
 		switch {
 		case err == nil:
 		case errors.Is(err, ErrCorrupt):
@@ -51,14 +53,25 @@ func (s *Store) Check(ctx context.Context, deep bool, found func(Finding), progr
 	return n, err
 }
 
+// checker verifies contents.
+type checker struct {
+	s      *Store
+	broken map[dictionary.ID]error // dictionaries that cannot be had
+}
+
 // check verifies a content of which everything was read that is to be verified.
-func (s *Store) check(ctx context.Context, id ID, doc bson.Raw, deep bool) error {
-	c, err := s.newContent(id, doc, true)
+func (ch *checker) check(ctx context.Context, id ID, doc bson.Raw, deep bool) error {
+	c, err := ch.s.newContent(id, doc, true)
 	if err != nil {
 		return err
 	}
 	if size, ok := doc.Lookup("size").AsInt64OK(); !ok || size != c.Size {
 		return fmt.Errorf("%w: %v: size", ErrCorrupt, id)
+	}
+	for _, f := range c.layout.frames {
+		if err := ch.dictionary(ctx, f.dict); err != nil {
+			return fmt.Errorf("content %v: %w", id, err)
+		}
 	}
 	if !deep {
 		return nil
@@ -81,4 +94,17 @@ func (s *Store) check(ctx context.Context, id ID, doc bson.Raw, deep bool) error
 		return fmt.Errorf("%w: %v: the bytes have the hash %v", ErrCorrupt, id, sum)
 	}
 	return nil
+}
+
+// dictionary reports what is wrong with a dictionary; that it is missing or damaged is ErrCorrupt.
+func (ch *checker) dictionary(ctx context.Context, id dictionary.ID) error {
+	if err := ch.broken[id]; err != nil {
+		return err
+	}
+	_, err := ch.s.dicts.Get(ctx, id)
+	if errors.Is(err, dictionary.ErrUnknown) || errors.Is(err, dictionary.ErrMalformed) {
+		err = fmt.Errorf("%w: %w", ErrCorrupt, err)
+		ch.broken[id] = err
+	}
+	return err
 }

@@ -236,7 +236,7 @@ func (c *Content) frame(ctx context.Context, buf []byte, k int) ([]byte, error) 
 		return data, nil
 	default:
 		d, err := c.s.dicts.Get(ctx, f.dict)
-		if errors.Is(err, dictionary.ErrUnknown) {
+		if errors.Is(err, dictionary.ErrUnknown) || errors.Is(err, dictionary.ErrMalformed) {
 			return nil, fmt.Errorf("%w: %v: frame %d: %w", ErrCorrupt, c.ID, k, err)
 		}
 		if err != nil {

@@ -1,6 +1,7 @@
 package dictionary
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -39,10 +40,12 @@ type Set struct {
 
 // NewSet returns the Set of a database.
 func NewSet(db *mongo.Database, log *slog.Logger) *Set {
-	return &Set{
-		coll: db.Collection(Collection, dedupe.Collection()), log: log,
-		known: make(map[ID]*Dictionary), current: Shipped(),
-	}
+	return (&Set{coll: db.Collection(Collection, dedupe.Collection()), log: log}).Unread()
+}
+
+// Unread returns the Set of the same database that knows none of its dictionaries yet: for who wants to see what is stored.
+func (s *Set) Unread() *Set {
+	return &Set{coll: s.coll, log: s.log, known: make(map[ID]*Dictionary), current: Shipped()}
 }
 
 // document is a dictionary in the database.
@@ -50,6 +53,7 @@ type document struct {
 	ID          int64     `bson:"_id"`
 	Kind        string    `bson:"kind"`
 	Data        []byte    `bson:"data"`
+	Sum         []byte    `bson:"sum,omitempty"` // BLAKE3-256 of data; the first ones have none
 	Created     time.Time `bson:"created"`
 	Samples     int64     `bson:"samples"`
 	SampleBytes int64     `bson:"sampleBytes"`
@@ -112,8 +116,8 @@ func (s *Set) newest(ctx context.Context, kind Kind) (*Dictionary, error) {
 	return s.Get(ctx, ID(found.ID))
 }
 
-// Get returns the dictionary of an ID: nil for 0, ErrUnknown if there is none. It reads the database for
-// one that it does not know yet.
+// Get returns the dictionary of an ID: nil for 0, ErrUnknown if there is none, ErrMalformed if what is stored is not what
+// was. It reads the database for one that it does not know yet.
 func (s *Set) Get(ctx context.Context, id ID) (*Dictionary, error) {
 	if id == 0 {
 		return nil, nil
@@ -127,23 +131,15 @@ func (s *Set) Get(ctx context.Context, id ID) (*Dictionary, error) {
 	if d != nil {
 		return d, nil
 	}
-	var doc document
-	err := s.coll.FindOne(ctx, bson.D{{Key: "_id", Value: int64(id)}}).Decode(&doc)
+	raw, err := s.coll.FindOne(ctx, bson.D{{Key: "_id", Value: int64(id)}}).Raw()
 	if errors.Is(err, mongo.ErrNoDocuments) {
 		return nil, fmt.Errorf("%w: %d", ErrUnknown, id)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("load dictionary %d: %w", id, err)
 	}
-	kind, err := parseKind(doc.Kind)
-	if err != nil {
+	if d, err = read(raw, id); err != nil {
 		return nil, fmt.Errorf("load dictionary %d: %w", id, err)
-	}
-	if d, err = New(kind, doc.Data); err != nil {
-		return nil, fmt.Errorf("load dictionary %d: %w", id, err)
-	}
-	if d.id != id {
-		return nil, fmt.Errorf("load dictionary %d: %w: it is %d", id, ErrMalformed, d.id)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -152,6 +148,27 @@ func (s *Set) Get(ctx context.Context, id ID) (*Dictionary, error) {
 	}
 	s.known[id] = d
 	return d, nil
+}
+
+// read makes a dictionary of its document. The error is ErrMalformed. A dictionary with a single other byte would make other
+// mail of frames, without an error; hence the sum.
+func read(raw bson.Raw, id ID) (*Dictionary, error) {
+	var doc document
+	if err := bson.Unmarshal(raw, &doc); err != nil {
+		return nil, fmt.Errorf("%w: %v", ErrMalformed, err)
+	}
+	if sum := dedupe.Sum(doc.Data); len(doc.Sum) > 0 && !bytes.Equal(doc.Sum, sum[:]) {
+		return nil, fmt.Errorf("%w: its bytes were changed", ErrMalformed)
+	}
+	kind, err := parseKind(doc.Kind)
+	if err != nil {
+		return nil, err
+	}
+	d, err := New(kind, doc.Data)
+	if err == nil && d.id != id {
+		err = fmt.Errorf("%w: it is %d", ErrMalformed, d.id)
+	}
+	return d, err
 }
 
 // Add makes a dictionary trained on those samples durable, and from then on the current one of its kind.
@@ -163,8 +180,9 @@ func (s *Set) Add(ctx context.Context, d *Dictionary, samples [][]byte) error {
 	for _, b := range samples {
 		size += int64(len(b))
 	}
+	sum := dedupe.Sum(d.data)
 	_, err := s.coll.InsertOne(ctx, document{
-		ID: int64(d.id), Kind: d.kind.String(), Data: d.data, Created: time.Now().UTC(),
+		ID: int64(d.id), Kind: d.kind.String(), Data: d.data, Sum: sum[:], Created: time.Now().UTC(),
 		Samples: int64(len(samples)), SampleBytes: size,
 	})
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"gadwall/dedupe"
+	"gadwall/internal/dictionary"
 	"gadwall/internal/mailstore"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -77,6 +78,23 @@ func (f *filled) insert(collection string, doc bson.D) {
 	}
 }
 
+// train makes a dictionary for texts, and mail that is compressed with it.
+func (f *filled) train() {
+	f.t.Helper()
+	var samples [][]byte
+	for i := range 2 * dictionary.MinSamples {
+		samples = append(samples, fmt.Appendf(nil, "This is message %d, which says that %d of %d are there.\r\n", i, i*i%31, i%17))
+	}
+	dict, err := dictionary.Train(dictionary.Text, dictionary.NewID(), samples)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	if err := f.Contents().Dictionaries().Add(f.t.Context(), dict, samples); err != nil {
+		f.t.Fatal(err)
+	}
+	f.deliver(f.t, mail("message 17, which says that 4 of 16 are there"), 0, nil, f.inbox)
+}
+
 // one returns a field of the first document that matches.
 func (f *filled) one(collection string, filter bson.D, path ...string) bson.RawValue {
 	f.t.Helper()
@@ -140,6 +158,38 @@ func TestCheckFindsAndRepairs(t *testing.T) {
 		}},
 		{name: "content bytes", kinds: []string{"damaged content"}, deep: true, stays: true, damage: func(f *filled) {
 			f.update("contents", d("_id", f.one("messages", d("f", int32(mailstore.Deleted)), "c")), d("$set", d("f.0", bson.Binary{Data: []byte("?")})))
+		}},
+		{name: "content id", kinds: []string{"damaged content"}, stays: true, damage: func(f *filled) {
+			for _, id := range []any{"x", bson.Binary{Data: []byte("short")}, bson.Binary{Data: make([]byte, 33)}, bson.Binary{Subtype: 4, Data: make([]byte, 32)}} {
+				f.insert("contents", d("_id", id, "refs", int64(0), "magic", int64(0)))
+			}
+		}},
+		{name: "dictionary missing", kinds: []string{"damaged content"}, stays: true, damage: func(f *filled) {
+			f.train()
+			f.remove("dictionaries", d())
+		}},
+		{name: "dictionary of another kind", kinds: []string{"damaged content"}, stays: true, damage: func(f *filled) {
+			f.train()
+			f.update("dictionaries", d(), d("$set", d("kind", "music")))
+		}},
+		{name: "dictionary changed", kinds: []string{"damaged content"}, stays: true, damage: func(f *filled) {
+			f.train()
+			_, data := f.one("dictionaries", d(), "data").Binary()
+			data = slices.Clone(data)
+			data[len(data)-40] ^= 1
+			f.update("dictionaries", d(), d("$set", d("data", bson.Binary{Data: data})))
+		}},
+		{name: "dictionary of another type", kinds: []string{"damaged content"}, stays: true, damage: func(f *filled) {
+			f.train()
+			f.update("dictionaries", d(), d("$set", d("data", "text")))
+		}},
+		{name: "file of another program", kinds: []string{"bad file"}, stays: true, damage: func(f *filled) {
+			id := bson.NewObjectID()
+			f.insert("blobs.files", d("_id", id, "length", 1, "chunkSize", 255<<10, "uploadDate", f.ada.Created, "filename", "x"))
+			f.insert("blobs.chunks", d("files_id", id, "n", int32(0), "data", bson.Binary{Data: []byte("x")}))
+		}},
+		{name: "file of other types", kinds: []string{"bad file"}, stays: true, damage: func(f *filled) {
+			f.insert("blobs.files", d("_id", bson.NewObjectID(), "length", "long", "metadata", d("hash", "x", "refs", int64(0), "magic", int64(0))))
 		}},
 		{name: "blob leaked", kinds: []string{"blob leaked"}, damage: func(f *filled) {
 			f.update("blobs.files", d(), d("$inc", d("metadata.refs", int64(1), "metadata.magic", int64(9))))
