@@ -9,6 +9,7 @@ import (
 	"github.com/zeebo/blake3"
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"gadwall/blobstore"
 	"gadwall/dedupe"
 	"gadwall/internal/dictionary"
 )
@@ -20,17 +21,18 @@ type Finding struct {
 }
 
 // Check reads all contents beside live traffic, and calls found with those that are damaged: whose layout or part table
-// contradict themselves, or whose frames need a dictionary that is not there or was changed, and with deep set also those whose frames cannot be decoded, or whose bytes do not have the hash
-// that is their ID. (Of contents with blobs only the frames are decoded; the blobs have a check of their own.) It
+// contradict themselves, or whose frames need a dictionary that is not there or was changed, and with deep set also those
+// whose frames cannot be decoded, or whose bytes, those from blobs included, do not have the hash that is their ID. (Of
+// contents with a blob that is missing or damaged only the frames are decoded; the blobs have a check of their own.) It
 // returns how many it read. progress is told so, if not nil.
 func (s *Store) Check(ctx context.Context, deep bool, found func(Finding), progress func(n int64)) (n int64, err error) {
-	projection := bson.D{{Key: "segs", Value: 1}, {Key: "parts", Value: 1}, {Key: "size", Value: 1}}
+	projection, page := bson.D{{Key: "segs", Value: 1}, {Key: "parts", Value: 1}, {Key: "size", Value: 1}}, auditBatch
 	if deep {
-		projection = nil
+		projection, page = nil, deepBatch
 	}
 	c := checker{s: s.WithCache(nil), broken: make(map[dictionary.ID]error)}
 	c.s.dicts = s.dicts.Unread()
-	err = s.scan(ctx, projection, func(doc bson.Raw) error {
+	err = s.scan(ctx, projection, page, func(doc bson.Raw) error {
 		_, key, _ := doc.Lookup("_id").BinaryOK()
 		hash, err := dedupe.HashFromBytes(key)
 		if err != nil {
@@ -81,11 +83,13 @@ func (ch *checker) check(ctx context.Context, id ID, doc bson.Raw, deep bool) er
 			return fmt.Errorf("%w: %v: frame %d is missing", ErrCorrupt, id, k)
 		}
 	}
-	if len(c.layout.blobRefs()) > 0 {
+	h := blake3.New()
+	err = c.WriteRange(ctx, h, 0, c.Size)
+	if errors.Is(err, blobstore.ErrNotFound) || errors.Is(err, blobstore.ErrCorrupt) {
+		// A missing one may also be of a content that was collected just now.
 		return c.writeInline(ctx, io.Discard, 0, c.layout.inlineSize())
 	}
-	h := blake3.New()
-	if err := c.WriteRange(ctx, h, 0, c.Size); err != nil {
+	if err != nil {
 		return err
 	}
 	var sum dedupe.Hash

@@ -13,8 +13,12 @@ import (
 	"gadwall/dedupe"
 )
 
-// auditBatch is the number of contents that one query of an audit returns.
-const auditBatch = 1000
+// auditBatch is the number of contents that one query of an audit returns, deepBatch that of a check which reads all
+// their bytes: servers close cursors that wait for ten minutes.
+const (
+	auditBatch = 1000
+	deepBatch  = 100
+)
 
 // Blobs is the store of the large bodies.
 func (s *Store) Blobs() *blobstore.Store { return s.blobs }
@@ -72,7 +76,7 @@ func blobRefsOf(doc bson.Raw) (ID, []dedupe.Ref, error) {
 func (s *Store) BlobReferrers(progress func(n int64)) func(context.Context, *dedupe.Tally) error {
 	return func(ctx context.Context, t *dedupe.Tally) error {
 		var n int64
-		return s.scan(ctx, bson.D{{Key: "segs", Value: 1}}, func(doc bson.Raw) error {
+		return s.scan(ctx, bson.D{{Key: "segs", Value: 1}}, auditBatch, func(doc bson.Raw) error {
 			id, refs, err := blobRefsOf(doc)
 			if err != nil {
 				t.Unreadable()
@@ -111,12 +115,12 @@ func (s *Store) HoldsBlob(ctx context.Context, content []byte, ref dedupe.Ref) (
 }
 
 // scan calls f with every content, in the order of their ids. Contents that come or go meanwhile may be passed
-// over.
-func (s *Store) scan(ctx context.Context, projection bson.D, f func(bson.Raw) error) error {
+// over. A query reads a page of so many.
+func (s *Store) scan(ctx context.Context, projection bson.D, page int, f func(bson.Raw) error) error {
 	// Pages rather than one cursor: f may take its time, and servers close cursors that wait.
 	filter := bson.D{}
 	for {
-		opts := options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetLimit(auditBatch)
+		opts := options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetLimit(int64(page))
 		if projection != nil {
 			opts.SetProjection(projection)
 		}
@@ -141,7 +145,7 @@ func (s *Store) scan(ctx context.Context, projection bson.D, f func(bson.Raw) er
 		if err != nil {
 			return err
 		}
-		if n < auditBatch {
+		if n < page {
 			return nil
 		}
 		filter = bson.D{{Key: "_id", Value: bson.D{{Key: "$gt", Value: last}}}}

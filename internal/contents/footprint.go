@@ -71,7 +71,7 @@ func (s *Store) Footprints(ctx context.Context, ids []ID) (map[ID]Footprint, err
 // compression. It reads all contents, beside live traffic, and holds a page of them.
 func (s *Store) Distinct(ctx context.Context) (int64, error) {
 	var sum int64
-	err := s.scan(ctx, footprintProjection, func(doc bson.Raw) error {
+	err := s.scan(ctx, footprintProjection, auditBatch, func(doc bson.Raw) error {
 		if refs, _ := doc.Lookup(dedupe.FieldRefs).AsInt64OK(); refs <= 0 {
 			return nil
 		}

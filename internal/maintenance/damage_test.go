@@ -159,6 +159,13 @@ func TestCheckFindsAndRepairs(t *testing.T) {
 		{name: "content bytes", kinds: []string{"damaged content"}, deep: true, stays: true, damage: func(f *filled) {
 			f.update("contents", d("_id", f.one("messages", d("f", int32(mailstore.Deleted)), "c")), d("$set", d("f.0", bson.Binary{Data: []byte("?")})))
 		}},
+		{name: "content bytes beside a blob", kinds: []string{"damaged content"}, deep: true, stays: true, damage: func(f *filled) {
+			for _, subject := range []string{"one", "two"} {
+				f.deliver(f.t, mail(subject, attachment(1, 20_000)), 0, nil, f.inbox)
+			}
+			other := f.one("contents", d("_id", f.one("messages", d("u", "two"), "c")), "f", "0")
+			f.update("contents", d("_id", f.one("messages", d("u", "one"), "c")), d("$set", d("f.0", other)))
+		}},
 		{name: "content id", kinds: []string{"damaged content"}, stays: true, damage: func(f *filled) {
 			for _, id := range []any{"x", bson.Binary{Data: []byte("short")}, bson.Binary{Data: make([]byte, 33)}, bson.Binary{Subtype: 4, Data: make([]byte, 32)}} {
 				f.insert("contents", d("_id", id, "refs", int64(0), "magic", int64(0)))
@@ -221,7 +228,7 @@ func TestCheckFindsAndRepairs(t *testing.T) {
 		{name: "bad file", kinds: []string{"bad file"}, stays: true, damage: func(f *filled) {
 			f.update("blobs.files", d("length", d("$gt", 500_000)), d("$set", d("metadata.codec", "lzw")))
 		}},
-		{name: "wrong bytes", kinds: []string{"wrong bytes"}, deep: true, stays: true, damage: func(f *filled) {
+		{name: "wrong bytes", kinds: []string{"damaged content", "wrong bytes"}, deep: true, stays: true, damage: func(f *filled) {
 			f.update("blobs.chunks", d("n", int32(1)), d("$set", d("data", bson.Binary{Data: make([]byte, 255<<10)})))
 		}},
 		{name: "wrong sums", kinds: []string{"wrong bytes"}, deep: true, stays: true, damage: func(f *filled) {
