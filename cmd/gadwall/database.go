@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"gadwall/blobstore"
+	"gadwall/dedupe"
 	"gadwall/internal/config"
 	"gadwall/internal/contents"
 	"gadwall/internal/docstore"
@@ -21,6 +22,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
+	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
 )
 
 const (
@@ -137,6 +140,8 @@ func (s *storage) openDatabase(ctx context.Context, cfg config.Storage, log *slo
 		opts.ApplyURI(cfg.MongoDBURI)
 	}
 	opts.SetAppName("gadwall").SetServerSelectionTimeout(selectTimeout)
+	// Whatever the connection string says, also for what is no collection's: making collections, and transactions.
+	opts.SetWriteConcern(dedupe.Durable()).SetReadConcern(readconcern.Local()).SetReadPreference(readpref.Primary())
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	client, err := mongo.Connect(opts)

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/http"
 	"os"
@@ -15,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"gadwall/internal/docstore"
 )
 
 // within bounds every wait for something that must happen.
@@ -262,5 +265,27 @@ func TestConfigFile(t *testing.T) {
 	gadwall(t, "correct horse", nil, "user", "add", "--config", file, "--password-stdin", "ada@example.com").want(t, 0, "created")
 	if _, err := os.Stat(dir); err != nil {
 		t.Errorf("data-dir from the file: %v", err)
+	}
+}
+
+// What a connection string says of concerns and preferences does not weaken anything, nor keep anything from working.
+func TestConnectionStringsWithConcerns(t *testing.T) {
+	dir := t.TempDir()
+	startServer(t, "--data-dir", dir)
+	env := []string{"GADWALL_PASSWORD=correct horse", "GADWALL_LOG_LEVEL=error"}
+	for i, query := range []string{
+		"w=0", "w=7", "w=1&journal=false", "readPreference=secondary", "readConcernLevel=linearizable", "readConcernLevel=snapshot",
+		"retryWrites=false", "maxPoolSize=1",
+	} {
+		t.Run(query, func(t *testing.T) {
+			// A database of its own, for which collections have to be made.
+			storage := []string{"--mongodb-uri", socketURI(filepath.Join(dir, docstore.SocketName)) + "&" + query,
+				"--mongodb-database", fmt.Sprintf("test%d", i)}
+			gadwall(t, "", env, append([]string{"user", "add", "ada@example.com"}, storage...)...).want(t, 0, "created ada@example.com")
+			gadwall(t, "", env, append([]string{"quota", "recalc", "--all"}, storage...)...).want(t, 0)
+			gadwall(t, "", env, append([]string{"check"}, storage...)...).want(t, 0, "clean: 1 users, 6 mailboxes")
+			gadwall(t, "", env, append([]string{"gc"}, storage...)...).want(t, 0, "deleted 0 contents")
+			gadwall(t, "", env, append([]string{"user", "delete", "--yes", "ada@example.com"}, storage...)...).want(t, 0)
+		})
 	}
 }

@@ -48,7 +48,7 @@ func TestCollectorBesideKills(t *testing.T) {
 	side := &sideProcesses{server: s}
 	all.Go(func() { side.repeat(t, done, "gc", "--grace", "0s") })
 	all.Go(func() { side.repeat(t, done, "check", "--repair", "--deep") })
-	all.Go(func() { guests(s, side, done) })
+	all.Go(func() { guests(t, s, side, done) })
 	rng := rand.New(rand.NewPCG(6, 6))
 	for range kills {
 		for range 1 + rng.IntN(8*killClients) {
@@ -112,7 +112,7 @@ func (s *server) checkOffline(t *testing.T, flags ...string) map[string]int {
 }
 
 // guests lets users with mail like that of the others come and go. Their commands may fail when the server is killed.
-func guests(s *server, side *sideProcesses, done <-chan struct{}) {
+func guests(t *testing.T, s *server, side *sideProcesses, done <-chan struct{}) {
 	rng := rand.New(rand.NewPCG(7, 7))
 	for n := 0; ; n++ {
 		select {
@@ -121,7 +121,8 @@ func guests(s *server, side *sideProcesses, done <-chan struct{}) {
 		default:
 		}
 		name := fmt.Sprintf("guest%d@example.com", n)
-		if _, err := side.run("user", "add", name); err != nil {
+		if out, err := side.run("user", "add", name); err != nil {
+			usable(t, out, err)
 			continue
 		}
 		if c, err := dialLMTP(s.lmtp); err == nil {
@@ -132,7 +133,8 @@ func guests(s *server, side *sideProcesses, done <-chan struct{}) {
 			}
 			c.Close()
 		}
-		side.run("user", "delete", name)
+		out, err := side.run("user", "delete", "--yes", name)
+		usable(t, out, err)
 	}
 }
 
@@ -176,10 +178,15 @@ func (p *sideProcesses) repeat(t *testing.T, done <-chan struct{}, args ...strin
 		default:
 		}
 		out, err := p.run(args...)
-		var exit *exec.ExitError
-		if errors.As(err, &exit) && exit.ExitCode() > 1 {
-			t.Errorf("%v: %v\n%s", args, err, out)
-		}
+		usable(t, out, err)
+	}
+}
+
+// usable reports a command that was not killed, did not lose the server, and failed all the same.
+func usable(t *testing.T, out []byte, err error) {
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.ExitCode() > 1 {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
 

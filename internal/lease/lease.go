@@ -130,11 +130,11 @@ func (l *Lease) acquire(ctx context.Context) error {
 		{Key: "$set", Value: bson.D{{Key: "owner", Value: l.owner}, {Key: "until", Value: now.Add(duration)}}},
 		{Key: "$inc", Value: bson.D{{Key: "token", Value: int64(1)}}},
 	}, options.FindOneAndUpdate().SetUpsert(true).SetReturnDocument(options.After)).Decode(&doc)
-	if mongo.IsDuplicateKeyError(err) {
-		return ErrHeld // there is a document, and it is not free
-	}
 	if err != nil {
 		l.unlock(ctx)
+		if mongo.IsDuplicateKeyError(err) {
+			return ErrHeld // there is a document, and it is not free; or another made it just now
+		}
 		return err
 	}
 	l.token, l.done = doc.Token, doc.Done
