@@ -259,7 +259,7 @@ func (c *checker) orphans(ctx context.Context, id bson.ObjectID) error {
 		return nil
 	}
 	f := Finding{Fault: Orphans, File: id}
-	cur, err := c.s.chunks.Find(ctx, bson.D{{Key: "files_id", Value: id}}, options.Find().SetBatchSize(readBatch))
+	cur, err := c.s.chunks.Find(ctx, bson.D{{Key: "files_id", Value: id}}, options.Find().SetBatchSize(orphanBatch))
 	if err != nil {
 		return fmt.Errorf("count orphans: %w", err)
 	}

@@ -130,7 +130,7 @@ func (f *follower) copyTo(ctx context.Context, u *upload, frames int) error {
 			u.sizes = append(u.sizes, uint32(to-from))
 		}
 	}
-	return f.s.readStored(ctx, c.layout, 0, end, func(p []byte) error { return u.append(ctx, p) })
+	return f.s.readStored(ctx, c.layout, end, func(p []byte) error { return u.append(ctx, p) })
 }
 
 // release gives back the reference to held.

@@ -37,6 +37,9 @@ const (
 	// auditBatch is the number of files whose chunks are looked at together.
 	auditBatch = 500
 
+	// orphanBatch is the number of orphan chunks that are counted at a time.
+	orphanBatch = 4
+
 	// deleteBatch is the number of chunks that one command deletes.
 	deleteBatch = 500
 
@@ -45,8 +48,13 @@ const (
 	maxCandidates  = 16
 	candidateBytes = 512 << 10
 
-	// readBatch is the number of chunks that one query of a range read returns.
-	readBatch = 4
+	// groupBytes is how many stored bytes one query reads: of small blobs together, or of a range that has no more chunks.
+	// Longer ranges are read chunk by chunk, which keeps less in memory and is as fast, since the next chunk is read
+	// while one is written.
+	groupBytes = 2 * ChunkSize
+
+	// openBatch is the number of files documents, and the greatest number of chunks, that one query reads.
+	openBatch = 256
 
 	// cleanupTimeout bounds each attempt to clean up.
 	cleanupTimeout = 10 * time.Second

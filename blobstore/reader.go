@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -20,11 +21,14 @@ type Blob struct {
 	*layout
 }
 
+// withoutSums is what a reader needs of a files document.
+var withoutSums = bson.D{{Key: "metadata.sums", Value: 0}}
+
 // Open returns the blob of that hash, or ErrNotFound.
 func (s *Store) Open(ctx context.Context, hash dedupe.Hash) (*Blob, error) {
 	var doc filesDoc
 	err := s.files.FindOne(ctx, bson.D{{Key: "metadata.hash", Value: hash.Binary()}},
-		options.FindOne().SetProjection(bson.D{{Key: "metadata.sums", Value: 0}})).Decode(&doc)
+		options.FindOne().SetProjection(withoutSums)).Decode(&doc)
 	if errors.Is(err, mongo.ErrNoDocuments) {
 		return nil, fmt.Errorf("%w: %v", ErrNotFound, hash)
 	}
@@ -38,6 +42,42 @@ func (s *Store) Open(ctx context.Context, hash dedupe.Hash) (*Blob, error) {
 	return &Blob{s, l}, nil
 }
 
+// OpenAll returns the blobs of those hashes, by one query (for up to openBatch of them; one more for each further
+// openBatch). Those that do not exist, or are damaged, are absent: Open tells why.
+func (s *Store) OpenAll(ctx context.Context, hashes []dedupe.Hash) (map[dedupe.Hash]*Blob, error) {
+	blobs := make(map[dedupe.Hash]*Blob, len(hashes))
+	for batch := range slices.Chunk(hashes, openBatch) {
+		if err := s.openSome(ctx, batch, blobs); err != nil {
+			return nil, fmt.Errorf("open blobs: %w", err)
+		}
+	}
+	return blobs, nil
+}
+
+func (s *Store) openSome(ctx context.Context, hashes []dedupe.Hash, blobs map[dedupe.Hash]*Blob) error {
+	keys := make(bson.A, len(hashes))
+	for i, h := range hashes {
+		keys[i] = h.Binary()
+	}
+	// One more than there are, so that the server knows at once that no more follow.
+	cur, err := s.files.Find(ctx, bson.D{{Key: "metadata.hash", Value: bson.D{{Key: "$in", Value: keys}}}},
+		options.Find().SetProjection(withoutSums).SetBatchSize(int32(len(keys)+1)))
+	if err != nil {
+		return err
+	}
+	defer cur.Close(ctx)
+	for cur.Next(ctx) {
+		var doc filesDoc
+		if err := cur.Decode(&doc); err != nil {
+			continue // of a type that it cannot have: damaged
+		}
+		if l, err := newLayout(&doc); err == nil {
+			blobs[l.hash] = &Blob{s, l}
+		}
+	}
+	return cur.Err()
+}
+
 // Hash returns the hash of the blob.
 func (b *Blob) Hash() dedupe.Hash { return b.hash }
 
@@ -45,156 +85,119 @@ func (b *Blob) Hash() dedupe.Hash { return b.hash }
 func (b *Blob) Size() int64 { return b.size }
 
 // ReadRange writes the n bytes at off to w. It reads the chunks that hold the frames of the range, those
-// that are not in the cache, readBatch chunks per query, and uses a constant amount of memory. Its
-// error may be that of w.
+// that are not in the cache, as an Ahead does. Its error may be that of w.
 func (b *Blob) ReadRange(ctx context.Context, off, n int64, w io.Writer) error {
-	if off < 0 || n < 0 || off > b.size || n > b.size-off {
-		return fmt.Errorf("%w: %d bytes at %d of %d", ErrRange, n, off, b.size)
+	span := Span{Blob: b, Off: off, N: n}
+	if err := span.check(); err != nil || n == 0 {
+		return err
 	}
-	if n == 0 {
-		return nil
-	}
-	r := rangeRead{b: b, off: off, end: off + n, w: w}
-	first, last := int(off/FrameSize), int((off+n-1)/FrameSize)
-	for k := first; k <= last; {
-		if data := b.s.cache.Get(b.hash, k); data != nil {
-			if err := r.emit(k, data); err != nil {
-				return err
-			}
-			k++
-			continue
-		}
-		run := k
-		for run < last && !b.s.cache.has(b.hash, run+1) && b.chunksOf(k, run+1) <= readBatch {
-			run++
-		}
-		if err := r.fetch(ctx, k, run); err != nil {
-			return err
-		}
-		k = run + 1
+	a := b.s.ReadAhead(ctx, []Span{span})
+	defer a.Close()
+	return a.WriteSpan(ctx, span, w)
+}
+
+// A Span is the N bytes at Off of a blob.
+type Span struct {
+	Blob   *Blob
+	Off, N int64
+}
+
+func (s Span) check() error {
+	if s.Off < 0 || s.N < 0 || s.Off > s.Blob.size || s.N > s.Blob.size-s.Off {
+		return fmt.Errorf("%w: %d bytes at %d of %d", ErrRange, s.N, s.Off, s.Blob.size)
 	}
 	return nil
 }
 
-// chunksOf returns how many chunks hold frames first to last.
-func (b *Blob) chunksOf(first, last int) int64 {
-	from, _ := b.stored(first)
-	_, to := b.stored(last)
-	return (to-1)/ChunkSize - from/ChunkSize + 1
+// frames returns the first and the last frame of a span that is not empty.
+func (s Span) frames() (first, last int) {
+	return int(s.Off / FrameSize), int((s.Off + s.N - 1) / FrameSize)
 }
 
-type rangeRead struct {
-	b        *Blob
-	off, end int64
-	w        io.Writer
+// A spanWriter makes the bytes of a span of its frames, which it is given in their order.
+type spanWriter struct {
+	Span
+	w       io.Writer
+	k, last int     // the frame that comes next, the last one
+	in, out *[]byte // a frame of which some stored bytes are still to come; a decoded one
 }
 
-// emit writes what the range has of frame k.
-func (r *rangeRead) emit(k int, data []byte) error {
-	start := int64(k) * FrameSize
-	from := max(r.off-start, 0)
-	to := min(r.end-start, int64(len(data)))
-	_, err := r.w.Write(data[from:to])
+func newSpanWriter(s Span, w io.Writer) *spanWriter {
+	sw := &spanWriter{Span: s, w: w}
+	sw.k, sw.last = s.frames()
+	return sw
+}
+
+// done reports whether all frames were given.
+func (w *spanWriter) done() bool { return w.k > w.last }
+
+// release gives back what w has borrowed.
+func (w *spanWriter) release() {
+	frame.Release(w.in)
+	frame.Release(w.out)
+	w.in, w.out = nil, nil
+}
+
+// decoded takes the next frame as it is in the cache.
+func (w *spanWriter) decoded(data []byte) error {
+	start := int64(w.k) * FrameSize
+	from := max(w.Off-start, 0)
+	to := min(w.Off+w.N-start, int64(len(data)))
+	w.k++
+	_, err := w.w.Write(data[from:to])
 	return err
 }
 
-// partial reports whether the range has only some of frame k: then a client that reads in slices is
+// stored takes the next stored bytes, from the start of a frame or from where the call before ended.
+func (w *spanWriter) stored(p []byte) error {
+	for len(p) > 0 && !w.done() {
+		from, to := w.Blob.stored(w.k)
+		need := int(to - from)
+		var data []byte
+		if w.in != nil && len(*w.in) > 0 || len(p) < need {
+			if w.in == nil {
+				w.in = frame.Buffer()
+			}
+			n := min(need-len(*w.in), len(p))
+			*w.in = append(*w.in, p[:n]...)
+			p = p[n:]
+			if len(*w.in) < need {
+				return nil
+			}
+			data = *w.in
+		} else {
+			data, p = p[:need], p[need:]
+		}
+		if err := w.decode(data); err != nil {
+			return err
+		}
+		if w.in != nil {
+			*w.in = (*w.in)[:0]
+		}
+	}
+	return nil
+}
+
+// decode takes the next frame as it is stored.
+func (w *spanWriter) decode(data []byte) error {
+	if w.Blob.codec == codecZstd {
+		if w.out == nil {
+			w.out = frame.Buffer()
+		}
+		var err error
+		if data, err = frame.Decompress(*w.out, data, w.Blob.frameLen(w.k)); err != nil {
+			return fmt.Errorf("%w: %v frame %d: %w", ErrCorrupt, w.Blob.hash, w.k, err)
+		}
+	}
+	if w.partial() {
+		w.Blob.s.cache.Put(w.Blob.hash, w.k, data)
+	}
+	return w.decoded(data)
+}
+
+// partial reports whether the span has only some of the next frame: then a client that reads in slices is
 // likely to come back for the rest.
-func (r *rangeRead) partial(k int) bool {
-	start := int64(k) * FrameSize
-	return r.off > start || r.end < start+int64(r.b.frameLen(k))
-}
-
-// fetch reads frames first to last from the database and emits them.
-func (r *rangeRead) fetch(ctx context.Context, first, last int) error {
-	from, _ := r.b.stored(first)
-	_, to := r.b.stored(last)
-	in, out := frame.Buffer(), frame.Buffer()
-	defer frame.Release(in)
-	defer frame.Release(out)
-	k := first
-	return r.b.s.readStored(ctx, r.b.layout, from, to, func(p []byte) error {
-		for len(p) > 0 {
-			start, end := r.b.stored(k)
-			need := int(end-start) - len(*in)
-			stored := p
-			if len(*in) > 0 || len(p) < need {
-				n := min(need, len(p))
-				*in = append(*in, p[:n]...)
-				stored, p = *in, p[n:]
-				if n < need {
-					return nil
-				}
-			} else {
-				stored, p = p[:need], p[need:]
-			}
-			data := stored
-			if r.b.codec == codecZstd {
-				var err error
-				if data, err = frame.Decompress(*out, stored, r.b.frameLen(k)); err != nil {
-					return fmt.Errorf("%w: %v frame %d: %w", ErrCorrupt, r.b.hash, k, err)
-				}
-			}
-			if r.partial(k) {
-				r.b.s.cache.Put(r.b.hash, k, data)
-			}
-			if err := r.emit(k, data); err != nil {
-				return err
-			}
-			*in = (*in)[:0]
-			k++
-		}
-		return nil
-	})
-}
-
-// readStored calls f with the stored bytes [from, to), in pieces that are valid during the call only. One
-// query reads readBatch chunks.
-func (s *Store) readStored(ctx context.Context, l *layout, from, to int64, f func([]byte) error) error {
-	for from < to {
-		first := from / ChunkSize
-		last := min((to-1)/ChunkSize, first+readBatch-1)
-		batchEnd := min(to, (last+1)*ChunkSize)
-		if err := s.readChunks(ctx, l, first, last, from, batchEnd, f); err != nil {
-			return err
-		}
-		from = batchEnd
-	}
-	return nil
-}
-
-func (s *Store) readChunks(ctx context.Context, l *layout, first, last, from, to int64, f func([]byte) error) error {
-	cur, err := s.chunks.Find(ctx,
-		bson.D{
-			{Key: "files_id", Value: l.id},
-			{Key: "n", Value: bson.D{{Key: "$gte", Value: int32(first)}, {Key: "$lte", Value: int32(last)}}},
-		},
-		options.Find().
-			SetSort(bson.D{{Key: "files_id", Value: 1}, {Key: "n", Value: 1}}).
-			SetProjection(bson.D{{Key: "_id", Value: 0}, {Key: "n", Value: 1}, {Key: "data", Value: 1}}).
-			SetBatchSize(readBatch+1))
-	if err != nil {
-		return fmt.Errorf("read chunks of blob %v: %w", l.hash, err)
-	}
-	defer cur.Close(ctx)
-	n := first
-	for cur.Next(ctx) {
-		num, okN := cur.Current.Lookup("n").AsInt64OK()
-		_, data, okData := cur.Current.Lookup("data").BinaryOK()
-		start := n * ChunkSize
-		if !okN || !okData || num != n || int64(len(data)) != min(ChunkSize, l.length-start) {
-			return fmt.Errorf("%w: %v: chunk %d", ErrCorrupt, l.hash, n)
-		}
-		if err := f(data[max(from-start, 0):min(to-start, int64(len(data)))]); err != nil {
-			return err
-		}
-		n++
-	}
-	if err := cur.Err(); err != nil {
-		return fmt.Errorf("read chunks of blob %v: %w", l.hash, err)
-	}
-	if n != last+1 {
-		return fmt.Errorf("%w: %v: chunk %d is missing", ErrCorrupt, l.hash, n)
-	}
-	return nil
+func (w *spanWriter) partial() bool {
+	start := int64(w.k) * FrameSize
+	return w.Off > start || w.Off+w.N < start+int64(w.Blob.frameLen(w.k))
 }

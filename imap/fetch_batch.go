@@ -7,6 +7,7 @@ import (
 	"iter"
 	"log/slog"
 
+	"gadwall/blobstore"
 	"gadwall/internal/contents"
 	"gadwall/internal/mailstore"
 )
@@ -22,6 +23,7 @@ type fetched struct {
 // batch is messages whose contents were read together, or why that failed.
 type batch struct {
 	messages []fetched
+	ahead    *blobstore.Ahead // reads the blobs of their sections; nil if they have none
 	err      error
 	panicked any
 }
@@ -37,7 +39,8 @@ func (f *fetcher) inBatches(ctx context.Context, messages iter.Seq2[fetched, err
 	}()
 	defer func() {
 		cancel()
-		for range batches { // wait for the end
+		for b := range batches { // wait for the end
+			b.ahead.Close()
 		}
 	}()
 	for b := range batches {
@@ -47,7 +50,9 @@ func (f *fetcher) inBatches(ctx context.Context, messages iter.Seq2[fetched, err
 		if b.err != nil {
 			return b.err
 		}
-		if err := f.writeBatch(ctx, b.messages); err != nil {
+		err := f.writeBatch(ctx, b.messages)
+		b.ahead.Close()
+		if err != nil {
 			return err
 		}
 	}
@@ -61,6 +66,7 @@ func (f *fetcher) read(ctx context.Context, messages iter.Seq2[fetched, error], 
 		case to <- b:
 			return b.err == nil
 		case <-ctx.Done():
+			b.ahead.Close()
 			return false
 		}
 	}
@@ -110,7 +116,30 @@ func (f *fetcher) load(ctx context.Context, messages []fetched, size int64) batc
 	if err := f.prefetch(ctx, messages); err != nil {
 		return batch{err: err}
 	}
-	return batch{messages: messages}
+	ahead, err := f.c.contents.ReadAhead(ctx, f.ranges(messages))
+	if err != nil {
+		return batch{err: err}
+	}
+	return batch{messages: messages, ahead: ahead}
+}
+
+// ranges returns what will be written of the contents of messages, in that order.
+func (f *fetcher) ranges(messages []fetched) []contents.Range {
+	if !f.plan.body && !f.plan.cuts {
+		return nil // root headers, which are no blobs but for the strangest
+	}
+	var ranges []contents.Range
+	for _, m := range messages {
+		if m.content == nil {
+			continue
+		}
+		for i := range f.req.sections {
+			if span := f.req.sections[i].span(m.msg, m.content); span.n > 0 {
+				ranges = append(ranges, contents.Range{Content: m.content, Off: span.off, N: span.n})
+			}
+		}
+	}
+	return ranges
 }
 
 // loadContents loads contents, leaving out those that are damaged.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strconv"
 	"time"
 
@@ -154,8 +155,17 @@ func appendDateTime(dst []byte, t time.Time) []byte {
 	return t.UTC().AppendFormat(dst, `"_2-Jan-2006 15:04:05 -0700"`)
 }
 
-// sections appends the sections in the order in which they were asked for.
+// sections appends the sections in the order in which they were asked for. What is missing of any is noticed before
+// the first is sent.
 func (f *fetcher) sections(ctx context.Context, msg *mailstore.Message, content *contents.Content) error {
+	for i := range f.req.sections {
+		s := &f.req.sections[i]
+		if span := s.span(msg, content); span.n > 0 {
+			if err := content.Prepare(ctx, span.off, span.n); err != nil {
+				return sectionError(s, err)
+			}
+		}
+	}
 	for i := range f.req.sections {
 		s := &f.req.sections[i]
 		span := s.span(msg, content)
@@ -188,7 +198,7 @@ func (f *fetcher) literal(label []byte, size int64) {
 
 // appendSpan appends the bytes of a small span to the response.
 func (f *fetcher) appendSpan(ctx context.Context, s span, msg *mailstore.Message, content *contents.Content) error {
-	buf := bytes.NewBuffer(f.out)
+	buf := bytes.NewBuffer(slices.Grow(f.out, int(s.size())+len(")\r\n")))
 	err := writeSpan(ctx, buf, s, msg, content)
 	if got := buf.Len() - len(f.out); err == nil && int64(got) != s.size() {
 		err = fmt.Errorf("%d octets instead of %d", got, s.size())

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
@@ -26,6 +27,7 @@ type Content struct {
 	layout *layout
 	stored map[int][]byte // frames that are loaded, as stored
 	blobs  map[int]*blobstore.Blob
+	ahead  *blobstore.Ahead // nil unless blobs are read ahead
 }
 
 // newContent makes a Content of a document that was read with segs, and with parts if so said.
@@ -96,31 +98,52 @@ func (c *Content) WriteRange(ctx context.Context, w io.Writer, off, n int64) err
 			return err
 		}
 	}
-	end := off + n
-	for i := c.layout.segmentAt(off); off < end; i++ {
-		s := &c.layout.segments[i]
-		part := min(end, s.end()) - off
-		if err := c.writeSegment(ctx, w, i, off-s.start, part); err != nil {
+	for p := range c.cuts(off, n) {
+		if err := c.writeSegment(ctx, w, p); err != nil {
 			return err
 		}
-		off += part
+	}
+	return nil
+}
+
+// A cut is the n bytes at off of a segment.
+type cut struct {
+	segment int
+	off, n  int64
+}
+
+// cuts iterates over what a range has of each segment.
+func (c *Content) cuts(off, n int64) iter.Seq[cut] {
+	return func(yield func(cut) bool) {
+		end := off + n
+		for i := c.layout.segmentAt(off); off < end; i++ {
+			s := &c.layout.segments[i]
+			part := min(end, s.end()) - off
+			if !yield(cut{i, off - s.start, part}) {
+				return
+			}
+			off += part
+		}
+	}
+}
+
+func (c *Content) check(off, n int64) error {
+	if off < 0 || n < 0 || off > c.Size || n > c.Size-off {
+		return fmt.Errorf("%w: %d bytes at %d of %d", ErrRange, n, off, c.Size)
 	}
 	return nil
 }
 
 // missing returns the frames that hold inline bytes of a range and are neither loaded nor cached.
 func (c *Content) missing(off, n int64) ([]int, error) {
-	if off < 0 || n < 0 || off > c.Size || n > c.Size-off {
-		return nil, fmt.Errorf("%w: %d bytes at %d of %d", ErrRange, n, off, c.Size)
+	if err := c.check(off, n); err != nil {
+		return nil, err
 	}
 	var missing []int
 	seen := -1
-	end := off + n
-	for i := c.layout.segmentAt(off); off < end; i++ {
-		s := &c.layout.segments[i]
-		part := min(end, s.end()) - off
-		from, size := s.recipe.Map(off-s.start, part)
-		off += part
+	for p := range c.cuts(off, n) {
+		s := &c.layout.segments[p.segment]
+		from, size := s.recipe.Map(p.off, p.n)
 		if s.blob || size == 0 {
 			continue
 		}
@@ -136,22 +159,27 @@ func (c *Content) missing(off, n int64) ([]int, error) {
 	return missing, nil
 }
 
-// writeSegment writes n bytes at off of a segment.
-func (c *Content) writeSegment(ctx context.Context, w io.Writer, i int, off, n int64) error {
-	s := &c.layout.segments[i]
-	from, size := s.recipe.Map(off, n)
-	enc, err := s.recipe.NewEncoder(w, off, n)
+// writeSegment writes a cut.
+func (c *Content) writeSegment(ctx context.Context, w io.Writer, p cut) error {
+	s := &c.layout.segments[p.segment]
+	from, size := s.recipe.Map(p.off, p.n)
+	enc, err := s.recipe.NewEncoder(w, p.off, p.n)
 	if err != nil {
 		return err
 	}
 	switch {
 	case size == 0:
 	case s.blob:
-		blob, err := c.openBlob(ctx, i)
+		blob, err := c.openBlob(ctx, p.segment)
 		if err != nil {
 			return err
 		}
-		if err := blob.ReadRange(ctx, from, size, enc); err != nil {
+		if c.ahead == nil {
+			err = blob.ReadRange(ctx, from, size, enc)
+		} else {
+			err = c.ahead.WriteSpan(ctx, blobstore.Span{Blob: blob, Off: from, N: size}, enc)
+		}
+		if err != nil {
 			return err
 		}
 	default:
@@ -178,11 +206,15 @@ func (c *Content) openBlob(ctx context.Context, i int) (*blobstore.Blob, error) 
 		return nil, fmt.Errorf("%w: %v: blob %v has %d bytes, not %d",
 			ErrCorrupt, c.ID, s.hash, b.Size(), s.recipe.DecodedSize)
 	}
+	c.setBlob(i, b)
+	return b, nil
+}
+
+func (c *Content) setBlob(segment int, b *blobstore.Blob) {
 	if c.blobs == nil {
 		c.blobs = make(map[int]*blobstore.Blob)
 	}
-	c.blobs[i] = b
-	return b, nil
+	c.blobs[segment] = b
 }
 
 // writeInline writes n inline bytes at off.

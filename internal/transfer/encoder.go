@@ -5,10 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 )
 
-// encodeBatch is the number of encoded bytes collected before the writer is called.
-const encodeBatch = 16 << 10
+const (
+	// encodeBatch is the number of encoded bytes collected before the writer is called. It may be a socket.
+	encodeBatch = 64 << 10
+
+	// encodeStep is the number of decoded bytes encoded at a time, at most.
+	encodeStep = 1536
+)
+
+// encodeBuffers are what Encoders borrow.
+var encodeBuffers = sync.Pool{New: func() any { b := make([]byte, 0, encodeBatch); return &b }}
 
 // ErrShort reports that an Encoder was closed before it had all decoded bytes of its range.
 var ErrShort = errors.New("transfer: decoded bytes are missing")
@@ -24,9 +33,10 @@ type Encoder struct {
 	pending int64 // decoded bytes still to come
 
 	pos, off, end int64  // encoded position of the next byte made; the range asked for
-	out           []byte // encoded bytes made, from pos-len(out) on
-	col           int64  // characters in the current line
-	chars         int64  // characters up to pos
+	out           []byte // encoded bytes made, from pos-len(out) on; of borrowed
+	borrowed      *[]byte
+	col           int64 // characters in the current line
+	chars         int64 // characters up to pos
 	carry         [3]byte
 	carried       int
 
@@ -45,7 +55,8 @@ func (r Recipe) NewEncoder(w io.Writer, off, n int64) (*Encoder, error) {
 	if r.Identity {
 		return e, nil
 	}
-	e.out = make([]byte, 0, encodeBatch)
+	e.borrowed = encodeBuffers.Get().(*[]byte)
+	e.out = *e.borrowed
 	if n == 0 {
 		return e, nil
 	}
@@ -110,8 +121,10 @@ func (e *Encoder) Write(p []byte) (int, error) {
 	return total, nil
 }
 
-// Close writes what is left, and returns ErrShort if that cannot be all. It does not close the writer.
+// Close writes what is left, and returns ErrShort if that cannot be all. It does not close the writer. The Encoder must
+// not be used any more.
 func (e *Encoder) Close() error {
+	defer e.release()
 	if e.pending > 0 {
 		return ErrShort
 	}
@@ -124,10 +137,18 @@ func (e *Encoder) Close() error {
 	return e.flush()
 }
 
+// release gives back what the Encoder has borrowed.
+func (e *Encoder) release() {
+	if e.borrowed != nil {
+		encodeBuffers.Put(e.borrowed)
+		e.borrowed, e.out = nil, nil
+	}
+}
+
 // encode makes the encoding of whole groups, only the last of all may be shorter.
 func (e *Encoder) encode(p []byte) error {
 	for len(p) > 0 {
-		n := min(len(p), encodeBatch/8/4*3)
+		n := min(len(p), encodeStep)
 		if e.r.LineLength > 0 {
 			n = int(min(int64(n), (e.r.LineLength-e.col)/4*3))
 		}

@@ -4,7 +4,7 @@ package transfer
 func (e *Encoder) quotedWrite(p []byte) (int, error) {
 	total := len(p)
 	for len(p) > 0 {
-		n := min(len(p), encodeBatch/8)
+		n := min(len(p), encodeStep)
 		e.text = append(e.text, p[:n]...)
 		p = p[n:]
 		if err := e.quote(e.pending == 0 && len(p) == 0 && e.final); err != nil {

@@ -1,0 +1,129 @@
+package blobstore
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync/atomic"
+)
+
+// An Ahead reads spans of blobs before they are written: while one goes to its writer, the stored bytes of what
+// follows are read by a goroutine of the Ahead. Small blobs share a query. Nothing is read that no span needs, and of
+// stored bytes there are at most three groups (see limits.go) at a time: one that is written, one that waits, and
+// one under way; however slow the writer is.
+//
+// Close ends it; the goroutine is gone when Close returns. Not safe for concurrent use.
+type Ahead struct {
+	spans  []Span
+	at     int // spans before it will not be written any more
+	groups chan *group
+	group  *group // the one that is being written
+	cancel context.CancelFunc
+
+	wanted   atomic.Int64 // at, for the goroutine
+	panicked any          // of the goroutine; valid once groups is closed
+}
+
+// errStopped reports that the goroutine ended before its time, because its context did.
+var errStopped = errors.New("blobstore: reading ahead has ended")
+
+// ReadAhead starts to read spans, none of them empty, in their order.
+func (s *Store) ReadAhead(ctx context.Context, spans []Span) *Ahead {
+	ctx, cancel := context.WithCancel(ctx)
+	a := &Ahead{spans: spans, groups: make(chan *group), cancel: cancel}
+	go a.read(ctx)
+	return a
+}
+
+// read hands on group after group, until ctx ends.
+func (a *Ahead) read(ctx context.Context) {
+	defer close(a.groups)
+	defer func() { a.panicked = recover() }() // for whoever waits for a group
+	planGroups(a.spans, func() int { return int(a.wanted.Load()) }, func(g *group) bool {
+		g.read(ctx)
+		select {
+		case a.groups <- g:
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	})
+}
+
+// WriteSpan writes a span to w. If it is one of those that are read ahead, the spans before it are passed over.
+// Otherwise it is read on its own. Its error may be that of w.
+func (a *Ahead) WriteSpan(ctx context.Context, span Span, w io.Writer) error {
+	i := a.find(span)
+	if i < 0 {
+		return span.Blob.ReadRange(ctx, span.Off, span.N, w)
+	}
+	a.at = i + 1
+	a.wanted.Store(int64(i))
+	sw := newSpanWriter(span, w)
+	defer sw.release()
+	for !sw.done() {
+		p, err := a.piece(ctx, i)
+		if err != nil {
+			return err
+		}
+		if p.decoded {
+			err = sw.decoded(p.data)
+		} else {
+			err = sw.stored(p.data)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// find returns the index of a span that is still to come, or -1.
+func (a *Ahead) find(span Span) int {
+	for i := a.at; i < len(a.spans); i++ {
+		s := a.spans[i]
+		if s.Off == span.Off && s.N == span.N && s.Blob.hash == span.Blob.hash {
+			return i
+		}
+	}
+	return -1
+}
+
+// piece returns the next piece of span i, and drops those of spans before it.
+func (a *Ahead) piece(ctx context.Context, i int) (piece, error) {
+	for {
+		if a.group != nil {
+			for len(a.group.pieces) > 0 {
+				p := a.group.pieces[0]
+				a.group.pieces = a.group.pieces[1:]
+				if p.span == i {
+					return p, p.err
+				}
+			}
+		}
+		a.group = nil // before the next one is there
+		select {
+		case g, ok := <-a.groups:
+			if !ok {
+				if a.panicked != nil {
+					panic(a.panicked)
+				}
+				return piece{}, errors.Join(errStopped, ctx.Err())
+			}
+			a.group = g
+		case <-ctx.Done():
+			return piece{}, ctx.Err()
+		}
+	}
+}
+
+// Close ends reading ahead. What is written afterwards is read on its own. It may be called for nil, and again.
+func (a *Ahead) Close() {
+	if a == nil {
+		return
+	}
+	a.cancel()
+	for range a.groups { // until the goroutine has ended
+	}
+	a.spans, a.at, a.group = nil, 0, nil
+}
