@@ -102,7 +102,7 @@ func (s *Server) aggregate(ctx context.Context, r *request) (bson.Raw, error) {
 		return nil, rd.abandon(err)
 	}
 	rd.cur.stream = p
-	return s.openCursor(ctx, rd, r.db+"."+a.collection, a.batch, false)
+	return s.openCursor(ctx, r, rd, r.db+"."+a.collection, a.batch, false)
 }
 
 // parseCount makes a find of a count command.

@@ -6,7 +6,10 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync"
 	"sync/atomic"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"gadwall/internal/docstore/wire"
 )
@@ -22,7 +25,34 @@ type conn struct {
 	host string
 	// replies counts the messages sent, as their request ids.
 	replies int32
-	out     []byte
+	head    []byte
+	// lent is the buffer that the reply under way was begun in, if it borrowed one.
+	lent *[]byte
+}
+
+// replyBuffers hold the batches of cursors on their way out.
+var replyBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }}
+
+// replyBuffer lends a buffer for the reply to the command that runs, until it is sent.
+func (c *conn) replyBuffer() []byte {
+	if c.lent == nil {
+		c.lent = replyBuffers.Get().(*[]byte)
+	}
+	return (*c.lent)[:0]
+}
+
+// sent takes the buffer back, which may have grown into that of the reply.
+func (c *conn) sent(reply bson.Raw) {
+	if c.lent == nil {
+		return
+	}
+	if cap(reply) > cap(*c.lent) {
+		*c.lent = reply
+	}
+	if cap(*c.lent) <= keptReplyBuffer {
+		replyBuffers.Put(c.lent)
+	}
+	c.lent = nil
 }
 
 var connIDs atomic.Int32
@@ -75,16 +105,27 @@ func (c *conn) run(ctx context.Context, requests <-chan *wire.Message) {
 			silent, id, legacy := m.MoreToCome(), m.RequestID, m.Legacy
 			m.Release()
 			if silent {
+				c.sent(reply)
 				continue
 			}
 			c.replies++
-			c.out = wire.AppendReply(c.out[:0], c.replies, id, legacy, reply)
-			if _, err := c.nc.Write(c.out); err != nil {
+			if err := c.send(id, legacy, reply); err != nil {
 				return
 			}
-			if cap(c.out) > keptReplyBuffer {
-				c.out = nil
-			}
+			c.sent(reply)
 		}
 	}
+}
+
+// send writes a reply. A long one is not copied for it.
+func (c *conn) send(id int32, legacy bool, reply bson.Raw) error {
+	c.head = wire.AppendReplyHeader(c.head[:0], c.replies, id, legacy, len(reply))
+	if len(reply) <= copiedReply {
+		c.head = append(c.head, reply...)
+		_, err := c.nc.Write(c.head)
+		return err
+	}
+	parts := net.Buffers{c.head, reply}
+	_, err := parts.WriteTo(c.nc)
+	return err
 }

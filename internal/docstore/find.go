@@ -266,7 +266,7 @@ func (s *Server) find(ctx context.Context, r *request) (bson.Raw, error) {
 	if a.hasBatch {
 		batch = a.batch
 	}
-	return s.openCursor(ctx, rd, r.db+"."+a.collection, batch, a.single)
+	return s.openCursor(ctx, r, rd, r.db+"."+a.collection, batch, a.single)
 }
 
 // abandon ends a reading that failed.
@@ -278,13 +278,13 @@ func (rd *reading) abandon(err error) error {
 }
 
 // openCursor makes the first batch, and keeps the cursor if there is more.
-func (s *Server) openCursor(ctx context.Context, rd *reading, ns string, batch int64, single bool) (bson.Raw, error) {
+func (s *Server) openCursor(ctx context.Context, r *request, rd *reading, ns string, batch int64, single bool) (bson.Raw, error) {
 	c := rd.cur
 	c.ns = ns
 	if c.stream == nil {
 		c.stream = emptyStream{}
 	}
-	start, dst := bsoncore.AppendDocumentStart(make([]byte, 0, 256))
+	start, dst := bsoncore.AppendDocumentStart(r.conn.replyBuffer())
 	i, dst := bsoncore.AppendDocumentElementStart(dst, "cursor")
 	dst, _, done, err := c.fill(ctx, dst, "firstBatch", batch)
 	switch {

@@ -53,7 +53,7 @@ func (s *Server) getMore(ctx context.Context, r *request) (bson.Raw, error) {
 	if batch == 0 {
 		batch = 1 << 40 // only the bytes bound it
 	}
-	start, dst := bsoncore.AppendDocumentStart(make([]byte, 0, 256))
+	start, dst := bsoncore.AppendDocumentStart(r.conn.replyBuffer())
 	i, dst := bsoncore.AppendDocumentElementStart(dst, "cursor")
 	dst, _, done, err := c.fill(ctx, dst, "nextBatch", batch)
 	if err != nil {

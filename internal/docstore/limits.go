@@ -8,8 +8,10 @@ const (
 	maxWriteBatch = 100_000
 	// maxConnections bounds the open connections; a further one is closed at once.
 	maxConnections = 4096
-	// keptReplyBuffer is the largest buffer that a connection keeps for its next reply, in bytes.
-	keptReplyBuffer = 64 << 10
+	// keptReplyBuffer is the largest buffer of a reply that is kept for another one, in bytes.
+	keptReplyBuffer = 1 << 20
+	// copiedReply is the size up to which a reply is copied behind its header, to be sent by one write.
+	copiedReply = 16 << 10
 	// maxOpenCursors bounds the cursors that wait for getMore, each of which may pin a snapshot.
 	maxOpenCursors = 10_000
 	// cursorTimeout closes a cursor that nobody has asked for more.

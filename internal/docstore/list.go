@@ -29,7 +29,7 @@ func (l *listStream) close() error { return nil }
 
 func (s *Server) openList(ctx context.Context, r *request, ns string, docs []bson.Raw, batch int64) (bson.Raw, error) {
 	rd := &reading{cur: &cursor{stream: &listStream{docs}, lsid: r.lsid, hasLsid: r.hasLsid}}
-	return s.openCursor(ctx, rd, ns, batch, false)
+	return s.openCursor(ctx, r, rd, ns, batch, false)
 }
 
 // parseCursor reads the batch size of a command's cursor option.

@@ -267,6 +267,11 @@ func takeDocument(b []byte, limit int) (doc bson.Raw, rest []byte, err error) {
 // AppendReply appends the reply to a request: OP_MSG with one body section, or OP_REPLY to a
 // legacy request.
 func AppendReply(dst []byte, requestID, responseTo int32, legacy bool, body bson.Raw) []byte {
+	return append(AppendReplyHeader(dst, requestID, responseTo, legacy, len(body)), body...)
+}
+
+// AppendReplyHeader appends what comes before the body of a reply, which has that size.
+func AppendReplyHeader(dst []byte, requestID, responseTo int32, legacy bool, size int) []byte {
 	start := len(dst)
 	op := OpMsg
 	if legacy {
@@ -285,7 +290,6 @@ func AppendReply(dst []byte, requestID, responseTo int32, legacy bool, body bson
 	} else {
 		dst = append(dst, 0, 0, 0, 0, 0) // flags, and section kind 0
 	}
-	dst = append(dst, body...)
-	binary.LittleEndian.PutUint32(dst[start:], uint32(len(dst)-start))
+	binary.LittleEndian.PutUint32(dst[start:], uint32(len(dst)-start+size))
 	return dst
 }
