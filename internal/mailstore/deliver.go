@@ -332,9 +332,7 @@ func (s *Store) runGroup(ctx context.Context, user UserID, group []*unit) {
 			}
 			return
 		}
-		for _, u := range alive {
-			s.failUnit(ctx, u, err)
-		}
+		s.failUnits(ctx, alive, err)
 		return
 	}
 }
@@ -363,14 +361,27 @@ func (s *Store) without(ctx context.Context, units []*unit, refused *refusedUnit
 	return rest
 }
 
-// failUnit ends a unit after a failed transaction. Its references stay if it may be stored all the same.
-func (s *Store) failUnit(ctx context.Context, u *unit, err error) {
+// failUnits ends units after a failed transaction. Their references stay if they may be stored all the same.
+func (s *Store) failUnits(ctx context.Context, units []*unit, err error) {
 	if mayHaveCommitted(err) {
-		s.log.Warn("delivery with unknown outcome: references stay", "user", u.user.String(), "messages", len(u.messages), "error", err)
-		u.finish(nil, err)
-		return
+		for _, u := range units {
+			s.log.Warn("delivery with unknown outcome: references stay", "user", u.user.String(), "messages", len(u.messages), "error", err)
+		}
+	} else {
+		// All at once: if the database cannot be reached, each try takes as long as the driver looks for it.
+		var refs []contents.Ref
+		since := units[0].since
+		for _, u := range units {
+			refs = append(refs, u.refs()...)
+			if u.since.Before(since) {
+				since = u.since
+			}
+		}
+		s.releaseUnused(ctx, refs, since)
 	}
-	s.fail(ctx, u, err)
+	for _, u := range units {
+		u.finish(nil, err)
+	}
 }
 
 // fail ends a unit that is certainly not stored.

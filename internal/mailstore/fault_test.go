@@ -6,8 +6,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -330,4 +332,39 @@ func eventually(t *testing.T, f func() error) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// Deliveries that fail together, because nobody answers, give up their references together: each try takes its time.
+func TestReferencesAreReleasedTogether(t *testing.T) {
+	client, network := faultyClient(t)
+	var log bytes.Buffer
+	e := openEnvWith(t, client.Database(dbtest.Database(t).Name()), Options{
+		Logger: slog.New(slog.NewTextHandler(&log, nil)), transactionTimeout: time.Second})
+	u := e.user(t)
+	inbox := e.box(t, u, "INBOX").Key
+	const n = 10
+	units := make([]*unit, n)
+	results := make([]Delivered, n)
+	for i := range units {
+		stored := e.content(t, mail(i), 1)
+		p, err := newTemplate(stored).message(&Delivery{Mailbox: inbox, Magic: stored.Magics[0]})
+		if err != nil {
+			t.Fatal(err)
+		}
+		units[i] = newUnit(t.Context(), u.ID, []*pending{p}, []*Delivered{&results[i]})
+	}
+	network.set(none, true)
+	network.closeAll()
+	if err := e.store(t.Context(), units); err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range results {
+		if r.Err == nil {
+			t.Errorf("delivery %d: no error", i)
+		}
+	}
+	if got := strings.Count(log.String(), "were not released"); got != 1 || !strings.Contains(log.String(), "count=10") {
+		t.Errorf("%d tries:\n%s", got, &log)
+	}
+	network.set(none, false)
 }

@@ -28,8 +28,10 @@ type Options struct {
 	Resume bool
 	Logger *slog.Logger
 
-	purgeLease time.Duration // for tests
-	batchSize  int
+	// For tests.
+	purgeLease         time.Duration
+	batchSize          int
+	transactionTimeout time.Duration
 }
 
 // Store is the mail of one database. It is safe for concurrent use, also by several instances.
@@ -48,8 +50,9 @@ type Store struct {
 	// smaller, if the server answers from the index alone.
 	uidsFromIndex bool
 
-	purgeLease time.Duration
-	batchSize  int // maxBatch
+	purgeLease         time.Duration
+	batchSize          int // maxBatch
+	transactionTimeout time.Duration
 
 	locks        userLocks
 	queues       deliveryQueues
@@ -88,6 +91,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		hashing:       make(chan struct{}, maxHashing()),
 		purgeLease:    cmp.Or(o.purgeLease, purgeLease),
 		batchSize:     cmp.Or(o.batchSize, maxBatch),
+
+		transactionTimeout: cmp.Or(o.transactionTimeout, transactionTimeout),
 	}
 	s.quota = quota.New(s.users, notSet(userDeleting), o.Quota)
 	if err := s.ensureCollections(ctx); err != nil {

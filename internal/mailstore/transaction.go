@@ -40,7 +40,7 @@ func mayHaveCommitted(err error) bool {
 // each time. An error of fn ends the transaction without a trace and is returned as it is. If it
 // cannot be known whether the commit took place, the error is an *unknownOutcome.
 func (s *Store) transact(ctx context.Context, fn func(ctx context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, transactionTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.transactionTimeout)
 	defer cancel()
 	select {
 	case s.transactions <- struct{}{}:
