@@ -79,6 +79,9 @@ type actor struct {
 	writes   bool   // outside of a transaction, to what transactions write
 	inTx     bool
 	wroteTx  bool
+	txs      int            // transactions begun
+	aborts   int            // transactions in a row that ended so
+	avoids   map[*actor]int // whose transactions are to end before it tries once more
 	ended    bool
 	crashed  atomic.Bool
 	lose     loss
@@ -258,8 +261,13 @@ func (a *actor) note(e *event.CommandStartedEvent) {
 	starts, _ := e.Command.Lookup("startTransaction").BooleanOK()
 	switch {
 	case starts:
+		a.avoid()
 		a.inTx, a.wroteTx = true, write
-	case tx && (e.CommandName == "commitTransaction" || e.CommandName == "abortTransaction"):
+		a.txs++
+	case e.CommandName == "abortTransaction":
+		a.aborts++
+	case e.CommandName == "commitTransaction":
+		a.aborts = 0
 	case tx:
 		a.wroteTx = a.wroteTx || write
 	default:
@@ -267,6 +275,22 @@ func (a *actor) note(e *event.CommandStartedEvent) {
 		a.inTx, a.wroteTx = false, false
 	}
 	a.writes = write && !tx && slices.Contains(transactional, collection)
+}
+
+// avoid lets an actor whose transaction has failed twice stand aside until those that are in its way have ended. To try
+// again would change nothing, but the driver pauses before each try, longer every time. Who stands aside itself is in
+// nobody's way.
+func (a *actor) avoid() {
+	a.avoids = nil
+	if a.aborts < 2 {
+		return
+	}
+	a.avoids = make(map[*actor]int)
+	for _, o := range a.s.actors {
+		if o != a && !o.ended && o.inTx && o.wroteTx && len(o.avoids) == 0 {
+			a.avoids[o] = o.txs
+		}
+	}
 }
 
 // spawn starts an actor.
@@ -328,6 +352,11 @@ func (a *actor) eligible() bool {
 			return false
 		}
 	}
+	for o, tx := range a.avoids {
+		if !o.ended && o.inTx && o.txs == tx {
+			return false
+		}
+	}
 	if a.writes {
 		// The server would make it wait for the end of a transaction that has written the same document.
 		for _, o := range a.s.actors {
@@ -370,6 +399,7 @@ func (s *scheduler) run() error {
 		v := s.fate(a)
 		s.trace = append(s.trace, fmt.Sprintf("%s: %s%s", a.name, a.command, []string{"", " CRASH", " ANSWER LOST", " REQUEST LOST"}[v]))
 		s.stats.commands.Add(1)
+		a.avoids = nil
 		a.resume <- v
 		if got := <-s.events; got != a {
 			return fmt.Errorf("%s moved while %s should", got.name, a.name)
