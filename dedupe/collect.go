@@ -27,18 +27,22 @@ func (c *Counter) UnusedIndex() mongo.IndexModel {
 }
 
 // A Collector deletes documents to which nothing refers. Its methods may be called concurrently, by any number of
-// processes.
+// processes. What belongs to a document is given up by Holds or by Deleted, of which one at most is set.
 type Collector struct {
 	Counter *Counter
 	// Bytes says how much is stored for a document.
 	Bytes func(doc bson.Raw) int64
+	// Holds says what references documents hold themselves.
+	Holds *Holds
 	// Deleted is called, once, with each document after it was deleted, and gives up what belongs to it. Its context
 	// does not end with that of Collect. An error ends the collection.
 	Deleted func(ctx context.Context, doc bson.Raw) error
 	// Guard is asked before each batch; its error ends the collection. Nil is none.
 	Guard func(ctx context.Context) error
-	// Workers is how many documents are deleted at a time; 0 is collectWorkers.
+	// Workers is how many documents are deleted at a time, if one by one; 0 is collectWorkers.
 	Workers int
+
+	patience time.Duration // for tests; 0 is transactionTimeout
 }
 
 // An Amount is a number of documents, and what is stored for them.
@@ -58,6 +62,8 @@ type Plan struct {
 type Collected struct {
 	Quarantined int64  `json:"quarantined"` // documents
 	Deleted     Amount `json:"deleted"`
+	// Busy documents were left to the next collection: what they refer to was changed all the time.
+	Busy int64 `json:"busy"`
 }
 
 // Plan counts what is unused. It changes nothing.
@@ -98,7 +104,12 @@ func (c *Collector) Collect(ctx context.Context, grace time.Duration) (done Coll
 	if done.Quarantined, err = c.quarantine(ctx); err != nil {
 		return done, err
 	}
-	done.Deleted, err = c.deleteExpired(ctx, c.Counter.Now().Add(-grace))
+	cutoff := c.Counter.Now().Add(-grace)
+	if c.Holds != nil {
+		err = c.deleteHolders(ctx, cutoff, &done)
+	} else {
+		done.Deleted, err = c.deleteExpired(ctx, cutoff)
+	}
 	return done, err
 }
 
@@ -123,7 +134,7 @@ func (c *Counter) expired(cutoff time.Time) bson.E {
 func (c *Collector) quarantine(ctx context.Context) (int64, error) {
 	k := c.Counter
 	var n int64
-	err := c.batches(ctx, k.unused(k.fresh()), func(ctx context.Context, hashes []Hash) error {
+	err := c.hashes(ctx, k.unused(k.fresh()), func(hashes []Hash) error {
 		keys := make(bson.A, len(hashes))
 		for i, h := range hashes {
 			keys[i] = h.Binary()
@@ -148,7 +159,7 @@ func (c *Collector) deleteExpired(ctx context.Context, cutoff time.Time) (Amount
 	if workers <= 0 {
 		workers = collectWorkers
 	}
-	err := c.batches(ctx, k.unused(expired), func(ctx context.Context, hashes []Hash) error {
+	err := c.hashes(ctx, k.unused(expired), func(hashes []Hash) error {
 		group, ctx := errgroup.WithContext(ctx)
 		group.SetLimit(workers)
 		for _, h := range hashes {
@@ -185,26 +196,41 @@ func (c *Collector) delete(ctx context.Context, filter bson.D) (int64, error) {
 	return c.Bytes(doc), c.Deleted(ctx, doc)
 }
 
-// batches calls f with the hashes of the documents that meet the filter and have one.
-func (c *Collector) batches(ctx context.Context, filter bson.D, f func(context.Context, []Hash) error) error {
-	cur, err := c.Counter.coll.Find(ctx, filter, options.Find().
-		SetProjection(bson.D{{Key: c.Counter.key, Value: 1}}).SetBatchSize(collectBatch))
+// hashes calls f with those of the documents that meet the filter, in batches.
+func (c *Collector) hashes(ctx context.Context, filter bson.D, f func([]Hash) error) error {
+	var list []Hash
+	return c.batches(ctx, filter, bson.D{{Key: c.Counter.key, Value: 1}}, func(h Hash, _ bson.Raw) {
+		list = append(list, h)
+	}, func() error {
+		defer func() { list = list[:0] }()
+		return f(list)
+	})
+}
+
+// batches calls read with each document that meets the filter and has a hash, and flush after each batch of them.
+func (c *Collector) batches(ctx context.Context, filter, projection bson.D, read func(Hash, bson.Raw), flush func() error) error {
+	opts := options.Find().SetBatchSize(collectBatch)
+	if projection != nil {
+		opts.SetProjection(projection)
+	}
+	cur, err := c.Counter.coll.Find(ctx, filter, opts)
 	if err != nil {
 		return fmt.Errorf("look for unused documents: %w", err)
 	}
 	defer cur.Close(context.WithoutCancel(ctx))
 	for {
-		var hashes []Hash
-		for len(hashes) < collectBatch && cur.Next(ctx) {
+		n := 0
+		for n < collectBatch && cur.Next(ctx) {
 			// One whose key is no hash is none of ours: the others must not suffer.
 			if h, err := hashOf(cur.Current, c.Counter.key); err == nil {
-				hashes = append(hashes, h)
+				read(h, cur.Current)
+				n++
 			}
 		}
 		if err := cur.Err(); err != nil {
 			return fmt.Errorf("look for unused documents: %w", err)
 		}
-		if len(hashes) == 0 {
+		if n == 0 {
 			return nil
 		}
 		if c.Guard != nil {
@@ -212,7 +238,7 @@ func (c *Collector) batches(ctx context.Context, filter bson.D, f func(context.C
 				return err
 			}
 		}
-		if err := f(ctx, hashes); err != nil {
+		if err := flush(); err != nil {
 			return err
 		}
 	}

@@ -32,15 +32,16 @@
 //     used and not released any more; one whose referrer is gone is released within MaxRelease or never.
 //     What is left is a leak. That is what lets an audit call a leak a leak.
 //
-// The counts are changed outside of transactions on purpose: a logo in every mail of a company would
-// otherwise make all deliveries conflict.
+// Whoever writes or removes referrers changes the counts outside of transactions on purpose: a logo in every mail of a company
+// would otherwise make all deliveries conflict.
 //
 // # Collecting
 //
 // A Collector needs nothing but the conditions above: it is safe beside writers, beside other
 // collectors, and whenever it is stopped. A partial index on documents with refs = 0 makes its cost that of the
-// garbage, not of the store. The deleted document is returned by the database to one caller only, who
-// then gives up what the document itself refers to; if he dies before, that is a leak.
+// garbage, not of the store. What the document itself refers to is released in the transaction that deletes it (Holds), so
+// that no crash leaks it; these transactions are small and the only ones that change counts. A document that is made of others
+// (Deleted) is returned by the database to one caller only, who then deletes the rest; what a crash leaves of that is an orphan.
 //
 // The grace period between the two steps is not for the writers but for readers, who hold no reference: a
 // message that is expunged while somebody reads it can be read to its end.

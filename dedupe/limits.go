@@ -28,9 +28,17 @@ const (
 	// collector is asked.
 	collectBatch = 500
 
-	// collectWorkers is how many documents are deleted at a time: each delete waits for the disk, and several
+	// collectWorkers is how many documents are deleted at a time, if one by one: each delete waits for the disk, and several
 	// waits are one.
 	collectWorkers = 8
+
+	// maxHolders is how many documents one transaction of a collector deletes, and maxHolderRefs how many references
+	// it releases (those of one document are never parted): few, because others wait for them.
+	maxHolders    = 100
+	maxHolderRefs = 500
+
+	// transactionTimeout bounds a transaction of a collector with its repetitions.
+	transactionTimeout = 10 * time.Second
 
 	// tableBatch is the batch size of reading counts.
 	tableBatch = 5000

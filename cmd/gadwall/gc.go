@@ -120,8 +120,12 @@ func printPlan(w io.Writer, p *maintenance.Plan) error {
 }
 
 func printCollected(w io.Writer, c *maintenance.Collected) error {
-	_, err := fmt.Fprintf(w, "deleted %d contents (%d bytes), %d blobs (%d bytes), %d orphan chunks (%d bytes); put in quarantine %d contents, %d blobs\n",
+	text := fmt.Sprintf("deleted %d contents (%d bytes), %d blobs (%d bytes), %d orphan chunks (%d bytes); put in quarantine %d contents, %d blobs",
 		c.Contents.Deleted.Documents, c.Contents.Deleted.Bytes, c.Blobs.Deleted.Documents, c.Blobs.Deleted.Bytes,
 		c.Orphans.Documents, c.Orphans.Bytes, c.Contents.Quarantined, c.Blobs.Quarantined)
+	if c.Contents.Busy > 0 {
+		text += fmt.Sprintf("; left %d contents whose blobs are in use all the time", c.Contents.Busy)
+	}
+	_, err := fmt.Fprintln(w, text)
 	return err
 }

@@ -95,7 +95,8 @@ func (g *gcSchedule) turn(ctx context.Context) error {
 		g.log.Info("collected", "took", time.Since(now).Round(time.Millisecond), "contents", done.Contents.Deleted.Documents,
 			"blobs", done.Blobs.Deleted.Documents, "orphan_chunks", done.Orphans.Documents,
 			"bytes", done.Contents.Deleted.Bytes+done.Blobs.Deleted.Bytes+done.Orphans.Bytes,
-			"quarantined_contents", done.Contents.Quarantined, "quarantined_blobs", done.Blobs.Quarantined)
+			"quarantined_contents", done.Contents.Quarantined, "quarantined_blobs", done.Blobs.Quarantined,
+			"busy_contents", done.Contents.Busy)
 	}
 	return err
 }

@@ -29,25 +29,26 @@ func (s *Store) Collection() *mongo.Collection { return s.coll }
 // Refs counts the references to contents.
 func (s *Store) Refs() *dedupe.Counter { return s.refs }
 
-// Collector returns the collector of contents that no message refers to. The references to blobs are released when the
-// document is gone: blobs are collected after contents.
+// Collector returns the collector of contents that no message refers to. With a document go its references to blobs, which
+// are collected after contents.
 func (s *Store) Collector(guard func(context.Context) error) *dedupe.Collector {
 	return &dedupe.Collector{
 		Counter: s.refs,
 		Bytes:   func(doc bson.Raw) int64 { return int64(len(doc)) },
-		Deleted: func(ctx context.Context, doc bson.Raw) error {
-			_, refs, err := blobRefsOf(doc)
-			if err == nil {
-				err = s.blobs.Refs().RemoveMany(ctx, refs)
-			}
-			if err != nil && !errors.Is(err, ErrCorrupt) && !errors.Is(err, dedupe.ErrNotHeld) {
-				return err
-			}
-			if err != nil {
-				// The others must not suffer. An audit puts the blobs' counts right.
-				s.log.ErrorContext(ctx, "references of a deleted content were not released", "error", err)
-			}
-			return nil
+		Holds: &dedupe.Holds{
+			Counter: s.blobs.Refs(),
+			Field:   "segs",
+			Refs: func(doc bson.Raw) []dedupe.Ref {
+				_, refs, err := blobRefsOf(doc)
+				if err != nil {
+					// The others must not suffer. An audit puts the blobs' counts right.
+					s.log.Error("references of an unused content cannot be read, so they are not released", "error", err)
+				}
+				return refs
+			},
+			NotHeld: func(id dedupe.Hash) {
+				s.log.Error("a deleted content had references to blobs that are not counted", "content", id)
+			},
 		},
 		Guard: guard,
 	}

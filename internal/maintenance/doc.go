@@ -5,7 +5,7 @@
 //
 //	deletions of mailboxes and users are finished, if wanted     mailstore
 //	contents without messages: quarantined, deleted              contents, dedupe
-//	  each releases its references to blobs
+//	  together with their references to blobs
 //	blobs without contents: quarantined, deleted                 blobstore, dedupe
 //	chunks without a file                                        blobstore
 //

@@ -75,13 +75,13 @@ type actor struct {
 	cancel context.CancelFunc
 	resume chan verdict
 
-	command  string // that it wants to send
-	writes   bool   // outside of a transaction, to what transactions write
-	inTx     bool
-	wroteTx  bool
-	txs      int            // transactions begun
-	aborts   int            // transactions in a row that ended so
-	avoids   map[*actor]int // whose transactions are to end before it tries once more
+	command  string          // that it wants to send
+	writes   string          // the collection, if outside of a transaction
+	inTx     bool            // or about to begin one
+	wroteTx  map[string]bool // to which collections
+	txs      int             // transactions begun
+	aborts   int             // transactions in a row that ended so
+	avoids   map[*actor]int  // whose transactions are to end before it tries once more
 	ended    bool
 	crashed  atomic.Bool
 	lose     loss
@@ -248,9 +248,6 @@ func (a *actor) gate(e *event.CommandStartedEvent) {
 	}
 }
 
-// transactional are the collections that transactions write to.
-var transactional = []string{"users", "addresses", "mailboxes", "messages", "journal", "subscriptions"}
-
 // note remembers what the command is.
 func (a *actor) note(e *event.CommandStartedEvent) {
 	collection, _ := e.Command.Lookup(e.CommandName).StringValueOK()
@@ -258,23 +255,28 @@ func (a *actor) note(e *event.CommandStartedEvent) {
 	write := slices.Contains([]string{"insert", "update", "delete", "findAndModify"}, e.CommandName)
 	_, err := e.Command.LookupErr("autocommit")
 	tx := err == nil
-	starts, _ := e.Command.Lookup("startTransaction").BooleanOK()
+	a.writes = ""
 	switch {
-	case starts:
-		a.avoid()
-		a.inTx, a.wroteTx = true, write
-		a.txs++
 	case e.CommandName == "abortTransaction":
 		a.aborts++
 	case e.CommandName == "commitTransaction":
 		a.aborts = 0
 	case tx:
-		a.wroteTx = a.wroteTx || write
+		if starts, _ := e.Command.Lookup("startTransaction").BooleanOK(); starts {
+			a.avoid()
+			a.inTx, a.wroteTx = true, make(map[string]bool)
+			a.txs++
+		}
+		if write {
+			a.wroteTx[collection] = true
+		}
 	default:
 		// Whatever transaction there was is over.
-		a.inTx, a.wroteTx = false, false
+		a.inTx = false
+		if write {
+			a.writes = collection
+		}
 	}
-	a.writes = write && !tx && slices.Contains(transactional, collection)
 }
 
 // avoid lets an actor whose transaction has failed twice stand aside until those that are in its way have ended. To try
@@ -287,7 +289,7 @@ func (a *actor) avoid() {
 	}
 	a.avoids = make(map[*actor]int)
 	for _, o := range a.s.actors {
-		if o != a && !o.ended && o.inTx && o.wroteTx && len(o.avoids) == 0 {
+		if o != a && !o.ended && o.inTx && len(o.wroteTx) > 0 && len(o.avoids) == 0 {
 			a.avoids[o] = o.txs
 		}
 	}
@@ -332,7 +334,7 @@ func (a *actor) wait(context.Context, time.Duration) error {
 			a.settling[o] = true
 		}
 	}
-	a.command, a.writes = "wait", false
+	a.command, a.writes = "wait", ""
 	a.s.events <- a
 	if <-a.resume == crash {
 		a.crashed.Store(true)
@@ -357,10 +359,10 @@ func (a *actor) eligible() bool {
 			return false
 		}
 	}
-	if a.writes {
+	if a.writes != "" {
 		// The server would make it wait for the end of a transaction that has written the same document.
 		for _, o := range a.s.actors {
-			if o != a && !o.ended && o.inTx && o.wroteTx {
+			if o != a && !o.ended && o.inTx && o.wroteTx[a.writes] {
 				return false
 			}
 		}
