@@ -187,6 +187,7 @@ func (w *world) schedule(seed int64) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	w.trace = nil
+	w.clock.days.Store(0) // it must not pass 2106, when the seconds in ids begin anew
 	if err := w.reset(ctx); err != nil {
 		return err
 	}
