@@ -188,8 +188,8 @@ func (d *delivery) answer(rcpt recipient, err error, size int64) *smtp.SMTPError
 		count.WithLabelValues(d.srv.proto, "quota").Inc()
 		log.Info("not delivered: over quota")
 		return overQuota(d.srv.opts.RejectOverQuota, "mailbox full")
-	case errors.Is(err, mailstore.ErrNoSuchUser):
-		// Deleted between RCPT and now.
+	case errors.Is(err, mailstore.ErrNoSuchMailbox):
+		// INBOX cannot be deleted, but the user can, between RCPT and now.
 		count.WithLabelValues(d.srv.proto, "failed").Inc()
 		log.Info("not delivered: user deleted meanwhile")
 		return errGone

@@ -156,7 +156,7 @@ func setUp(t *testing.T, words []string, st *fakeStore, o *Options) {
 	case "full":
 		st.fail[words[1]+"@example.com"] = quota.ErrOverQuota
 	case "gone":
-		st.fail[words[1]+"@example.com"] = mailstore.ErrNoSuchUser
+		st.fail[words[1]+"@example.com"] = mailstore.ErrNoSuchMailbox
 	case "fail":
 		st.fail[words[1]] = errors.New("injected")
 	default:

@@ -202,6 +202,28 @@ func TestOverQuotaInStore(t *testing.T) {
 	}
 }
 
+// A recipient who is deleted while the message comes in is refused for good; the others get it.
+func TestRecipientIsDeletedMeanwhile(t *testing.T) {
+	st := realStore(t)
+	bob, err := st.UserByName(t.Context(), "bob@example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ts := startServer(t, mailStore{st}, Options{LMTP: true})
+	c := ts.dial(t)
+	c.open("LHLO", "ada@example.com", "bob@example.com")
+	c.cmd("DATA", "354 ")
+	if err := st.DeleteUser(t.Context(), bob.ID); err != nil {
+		t.Fatal(err)
+	}
+	c.send("Subject: x\r\n\r\nx\r\n.\r\n")
+	c.want("250 2.1.5 <ada@example.com>")
+	c.want("550 5.1.1 <bob@example.com>")
+	if n := len(inboxOf(t, st, "ada")); n != 1 {
+		t.Errorf("%d messages", n)
+	}
+}
+
 // Bodies that never end leave nothing in the store, large parts included.
 func TestAbortedIntoStore(t *testing.T) {
 	st := realStore(t)
