@@ -339,7 +339,7 @@ func TestReferencesAreReleasedTogether(t *testing.T) {
 	client, network := faultyClient(t)
 	var log bytes.Buffer
 	e := openEnvWith(t, client.Database(dbtest.Database(t).Name()), Options{
-		Logger: slog.New(slog.NewTextHandler(&log, nil)), transactionTimeout: time.Second})
+		Logger: slog.New(slog.NewTextHandler(&log, nil)), transactionTimeout: 3 * time.Second})
 	u := e.user(t)
 	inbox := e.box(t, u, "INBOX").Key
 	const n = 10

@@ -167,7 +167,7 @@ func TestCheckFindsAndRepairs(t *testing.T) {
 			f.update("contents", d("_id", f.one("messages", d("u", "one"), "c")), d("$set", d("f.0", other)))
 		}},
 		{name: "content id", kinds: []string{"damaged content"}, stays: true, damage: func(f *filled) {
-			for _, id := range []any{"x", bson.Binary{Data: []byte("short")}, bson.Binary{Data: make([]byte, 33)}, bson.Binary{Subtype: 4, Data: make([]byte, 32)}} {
+			for _, id := range []any{"x", bson.Binary{Data: []byte("short")}, bson.Binary{Data: make([]byte, 33)}, bson.Binary{Subtype: 0x80, Data: make([]byte, 32)}} {
 				f.insert("contents", d("_id", id, "refs", int64(0), "magic", int64(0)))
 			}
 		}},
