@@ -19,6 +19,7 @@ type engine struct {
 	db      *pebble.DB
 	log     *slog.Logger
 	space   *diskSpace
+	logs    *logFiles
 	locks   *lockTable
 	catalog atomic.Pointer[catalog]
 	numbers counter
@@ -34,8 +35,8 @@ type engine struct {
 
 var keyNumbers = append([]byte{spaceMeta}, "numbers"...)
 
-func newEngine(db *pebble.DB, space *diskSpace, log *slog.Logger) (*engine, error) {
-	e := &engine{db: db, space: space, log: log, locks: newLockTable(), ddl: make(chan struct{}, 1)}
+func newEngine(db *pebble.DB, space *diskSpace, logs *logFiles, log *slog.Logger) (*engine, error) {
+	e := &engine{db: db, space: space, logs: logs, log: log, locks: newLockTable(), ddl: make(chan struct{}, 1)}
 	if err := e.load(); err != nil {
 		return nil, err
 	}

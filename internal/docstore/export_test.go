@@ -94,6 +94,9 @@ func (s *Server) Sessions() int {
 // Reclaim gives back space as the server does from time to time.
 func (s *Server) Reclaim() error { return s.eng.reclaim(s.ctx) }
 
+// EmptyLogs empties the logs as the server does when nothing is written.
+func (s *Server) EmptyLogs() error { return s.emptyLogs() }
+
 // Garbage is how many bytes deletions have made useless.
 func (s *Server) Garbage() (n int64) {
 	g := &s.eng.garbage

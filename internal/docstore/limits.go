@@ -68,6 +68,12 @@ const (
 	ttlPeriod = 60 * time.Second
 	// maintenancePeriod is the pause between two looks for idle cursors, transactions and sessions.
 	maintenancePeriod = 5 * time.Second
+	// logsIdle is how long nothing may have been written for the logs to be emptied, and the pause between two looks.
+	logsIdle = 5 * time.Second
+	// logsWorth is how much must have been written since then, unless Pebble keeps old logs.
+	logsWorth = 1 << 20
+	// logStart is how much space a log allocates for what is written to it first.
+	logStart = 128 << 10
 	// reclaimPeriod is the pause between two looks for space to give back.
 	reclaimPeriod = 10 * time.Second
 	// reclaimBytes is how much of a collection or index must have been deleted before its keys are compacted ...

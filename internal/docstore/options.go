@@ -33,6 +33,8 @@ type Options struct {
 	// TTLPeriod is the pause between two passes that delete what TTL indexes say has expired; 0 for a
 	// minute, as in MongoDB.
 	TTLPeriod time.Duration
+	// LogsIdle is how long nothing may have been written for the logs to give back their space; 0 for five seconds.
+	LogsIdle time.Duration
 }
 
 // DefaultCacheSize is the block cache's bound when Options name none.
@@ -46,8 +48,8 @@ const DefaultReserve = 64 << 20
 // stay small while large messages stream through it.
 const (
 	memTableSize = 4 << 20
-	// memTables bounds the memtables: one that is filled, one being flushed. Pebble also keeps so many old logs, and two
-	// more, to write over.
+	// memTables bounds the memtables: one that is filled, one being flushed. Pebble also keeps so many old logs, and
+	// one more, to write over; see logFiles.
 	memTables = 2
 	// separatedValue is the size from which a value goes to a blob file of its own, so that compactions do
 	// not copy the chunks of blobs over and over.
@@ -126,6 +128,9 @@ func Open(opts Options) (*Server, error) {
 	if opts.TTLPeriod <= 0 {
 		opts.TTLPeriod = ttlPeriod
 	}
+	if opts.LogsIdle <= 0 {
+		opts.LogsIdle = logsIdle
+	}
 	if err := fs.MkdirAll(opts.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("docstore: %w", err)
 	}
@@ -138,12 +143,13 @@ func Open(opts Options) (*Server, error) {
 		return nil, errors.Join(fmt.Errorf("docstore: open %s: %w", opts.Dir, err), lock.Close())
 	}
 	cache := pebble.NewCache(opts.CacheSize)
-	db, err := pebble.Open(opts.Dir, pebbleOptions(&spaceFS{fs, space}, cache, lock, log))
+	logs := &logFiles{logs: map[string]bool{}}
+	db, err := pebble.Open(opts.Dir, pebbleOptions(&spaceFS{fs, space, logs}, cache, lock, log))
 	if err != nil {
 		cache.Unref()
 		return nil, errors.Join(fmt.Errorf("docstore: open %s: %w", opts.Dir, err), lock.Close())
 	}
-	eng, err := newEngine(db, space, log)
+	eng, err := newEngine(db, space, logs, log)
 	if err != nil {
 		err = errors.Join(fmt.Errorf("docstore: open %s: %w", opts.Dir, err), db.Close(), lock.Close())
 		cache.Unref()
@@ -159,6 +165,7 @@ func Open(opts Options) (*Server, error) {
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.wg.Go(s.maintain)
 	s.wg.Go(func() { s.reclaimSpace(reclaimPeriod) })
+	s.wg.Go(func() { s.trimLogs(opts.LogsIdle) })
 	s.wg.Go(func() { s.expireDocuments(opts.TTLPeriod) })
 	return s, nil
 }

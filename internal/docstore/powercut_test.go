@@ -321,8 +321,11 @@ func TestPowerCuts(t *testing.T) {
 		for i := 0; i < cutsPerDatabase && done < cuts && !t.Failed(); i++ {
 			until := l.writes.Load() + 1 + rng.Int64N(20)
 			waitFor(t, testContext(t), func() bool { return l.writes.Load() >= until || t.Failed() })
-			if rng.IntN(4) == 0 {
+			switch rng.IntN(8) {
+			case 0:
 				must(0, s.Flush())(t)
+			case 1:
+				must(0, s.EmptyLogs())(t) // in the middle of writes, too
 			}
 			k := l.known()
 			clone := fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: []int{0, 100, rng.IntN(101)}[rng.IntN(3)], RNG: rng})

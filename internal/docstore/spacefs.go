@@ -14,6 +14,7 @@ import (
 type spaceFS struct {
 	vfs.FS
 	space *diskSpace
+	logs  *logFiles
 }
 
 // compactionCategories are the write categories of what can be given up and done again.
@@ -47,19 +48,38 @@ func (f *spaceFS) Create(name string, category vfs.DiskWriteCategory) (file vfs.
 	if err != nil {
 		return nil, err
 	}
-	return &persistentFile{file, f.space, name}, nil
+	return f.persistent(file, name), nil
+}
+
+// persistent returns a file that was opened to be written.
+func (f *spaceFS) persistent(file vfs.File, name string) vfs.File {
+	if f.isLog(name) {
+		f.logs.opened(name)
+		return &logFile{persistentFile: persistentFile{file, f.space, name}, logs: f.logs}
+	}
+	return &persistentFile{file, f.space, name}
 }
 
 // ReuseForWrite implements vfs.FS.
 func (f *spaceFS) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCategory) (file vfs.File, err error) {
 	err = f.space.persist(newname, func() error {
-		file, err = f.FS.ReuseForWrite(oldname, newname, category)
-		return err
+		return f.logs.renamed(oldname, func() error {
+			file, err = f.FS.ReuseForWrite(oldname, newname, category)
+			return err
+		})
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &persistentFile{file, f.space, newname}, nil
+	return f.persistent(file, newname), nil
+}
+
+// Remove implements vfs.FS.
+func (f *spaceFS) Remove(name string) error {
+	if !f.isLog(name) {
+		return f.FS.Remove(name)
+	}
+	return f.logs.renamed(name, func() error { return f.FS.Remove(name) })
 }
 
 // Rename implements vfs.FS.

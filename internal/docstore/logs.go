@@ -1,0 +1,184 @@
+package docstore
+
+import (
+	"fmt"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// Pebble keeps some of the logs that it does not need any more, to write over them: that takes fewer disk operations than
+// to let new ones grow. On a server on which nothing is written they are only space, which can be more than the mail
+// of a small one. So once nothing has been written for a while, they are emptied.
+
+// logFiles knows the logs of the database.
+type logFiles struct {
+	// written is how many bytes were written to logs.
+	written atomic.Int64
+
+	// mu is held while a log is given another name or removed, so that none which is written again is emptied.
+	mu sync.Mutex
+	// logs are the files, by path; true for those that are closed and have bytes.
+	logs map[string]bool
+}
+
+// isLog reports whether a file is a log of the database.
+func (f *spaceFS) isLog(name string) bool { return filepath.Ext(name) == ".log" && f.waits(name) }
+
+// opened notes that a log is being written to.
+func (l *logFiles) opened(name string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.logs[name] = false
+}
+
+// closed notes that nothing more will be written to a log under this name.
+func (l *logFiles) closed(name string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, ok := l.logs[name]; ok {
+		l.logs[name] = true
+	}
+}
+
+// renamed runs op, after which a log does not have that name any more.
+func (l *logFiles) renamed(name string, op func() error) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	err := op()
+	if err == nil {
+		delete(l.logs, name)
+	}
+	return err
+}
+
+// all returns the paths of all logs, and how many of them are closed and have bytes.
+func (l *logFiles) all() (names []string, full int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for name, closed := range l.logs {
+		names = append(names, name)
+		if closed {
+			full++
+		}
+	}
+	return names, full
+}
+
+// empty empties those of the named logs that still have that name and are not written to.
+func (l *logFiles) empty(fs vfs.FS, names []string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, name := range names {
+		if !l.logs[name] {
+			continue
+		}
+		file, err := fs.Create(name, "pebble-wal") // in the place of the one that is there
+		if err == nil {
+			err = file.Close()
+		}
+		if err != nil {
+			return fmt.Errorf("empty a log that is not needed any more: %w", err)
+		}
+		l.logs[name] = false
+	}
+	return nil
+}
+
+// logFile is a log that is being written. Pebble allocates a whole one at the first write; here it is a little at first,
+// since that may be all.
+type logFile struct {
+	persistentFile
+	logs *logFiles
+	// written and allocated are bytes of this file, wanted is how many Pebble wants to have allocated.
+	written, allocated, wanted int64
+}
+
+// Preallocate implements vfs.File.
+func (f *logFile) Preallocate(offset, length int64) error {
+	f.wanted = offset + length
+	return nil
+}
+
+// allocate makes place for a write of n bytes. It is an optimisation, and may fail.
+func (f *logFile) allocate(n int64) {
+	need := f.written + n
+	if need <= f.allocated || f.wanted <= f.allocated {
+		return
+	}
+	to := f.wanted
+	if need <= logStart {
+		to = min(to, logStart)
+	}
+	_ = f.File.Preallocate(f.allocated, to-f.allocated)
+	f.allocated = to
+}
+
+// Write implements vfs.File.
+func (f *logFile) Write(p []byte) (int, error) {
+	f.allocate(int64(len(p)))
+	n, err := f.persistentFile.Write(p)
+	f.written += int64(n)
+	f.logs.written.Add(int64(n))
+	return n, err
+}
+
+// Close implements vfs.File.
+func (f *logFile) Close() error {
+	err := f.persistentFile.Close()
+	f.logs.closed(f.name)
+	return err
+}
+
+// trimLogs empties the logs, until the server closes, whenever there is something in them and nothing has been written for
+// as long as idle.
+func (s *Server) trimLogs(idle time.Duration) {
+	t := time.NewTicker(idle)
+	defer t.Stop()
+	last, emptied := int64(-1), int64(0)
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-t.C:
+		}
+		written := s.eng.logs.written.Load()
+		_, full := s.eng.logs.all()
+		if idle := written == last; !idle || full == 0 && written-emptied < logsWorth || s.eng.space.isFull() {
+			last = written
+			continue
+		}
+		if err := s.emptyLogs(); err != nil {
+			s.log.Error("trim the logs", "err", err)
+		}
+		last = s.eng.logs.written.Load()
+		emptied = last
+	}
+}
+
+// emptyLogs writes everything that is in logs to tables, and empties them. What is written meanwhile is
+// in a log that was begun later.
+//
+// A flush begins a new log, for which it takes one of those that are kept, and returns when tables durably have whatever was
+// in the logs before. So the second one begins a log of no size.
+func (s *Server) emptyLogs() error {
+	select {
+	case s.backups <- struct{}{}: // a backup may be reading them
+		defer func() { <-s.backups }()
+	default:
+		return nil
+	}
+	for range 2 {
+		logs, _ := s.eng.logs.all()
+		if err := s.eng.db.Flush(); err != nil {
+			return fmt.Errorf("flush: %w", err)
+		}
+		if err := s.eng.logs.empty(s.fs, logs); err != nil {
+			return err
+		}
+	}
+	return nil
+}
