@@ -39,6 +39,8 @@ const (
 	writeChunk = 1 << 20
 	// writeChunkDocs is the same by number of documents.
 	writeChunkDocs = 1000
+	// yieldEvery is how many documents a command writes between two times that it gives way to others.
+	yieldEvery = 16
 	// maxNesting is how deep a stored document may nest, itself counted. MongoDB documents 100 and takes more.
 	maxNesting = 100
 	// maxIndexes bounds the indexes of a collection, _id included.

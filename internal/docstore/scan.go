@@ -52,6 +52,7 @@ func (d *docScan) next(ctx context.Context) (idKey []byte, doc bson.Raw, err err
 			if err := ctx.Err(); err != nil {
 				return nil, nil, err
 			}
+			giveWay()
 		}
 		ok, err := d.advance()
 		if err != nil {
@@ -73,8 +74,11 @@ func (d *docScan) next(ctx context.Context) (idKey []byte, doc bson.Raw, err err
 // countKeys counts the documents of a scan whose filter matches everything, without reading them.
 func (d *docScan) countKeys(ctx context.Context) (n int64, err error) {
 	for {
-		if n%checkEvery == 0 && ctx.Err() != nil {
-			return n, ctx.Err()
+		if n%checkEvery == 0 {
+			if err := ctx.Err(); err != nil {
+				return n, err
+			}
+			giveWay()
 		}
 		if ok, err := d.advance(); err != nil || !ok {
 			return n, err

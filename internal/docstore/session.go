@@ -91,7 +91,7 @@ type retryRecord struct {
 	Results   []stmtResult  `bson:"s,omitempty"`
 }
 
-// A stmtResult is the outcome of a statement, or of a run of inserts.
+// A stmtResult is the outcome of a statement, or of each of a run of Count statements.
 type stmtResult struct {
 	First    int32 `bson:"i"`
 	Count    int32 `bson:"c"`
@@ -113,16 +113,14 @@ func (s *session) result(stmt int32) *stmtResult {
 	return nil
 }
 
-// with returns the record with further results. Runs of inserts become one.
+// with returns the record with further results. Runs of statements that gave the same become one.
 func (r retryRecord) with(results []stmtResult) (retryRecord, error) {
 	next := retryRecord{Number: r.Number, Committed: r.Committed, Time: bson.NewDateTimeFromTime(time.Now())}
 	next.Results = append(next.Results, r.Results...)
 	for _, res := range results {
-		if n := len(next.Results); n > 0 && res.plain() && next.Results[n-1].plain() {
-			if last := &next.Results[n-1]; last.First+last.Count == res.First && last.N == res.N {
-				last.Count += res.Count
-				continue
-			}
+		if n := len(next.Results); n > 0 && res.follows(&next.Results[n-1]) {
+			next.Results[n-1].Count += res.Count
+			continue
 		}
 		next.Results = append(next.Results, res)
 	}
@@ -132,9 +130,14 @@ func (r retryRecord) with(results []stmtResult) (retryRecord, error) {
 	return next, nil
 }
 
-func (r *stmtResult) plain() bool {
-	return r.Modified == 0 && r.Upserted == nil && r.Reply == nil
+// follows reports that r is the same outcome as last, of the statements after it.
+func (r *stmtResult) follows(last *stmtResult) bool {
+	return last.First+last.Count == r.First && last.N == r.N && last.Modified == r.Modified &&
+		last.plain() && r.plain()
 }
+
+// plain reports that the numbers are all there is.
+func (r *stmtResult) plain() bool { return r.Upserted == nil && r.Reply == nil }
 
 // sessions holds the sessions that were used lately.
 type sessions struct {

@@ -389,6 +389,7 @@ func (w *writer) manyInTransaction(ctx context.Context, c *collection, filter *q
 		return err
 	}
 	for _, idKey := range ids {
+		w.step()
 		t, err := w.unit.lockTarget(ctx, c, filter, idKey)
 		if err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -29,6 +30,8 @@ type writer struct {
 	results []stmtResult
 	// docs counts the statements or documents since the last commit.
 	docs int
+	// steps counts the statements and documents of the command.
+	steps int
 }
 
 func (r *request) newWriter(collection string) *writer {
@@ -59,6 +62,7 @@ func (w *writer) statement(ctx context.Context, f func(c *collection) error) err
 	if err := w.eng.space.check(); err != nil {
 		return err
 	}
+	w.step()
 	for {
 		c, err := w.collection(ctx)
 		if err == nil {
@@ -91,6 +95,17 @@ func (w *writer) statement(ctx context.Context, f func(c *collection) error) err
 		}
 	}
 }
+
+// step is called for each statement and document.
+func (w *writer) step() {
+	if w.steps++; w.steps%yieldEvery == 0 {
+		giveWay()
+	}
+}
+
+// giveWay lets the goroutines that are ready on this processor run first. Otherwise a long command has it for 10 ms at a time,
+// and each of the many short steps of a small command may have to wait for so long.
+func giveWay() { runtime.Gosched() }
 
 // nowhere reports that there is no collection: what changes documents finds none, which is no reason to make one.
 func (w *writer) nowhere() bool { return w.eng.catalog.Load().lookup(w.r.db, w.coll) == nil }

@@ -28,6 +28,7 @@ type Changes struct {
 // The mailbox is read first. What has a mod-sequence up to the mailbox's was committed before, because
 // every change writes the mailbox.
 func (s *Store) Changes(ctx context.Context, box MailboxKey, since uint64) (*Changes, error) {
+	s.traffic.note(box.User())
 	doc, err := s.findMailboxDoc(ctx, byID(box.Binary()))
 	if err != nil {
 		return nil, err

@@ -91,9 +91,14 @@ func (t *transfer) run(ctx context.Context, uids []UIDRange, batch func(context.
 	if err != nil {
 		return err
 	}
+	pace := &pacer{store: t.store, user: t.from.Key.User()}
 	for _, ranges := range batches {
 		for len(ranges) > 0 {
-			if ranges, err = batch(ctx, ranges); err != nil {
+			err := pace.batch(ctx, func() (err error) {
+				ranges, err = batch(ctx, ranges)
+				return err
+			})
+			if err != nil {
 				return err
 			}
 		}
@@ -209,8 +214,10 @@ func (t *transfer) moveBatch(ctx context.Context, ranges []UIDRange) (rest []UID
 
 // undo removes what was copied, when the copy as a whole has failed.
 func (t *transfer) undo(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), transactionTimeout)
+	// As long as it takes, since each of its transactions is bounded, but not beyond Close.
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
+	defer context.AfterFunc(t.store.base, cancel)()
 	nobody := func([]uint32, uint64) error { return nil }
 	if err := t.store.removeMessages(ctx, t.to.Key, Ranges(t.result.Dest), nil, nobody); err != nil {
 		t.store.log.Error("a copy that failed was not undone", "mailbox", t.to.Key.String(), "messages", len(t.result.Dest), "error", err)

@@ -251,6 +251,7 @@ func (s *Store) enqueue(units []*unit) int {
 		q.waiting = make(map[UserID][]*unit)
 	}
 	for i, u := range units {
+		s.traffic.note(u.user)
 		list, running := q.waiting[u.user]
 		if !running && !s.spawn(func() { s.run(u.user) }) {
 			return i

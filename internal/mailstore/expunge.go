@@ -50,8 +50,14 @@ func (s *Store) removeMessages(ctx context.Context, box MailboxKey, uids []UIDRa
 	if err != nil {
 		return err
 	}
+	pace := &pacer{store: s, user: box.User()}
 	for _, ranges := range batches {
-		gone, modseq, err := s.removeBatch(ctx, box, ranges, filter)
+		var gone []uint32
+		var modseq uint64
+		err := pace.batch(ctx, func() (err error) {
+			gone, modseq, err = s.removeBatch(ctx, box, ranges, filter)
+			return err
+		})
 		if err != nil {
 			return err
 		}

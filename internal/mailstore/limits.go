@@ -42,6 +42,8 @@ const (
 	// purgeBatch is how many messages of a deleted mailbox one transaction removes: fewer, because nobody waits for it and
 	// others go on in between.
 	purgeBatch = 250
+	// maxRest is how long a long operation rests at most between two batches.
+	maxRest = time.Second
 	// maxBatchBytes is what the documents come to that one transaction copies or moves (one is always
 	// taken).
 	maxBatchBytes = 8 << 20

@@ -27,9 +27,13 @@ type purge struct {
 func (p *purge) mailbox(ctx context.Context, box MailboxKey) error {
 	// No message comes into a marked mailbox, so each batch begins after the one before. Not at the first key: there
 	// the database would step over all that was removed, more each time.
+	pace := &pacer{store: p.Store, user: box.User()}
 	for first := uint32(1); first > 0; {
-		var err error
-		if first, err = p.batch(ctx, box, first); err != nil {
+		err := pace.batch(ctx, func() (err error) {
+			first, err = p.batch(ctx, box, first)
+			return err
+		})
+		if err != nil {
 			return fmt.Errorf("purge mailbox: %w", err)
 		}
 	}

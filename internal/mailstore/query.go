@@ -112,6 +112,7 @@ func KeywordFilter(keyword string) bson.D {
 // find iterates over the documents that q names, in order of their keys.
 func (s *Store) find(ctx context.Context, box MailboxKey, q Query, projection bson.D, batch int32) iter.Seq2[bson.Raw, error] {
 	return func(yield func(bson.Raw, error) bool) {
+		s.traffic.note(box.User())
 		filters, err := s.filters(ctx, box, q)
 		if err != nil {
 			yield(nil, err)

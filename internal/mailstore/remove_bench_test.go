@@ -23,17 +23,17 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
+// A longOperation is done to a mailbox "Archive" full of messages with \Deleted.
+type longOperation struct {
+	name string
+	run  func(ctx context.Context, e *env, u *User, box *Mailbox) error
+}
+
 // BenchmarkRemove expunges a mailbox of messages that each have a content of their own, and deletes such a mailbox and its
-// user, while mail for another user is delivered, one message after the other. Beside the time it reports the peak of the heap
-// above what it was before (the embedded database included, which is on disk), the processor time of the process (the deliveries and the
-// embedded database included), the largest transaction as sent, and the median, 99th percentile and maximum of the other
-// user's deliveries before (idle) and meanwhile (busy).
+// user, while another user works; see benchLong.
 func BenchmarkRemove(b *testing.B) {
 	for _, n := range []int{50_000, 200_000} {
-		for _, op := range []struct {
-			name string
-			run  func(ctx context.Context, e *env, u *User, box *Mailbox) error
-		}{
+		for _, op := range []longOperation{
 			{"expunge", func(ctx context.Context, e *env, u *User, box *Mailbox) error {
 				_, _, err := e.Expunge(ctx, box.Key, nil)
 				return err
@@ -46,42 +46,83 @@ func BenchmarkRemove(b *testing.B) {
 			}},
 			{"user", func(ctx context.Context, e *env, u *User, box *Mailbox) error { return e.DeleteUser(ctx, u.ID) }},
 		} {
-			b.Run(fmt.Sprintf("%s/messages=%d", op.name, n), func(b *testing.B) {
-				e, sizes := openOnDisk(b)
-				other := e.user(b)
-				for b.Loop() {
-					b.StopTimer()
-					u := e.user(b)
-					box := e.box(b, u, "Archive")
-					e.fillDistinct(b, box.Key, n)
-					idle := e.latencies(b, other, func() { <-time.After(3 * time.Second) })
-					sizes.reset()
-					heap, cpu := watchHeap(), processorTime(b)
-					b.StartTimer()
-					busy := e.latencies(b, other, func() {
-						if err := op.run(b.Context(), e, u, box); err != nil {
-							b.Error(err)
-						}
-					})
-					b.StopTimer()
-					b.ReportMetric(float64(heap()>>10)/1024, "heap-MiB")
-					b.ReportMetric((processorTime(b) - cpu).Seconds(), "cpu-s")
-					b.ReportMetric(float64(sizes.largest())/1024, "txn-KiB")
-					report := func(name string, l []time.Duration) {
-						for _, q := range []struct {
-							name string
-							at   int
-						}{{"p50", len(l) / 2}, {"p99", len(l) * 99 / 100}, {"max", len(l) - 1}} {
-							b.ReportMetric(float64(l[q.at].Microseconds())/1000, name+"-"+q.name+"-ms")
-						}
-					}
-					report("idle", idle)
-					report("busy", busy)
-					b.StartTimer()
-				}
-			})
+			benchLong(b, op, n)
 		}
 	}
+}
+
+// BenchmarkTransfer copies, moves and flags all messages of a mailbox, while another user works; see benchLong.
+func BenchmarkTransfer(b *testing.B) {
+	const n = 50_000
+	for _, op := range []longOperation{
+		{"copy", func(ctx context.Context, e *env, u *User, box *Mailbox) error {
+			_, err := e.Copy(ctx, box.Key, AllUIDs, e.box(b, u, Inbox).Key)
+			return err
+		}},
+		{"move", func(ctx context.Context, e *env, u *User, box *Mailbox) error {
+			_, err := e.Move(ctx, box.Key, AllUIDs, e.box(b, u, Inbox).Key)
+			return err
+		}},
+		{"store", func(ctx context.Context, e *env, u *User, box *Mailbox) error {
+			_, err := e.StoreFlags(ctx, box.Key, AllUIDs, FlagChange{Op: Add, Flags: Seen})
+			return err
+		}},
+	} {
+		benchLong(b, op, n)
+	}
+}
+
+// benchLong measures the operation on n messages while mail for another user is delivered, one message after the other, and read as
+// NOOP and FETCH do; and then, on another mailbox, while nobody else is there (alone-s). Beside the time it reports the peak of
+// the heap above what it was before (the embedded database included, which is on disk), the processor time of the process (the other user's
+// included), the largest transaction as sent, and the median, 99th percentile and maximum of the other user's deliveries before
+// (idle) and meanwhile (busy), and of the reading meanwhile (read).
+func benchLong(b *testing.B, op longOperation, n int) {
+	b.Run(fmt.Sprintf("%s/messages=%d", op.name, n), func(b *testing.B) {
+		e, sizes := openOnDisk(b)
+		other := e.user(b)
+		fill := func() (*User, *Mailbox) {
+			u := e.user(b)
+			box := e.box(b, u, "Archive")
+			e.fillDistinct(b, box.Key, n)
+			return u, box
+		}
+		for b.Loop() {
+			b.StopTimer()
+			u, box := fill()
+			idle, _ := e.latencies(b, other, func() { <-time.After(3 * time.Second) })
+			sizes.reset()
+			heap, cpu := watchHeap(), processorTime(b)
+			b.StartTimer()
+			busy, read := e.latencies(b, other, func() {
+				if err := op.run(b.Context(), e, u, box); err != nil {
+					b.Error(err)
+				}
+			})
+			b.StopTimer()
+			b.ReportMetric(float64(heap()>>10)/1024, "heap-MiB")
+			b.ReportMetric((processorTime(b) - cpu).Seconds(), "cpu-s")
+			b.ReportMetric(float64(sizes.largest())/1024, "txn-KiB")
+			report := func(name string, l []time.Duration) {
+				for _, q := range []struct {
+					name string
+					at   int
+				}{{"p50", len(l) / 2}, {"p99", len(l) * 99 / 100}, {"max", len(l) - 1}} {
+					b.ReportMetric(float64(l[q.at].Microseconds())/1000, name+"-"+q.name+"-ms")
+				}
+			}
+			report("idle", idle)
+			report("busy", busy)
+			report("read", read)
+			u, box = fill()
+			start := time.Now()
+			if err := op.run(b.Context(), e, u, box); err != nil {
+				b.Fatal(err)
+			}
+			b.ReportMetric(time.Since(start).Seconds(), "alone-s")
+			b.StartTimer()
+		}
+	})
 }
 
 // openOnDisk opens a Store on a database that is not in memory.
@@ -210,12 +251,12 @@ func (e *env) fillDistinct(b *testing.B, box MailboxKey, n int) {
 	}
 }
 
-// latencies delivers one message after the other to a user until f has returned, and returns how long each took, sorted.
-func (e *env) latencies(b *testing.B, u *User, f func()) []time.Duration {
+// latencies delivers one message after the other to a user, and reads what is new, until f has returned. It returns how long each
+// delivery and each reading took, sorted.
+func (e *env) latencies(b *testing.B, u *User, f func()) (deliver, read []time.Duration) {
 	b.Helper()
-	inbox := e.box(b, u, Inbox).Key
+	inbox := e.box(b, u, Inbox)
 	done := make(chan struct{})
-	var list []time.Duration
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for {
@@ -225,13 +266,20 @@ func (e *env) latencies(b *testing.B, u *User, f func()) []time.Duration {
 			default:
 			}
 			start := time.Now()
-			e.deliver(b, inbox, len(list), 0)
-			list = append(list, time.Since(start))
+			d := e.deliver(b, inbox.Key, len(deliver), 0)
+			delivered := time.Now()
+			if _, err := e.Changes(b.Context(), inbox.Key, d.ModSeq-1); err != nil {
+				b.Error(err)
+				return
+			}
+			e.list(b, inbox.Key, Query{UIDs: []UIDRange{{d.UID, d.UID}}}, FieldAll)
+			deliver, read = append(deliver, delivered.Sub(start)), append(read, time.Since(delivered))
 		}
 	})
 	f()
 	close(done)
 	wg.Wait()
-	slices.Sort(list)
-	return list
+	slices.Sort(deliver)
+	slices.Sort(read)
+	return deliver, read
 }

@@ -58,6 +58,8 @@ type Store struct {
 	queues       deliveryQueues
 	transactions chan struct{} // semaphore
 	hashing      chan struct{} // semaphore
+	long         chan struct{} // semaphore: see pacer
+	traffic      traffic
 
 	// base ends with Close; background counts the goroutines that end then at the latest.
 	base       context.Context
@@ -89,6 +91,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		journal:       o.Database.Collection(collJournal, durable),
 		transactions:  make(chan struct{}, maxTransactions),
 		hashing:       make(chan struct{}, maxHashing()),
+		long:          make(chan struct{}, longOperations()),
 		purgeLease:    cmp.Or(o.purgeLease, purgeLease),
 		batchSize:     cmp.Or(o.batchSize, maxBatch),
 

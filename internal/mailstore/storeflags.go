@@ -54,9 +54,11 @@ func (s *Store) StoreFlags(ctx context.Context, box MailboxKey, uids []UIDRange,
 		return nil, fmt.Errorf("store flags: %w", err)
 	}
 	result := new(FlagResult)
+	pace := &pacer{store: s, user: box.User()}
 	for _, ranges := range batches {
 		w := &flagWrite{store: s, box: box, ranges: ranges, change: c}
-		if err := s.transactFor(ctx, box.User(), w.write); err != nil {
+		err := pace.batch(ctx, func() error { return s.transactFor(ctx, box.User(), w.write) })
+		if err != nil {
 			return nil, fmt.Errorf("store flags: %w", err)
 		}
 		w.done(ctx, result)

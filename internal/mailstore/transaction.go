@@ -126,6 +126,7 @@ func (l *userLocks) lock(ctx context.Context, user UserID) (unlock func(), err e
 
 // transactFor is transact under the user's lock.
 func (s *Store) transactFor(ctx context.Context, user UserID, fn func(ctx context.Context) error) error {
+	s.traffic.note(user)
 	unlock, err := s.locks.lock(ctx, user)
 	if err != nil {
 		return err
