@@ -56,6 +56,12 @@ const (
 	maxProblems = 100
 	// spaceLook is how old the answer to how much of the disk is free may be.
 	spaceLook = 200 * time.Millisecond
+	// floorEighths is the part of the reserve of disk space, in eighths, that even what frees space does not begin to use up.
+	floorEighths = 3
+	// A write that frees space inserts at most insertSlack bytes more than it deletes, and lets each document it updates grow by
+	// at most growthSlack bytes: deleting mail writes counters, marks and an entry of the journal.
+	insertSlack = 256
+	growthSlack = 256
 	// spaceRetry is the pause between two tries of a write that waits for space on the disk.
 	spaceRetry = 100 * time.Millisecond
 	// compactionPause is how long compactions rest after one that failed for want of space.

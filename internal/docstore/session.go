@@ -363,7 +363,7 @@ func (ss *sessions) sweep(ctx context.Context, now time.Time) error {
 		return fmt.Errorf("sweep the sessions: %w", err)
 	}
 	for _, id := range old {
-		if err := ss.eng.space.check(); err != nil {
+		if err := ss.eng.space.checkFloor(); err != nil {
 			return fmt.Errorf("sweep the sessions: %w", err)
 		}
 		if err := ss.remove(id); err != nil {

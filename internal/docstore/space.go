@@ -22,16 +22,17 @@ import (
 // which can be done again, fail and give back the space they took.
 //
 // That takes other programs to happen: as long as it is this database that fills the disk, new writes are refused while
-// there is still a reserve free, out of which those under way and the memtables are written.
+// there is still a reserve free, out of which those under way and the memtables are written. Of this reserve, a part is for
+// writes that make what is stored smaller (see unit.frees), or nobody could make room.
 type diskSpace struct {
 	fs  vfs.FS
 	dir string
 	log *slog.Logger
-	// reserve is how much must be free for a write to begin, in bytes.
-	reserve uint64
-	looked  atomic.Int64 // when the file system was last asked, in nanoseconds since the epoch
-	free    atomic.Uint64
-	low     atomic.Bool
+	// reserve is how much must be free for a write to begin, in bytes, and floor is the same for one that frees space.
+	reserve, floor uint64
+	looked         atomic.Int64 // when the file system was last asked, in nanoseconds since the epoch
+	free           atomic.Uint64
+	low, out       atomic.Bool // less than reserve is free; less than floor
 
 	// waiting counts the operations of the storage that wait for space, and the commits that nobody waits for any more
 	// and that are not through. It changes under mu.
@@ -47,11 +48,23 @@ type diskSpace struct {
 }
 
 func newDiskSpace(fs vfs.FS, dir string, reserve uint64, log *slog.Logger) *diskSpace {
-	return &diskSpace{fs: fs, dir: filepath.Clean(dir), log: log, reserve: reserve, full: make(chan struct{}), closing: make(chan struct{})}
+	floor := reserve / 8 * floorEighths
+	return &diskSpace{fs: fs, dir: filepath.Clean(dir), log: log, reserve: reserve, floor: floor, full: make(chan struct{}), closing: make(chan struct{})}
 }
 
 // check refuses a write for which there is no space.
 func (d *diskSpace) check() error {
+	if err := d.checkFloor(); err != nil {
+		return err
+	}
+	if d.low.Load() {
+		return d.refusal(d.reserve)
+	}
+	return nil
+}
+
+// checkFloor refuses a write for which there is no space even if it frees some.
+func (d *diskSpace) checkFloor() error {
 	if d.isFull() {
 		return newError(codeOutOfDiskSpace, "the disk of the database is full")
 	}
@@ -61,10 +74,14 @@ func (d *diskSpace) check() error {
 			d.look()
 		}
 	}
-	if d.low.Load() {
-		return newError(codeOutOfDiskSpace, "the disk of the database is full: %d bytes are free, and writing begins with %d", d.free.Load(), d.reserve)
+	if d.out.Load() {
+		return d.refusal(d.floor)
 	}
 	return nil
+}
+
+func (d *diskSpace) refusal(needed uint64) error {
+	return newError(codeOutOfDiskSpace, "the disk of the database is full: %d bytes are free, and this takes %d", d.free.Load(), needed)
 }
 
 // look asks the file system how much is free. One that cannot say has space.
@@ -72,11 +89,12 @@ func (d *diskSpace) look() {
 	usage, err := d.fs.GetDiskUsage(d.dir)
 	low := err == nil && usage.AvailBytes < d.reserve
 	d.free.Store(usage.AvailBytes)
+	d.out.Store(err == nil && usage.AvailBytes < d.floor)
 	if was := d.low.Swap(low); was == low {
 		return
 	}
 	if low {
-		d.log.Error("the disk of the database is full: writes are refused", "free", usage.AvailBytes, "needed", d.reserve)
+		d.log.Error("the disk of the database is full: writes are refused, but for deletions as long as there is a reserve", "free", usage.AvailBytes, "needed", d.reserve)
 	} else {
 		d.log.Info("the disk of the database has space again", "free", usage.AvailBytes)
 	}

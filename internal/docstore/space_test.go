@@ -11,6 +11,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"gadwall/internal/docstore"
 )
@@ -161,7 +162,7 @@ func TestDiskFull(t *testing.T) {
 		if n := must(messages.CountDocuments(ctx, d("tags", d("$gt", 0))))(t); int(n) < len(acked) {
 			t.Errorf("round %d: %d messages of %d", round, n, len(acked))
 		}
-		_, err := client.Database("d").Collection("other").UpdateOne(ctx, d("_id", 1), d("$inc", d("a", 1)))
+		_, err := client.Database("d").Collection("other").InsertOne(ctx, d("a", 1))
 		wantCode(t, err, codeFull)
 		wantCode(t, client.Database("d").CreateCollection(ctx, "new"), codeFull)
 		checkCopy(t, docstore.Options{Dir: "db", FS: mem.CrashClone(vfs.CrashCloneCfg{})}, acked)
@@ -172,6 +173,111 @@ func TestDiskFull(t *testing.T) {
 	must(0, client.Database("d").CreateCollection(ctx, "new"))(t)
 	closeAll(t, s, client)
 	checkCopy(t, opts, w.acknowledged())
+}
+
+// In the reserve there is room for what frees space, and for nothing else; below a part of it for nothing at all.
+func TestDiskReserve(t *testing.T) {
+	const reserve = 8 << 20
+	disk := &smallDisk{FS: vfs.NewMem(), free: 1 << 30}
+	s := must(docstore.Open(docstore.Options{Dir: "db", FS: disk, Reserve: reserve}))(t)
+	client := must(mongo.Connect(s.ClientOptions()))(t)
+	defer closeAll(t, s, client)
+	ctx := testContext(t)
+	db := client.Database("d")
+	mail, counters := db.Collection("mail"), db.Collection("counters")
+	must(mail.Indexes().CreateOne(ctx, mongo.IndexModel{Keys: d("q", 1)}))(t)
+	pad := strings.Repeat("x", 1000)
+	for id := range 100 {
+		insertAll(t, mail, d("_id", id, "q", 1, "pad", pad))
+	}
+	insertAll(t, counters, d("_id", 1, "n", int64(100)))
+	count := func(ctx context.Context) error {
+		_, err := counters.UpdateOne(ctx, d("_id", 1), d("$inc", d("n", int64(1)), "$set", d("q", 2)))
+		return err
+	}
+	one := func(ctx context.Context, id int) error {
+		_, err := mail.DeleteOne(ctx, d("_id", id))
+		return err
+	}
+	insert := func(ctx context.Context, size int) error {
+		_, err := mail.InsertOne(ctx, d("pad", strings.Repeat("x", size)))
+		return err
+	}
+	transaction := func(f func(ctx context.Context) error) func(context.Context) error {
+		return func(ctx context.Context) error {
+			return client.UseSession(ctx, func(ctx context.Context) error {
+				session := mongo.SessionFromContext(ctx)
+				must(0, session.StartTransaction())(t)
+				if err := f(ctx); err != nil {
+					return errors.Join(err, session.AbortTransaction(ctx))
+				}
+				must(0, session.CommitTransaction(ctx))(t) // a refusal comes before
+				return nil
+			})
+		}
+	}
+	tests := []struct {
+		name  string
+		frees bool
+		do    func(ctx context.Context) error
+	}{
+		{"delete one", true, func(ctx context.Context) error { return one(ctx, 1) }},
+		{"delete many", true, func(ctx context.Context) error {
+			_, err := mail.DeleteMany(ctx, d("_id", d("$lt", 10)))
+			return err
+		}},
+		{"find and delete", true, func(ctx context.Context) error { return mail.FindOneAndDelete(ctx, d("_id", 10)).Err() }},
+		{"count", true, count},
+		{"set a small field", true, func(ctx context.Context) error {
+			_, err := mail.UpdateMany(ctx, d("_id", d("$lt", 20)), d("$set", d("x", true, "q", 2)))
+			return err
+		}},
+		{"shrink", true, func(ctx context.Context) error {
+			_, err := mail.UpdateOne(ctx, d("_id", 20), d("$unset", d("pad", 1)))
+			return err
+		}},
+		{"expunge", true, transaction(func(ctx context.Context) error { return errors.Join(count(ctx), one(ctx, 30), insert(ctx, 100)) })},
+		{"move", true, transaction(func(ctx context.Context) error { return errors.Join(count(ctx), one(ctx, 31), insert(ctx, 1000)) })},
+		{"insert", false, func(ctx context.Context) error { return insert(ctx, 10) }},
+		{"upsert", false, func(ctx context.Context) error {
+			_, err := mail.UpdateOne(ctx, d("_id", 1000), d("$set", d("q", 1)), options.UpdateOne().SetUpsert(true))
+			return err
+		}},
+		{"grow", false, func(ctx context.Context) error {
+			_, err := mail.UpdateOne(ctx, d("_id", 40), d("$set", d("more", pad)))
+			return err
+		}},
+		{"deliver", false, transaction(func(ctx context.Context) error { return errors.Join(count(ctx), insert(ctx, 600)) })},
+		{"insert more than was deleted", false, transaction(func(ctx context.Context) error { return errors.Join(one(ctx, 50), insert(ctx, 2000)) })},
+		{"insert and delete that again", false, transaction(func(ctx context.Context) error {
+			if _, err := mail.InsertOne(ctx, d("_id", 2000, "pad", pad)); err != nil {
+				return err
+			}
+			return one(ctx, 2000)
+		})},
+		{"create", false, func(ctx context.Context) error { return db.CreateCollection(ctx, "new") }},
+	}
+	setFree := func(n int64) {
+		disk.setFree(n)
+		waitFor(t, ctx, func() bool { return isFull(insert(ctx, 1)) }) // the answer of the file system may be some milliseconds old
+	}
+	setFree(reserve / 2)
+	for _, tt := range tests {
+		err := tt.do(ctx)
+		if tt.frees && err != nil || !tt.frees && !isFull(err) {
+			t.Errorf("%s in the reserve: %v", tt.name, err)
+		}
+	}
+	setFree(reserve/8*3 - 1)
+	for _, tt := range tests {
+		if err := tt.do(ctx); !isFull(err) && tt.name != "delete one" && tt.name != "delete many" && tt.name != "find and delete" {
+			t.Errorf("%s below the reserve: %v", tt.name, err)
+		}
+	}
+	wantCode(t, one(ctx, 60), codeFull)
+	disk.setFree(1 << 30)
+	must(0, insert(ctx, 10))(t)
+	must(0, s.Verify())(t)
 }
 
 // A commit that the full disk holds up is not acknowledged, and not denied either: when the client asks again, it

@@ -206,15 +206,55 @@ func (u *unit) claim(ctx context.Context, c *collection, ix *index, k, idKey []b
 	return nil
 }
 
+// checkSpace refuses the writes if there is no space for them. In the reserve there is for those that free some.
+func (u *unit) checkSpace() error {
+	if u.writes.len() == 0 {
+		return nil
+	}
+	err := u.eng.space.check()
+	if err != nil && u.frees() {
+		return u.eng.space.checkFloor()
+	}
+	return err
+}
+
+// frees reports that the writes will leave less stored than there is, or hardly more: documents are deleted, and what is inserted is no
+// more than those were; or documents are updated and stay about as large. Space is free only when it was compacted, but nothing else
+// leads there.
+func (u *unit) frees() bool {
+	var inserted, deleted, grown, updated int
+	_ = u.writes.each(func(key string, w overlayWrite) error { // f returns no error
+		size := len(key) + len(w.value)
+		switch {
+		case key[0] != spaceDoc && w.deleted:
+			grown -= size
+		case key[0] != spaceDoc:
+			grown += size
+		case w.deleted:
+			if w.replaced > 0 { // else the unit itself has inserted it
+				deleted += len(key) + w.replaced
+			}
+		case w.replaced == 0:
+			inserted += size
+		default:
+			updated++
+			grown += len(w.value) - w.replaced
+		}
+		return nil
+	})
+	if inserted > 0 && (deleted == 0 || inserted > deleted+insertSlack) {
+		return false
+	}
+	return grown <= max(0, deleted-inserted)+growthSlack*updated
+}
+
 // commit applies the writes and, with durable set, waits until they are on disk. It ends the unit
 // whatever it returns, so that it must not be used any more. The error may be an *unsettledError. extra writes what belongs to the
 // same batch.
 func (u *unit) commit(durable bool, extra func(*pebble.Batch) error) error {
-	if u.writes.len() > 0 {
-		if err := u.eng.space.check(); err != nil {
-			u.abort()
-			return err
-		}
+	if err := u.checkSpace(); err != nil {
+		u.abort()
+		return err
 	}
 	b := u.eng.db.NewBatch()
 	var dead tally

@@ -59,7 +59,7 @@ func (w *writer) done(stmt int32) *stmtResult {
 // a changed collection, what was written before is committed, and f runs again. f must
 // not have written anything when it returns an error. A conflict within a transaction is the caller's.
 func (w *writer) statement(ctx context.Context, f func(c *collection) error) error {
-	if err := w.eng.space.check(); err != nil {
+	if err := w.eng.space.checkFloor(); err != nil {
 		return err
 	}
 	w.step()
@@ -142,10 +142,11 @@ func (w *writer) spill() error {
 	return w.flush()
 }
 
-// flush commits what has gathered and starts a new unit.
+// flush commits what has gathered and starts a new unit. A transaction for which there is no space learns it
+// here, and not from its commit, the outcome of which would then seem unknown.
 func (w *writer) flush() error {
 	if w.r.inTransaction {
-		return nil
+		return w.unit.checkSpace()
 	}
 	var extra func(*pebble.Batch) error
 	var record retryRecord
