@@ -148,10 +148,11 @@ func (s *Server) dispatch(ctx context.Context, r *request, legacy bool) (bson.Ra
 	return reply, err
 }
 
-// spaceFor refuses commands for which the disk has no space. Retryable writes that were done before still get their
-// results unless these are not durable; whether there is space for new ones is for each statement to see.
+// spaceFor refuses commands while something waits for space. Retryable writes that were done before still get their
+// results unless these are not durable; whether there is space for new ones, or for a change of the catalogue, is seen when there
+// is something to write.
 func (s *Server) spaceFor(cmd command) error {
-	if cmd.catalog || cmd.retryable && s.eng.space.isFull() {
+	if (cmd.catalog || cmd.retryable) && s.eng.space.isFull() {
 		return s.eng.space.check()
 	}
 	return nil

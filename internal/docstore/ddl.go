@@ -142,6 +142,9 @@ func (e *engine) buildIndexes(ctx context.Context, db, name string, wanted []*in
 		if before+len(missing) >= maxIndexes {
 			return newError(query.CodeCannotCreateIndex, "add index fails, too many indexes for %s", c.ns())
 		}
+		if err := e.space.check(); err != nil {
+			return err
+		}
 		if err := c.gate.shut(ctx); err != nil {
 			return err
 		}
@@ -316,6 +319,9 @@ func (s *Server) dropIndexes(ctx context.Context, r *request) (bson.Raw, error) 
 		was = len(c.indexes) + 1
 		gone, err := chooseIndexes(c, which)
 		if err != nil || len(gone) == 0 {
+			return err
+		}
+		if err := s.eng.space.checkFloor(); err != nil {
 			return err
 		}
 		if err := c.gate.shut(ctx); err != nil {

@@ -173,7 +173,7 @@ func (e *engine) create(ctx context.Context, db, name string, clustered bool) (c
 			existed = true
 			return nil
 		}
-		if err := e.space.check(); err != nil {
+		if err := e.space.checkFloor(); err != nil { // a collection takes next to nothing
 			return err
 		}
 		c = &collection{id: e.numbers.next(), db: db, name: name, uuid: newUUID(), clustered: clustered, gate: newGate()}
@@ -185,15 +185,17 @@ func (e *engine) create(ctx context.Context, db, name string, clustered bool) (c
 // drop removes collections. It waits until nobody writes to them any more.
 func (e *engine) drop(ctx context.Context, choose func(cat *catalog) []*collection) (dropped []*collection, err error) {
 	err = e.change(ctx, func(cat *catalog) error {
-		dropped = choose(cat)
+		if dropped = choose(cat); len(dropped) == 0 {
+			return nil
+		}
+		if err := e.space.checkFloor(); err != nil {
+			return err
+		}
 		for _, c := range dropped {
 			if err := c.gate.shut(ctx); err != nil {
 				return err
 			}
 			defer c.gate.open()
-		}
-		if len(dropped) == 0 {
-			return nil
 		}
 		b := e.db.NewBatch()
 		defer b.Close()

@@ -162,9 +162,8 @@ func TestDiskFull(t *testing.T) {
 		if n := must(messages.CountDocuments(ctx, d("tags", d("$gt", 0))))(t); int(n) < len(acked) {
 			t.Errorf("round %d: %d messages of %d", round, n, len(acked))
 		}
-		_, err := client.Database("d").Collection("other").InsertOne(ctx, d("a", 1))
+		_, err := client.Database("d").Collection("other").InsertOne(ctx, d("a", make([]byte, 300)))
 		wantCode(t, err, codeFull)
-		wantCode(t, client.Database("d").CreateCollection(ctx, "new"), codeFull)
 		checkCopy(t, docstore.Options{Dir: "db", FS: mem.CrashClone(vfs.CrashCloneCfg{})}, acked)
 		disk.setFree(1 << 30)
 	}
@@ -191,6 +190,7 @@ func TestDiskReserve(t *testing.T) {
 		insertAll(t, mail, d("_id", id, "q", 1, "pad", pad))
 	}
 	insertAll(t, counters, d("_id", 1, "n", int64(100)))
+	insertAll(t, db.Collection("old"), d("_id", 1))
 	count := func(ctx context.Context) error {
 		_, err := counters.UpdateOne(ctx, d("_id", 1), d("$inc", d("n", int64(1)), "$set", d("q", 2)))
 		return err
@@ -238,9 +238,23 @@ func TestDiskReserve(t *testing.T) {
 		}},
 		{"expunge", true, transaction(func(ctx context.Context) error { return errors.Join(count(ctx), one(ctx, 30), insert(ctx, 100)) })},
 		{"move", true, transaction(func(ctx context.Context) error { return errors.Join(count(ctx), one(ctx, 31), insert(ctx, 1000)) })},
-		{"insert", false, func(ctx context.Context) error { return insert(ctx, 10) }},
+		{"create", true, func(ctx context.Context) error { return db.CreateCollection(ctx, "new") }},
+		{"have an index that is there", true, func(ctx context.Context) error {
+			_, err := mail.Indexes().CreateOne(ctx, mongo.IndexModel{Keys: d("q", 1)})
+			return err
+		}},
+		{"drop", true, func(ctx context.Context) error { return db.Collection("old").Drop(ctx) }},
+		{"make an index", false, func(ctx context.Context) error {
+			_, err := mail.Indexes().CreateOne(ctx, mongo.IndexModel{Keys: d("x", 1)})
+			return err
+		}},
+		{"take a lease", true, func(ctx context.Context) error {
+			_, err := db.Collection("leases").UpdateOne(ctx, d("_id", "gc"), d("$set", d("owner", "somebody")), options.UpdateOne().SetUpsert(true))
+			return err
+		}},
+		{"insert", false, func(ctx context.Context) error { return insert(ctx, 300) }},
 		{"upsert", false, func(ctx context.Context) error {
-			_, err := mail.UpdateOne(ctx, d("_id", 1000), d("$set", d("q", 1)), options.UpdateOne().SetUpsert(true))
+			_, err := mail.UpdateOne(ctx, d("_id", 1000), d("$set", d("pad", pad)), options.UpdateOne().SetUpsert(true))
 			return err
 		}},
 		{"grow", false, func(ctx context.Context) error {
@@ -255,11 +269,10 @@ func TestDiskReserve(t *testing.T) {
 			}
 			return one(ctx, 2000)
 		})},
-		{"create", false, func(ctx context.Context) error { return db.CreateCollection(ctx, "new") }},
 	}
 	setFree := func(n int64) {
 		disk.setFree(n)
-		waitFor(t, ctx, func() bool { return isFull(insert(ctx, 1)) }) // the answer of the file system may be some milliseconds old
+		waitFor(t, ctx, func() bool { return isFull(insert(ctx, 300)) }) // the answer of the file system may be some milliseconds old
 	}
 	setFree(reserve / 2)
 	for _, tt := range tests {
@@ -270,11 +283,13 @@ func TestDiskReserve(t *testing.T) {
 	}
 	setFree(reserve/8*3 - 1)
 	for _, tt := range tests {
-		if err := tt.do(ctx); !isFull(err) && tt.name != "delete one" && tt.name != "delete many" && tt.name != "find and delete" {
+		if err := tt.do(ctx); !tt.frees && !isFull(err) {
 			t.Errorf("%s below the reserve: %v", tt.name, err)
 		}
 	}
 	wantCode(t, one(ctx, 60), codeFull)
+	wantCode(t, count(ctx), codeFull)
+	wantCode(t, counters.Drop(ctx), codeFull)
 	disk.setFree(1 << 30)
 	must(0, insert(ctx, 10))(t)
 	must(0, s.Verify())(t)

@@ -218,8 +218,8 @@ func (u *unit) checkSpace() error {
 	return err
 }
 
-// frees reports that the writes will leave less stored than there is, or hardly more: documents are deleted, and what is inserted is no
-// more than those were; or documents are updated and stay about as large. Space is free only when it was compacted, but nothing else
+// frees reports that the writes will leave less stored than there is, or hardly more: what is inserted is no more than what is
+// deleted, or tiny (a lease), and documents that are updated stay about as large. Space is free only when it was compacted, but nothing else
 // leads there.
 func (u *unit) frees() bool {
 	var inserted, deleted, grown, updated int
@@ -242,7 +242,7 @@ func (u *unit) frees() bool {
 		}
 		return nil
 	})
-	if inserted > 0 && (deleted == 0 || inserted > deleted+insertSlack) {
+	if inserted > deleted+insertSlack {
 		return false
 	}
 	return grown <= max(0, deleted-inserted)+growthSlack*updated
