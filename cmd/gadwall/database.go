@@ -166,14 +166,28 @@ func isMkdir(err error) bool {
 // checkDeployment refuses a stand-alone MongoDB, which has no transactions.
 func checkDeployment(ctx context.Context, client *mongo.Client) error {
 	var hello struct {
-		SetName string `bson:"setName"`
-		Msg     string `bson:"msg"`
+		SetName   string    `bson:"setName"`
+		Msg       string    `bson:"msg"`
+		LocalTime time.Time `bson:"localTime"`
 	}
 	if err := client.Database("admin").RunCommand(ctx, bson.D{{Key: "hello", Value: 1}}).Decode(&hello); err != nil {
 		return fmt.Errorf("cannot reach the database: %w", err)
 	}
 	if hello.SetName == "" && hello.Msg != "isdbgrid" {
 		return errors.New("this MongoDB is neither a replica set nor a sharded cluster; Gadwall needs transactions (a replica set of one member will do)")
+	}
+	return checkClock(time.Now(), hello.LocalTime)
+}
+
+// maxClockSkew is how much the clocks of an instance and of the database may differ. References are told from leaks by the
+// times at which instances changed them, which leaves twelve hours for clocks that differ (dedupe.DefaultGrace).
+const maxClockSkew = time.Hour
+
+// checkClock refuses to work with a clock that is wrong by hours: a check would then take mail on its way for a leak.
+func checkClock(now, database time.Time) error {
+	if skew := now.Sub(database); skew > maxClockSkew || skew < -maxClockSkew {
+		return fmt.Errorf("the clock of this machine says %s, that of the database %s; they may differ by %v",
+			now.UTC().Format(time.RFC3339), database.UTC().Format(time.RFC3339), maxClockSkew)
 	}
 	return nil
 }

@@ -53,8 +53,10 @@ const (
 	maxGroupBytes = 4 << 20
 	// maxTransactions is how many transactions an instance runs at a time.
 	maxTransactions = 64
-	// transactionTimeout bounds a transaction with its repetitions.
-	transactionTimeout = 60 * time.Second
+	// transactionTimeout bounds a transaction with its repetitions. It is more than a server keeps a transaction that nobody goes
+	// on with: 60 seconds, and up to 30 more until MongoDB notices. When an instance is killed, whoever waits for what it was
+	// writing gets it then, instead of giving up shortly before.
+	transactionTimeout = 60*time.Second + 30*time.Second + 10*time.Second
 	// purgeLease is how long whoever purges may be silent before another takes over.
 	purgeLease = 2 * time.Minute
 	// giveUpTimeout bounds telling others that they need not wait so long.
