@@ -136,7 +136,7 @@ func TestCheckFindsAndRepairs(t *testing.T) {
 			f.update("contents", d("refs", 2), d("$inc", d("refs", int64(-1), "magic", int64(-5))))
 		}},
 		{name: "content unused though it is not", kinds: []string{"content too low"}, damage: func(f *filled) {
-			f.update("contents", d("refs", 2), d("$set", d("refs", int64(0), "magic", int64(0), "quarantined", dedupe.DefaultGrace)))
+			f.update("contents", d("refs", 2), d("$set", d("refs", int64(0), "magic", int64(0), "quarantined", bson.NewDateTimeFromTime(f.ada.Created))))
 		}},
 		{name: "content magic", kinds: []string{"content mismatch"}, damage: func(f *filled) {
 			f.update("contents", d("refs", 2), d("$inc", d("magic", int64(1))))
