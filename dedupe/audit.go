@@ -72,8 +72,10 @@ type Auditor struct {
 	Grace, Settle time.Duration
 	// Wait waits; nil uses the clock.
 	Wait func(ctx context.Context, d time.Duration) error
-	// Repair says whether to repair what can be.
-	Repair bool
+	// Repair says whether to repair what can be, LeaksOnly that this is leaks.
+	Repair, LeaksOnly bool
+	// Guard is called before each batch, if not nil. It may take its time; its error ends the audit.
+	Guard func(ctx context.Context) error
 	// TableSize is the number of documents per pass; 0 is DefaultTableSize.
 	TableSize int
 }
@@ -85,7 +87,7 @@ func (a *Auditor) Audit(ctx context.Context) (Audited, error) {
 	if size <= 0 {
 		size = DefaultTableSize
 	}
-	t := &Tally{counter: a.Counter, lost: a.missing}
+	t := &Tally{counter: a.Counter, lost: a.missing, guard: a.guard}
 	var after *Hash
 	for {
 		begun := a.Counter.Now()
@@ -117,6 +119,13 @@ func (a *Auditor) Audit(ctx context.Context) (Audited, error) {
 	}
 }
 
+func (a *Auditor) guard(ctx context.Context) error {
+	if a.Guard == nil {
+		return nil
+	}
+	return a.Guard(ctx)
+}
+
 // missing reports a reference to a document that does not exist, if the referrer is still there. It was there before the
 // document was looked up, so it was there at that moment.
 func (a *Auditor) missing(ctx context.Context, holder []byte, ref Ref) error {
@@ -133,7 +142,7 @@ func (a *Auditor) missing(ctx context.Context, holder []byte, ref Ref) error {
 // judge decides on the documents that differ. It returns on how many it cannot.
 func (a *Auditor) judge(ctx context.Context, t *Tally, begun time.Time) (undecided int64, err error) {
 	limit := begun.Add(-a.Grace).UnixMilli()
-	settled := false
+	settled, judged := false, 0
 	for i := range t.entries {
 		e := &t.entries[i]
 		if e.damaged {
@@ -152,6 +161,11 @@ func (a *Auditor) judge(ctx context.Context, t *Tally, begun time.Time) (undecid
 				return undecided, err
 			}
 			settled = true
+		}
+		if judged++; judged%judgeBatch == 0 {
+			if err := a.guard(ctx); err != nil {
+				return undecided, err
+			}
 		}
 		decided, err := a.decide(ctx, e, t.unreadable > 0)
 		if err != nil {
@@ -214,7 +228,7 @@ func (a *Auditor) decide(ctx context.Context, e *entry, raiseOnly bool) (decided
 	if raiseOnly && (found.Fault == Leaked || found.Fault == Mismatch) {
 		return false, nil
 	}
-	if a.Repair {
+	if a.Repair && (!a.LeaksOnly || found.Fault == Leaked) {
 		if found.Repaired, err = a.Counter.correct(ctx, e.hash, now, to); err != nil {
 			return false, err
 		}

@@ -43,6 +43,9 @@ const (
 	// tableBatch is the batch size of reading counts.
 	tableBatch = 5000
 
+	// judgeBatch is on how many documents an audit decides between two calls of its guard.
+	judgeBatch = 100
+
 	// maxUnknown is how many references without a document are kept before they are looked up.
 	maxUnknown = 1000
 

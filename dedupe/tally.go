@@ -28,6 +28,7 @@ type Tally struct {
 	unreadable int64
 	seen       int64
 	lost       func(ctx context.Context, holder []byte, ref Ref) error
+	guard      func(ctx context.Context) error // before each batch of the table
 }
 
 // entry is a document and what was counted for it.
@@ -175,7 +176,12 @@ func (t *Tally) load(ctx context.Context, after *Hash, size int) (more bool, err
 		return false, fmt.Errorf("read counts: %w", err)
 	}
 	defer cur.Close(context.WithoutCancel(ctx))
-	for cur.Next(ctx) {
+	for n := 0; cur.Next(ctx); n++ {
+		if n%tableBatch == 0 {
+			if err := t.guard(ctx); err != nil {
+				return false, err
+			}
+		}
 		h, err := hashOf(cur.Current, c.key)
 		if err != nil {
 			return false, err

@@ -66,13 +66,12 @@ func (c *gcCmd) collect(ctx context.Context, s *storage, options maintenance.Col
 		return nil, err
 	}
 	defer l.Release(ctx)
-	return collectUnder(ctx, l, s.mail, options)
+	return collectUnder(ctx, l, s.mail, options, time.Now())
 }
 
-// collectUnder collects as long as the lease is held, and records when.
-func collectUnder(ctx context.Context, l *lease.Lease, mail *mailstore.Store, options maintenance.CollectOptions) (*maintenance.Collected, error) {
+// collectUnder collects as long as the lease is held, and records when it began.
+func collectUnder(ctx context.Context, l *lease.Lease, mail *mailstore.Store, options maintenance.CollectOptions, began time.Time) (*maintenance.Collected, error) {
 	options.Guard = l.Check
-	began := time.Now()
 	done, err := maintenance.Collect(ctx, mail, options)
 	if err != nil {
 		return &done, err

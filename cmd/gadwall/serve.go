@@ -28,6 +28,9 @@ type serveCmd struct {
 	config.Serve
 }
 
+// measured is what has metrics of its own.
+type measured interface{ register(r prometheus.Registerer) }
+
 // protocol is what one listener serves.
 type protocol struct {
 	name     string
@@ -63,13 +66,15 @@ func (c *serveCmd) Run(std streams) (err error) {
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 	gc := newGCSchedule(store, c.GCInterval, c.GCGrace, log)
-	protocols, err := c.protocols(store, listeners, gc, log)
+	check := newCheckSchedule(store, c.CheckInterval, log)
+	protocols, err := c.protocols(store, listeners, log, gc, check)
 	if err != nil {
 		return err
 	}
 	background, end := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	running.Go(func() { gc.run(background) })
+	running.Go(func() { check.run(background) })
 	defer running.Wait() // before the storage is closed
 	defer end()
 	log.Info("starting", "version", version, "hostname", c.Hostname)
@@ -109,7 +114,7 @@ func (l listeners) close() {
 }
 
 // protocols makes a server for each listener.
-func (c *serveCmd) protocols(store *storage, open listeners, gc *gcSchedule, log *slog.Logger) ([]protocol, error) {
+func (c *serveCmd) protocols(store *storage, open listeners, log *slog.Logger, others ...measured) ([]protocol, error) {
 	tlsConfig, err := c.TLSConfig()
 	if err != nil {
 		return nil, usageError{err}
@@ -143,7 +148,9 @@ func (c *serveCmd) protocols(store *storage, open listeners, gc *gcSchedule, log
 		add(in.name, nil, server.Serve, server.Shutdown)
 	}
 	registerMetrics(registry, store, mail)
-	gc.register(registry)
+	for _, m := range others {
+		m.register(registry)
+	}
 	api := httpapi.New(httpapi.Options{
 		Users: store.mail, Ping: func(ctx context.Context) error { return store.client.Ping(ctx, nil) },
 		Token: c.HTTPToken, Gatherer: registry, Logger: log,

@@ -25,6 +25,8 @@ const (
 	minToken = 16
 	// minGCInterval is the least --gc-interval.
 	minGCInterval = time.Minute
+	// minCheckInterval is the least --check-interval.
+	minCheckInterval = time.Hour
 )
 
 // Check reports the first setting that cannot work. It reads files but writes
@@ -114,6 +116,9 @@ func (s *Serve) Check() error {
 	}
 	if s.GCGrace < 0 {
 		return errors.New("--gc-grace: must not be negative")
+	}
+	if s.CheckInterval != 0 && s.CheckInterval < minCheckInterval {
+		return fmt.Errorf("--check-interval: want 0 or at least %v", minCheckInterval)
 	}
 	if s.Smarthost != "" {
 		return errors.New("--smarthost: submission is not part of this version")

@@ -44,8 +44,9 @@ type Serve struct {
 	MaxMessageSize  Size   `name:"max-message-size" env:"GADWALL_MAX_MESSAGE_SIZE" default:"512MiB" help:"Largest message taken, e.g. 50MB or 512MiB."`
 	RejectOverQuota bool   `name:"reject-over-quota" env:"GADWALL_REJECT_OVER_QUOTA" help:"Answer mail for a full mailbox with 552 (give up) rather than 452 (try again)."`
 
-	GCInterval time.Duration `name:"gc-interval" env:"GADWALL_GC_INTERVAL" default:"1h" help:"How often one of the instances deletes what nobody uses any more; 0 for never."`
-	GCGrace    time.Duration `name:"gc-grace" env:"GADWALL_GC_GRACE" default:"24h" help:"How long what nobody uses is kept."`
+	GCInterval    time.Duration `name:"gc-interval" env:"GADWALL_GC_INTERVAL" default:"1h" help:"How often one of the instances deletes what nobody uses any more; 0 for never."`
+	GCGrace       time.Duration `name:"gc-grace" env:"GADWALL_GC_GRACE" default:"24h" help:"How long what nobody uses is kept."`
+	CheckInterval time.Duration `name:"check-interval" env:"GADWALL_CHECK_INTERVAL" default:"168h" help:"How often one of the instances checks what is stored; 0 for never."`
 
 	Smarthost string `name:"smarthost" env:"GADWALL_SMARTHOST" placeholder:"ADDR" help:"Host that submitted mail is relayed to."`
 }

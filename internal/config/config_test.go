@@ -57,7 +57,7 @@ func TestDefaults(t *testing.T) {
 		Log:        Log{Level: "info", Format: "text"},
 		IMAPListen: "127.0.0.1:1143", IMAPSListen: "off", LMTPListen: "127.0.0.1:2424", SMTPListen: "127.0.0.1:2525",
 		SubmissionListen: "127.0.0.1:1587", HTTPListen: "127.0.0.1:8080", MaxMessageSize: 512 << 20,
-		GCInterval: time.Hour, GCGrace: 24 * time.Hour,
+		GCInterval: time.Hour, GCGrace: 24 * time.Hour, CheckInterval: 7 * 24 * time.Hour,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -146,6 +146,7 @@ func TestCheck(t *testing.T) {
 		{"--gc-interval 59s", "--gc-interval: want 0 or at least 1m0s"},
 		{"--gc-interval often", "--gc-interval"},
 		{"--gc-grace -1h", "--gc-grace"},
+		{"--check-interval 59m", "--check-interval: want 0 or at least 1h0m0s"},
 		{"--smarthost mx:25", "--smarthost: submission is not part of this version"},
 		{"--http-listen 0.0.0.0:80 --http-token 0123456789abcdef", ""},
 		{"--http-listen [::1]:80 --hostname mx.example.com", ""},

@@ -24,8 +24,8 @@ type Finding struct {
 // contradict themselves, or whose frames need a dictionary that is not there or was changed, and with deep set also those
 // whose frames cannot be decoded, or whose bytes, those from blobs included, do not have the hash that is their ID. (Of
 // contents with a blob that is missing or damaged only the frames are decoded; the blobs have a check of their own.) It
-// returns how many it read. progress is told so, if not nil.
-func (s *Store) Check(ctx context.Context, deep bool, found func(Finding), progress func(n int64)) (n int64, err error) {
+// returns how many it read. progress is told so, if not nil, now and then. It may take its time; its error ends the check.
+func (s *Store) Check(ctx context.Context, deep bool, found func(Finding), progress func(ctx context.Context, n int64) error) (n int64, err error) {
 	projection, page := bson.D{{Key: "segs", Value: 1}, {Key: "parts", Value: 1}, {Key: "size", Value: 1}}, auditBatch
 	if deep {
 		projection, page = nil, deepBatch
@@ -47,8 +47,8 @@ func (s *Store) Check(ctx context.Context, deep bool, found func(Finding), progr
 		default:
 			return err
 		}
-		if n++; progress != nil && n%auditBatch == 0 {
-			progress(n)
+		if n++; progress != nil && n%int64(page) == 0 {
+			return progress(ctx, n)
 		}
 		return nil
 	})

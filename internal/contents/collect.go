@@ -73,8 +73,8 @@ func blobRefsOf(doc bson.Raw) (ID, []dedupe.Ref, error) {
 }
 
 // BlobReferrers gives the references to blobs of all contents to a Tally. A content never changes, so the moment at which
-// it is read does not matter. progress is told how many contents were read, if not nil.
-func (s *Store) BlobReferrers(progress func(n int64)) func(context.Context, *dedupe.Tally) error {
+// it is read does not matter. progress is told how many contents were read, if not nil, now and then. It may take its time; its error ends the audit.
+func (s *Store) BlobReferrers(progress func(ctx context.Context, n int64) error) func(context.Context, *dedupe.Tally) error {
 	return func(ctx context.Context, t *dedupe.Tally) error {
 		var n int64
 		return s.scan(ctx, bson.D{{Key: "segs", Value: 1}}, auditBatch, func(doc bson.Raw) error {
@@ -85,10 +85,13 @@ func (s *Store) BlobReferrers(progress func(n int64)) func(context.Context, *ded
 			for _, r := range refs {
 				t.Add(id[:], r)
 			}
-			if n++; progress != nil && n%auditBatch == 0 {
-				progress(n)
+			if err := t.Commit(ctx); err != nil {
+				return err
 			}
-			return t.Commit(ctx)
+			if n++; progress != nil && n%auditBatch == 0 {
+				return progress(ctx, n)
+			}
+			return nil
 		})
 	}
 }

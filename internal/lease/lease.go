@@ -160,6 +160,10 @@ func (l *Lease) SetDone(ctx context.Context, name string, at time.Time) error {
 	if res.MatchedCount == 0 {
 		return fmt.Errorf("lease %s: %w", l.task.Name, ErrLost)
 	}
+	if l.done == nil {
+		l.done = make(map[string]time.Time)
+	}
+	l.done[name] = at
 	return nil
 }
 

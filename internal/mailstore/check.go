@@ -72,8 +72,9 @@ type CheckOptions struct {
 	Found func(Finding)
 	// Repair says whether to repair what can be.
 	Repair bool
-	// Progress is told how many users and messages are done, if not nil.
-	Progress func(users, messages int64)
+	// Progress is told how many users and messages are done, if not nil, after each user and each page of others. It may take
+	// its time; its error ends the check.
+	Progress func(ctx context.Context, users, messages int64) error
 }
 
 // Checked sums up a Check.
@@ -155,8 +156,8 @@ func (c *checker) pages(ctx context.Context, coll *mongo.Collection, projection 
 		if err := f(docs); err != nil {
 			return err
 		}
-		if len(docs) < checkPage {
-			return nil
+		if err := c.progress(ctx); err != nil || len(docs) < checkPage {
+			return err
 		}
 		filter = bson.D{{Key: "_id", Value: bson.D{{Key: "$gt", Value: docs[len(docs)-1].Lookup("_id")}}}}
 	}
@@ -229,6 +230,9 @@ func (c *checker) strayMessages(ctx context.Context) error {
 		}
 		gone, err := c.absent(ctx, users)
 		if err != nil {
+			return err
+		}
+		if err := c.progress(ctx); err != nil {
 			return err
 		}
 		for user := range gone {
@@ -365,13 +369,11 @@ func (c *checker) user(ctx context.Context, id UserID) error {
 			return err
 		}
 		if done {
-			c.count(1, int64(len(u.boxes)), u.messages)
-			return nil
+			return c.count(ctx, 1, int64(len(u.boxes)), u.messages)
 		}
 	}
-	c.count(1, 0, 0)
 	c.sum.Undecided++
-	return nil
+	return c.count(ctx, 1, 0, 0)
 }
 
 // largeUser checks each mailbox in a snapshot of its own.
@@ -405,9 +407,10 @@ func (c *checker) largeUser(ctx context.Context, id UserID) error {
 	} else {
 		u.compareUser()
 	}
-	c.count(1, int64(len(u.boxes)), 0)
-	_, err = u.settle(ctx, false)
-	return err
+	if _, err = u.settle(ctx, false); err != nil {
+		return err
+	}
+	return c.count(ctx, 1, int64(len(u.boxes)), 0)
 }
 
 func (c *checker) largeMailbox(ctx context.Context, key MailboxKey) (done bool, err error) {
@@ -429,18 +432,22 @@ func (c *checker) largeMailbox(ctx context.Context, key MailboxKey) (done bool, 
 		}
 		u.compareBoxes()
 		if done, err := u.settle(ctx, attempt > 0); done || err != nil {
-			c.count(0, 0, u.messages)
-			return true, err
+			return true, errors.Join(err, c.count(ctx, 0, 0, u.messages))
 		}
 	}
 	return false, nil
 }
 
-func (c *checker) count(users, mailboxes, messages int64) {
+func (c *checker) count(ctx context.Context, users, mailboxes, messages int64) error {
 	c.sum.Users += users
 	c.sum.Mailboxes += mailboxes
 	c.sum.Messages += messages
-	if c.o.Progress != nil {
-		c.o.Progress(c.sum.Users, c.sum.Messages)
+	return c.progress(ctx)
+}
+
+func (c *checker) progress(ctx context.Context) error {
+	if c.o.Progress == nil {
+		return nil
 	}
+	return c.o.Progress(ctx, c.sum.Users, c.sum.Messages)
 }

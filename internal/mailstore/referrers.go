@@ -19,8 +19,8 @@ func lastOf(user UserID) MessageKey { return user.Mailbox(math.MaxUint32).Messag
 
 // ContentReferrers gives the references to contents of all messages to a Tally, as an audit needs them: a message moves
 // only from one mailbox of its user to another, so each user's messages are read from one snapshot. progress is told how
-// many messages were read, if not nil.
-func (s *Store) ContentReferrers(progress func(n int64)) func(context.Context, *dedupe.Tally) error {
+// many messages were read, if not nil, between snapshots. It may take its time; its error ends the audit.
+func (s *Store) ContentReferrers(progress func(ctx context.Context, n int64) error) func(context.Context, *dedupe.Tally) error {
 	return func(ctx context.Context, t *dedupe.Tally) error {
 		r := referrers{store: s, tally: t, progress: progress}
 		from := bson.E{Key: "$gte", Value: MessageKey{}.Binary()}
@@ -54,7 +54,7 @@ func (s *Store) HoldsContent(ctx context.Context, message []byte, ref dedupe.Ref
 type referrers struct {
 	store    *Store
 	tally    *dedupe.Tally
-	progress func(int64)
+	progress func(context.Context, int64) error
 	done     int64
 }
 
@@ -70,10 +70,13 @@ func (r *referrers) read(ctx context.Context, from bson.E) (last UserID, more bo
 		})
 		switch {
 		case err == nil:
-			if r.done += int64(n); r.progress != nil {
-				r.progress(r.done)
+			if err := r.tally.Commit(ctx); err != nil {
+				return last, false, err
 			}
-			return last, more, r.tally.Commit(ctx)
+			if r.done += int64(n); r.progress != nil {
+				err = r.progress(ctx, r.done)
+			}
+			return last, more, err
 		case !errors.Is(err, errSnapshotLost):
 			return last, false, err
 		case last == (UserID{}):

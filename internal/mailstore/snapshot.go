@@ -17,7 +17,7 @@ const (
 	// seconds (transactionLifetimeLimitSeconds).
 	snapshotTime = 15 * time.Second
 	// snapshotMessages is how many messages are read from one snapshot before another is taken.
-	snapshotMessages = 100_000
+	snapshotMessages = 20_000
 	// snapshotAttempts is how often a snapshot is taken anew when the server gives it up.
 	snapshotAttempts = 3
 )

@@ -16,8 +16,9 @@ import (
 
 // CheckOptions say what Check does.
 type CheckOptions struct {
-	// Repair says whether to repair what can be.
-	Repair bool
+	// Repair says whether to repair what can be, LeaksOnly that this is leaks: references that nobody has, and chunks
+	// without a file.
+	Repair, LeaksOnly bool
 	// Deep reads all bytes and compares their hashes.
 	Deep bool
 	// Offline says that nothing else uses the store, so that everything can be judged at once.
@@ -26,10 +27,13 @@ type CheckOptions struct {
 	Found func(Finding)
 	// Progress is called now and then, if not nil.
 	Progress func(Progress)
+	// Guard is called before each batch, if not nil. It may take its time; its error ends the check.
+	Guard func(ctx context.Context) error
 
-	// For tests; 0 and nil are the defaults.
+	// Wait waits; nil uses the clock.
+	Wait func(ctx context.Context, d time.Duration) error
+	// TableSize is for tests; 0 is the default.
 	TableSize int
-	Wait      func(ctx context.Context, d time.Duration) error
 }
 
 // A Finding is one thing that is wrong for sure.
@@ -121,15 +125,18 @@ func (c *check) expect(ctx context.Context, coll *mongo.Collection) error {
 		return fmt.Errorf("estimate %s: %w", coll.Name(), err)
 	}
 	c.progress.Total = n
-	c.done(0)
-	return nil
+	return c.done(ctx, 0)
 }
 
-func (c *check) done(n int64) {
+func (c *check) done(ctx context.Context, n int64) error {
 	if c.o.Progress != nil {
 		c.progress.Done = n
 		c.o.Progress(c.progress)
 	}
+	if c.o.Guard != nil {
+		return c.o.Guard(ctx)
+	}
+	return nil
 }
 
 func (c *check) checkMail(ctx context.Context) (err error) {
@@ -137,8 +144,8 @@ func (c *check) checkMail(ctx context.Context) (err error) {
 		return err
 	}
 	c.sum.Mail, err = c.mail.Check(ctx, mailstore.CheckOptions{
-		Repair:   c.o.Repair,
-		Progress: func(_, messages int64) { c.done(messages) },
+		Repair:   c.o.Repair && !c.o.LeaksOnly,
+		Progress: func(ctx context.Context, _, messages int64) error { return c.done(ctx, messages) },
 		Found: func(f mailstore.Finding) {
 			out := Finding{Kind: f.Fault.String(), UID: f.UID, Detail: f.Detail, Repaired: f.Repaired}
 			if f.User != (mailstore.UserID{}) {
@@ -166,7 +173,7 @@ func (c *check) checkContents(ctx context.Context) error {
 // auditor returns an auditor of the documents that one of the stores has.
 func (c *check) auditor(counter *dedupe.Counter, what string, holder func(*Finding, []byte), name func(*Finding, dedupe.Hash)) *dedupe.Auditor {
 	a := &dedupe.Auditor{
-		Counter: counter, Repair: c.o.Repair, TableSize: c.o.TableSize, Wait: c.o.Wait,
+		Counter: counter, Repair: c.o.Repair, LeaksOnly: c.o.LeaksOnly, Guard: c.o.Guard, TableSize: c.o.TableSize, Wait: c.o.Wait,
 		Grace: dedupe.DefaultGrace, Settle: dedupe.DefaultSettle,
 		Found: func(f dedupe.Finding) {
 			out := Finding{Kind: what + " " + f.Fault.String(), Repaired: f.Repaired,
@@ -222,7 +229,13 @@ func (c *check) checkFiles(ctx context.Context) (err error) {
 		grace = 0
 	}
 	c.sum.Files, err = c.blobs.Check(ctx, blobstore.CheckOptions{
-		Grace: grace, Repair: c.o.Repair, Deep: c.o.Deep, Progress: c.done,
+		Grace: grace, Repair: c.o.Repair, Deep: c.o.Deep, Guard: c.o.Guard,
+		Progress: func(n int64) {
+			if c.o.Progress != nil {
+				c.progress.Done = n
+				c.o.Progress(c.progress)
+			}
+		},
 		Found: func(f blobstore.Finding) {
 			out := Finding{Kind: f.Fault.String(), File: f.File.Hex(), Detail: f.Detail, Repaired: f.Repaired}
 			if f.Hash != (dedupe.Hash{}) {

@@ -59,11 +59,10 @@ func (s *store) plantUnused(b *testing.B, n, blobs int) {
 		meta := field(file, "metadata").(bson.D)
 		hash, magic = field(meta, "hash").(bson.Binary).Data, field(meta, "magic").(int64)
 	}
-	number := func(i int) []byte { return binary.BigEndian.AppendUint64(bytes.Repeat([]byte{0}, 24), uint64(i)) }
 	insertAll(b, contents, n, func(i int) bson.D {
-		doc := with(content, "_id", bson.Binary{Data: number(i)}, "refs", int64(0), "magic", int64(0))
+		doc := with(content, "_id", bson.Binary{Data: numbered(i)}, "refs", int64(0), "magic", int64(0))
 		if blobs > 0 {
-			doc = with(doc, "segs", bson.Binary{Data: bytes.Replace(segs, hash, number(i%blobs), 1)})
+			doc = with(doc, "segs", bson.Binary{Data: bytes.Replace(segs, hash, numbered(i%blobs), 1)})
 		}
 		return doc
 	})
@@ -71,12 +70,17 @@ func (s *store) plantUnused(b *testing.B, n, blobs int) {
 		return
 	}
 	each := int64(n / blobs)
-	id := func(i int) bson.ObjectID { return bson.ObjectID(number(i)[20:]) }
+	id := func(i int) bson.ObjectID { return bson.ObjectID(numbered(i)[20:]) }
 	insertAll(b, files, blobs, func(i int) bson.D {
-		meta := with(field(file, "metadata").(bson.D), "hash", bson.Binary{Data: number(i)}, "refs", each, "magic", each*magic)
+		meta := with(field(file, "metadata").(bson.D), "hash", bson.Binary{Data: numbered(i)}, "refs", each, "magic", each*magic)
 		return with(file, "_id", id(i), "metadata", meta)
 	})
 	insertAll(b, chunks, blobs, func(i int) bson.D { return with(chunk, "_id", id(i), "files_id", id(i)) })
+}
+
+// numbered is a hash.
+func numbered(i int) []byte {
+	return binary.BigEndian.AppendUint64(bytes.Repeat([]byte{0}, 24), uint64(i))
 }
 
 // take removes the only document of a collection.

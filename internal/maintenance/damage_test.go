@@ -3,6 +3,7 @@ package maintenance
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 
@@ -360,4 +361,30 @@ func (f *filled) texts() []string {
 		}
 	}
 	return out
+}
+
+// A check that is to repair leaks only repairs these, and tells of the rest.
+func TestCheckRepairsLeaksOnly(t *testing.T) {
+	f := fill(t)
+	if _, err := write(t.Context(), f.Store, mail("never delivered", attachment(9, 9000)), 2); err != nil {
+		t.Fatal(err)
+	}
+	f.update("contents", d("_id", f.one("messages", d("f", int32(mailstore.Seen)), "c")), d("$inc", d("refs", int64(-1), "magic", int64(-5))))
+	f.update("mailboxes", d("_id", f.inbox.Binary()), d("$inc", d("cm", int64(1))))
+	f.insert("blobs.chunks", d("files_id", bson.ObjectID{1}, "n", int32(0), "data", bson.Binary{Data: []byte("x")}))
+	run := func(want map[Finding]int) {
+		t.Helper()
+		got := make(map[Finding]int)
+		_, err := Check(t.Context(), f.Store, CheckOptions{Repair: true, LeaksOnly: true, Offline: true,
+			Found: func(f Finding) { got[Finding{Kind: f.Kind, Repaired: f.Repaired}]++ }})
+		if err != nil || !maps.Equal(got, want) {
+			t.Errorf("found %v, %v; want %v", got, err, want)
+		}
+	}
+	damage := map[Finding]int{{Kind: "content too low"}: 1, {Kind: "wrong counters"}: 1}
+	all := maps.Clone(damage)
+	all[Finding{Kind: "content leaked", Repaired: true}] = 1
+	all[Finding{Kind: "orphan chunks", Repaired: true}] = 1
+	run(all)
+	run(damage)
 }
