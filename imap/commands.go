@@ -67,6 +67,10 @@ var commands = map[string]command{
 	"APPEND":      {inSession, syncAll, (*conn).handleAppend},
 	"IDLE":        {inSession, syncAll, (*conn).handleIdle},
 
+	"GETQUOTA":     {inSession, syncAll, (*conn).handleGetQuota},
+	"GETQUOTAROOT": {inSession, syncAll, (*conn).handleGetQuotaRoot},
+	"SETQUOTA":     {inSession, syncAll, (*conn).handleSetQuota},
+
 	"CHECK":    {inSelected, syncForced, (*conn).handleNoop},
 	"CLOSE":    {inSelected, syncNone, (*conn).handleClose},
 	"UNSELECT": {inSelected, syncNone, (*conn).handleUnselect},

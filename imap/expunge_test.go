@@ -4,9 +4,13 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"gadwall/internal/mailstore"
 )
@@ -104,6 +108,126 @@ func TestExpungeMany(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestExpungeWatched: a session in IDLE follows what another one expunges in several transactions, in numbers that are right at every
+// moment.
+func TestExpungeWatched(t *testing.T) {
+	t.Parallel()
+	const total, keep = 3300, 7
+	srv := newTestServer(t)
+	srv.fill(t, total, func(i int) mailstore.Flags {
+		if i%keep == keep-1 {
+			return 0
+		}
+		return mailstore.Deleted
+	})
+	c := srv.login(t)
+	c.ok("SELECT INBOX")
+	w := srv.watch(t)
+	c.ok("EXPUNGE")
+	left := total / keep
+	if n := w.expunged(t, total-left); n != left {
+		t.Errorf("%d messages are left to the watcher, %d there are", n, left)
+	}
+	w.send("DONE\r\n")
+	w.until("w")
+	present, _ := w.ok("UID SEARCH ALL")
+	fetched, _ := w.ok("FETCH 1:* (UID)")
+	if len(fetched) != left || len(strings.Fields(present[0])) != left+2 {
+		t.Errorf("%d messages by number, want %d; %.60s", len(fetched), left, present)
+	}
+	for i, line := range fetched {
+		if want := fmt.Sprintf("* %d FETCH (UID %d)", i+1, (i+1)*keep); line != want {
+			t.Fatalf("%s, want %s", line, want)
+		}
+	}
+}
+
+// BenchmarkExpungeWatched expunges a mailbox, while so many sessions are in IDLE on it and read what they are told, and reports how far the
+// heap rose at most, clients and embedded database (in memory) included.
+func BenchmarkExpungeWatched(b *testing.B) {
+	const total = 50_000
+	for _, watchers := range []int{0, 1, 10} {
+		b.Run(fmt.Sprintf("watchers=%d", watchers), func(b *testing.B) {
+			for b.Loop() {
+				b.StopTimer()
+				srv := newTestServer(b)
+				srv.fill(b, total, func(int) mailstore.Flags { return mailstore.Deleted })
+				c := srv.login(b)
+				c.ok("SELECT INBOX")
+				var wg sync.WaitGroup
+				for range watchers {
+					w := srv.watch(b)
+					wg.Go(func() { w.expunged(b, total) })
+				}
+				before, _ := memory()
+				var peak atomic.Int64
+				ended := make(chan struct{})
+				wg.Go(func() {
+					tick := time.NewTicker(20 * time.Millisecond)
+					defer tick.Stop()
+					for {
+						select {
+						case <-tick.C:
+							var m runtime.MemStats
+							runtime.ReadMemStats(&m)
+							peak.Store(max(peak.Load(), int64(m.HeapAlloc)))
+						case <-ended:
+							return
+						}
+					}
+				})
+				b.StartTimer()
+				c.ok("EXPUNGE")
+				close(ended)
+				wg.Wait()
+				b.StopTimer()
+				b.ReportMetric(float64((peak.Load()-before)>>10)/1024, "heap-MiB")
+				b.StartTimer()
+			}
+		})
+	}
+}
+
+// A watcher is a session in IDLE on the inbox.
+type watcher struct {
+	*testClient
+	messages int
+}
+
+func (s *testServer) watch(t testing.TB) *watcher {
+	t.Helper()
+	w := &watcher{testClient: s.login(t)}
+	untagged, _ := w.ok("SELECT INBOX")
+	for _, line := range untagged {
+		if strings.HasSuffix(line, " EXISTS") && !scan(line, "* %d EXISTS", &w.messages) {
+			t.Fatal(line)
+		}
+	}
+	w.send("w IDLE\r\n")
+	if line := w.line(); !strings.HasPrefix(line, "+ ") {
+		t.Fatal(line)
+	}
+	return w
+}
+
+// expunged reads until n messages were expunged, and returns how many are left.
+func (w *watcher) expunged(t testing.TB, n int) int {
+	for ; n > 0; n-- {
+		line, err := w.readLine()
+		if err != nil {
+			t.Errorf("%d more to be told: %v", n, err)
+			return w.messages
+		}
+		var seq int
+		if !scan(line, "* %d EXPUNGE", &seq) || seq < 1 || seq > w.messages {
+			t.Errorf("%q, of %d messages", line, w.messages)
+			return w.messages
+		}
+		w.messages--
+	}
+	return w.messages
 }
 
 // fill delivers n messages of one content.

@@ -53,6 +53,11 @@ type setup struct {
 // in production. Without it nothing is synced, since that only takes time.
 func LMTP() Option { return func(o *setup) { o.lmtp = true } }
 
+// Quota limits each user to so many units of 1024 octets and so many messages; 0 is no limit.
+func Quota(storage, messages int64) Option {
+	return func(o *setup) { o.extra += fmt.Sprintf(quotaConfiguration, storage, messages) }
+}
+
 // MDBox keeps mail in Dovecot's own format of many messages per file, compressed with zstd: the most compact one that
 // it has. singleInstance moves attachments, decoded, to files of their own of which equal ones are kept once
 // (mail_attachment_dir).
@@ -179,6 +184,18 @@ passdb {
 userdb {
   driver = static
   args = uid=UID gid=GID home=DIR/mail/%u.home
+}
+`
+
+const quotaConfiguration = `
+protocol imap {
+  mail_plugins = $mail_plugins quota imap_quota
+}
+plugin {
+  quota = count:User quota
+  quota_rule = *:storage=%dK:messages=%d
+  quota_grace = 0
+  quota_vsizes = yes
 }
 `
 
