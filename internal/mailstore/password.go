@@ -11,11 +11,12 @@ import (
 	"strings"
 
 	"golang.org/x/crypto/argon2"
+	"golang.org/x/sync/semaphore"
 	"golang.org/x/text/secure/precis"
 )
 
 // Parameters of argon2id for new hashes: the least that OWASP recommends. Each computation takes
-// this memory, so only a few run at a time.
+// this memory, so only a few run at a time: see newHashing.
 const (
 	argonMemory  = 19 << 10 // KiB
 	argonTime    = 2
@@ -31,7 +32,32 @@ const (
 	maxArgonKey    = 64
 )
 
-func maxHashing() int { return min(max(runtime.GOMAXPROCS(0), 1), 8) }
+// maxHashing is how many computations with the parameters of new hashes may run at a time.
+const maxHashing = 8
+
+// hashing bounds the computations that run at a time by the memory they take: as many as there are processors, at most
+// maxHashing, with the parameters of new hashes. Of hashes that take more, fewer run, and those that take more than all
+// that run one by one.
+type hashing struct {
+	memory *semaphore.Weighted
+	all    int64 // KiB
+}
+
+func newHashing() hashing {
+	all := int64(min(runtime.GOMAXPROCS(0), maxHashing)) * argonMemory
+	return hashing{semaphore.NewWeighted(all), all}
+}
+
+// while runs f, a computation with that memory in KiB, when there is room for it.
+func (h hashing) while(ctx context.Context, memory uint32, f func()) error {
+	n := min(int64(memory), h.all)
+	if err := h.memory.Acquire(ctx, n); err != nil {
+		return err
+	}
+	defer h.memory.Release(n)
+	f()
+	return nil
+}
 
 var errBadHash = errors.New("not an argon2id hash")
 
@@ -115,7 +141,7 @@ func (s *Store) hash(ctx context.Context, password string) (string, error) {
 		return "", err
 	}
 	h := newHash()
-	err := s.whileHashing(ctx, func() { h.key = h.compute(preparePassword(password)) })
+	err := s.hashing.while(ctx, h.memory, func() { h.key = h.compute(preparePassword(password)) })
 	if err != nil {
 		return "", err
 	}
@@ -125,20 +151,8 @@ func (s *Store) hash(ctx context.Context, password string) (string, error) {
 // verify reports whether the password has the hash.
 func (s *Store) verify(ctx context.Context, h argonHash, password string) (bool, error) {
 	var same bool
-	err := s.whileHashing(ctx, func() {
+	err := s.hashing.while(ctx, h.memory, func() {
 		same = subtle.ConstantTimeCompare(h.compute(preparePassword(password)), h.key) == 1
 	})
 	return same, err
-}
-
-// whileHashing runs f as one of the few hash computations that may run at a time.
-func (s *Store) whileHashing(ctx context.Context, f func()) error {
-	select {
-	case s.hashing <- struct{}{}:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	defer func() { <-s.hashing }()
-	f()
-	return nil
 }

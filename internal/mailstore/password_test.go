@@ -1,13 +1,17 @@
 package mailstore
 
 import (
+	"context"
 	"errors"
+	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 )
 
 func TestHashIsPHC(t *testing.T) {
-	s := &Store{hashing: make(chan struct{}, 1)}
+	s := &Store{hashing: newHashing()}
 	text, err := s.hash(t.Context(), "correct horse")
 	if err != nil {
 		t.Fatal(err)
@@ -34,7 +38,7 @@ func TestHashIsPHC(t *testing.T) {
 
 // The vector is from the reference implementation of argon2 (its test suite).
 func TestVerifyKnowsForeignHashes(t *testing.T) {
-	s := &Store{hashing: make(chan struct{}, 1)}
+	s := &Store{hashing: newHashing()}
 	h, err := parseHash("$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc")
 	if err != nil {
 		t.Fatal(err)
@@ -45,7 +49,7 @@ func TestVerifyKnowsForeignHashes(t *testing.T) {
 }
 
 func TestPasswordLengths(t *testing.T) {
-	s := &Store{hashing: make(chan struct{}, 1)}
+	s := &Store{hashing: newHashing()}
 	for _, p := range []string{"", "1234567", strings.Repeat("x", MaxPasswordLength+1)} {
 		if _, err := s.hash(t.Context(), p); !errors.Is(err, ErrWeakPassword) {
 			t.Errorf("%d octets: %v", len(p), err)
@@ -88,4 +92,41 @@ func FuzzParseHash(f *testing.F) {
 			t.Fatalf("%q became %q, %v", in, h.String(), err)
 		}
 	})
+}
+
+// Computations wait for the memory that others take, and one that takes more than there is has it all.
+func TestHashingIsBounded(t *testing.T) {
+	h := newHashing()
+	ctx := t.Context()
+	var running, most atomic.Int64
+	var all sync.WaitGroup
+	for i := range 40 {
+		memory := []uint32{argonMemory, argonMemory, 2 * argonMemory, maxArgonMemory}[i%4]
+		all.Go(func() {
+			err := h.while(ctx, memory, func() {
+				now := running.Add(min(int64(memory), h.all))
+				for seen := most.Load(); now > seen && !most.CompareAndSwap(seen, now); seen = most.Load() {
+				}
+				runtime.Gosched()
+				running.Add(-min(int64(memory), h.all))
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if got := most.Load(); got > h.all {
+		t.Errorf("%d KiB at a time, want at most %d", got, h.all)
+	}
+	err := h.while(ctx, maxArgonMemory, func() {
+		ctx, cancel := context.WithCancel(ctx)
+		cancel()
+		if err := h.while(ctx, argonMemory, func() { t.Error("beside one that has it all") }); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	})
+	if err != nil {
+		t.Error(err)
+	}
 }

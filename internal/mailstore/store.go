@@ -57,9 +57,9 @@ type Store struct {
 	locks        userLocks
 	queues       deliveryQueues
 	transactions chan struct{} // semaphore
-	hashing      chan struct{} // semaphore
 	long         chan struct{} // semaphore: see pacer
 	traffic      traffic
+	hashing      hashing
 
 	// base ends with Close; background counts the goroutines that end then at the latest.
 	base       context.Context
@@ -90,8 +90,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		messages:      o.Database.Collection(collMessages, durable),
 		journal:       o.Database.Collection(collJournal, durable),
 		transactions:  make(chan struct{}, maxTransactions),
-		hashing:       make(chan struct{}, maxHashing()),
 		long:          make(chan struct{}, longOperations()),
+		hashing:       newHashing(),
 		purgeLease:    cmp.Or(o.purgeLease, purgeLease),
 		batchSize:     cmp.Or(o.batchSize, maxBatch),
 
