@@ -158,13 +158,8 @@ func appendDateTime(dst []byte, t time.Time) []byte {
 // sections appends the sections in the order in which they were asked for. What is missing of any is noticed before
 // the first is sent.
 func (f *fetcher) sections(ctx context.Context, msg *mailstore.Message, content *contents.Content) error {
-	for i := range f.req.sections {
-		s := &f.req.sections[i]
-		if span := s.span(msg, content); span.n > 0 {
-			if err := content.Prepare(ctx, span.off, span.n); err != nil {
-				return sectionError(s, err)
-			}
-		}
+	if err := f.prepare(ctx, msg, content); err != nil {
+		return err
 	}
 	for i := range f.req.sections {
 		s := &f.req.sections[i]
@@ -183,6 +178,22 @@ func (f *fetcher) sections(ctx context.Context, msg *mailstore.Message, content 
 			if err := f.stream(ctx, s, span, msg, content); err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+// prepare notices what is missing of the sections, if any of them will be sent before all are read.
+func (f *fetcher) prepare(ctx context.Context, msg *mailstore.Message, content *contents.Content) error {
+	streams := func(s fetchSection) bool { return !s.filtered() && s.span(msg, content).size() > fetchBuffer }
+	if !slices.ContainsFunc(f.req.sections, streams) {
+		return nil
+	}
+	for i := range f.req.sections {
+		s := &f.req.sections[i]
+		span := s.span(msg, content)
+		if err := content.Prepare(ctx, span.off, span.n); err != nil {
+			return sectionError(s, err)
 		}
 	}
 	return nil

@@ -1,6 +1,7 @@
 package mailstore
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -8,6 +9,7 @@ import (
 	"gadwall/internal/contents"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 )
 
 // fieldsOf says which fields of the document belong to which of the Fields.
@@ -54,17 +56,46 @@ func messageKey(v bson.RawValue) (MessageKey, error) {
 	return MessageKey(b), nil
 }
 
-// decodeMessage reads the fields that a document has. It copies what it keeps.
+// knownFields are the names of fields that are decoded, by themselves: so that none is allocated for each document.
+var knownFields = func() map[string]string {
+	known := map[string]string{DocID: DocID}
+	for _, f := range fieldsOf {
+		for _, name := range f.names {
+			known[name] = name
+		}
+	}
+	return known
+}()
+
+// errDocument reports bytes that are no BSON document.
+var errDocument = errors.New("message document: malformed")
+
+// decodeMessage reads the fields that a document has. It copies what it keeps. Fields of later versions are passed over.
 func decodeMessage(doc bson.Raw) (*Message, error) {
-	elements, err := doc.Elements()
-	if err != nil {
-		return nil, fmt.Errorf("message document: %w", err)
+	_, rest, ok := bsoncore.ReadLength(doc)
+	if !ok {
+		return nil, errDocument
 	}
 	m := new(Message)
 	ownBase := false
-	for _, e := range elements {
-		name := e.Key()
-		if err := m.set(name, e.Value()); err != nil {
+	for len(rest) > 1 {
+		var e bsoncore.Element
+		if e, rest, ok = bsoncore.ReadElement(rest); !ok {
+			return nil, errDocument
+		}
+		key, err := e.KeyBytesErr()
+		if err != nil {
+			return nil, fmt.Errorf("message document: %w", err)
+		}
+		name, known := knownFields[string(key)]
+		if !known {
+			continue
+		}
+		v, err := e.ValueErr()
+		if err != nil {
+			return nil, fmt.Errorf("message document: field %s: %w", name, err)
+		}
+		if err := m.set(name, bson.RawValue{Type: bson.Type(v.Type), Value: v.Data}); err != nil {
 			return nil, fmt.Errorf("message document: %w", err)
 		}
 		ownBase = ownBase || name == DocBaseSubject
@@ -75,7 +106,7 @@ func decodeMessage(doc bson.Raw) (*Message, error) {
 	return m, nil
 }
 
-// set takes over one field of a document. Fields of later versions are passed over.
+// set takes over one field of a document.
 func (m *Message) set(name string, v bson.RawValue) error {
 	d := fieldDecoder{name: name, v: v}
 	switch name {
