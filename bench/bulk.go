@@ -13,10 +13,15 @@ type bulkSender struct {
 	style                 string
 	classes               []string
 	attributes            []string // of cells
+	blocks                []string // markup of articles and offers, with places for what differs
 	colors                []string
 	footer                []string
 	esp                   string // field of the sending service
 }
+
+// newsletterSize is the median size of the HTML of a newsletter. Guides ask for less than 50 KB, and for 100 KB at most,
+// beyond which web mail cuts them off.
+const newsletterSize = 28_000
 
 // newBulkSender makes sender number k: markup that is common to all its mails, in the words of HTML and CSS.
 func (w *world) newBulkSender(k int) *bulkSender {
@@ -65,12 +70,15 @@ func (w *world) newBulkSender(k int) *bulkSender {
 		return b.String()
 	}
 	var css strings.Builder
-	for range 6 + s.IntN(40) {
+	for range 20 + s.IntN(90) {
 		fmt.Fprintf(&css, "%s {%s}\n", pick(s, []string{"body", "table", "td", "a", "img", "p", "h1", "h2", "#outlook a", ".ExternalClass", "." + pick(s, t.classes), "." + pick(s, t.classes) + " td"}), rule(1+s.IntN(6)))
 	}
 	t.style = "<style type=\"text/css\">\n" + css.String() + "@media only screen and (max-width: 600px) {\n." + t.classes[0] + " { width: 100% !important; }\n}\n</style>"
 	for range 6 {
 		t.attributes = append(t.attributes, fmt.Sprintf(`align="%s" valign="top" class="%s" style="%s"`, pick(s, []string{"left", "center"}), pick(s, t.classes), rule(3+s.IntN(6))))
+	}
+	for range 3 + s.IntN(3) {
+		t.blocks = append(t.blocks, t.newBlock(s, rule))
 	}
 	for range 4 {
 		t.footer = append(t.footer, t.lang.sentence(s))
@@ -78,17 +86,49 @@ func (w *world) newBulkSender(k int) *bulkSender {
 	return t
 }
 
+// newBlock makes the markup of an article or offer as template editors write it: tables in tables, each with its style, and
+// the same once more for one family of mail programs, in comments. The words in capitals are what differs.
+func (t *bulkSender) newBlock(s source, rule func(n int) string) string {
+	var b strings.Builder
+	table := func() string {
+		return fmt.Sprintf(`<table align="center" border="0" cellpadding="0" cellspacing="0" role="presentation" class="%s" style="%s"><tbody><tr><td %s>`, pick(s, t.classes), rule(2+s.IntN(3)), pick(s, t.attributes))
+	}
+	outlook := func(inner string) { b.WriteString("<!--[if mso | IE]>" + inner + "<![endif]-->\n") }
+	outlook(table())
+	depth := 1 + s.IntN(3)
+	for range depth {
+		b.WriteString(table() + "\n")
+		if s.chance(50) {
+			fmt.Fprintf(&b, "<div class=\"%s\" style=\"%s\"></div>\n", pick(s, t.classes), rule(3))
+		}
+	}
+	columns := 1 + s.IntN(2)
+	for range columns {
+		fmt.Fprintf(&b, "<div class=\"%s\" style=\"%s\">\n<table border=\"0\" cellpadding=\"0\" cellspacing=\"0\" role=\"presentation\" width=\"100%%\">\n", pick(s, t.classes), rule(5))
+		if s.chance(85) {
+			fmt.Fprintf(&b, "<tr><td %s><a href=\"LINK\" target=\"_blank\" style=\"%s\"><img src=\"https://images.%s/IMAGE.png\" width=\"%d\" alt=\"TITLE\" border=\"0\" style=\"%s\" /></a></td></tr>\n", pick(s, t.attributes), rule(2), t.domain, 100+s.IntN(500), rule(4))
+		}
+		fmt.Fprintf(&b, "<tr><td %s><h2 style=\"%s\">TITLE</h2></td></tr>\n<tr><td %s><div style=\"%s\">TEXT</div></td></tr>\n", pick(s, t.attributes), rule(5), pick(s, t.attributes), rule(5))
+		if s.chance(75) {
+			fmt.Fprintf(&b, "<tr><td %s><table border=\"0\" cellpadding=\"0\" cellspacing=\"0\" role=\"presentation\" style=\"%s\"><tr><td align=\"center\" bgcolor=\"%s\" style=\"%s\"><a href=\"LINK\" style=\"%s\" target=\"_blank\">BUTTON</a></td></tr></table></td></tr>\n", pick(s, t.attributes), rule(3), pick(s, t.colors), rule(3), rule(6))
+		}
+		b.WriteString("</table></div>\n")
+	}
+	b.WriteString(strings.Repeat("</td></tr></tbody></table>\n", depth))
+	outlook("</td></tr></tbody></table>")
+	return b.String()
+}
+
 // page is the HTML of one mail and its text.
 func (t *bulkSender) page(s source) (markup, plain string) {
 	var h, p strings.Builder
 	h.WriteString("<!DOCTYPE html PUBLIC \"-//W3C//DTD XHTML 1.0 Transitional//EN\" \"http://www.w3.org/TR/xhtml1/DTD/xhtml1-transitional.dtd\">\n<html xmlns=\"http://www.w3.org/1999/xhtml\" xmlns:o=\"urn:schemas-microsoft-com:office:office\">\n<head>\n<meta http-equiv=\"Content-Type\" content=\"text/html; charset=utf-8\" />\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1.0\" />\n<title></title>\n" + t.style + "\n<!--[if mso]><xml><o:OfficeDocumentSettings><o:AllowPNG/><o:PixelsPerInch>96</o:PixelsPerInch></o:OfficeDocumentSettings></xml><![endif]-->\n</head>\n<body bgcolor=\"" + t.colors[0] + "\">\n<table role=\"presentation\" width=\"100%\" border=\"0\" cellspacing=\"0\" cellpadding=\"0\"><tbody>\n")
 	link := func() string { return t.links + s.token(60+s.IntN(240)) }
-	for range 3 + s.IntN(12) {
-		a := pick(s, t.attributes)
-		title, text := capital(t.lang.words(s, 2+s.IntN(5))), strings.Join(t.lang.paragraphs(s, 60+s.IntN(500)), " ")
+	size := s.around(newsletterSize, 0.55, 140_000)
+	for h.Len() < size {
+		title, text := capital(t.lang.words(s, 2+s.IntN(5))), strings.Join(t.lang.paragraphs(s, 60+s.IntN(400)), " ")
 		target := link()
-		fmt.Fprintf(&h, "<tr>\n<td %s>\n<table border=\"0\" cellpadding=\"0\" cellspacing=\"0\" width=\"600\" class=\"%s\"><tr>\n<td %s><a href=\"%s\" target=\"_blank\" style=\"color:%s\"><img src=\"https://images.%s/%s/%s.png\" width=\"%d\" height=\"%d\" alt=\"%s\" border=\"0\" /></a></td>\n</tr><tr>\n<td %s><h2 style=\"color:%s\">%s</h2><p>%s</p>\n<a href=\"%s\" target=\"_blank\" class=\"%s\">%s</a></td></tr></table>\n</td>\n</tr>\n",
-			a, t.classes[0], pick(s, t.attributes), target, t.colors[1], t.domain, s.hex(8), s.hex(24), 100+s.IntN(500), 60+s.IntN(300), title, pick(s, t.attributes), t.colors[2], title, text, link(), pick(s, t.classes), t.lang.words(s, 2))
+		h.WriteString("<tr>\n<td>\n" + strings.NewReplacer("LINK", target, "IMAGE", s.hex(8)+"/"+s.hex(24), "TITLE", title, "TEXT", text, "BUTTON", t.lang.words(s, 2)).Replace(pick(s, t.blocks)) + "</td>\n</tr>\n")
 		p.WriteString(title + "\n\n" + wrap(text, 76) + "\n" + target + "\n\n")
 	}
 	fmt.Fprintf(&h, "<tr><td %s>%s<br /><a href=\"%s\">%s</a></td></tr>\n</tbody></table>\n<img src=\"%s\" width=\"1\" height=\"1\" alt=\"\" style=\"display:block\" />\n</body>\n</html>\n", t.attributes[0], strings.Join(t.footer, " "), link(), t.lang.words(s, 2), link())

@@ -89,7 +89,7 @@ func DiskUsage(dir string) (int64, error) {
 
 const (
 	settlePeriod = 1 * time.Second
-	settleSteady = 3 // looks in succession with nearly the same size
+	settleSteady = 12 // looks in succession with nearly the same size: the database gives back its logs after 5 to 10 s
 )
 
 // Settled waits until the database in a directory has worked off what was written, as far as its size shows, and

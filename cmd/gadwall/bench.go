@@ -30,7 +30,8 @@ type benchSpaceCmd struct {
 	config.Storage
 	config.Log
 	Mails      int    `default:"5000" help:"How many mails."`
-	Seed       uint64 `default:"1" help:"Other seeds make other mail."`
+	Seed       uint64 `default:"9" help:"Other seeds make other mail."`
+	Packed     bool   `help:"Attachments of formats that are compressed already, and of no others."`
 	Duplicates int    `default:"35" help:"Attachments in a hundred that were sent before."`
 	Senders    int    `default:"8" help:"Connections at a time."`
 	LMTP       string `name:"lmtp" placeholder:"ADDR" help:"Deliver to this server, whose storage the other flags name, instead of to one of our own. The table then has all mail of it."`
@@ -116,7 +117,7 @@ func (c *benchSpaceCmd) own(ctx context.Context, log *slog.Logger, std streams) 
 
 // deliver sends the corpus and returns its size.
 func (c *benchSpaceCmd) deliver(ctx context.Context, std streams, addr, to string) (int64, error) {
-	options := bench.CorpusOptions{Seed: c.Seed, DuplicatePercent: c.Duplicates}
+	options := bench.CorpusOptions{Seed: c.Seed, DuplicatePercent: c.Duplicates, Packed: c.Packed}
 	if c.Duplicates == 0 {
 		options.DuplicatePercent = -1
 	}
@@ -189,5 +190,13 @@ func (c *benchSpaceCmd) report(ctx context.Context, log *slog.Logger, std stream
 			received += n
 		}
 	}
-	return space.WriteTable(std.out, received, directory)
+	if err := space.WriteTable(std.out, received, directory); err != nil {
+		return err
+	}
+	collections, err := bench.MeasureCollections(ctx, store.client.Database(c.Storage.MongoDBDatabase))
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(std.out)
+	return bench.WriteCollections(std.out, collections, directory)
 }

@@ -96,6 +96,9 @@ func (s *Server) aggregate(ctx context.Context, r *request) (bson.Raw, error) {
 	if !a.hasCursor {
 		return nil, newError(query.CodeFailedToParse, "The 'cursor' option is required, except for aggregate with the explain argument")
 	}
+	if wantsCollStats(a.stages) {
+		return s.collStats(ctx, r, a)
+	}
 	rd := r.beginRead()
 	p, err := r.pipeline(rd, a)
 	if err != nil {

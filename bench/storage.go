@@ -1,0 +1,96 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+)
+
+// A CollectionSpace says what a collection takes, as the database tells it ($collStats).
+type CollectionSpace struct {
+	Name      string
+	Documents int64
+	Bytes     int64 // of the documents
+	Stored    int64 // what they take on disk, compressed
+	Indexes   int64 // what the indexes take on disk
+}
+
+// MeasureCollections asks for all collections of a database, in the order of their names. What is in several shards is added up.
+// What the database has not written to its tables yet is not in it.
+func MeasureCollections(ctx context.Context, db *mongo.Database) ([]CollectionSpace, error) {
+	names, err := db.ListCollectionNames(ctx, bson.D{{Key: "type", Value: "collection"}})
+	if err != nil {
+		return nil, fmt.Errorf("list collections: %w", err)
+	}
+	slices.Sort(names)
+	var list []CollectionSpace
+	for _, name := range names {
+		if strings.HasPrefix(name, "system.") {
+			continue
+		}
+		c, err := measureCollection(ctx, db.Collection(name))
+		if err != nil {
+			return nil, fmt.Errorf("statistics of %s: %w", name, err)
+		}
+		list = append(list, c)
+	}
+	return list, nil
+}
+
+func measureCollection(ctx context.Context, coll *mongo.Collection) (CollectionSpace, error) {
+	c := CollectionSpace{Name: coll.Name()}
+	cur, err := coll.Aggregate(ctx, mongo.Pipeline{{{Key: "$collStats", Value: bson.D{{Key: "storageStats", Value: bson.D{}}}}}})
+	if err != nil {
+		return c, err
+	}
+	var shards []bson.Raw
+	if err := cur.All(ctx, &shards); err != nil {
+		return c, err
+	}
+	for _, doc := range shards {
+		for field, sum := range map[string]*int64{"count": &c.Documents, "size": &c.Bytes, "storageSize": &c.Stored, "totalIndexSize": &c.Indexes} {
+			n, ok := number(doc.Lookup("storageStats", field))
+			if !ok {
+				return c, fmt.Errorf("no number storageStats.%s", field)
+			}
+			*sum += n
+		}
+	}
+	return c, nil
+}
+
+// number is a number of whatever type the server chose for it.
+func number(v bson.RawValue) (int64, bool) {
+	if n, ok := v.AsInt64OK(); ok {
+		return n, true
+	}
+	f, ok := v.DoubleOK()
+	return int64(f), ok
+}
+
+// WriteCollections writes a line per collection, and what of the data directory is something else; directory is 0 if
+// unknown.
+func WriteCollections(w io.Writer, list []CollectionSpace, directory int64) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "collection\tdocuments\tbytes\tstored bytes\tindexes\t")
+	var all CollectionSpace
+	for _, c := range list {
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t\n", c.Name, c.Documents, c.Bytes, c.Stored, c.Indexes)
+		all.Documents += c.Documents
+		all.Bytes += c.Bytes
+		all.Stored += c.Stored
+		all.Indexes += c.Indexes
+	}
+	fmt.Fprintf(t, "all collections\t%d\t%d\t%d\t%d\t\n", all.Documents, all.Bytes, all.Stored, all.Indexes)
+	if directory > 0 {
+		// Estimates of small collections are a block too large.
+		fmt.Fprintf(t, "logs and all else\t\t\t%d\t\t\n", max(0, directory-all.Stored-all.Indexes))
+	}
+	return t.Flush()
+}
