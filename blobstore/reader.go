@@ -26,14 +26,17 @@ var withoutSums = bson.D{{Key: "metadata.sums", Value: 0}}
 
 // Open returns the blob of that hash, or ErrNotFound.
 func (s *Store) Open(ctx context.Context, hash dedupe.Hash) (*Blob, error) {
-	var doc filesDoc
-	err := s.files.FindOne(ctx, bson.D{{Key: "metadata.hash", Value: hash.Binary()}},
-		options.FindOne().SetProjection(withoutSums)).Decode(&doc)
+	raw, err := s.files.FindOne(ctx, bson.D{{Key: "metadata.hash", Value: hash.Binary()}},
+		options.FindOne().SetProjection(withoutSums)).Raw()
 	if errors.Is(err, mongo.ErrNoDocuments) {
 		return nil, fmt.Errorf("%w: %v", ErrNotFound, hash)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open blob %v: %w", hash, err)
+	}
+	var doc filesDoc
+	if err := bson.Unmarshal(raw, &doc); err != nil {
+		return nil, fmt.Errorf("%w: %v: %v", ErrCorrupt, hash, err)
 	}
 	l, err := newLayout(&doc)
 	if err != nil {

@@ -117,7 +117,14 @@ func (c *checker) run(ctx context.Context) error {
 				c.found(Finding{Fault: BadDocument, Detail: fmt.Sprintf("user id %v", doc.Lookup("_id"))})
 				continue
 			}
-			if err := c.user(ctx, UserID(id)); err != nil {
+			err := c.user(ctx, UserID(id))
+			var unreadable *unreadableError
+			if errors.As(err, &unreadable) { // the others are to be checked all the same
+				c.found(Finding{Fault: BadDocument, User: UserID(id), Mailbox: unreadable.box, Detail: err.Error()})
+				c.count(1, 0, 0)
+				continue
+			}
+			if err != nil {
 				return err
 			}
 		}

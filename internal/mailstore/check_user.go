@@ -3,6 +3,7 @@ package mailstore
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"gadwall/quota"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
@@ -88,32 +90,70 @@ func (u *userCheck) settle(ctx context.Context, again bool) (done bool, err erro
 	return done, nil
 }
 
+// unreadableError says that a user cannot be checked because of a document.
+type unreadableError struct {
+	what string
+	box  MailboxKey // zero if it is the user's
+	err  error
+}
+
+func (e *unreadableError) Error() string { return fmt.Sprintf("unreadable %s: %v", e.what, e.err) }
+
+// arrayOrNone reports a field that is there and is no array.
+func arrayOrNone(doc bson.Raw, field string) error {
+	v, err := doc.LookupErr(field)
+	if err == nil && v.Type != bson.TypeArray {
+		return fmt.Errorf("field %s has type %s", field, v.Type)
+	}
+	return nil
+}
+
+func quotaOf(user bson.Raw) bson.Raw {
+	doc, _ := user.Lookup(quota.Field).DocumentOK()
+	return doc
+}
+
+// numeric reports fields that are there and are no numbers: some are decoded as such that no update can count on.
+// Without names, all fields are to be numbers.
+func numeric(doc bson.Raw, fields ...string) error {
+	elements, err := doc.Elements()
+	if err != nil {
+		return err
+	}
+	for _, e := range elements {
+		if len(fields) == 0 || slices.Contains(fields, e.Key()) {
+			if _, ok := e.Value().AsInt64OK(); !ok {
+				return fmt.Errorf("field %s has type %s", e.Key(), e.Value().Type)
+			}
+		}
+	}
+	return nil
+}
+
 // read reads the user and the mailboxes.
 func (u *userCheck) read(ctx context.Context) error {
-	raw, err := u.s.users.Find(ctx, byID(u.id.Binary()), options.Find().SetProjection(bson.D{{Key: userHash, Value: 0}}))
-	if err != nil {
-		return err
-	}
-	var docs []userCheckDoc
-	if err := raw.All(ctx, &docs); err != nil {
-		return err
-	}
-	if u.gone = len(docs) == 0 || docs[0].Deleting; u.gone {
+	user, err := u.s.users.FindOne(ctx, byID(u.id.Binary()), options.FindOne().SetProjection(bson.D{{Key: userHash, Value: 0}})).Raw()
+	if u.gone = errors.Is(err, mongo.ErrNoDocuments); u.gone {
 		return nil
 	}
-	u.doc = docs[0]
-	owners, err := u.s.addresses.Find(ctx, bson.D{{Key: "_id", Value: u.doc.Name}})
 	if err != nil {
 		return err
 	}
-	var addresses []struct {
-		User bson.Binary `bson:"user"`
+	if err := errors.Join(bson.Unmarshal(user, &u.doc), numeric(user, userMailboxes, userUIDValidity), numeric(quotaOf(user))); err != nil {
+		return &unreadableError{what: "user", err: err}
 	}
-	if err := owners.All(ctx, &addresses); err != nil {
+	if u.gone = u.doc.Deleting; u.gone {
+		return nil
+	}
+	owner, err := u.s.addresses.FindOne(ctx, bson.D{{Key: "_id", Value: u.doc.Name}}).Raw()
+	switch {
+	case err == nil:
+		u.addressKnown = true
+		if _, id, _ := owner.Lookup(addressUser).BinaryOK(); len(id) == len(UserID{}) {
+			u.ownAddress = UserID(id)
+		}
+	case !errors.Is(err, mongo.ErrNoDocuments):
 		return err
-	}
-	if len(addresses) > 0 && len(addresses[0].User.Data) == len(UserID{}) {
-		u.addressKnown, u.ownAddress = true, UserID(addresses[0].User.Data)
 	}
 	cursor, err := u.s.mailboxes.Find(ctx, bson.D{{Key: "_id", Value: bson.D{
 		{Key: "$gte", Value: u.id.Mailbox(0).Binary()}, {Key: "$lte", Value: u.id.Mailbox(1<<32 - 1).Binary()}}}},
@@ -121,11 +161,17 @@ func (u *userCheck) read(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var boxes []mailboxDoc
+	var boxes []bson.Raw
 	if err := cursor.All(ctx, &boxes); err != nil {
 		return err
 	}
-	for _, doc := range boxes {
+	for _, raw := range boxes {
+		var doc mailboxDoc
+		if err := errors.Join(bson.Unmarshal(raw, &doc), numeric(raw, boxUIDValidity, boxUIDNext, boxModSeq,
+			boxMessages, boxUnseen, boxDeleted, boxSize, boxDeletedSize, boxRepairs, boxExpunged), arrayOrNone(raw, boxKeywords)); err != nil {
+			id, _ := binaryID(raw, len(MailboxKey{}))
+			return &unreadableError{what: "mailbox", box: MailboxKey(id), err: err}
+		}
 		m, err := doc.mailbox()
 		if err != nil {
 			return err

@@ -196,6 +196,9 @@ func TestCheckFindsAndRepairs(t *testing.T) {
 			f.insert("blobs.files", d("_id", id, "length", 1, "chunkSize", 255<<10, "uploadDate", f.ada.Created, "filename", "x"))
 			f.insert("blobs.chunks", d("files_id", id, "n", int32(0), "data", bson.Binary{Data: []byte("x")}))
 		}},
+		{name: "file fields of other types", kinds: []string{"bad file"}, deep: true, stays: true, damage: func(f *filled) {
+			f.update("blobs.files", d("length", d("$gt", 500_000)), d("$set", d("uploadDate", "today")))
+		}},
 		{name: "file of other types", kinds: []string{"bad file"}, stays: true, damage: func(f *filled) {
 			f.insert("blobs.files", d("_id", bson.NewObjectID(), "length", "long", "metadata", d("hash", "x", "refs", int64(0), "magic", int64(0))))
 		}},
@@ -234,6 +237,21 @@ func TestCheckFindsAndRepairs(t *testing.T) {
 		}},
 		{name: "wrong sums", kinds: []string{"wrong bytes"}, deep: true, stays: true, damage: func(f *filled) {
 			f.update("blobs.files", d("length", d("$gt", 500_000)), d("$set", d("metadata.sums", bson.Binary{Data: []byte("x")})))
+		}},
+		{name: "user of other types", kinds: []string{"bad document"}, stays: true, damage: func(f *filled) {
+			f.update("users", d("_id", f.ada.ID.Binary()), d("$set", d("name", 7)))
+		}},
+		{name: "quota of another type", kinds: []string{"bad document"}, stays: true, damage: func(f *filled) {
+			f.update("users", d("_id", f.ada.ID.Binary()), d("$set", d("quota.freeBytes", true)))
+		}},
+		{name: "mailbox of other types", kinds: []string{"bad document"}, stays: true, damage: func(f *filled) {
+			f.update("mailboxes", d("_id", f.inbox.Binary()), d("$set", d("p", 7)))
+		}},
+		{name: "counter of another type", kinds: []string{"bad document"}, stays: true, damage: func(f *filled) {
+			f.update("mailboxes", d("_id", f.inbox.Binary()), d("$set", d("cu", true)))
+		}},
+		{name: "address of another type", kinds: []string{"bad document", "no address"}, stays: true, damage: func(f *filled) {
+			f.update("addresses", d("_id", "ada@example.com"), d("$set", d("user", 7)))
 		}},
 		{name: "counters", kinds: []string{"wrong counters"}, damage: func(f *filled) {
 			f.update("mailboxes", d("_id", f.inbox.Binary()), d("$inc", d("cm", int64(2), "cu", int64(-1), "cd", int64(1), "cz", int64(7))))
