@@ -1,6 +1,7 @@
 package acceptance
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -14,6 +15,7 @@ import (
 	"testing"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"gadwall/blobstore"
 	"gadwall/internal/contents"
@@ -445,21 +447,7 @@ func (s *server) checkAccounts(t *testing.T) {
 	t.Helper()
 	ctx := t.Context()
 	db := s.database(t)
-	blobs, err := blobstore.New(db, blobstore.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	cs, err := contents.New(db, blobs, contents.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	bus := events.NewLocal()
-	defer bus.Close()
-	store, err := mailstore.Open(ctx, mailstore.Options{Database: db, Contents: cs, Bus: bus})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer store.Close()
+	store := openStore(t, db)
 	user, err := store.UserByName(ctx, testUser)
 	if err != nil {
 		t.Fatal(err)
@@ -493,4 +481,25 @@ func (s *server) checkAccounts(t *testing.T) {
 			t.Errorf("content %s has %d references, %d messages have it, %v", id, doc.Refs, n, err)
 		}
 	}
+}
+
+// openStore opens what a running server has stored, as a command does.
+func openStore(t testing.TB, db *mongo.Database) *mailstore.Store {
+	t.Helper()
+	blobs, err := blobstore.New(db, blobstore.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cs, err := contents.New(db, blobs, contents.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bus := events.NewLocal()
+	t.Cleanup(func() { bus.Close() })
+	store, err := mailstore.Open(context.Background(), mailstore.Options{Database: db, Contents: cs, Bus: bus})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(store.Close)
+	return store
 }
