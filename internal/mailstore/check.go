@@ -121,7 +121,9 @@ func (c *checker) run(ctx context.Context) error {
 			var unreadable *unreadableError
 			if errors.As(err, &unreadable) { // the others are to be checked all the same
 				c.found(Finding{Fault: BadDocument, User: UserID(id), Mailbox: unreadable.box, Detail: err.Error()})
-				c.count(1, 0, 0)
+				if err := c.count(ctx, 1, 0, 0); err != nil {
+					return err
+				}
 				continue
 			}
 			if err != nil {
