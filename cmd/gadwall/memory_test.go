@@ -227,7 +227,7 @@ func startOwnServer(t *testing.T) *ownServer {
 			t.Fatal(err)
 		}
 	}
-	protocols, err := c.protocols(store, open, newGCSchedule(store, 0, 0, log), log)
+	protocols, err := c.protocols(store, open, log, newGCSchedule(store, 0, 0, log))
 	if err != nil {
 		t.Fatal(err)
 	}
