@@ -36,7 +36,7 @@ type Encoder struct {
 	out           []byte // encoded bytes made, from pos-len(out) on; of borrowed
 	borrowed      *[]byte
 	col           int64 // characters in the current line
-	chars         int64 // characters up to pos
+	chars, total  int64 // characters up to pos, and of all
 	carry         [3]byte
 	carried       int
 
@@ -65,7 +65,7 @@ func (r Recipe) NewEncoder(w io.Writer, off, n int64) (*Encoder, error) {
 		e.pos, e.final = from.encoded, start+size == r.DecodedSize
 		return e, nil
 	}
-	e.chars = r.charsBefore(off)
+	e.chars, e.total = r.charsBefore(off), r.chars()
 	if size > 0 {
 		e.chars = start / 3 * 4
 	}
@@ -148,6 +148,10 @@ func (e *Encoder) release() {
 // encode makes the encoding of whole groups, only the last of all may be shorter.
 func (e *Encoder) encode(p []byte) error {
 	for len(p) > 0 {
+		if n := e.wholeLines(p); n > 0 {
+			p = p[n:]
+			continue
+		}
 		n := min(len(p), encodeStep)
 		if e.r.LineLength > 0 {
 			n = int(min(int64(n), (e.r.LineLength-e.col)/4*3))
@@ -165,12 +169,36 @@ func (e *Encoder) encode(p []byte) error {
 		e.pos += int64(size)
 		e.chars += int64(size)
 		e.col += int64(size)
-		last := e.chars == e.r.chars()
+		last := e.chars == e.total
 		if last && e.r.FinalEOL || !last && e.col == e.r.LineLength {
 			e.appendEOL()
 		}
 	}
 	return nil
+}
+
+// wholeLines makes as many whole lines as there is room for, but not the last of all. It returns how many bytes of p are
+// in them.
+func (e *Encoder) wholeLines(p []byte) int {
+	line := e.r.LineLength
+	if e.col != 0 || line == 0 {
+		return 0
+	}
+	eol := e.r.eol()
+	group, size := int(line/4*3), int(line)+len(eol)
+	lines := min(len(p)/group, (cap(e.out)-len(e.out))/size)
+	if left := (e.total - e.chars - 1) / line; int64(lines) > left {
+		lines = int(max(left, 0))
+	}
+	for i := range lines {
+		made := e.out[len(e.out) : len(e.out)+size]
+		base64.StdEncoding.Encode(made, p[i*group:(i+1)*group])
+		copy(made[line:], eol)
+		e.out = e.out[:len(e.out)+size]
+	}
+	e.chars += int64(lines) * line
+	e.pos += int64(lines) * int64(size)
+	return lines * group
 }
 
 func (e *Encoder) appendEOL() {
