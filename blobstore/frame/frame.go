@@ -67,7 +67,7 @@ func Decompress(dst, src []byte, size int) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("zstd decoder: %w", err)
 	}
-	out, err := dec.DecodeAll(src, dst[:0:size])
+	out, err := dec.DecodeAll(src, Room(dst, size))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %v", ErrCorrupt, err)
 	}
@@ -75,6 +75,13 @@ func Decompress(dst, src []byte, size int) ([]byte, error) {
 		return nil, fmt.Errorf("%w: %d bytes, not %d", ErrCorrupt, len(out), size)
 	}
 	return out, nil
+}
+
+// Room returns dst, empty, with the room that a decoder gets for a frame of size bytes: a little more than that, where
+// there is, for then it copies in longer steps. Whether it made size bytes is for the caller to see.
+func Room(dst []byte, size int) []byte {
+	const slack = 16
+	return dst[:0:min(size+slack, cap(dst))]
 }
 
 // buffers holds byte slices of capacity MaxStored.

@@ -147,7 +147,7 @@ func (d *Dictionary) Decompress(dst, src []byte, size int) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("zstd decoder with dictionary %d: %w", d.id, err)
 	}
-	out, err := dec.DecodeAll(src, dst[:0:size])
+	out, err := dec.DecodeAll(src, frame.Room(dst, size))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %v", frame.ErrCorrupt, err)
 	}
