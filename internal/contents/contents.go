@@ -59,6 +59,8 @@ type Store struct {
 	refs  *dedupe.Counter
 	log   *slog.Logger
 	cache *blobstore.FrameCache
+	// blobThreshold and textThreshold are the constants of these names, but for measurements.
+	blobThreshold, textThreshold int
 }
 
 // New returns a Store on the collection of db, with its large bodies in blobs.
@@ -76,6 +78,9 @@ func New(db *mongo.Database, blobs *blobstore.Store, opts Options) (*Store, erro
 		dicts: dictionary.NewSet(db, opts.Logger),
 		refs:  dedupe.NewCounter(coll, "_id", "").WithClock(opts.Clock),
 		log:   opts.Logger,
+
+		blobThreshold: BlobThreshold,
+		textThreshold: TextThreshold,
 	}, nil
 }
 

@@ -87,9 +87,9 @@ func (r *receiver) BodyBegin(p *mimestream.Part) error {
 	l := &r.leaf
 	l.hold = l.hold[:0]
 	l.encoding = encodingOf(p)
-	l.threshold = BlobThreshold
+	l.threshold = r.s.blobThreshold
 	if p.Type == "text" && p.Disposition != "attachment" {
-		l.threshold = TextThreshold
+		l.threshold = r.s.textThreshold
 	}
 	if l.encoding == base64Encoding {
 		l.threshold += l.threshold * 3 / 8 // about the same decoded size: 4 characters and a part of a line end for 3
@@ -169,7 +169,7 @@ func (t tailWriter) Write(p []byte) (int, error) {
 		if err := t.w.endBlob(l.decoder.Recipe()); err != nil {
 			return 0, err
 		}
-		l.mode, l.encoding, l.threshold, l.hold = leafHolding, noEncoding, BlobThreshold, l.hold[:0]
+		l.mode, l.encoding, l.threshold, l.hold = leafHolding, noEncoding, t.w.s.blobThreshold, l.hold[:0]
 	}
 	if err := t.w.body(p); err != nil {
 		return 0, err

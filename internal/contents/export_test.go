@@ -1,0 +1,4 @@
+package contents
+
+// SetThresholds makes s cut bodies elsewhere.
+func (s *Store) SetThresholds(blob, text int) { s.blobThreshold, s.textThreshold = blob, text }
