@@ -2,6 +2,8 @@ package acceptance
 
 import (
 	"bytes"
+	"fmt"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -103,4 +105,54 @@ func fill(b *testing.B, corpus *bench.Corpus, lmtp, user string) int64 {
 		b.FailNow()
 	}
 	return received.Load()
+}
+
+// Mail that comes once and does not compress takes hardly more than its own bytes, indexes and all.
+func TestIncompressibleMail(t *testing.T) {
+	const mails, size = 40, 1 << 20
+	s := startServer(t)
+	c, err := dialLMTP(s.lmtp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	rng := rand.NewChaCha8([32]byte{7})
+	var received int64
+	for n := range mails {
+		raw := noise(t, rng, n, size)
+		if err := c.send("a@example.com", []string{testUser}, bytes.NewReader(raw)); err != nil {
+			t.Fatal(err)
+		}
+		received += int64(len(raw))
+	}
+	used, err := bench.Settled(t.Context(), s.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ratio := float64(used) / float64(received); ratio > 1.02 {
+		t.Errorf("%d bytes of mail take %d, %.3f times as much", received, used, ratio)
+	} else {
+		t.Logf("%.3f of the bytes received", ratio)
+	}
+}
+
+// noise is a mail of at least so many random bytes, in lines, as they are.
+func noise(t *testing.T, rng *rand.ChaCha8, n, size int) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "From: <a@example.com>\r\nSubject: noise %d\r\nContent-Type: application/octet-stream\r\nContent-Transfer-Encoding: 8bit\r\n\r\n", n)
+	line := make([]byte, 900)
+	for b.Len() < size {
+		if _, err := rng.Read(line); err != nil {
+			t.Fatal(err)
+		}
+		for i, c := range line {
+			if c == 0 || c == '\r' || c == '\n' {
+				line[i] = '.'
+			}
+		}
+		b.Write(line)
+		b.WriteString("\r\n")
+	}
+	return b.Bytes()
 }
