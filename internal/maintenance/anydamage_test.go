@@ -15,7 +15,7 @@ var damagedCollections = []string{"users", "addresses", "mailboxes", "subscripti
 // Whatever a field of a document becomes, checks, repairs and collections come to their end: one damaged document keeps nobody
 // from seeing to the others.
 func TestAnyDamage(t *testing.T) {
-	for seed := range uint64(60) {
+	for seed := range uint64(30) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			f := fill(t)
 			f.train()
