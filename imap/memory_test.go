@@ -4,7 +4,6 @@ package imap
 
 import (
 	"fmt"
-	"runtime"
 	"strings"
 	"testing"
 )
@@ -88,14 +87,4 @@ func TestAppendMemory(t *testing.T) {
 	if _, status := c.until("b"); !strings.HasPrefix(status, "NO [LIMIT]") {
 		t.Error(status)
 	}
-}
-
-// memory is what is in use after collections.
-func memory() (heap, stack int64) {
-	for range 5 {
-		runtime.GC() // each one halves stacks that are too large, and empties pools
-	}
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc), int64(m.StackInuse)
 }
