@@ -3,7 +3,6 @@ package blobstore
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -12,6 +11,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"gadwall/dedupe"
+	"gadwall/internal/schema"
 )
 
 // The collections, by GridFS's naming for the bucket "blobs".
@@ -71,28 +71,28 @@ func New(db *mongo.Database, opts Options) (*Store, error) {
 }
 
 // EnsureIndexes creates the indexes that reading and writing rely on.
-func (s *Store) EnsureIndexes(ctx context.Context) error {
-	if _, err := s.files.Indexes().CreateMany(ctx, []mongo.IndexModel{
-		{
-			Keys:    bson.D{{Key: "metadata.hash", Value: 1}},
-			Options: options.Index().SetName("hash").SetUnique(true),
-		},
-		{
-			Keys: bson.D{{Key: "metadata.head", Value: 1}},
-			Options: options.Index().SetName("head").
-				SetPartialFilterExpression(bson.D{{Key: "metadata.head", Value: bson.D{{Key: "$exists", Value: true}}}}),
-		},
-		s.refs.UnusedIndex(),
-	}); err != nil {
-		return fmt.Errorf("create indexes of %s: %w", FilesCollection, err)
+func (s *Store) EnsureIndexes(ctx context.Context) error { return schema.Create(ctx, s.Indexes()) }
+
+// Indexes are those that reading and writing rely on.
+func (s *Store) Indexes() []schema.Indexes {
+	return []schema.Indexes{
+		{Collection: s.files, Models: []mongo.IndexModel{
+			{
+				Keys:    bson.D{{Key: "metadata.hash", Value: 1}},
+				Options: options.Index().SetName("hash").SetUnique(true),
+			},
+			{
+				Keys: bson.D{{Key: "metadata.head", Value: 1}},
+				Options: options.Index().SetName("head").
+					SetPartialFilterExpression(bson.D{{Key: "metadata.head", Value: bson.D{{Key: "$exists", Value: true}}}}),
+			},
+			s.refs.UnusedIndex(),
+		}},
+		{Collection: s.chunks, Models: []mongo.IndexModel{{
+			Keys:    bson.D{{Key: "files_id", Value: 1}, {Key: "n", Value: 1}},
+			Options: options.Index().SetName("files_id_1_n_1").SetUnique(true),
+		}}},
 	}
-	if _, err := s.chunks.Indexes().CreateOne(ctx, mongo.IndexModel{
-		Keys:    bson.D{{Key: "files_id", Value: 1}, {Key: "n", Value: 1}},
-		Options: options.Index().SetName("files_id_1_n_1").SetUnique(true),
-	}); err != nil {
-		return fmt.Errorf("create indexes of %s: %w", ChunksCollection, err)
-	}
-	return nil
 }
 
 // WithCache returns a Store on the same blobs, whose reads keep frames in cache.

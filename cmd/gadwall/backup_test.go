@@ -121,7 +121,7 @@ func checkMail(t *testing.T, dir string, acked []int) {
 	server.stop(t)
 
 	ctx := t.Context()
-	store, err := openStorage(ctx, config.Storage{DataDir: dir, MongoDBDatabase: "gadwall"}, slog.New(slog.DiscardHandler), false)
+	store, err := openStorage(ctx, config.Storage{DataDir: dir, MongoDBDatabase: "gadwall"}, slog.New(slog.DiscardHandler), serving)
 	if err != nil {
 		t.Fatal(err)
 	}

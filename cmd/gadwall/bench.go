@@ -88,7 +88,7 @@ func (c *benchSpaceCmd) Run(std streams) error {
 
 // own delivers to a server in this process.
 func (c *benchSpaceCmd) own(ctx context.Context, log *slog.Logger, std streams) (received int64, err error) {
-	store, err := openStorage(ctx, c.Storage, log, false)
+	store, err := openStorage(ctx, c.Storage, log, serving)
 	if err != nil {
 		return 0, err
 	}
@@ -170,7 +170,7 @@ func sendOne(client *lmtpClient, from, to, message string) error {
 
 // report prints the table. received is 0 if it is not known.
 func (c *benchSpaceCmd) report(ctx context.Context, log *slog.Logger, std streams, received int64) (err error) {
-	store, err := openStorage(ctx, c.Storage, log, true)
+	store, err := openStorage(ctx, c.Storage, log, sharing)
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,7 @@ func (c *checkCmd) store(std streams) error {
 		return err
 	}
 	settings := storageSettings{Storage: c.Storage, Log: c.Log}
-	return settings.withStorage(std, func(ctx context.Context, s *storage) error {
+	return settings.withStorage(std, looking, func(ctx context.Context, s *storage) error {
 		if c.Offline && c.Embedded() && s.embedded == nil {
 			return fmt.Errorf("--offline: another process has %s open, and mail that it is storing would be lost", c.DataDir)
 		}

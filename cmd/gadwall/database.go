@@ -54,17 +54,27 @@ type storage struct {
 	closers []func() error
 }
 
-// openStorage opens the database and what stands on it. share allows going
-// through the socket of a process that has the data directory open; without it, this process is a server, which also
-// finishes deletions that others left.
-func openStorage(ctx context.Context, cfg config.Storage, log *slog.Logger, share bool) (_ *storage, err error) {
+// An access says for what storage is opened.
+type access int
+
+const (
+	// serving: by a server, which has the data directory for itself and also finishes deletions that others left.
+	serving access = iota
+	// sharing: by a command, through the socket of the process that has the data directory open, if there is one.
+	sharing
+	// looking is sharing, and nothing is created: neither collections nor indexes.
+	looking
+)
+
+// openStorage opens the database and what stands on it.
+func openStorage(ctx context.Context, cfg config.Storage, log *slog.Logger, a access) (_ *storage, err error) {
 	s := &storage{log: log}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
 		}
 	}()
-	if err := s.openDatabase(ctx, cfg, log, share); err != nil {
+	if err := s.openDatabase(ctx, cfg, log, a != serving); err != nil {
 		return nil, err
 	}
 	if err := s.openBus(cfg, log); err != nil {
@@ -79,11 +89,13 @@ func openStorage(ctx context.Context, cfg config.Storage, log *slog.Logger, shar
 	if s.contents, err = contents.New(db, blobs, contents.Options{Logger: log}); err != nil {
 		return nil, err
 	}
-	if err := s.contents.EnsureIndexes(ctx); err != nil {
-		return nil, err
+	if a != looking {
+		if err := s.contents.EnsureIndexes(ctx); err != nil {
+			return nil, err
+		}
 	}
 	s.mail, err = mailstore.Open(ctx, mailstore.Options{
-		Database: db, Contents: s.contents, Bus: s.bus, Quota: cfg.Quota.Policy(), Resume: !share, Logger: log})
+		Database: db, Contents: s.contents, Bus: s.bus, Quota: cfg.Quota.Policy(), Resume: a == serving, ReadOnly: a == looking, Logger: log})
 	if err != nil {
 		return nil, err
 	}

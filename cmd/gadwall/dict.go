@@ -23,7 +23,7 @@ func (c *dictSettings) withContents(std streams, f func(context.Context, *conten
 	if err := mustExist(c.Storage); err != nil {
 		return err
 	}
-	return c.withStorage(std, func(ctx context.Context, s *storage) error { return f(ctx, s.contents) })
+	return c.withStorage(std, sharing, func(ctx context.Context, s *storage) error { return f(ctx, s.contents) })
 }
 
 // dictTrainCmd trains a dictionary of every kind on half of a sample, and compares it with the current one on the other

@@ -40,7 +40,11 @@ func (c *gcCmd) Run(std streams) error {
 	if err := mustExist(c.Storage); err != nil {
 		return err
 	}
-	return c.withStorage(std, func(ctx context.Context, s *storage) error {
+	a := sharing
+	if c.DryRun {
+		a = looking
+	}
+	return c.withStorage(std, a, func(ctx context.Context, s *storage) error {
 		options := maintenance.CollectOptions{Grace: c.Grace, Deletions: true, Orphans: true}
 		plan, err := maintenance.PlanCollection(ctx, s.mail, options)
 		if err != nil {

@@ -12,7 +12,7 @@ import (
 
 func openTestStorage(t *testing.T) *storage {
 	t.Helper()
-	s, err := openStorage(t.Context(), config.Storage{DataDir: dataDir(t), MongoDBDatabase: "gadwall"}, slog.New(slog.DiscardHandler), false)
+	s, err := openStorage(t.Context(), config.Storage{DataDir: dataDir(t), MongoDBDatabase: "gadwall"}, slog.New(slog.DiscardHandler), serving)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -57,7 +57,7 @@ func (c *serveCmd) Run(std streams) (err error) {
 		return usageError{err}
 	}
 	defer listeners.close()
-	store, err := openStorage(ctx, c.Storage, log, false)
+	store, err := openStorage(ctx, c.Storage, log, serving)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil // told to stop before it had started

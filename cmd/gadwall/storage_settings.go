@@ -21,11 +21,11 @@ type storageSettings struct {
 
 // withStore opens the store, runs f, and closes the store.
 func (c *storageSettings) withStore(std streams, f func(context.Context, *mailstore.Store) error) error {
-	return c.withStorage(std, func(ctx context.Context, s *storage) error { return f(ctx, s.mail) })
+	return c.withStorage(std, sharing, func(ctx context.Context, s *storage) error { return f(ctx, s.mail) })
 }
 
 // withStorage opens all storage, runs f, and closes it.
-func (c *storageSettings) withStorage(std streams, f func(context.Context, *storage) error) (err error) {
+func (c *storageSettings) withStorage(std streams, a access, f func(context.Context, *storage) error) (err error) {
 	if err := c.Storage.Check(); err != nil {
 		return usageError{err}
 	}
@@ -35,7 +35,7 @@ func (c *storageSettings) withStorage(std streams, f func(context.Context, *stor
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	store, err := openStorage(ctx, c.Storage, log, true)
+	store, err := openStorage(ctx, c.Storage, log, a)
 	if err != nil {
 		return err
 	}

@@ -3,7 +3,6 @@ package contents
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -12,6 +11,7 @@ import (
 	"gadwall/blobstore"
 	"gadwall/dedupe"
 	"gadwall/internal/dictionary"
+	"gadwall/internal/schema"
 )
 
 // Collection is the name of the collection of content documents.
@@ -87,13 +87,14 @@ func New(db *mongo.Database, blobs *blobstore.Store, opts Options) (*Store, erro
 // Dictionaries returns those that frames are compressed with.
 func (s *Store) Dictionaries() *dictionary.Set { return s.dicts }
 
-// EnsureIndexes creates the indexes that are relied on, those of the blobs included. Contents themselves are found by
-// _id only, but for those that nobody uses.
-func (s *Store) EnsureIndexes(ctx context.Context) error {
-	if _, err := s.coll.Indexes().CreateOne(ctx, s.refs.UnusedIndex()); err != nil {
-		return fmt.Errorf("create indexes of %s: %w", Collection, err)
-	}
-	return s.blobs.EnsureIndexes(ctx)
+// EnsureIndexes creates the indexes that are relied on, those of the blobs included.
+func (s *Store) EnsureIndexes(ctx context.Context) error { return schema.Create(ctx, s.Indexes()) }
+
+// Indexes are those that are relied on, those of the blobs included. Contents themselves are found by _id only, but for those
+// that nobody uses.
+func (s *Store) Indexes() []schema.Indexes {
+	own := schema.Indexes{Collection: s.coll, Models: []mongo.IndexModel{s.refs.UnusedIndex()}}
+	return append([]schema.Indexes{own}, s.blobs.Indexes()...)
 }
 
 // WithCache returns a Store on the same contents, whose reads keep decoded frames in cache: one per

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 
+	"gadwall/internal/schema"
+
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
@@ -51,10 +53,8 @@ func (s *Store) ensureCollections(ctx context.Context) error {
 	if s.clustered, err = s.isClustered(ctx); err != nil {
 		return err
 	}
-	for _, ix := range s.indexes() {
-		if _, err := ix.coll.Indexes().CreateMany(ctx, ix.models); err != nil {
-			return fmt.Errorf("create indexes of %s: %w", ix.coll.Name(), err)
-		}
+	if err := schema.Create(ctx, s.indexes()); err != nil {
+		return err
 	}
 	covered, err := s.coversUIDs(ctx)
 	if err != nil {
@@ -124,20 +124,32 @@ func (s *Store) createCollection(ctx context.Context, name string, o *options.Cr
 
 func (s *Store) isClustered(ctx context.Context) (bool, error) {
 	specs, err := s.db.ListCollectionSpecifications(ctx, bson.D{{Key: "name", Value: collMessages}})
-	if err != nil || len(specs) != 1 {
-		return false, fmt.Errorf("list collection %s: found %d: %w", collMessages, len(specs), err)
+	if err != nil {
+		return false, fmt.Errorf("list collection %s: %w", collMessages, err)
+	}
+	if len(specs) == 0 {
+		return false, nil // opened to be read, and there is nothing yet
 	}
 	v, err := specs[0].Options.LookupErr("clusteredIndex")
 	return err == nil && v.Type != bson.TypeNull, nil
 }
 
-type indexes struct {
-	coll   *mongo.Collection
-	models []mongo.IndexModel
+// MissingIndexes returns how the indexes of all that is stored, contents and blobs included, differ from those that are
+// relied on.
+func (s *Store) MissingIndexes(ctx context.Context) ([]schema.Difference, error) {
+	return schema.Compare(ctx, append(s.indexes(), s.contents.Indexes()...))
+}
+
+// EnsureIndexes creates what is missing of the collections and indexes, as Open does.
+func (s *Store) EnsureIndexes(ctx context.Context) error {
+	if err := s.contents.EnsureIndexes(ctx); err != nil {
+		return err
+	}
+	return s.ensureCollections(ctx)
 }
 
 // indexes are all indexes; what each is for stands in docs/storage.md.
-func (s *Store) indexes() []indexes {
+func (s *Store) indexes() []schema.Indexes {
 	index := func(name string, keys ...string) mongo.IndexModel {
 		var spec bson.D
 		for _, k := range keys {
@@ -155,19 +167,19 @@ func (s *Store) indexes() []indexes {
 	}
 	expired := index("expiry", journalTime)
 	expired.Options.SetExpireAfterSeconds(int32(journalRetention.Seconds()))
-	return []indexes{
-		{s.users, []mongo.IndexModel{
+	return []schema.Indexes{
+		{Collection: s.users, Models: []mongo.IndexModel{
 			unique(index("name", userName)),
 			marked(index(indexDeleting, userDeleting), userDeleting)}},
-		{s.addresses, []mongo.IndexModel{index("user", addressUser)}},
-		{s.mailboxes, []mongo.IndexModel{
+		{Collection: s.addresses, Models: []mongo.IndexModel{index("user", addressUser)}},
+		{Collection: s.mailboxes, Models: []mongo.IndexModel{
 			unique(index("path", boxUser, boxPath)),
 			marked(index(indexDeleting, boxDeleting), boxDeleting)}},
-		{s.subscriptions, []mongo.IndexModel{index("user", subscriptionUser)}},
-		{s.messages, []mongo.IndexModel{
+		{Collection: s.subscriptions, Models: []mongo.IndexModel{index("user", subscriptionUser)}},
+		{Collection: s.messages, Models: []mongo.IndexModel{
 			index(indexModSeq, DocMailbox, DocModSeq, DocID),
 			marked(index("unseen", DocUnseen, DocID), DocUnseen),
 			marked(index("deleted", DocDeleted, DocID), DocDeleted)}},
-		{s.journal, []mongo.IndexModel{expired}},
+		{Collection: s.journal, Models: []mongo.IndexModel{expired}},
 	}
 }

@@ -26,7 +26,9 @@ type Options struct {
 	Quota    quota.Policy // no limits and no warnings, if zero
 	// Resume makes the Store finish, as long as it is open, deletions that were begun by processes which have ended.
 	Resume bool
-	Logger *slog.Logger
+	// ReadOnly makes Open create nothing, for somebody who only looks at what there is.
+	ReadOnly bool
+	Logger   *slog.Logger
 
 	// For tests.
 	purgeLease         time.Duration
@@ -72,7 +74,7 @@ type Store struct {
 // ErrClosed: the Store was closed.
 var ErrClosed = errors.New("mailstore: closed")
 
-// Open creates what is missing of the collections and indexes. The caller owns the Store and must close it.
+// Open creates what is missing of the collections and indexes, unless told not to. The caller owns the Store and must close it.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Database == nil || o.Contents == nil || o.Bus == nil {
 		return nil, errors.New("mailstore: Database, Contents and Bus are required")
@@ -98,7 +100,13 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		transactionTimeout: cmp.Or(o.transactionTimeout, transactionTimeout),
 	}
 	s.quota = quota.New(s.users, notSet(userDeleting), o.Quota)
-	if err := s.ensureCollections(ctx); err != nil {
+	var err error
+	if o.ReadOnly {
+		s.clustered, err = s.isClustered(ctx)
+	} else {
+		err = s.ensureCollections(ctx)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("mailstore: %w", err)
 	}
 	s.base, s.stop = context.WithCancel(context.Background())

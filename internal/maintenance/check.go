@@ -3,6 +3,7 @@ package maintenance
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"time"
 
@@ -72,7 +73,7 @@ func (c *Checked) Undecided() int64 {
 	return c.Mail.Undecided + c.Contents.Undecided + c.Blobs.Undecided
 }
 
-const phases = 5
+const phases = 6
 
 // Check checks everything in the store. An error is trouble in doing so, not something found.
 func Check(ctx context.Context, mail *mailstore.Store, o CheckOptions) (*Checked, error) {
@@ -82,6 +83,7 @@ func Check(ctx context.Context, mail *mailstore.Store, o CheckOptions) (*Checked
 		name string
 		run  func(context.Context) error
 	}{
+		{"indexes", c.checkIndexes},
 		{"mailboxes and messages", c.checkMail},
 		{"contents", c.checkContents},
 		{"references to contents", c.auditContents},
@@ -135,6 +137,35 @@ func (c *check) done(ctx context.Context, n int64) error {
 	}
 	if c.o.Guard != nil {
 		return c.o.Guard(ctx)
+	}
+	return nil
+}
+
+// checkIndexes compares the indexes with those that are relied on. One that is another than its name says is left as it is.
+func (c *check) checkIndexes(ctx context.Context) error {
+	differences, err := c.mail.MissingIndexes(ctx)
+	if err != nil || len(differences) == 0 {
+		return err
+	}
+	repair, trouble := c.o.Repair && !c.o.LeaksOnly, ""
+	for _, d := range differences {
+		repair = repair && d.Missing
+	}
+	if repair {
+		// The server may refuse, for instance because what is to be unique is not.
+		var refused mongo.ServerError
+		if err := c.mail.EnsureIndexes(ctx); errors.As(err, &refused) {
+			repair, trouble = false, ": "+err.Error()
+		} else if err != nil {
+			return err
+		}
+	}
+	for _, d := range differences {
+		f := Finding{Kind: "missing index", Detail: d.Collection + " " + d.Index + trouble, Repaired: repair}
+		if !d.Missing {
+			f.Kind = "wrong index"
+		}
+		c.found(f)
 	}
 	return nil
 }

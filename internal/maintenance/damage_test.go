@@ -5,13 +5,20 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"testing"
 
+	"gadwall/blobstore"
 	"gadwall/dedupe"
+	"gadwall/internal/contents"
+	"gadwall/internal/dbtest"
 	"gadwall/internal/dictionary"
+	"gadwall/internal/events"
 	"gadwall/internal/mailstore"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/event"
+	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
@@ -72,6 +79,22 @@ func (f *filled) remove(collection string, filter bson.D) {
 	}
 }
 
+func (f *filled) dropIndex(collection, name string) {
+	f.t.Helper()
+	if err := f.db.Collection(collection).Indexes().DropOne(f.t.Context(), name); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+func (f *filled) createIndex(collection, name, key string) {
+	f.t.Helper()
+	_, err := f.db.Collection(collection).Indexes().CreateOne(f.t.Context(),
+		mongo.IndexModel{Keys: d(key, 1), Options: options.Index().SetName(name)})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+}
+
 func (f *filled) insert(collection string, doc bson.D) {
 	f.t.Helper()
 	if _, err := f.db.Collection(collection).InsertOne(f.t.Context(), doc); err != nil {
@@ -125,6 +148,18 @@ func TestCheckFindsAndRepairs(t *testing.T) {
 		stays  bool // nothing repairs it
 	}{
 		{name: "none", damage: func(*filled) {}},
+		{name: "missing index", kinds: []string{"missing index"}, damage: func(f *filled) {
+			f.dropIndex("messages", "modseq")
+			f.dropIndex("blobs.files", "unused")
+		}},
+		{name: "missing unique index, and what it would keep from being", kinds: []string{"missing index", "missing chunks"}, stays: true, damage: func(f *filled) {
+			f.dropIndex("blobs.chunks", "files_id_1_n_1")
+			f.insert("blobs.chunks", d("files_id", f.one("blobs.files", d(), "_id"), "n", int32(0), "data", bson.Binary{Data: []byte("x")}))
+		}},
+		{name: "wrong index", kinds: []string{"wrong index"}, stays: true, damage: func(f *filled) {
+			f.dropIndex("addresses", "user")
+			f.createIndex("addresses", "user", "alias")
+		}},
 		{name: "content leaked", kinds: []string{"content leaked"}, damage: func(f *filled) {
 			f.update("contents", d("refs", 2), d("$inc", d("refs", int64(3), "magic", int64(77))))
 		}},
@@ -405,4 +440,50 @@ func TestCheckRepairsLeaksOnly(t *testing.T) {
 	all[Finding{Kind: "orphan chunks", Repaired: true}] = 1
 	run(all)
 	run(damage)
+}
+
+// A check that is to repair nothing writes nothing, nor does opening the store for it.
+func TestCheckWritesNothing(t *testing.T) {
+	f := fill(t)
+	f.dropIndex("messages", "modseq")
+	f.update("contents", d("refs", 2), d("$inc", d("refs", int64(3), "magic", int64(77))))
+	f.insert("blobs.chunks", d("files_id", bson.ObjectID{1}, "n", int32(0), "data", bson.Binary{Data: []byte("x")}))
+	var mu sync.Mutex
+	commands := make(map[string]bool)
+	client := dbtest.NewClient(t, options.Client().SetMonitor(&event.CommandMonitor{Started: func(_ context.Context, e *event.CommandStartedEvent) {
+		mu.Lock()
+		defer mu.Unlock()
+		commands[e.CommandName] = true
+	}}))
+	db := client.Database(f.db.Name())
+	blobs, err := blobstore.New(db, blobstore.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := contents.New(db, blobs, contents.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bus := events.NewLocal()
+	defer bus.Close()
+	s, err := mailstore.Open(t.Context(), mailstore.Options{Database: db, Contents: c, Bus: bus, ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	found := 0
+	_, err = Check(t.Context(), s, CheckOptions{Deep: true, Offline: true, Found: func(f Finding) { found++ }})
+	if err != nil || found == 0 {
+		t.Fatalf("found %d, %v", found, err)
+	}
+	if _, err := PlanCollection(t.Context(), s, CollectOptions{Orphans: true}); err != nil {
+		t.Fatal(err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	for name := range commands {
+		if !slices.Contains([]string{"find", "getMore", "killCursors", "aggregate", "count", "listIndexes", "listCollections", "abortTransaction", "endSessions"}, name) {
+			t.Errorf("sent %s", name)
+		}
+	}
 }
