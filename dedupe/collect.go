@@ -66,19 +66,19 @@ type Collected struct {
 	Busy int64 `json:"busy"`
 }
 
-// Plan counts what is unused. It changes nothing.
+// Plan counts what Collect would meet. It changes nothing.
 func (c *Collector) Plan(ctx context.Context, grace time.Duration) (Plan, error) {
 	var p Plan
-	cutoff := c.Counter.Now().Add(-grace)
 	for _, part := range []bson.E{c.Counter.fresh(), c.Counter.old()} {
-		if err := c.plan(ctx, &p, part, cutoff); err != nil {
+		if err := c.plan(ctx, &p, part, grace); err != nil {
 			return p, fmt.Errorf("look for unused documents: %w", err)
 		}
 	}
 	return p, nil
 }
 
-func (c *Collector) plan(ctx context.Context, p *Plan, part bson.E, cutoff time.Time) error {
+func (c *Collector) plan(ctx context.Context, p *Plan, part bson.E, grace time.Duration) error {
+	cutoff := c.Counter.Now().Add(-grace)
 	cur, err := c.Counter.coll.Find(ctx, c.Counter.unused(part), options.Find().SetBatchSize(collectBatch))
 	if err != nil {
 		return err
@@ -86,7 +86,9 @@ func (c *Collector) plan(ctx context.Context, p *Plan, part bson.E, cutoff time.
 	defer cur.Close(context.WithoutCancel(ctx))
 	for cur.Next(ctx) {
 		to := &p.Fresh
-		if at, ok := lookup(cur.Current, c.Counter.quarantined).TimeOK(); ok {
+		if grace <= 0 {
+			to = &p.Ready // both steps at once
+		} else if at, ok := lookup(cur.Current, c.Counter.quarantined).TimeOK(); ok {
 			to = &p.Waiting
 			if !at.After(cutoff) {
 				to = &p.Ready

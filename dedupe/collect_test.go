@@ -123,6 +123,10 @@ func TestCollect(t *testing.T) {
 		}
 		// Without a grace period, both steps at once.
 		g.plant("unused")
+		plan(Plan{Fresh: Amount{1, 10}})
+		if got, err := c.Plan(ctx, 0); err != nil || got != (Plan{Ready: Amount{1, 10}}) {
+			t.Errorf("plan without a grace period: %+v, %v", got, err)
+		}
 		collect(0, Collected{Quarantined: 1, Deleted: Amount{1, 10}})
 	})
 }

@@ -31,9 +31,12 @@ func (c *checkCmd) store(std streams) error {
 		report := &checkReport{out: out, json: c.JSON}
 		progress := progressLine{out: std.err, now: time.Now}
 		sum, err := maintenance.Check(ctx, s.mail, maintenance.CheckOptions{
-			Repair: c.Repair, Deep: c.Deep, Offline: c.Offline, Found: report.finding, Progress: progress.show,
+			Repair: c.Repair, Deep: c.Deep, Offline: c.Offline, Found: report.finding, Progress: progress.show, Wait: progress.wait,
 		})
 		if err != nil {
+			if ctx.Err() != nil {
+				err = errors.New("interrupted: what was found until then stands, but it is not all")
+			}
 			return errors.Join(err, report.err, out.Flush())
 		}
 		report.summary(sum)
@@ -130,6 +133,12 @@ type progressLine struct {
 	phase int
 	began time.Time // the phase
 	last  time.Time // a line was written
+}
+
+// wait says that the check waits, and waits.
+func (p *progressLine) wait(ctx context.Context, d time.Duration) error {
+	fmt.Fprintf(p.out, "something differs: waiting for %v, so that what is under way is not taken for it\n", d)
+	return maintenance.Rest(ctx, d)
 }
 
 func (p *progressLine) show(at maintenance.Progress) {

@@ -51,7 +51,11 @@ func (c *gcCmd) Run(std streams) error {
 			return err
 		}
 		if c.DryRun {
-			return c.print(std.out, gcReport{Plan: &plan})
+			if err := c.print(std.out, gcReport{Plan: &plan}); err != nil || c.JSON {
+				return err
+			}
+			_, err := fmt.Fprintln(std.out, "nothing was changed; blobs that only these contents need become unused when they are deleted, and are not counted")
+			return err
 		}
 		if !c.JSON {
 			if err := printPlan(std.out, &plan); err != nil {
@@ -111,7 +115,7 @@ func (c *gcCmd) print(w io.Writer, r gcReport) error {
 
 func printPlan(w io.Writer, p *maintenance.Plan) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "\tunused since now\tbytes\tin quarantine\tbytes\tto delete\tbytes\t")
+	fmt.Fprintln(t, "\tnewly unused\tbytes\tin quarantine\tbytes\tto delete\tbytes\t")
 	for _, row := range []struct {
 		name string
 		plan dedupe.Plan

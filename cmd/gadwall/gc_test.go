@@ -80,8 +80,8 @@ func TestCheckStore(t *testing.T) {
 	damage(t, dir, "mailboxes", `{"cm": {"$gt": 0}}`, `{"$inc": {"cm": {"$numberLong": "2"}}}`)
 	damage(t, dir, "contents", `{}`, `{"$inc": {"refs": {"$numberLong": "2"}, "magic": {"$numberLong": "77"}}}`)
 	found := gadwall(t, "", env, "check")
-	found.want(t, exitDamaged, "damaged: wrong counters user=", "{Messages:3 ", "damaged: 1 users", "1 in use just now")
-	if strings.Contains(found.out, "1/5") || !strings.Contains(found.err, "1/5 mailboxes and messages: about 1\n") {
+	found.want(t, exitDamaged, "damaged: wrong counters user=", "messages: 3 recorded, 1 there\n", "damaged: 1 users", "1 in use just now")
+	if strings.Contains(found.out, "2/6") || !strings.Contains(found.err, "2/6 mailboxes and messages: about 1\n") {
 		t.Errorf("progress belongs on standard error:\n%s%s", found.out, found.err)
 	}
 	gadwall(t, "", env, "check", "--repair").want(t, exitRepaired, "repaired: wrong counters", "repaired: 1 users", "1 in use just now")
@@ -114,15 +114,6 @@ func TestCheckStore(t *testing.T) {
 // damage changes a document through the socket of a running server.
 func damage(t *testing.T, dir, collection, filter, update string) {
 	t.Helper()
-	client, err := mongo.Connect(options.Client().ApplyURI(socketURI(filepath.Join(dir, docstore.SocketName))))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := client.Disconnect(context.Background()); err != nil {
-			t.Error(err)
-		}
-	}()
 	var f, u bson.D
 	for _, doc := range []struct {
 		text string
@@ -132,8 +123,40 @@ func damage(t *testing.T, dir, collection, filter, update string) {
 			t.Fatal(err)
 		}
 	}
-	res, err := client.Database("gadwall").Collection(collection).UpdateOne(t.Context(), f, u)
+	res, err := connect(t, dir).Collection(collection).UpdateOne(t.Context(), f, u)
 	if err != nil || res.ModifiedCount != 1 {
 		t.Fatalf("damage %s: %+v, %v", collection, res, err)
 	}
+}
+
+// connect connects to the database behind a server's back.
+func connect(t *testing.T, dir string) *mongo.Database {
+	t.Helper()
+	client, err := mongo.Connect(options.Client().ApplyURI(socketURI(filepath.Join(dir, docstore.SocketName))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := client.Disconnect(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return client.Database("gadwall")
+}
+
+// A missing index is told of, and made by nobody who is not to repair.
+func TestCheckMissingIndex(t *testing.T) {
+	dir := dataDir(t)
+	env := []string{"GADWALL_DATA_DIR=" + dir, "GADWALL_PASSWORD=correct horse", "GADWALL_LOG_LEVEL=warn"}
+	server := startServer(t, "--data-dir", dir)
+	defer server.stop(t)
+	if err := connect(t, dir).Collection("messages").Indexes().DropOne(t.Context(), "unseen"); err != nil {
+		t.Fatal(err)
+	}
+	gadwall(t, "", env, "gc", "--dry-run").want(t, 0, "nothing was changed")
+	for range 2 {
+		gadwall(t, "", env, "check").want(t, exitDamaged, "damaged: missing index: messages unseen\n")
+	}
+	gadwall(t, "", env, "check", "--repair").want(t, exitRepaired, "repaired: missing index: messages unseen\n")
+	gadwall(t, "", env, "check").want(t, 0, "clean: ")
 }

@@ -367,7 +367,10 @@ func (u *userCheck) compareBox(b *boxCheck) {
 	}
 	set := func(fields ...bson.E) bson.D { return bson.D{{Key: "$set", Value: bson.D(fields)}} }
 	if recorded := b.recorded(); recorded != b.actual && !b.unsure {
-		u.plan(Finding{Fault: WrongCounters, Mailbox: b.key, Detail: fmt.Sprintf("%+v recorded, %+v there", recorded, b.actual)},
+		u.plan(Finding{Fault: WrongCounters, Mailbox: b.key, Detail: differences(
+			quantity{"messages", recorded.Messages, b.actual.Messages}, quantity{"unseen", recorded.Unseen, b.actual.Unseen},
+			quantity{"deleted", recorded.Deleted, b.actual.Deleted}, quantity{"octets", recorded.Size, b.actual.Size},
+			quantity{"octets of deleted", recorded.DeletedSize, b.actual.DeletedSize})},
 			func(ctx context.Context) (bool, error) {
 				return u.s.correctCounters(ctx, byID(b.key.Binary()), b.doc.Repairs, b.actual.sub(recorded))
 			})
@@ -386,6 +389,23 @@ func (u *userCheck) compareBox(b *boxCheck) {
 	if b.maxModSeq > b.doc.ModSeq { // at last, for the others depend on it
 		add(LowModSeq, fmt.Sprintf("mod-sequence %d, highest %d", b.maxModSeq, b.doc.ModSeq), set(bson.E{Key: boxModSeq, Value: b.maxModSeq}))
 	}
+}
+
+// A quantity is what was recorded of something, and what is there.
+type quantity struct {
+	what            string
+	recorded, there int64
+}
+
+// differences tells of the quantities that differ.
+func differences(list ...quantity) string {
+	var parts []string
+	for _, q := range list {
+		if q.recorded != q.there {
+			parts = append(parts, fmt.Sprintf("%s: %d recorded, %d there", q.what, q.recorded, q.there))
+		}
+	}
+	return strings.Join(parts, "; ")
 }
 
 // recorded is what the mailbox's document counts.
@@ -417,7 +437,8 @@ func (u *userCheck) compareUser() {
 		})
 	}
 	if usage := u.s.quota.Policy().Account(u.doc.Quota).Usage; usage != u.total && !u.unsure {
-		u.plan(Finding{Fault: WrongQuota, Detail: fmt.Sprintf("%+v recorded, %+v there", usage, u.total)},
+		u.plan(Finding{Fault: WrongQuota, Detail: differences(
+			quantity{"octets", usage.Bytes, u.total.Bytes}, quantity{"messages", usage.Messages, u.total.Messages})},
 			func(ctx context.Context) (bool, error) { return u.s.quota.Correct(ctx, u.id, u.doc.Quota, u.total) })
 	}
 }
