@@ -214,7 +214,7 @@ func startOwnServer(t *testing.T) *ownServer {
 	c := &serveCmd{}
 	c.Storage = config.Storage{DataDir: dataDir(t), MongoDBDatabase: "gadwall"}
 	c.Hostname, c.MaxMessageSize = "mail.example.com", 2<<30
-	store, err := openStorage(t.Context(), c.Storage, log, false)
+	store, err := openStorage(t.Context(), c.Storage, log, serving)
 	if err != nil {
 		t.Fatal(err)
 	}
