@@ -161,7 +161,13 @@ func BenchmarkExpungeWatched(b *testing.B) {
 					w := srv.watch(b)
 					wg.Go(func() { w.expunged(b, total) })
 				}
-				before, _ := memory()
+				heap := func() int64 {
+					var m runtime.MemStats
+					runtime.ReadMemStats(&m)
+					return int64(m.HeapAlloc)
+				}
+				runtime.GC()
+				before := heap()
 				var peak atomic.Int64
 				ended := make(chan struct{})
 				wg.Go(func() {
@@ -170,9 +176,7 @@ func BenchmarkExpungeWatched(b *testing.B) {
 					for {
 						select {
 						case <-tick.C:
-							var m runtime.MemStats
-							runtime.ReadMemStats(&m)
-							peak.Store(max(peak.Load(), int64(m.HeapAlloc)))
+							peak.Store(max(peak.Load(), heap()))
 						case <-ended:
 							return
 						}

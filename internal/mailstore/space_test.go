@@ -103,3 +103,31 @@ func (e *env) usage(t *testing.T, u *User) int64 {
 	}
 	return usage.Bytes
 }
+
+// BenchmarkSpace looks at the mail of a user of 100,000 messages with 2,000 contents, on a database on disk, and at all contents.
+func BenchmarkSpace(b *testing.B) {
+	const distinct, copies = 2000, 50
+	e, _ := openOnDisk(b)
+	u := e.user(b)
+	inbox := e.box(b, u, Inbox).Key
+	for i := range distinct {
+		stored := e.content(b, mail(i), copies)
+		list := make([]Delivery, copies)
+		for j := range list {
+			list[j] = Delivery{Mailbox: inbox, Magic: stored.Magics[j]}
+		}
+		if _, err := e.Deliver(b.Context(), stored, list); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for b.Loop() {
+		sum, err := e.Space(b.Context(), u.ID)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if sum, err = e.DistinctSpace(b.Context(), sum); err != nil || sum.Unique == 0 {
+			b.Fatalf("%+v, %v", sum, err)
+		}
+	}
+	b.ReportMetric(float64(distinct*copies*b.N)/b.Elapsed().Seconds(), "messages/s")
+}
