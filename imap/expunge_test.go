@@ -114,7 +114,7 @@ func TestExpungeMany(t *testing.T) {
 // moment.
 func TestExpungeWatched(t *testing.T) {
 	t.Parallel()
-	const total, keep = 3300, 7
+	const total, keep = 2300, 7
 	srv := newTestServer(t)
 	srv.fill(t, total, func(i int) mailstore.Flags {
 		if i%keep == keep-1 {

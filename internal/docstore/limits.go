@@ -39,7 +39,9 @@ const (
 	writeChunk = 1 << 20
 	// writeChunkDocs is the same by number of documents.
 	writeChunkDocs = 1000
-	// yieldEvery is how many documents a command writes between two times that it gives way to others.
+	// maxTurn is how long a command has its processor before it gives way to others ...
+	maxTurn = time.Millisecond
+	// ... and yieldEvery how many documents it writes between two looks at the clock.
 	yieldEvery = 16
 	// maxNesting is how deep a stored document may nest, itself counted. MongoDB documents 100 and takes more.
 	maxNesting = 100

@@ -28,6 +28,7 @@ type docScan struct {
 
 	docsExamined, keysExamined int64
 	steps                      int
+	turn                       turn
 }
 
 func newDocScan(v view, p *plan) *docScan {
@@ -52,7 +53,7 @@ func (d *docScan) next(ctx context.Context) (idKey []byte, doc bson.Raw, err err
 			if err := ctx.Err(); err != nil {
 				return nil, nil, err
 			}
-			giveWay()
+			d.turn.giveWay()
 		}
 		ok, err := d.advance()
 		if err != nil {
@@ -78,7 +79,7 @@ func (d *docScan) countKeys(ctx context.Context) (n int64, err error) {
 			if err := ctx.Err(); err != nil {
 				return n, err
 			}
-			giveWay()
+			d.turn.giveWay()
 		}
 		if ok, err := d.advance(); err != nil || !ok {
 			return n, err

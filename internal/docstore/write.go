@@ -32,6 +32,7 @@ type writer struct {
 	docs int
 	// steps counts the statements and documents of the command.
 	steps int
+	turn  turn
 }
 
 func (r *request) newWriter(collection string) *writer {
@@ -99,13 +100,25 @@ func (w *writer) statement(ctx context.Context, f func(c *collection) error) err
 // step is called for each statement and document.
 func (w *writer) step() {
 	if w.steps++; w.steps%yieldEvery == 0 {
-		giveWay()
+		w.turn.giveWay()
 	}
 }
 
-// giveWay lets the goroutines that are ready on this processor run first. Otherwise a long command has it for 10 ms at a time,
-// and each of the many short steps of a small command may have to wait for so long.
-func giveWay() { runtime.Gosched() }
+// A turn is how long a command has had its processor.
+type turn struct{ since time.Time }
+
+// giveWay lets the goroutines that are ready on this processor run first, once a command has had it for maxTurn. Go takes it away only
+// after 10 ms, and each of the many short steps of a small command may have to wait for so long.
+func (t *turn) giveWay() {
+	now := time.Now()
+	if t.since.IsZero() {
+		t.since = now
+	}
+	if now.Sub(t.since) >= maxTurn {
+		runtime.Gosched()
+		t.since = time.Now()
+	}
+}
 
 // nowhere reports that there is no collection: what changes documents finds none, which is no reason to make one.
 func (w *writer) nowhere() bool { return w.eng.catalog.Load().lookup(w.r.db, w.coll) == nil }
