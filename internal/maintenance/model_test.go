@@ -24,8 +24,8 @@ const (
 	// schedulesVariable sets how many schedules TestSchedules runs, seedVariable the first seed.
 	schedulesVariable = "GADWALL_TEST_SCHEDULES"
 	seedVariable      = "GADWALL_TEST_SEED"
-	// defaultSchedules take a minute and a half on two processors with other work to do, half of that if they have none.
-	defaultSchedules = 2500
+	// defaultSchedules take a minute on two processors with other work to do.
+	defaultSchedules = 2000
 	maxActors        = 6
 )
 
