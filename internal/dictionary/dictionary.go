@@ -48,6 +48,13 @@ const (
 	firstTrained = 65536
 	lastTrained  = 1<<31 - 1
 
+	// largeFrame is the size from which on frames with HTML are compressed by the level "better" instead of "fastest". For
+	// smaller ones, copying the tables of the dictionary takes longer than compressing; see docs/storage-contents.md.
+	largeFrame = 8 << 10
+
+	// maxLarge bounds how many of those are compressed at a time: each takes about 8 MiB, and does some 40 MB/s.
+	maxLarge = 2
+
 	// maxParallel bounds how many frames are compressed at a time with one dictionary, and decompressed: each takes
 	// about 1 MiB.
 	maxParallel = 8
@@ -64,11 +71,11 @@ var (
 // A Dictionary compresses and decompresses frames. It is safe for concurrent use. Nil is none: frames are made and
 // read without.
 type Dictionary struct {
-	id      ID
-	kind    Kind
-	data    []byte
-	encoder func() (*zstd.Encoder, error)
-	decoder func() (*zstd.Decoder, error)
+	id           ID
+	kind         Kind
+	data         []byte
+	small, large func() (*zstd.Encoder, error)
+	decoder      func() (*zstd.Decoder, error)
 }
 
 // New returns the Dictionary of those bytes, in zstd's format.
@@ -81,16 +88,11 @@ func New(kind Kind, data []byte) (*Dictionary, error) {
 		return nil, fmt.Errorf("%w: %v", ErrMalformed, err)
 	}
 	d := &Dictionary{id: ID(info.ID()), kind: kind, data: data}
-	// The fastest level: with a dictionary, the next one gains 1 to 2 % for half the speed; see docs.
-	d.encoder = sync.OnceValues(func() (*zstd.Encoder, error) {
-		return zstd.NewWriter(nil,
-			zstd.WithEncoderDict(data),
-			zstd.WithEncoderConcurrency(parallel()),
-			zstd.WithEncoderLevel(zstd.SpeedFastest),
-			zstd.WithWindowSize(frame.MaxSize),
-			zstd.WithLowerEncoderMem(true),
-			zstd.WithEncoderCRC(false))
-	})
+	d.small = encoder(data, zstd.SpeedFastest, parallel())
+	d.large = d.small
+	if kind == HTML {
+		d.large = encoder(data, zstd.SpeedBetterCompression, min(parallel(), maxLarge))
+	}
 	d.decoder = sync.OnceValues(func() (*zstd.Decoder, error) {
 		return zstd.NewReader(nil,
 			zstd.WithDecoderDicts(data),
@@ -100,6 +102,19 @@ func New(kind Kind, data []byte) (*Dictionary, error) {
 			zstd.WithDecodeAllCapLimit(true))
 	})
 	return d, nil
+}
+
+// encoder returns a function that makes an encoder, once.
+func encoder(dictionary []byte, level zstd.EncoderLevel, parallel int) func() (*zstd.Encoder, error) {
+	return sync.OnceValues(func() (*zstd.Encoder, error) {
+		return zstd.NewWriter(nil,
+			zstd.WithEncoderDict(dictionary),
+			zstd.WithEncoderConcurrency(parallel),
+			zstd.WithEncoderLevel(level),
+			zstd.WithWindowSize(frame.MaxSize),
+			zstd.WithLowerEncoderMem(true),
+			zstd.WithEncoderCRC(false))
+	})
 }
 
 func parallel() int { return min(runtime.GOMAXPROCS(0), maxParallel) }
@@ -123,7 +138,11 @@ func (d *Dictionary) Compress(dst, src []byte) ([]byte, error) {
 	if len(src) > frame.MaxSize {
 		return dst, fmt.Errorf("compress a frame of %d bytes, at most %d", len(src), frame.MaxSize)
 	}
-	enc, err := d.encoder()
+	encoder := d.small
+	if len(src) >= largeFrame {
+		encoder = d.large
+	}
+	enc, err := encoder()
 	if err != nil {
 		return dst, fmt.Errorf("zstd encoder with dictionary %d: %w", d.id, err)
 	}
