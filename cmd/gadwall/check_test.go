@@ -22,7 +22,7 @@ func TestCheckDatabase(t *testing.T) {
 	server := startServer(t, "--data-dir", dir)
 	gadwall(t, "", env, "user", "add", "ada@example.com").want(t, 0)
 	var body strings.Builder
-	for i := range 520 { // too large for the document of the content, and does not compress well
+	for i := range 1600 { // too large for the document of the content, and does not compress well
 		fmt.Fprintf(&body, "%x\r\n", sha256.Sum256([]byte{byte(i), byte(i >> 8)}))
 	}
 	gadwall(t, "Subject: large\r\nContent-Type: application/octet-stream\r\n\r\n"+body.String(), env,

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -23,26 +22,13 @@ const collectorKills = 8
 // the other, and all of them are ended with SIGKILL again and again. Whatever clients were told must be so, byte for byte,
 // and in the end nothing is wrong but counts that are too high, and after a repair and a collection nothing at all.
 func TestCollectorBesideKills(t *testing.T) {
-	kills := collectorKills
-	if v := os.Getenv("GADWALL_ACCEPTANCE_KILLS"); v != "" {
-		n, err := strconv.Atoi(v)
-		if err != nil {
-			t.Fatal(err)
-		}
-		kills = n
-	}
+	kills := killTimes(t, collectorKills)
 	s := startServer(t)
-	world := &killWorld{tokens: map[uidOf]string{}}
 	ack := make(chan struct{}, killClients)
 	done := make(chan struct{})
 	var all sync.WaitGroup
-	var owners []*killClient
-	for id := range killClients {
-		c := &killClient{
-			world: world, addr: s.imap, id: id, rng: rand.New(rand.NewPCG(5, uint64(id))),
-			boxes: map[string][]killMessage{"INBOX": nil},
-		}
-		owners = append(owners, c)
+	_, owners := newKillClients(s, 5)
+	for _, c := range owners {
 		all.Go(func() { c.run(t, ack, done) })
 	}
 	side := &sideProcesses{server: s}
@@ -59,16 +45,7 @@ func TestCollectorBesideKills(t *testing.T) {
 	close(done)
 	all.Wait()
 	for _, c := range owners {
-		if c.conn != nil {
-			c.conn.Close() // it may be of a server that is gone
-			c.conn = nil
-		}
-		if err := c.check(); err != nil {
-			t.Errorf("client %d: %v", c.id, err)
-		}
-		if c.conn != nil {
-			c.conn.Close()
-		}
+		c.checkAnew(t)
 	}
 	s.checkAccounts(t)
 	if code := s.stop(t); code != 0 {

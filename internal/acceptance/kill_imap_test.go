@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -35,26 +34,13 @@ const (
 // command that was cut off is done as a whole or not at all; no UID is given twice, and counters, quota and
 // references are right in the end.
 func TestKillSessions(t *testing.T) {
-	kills := killSessionCount
-	if v := os.Getenv("GADWALL_ACCEPTANCE_KILLS"); v != "" {
-		n, err := strconv.Atoi(v)
-		if err != nil {
-			t.Fatal(err)
-		}
-		kills = n
-	}
+	kills := killTimes(t, killSessionCount)
 	s := startServer(t)
-	world := &killWorld{tokens: map[uidOf]string{}}
 	ack := make(chan struct{}, killClients)
 	done := make(chan struct{})
 	var clients sync.WaitGroup
-	owners := make([]*killClient, killClients)
-	for id := range owners {
-		c := &killClient{
-			world: world, addr: s.imap, id: id, rng: rand.New(rand.NewPCG(3, uint64(id))),
-			boxes: map[string][]killMessage{"INBOX": nil},
-		}
-		owners[id] = c
+	world, owners := newKillClients(s, 3)
+	for _, c := range owners {
 		clients.Go(func() { c.run(t, ack, done) })
 	}
 	rng := rand.New(rand.NewPCG(4, 4))
@@ -70,19 +56,23 @@ func TestKillSessions(t *testing.T) {
 	commands := 0
 	for _, c := range owners {
 		commands += c.acked
-		if c.conn != nil {
-			c.conn.Close() // it may be of a server that is gone
-			c.conn = nil
-		}
-		if err := c.check(); err != nil {
-			t.Errorf("client %d: %v", c.id, err)
-		}
-		if c.conn != nil {
-			c.conn.Close()
-		}
+		c.checkAnew(t)
 	}
 	s.checkAccounts(t)
 	t.Logf("%d kills, %d commands acknowledged, %d messages", kills, commands, len(world.tokens))
+}
+
+// newKillClients returns clients that have not begun.
+func newKillClients(s *server, seed uint64) (*killWorld, []*killClient) {
+	world := &killWorld{tokens: map[uidOf]string{}}
+	clients := make([]*killClient, killClients)
+	for id := range clients {
+		clients[id] = &killClient{
+			world: world, addr: s.imap, id: id, rng: rand.New(rand.NewPCG(seed, uint64(id))),
+			boxes: map[string][]killMessage{"INBOX": nil},
+		}
+	}
+	return world, clients
 }
 
 // killWorld is what all clients know: a UID is of one message for ever.
@@ -254,6 +244,21 @@ func parseKillMessage(line string) (m killMessage, err error) {
 	slices.Sort(flags)
 	token, err := unseal([]byte(body))
 	return killMessage{token, strings.Join(flags, " "), uint32(uid)}, err
+}
+
+// checkAnew compares what is there by a connection of its own: the one there was may be of a server that is gone.
+func (c *killClient) checkAnew(t *testing.T) {
+	t.Helper()
+	if c.conn != nil {
+		c.conn.Close()
+		c.conn = nil
+	}
+	if err := c.check(); err != nil {
+		t.Errorf("client %d: %v", c.id, err)
+	}
+	if c.conn != nil {
+		c.conn.Close()
+	}
 }
 
 // check compares the server with what must be there: the state before or after the command that was cut off.

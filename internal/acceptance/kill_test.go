@@ -20,17 +20,23 @@ const killCount = 200
 
 const killSenders = 8
 
+// killTimes returns how often a test ends the server.
+func killTimes(t *testing.T, otherwise int) int {
+	v := os.Getenv("GADWALL_ACCEPTANCE_KILLS")
+	if v == "" {
+		return otherwise
+	}
+	n, err := strconv.Atoi(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
 // TestKill ends the server with SIGKILL again and again while senders deliver. Every message that was
 // acknowledged must be there, whole; none may be there in part; UIDs and counters must be right.
 func TestKill(t *testing.T) {
-	kills := killCount
-	if v := os.Getenv("GADWALL_ACCEPTANCE_KILLS"); v != "" {
-		n, err := strconv.Atoi(v)
-		if err != nil {
-			t.Fatal(err)
-		}
-		kills = n
-	}
+	kills := killTimes(t, killCount)
 	s := startServer(t)
 
 	var (
