@@ -4,9 +4,9 @@ import (
 	"strings"
 	"testing"
 
-	"gadwall/internal/dbtest"
-
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"gadwall/internal/dbtest"
 )
 
 // While the disk is full, mail can be read; what would change something says that it may work later.

@@ -9,6 +9,7 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
 )
 
@@ -30,7 +31,7 @@ type searchPlan struct {
 // a stored field might have held where it was cut): an AND loses that part,
 // and an OR with such a part counts as no condition. They come back whole in
 // residual.
-func compileSearch(key *searchKey, box mailstore.MailboxKey, scope []mailstore.UIDRange) searchPlan {
+func compileSearch(key *searchKey, box mailkey.Mailbox, scope []mailstore.UIDRange) searchPlan {
 	key = key.simplify(false)
 	if key.nothing() || len(scope) == 0 {
 		return searchPlan{uids: []mailstore.UIDRange{}}
@@ -108,7 +109,7 @@ func docs(conds []bson.D) bson.A {
 
 // compileKey returns a condition that all messages fulfil that key does (nil
 // for none), and whether they are the only ones. key is simplified.
-func compileKey(key *searchKey, box mailstore.MailboxKey) (cond bson.D, exact bool) {
+func compileKey(key *searchKey, box mailkey.Mailbox) (cond bson.D, exact bool) {
 	switch key.op {
 	case searchAnd, searchOr:
 		return compileNested(key, box)
@@ -118,7 +119,7 @@ func compileKey(key *searchKey, box mailstore.MailboxKey) (cond bson.D, exact bo
 	return compileLeaf(key, box)
 }
 
-func compileNested(key *searchKey, box mailstore.MailboxKey) (bson.D, bool) {
+func compileNested(key *searchKey, box mailkey.Mailbox) (bson.D, bool) {
 	conds := make([]bson.D, 0, len(key.kids))
 	allExact := true
 	for _, kid := range key.kids {
@@ -138,7 +139,7 @@ func compileNested(key *searchKey, box mailstore.MailboxKey) (bson.D, bool) {
 }
 
 // compileNegated compiles NOT of a leaf.
-func compileNegated(leaf *searchKey, box mailstore.MailboxKey) (bson.D, bool) {
+func compileNegated(leaf *searchKey, box mailkey.Mailbox) (bson.D, bool) {
 	if leaf.op == searchFlag {
 		return mailstore.FlagFilter(leaf.flag, false), true
 	}
@@ -154,7 +155,7 @@ func compileNegated(leaf *searchKey, box mailstore.MailboxKey) (bson.D, bool) {
 }
 
 // compileLeaf compiles a key that is no combination of others.
-func compileLeaf(key *searchKey, box mailstore.MailboxKey) (bson.D, bool) {
+func compileLeaf(key *searchKey, box mailkey.Mailbox) (bson.D, bool) {
 	switch key.op {
 	case searchUIDs:
 		if len(key.uids) > maxFilterRanges {
@@ -221,7 +222,7 @@ func timeCond(name string, from, to time.Time) bson.D {
 }
 
 // uidCond is a condition on the primary key. ranges is not empty.
-func uidCond(ranges []mailstore.UIDRange, box mailstore.MailboxKey) bson.D {
+func uidCond(ranges []mailstore.UIDRange, box mailkey.Mailbox) bson.D {
 	conds := make([]bson.D, len(ranges))
 	for i, r := range ranges {
 		if r.First == r.Last {

@@ -13,6 +13,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"pgregory.net/rapid"
 
+	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
 )
 
@@ -150,7 +151,7 @@ func TestCompileSearch(t *testing.T) {
 			t.Errorf("%q: %v", line, err)
 			continue
 		}
-		plan := compileSearch(r.key, mailstore.MailboxKey{11: 1}, scope)
+		plan := compileSearch(r.key, mailkey.Mailbox{11: 1}, scope)
 		fmt.Fprintf(&out, "%q\n\tkey    %s\n\tuids   %s\n", line, r.key.describe(), describeRanges(plan.uids))
 		if plan.filter != nil {
 			js, err := bson.MarshalExtJSON(plan.filter, false, false)
@@ -202,7 +203,7 @@ func FuzzParseSearch(f *testing.F) {
 		if err != nil {
 			return
 		}
-		plan := compileSearch(r.key, mailstore.MailboxKey{}, []mailstore.UIDRange{{First: 10, Last: 50}})
+		plan := compileSearch(r.key, mailkey.Mailbox{}, []mailstore.UIDRange{{First: 10, Last: 50}})
 		if plan.filter == nil {
 			return
 		}

@@ -7,12 +7,13 @@ import (
 	"github.com/emersion/go-imap/v2"
 
 	"gadwall/imap/wire"
+	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
 )
 
 // selected is the mailbox that SELECT or EXAMINE opened.
 type selected struct {
-	box      mailstore.MailboxKey
+	box      mailkey.Mailbox
 	view     view
 	readOnly bool
 	keywords []string  // keywords announced by FLAGS

@@ -8,11 +8,12 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/emersion/go-smtp"
+
 	"gadwall/internal/contents"
+	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
 	"gadwall/quota"
-
-	"github.com/emersion/go-smtp"
 )
 
 // inbox is where all mail goes.
@@ -21,7 +22,7 @@ const inbox = "INBOX"
 // store is what a session needs of the mail store. Tests make it fail.
 type store interface {
 	ResolveAddress(ctx context.Context, address string) (*mailstore.Recipient, error)
-	MailboxByPath(ctx context.Context, user mailstore.UserID, path string) (*mailstore.Mailbox, error)
+	MailboxByPath(ctx context.Context, user mailkey.UserID, path string) (*mailstore.Mailbox, error)
 	NewWriter(ctx context.Context) contentWriter
 	Deliver(ctx context.Context, stored *contents.Stored, to []mailstore.Delivery) ([]mailstore.Delivered, error)
 }
@@ -132,7 +133,7 @@ type target struct {
 // targets merges recipients that are the same mailbox.
 func (d *delivery) targets() []target {
 	var list []target
-	seen := make(map[mailstore.MailboxKey]int, len(d.tx.recipients))
+	seen := make(map[mailkey.Mailbox]int, len(d.tx.recipients))
 	for i, rcpt := range d.tx.recipients {
 		at, ok := seen[rcpt.mailbox]
 		if !ok {

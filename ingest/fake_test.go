@@ -14,6 +14,7 @@ import (
 
 	"gadwall/dedupe"
 	"gadwall/internal/contents"
+	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
 	"gadwall/quota"
 )
@@ -41,7 +42,7 @@ type message struct {
 func newFakeStore(users ...string) *fakeStore {
 	f := &fakeStore{users: map[string]*mailstore.User{}, fail: map[string]error{}, bodies: map[contents.ID][]byte{}}
 	for i, name := range users {
-		f.users[name] = &mailstore.User{ID: mailstore.UserID{byte(i + 1)}, Username: name}
+		f.users[name] = &mailstore.User{ID: mailkey.UserID{byte(i + 1)}, Username: name}
 	}
 	return f
 }
@@ -67,7 +68,7 @@ func (f *fakeStore) ResolveAddress(_ context.Context, address string) (*mailstor
 	return nil, mailstore.ErrNoSuchAddress
 }
 
-func (f *fakeStore) MailboxByPath(_ context.Context, user mailstore.UserID, path string) (*mailstore.Mailbox, error) {
+func (f *fakeStore) MailboxByPath(_ context.Context, user mailkey.UserID, path string) (*mailstore.Mailbox, error) {
 	return &mailstore.Mailbox{Key: user.Mailbox(1), Path: path}, nil
 }
 

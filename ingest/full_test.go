@@ -4,10 +4,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"gadwall/internal/dbtest"
 	"gadwall/internal/docstore"
-
-	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 // While the disk is full, mail is put off, and what is there can be read. References taken for mail that was then put off

@@ -1,9 +1,9 @@
 package ingest
 
 import (
-	"gadwall/internal/mailstore"
-
 	"github.com/emersion/go-smtp"
+
+	"gadwall/internal/mailstore"
 )
 
 func reply(code, class, subject, detail int, text string) *smtp.SMTPError {

@@ -11,10 +11,10 @@ import (
 	"slices"
 	"sync"
 
-	"gadwall/internal/mailstore"
-
 	"github.com/emersion/go-smtp"
 	"golang.org/x/net/netutil"
+
+	"gadwall/internal/mailstore"
 )
 
 // Options of a Server. Store and Hostname are required.

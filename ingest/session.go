@@ -12,10 +12,11 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/emersion/go-smtp"
+
+	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
 	"gadwall/quota"
-
-	"github.com/emersion/go-smtp"
 )
 
 // session is one connection's side of go-smtp's backend. Mail, Rcpt, Reset and
@@ -48,7 +49,7 @@ type transaction struct {
 type recipient struct {
 	address string // as go-smtp understood it, quotes undone
 	user    *mailstore.User
-	mailbox mailstore.MailboxKey
+	mailbox mailkey.Mailbox
 }
 
 // sessionIDLength is enough to find a session in a log.
@@ -137,14 +138,14 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 	return nil
 }
 
-func (s *session) lookUp(ctx context.Context, to string) (string, *mailstore.Recipient, mailstore.MailboxKey, error) {
+func (s *session) lookUp(ctx context.Context, to string) (string, *mailstore.Recipient, mailkey.Mailbox, error) {
 	rcpt, err := s.srv.store.ResolveAddress(ctx, to)
 	if err != nil {
-		return to, nil, mailstore.MailboxKey{}, err
+		return to, nil, mailkey.Mailbox{}, err
 	}
 	box, err := s.srv.store.MailboxByPath(ctx, rcpt.User.ID, inbox)
 	if err != nil {
-		return to, nil, mailstore.MailboxKey{}, fmt.Errorf("mailbox %s of %s: %w", inbox, rcpt.User.Username, err)
+		return to, nil, mailkey.Mailbox{}, fmt.Errorf("mailbox %s of %s: %w", inbox, rcpt.User.Username, err)
 	}
 	return to, rcpt, box.Key, nil
 }

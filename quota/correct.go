@@ -5,10 +5,12 @@ import (
 	"fmt"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"gadwall/internal/mailkey"
 )
 
 // Correct makes the usage actual, if the state is still seen. It returns false, and has changed nothing, if it is not.
-func (k *Keeper) Correct(ctx context.Context, user [8]byte, seen State, actual Usage) (bool, error) {
+func (k *Keeper) Correct(ctx context.Context, user mailkey.UserID, seen State, actual Usage) (bool, error) {
 	recorded := k.policy.Account(seen).Usage
 	filter := append(k.filter(user),
 		bson.E{Key: fieldLimitBytes, Value: seen.LimitBytes}, bson.E{Key: fieldLimitMessages, Value: seen.LimitMessages},

@@ -8,6 +8,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"gadwall/internal/mailkey"
 )
 
 // casAttempts is how often a change of limits is tried while others change them too.
@@ -54,7 +56,7 @@ type document struct {
 var projection = bson.D{{Key: Field, Value: 1}}
 
 // Get returns limits and usage. In the context of a transaction, it is the transaction's view.
-func (k *Keeper) Get(ctx context.Context, user [8]byte) (Account, error) {
+func (k *Keeper) Get(ctx context.Context, user mailkey.UserID) (Account, error) {
 	state, err := k.state(ctx, user)
 	if err != nil {
 		return Account{}, err
@@ -62,7 +64,7 @@ func (k *Keeper) Get(ctx context.Context, user [8]byte) (Account, error) {
 	return k.policy.Account(state), nil
 }
 
-func (k *Keeper) state(ctx context.Context, user [8]byte) (State, error) {
+func (k *Keeper) state(ctx context.Context, user mailkey.UserID) (State, error) {
 	var doc document
 	err := k.users.FindOne(ctx, k.filter(user), options.FindOne().SetProjection(projection)).Decode(&doc)
 	if errors.Is(err, mongo.ErrNoDocuments) {
@@ -77,7 +79,7 @@ func (k *Keeper) state(ctx context.Context, user [8]byte) (State, error) {
 // Charge raises the usage by u, if that much is free, and returns the account after it. It belongs into the
 // transaction that stores the messages, as its first write: a transaction that conflicts on the user then does so
 // before it has done the rest of its work.
-func (k *Keeper) Charge(ctx context.Context, user [8]byte, u Usage) (Account, error) {
+func (k *Keeper) Charge(ctx context.Context, user mailkey.UserID, u Usage) (Account, error) {
 	room := append(
 		room(fieldLimitBytes, fieldFreeBytes, u.Bytes, k.policy.Limits.Bytes),
 		room(fieldLimitMessages, fieldFreeMessages, u.Messages, k.policy.Limits.Messages)...)
@@ -113,7 +115,7 @@ func room(limit, free string, n, byDefault int64) bson.A {
 
 // Release lowers the usage by u. It belongs into the transaction that removes the messages. Users
 // that are being deleted are included.
-func (k *Keeper) Release(ctx context.Context, user [8]byte, u Usage) error {
+func (k *Keeper) Release(ctx context.Context, user mailkey.UserID, u Usage) error {
 	res, err := k.users.UpdateOne(ctx, bson.D{{Key: "_id", Value: bson.Binary{Data: user[:]}}}, incFree(u))
 	if err != nil {
 		return fmt.Errorf("release quota: %w", err)
@@ -126,7 +128,7 @@ func (k *Keeper) Release(ctx context.Context, user [8]byte, u Usage) error {
 
 // SetLimits changes the own limits to what change makes of them; usage stays. Limits below the usage are allowed: nothing
 // more can be stored then. change runs again if others change the limits at the same time.
-func (k *Keeper) SetLimits(ctx context.Context, user [8]byte, change func(Limits) Limits) (Account, error) {
+func (k *Keeper) SetLimits(ctx context.Context, user mailkey.UserID, change func(Limits) Limits) (Account, error) {
 	for range casAttempts {
 		old, err := k.state(ctx, user)
 		if err != nil {
@@ -159,7 +161,7 @@ func (k *Keeper) SetLimits(ctx context.Context, user [8]byte, change func(Limits
 // Recalculate compares the usage with what count returns, reports how far it is off (what is
 // there minus what is recorded), and with repair set corrects it. ctx is that of a transaction with snapshot reads, in which count
 // sums up the user's mail.
-func (k *Keeper) Recalculate(ctx context.Context, user [8]byte, repair bool, count func(context.Context) (Usage, error)) (diff Usage, err error) {
+func (k *Keeper) Recalculate(ctx context.Context, user mailkey.UserID, repair bool, count func(context.Context) (Usage, error)) (diff Usage, err error) {
 	account, err := k.Get(ctx, user)
 	if err != nil {
 		return Usage{}, err
@@ -178,7 +180,7 @@ func (k *Keeper) Recalculate(ctx context.Context, user [8]byte, repair bool, cou
 	return diff, nil
 }
 
-func (k *Keeper) filter(user [8]byte) bson.D {
+func (k *Keeper) filter(user mailkey.UserID) bson.D {
 	return bson.D{{Key: "_id", Value: bson.Binary{Data: user[:]}}, k.alive}
 }
 

@@ -7,13 +7,14 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"gadwall/internal/dbtest"
-	"gadwall/quota"
-
 	"github.com/google/go-cmp/cmp"
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"pgregory.net/rapid"
+
+	"gadwall/internal/dbtest"
+	"gadwall/internal/mailkey"
+	"gadwall/quota"
 )
 
 var alive = bson.E{Key: "deleting", Value: bson.D{{Key: "$exists", Value: false}}}
@@ -32,7 +33,7 @@ func newFixture(t *testing.T) *fixture {
 func set(t interface {
 	Context() context.Context
 	Fatal(...any)
-}, k *quota.Keeper, user [8]byte, l quota.Limits) {
+}, k *quota.Keeper, user mailkey.UserID, l quota.Limits) {
 	if _, err := k.SetLimits(t.Context(), user, func(quota.Limits) quota.Limits { return l }); err != nil {
 		t.Fatal(err)
 	}
@@ -42,8 +43,8 @@ func set(t interface {
 func (f *fixture) user(t interface {
 	Context() context.Context
 	Fatal(...any)
-}, id byte, l quota.Limits) [8]byte {
-	user := [8]byte{id}
+}, id byte, l quota.Limits) mailkey.UserID {
+	user := mailkey.UserID{id}
 	_, err := f.users.InsertOne(t.Context(), bson.D{{Key: "_id", Value: bson.Binary{Data: user[:]}}, {Key: quota.Field, Value: quota.NewState(l)}})
 	if err != nil {
 		t.Fatal(err)
@@ -100,7 +101,7 @@ func TestNobodyHasAQuota(t *testing.T) {
 	if _, err := f.users.UpdateOne(t.Context(), bson.D{}, bson.D{{Key: "$set", Value: bson.D{{Key: "deleting", Value: true}}}}); err != nil {
 		t.Fatal(err)
 	}
-	for _, user := range [][8]byte{{9}, gone} {
+	for _, user := range []mailkey.UserID{{9}, gone} {
 		if _, err := f.Get(t.Context(), user); !errors.Is(err, quota.ErrNoSuchUser) {
 			t.Errorf("get: %v", err)
 		}
@@ -114,7 +115,7 @@ func TestNobodyHasAQuota(t *testing.T) {
 	if err := f.Release(t.Context(), gone, quota.Usage{}); err != nil {
 		t.Errorf("release for a user that is being deleted: %v", err)
 	}
-	if err := f.Release(t.Context(), [8]byte{9}, quota.Usage{}); !errors.Is(err, quota.ErrNoSuchUser) {
+	if err := f.Release(t.Context(), mailkey.UserID{9}, quota.Usage{}); !errors.Is(err, quota.ErrNoSuchUser) {
 		t.Errorf("release: %v", err)
 	}
 }

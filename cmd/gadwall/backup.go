@@ -8,12 +8,12 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+
 	"gadwall/internal/config"
 	"gadwall/internal/docstore"
 	"gadwall/internal/docstore/query"
-
-	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/mongo"
 )
 
 // backupCmd copies the embedded database: itself when no server runs, and else by asking the server, through its socket,

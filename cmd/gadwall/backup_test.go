@@ -14,11 +14,11 @@ import (
 	"sync"
 	"testing"
 
-	"gadwall/internal/config"
-	"gadwall/internal/mailstore"
-
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapclient"
+
+	"gadwall/internal/config"
+	"gadwall/internal/mailstore"
 )
 
 // mailLoad delivers messages over LMTP, of a size from nothing to some attachment chunks.

@@ -11,11 +11,11 @@ import (
 	"slices"
 	"syscall"
 
-	"gadwall/internal/config"
-	"gadwall/internal/docstore"
-
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
+
+	"gadwall/internal/config"
+	"gadwall/internal/docstore"
 )
 
 // databaseReport is what a check of the database found.

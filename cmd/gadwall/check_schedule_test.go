@@ -10,11 +10,12 @@ import (
 	"testing"
 	"time"
 
-	"gadwall/internal/contents"
-	"gadwall/internal/mailstore"
-
 	"github.com/prometheus/client_golang/prometheus"
 	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"gadwall/internal/contents"
+	"gadwall/internal/mailkey"
+	"gadwall/internal/mailstore"
 )
 
 // testClock stands still but when told, or rested on.
@@ -58,7 +59,7 @@ func (c *checkSchedule) values(t *testing.T) map[string]float64 {
 }
 
 // storeMail delivers a message and returns its mailbox.
-func storeMail(t *testing.T, s *storage) mailstore.MailboxKey {
+func storeMail(t *testing.T, s *storage) mailkey.Mailbox {
 	t.Helper()
 	ctx := t.Context()
 	u, err := s.mail.CreateUser(ctx, mailstore.NewUser{Username: "ada@example.com", Password: "correct horse"})

@@ -5,11 +5,11 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"gadwall/internal/lease"
 	"gadwall/internal/mailstore"
 	"gadwall/internal/maintenance"
-
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 // orphansInterval is how often the collection looks for chunks without a file, which walks along all chunks.

@@ -9,11 +9,11 @@ import (
 	"strings"
 	"testing"
 
-	"gadwall/internal/docstore"
-
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"gadwall/internal/docstore"
 )
 
 // What nobody uses is planned, kept for the grace period, and deleted, beside a running server and without one; a

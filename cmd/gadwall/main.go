@@ -13,9 +13,9 @@ import (
 	"os"
 	"strings"
 
-	"gadwall/internal/config"
-
 	"github.com/alecthomas/kong"
+
+	"gadwall/internal/config"
 )
 
 // version is set by the linker.

@@ -1,11 +1,11 @@
 package main
 
 import (
-	"gadwall/imap"
-	"gadwall/internal/events"
-
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"gadwall/imap"
+	"gadwall/internal/events"
 )
 
 // registerMetrics adds what the parts of the server count by themselves.

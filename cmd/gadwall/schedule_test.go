@@ -5,9 +5,9 @@ import (
 	"testing"
 	"time"
 
-	"gadwall/internal/config"
-
 	dto "github.com/prometheus/client_model/go"
+
+	"gadwall/internal/config"
 )
 
 func openTestStorage(t *testing.T) *storage {

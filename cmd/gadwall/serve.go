@@ -12,12 +12,12 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"gadwall/imap"
 	"gadwall/ingest"
 	"gadwall/internal/config"
 	"gadwall/internal/httpapi"
-
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 // shutdownTimeout bounds how long a stopping server waits for transactions in

@@ -11,11 +11,11 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"golang.org/x/term"
+
 	"gadwall/internal/config"
 	"gadwall/internal/mailstore"
 	"gadwall/quota"
-
-	"golang.org/x/term"
 )
 
 // passwordVariable may hold the password for user add and passwd.

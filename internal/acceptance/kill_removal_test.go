@@ -11,6 +11,7 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
 	"gadwall/quota"
 )
@@ -198,7 +199,7 @@ func (s *server) account(t *testing.T) quota.Usage {
 }
 
 // fill makes a mailbox with n messages that have \Deleted.
-func (s *server) fill(t *testing.T, path string, n int) mailstore.MailboxKey {
+func (s *server) fill(t *testing.T, path string, n int) mailkey.Mailbox {
 	t.Helper()
 	ctx := t.Context()
 	store := openStore(t, s.database(t))

@@ -7,10 +7,10 @@ import (
 	"testing"
 	"time"
 
-	"gadwall/quota"
-
 	"github.com/alecthomas/kong"
 	"github.com/google/go-cmp/cmp"
+
+	"gadwall/quota"
 )
 
 type app struct {

@@ -3,6 +3,8 @@ package events
 import (
 	"context"
 	"fmt"
+
+	"gadwall/internal/mailkey"
 )
 
 // Kind says what an event is about. The values are part of what instances send
@@ -52,7 +54,7 @@ func (k Kind) String() string {
 
 // Event is one wake-up.
 type Event struct {
-	User    [8]byte
+	User    mailkey.UserID
 	Mailbox uint32 // number within the user; 0 when the event is about no single mailbox
 	ModSeq  uint64 // highest mod-sequence of the mailbox after the change; 0 when unknown
 	Kind    Kind
@@ -82,7 +84,7 @@ type Bus interface {
 	Publish(ctx context.Context, ev Event) error
 	// Subscribe starts collecting the user's events. The caller owns the
 	// subscription and must close it.
-	Subscribe(user [8]byte) *Subscription
+	Subscribe(user mailkey.UserID) *Subscription
 	// Close ends the bus and closes the channels of all subscriptions.
 	Close() error
 }

@@ -3,6 +3,8 @@ package events
 import (
 	"context"
 	"sync"
+
+	"gadwall/internal/mailkey"
 )
 
 // NewLocal returns a bus that connects the subscribers of this process only.
@@ -13,18 +15,18 @@ func NewLocal() Bus { return newLocal() }
 // Lock order: local.mu, then Subscription.mu.
 type local struct {
 	mu     sync.Mutex
-	users  map[[8]byte]map[*Subscription]struct{}
+	users  map[mailkey.UserID]map[*Subscription]struct{}
 	closed bool
 
 	// onFirst and onLast are told, with mu held and therefore in order, that a
 	// user has got the first or lost the last subscriber. They must not block.
-	onFirst, onLast func(user [8]byte)
+	onFirst, onLast func(user mailkey.UserID)
 }
 
 var _ Bus = (*local)(nil)
 
 func newLocal() *local {
-	return &local{users: make(map[[8]byte]map[*Subscription]struct{})}
+	return &local{users: make(map[mailkey.UserID]map[*Subscription]struct{})}
 }
 
 func (l *local) Publish(_ context.Context, ev Event) error {
@@ -51,7 +53,7 @@ func (l *local) resync() {
 }
 
 // resyncUser tells the subscribers of one user that events were lost.
-func (l *local) resyncUser(user [8]byte) {
+func (l *local) resyncUser(user mailkey.UserID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for s := range l.users[user] {
@@ -59,7 +61,7 @@ func (l *local) resyncUser(user [8]byte) {
 	}
 }
 
-func (l *local) Subscribe(user [8]byte) *Subscription {
+func (l *local) Subscribe(user mailkey.UserID) *Subscription {
 	s := &Subscription{user: user, bus: l, ch: make(chan Event, maxPending)}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -97,17 +99,17 @@ func (l *local) remove(s *Subscription) {
 }
 
 // has reports whether the user has a subscriber.
-func (l *local) has(user [8]byte) bool {
+func (l *local) has(user mailkey.UserID) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.users[user]) > 0
 }
 
 // subscribed lists the users that have subscribers.
-func (l *local) subscribed() [][8]byte {
+func (l *local) subscribed() []mailkey.UserID {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	users := make([][8]byte, 0, len(l.users))
+	users := make([]mailkey.UserID, 0, len(l.users))
 	for u := range l.users {
 		users = append(users, u)
 	}

@@ -7,11 +7,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"gadwall/internal/mailkey"
 )
 
 var (
-	ada = [8]byte{1}
-	bob = [8]byte{2}
+	ada = mailkey.UserID{1}
+	bob = mailkey.UserID{2}
 )
 
 func drain(s *Subscription) []Event {

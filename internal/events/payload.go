@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
+
+	"gadwall/internal/mailkey"
 )
 
 const (
@@ -28,9 +30,9 @@ type payload struct {
 	Quota *QuotaLevel `json:"quota,omitempty"`
 }
 
-func channelOf(user [8]byte) string { return channelPrefix + hex.EncodeToString(user[:]) }
+func channelOf(user mailkey.UserID) string { return channelPrefix + hex.EncodeToString(user[:]) }
 
-func userOf(channel string) (user [8]byte, ok bool) {
+func userOf(channel string) (user mailkey.UserID, ok bool) {
 	rest, ok := strings.CutPrefix(channel, channelPrefix)
 	if !ok || len(rest) != 2*len(user) {
 		return user, false
@@ -45,7 +47,7 @@ func encode(origin string, ev Event) ([]byte, error) {
 
 // decode reads what came in on the user's channel. Kinds of a later version are
 // an error; the caller answers errors with Resync.
-func decode(user [8]byte, data string) (origin string, ev Event, err error) {
+func decode(user mailkey.UserID, data string) (origin string, ev Event, err error) {
 	if len(data) > maxPayload {
 		return "", Event{}, errors.New("event too long")
 	}

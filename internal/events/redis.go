@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"gadwall/internal/mailkey"
 )
 
 // ErrDropped is returned by Publish of a Redis bus when the event was not queued
@@ -42,12 +44,12 @@ type Redis struct {
 
 	// missed holds the users whose events did not reach Redis.
 	missedMu  sync.Mutex
-	missed    map[[8]byte]struct{}
+	missed    map[mailkey.UserID]struct{}
 	missedAll bool
 
 	// dirty holds the users whose channel must be looked at.
 	dirtyMu sync.Mutex
-	dirty   map[[8]byte]struct{}
+	dirty   map[mailkey.UserID]struct{}
 	wake    chan struct{}
 
 	published, dropped, received, connects atomic.Uint64
@@ -73,8 +75,8 @@ func NewRedis(client *redis.Client, logger *slog.Logger) *Redis {
 		cancel:  cancel,
 		queue:   make(chan Event, maxQueue),
 		closing: make(chan struct{}),
-		missed:  make(map[[8]byte]struct{}),
-		dirty:   make(map[[8]byte]struct{}),
+		missed:  make(map[mailkey.UserID]struct{}),
+		dirty:   make(map[mailkey.UserID]struct{}),
 		wake:    make(chan struct{}, 1),
 	}
 	b.local.onFirst, b.local.onLast = b.touch, b.touch
@@ -106,7 +108,7 @@ func (b *Redis) Publish(ctx context.Context, ev Event) error {
 // Subscribe implements Bus. When this is the process's first subscription to
 // the user, a Resync follows as soon as Redis has confirmed the channel: what
 // other instances sent before that was not heard.
-func (b *Redis) Subscribe(user [8]byte) *Subscription { return b.local.Subscribe(user) }
+func (b *Redis) Subscribe(user mailkey.UserID) *Subscription { return b.local.Subscribe(user) }
 
 // Close implements Bus; it sends what is queued if Redis answers soon.
 func (b *Redis) Close() error {
@@ -188,7 +190,7 @@ func (b *Redis) publishLoop(ctx context.Context) {
 func (b *Redis) send(ctx context.Context, evs []Event) error {
 	b.missedMu.Lock()
 	missed, all := b.missed, b.missedAll
-	b.missed, b.missedAll = make(map[[8]byte]struct{}), false
+	b.missed, b.missedAll = make(map[mailkey.UserID]struct{}), false
 	b.missedMu.Unlock()
 	if len(evs) == 0 && len(missed) == 0 && !all {
 		return nil

@@ -9,10 +9,12 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"gadwall/internal/mailkey"
 )
 
 // touch notes that the user's channel may have to be subscribed or unsubscribed.
-func (b *Redis) touch(user [8]byte) {
+func (b *Redis) touch(user mailkey.UserID) {
 	b.dirtyMu.Lock()
 	b.dirty[user] = struct{}{}
 	b.dirtyMu.Unlock()
@@ -69,7 +71,7 @@ func (b *Redis) listen(ctx context.Context) (confirmed bool, err error) {
 
 	ps := b.client.Subscribe(ctx, channelAll)
 	defer ps.Close()
-	have := make(map[[8]byte]struct{}, len(users))
+	have := make(map[mailkey.UserID]struct{}, len(users))
 	for part := range slices.Chunk(users, subscribeBatch) {
 		channels := make([]string, len(part))
 		for i, u := range part {
@@ -162,7 +164,7 @@ func (b *Redis) receive(msg *redis.Message) {
 
 // followUsers subscribes and unsubscribes channels as users come and go. When
 // it fails it closes ps, which ends listen.
-func (b *Redis) followUsers(ctx context.Context, ps *redis.PubSub, have map[[8]byte]struct{}) error {
+func (b *Redis) followUsers(ctx context.Context, ps *redis.PubSub, have map[mailkey.UserID]struct{}) error {
 	for {
 		select {
 		case <-b.wake:
@@ -171,7 +173,7 @@ func (b *Redis) followUsers(ctx context.Context, ps *redis.PubSub, have map[[8]b
 		}
 		b.dirtyMu.Lock()
 		dirty := b.dirty
-		b.dirty = make(map[[8]byte]struct{})
+		b.dirty = make(map[mailkey.UserID]struct{})
 		b.dirtyMu.Unlock()
 
 		var add, drop []string

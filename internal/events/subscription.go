@@ -1,6 +1,10 @@
 package events
 
-import "sync"
+import (
+	"sync"
+
+	"gadwall/internal/mailkey"
+)
 
 // Subscription collects one user's events for one receiver.
 //
@@ -8,7 +12,7 @@ import "sync"
 // publisher merges into it. An idle subscription therefore costs about a
 // kilobyte.
 type Subscription struct {
-	user [8]byte
+	user mailkey.UserID
 	bus  *local
 	ch   chan Event
 

@@ -11,11 +11,11 @@ import (
 	"net/netip"
 	"strings"
 
-	"gadwall/internal/mailstore"
-
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/net/netutil"
+
+	"gadwall/internal/mailstore"
 )
 
 // Users is what the API needs of the mail store.

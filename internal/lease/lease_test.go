@@ -9,11 +9,11 @@ import (
 	"testing"
 	"time"
 
-	"gadwall/internal/dbtest"
-
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
 	"go.mongodb.org/mongo-driver/v2/mongo"
+
+	"gadwall/internal/dbtest"
 )
 
 // fixture makes tasks of several instances, whose clock moves when told so.

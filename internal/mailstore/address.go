@@ -14,6 +14,8 @@ import (
 	"golang.org/x/net/idna"
 	"golang.org/x/text/secure/precis"
 	"golang.org/x/text/unicode/norm"
+
+	"gadwall/internal/mailkey"
 )
 
 // domainProfile maps domains as for a lookup, and is strict about what a host name is.
@@ -149,7 +151,7 @@ func (s *Store) userByAddress(ctx context.Context, local, domain string) (*User,
 }
 
 // Addresses returns all addresses of a user, sorted; the user name is one of them.
-func (s *Store) Addresses(ctx context.Context, user UserID) ([]string, error) {
+func (s *Store) Addresses(ctx context.Context, user mailkey.UserID) ([]string, error) {
 	cursor, err := s.addresses.Find(ctx, bson.D{{Key: addressUser, Value: user.Binary()}},
 		options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}))
 	if err != nil {
@@ -170,7 +172,7 @@ func (s *Store) Addresses(ctx context.Context, user UserID) ([]string, error) {
 
 // AddAlias gives the user a further address. Errors: ErrInvalidAddress, ErrUserExists, ErrNoSuchUser,
 // ErrTooMany.
-func (s *Store) AddAlias(ctx context.Context, user UserID, address string) error {
+func (s *Store) AddAlias(ctx context.Context, user mailkey.UserID, address string) error {
 	address, err := NormalizeAddress(address)
 	if err != nil {
 		return err
@@ -202,7 +204,7 @@ func (s *Store) AddAlias(ctx context.Context, user UserID, address string) error
 
 // RemoveAlias takes an address from a user. The user name cannot be taken. The error is
 // ErrNoSuchAddress if it is no alias of the user.
-func (s *Store) RemoveAlias(ctx context.Context, user UserID, address string) error {
+func (s *Store) RemoveAlias(ctx context.Context, user mailkey.UserID, address string) error {
 	address, err := NormalizeAddress(address)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNoSuchAddress, err)

@@ -6,12 +6,14 @@ import (
 	"slices"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"gadwall/internal/mailkey"
 )
 
 // batches cuts the messages in the ranges that meet the condition into sets of at most batchSize, one
 // for each transaction. Each is given as ranges that hold no other message which meets the condition
 // now; UIDs are never given out again, so that only messages that come to meet it later can join.
-func (s *Store) batches(ctx context.Context, box MailboxKey, ranges []UIDRange, filter bson.D) ([][]UIDRange, error) {
+func (s *Store) batches(ctx context.Context, box mailkey.Mailbox, ranges []UIDRange, filter bson.D) ([][]UIDRange, error) {
 	ranges = normalizeRanges(ranges)
 	if span(ranges) <= uint64(s.batchSize) {
 		if len(ranges) == 0 {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gadwall/internal/dbtest"
+	"gadwall/internal/mailkey"
 )
 
 // BenchmarkDeliver delivers stored contents, by so many writers into so many mailboxes (of a user each), on the disk. Beside
@@ -18,7 +19,7 @@ func BenchmarkDeliver(b *testing.B) {
 		for _, writers := range []int{1, 8, 64} {
 			b.Run(fmt.Sprintf("mailboxes=%d/writers=%d", boxes, writers), func(b *testing.B) {
 				e := openEnv(b, dbtest.OnDisk(b))
-				keys := make([]MailboxKey, boxes)
+				keys := make([]mailkey.Mailbox, boxes)
 				for i := range keys {
 					keys[i] = e.box(b, e.user(b), Inbox).Key
 				}

@@ -7,6 +7,8 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"gadwall/internal/mailkey"
 )
 
 // Changes is how a mailbox differs from what it was at some mod-sequence.
@@ -27,7 +29,7 @@ type Changes struct {
 //
 // The mailbox is read first. What has a mod-sequence up to the mailbox's was committed before, because
 // every change writes the mailbox.
-func (s *Store) Changes(ctx context.Context, box MailboxKey, since uint64) (*Changes, error) {
+func (s *Store) Changes(ctx context.Context, box mailkey.Mailbox, since uint64) (*Changes, error) {
 	s.traffic.note(box.User())
 	doc, err := s.findMailboxDoc(ctx, byID(box.Binary()))
 	if err != nil {
@@ -53,7 +55,7 @@ func (s *Store) Changes(ctx context.Context, box MailboxKey, since uint64) (*Cha
 }
 
 // changed returns the messages with a mod-sequence above since.
-func (s *Store) changed(ctx context.Context, box MailboxKey, since uint64) ([]FlagState, error) {
+func (s *Store) changed(ctx context.Context, box mailkey.Mailbox, since uint64) ([]FlagState, error) {
 	var list []FlagState
 	var failed error
 	s.walk(ctx, changedFilter(box, since), changedOptions().SetProjection(projection(FieldFlags)), func(raw bson.Raw, err error) bool {
@@ -81,9 +83,9 @@ func (s *Store) changed(ctx context.Context, box MailboxKey, since uint64) ([]Fl
 
 // vanished returns what the journal has after since up to the entry at newest, and whether that is
 // all: the entries must form an unbroken chain that begins with one whose predecessor is not after since.
-func (s *Store) vanished(ctx context.Context, box MailboxKey, since, newest uint64) (uids []uint32, complete bool, err error) {
+func (s *Store) vanished(ctx context.Context, box mailkey.Mailbox, since, newest uint64) (uids []uint32, complete bool, err error) {
 	cursor, err := s.journal.Find(ctx, bson.D{{Key: "_id", Value: bson.D{
-		{Key: "$gt", Value: box.journal(since).Binary()}, {Key: "$lte", Value: box.journal(newest).Binary()}}}},
+		{Key: "$gt", Value: newJournalKey(box, since).Binary()}, {Key: "$lte", Value: newJournalKey(box, newest).Binary()}}}},
 		options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}))
 	if err != nil {
 		return nil, false, err

@@ -6,11 +6,12 @@ import (
 	"fmt"
 	"math"
 
-	"gadwall/quota"
-
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"gadwall/internal/mailkey"
+	"gadwall/quota"
 )
 
 // A Fault is what Check finds wrong.
@@ -59,9 +60,9 @@ func (f Fault) String() string { return faultNames[f] }
 // A Finding is one thing that Check found and is sure of.
 type Finding struct {
 	Fault    Fault
-	User     UserID
-	Mailbox  MailboxKey // zero if it is not about one
-	UID      uint32     // 0 if it is not about one message
+	User     mailkey.UserID
+	Mailbox  mailkey.Mailbox // zero if it is not about one
+	UID      uint32          // 0 if it is not about one message
 	Detail   string
 	Repaired bool
 }
@@ -112,15 +113,15 @@ func (c *checker) run(ctx context.Context) error {
 			if _, deleting := doc.Lookup(userDeleting).BooleanOK(); deleting {
 				continue
 			}
-			id, ok := binaryID(doc, len(UserID{}))
+			id, ok := binaryID(doc, len(mailkey.UserID{}))
 			if !ok {
 				c.found(Finding{Fault: BadDocument, Detail: fmt.Sprintf("user id %v", doc.Lookup("_id"))})
 				continue
 			}
-			err := c.user(ctx, UserID(id))
+			err := c.user(ctx, mailkey.UserID(id))
 			var unreadable *unreadableError
 			if errors.As(err, &unreadable) { // the others are to be checked all the same
-				c.found(Finding{Fault: BadDocument, User: UserID(id), Mailbox: unreadable.box, Detail: err.Error()})
+				c.found(Finding{Fault: BadDocument, User: mailkey.UserID(id), Mailbox: unreadable.box, Detail: err.Error()})
 				if err := c.count(ctx, 1, 0, 0); err != nil {
 					return err
 				}
@@ -178,8 +179,8 @@ func binaryID(doc bson.Raw, size int) ([]byte, bool) {
 }
 
 // absent returns those of the users who do not exist. A user's id is never given out again, so they never will.
-func (c *checker) absent(ctx context.Context, users []UserID) (map[UserID]bool, error) {
-	gone := make(map[UserID]bool)
+func (c *checker) absent(ctx context.Context, users []mailkey.UserID) (map[mailkey.UserID]bool, error) {
+	gone := make(map[mailkey.UserID]bool)
 	keys := make(bson.A, 0, len(users))
 	for _, u := range users {
 		if !gone[u] {
@@ -200,8 +201,8 @@ func (c *checker) absent(ctx context.Context, users []UserID) (map[UserID]bool, 
 		return nil, err
 	}
 	for _, doc := range docs {
-		if id, ok := binaryID(doc, len(UserID{})); ok {
-			delete(gone, UserID(id))
+		if id, ok := binaryID(doc, len(mailkey.UserID{})); ok {
+			delete(gone, mailkey.UserID(id))
 		}
 	}
 	return gone, nil
@@ -215,9 +216,9 @@ func (c *checker) stillThere(ctx context.Context, coll *mongo.Collection, filter
 
 // strayMessages looks for messages of users who do not exist. It leaps from user to user.
 func (c *checker) strayMessages(ctx context.Context) error {
-	from := bson.E{Key: "$gte", Value: MessageKey{}.Binary()}
+	from := bson.E{Key: "$gte", Value: mailkey.Message{}.Binary()}
 	for done := false; !done; {
-		var users []UserID
+		var users []mailkey.UserID
 		for len(users) < checkPage {
 			doc, err := c.s.messages.FindOne(ctx, bson.D{{Key: "_id", Value: bson.D{from}}}, options.FindOne().
 				SetSort(bson.D{{Key: "_id", Value: 1}}).SetProjection(bson.D{{Key: "_id", Value: 1}})).Raw()
@@ -256,32 +257,32 @@ func (c *checker) strayMessages(ctx context.Context) error {
 }
 
 // messagesOf is the condition that a message belongs to a user.
-func messagesOf(user UserID) bson.D {
+func messagesOf(user mailkey.UserID) bson.D {
 	return bson.D{{Key: "_id", Value: bson.D{
 		{Key: "$gte", Value: user.Mailbox(0).Message(0).Binary()}, {Key: "$lte", Value: lastOf(user).Binary()}}}}
 }
 
 func (c *checker) strayMailboxes(ctx context.Context) error {
 	return c.pages(ctx, c.s.mailboxes, bson.D{{Key: "_id", Value: 1}}, func(docs []bson.Raw) error {
-		var users []UserID
+		var users []mailkey.UserID
 		for _, doc := range docs {
-			id, ok := binaryID(doc, len(MailboxKey{}))
+			id, ok := binaryID(doc, len(mailkey.Mailbox{}))
 			if !ok {
 				c.found(Finding{Fault: BadDocument, Detail: fmt.Sprintf("mailbox key %v", doc.Lookup("_id"))})
 				continue
 			}
-			users = append(users, MailboxKey(id).User())
+			users = append(users, mailkey.Mailbox(id).User())
 		}
 		gone, err := c.absent(ctx, users)
 		if err != nil {
 			return err
 		}
 		for _, doc := range docs {
-			id, ok := binaryID(doc, len(MailboxKey{}))
-			if !ok || !gone[MailboxKey(id).User()] {
+			id, ok := binaryID(doc, len(mailkey.Mailbox{}))
+			if !ok || !gone[mailkey.Mailbox(id).User()] {
 				continue
 			}
-			key := MailboxKey(id)
+			key := mailkey.Mailbox(id)
 			if there, err := c.stillThere(ctx, c.s.mailboxes, byID(key.Binary())); err != nil {
 				return err
 			} else if there {
@@ -304,13 +305,13 @@ func (c *checker) straySubscriptions(ctx context.Context) error {
 // deletes them.
 func (c *checker) stray(ctx context.Context, coll *mongo.Collection, field, what string) error {
 	return c.pages(ctx, coll, nil, func(docs []bson.Raw) error {
-		var users []UserID
-		userOf := func(doc bson.Raw) (UserID, bool) {
+		var users []mailkey.UserID
+		userOf := func(doc bson.Raw) (mailkey.UserID, bool) {
 			_, id, ok := doc.Lookup(field).BinaryOK()
-			if !ok || len(id) != len(UserID{}) {
-				return UserID{}, false
+			if !ok || len(id) != len(mailkey.UserID{}) {
+				return mailkey.UserID{}, false
 			}
-			return UserID(id), true
+			return mailkey.UserID(id), true
 		}
 		for _, doc := range docs {
 			user, ok := userOf(doc)
@@ -354,7 +355,7 @@ func (c *checker) stray(ctx context.Context, coll *mongo.Collection, field, what
 const checkAttempts = 5
 
 // user checks one user with all mailboxes and messages.
-func (c *checker) user(ctx context.Context, id UserID) error {
+func (c *checker) user(ctx context.Context, id mailkey.UserID) error {
 	for attempt := range checkAttempts {
 		var u *userCheck
 		err := c.s.snapshot(ctx, func(ctx context.Context) error {
@@ -386,7 +387,7 @@ func (c *checker) user(ctx context.Context, id UserID) error {
 }
 
 // largeUser checks each mailbox in a snapshot of its own.
-func (c *checker) largeUser(ctx context.Context, id UserID) error {
+func (c *checker) largeUser(ctx context.Context, id mailkey.UserID) error {
 	keys, err := c.s.mailboxIDs(ctx, id)
 	if err != nil {
 		return err
@@ -422,7 +423,7 @@ func (c *checker) largeUser(ctx context.Context, id UserID) error {
 	return c.count(ctx, 1, int64(len(u.boxes)), 0)
 }
 
-func (c *checker) largeMailbox(ctx context.Context, key MailboxKey) (done bool, err error) {
+func (c *checker) largeMailbox(ctx context.Context, key mailkey.Mailbox) (done bool, err error) {
 	for attempt := range checkAttempts {
 		var u *userCheck
 		err := c.s.snapshot(ctx, func(ctx context.Context) error {

@@ -8,6 +8,8 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
+
+	"gadwall/internal/mailkey"
 )
 
 // updateBox repairs a mailbox, if its messages are those that were seen.
@@ -21,7 +23,7 @@ func (u *userCheck) updateBox(ctx context.Context, b *boxCheck, update bson.D) (
 }
 
 // repairMarkers sets the fields that repeat others, if the message is the one that was seen.
-func (u *userCheck) repairMarkers(ctx context.Context, key MessageKey, modseq int64, flags Flags) (bool, error) {
+func (u *userCheck) repairMarkers(ctx context.Context, key mailkey.Message, modseq int64, flags Flags) (bool, error) {
 	set := bson.D{{Key: DocMailbox, Value: key.Mailbox().Binary()}}
 	var unset bson.D
 	for _, m := range []struct {

@@ -9,21 +9,22 @@ import (
 	"slices"
 	"strings"
 
-	"gadwall/quota"
-
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"gadwall/internal/mailkey"
+	"gadwall/quota"
 )
 
 // userCheck is what one snapshot shows of a user.
 type userCheck struct {
 	*checker
-	id   UserID
+	id   mailkey.UserID
 	gone bool // or being deleted
 
 	doc          userCheckDoc
-	ownAddress   UserID // whom the address of the user's name belongs to
+	ownAddress   mailkey.UserID // whom the address of the user's name belongs to
 	addressKnown bool
 	boxes        []*boxCheck // in the order of their keys
 	strays       []*boxCheck // of messages without a mailbox; doc is empty
@@ -43,7 +44,7 @@ type userCheckDoc struct {
 
 // boxCheck is a mailbox and what its messages and journal say.
 type boxCheck struct {
-	key       MailboxKey
+	key       mailkey.Mailbox
 	doc       mailboxDoc
 	actual    Counters
 	maxUID    int64
@@ -93,7 +94,7 @@ func (u *userCheck) settle(ctx context.Context, again bool) (done bool, err erro
 // unreadableError says that a user cannot be checked because of a document.
 type unreadableError struct {
 	what string
-	box  MailboxKey // zero if it is the user's
+	box  mailkey.Mailbox // zero if it is the user's
 	err  error
 }
 
@@ -149,8 +150,8 @@ func (u *userCheck) read(ctx context.Context) error {
 	switch {
 	case err == nil:
 		u.addressKnown = true
-		if _, id, _ := owner.Lookup(addressUser).BinaryOK(); len(id) == len(UserID{}) {
-			u.ownAddress = UserID(id)
+		if _, id, _ := owner.Lookup(addressUser).BinaryOK(); len(id) == len(mailkey.UserID{}) {
+			u.ownAddress = mailkey.UserID(id)
 		}
 	case !errors.Is(err, mongo.ErrNoDocuments):
 		return err
@@ -169,8 +170,8 @@ func (u *userCheck) read(ctx context.Context) error {
 		var doc mailboxDoc
 		if err := errors.Join(bson.Unmarshal(raw, &doc), numeric(raw, boxUIDValidity, boxUIDNext, boxModSeq,
 			boxMessages, boxUnseen, boxDeleted, boxSize, boxDeletedSize, boxRepairs, boxExpunged), arrayOrNone(raw, boxKeywords)); err != nil {
-			id, _ := binaryID(raw, len(MailboxKey{}))
-			return &unreadableError{what: "mailbox", box: MailboxKey(id), err: err}
+			id, _ := binaryID(raw, len(mailkey.Mailbox{}))
+			return &unreadableError{what: "mailbox", box: mailkey.Mailbox(id), err: err}
 		}
 		m, err := doc.mailbox()
 		if err != nil {
@@ -186,12 +187,12 @@ func (u *userCheck) read(ctx context.Context) error {
 }
 
 // only leaves out all mailboxes but one.
-func (u *userCheck) only(key MailboxKey) {
+func (u *userCheck) only(key mailkey.Mailbox) {
 	u.boxes = slices.DeleteFunc(u.boxes, func(b *boxCheck) bool { return b.key != key })
 }
 
 // readAll reads messages and journal of the mailboxes from first to last.
-func (u *userCheck) readAll(ctx context.Context, first, last MailboxKey) error {
+func (u *userCheck) readAll(ctx context.Context, first, last mailkey.Mailbox) error {
 	cursor, err := u.s.messages.Find(ctx, bson.D{{Key: "_id", Value: bson.D{
 		{Key: "$gte", Value: first.Message(0).Binary()}, {Key: "$lte", Value: last.Message(1<<32 - 1).Binary()}}}},
 		options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetBatchSize(batchSmall).SetProjection(checkProjection))
@@ -221,7 +222,7 @@ type boxCursor struct {
 }
 
 // at returns the mailbox, or nil if it does not exist.
-func (c *boxCursor) at(key MailboxKey) *boxCheck {
+func (c *boxCursor) at(key mailkey.Mailbox) *boxCheck {
 	for c.next < len(c.u.boxes) && bytes.Compare(c.u.boxes[c.next].key[:], key[:]) < 0 {
 		c.next++
 	}
@@ -267,7 +268,7 @@ func (u *userCheck) message(at *boxCursor, doc bson.Raw) error {
 			b.keywords[k] = true
 		}
 	}
-	if _, mailbox, _ := doc.Lookup(DocMailbox).BinaryOK(); !bytes.Equal(mailbox, key[:len(MailboxKey{})]) ||
+	if _, mailbox, _ := doc.Lookup(DocMailbox).BinaryOK(); !bytes.Equal(mailbox, key[:len(mailkey.Mailbox{})]) ||
 		isTrue(doc, DocUnseen) != (m.Flags&Seen == 0) || isTrue(doc, DocDeleted) != (m.Flags&Deleted != 0) {
 		u.aboutMessage(Finding{Fault: WrongMarkers, Mailbox: key.Mailbox(), UID: key.UID()}, func(ctx context.Context) (bool, error) {
 			return u.repairMarkers(ctx, key, modseq, m.Flags)
@@ -290,8 +291,8 @@ func (u *userCheck) aboutMessage(f Finding, repair func(context.Context) (bool, 
 }
 
 // readJournal reads the journal entries of the mailboxes from first to last.
-func (u *userCheck) readJournal(ctx context.Context, first, last MailboxKey) error {
-	low, high := first.journal(0), last.journal(1<<64-1)
+func (u *userCheck) readJournal(ctx context.Context, first, last mailkey.Mailbox) error {
+	low, high := newJournalKey(first, 0), newJournalKey(last, 1<<64-1)
 	cursor, err := u.s.journal.Find(ctx, bson.D{{Key: "_id", Value: bson.D{
 		{Key: "$gte", Value: low.Binary()}, {Key: "$lte", Value: high.Binary()}}}},
 		options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetBatchSize(batchLarge))
@@ -306,7 +307,7 @@ func (u *userCheck) readJournal(ctx context.Context, first, last MailboxKey) err
 			continue // of no mailbox
 		}
 		key := journalKey(id)
-		b := at.at(MailboxKey(key[:len(MailboxKey{})]))
+		b := at.at(mailkey.Mailbox(key[:len(mailkey.Mailbox{})]))
 		if b == nil || b.doc.Deleting {
 			continue // nobody reads it; it expires
 		}

@@ -7,12 +7,13 @@ import (
 	"fmt"
 	"time"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
+
 	"gadwall/dedupe"
 	"gadwall/internal/contents"
 	"gadwall/internal/events"
+	"gadwall/internal/mailkey"
 	"gadwall/quota"
-
-	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
 // CopyResult says where messages went (RFC 4315 3, COPYUID).
@@ -32,7 +33,7 @@ var errOtherUser = errors.New("mailboxes of different users")
 // copied or none (RFC 9051 6.4.7): up to maxBatch in one transaction, more in several, which are
 // undone if a later one fails. Errors: ErrNoSuchMailbox, quota.ErrOverQuota, ErrUIDsExhausted,
 // ErrInvalidKeyword.
-func (s *Store) Copy(ctx context.Context, from MailboxKey, uids []UIDRange, to MailboxKey) (*CopyResult, error) {
+func (s *Store) Copy(ctx context.Context, from mailkey.Mailbox, uids []UIDRange, to mailkey.Mailbox) (*CopyResult, error) {
 	t, err := s.newTransfer(ctx, from, to)
 	if err != nil {
 		return nil, fmt.Errorf("copy: %w", err)
@@ -50,7 +51,7 @@ func (s *Store) Copy(ctx context.Context, from MailboxKey, uids []UIDRange, to M
 // over, and nil is no UID. Every message is in exactly one of the mailboxes at any time; on error some may have been
 // moved, and the result, which then is not nil, says which. The quota does not change. Errors as for Copy, less
 // quota.ErrOverQuota.
-func (s *Store) Move(ctx context.Context, from MailboxKey, uids []UIDRange, to MailboxKey) (*CopyResult, error) {
+func (s *Store) Move(ctx context.Context, from mailkey.Mailbox, uids []UIDRange, to mailkey.Mailbox) (*CopyResult, error) {
 	t, err := s.newTransfer(ctx, from, to)
 	if err != nil {
 		return nil, fmt.Errorf("move: %w", err)
@@ -68,7 +69,7 @@ type transfer struct {
 	result   CopyResult
 }
 
-func (s *Store) newTransfer(ctx context.Context, from, to MailboxKey) (*transfer, error) {
+func (s *Store) newTransfer(ctx context.Context, from, to mailkey.Mailbox) (*transfer, error) {
 	if from.User() != to.User() {
 		return nil, errOtherUser
 	}
@@ -363,7 +364,7 @@ func (m *storedMessage) set(field string, value any) {
 
 // documents reads whole messages in ascending order of their UIDs, until they come to
 // maxBatchBytes. What is left of the ranges then is returned.
-func (s *Store) documents(ctx context.Context, box MailboxKey, ranges []UIDRange) (list []storedMessage, rest []UIDRange, err error) {
+func (s *Store) documents(ctx context.Context, box mailkey.Mailbox, ranges []UIDRange) (list []storedMessage, rest []UIDRange, err error) {
 	bytes := 0
 	for raw, err := range s.find(ctx, box, Query{UIDs: ranges}, nil, batchDocuments) {
 		if err != nil {

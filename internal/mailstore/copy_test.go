@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gadwall/internal/events"
+	"gadwall/internal/mailkey"
 	"gadwall/quota"
 )
 
@@ -89,11 +90,11 @@ func TestTransferRefuses(t *testing.T) {
 	u, other := e.user(t), e.user(t)
 	inbox := e.box(t, u, "INBOX").Key
 	e.deliver(t, inbox, 1, 0)
-	for name, transfer := range map[string]func(MailboxKey, []UIDRange, MailboxKey) (*CopyResult, error){
-		"copy": func(a MailboxKey, r []UIDRange, b MailboxKey) (*CopyResult, error) {
+	for name, transfer := range map[string]func(mailkey.Mailbox, []UIDRange, mailkey.Mailbox) (*CopyResult, error){
+		"copy": func(a mailkey.Mailbox, r []UIDRange, b mailkey.Mailbox) (*CopyResult, error) {
 			return e.Copy(t.Context(), a, r, b)
 		},
-		"move": func(a MailboxKey, r []UIDRange, b MailboxKey) (*CopyResult, error) {
+		"move": func(a mailkey.Mailbox, r []UIDRange, b mailkey.Mailbox) (*CopyResult, error) {
 			return e.Move(t.Context(), a, r, b)
 		},
 	} {
@@ -130,7 +131,7 @@ func TestJunkAndHamAreAnnounced(t *testing.T) {
 	inbox, junk, trash := e.box(t, u, "INBOX").Key, e.box(t, u, "Junk").Key, e.box(t, u, "Trash").Key
 	for _, tt := range []struct {
 		name     string
-		from, to MailboxKey
+		from, to mailkey.Mailbox
 		want     events.Kind
 	}{
 		{"to junk", inbox, junk, events.Junk},
@@ -177,7 +178,7 @@ func TestTransfersConcurrently(t *testing.T) {
 	first := newEnv(t)
 	stores := []*env{first, openEnv(t, first.db)}
 	u := first.user(t)
-	boxes := []MailboxKey{first.box(t, u, "INBOX").Key, first.box(t, u, "Archive").Key}
+	boxes := []mailkey.Mailbox{first.box(t, u, "INBOX").Key, first.box(t, u, "Archive").Key}
 	const n = 60
 	first.fill(t, boxes[0], n, nil)
 	var wg sync.WaitGroup
@@ -230,7 +231,7 @@ func TestTransferIsBoundedInBytes(t *testing.T) {
 	if _, err := e.Deliver(t.Context(), stored, []Delivery{{Mailbox: inbox, Magic: stored.Magics[0]}}); err != nil {
 		t.Fatal(err)
 	}
-	for _, transfer := range []func(context.Context, MailboxKey, []UIDRange, MailboxKey) (*CopyResult, error){e.Copy, e.Move} {
+	for _, transfer := range []func(context.Context, mailkey.Mailbox, []UIDRange, mailkey.Mailbox) (*CopyResult, error){e.Copy, e.Move} {
 		before := e.box(t, u, "Archive").HighestModSeq
 		got, err := transfer(t.Context(), inbox, []UIDRange{{1, 200}, {202, n}}, archive)
 		if err != nil || len(got.Source) != n/256*256+1-1 || slices.Contains(got.Source, 201) {

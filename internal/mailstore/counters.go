@@ -1,9 +1,9 @@
 package mailstore
 
 import (
-	"gadwall/quota"
-
 	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"gadwall/quota"
 )
 
 // Counters are the numbers that a mailbox's document keeps about its messages.

@@ -7,11 +7,11 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"gadwall/internal/dbtest"
-
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/event"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"gadwall/internal/dbtest"
 )
 
 // A reader that takes its time finds its cursor closed by the server, and still gets every message once.

@@ -5,11 +5,12 @@ import (
 	"fmt"
 	"time"
 
-	"gadwall/dedupe"
-	"gadwall/internal/contents"
-
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
+
+	"gadwall/dedupe"
+	"gadwall/internal/contents"
+	"gadwall/internal/mailkey"
 )
 
 // fieldsOf says which fields of the document belong to which of the Fields.
@@ -48,12 +49,12 @@ func batchSize(fields Fields) int32 {
 	return batchLarge
 }
 
-func messageKey(v bson.RawValue) (MessageKey, error) {
+func messageKey(v bson.RawValue) (mailkey.Message, error) {
 	_, b, ok := v.BinaryOK()
-	if !ok || len(b) != len(MessageKey{}) {
-		return MessageKey{}, fmt.Errorf("message key of type %s and length %d in the database", v.Type, len(b))
+	if !ok || len(b) != len(mailkey.Message{}) {
+		return mailkey.Message{}, fmt.Errorf("message key of type %s and length %d in the database", v.Type, len(b))
 	}
-	return MessageKey(b), nil
+	return mailkey.Message(b), nil
 }
 
 // knownFields are the names of fields that are decoded, by themselves: so that none is allocated for each document.

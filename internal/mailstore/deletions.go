@@ -10,6 +10,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"gadwall/internal/mailkey"
 )
 
 // Deleting a mailbox or a user has two parts. The first is a mark, by which it is gone for everybody at once. The second is
@@ -20,7 +22,7 @@ import (
 
 // markDeleting takes a mailbox from the view of everybody: its name is free, and no transaction can
 // change it any more but those of a purge.
-func (s *Store) markDeleting(ctx context.Context, key MailboxKey) error {
+func (s *Store) markDeleting(ctx context.Context, key mailkey.Mailbox) error {
 	_, err := s.mailboxes.UpdateOne(ctx, byID(key.Binary()), bson.D{
 		// No path contains a NUL, so this name is nobody else's.
 		{Key: "$set", Value: bson.D{{Key: boxDeleting, Value: true}, {Key: boxPurged, Value: now()},
@@ -34,7 +36,7 @@ func (s *Store) markDeleting(ctx context.Context, key MailboxKey) error {
 }
 
 // purgeMailbox removes a mailbox that is marked.
-func (s *Store) purgeMailbox(ctx context.Context, box MailboxKey) error {
+func (s *Store) purgeMailbox(ctx context.Context, box mailkey.Mailbox) error {
 	err := (&purge{Store: s}).mailbox(ctx, box)
 	s.giveUp(ctx, err, s.mailboxes, boxPurged, box.Binary())
 	return err
@@ -43,7 +45,7 @@ func (s *Store) purgeMailbox(ctx context.Context, box MailboxKey) error {
 // DeleteUser removes a user with all mail. The user is gone for everybody at once; the addresses are free when the
 // mail is removed. Interrupted, it is resumed by a Store that does so, or by another call. The error
 // is ErrNoSuchUser.
-func (s *Store) DeleteUser(ctx context.Context, user UserID) error {
+func (s *Store) DeleteUser(ctx context.Context, user mailkey.UserID) error {
 	res, err := s.users.UpdateOne(ctx, byID(user.Binary()), bson.D{{Key: "$set", Value: bson.D{
 		{Key: userDeleting, Value: true}, {Key: userPurged, Value: now()}}}})
 	if err != nil {
@@ -66,7 +68,7 @@ func (s *Store) DeleteUser(ctx context.Context, user UserID) error {
 }
 
 // purgeUser removes a user who is marked.
-func (s *Store) purgeUser(ctx context.Context, user UserID) error {
+func (s *Store) purgeUser(ctx context.Context, user mailkey.UserID) error {
 	err := (&purge{Store: s, user: &user, renewed: time.Now()}).everything(ctx)
 	s.giveUp(ctx, err, s.users, userPurged, user.Binary())
 	return err
@@ -117,10 +119,10 @@ const everyLease = -365 * 24 * time.Hour
 func (s *Store) finishDeletions(ctx context.Context, silent time.Duration) error {
 	return errors.Join(
 		s.takeOver(ctx, silent, s.mailboxes, boxDeleting, boxPurged, func(id bson.Binary) error {
-			if len(id.Data) != len(MailboxKey{}) {
+			if len(id.Data) != len(mailkey.Mailbox{}) {
 				return fmt.Errorf("mailbox key of %d octets in the database", len(id.Data))
 			}
-			return s.purgeMailbox(ctx, MailboxKey(id.Data))
+			return s.purgeMailbox(ctx, mailkey.Mailbox(id.Data))
 		}),
 		s.takeOver(ctx, silent, s.users, userDeleting, userPurged, func(id bson.Binary) error {
 			user, err := userIDFrom(id)

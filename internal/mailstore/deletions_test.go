@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"gadwall/internal/mailkey"
 )
 
 // What somebody is purging is left to him, until he is silent for too long or has given up.
@@ -12,7 +14,7 @@ func TestLeases(t *testing.T) {
 	e := newEnv(t)
 	u, goes := e.user(t), e.user(t)
 	doomed := e.box(t, u, "Trash").Key
-	for _, key := range []MailboxKey{doomed, e.box(t, goes, Inbox).Key} {
+	for _, key := range []mailkey.Mailbox{doomed, e.box(t, goes, Inbox).Key} {
 		e.fill(t, key, 3, nil)
 	}
 	if err := e.markDeleting(t.Context(), doomed); err != nil {

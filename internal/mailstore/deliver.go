@@ -9,12 +9,13 @@ import (
 
 	"gadwall/dedupe"
 	"gadwall/internal/contents"
+	"gadwall/internal/mailkey"
 	"gadwall/quota"
 )
 
 // Delivery is one message to make of a content.
 type Delivery struct {
-	Mailbox      MailboxKey
+	Mailbox      mailkey.Mailbox
 	Flags        Flags
 	Keywords     []string
 	InternalDate time.Time    // the present if zero
@@ -157,7 +158,7 @@ func (s *Store) release(ctx context.Context, refs []contents.Ref) {
 // Append.
 type unit struct {
 	ctx      context.Context // the caller's: a unit not begun when it ends is not begun
-	user     UserID
+	user     mailkey.UserID
 	messages []*pending
 	usage    quota.Usage
 	bytes    int       // of documents
@@ -170,7 +171,7 @@ type unit struct {
 	results []*Delivered
 }
 
-func newUnit(ctx context.Context, user UserID, messages []*pending, results []*Delivered) *unit {
+func newUnit(ctx context.Context, user mailkey.UserID, messages []*pending, results []*Delivered) *unit {
 	u := &unit{ctx: ctx, user: user, messages: messages, results: results, done: make(chan struct{})}
 	for _, p := range messages {
 		if since := p.template.since; u.since.IsZero() || since.Before(u.since) {
@@ -235,7 +236,7 @@ func (s *Store) store(ctx context.Context, units []*unit) error {
 // finds no runner for the user starts one; it ends when the queue is empty.
 type deliveryQueues struct {
 	mu      sync.Mutex
-	waiting map[UserID][]*unit // an entry, perhaps empty, exists while a runner does
+	waiting map[mailkey.UserID][]*unit // an entry, perhaps empty, exists while a runner does
 }
 
 // enqueue appends the units to their queues and returns how many: fewer than all if the Store is
@@ -248,7 +249,7 @@ func (s *Store) enqueue(units []*unit) int {
 		return 0
 	}
 	if q.waiting == nil {
-		q.waiting = make(map[UserID][]*unit)
+		q.waiting = make(map[mailkey.UserID][]*unit)
 	}
 	for i, u := range units {
 		s.traffic.note(u.user)
@@ -262,7 +263,7 @@ func (s *Store) enqueue(units []*unit) int {
 }
 
 // take removes the next units for one transaction from the user's queue, or ends the queue.
-func (q *deliveryQueues) take(user UserID) []*unit {
+func (q *deliveryQueues) take(user mailkey.UserID) []*unit {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	list := q.waiting[user]
@@ -282,7 +283,7 @@ func (q *deliveryQueues) take(user UserID) []*unit {
 
 // run stores what is queued for a user until nothing is. It does not depend on any caller's context:
 // a transaction serves several callers. It is bounded by transactionTimeout.
-func (s *Store) run(user UserID) {
+func (s *Store) run(user mailkey.UserID) {
 	ctx := context.WithoutCancel(s.base)
 	for {
 		unlock, err := s.locks.lock(ctx, user)
@@ -300,7 +301,7 @@ func (s *Store) run(user UserID) {
 }
 
 // runGroup brings every unit of the group to its end.
-func (s *Store) runGroup(ctx context.Context, user UserID, group []*unit) {
+func (s *Store) runGroup(ctx context.Context, user mailkey.UserID, group []*unit) {
 	var alive []*unit
 	for _, u := range group {
 		if err := u.ctx.Err(); err != nil {

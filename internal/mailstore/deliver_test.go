@@ -10,11 +10,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"gadwall/dedupe"
 	"gadwall/internal/events"
+	"gadwall/internal/mailkey"
 	"gadwall/quota"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 func TestDeliverStoresAMessage(t *testing.T) {
@@ -82,9 +83,9 @@ func TestDeliverToManyFailsOneByOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	stored := e.content(t, mail(1), 6)
-	to := []MailboxKey{
+	to := []mailkey.Mailbox{
 		e.box(t, a, "INBOX").Key, e.box(t, full, "INBOX").Key, a.ID.Mailbox(99), e.box(t, b, "INBOX").Key,
-		UserID{1}.Mailbox(1), e.box(t, a, "Junk").Key,
+		mailkey.UserID{1}.Mailbox(1), e.box(t, a, "Junk").Key,
 	}
 	var list []Delivery
 	for i, key := range to {
@@ -217,7 +218,7 @@ func TestDeliverConcurrently(t *testing.T) {
 	})
 
 	var mu sync.Mutex
-	got := make(map[MailboxKey][]uint32)
+	got := make(map[mailkey.Mailbox][]uint32)
 	var writing sync.WaitGroup
 	for w := range writers {
 		writing.Go(func() {
@@ -232,7 +233,7 @@ func TestDeliverConcurrently(t *testing.T) {
 					return
 				}
 				mu.Lock()
-				for j, key := range []MailboxKey{shared, other} {
+				for j, key := range []mailkey.Mailbox{shared, other} {
 					if results[j].Err != nil {
 						t.Error(results[j].Err)
 					}
@@ -266,7 +267,7 @@ func TestQuotaIsExactUnderConcurrency(t *testing.T) {
 	first := newEnv(t)
 	stores := []*env{first, openEnv(t, first.db)}
 	u := first.user(t)
-	boxes := []MailboxKey{first.box(t, u, "INBOX").Key, first.box(t, u, "Archive").Key}
+	boxes := []mailkey.Mailbox{first.box(t, u, "INBOX").Key, first.box(t, u, "Archive").Key}
 	text := mail(1)
 	const fits, writers = 7, 64
 	if err := first.SetLimits(t.Context(), u.ID, quota.Limits{Bytes: int64(len(text))*(fits+1) - 1}); err != nil {

@@ -6,10 +6,11 @@ import (
 	"strings"
 	"time"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
+
 	"gadwall/internal/contents"
 	"gadwall/internal/envelope"
-
-	"go.mongodb.org/mongo-driver/v2/bson"
+	"gadwall/internal/mailkey"
 )
 
 // template is what all messages made of one content have in common. It keeps nothing of the parsed message.
@@ -77,7 +78,7 @@ func (t *template) time(key string, value time.Time) {
 // pending is a message that waits for its UID.
 type pending struct {
 	template *template
-	mailbox  MailboxKey
+	mailbox  mailkey.Mailbox
 	flags    Flags
 	keywords []string
 	date     time.Time
@@ -113,7 +114,7 @@ func (t *template) message(d *Delivery) (*pending, error) {
 }
 
 // document is the message as it is stored.
-func (p *pending) document(key MessageKey, modseq int64, keywords []string, saved time.Time) bson.D {
+func (p *pending) document(key mailkey.Message, modseq int64, keywords []string, saved time.Time) bson.D {
 	doc := make(bson.D, 0, 16+len(p.template.fields))
 	doc = append(doc,
 		bson.E{Key: DocID, Value: key.Binary()},

@@ -7,13 +7,14 @@ import (
 	"testing"
 	"time"
 
-	"gadwall/internal/dbtest"
-
 	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"gadwall/internal/dbtest"
+	"gadwall/internal/mailkey"
 )
 
 // explain sums up how the database answers a query of Messages.
-func (e *env) explain(t *testing.T, box MailboxKey, q Query, fields Fields) (plans []dbtest.Plan, docs, returned int) {
+func (e *env) explain(t *testing.T, box mailkey.Mailbox, q Query, fields Fields) (plans []dbtest.Plan, docs, returned int) {
 	t.Helper()
 	filters, err := e.filters(t.Context(), box, q)
 	if err != nil {
@@ -52,7 +53,7 @@ func TestQueriesStayWithinTheMailbox(t *testing.T) {
 	}
 	e.fill(t, box, n, flags)
 	// Mail on all sides, much of it unseen and deleted.
-	for _, k := range []MailboxKey{e.box(t, u, "Sent").Key, e.box(t, u, "Trash").Key, e.box(t, neighbour, "INBOX").Key} {
+	for _, k := range []mailkey.Mailbox{e.box(t, u, "Sent").Key, e.box(t, u, "Trash").Key, e.box(t, neighbour, "INBOX").Key} {
 		e.fill(t, k, n, func(int) Flags { return Deleted })
 	}
 	state, err := e.MailboxByKey(t.Context(), box)

@@ -4,19 +4,20 @@ import (
 	"context"
 	"fmt"
 
-	"gadwall/internal/contents"
-	"gadwall/internal/events"
-	"gadwall/quota"
-
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"gadwall/internal/contents"
+	"gadwall/internal/events"
+	"gadwall/internal/mailkey"
+	"gadwall/quota"
 )
 
 // Expunge removes the messages with \Deleted among uids (nil means all) for good. It returns their UIDs, ascending,
 // and the mailbox's mod-sequence after the last removal (0 if nothing was removed). On error, some may be
 // gone, and are named. The error is ErrNoSuchMailbox if that is so.
-func (s *Store) Expunge(ctx context.Context, box MailboxKey, uids []UIDRange) (expunged []uint32, modseq uint64, err error) {
+func (s *Store) Expunge(ctx context.Context, box mailkey.Mailbox, uids []UIDRange) (expunged []uint32, modseq uint64, err error) {
 	err = s.ExpungeEach(ctx, box, uids, func(gone []uint32, m uint64) error {
 		expunged, modseq = append(expunged, gone...), m
 		return nil
@@ -26,7 +27,7 @@ func (s *Store) Expunge(ctx context.Context, box MailboxKey, uids []UIDRange) (e
 
 // ExpungeEach is Expunge for a caller who wants to know of each transaction when it is committed: removed is called with
 // the UIDs, ascending, and the mailbox's mod-sequence after it. Its error ends the rest, and is returned.
-func (s *Store) ExpungeEach(ctx context.Context, box MailboxKey, uids []UIDRange, removed func(uids []uint32, modseq uint64) error) error {
+func (s *Store) ExpungeEach(ctx context.Context, box mailkey.Mailbox, uids []UIDRange, removed func(uids []uint32, modseq uint64) error) error {
 	if uids == nil {
 		uids = AllUIDs
 	}
@@ -45,7 +46,7 @@ func (s *Store) ExpungeEach(ctx context.Context, box MailboxKey, uids []UIDRange
 }
 
 // removeMessages removes the messages that meet the condition, in batches. It holds four octets for each of them.
-func (s *Store) removeMessages(ctx context.Context, box MailboxKey, uids []UIDRange, filter bson.D, removed func(uids []uint32, modseq uint64) error) error {
+func (s *Store) removeMessages(ctx context.Context, box mailkey.Mailbox, uids []UIDRange, filter bson.D, removed func(uids []uint32, modseq uint64) error) error {
 	batches, err := s.batches(ctx, box, uids, filter)
 	if err != nil {
 		return err
@@ -80,7 +81,7 @@ type removal struct {
 }
 
 // removable reads what is to be removed, at most limit messages.
-func (s *Store) removable(ctx context.Context, box MailboxKey, ranges []UIDRange, filter bson.D, limit int) (*removal, error) {
+func (s *Store) removable(ctx context.Context, box mailkey.Mailbox, ranges []UIDRange, filter bson.D, limit int) (*removal, error) {
 	r := &removal{boxChange: boxChange{expunges: true}}
 	q := Query{UIDs: ranges, Filter: filter, Limit: limit}
 	for m, err := range s.Messages(ctx, box, q, FieldFlags|FieldSize|fieldReference) {
@@ -96,7 +97,7 @@ func (s *Store) removable(ctx context.Context, box MailboxKey, ranges []UIDRange
 }
 
 // removeBatch removes one batch in a transaction, and releases the references after it.
-func (s *Store) removeBatch(ctx context.Context, box MailboxKey, ranges []UIDRange, filter bson.D) ([]uint32, uint64, error) {
+func (s *Store) removeBatch(ctx context.Context, box mailkey.Mailbox, ranges []UIDRange, filter bson.D) ([]uint32, uint64, error) {
 	var r *removal
 	var state *boxState
 	err := s.transactFor(ctx, box.User(), func(ctx context.Context) error {
@@ -124,7 +125,7 @@ func (s *Store) removeBatch(ctx context.Context, box MailboxKey, ranges []UIDRan
 }
 
 // remove deletes the documents of these messages, by as few statements as their UIDs allow.
-func (s *Store) remove(ctx context.Context, box MailboxKey, uids []uint32) error {
+func (s *Store) remove(ctx context.Context, box mailkey.Mailbox, uids []uint32) error {
 	var models []mongo.WriteModel
 	for _, filter := range keyFilters(box, Ranges(uids), s.clustered) {
 		models = append(models, mongo.NewDeleteManyModel().SetFilter(filter))

@@ -7,9 +7,10 @@ import (
 	"testing"
 	"time"
 
-	"gadwall/internal/contents"
-
 	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"gadwall/internal/contents"
+	"gadwall/internal/mailkey"
 )
 
 func everySecondDeleted(i int) Flags {
@@ -81,7 +82,7 @@ func TestChangesKnowsWhenTheJournalIsTooShort(t *testing.T) {
 	want(last, true)
 	drop := func(modseq uint64) {
 		t.Helper()
-		res, err := e.journal.DeleteOne(t.Context(), byID(inbox.journal(modseq).Binary()))
+		res, err := e.journal.DeleteOne(t.Context(), byID(newJournalKey(inbox, modseq).Binary()))
 		if err != nil || res.DeletedCount != 1 {
 			t.Fatal(res, err)
 		}
@@ -187,7 +188,7 @@ func TestOpenResumesWithoutTheUser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, key := range []MailboxKey{left, doomed.Key} {
+	for _, key := range []mailkey.Mailbox{left, doomed.Key} {
 		e.fill(t, key, 5, nil)
 		if err := e.markDeleting(t.Context(), key); err != nil {
 			t.Fatal(err)

@@ -14,13 +14,13 @@ import (
 	"testing"
 	"time"
 
-	"gadwall/internal/dbtest"
-	"gadwall/internal/docstore"
-
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"gadwall/internal/dbtest"
+	"gadwall/internal/docstore"
 )
 
 // network stands between a client and its server, and can fail.

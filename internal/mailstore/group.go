@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"gadwall/internal/events"
+	"gadwall/internal/mailkey"
 	"gadwall/quota"
 )
 
@@ -15,7 +16,7 @@ import (
 // anew by each attempt of write.
 type groupWrite struct {
 	store *Store
-	user  UserID
+	user  mailkey.UserID
 	units []*unit
 
 	over    []bool // by unit: not stored, does not fit into the quota
@@ -26,7 +27,7 @@ type groupWrite struct {
 
 // boxWrite is what the transaction does to one mailbox.
 type boxWrite struct {
-	key      MailboxKey
+	key      mailkey.Mailbox
 	change   boxChange
 	messages []target
 	state    *boxState
@@ -106,7 +107,7 @@ func (g *groupWrite) charge(ctx context.Context) error {
 
 // assign sorts the messages into mailboxes.
 func (g *groupWrite) assign() {
-	byKey := make(map[MailboxKey]*boxWrite)
+	byKey := make(map[mailkey.Mailbox]*boxWrite)
 	g.boxes = nil
 	g.outcome = make([][]Delivered, len(g.units))
 	for i, u := range g.units {

@@ -6,13 +6,14 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+
 	"gadwall/blobstore"
 	"gadwall/internal/contents"
 	"gadwall/internal/dbtest"
 	"gadwall/internal/events"
-
-	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/mongo"
+	"gadwall/internal/mailkey"
 )
 
 // env is a Store on a fresh database.
@@ -112,7 +113,7 @@ func mail(n int) string {
 }
 
 // deliver delivers one new message and expects success.
-func (e *env) deliver(t testing.TB, box MailboxKey, n int, flags Flags, keywords ...string) Delivered {
+func (e *env) deliver(t testing.TB, box mailkey.Mailbox, n int, flags Flags, keywords ...string) Delivered {
 	t.Helper()
 	stored := e.content(t, mail(n), 1)
 	got, err := e.Deliver(t.Context(), stored, []Delivery{{Mailbox: box, Flags: flags, Keywords: keywords, Magic: stored.Magics[0]}})
@@ -126,7 +127,7 @@ func (e *env) deliver(t testing.TB, box MailboxKey, n int, flags Flags, keywords
 }
 
 // list reads a mailbox.
-func (e *env) list(t reporter, box MailboxKey, q Query, fields Fields) []*Message {
+func (e *env) list(t reporter, box mailkey.Mailbox, q Query, fields Fields) []*Message {
 	t.Helper()
 	var list []*Message
 	for m, err := range e.Messages(t.Context(), box, q, fields) {
@@ -243,7 +244,7 @@ func equalRefs(a, b map[contents.ID][2]int64) bool {
 }
 
 // fill delivers n messages of one content.
-func (e *env) fill(t testing.TB, box MailboxKey, n int, flags func(i int) Flags) {
+func (e *env) fill(t testing.TB, box mailkey.Mailbox, n int, flags func(i int) Flags) {
 	t.Helper()
 	for start := 0; start < n; start += MaxRecipients {
 		count := min(n-start, MaxRecipients)

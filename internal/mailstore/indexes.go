@@ -6,11 +6,12 @@ import (
 	"fmt"
 	"slices"
 
-	"gadwall/internal/schema"
-
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"gadwall/internal/mailkey"
+	"gadwall/internal/schema"
 )
 
 // codeNamespaceExists is MongoDB's error code for a collection that exists.
@@ -71,7 +72,7 @@ func (s *Store) coversUIDs(ctx context.Context) (bool, error) {
 		{Key: "explain", Value: bson.D{
 			{Key: "find", Value: collMessages},
 			{Key: "hint", Value: indexModSeq},
-			{Key: "filter", Value: changedFilter(MailboxKey{}, 0)},
+			{Key: "filter", Value: changedFilter(mailkey.Mailbox{}, 0)},
 			{Key: "projection", Value: projection(0)}}},
 		{Key: "verbosity", Value: "queryPlanner"}}).Raw()
 	if err != nil {

@@ -7,6 +7,8 @@ import (
 	"fmt"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"gadwall/internal/mailkey"
 )
 
 // The journal remembers which UIDs were removed, and when in terms of mod-sequences, for as long as
@@ -16,9 +18,9 @@ import (
 
 // writeJournal adds an entry at the mod-sequence that the mailbox was given by changeMailbox with
 // expunges set.
-func (s *Store) writeJournal(ctx context.Context, box MailboxKey, state *boxState, uids []uint32) error {
+func (s *Store) writeJournal(ctx context.Context, box mailkey.Mailbox, state *boxState, uids []uint32) error {
 	_, err := s.journal.InsertOne(ctx, bson.D{
-		{Key: "_id", Value: box.journal(uint64(state.ModSeq)).Binary()},
+		{Key: "_id", Value: newJournalKey(box, uint64(state.ModSeq)).Binary()},
 		{Key: journalExpunged, Value: bson.Binary{Data: encodeUIDs(uids)}},
 		{Key: journalPrevious, Value: state.Expunged},
 		{Key: journalTime, Value: now()},

@@ -7,10 +7,11 @@ import (
 	"testing"
 	"time"
 
-	"gadwall/internal/dbtest"
-	"gadwall/quota"
-
 	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"gadwall/internal/dbtest"
+	"gadwall/internal/mailkey"
+	"gadwall/quota"
 )
 
 // Operations that are killed work on a user with killMessages messages in INBOX, every second one with \Deleted.
@@ -23,7 +24,7 @@ const (
 type killScene struct {
 	*env           // the process that is killed
 	u, other       *User
-	inbox, archive MailboxKey // of u
+	inbox, archive mailkey.Mailbox // of u
 }
 
 var killed = []struct {

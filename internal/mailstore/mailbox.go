@@ -10,11 +10,13 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"gadwall/internal/mailkey"
 )
 
 // Mailbox is a mailbox as it was at some moment.
 type Mailbox struct {
-	Key           MailboxKey
+	Key           mailkey.Mailbox
 	Path          string // UTF-8, NFC; names separated by Separator
 	UIDValidity   uint32
 	UIDNext       uint32
@@ -86,11 +88,11 @@ func newMailboxDoc(m *Mailbox) bson.D {
 }
 
 func (d *mailboxDoc) mailbox() (*Mailbox, error) {
-	if len(d.ID.Data) != len(MailboxKey{}) {
+	if len(d.ID.Data) != len(mailkey.Mailbox{}) {
 		return nil, fmt.Errorf("mailbox key of %d octets in the database", len(d.ID.Data))
 	}
 	return &Mailbox{
-		Key: MailboxKey(d.ID.Data), Path: d.Path,
+		Key: mailkey.Mailbox(d.ID.Data), Path: d.Path,
 		UIDValidity: uint32(d.UIDValidity),
 		// A mailbox that gave out the last UID has no next one; IMAP has no word for that.
 		UIDNext:       uint32(min(d.UIDNext, math.MaxUint32)),
@@ -101,7 +103,7 @@ func (d *mailboxDoc) mailbox() (*Mailbox, error) {
 }
 
 // Mailboxes returns a user's mailboxes in byte order of their paths.
-func (s *Store) Mailboxes(ctx context.Context, user UserID) ([]*Mailbox, error) {
+func (s *Store) Mailboxes(ctx context.Context, user mailkey.UserID) ([]*Mailbox, error) {
 	docs, err := s.findMailboxes(ctx, bson.D{{Key: boxUser, Value: user.Binary()}})
 	if err != nil {
 		return nil, err
@@ -133,7 +135,7 @@ func (s *Store) findMailboxes(ctx context.Context, filter bson.D) ([]*mailboxDoc
 
 // MailboxByPath returns the user's mailbox with this path. The error is ErrNoSuchMailbox, also for
 // paths that cannot exist.
-func (s *Store) MailboxByPath(ctx context.Context, user UserID, path string) (*Mailbox, error) {
+func (s *Store) MailboxByPath(ctx context.Context, user mailkey.UserID, path string) (*Mailbox, error) {
 	path, err := NormalizePath(path)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoSuchMailbox, err)
@@ -142,16 +144,16 @@ func (s *Store) MailboxByPath(ctx context.Context, user UserID, path string) (*M
 }
 
 // MailboxByKey returns the mailbox with this key. The error is ErrNoSuchMailbox.
-func (s *Store) MailboxByKey(ctx context.Context, key MailboxKey) (*Mailbox, error) {
+func (s *Store) MailboxByKey(ctx context.Context, key mailkey.Mailbox) (*Mailbox, error) {
 	return s.findMailbox(ctx, byID(key.Binary()))
 }
 
 // MailboxBySpecialUse returns the user's mailbox with this use. The error is ErrNoSuchMailbox.
-func (s *Store) MailboxBySpecialUse(ctx context.Context, user UserID, use string) (*Mailbox, error) {
+func (s *Store) MailboxBySpecialUse(ctx context.Context, user mailkey.UserID, use string) (*Mailbox, error) {
 	return s.findMailbox(ctx, bson.D{{Key: boxUser, Value: user.Binary()}, {Key: boxSpecialUse, Value: use}})
 }
 
-func atPath(user UserID, path string) bson.D {
+func atPath(user mailkey.UserID, path string) bson.D {
 	return bson.D{{Key: boxUser, Value: user.Binary()}, {Key: boxPath, Value: path}}
 }
 
@@ -208,7 +210,7 @@ var boxStateProjection = bson.D{
 
 // changeMailbox writes the mailbox's document within a transaction, so that the transaction conflicts with
 // every other one on the same mailbox. Errors: ErrNoSuchMailbox, ErrUIDsExhausted.
-func (s *Store) changeMailbox(ctx context.Context, key MailboxKey, c boxChange) (*boxState, error) {
+func (s *Store) changeMailbox(ctx context.Context, key mailkey.Mailbox, c boxChange) (*boxState, error) {
 	filter := append(byID(key.Binary()), notSet(boxDeleting))
 	inc := append(bson.D{{Key: boxModSeq, Value: int64(1)}}, c.Counters.increments()...)
 	if c.uids > 0 {
@@ -238,7 +240,7 @@ func (s *Store) changeMailbox(ctx context.Context, key MailboxKey, c boxChange) 
 
 // addKeywords makes the mailbox remember keywords it sees for the first time. The error is
 // ErrInvalidKeyword if they are too many.
-func (s *Store) addKeywords(ctx context.Context, key MailboxKey, state *boxState, fresh []string) error {
+func (s *Store) addKeywords(ctx context.Context, key mailkey.Mailbox, state *boxState, fresh []string) error {
 	if len(fresh) == 0 {
 		return nil
 	}

@@ -3,10 +3,10 @@ package mailstore
 import (
 	"time"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
+
 	"gadwall/dedupe"
 	"gadwall/internal/contents"
-
-	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
 // A Message is one entry of a mailbox. Only what the Fields asked for is set; UID always is.

@@ -7,10 +7,11 @@ import (
 	"strings"
 	"testing"
 
-	"gadwall/quota"
-
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"gadwall/internal/mailkey"
+	"gadwall/quota"
 )
 
 // model is what the mail of one user should be, kept as plainly as possible.
@@ -28,7 +29,7 @@ func (m *model) fits(more int) bool {
 }
 
 type modelBox struct {
-	key      MailboxKey
+	key      mailkey.Mailbox
 	next     uint32
 	modseq   uint64
 	messages []modelMessage

@@ -5,6 +5,8 @@ import (
 	"runtime"
 	"sync/atomic"
 	"time"
+
+	"gadwall/internal/mailkey"
 )
 
 // Long operations (removing, copying or changing more messages than one transaction takes) would otherwise take
@@ -17,10 +19,10 @@ func longOperations() int { return max(1, runtime.GOMAXPROCS(0)/2) }
 // is good enough to see whether there is anybody else.
 type traffic [64]atomic.Uint64
 
-func (t *traffic) note(user UserID) { t[int(user[0])%len(t)].Add(1) }
+func (t *traffic) note(user mailkey.UserID) { t[int(user[0])%len(t)].Add(1) }
 
 // others is the count of all but the user.
-func (t *traffic) others(user UserID) uint64 {
+func (t *traffic) others(user mailkey.UserID) uint64 {
 	var n uint64
 	for i := range t {
 		if i != int(user[0])%len(t) {
@@ -33,7 +35,7 @@ func (t *traffic) others(user UserID) uint64 {
 // A pacer runs the batches of one long operation. The first runs at once: most operations have no other.
 type pacer struct {
 	store *Store
-	user  UserID
+	user  mailkey.UserID
 	begun bool
 	// rest is how long to rest before the next batch.
 	rest time.Duration

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"testing"
 	"time"
+
+	"gadwall/internal/mailkey"
 )
 
 // TestPacerRests: a long operation rests for as long as its last batch took if others had work meanwhile, and not otherwise.
 func TestPacerRests(t *testing.T) {
 	e := newEnv(t)
-	own, other := UserID{1}, UserID{2}
+	own, other := mailkey.UserID{1}, mailkey.UserID{2}
 	for _, tt := range []struct {
 		name  string
 		work  func()
@@ -96,7 +98,7 @@ func TestTrafficIsSeen(t *testing.T) {
 			}
 		}},
 	} {
-		somebody := UserID{u.ID[0] + 1}
+		somebody := mailkey.UserID{u.ID[0] + 1}
 		before, own := e.traffic.others(somebody), e.traffic.others(u.ID)
 		tt.do()
 		if e.traffic.others(somebody) == before {

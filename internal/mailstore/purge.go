@@ -7,10 +7,11 @@ import (
 	"math"
 	"time"
 
-	"gadwall/quota"
-
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"gadwall/internal/mailkey"
+	"gadwall/quota"
 )
 
 // A purge removes what a mailbox or a user has that is being deleted, in transactions of at most purgeBatch
@@ -19,12 +20,12 @@ import (
 type purge struct {
 	*Store
 	// user is set if it is a user that is being deleted.
-	user    *UserID
+	user    *mailkey.UserID
 	renewed time.Time // when the user's lease was
 }
 
 // mailbox removes the messages of a mailbox that is marked and, at last, the mailbox itself.
-func (p *purge) mailbox(ctx context.Context, box MailboxKey) error {
+func (p *purge) mailbox(ctx context.Context, box mailkey.Mailbox) error {
 	// No message comes into a marked mailbox, so each batch begins after the one before. Not at the first key: there
 	// the database would step over all that was removed, more each time.
 	pace := &pacer{store: p.Store, user: box.User()}
@@ -37,7 +38,7 @@ func (p *purge) mailbox(ctx context.Context, box MailboxKey) error {
 			return fmt.Errorf("purge mailbox: %w", err)
 		}
 	}
-	first, last := box.journal(0), box.journal(1<<64-1)
+	first, last := newJournalKey(box, 0), newJournalKey(box, 1<<64-1)
 	_, err := p.journal.DeleteMany(ctx, bson.D{{Key: "_id", Value: bson.D{
 		{Key: "$gte", Value: first.Binary()}, {Key: "$lte", Value: last.Binary()}}}})
 	if err != nil {
@@ -51,7 +52,7 @@ func (p *purge) mailbox(ctx context.Context, box MailboxKey) error {
 
 // batch removes the first messages of the mailbox whose UIDs are not below first, and returns where the next batch begins,
 // or 0 after the last one.
-func (p *purge) batch(ctx context.Context, box MailboxKey, first uint32) (next uint32, err error) {
+func (p *purge) batch(ctx context.Context, box mailkey.Mailbox, first uint32) (next uint32, err error) {
 	size := min(p.batchSize, purgeBatch)
 	var r *removal
 	err = p.transactFor(ctx, box.User(), func(ctx context.Context) error {
@@ -130,7 +131,7 @@ func (p *purge) everything(ctx context.Context) error {
 
 // mailboxIDs returns the keys of all mailboxes of a user, those that are being deleted as well. It walks
 // the keys: on the way along the index on paths, one that is renamed meanwhile could be passed over.
-func (s *Store) mailboxIDs(ctx context.Context, user UserID) ([]MailboxKey, error) {
+func (s *Store) mailboxIDs(ctx context.Context, user mailkey.UserID) ([]mailkey.Mailbox, error) {
 	cursor, err := s.mailboxes.Find(ctx, bson.D{{Key: "_id", Value: bson.D{
 		{Key: "$gte", Value: user.Mailbox(0).Binary()}, {Key: "$lte", Value: user.Mailbox(math.MaxUint32).Binary()}}}},
 		options.Find().SetProjection(bson.D{{Key: "_id", Value: 1}}))
@@ -141,7 +142,7 @@ func (s *Store) mailboxIDs(ctx context.Context, user UserID) ([]MailboxKey, erro
 	if err := cursor.All(ctx, &docs); err != nil {
 		return nil, fmt.Errorf("find mailboxes: %w", err)
 	}
-	keys := make([]MailboxKey, len(docs))
+	keys := make([]mailkey.Mailbox, len(docs))
 	for i, d := range docs {
 		m, err := d.mailbox()
 		if err != nil {

@@ -11,6 +11,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"gadwall/internal/mailkey"
 )
 
 // Documents per batch of a cursor: many when they are small.
@@ -24,7 +26,7 @@ const (
 // Messages iterates over the messages of a mailbox in ascending order of their UIDs (descending with
 // Query.Reverse), loading only the fields asked for. Long ranges of UIDs are one walk along the key each. A
 // mailbox that does not exist has no messages. After an error, which comes with a nil message, the iteration ends.
-func (s *Store) Messages(ctx context.Context, box MailboxKey, q Query, fields Fields) iter.Seq2[*Message, error] {
+func (s *Store) Messages(ctx context.Context, box mailkey.Mailbox, q Query, fields Fields) iter.Seq2[*Message, error] {
 	return func(yield func(*Message, error) bool) {
 		for doc, err := range s.find(ctx, box, q, projection(fields), batchSize(fields)) {
 			var m *Message
@@ -43,7 +45,7 @@ func (s *Store) Messages(ctx context.Context, box MailboxKey, q Query, fields Fi
 }
 
 // UIDs returns the UIDs of the messages that Messages would iterate over.
-func (s *Store) UIDs(ctx context.Context, box MailboxKey, q Query) ([]uint32, error) {
+func (s *Store) UIDs(ctx context.Context, box mailkey.Mailbox, q Query) ([]uint32, error) {
 	if s.uidsFromIndex && q.isPrefix() {
 		uids, err := s.changedUIDs(ctx, box, 0)
 		if err != nil {
@@ -56,7 +58,7 @@ func (s *Store) UIDs(ctx context.Context, box MailboxKey, q Query) ([]uint32, er
 	}
 	var uids []uint32
 	for doc, err := range s.find(ctx, box, q, projection(0), batchSmall) {
-		var key MessageKey
+		var key mailkey.Message
 		if err == nil {
 			key, err = messageKey(doc.Lookup(DocID))
 		}
@@ -75,7 +77,7 @@ func (q *Query) isPrefix() bool {
 }
 
 // FirstUnseen returns the least UID of a message without \Seen, or 0 if there is none.
-func (s *Store) FirstUnseen(ctx context.Context, box MailboxKey) (uint32, error) {
+func (s *Store) FirstUnseen(ctx context.Context, box mailkey.Mailbox) (uint32, error) {
 	uids, err := s.UIDs(ctx, box, Query{Filter: FlagFilter(Seen, false), Limit: 1})
 	if err != nil || len(uids) == 0 {
 		return 0, err
@@ -110,7 +112,7 @@ func KeywordFilter(keyword string) bson.D {
 }
 
 // find iterates over the documents that q names, in order of their keys.
-func (s *Store) find(ctx context.Context, box MailboxKey, q Query, projection bson.D, batch int32) iter.Seq2[bson.Raw, error] {
+func (s *Store) find(ctx context.Context, box mailkey.Mailbox, q Query, projection bson.D, batch int32) iter.Seq2[bson.Raw, error] {
 	return func(yield func(bson.Raw, error) bool) {
 		s.traffic.note(box.User())
 		filters, err := s.filters(ctx, box, q)
@@ -201,7 +203,7 @@ func (s *Store) walk(ctx context.Context, filter bson.D, opts *options.FindOptio
 }
 
 // filters are the conditions of the queries that together answer q.
-func (s *Store) filters(ctx context.Context, box MailboxKey, q Query) ([]bson.D, error) {
+func (s *Store) filters(ctx context.Context, box mailkey.Mailbox, q Query) ([]bson.D, error) {
 	ranges := AllUIDs
 	if q.UIDs != nil {
 		ranges = normalizeRanges(q.UIDs)
@@ -228,12 +230,12 @@ func (s *Store) filters(ctx context.Context, box MailboxKey, q Query) ([]bson.D,
 }
 
 // changedUIDs returns, ascending, the UIDs of messages with a mod-sequence above since.
-func (s *Store) changedUIDs(ctx context.Context, box MailboxKey, since uint64) ([]uint32, error) {
+func (s *Store) changedUIDs(ctx context.Context, box mailkey.Mailbox, since uint64) ([]uint32, error) {
 	var uids []uint32
 	var failed error
 	s.walk(ctx, changedFilter(box, since), changedOptions().SetProjection(projection(0)),
 		func(doc bson.Raw, err error) bool {
-			var key MessageKey
+			var key mailkey.Message
 			if err == nil {
 				key, err = messageKey(doc.Lookup(DocID))
 			}
@@ -249,7 +251,7 @@ func (s *Store) changedUIDs(ctx context.Context, box MailboxKey, since uint64) (
 
 // changedFilter is the condition that a message's mod-sequence is above since. That the key is one of the mailbox's
 // goes without saying; it leads a sharded cluster to the shard.
-func changedFilter(box MailboxKey, since uint64) bson.D {
+func changedFilter(box mailkey.Mailbox, since uint64) bson.D {
 	return append(bson.D{{Key: DocMailbox, Value: box.Binary()}, {Key: DocModSeq, Value: bson.D{
 		{Key: "$gt", Value: int64(since)}}}}, rangeFilter(box, AllUIDs[0])...)
 }

@@ -9,12 +9,12 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"gadwall/internal/contents"
 	"gadwall/internal/dbtest"
 	"gadwall/internal/events"
 	"gadwall/quota"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 // Of 64 deliveries at the same time by four instances into the last free bytes, as many are stored as fit.

@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"gadwall/internal/mailkey"
 )
 
 // AllUIDs is every UID there can be.
@@ -69,7 +71,7 @@ const shortRange = 64
 // long range has a query of its own. Short ones become lists of UIDs. In a clustered collection
 // the server walks everything from the least to the greatest of such a list, so there a list ends
 // before a large gap.
-func keyFilters(box MailboxKey, ranges []UIDRange, clustered bool) []bson.D {
+func keyFilters(box mailkey.Mailbox, ranges []UIDRange, clustered bool) []bson.D {
 	var filters []bson.D
 	var points []bson.Binary
 	var last uint32
@@ -104,7 +106,7 @@ func keyFilters(box MailboxKey, ranges []UIDRange, clustered bool) []bson.D {
 }
 
 // rangeFilter is the condition that a message is in the range.
-func rangeFilter(box MailboxKey, r UIDRange) bson.D {
+func rangeFilter(box mailkey.Mailbox, r UIDRange) bson.D {
 	return bson.D{{Key: DocID, Value: bson.D{
 		{Key: "$gte", Value: box.Message(r.First).Binary()}, {Key: "$lte", Value: box.Message(r.Last).Binary()}}}}
 }

@@ -9,6 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"pgregory.net/rapid"
+
+	"gadwall/internal/mailkey"
 )
 
 const maxUID = math.MaxUint32
@@ -114,7 +116,7 @@ func matches(t *rapid.T, filter bson.D, key bson.Binary) bool {
 }
 
 func TestKeyFiltersTakeEachUIDOnceAndInOrder(t *testing.T) {
-	box := UserID{1}.Mailbox(7)
+	box := mailkey.UserID{1}.Mailbox(7)
 	rapid.Check(t, func(t *rapid.T) {
 		ranges := normalizeRanges(drawRanges(t, "ranges"))
 		filters := keyFilters(box, ranges, rapid.Bool().Draw(t, "clustered"))
@@ -140,7 +142,7 @@ func TestKeyFiltersTakeEachUIDOnceAndInOrder(t *testing.T) {
 }
 
 func TestKeyFiltersAreBounded(t *testing.T) {
-	box := UserID{1}.Mailbox(7)
+	box := mailkey.UserID{1}.Mailbox(7)
 	var sparse []UIDRange
 	for uid := uint32(1); uid < 10*maxRangesPerFind; uid += 2 {
 		sparse = append(sparse, UIDRange{uid, uid})

@@ -5,10 +5,11 @@ import (
 	"errors"
 	"fmt"
 
-	"gadwall/quota"
-
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"gadwall/internal/mailkey"
+	"gadwall/quota"
 )
 
 // Counters move in the transactions that change what they count. So by how much a counter is wrong does not change
@@ -19,7 +20,7 @@ import (
 // Recount counts the messages of a mailbox, beside live traffic, and returns what is there and what
 // is recorded at the same moment. With repair set, it also corrects what is recorded. The messages are counted in one
 // snapshot, which a server keeps for a minute (20,000,000 messages or so). The error is ErrNoSuchMailbox.
-func (s *Store) Recount(ctx context.Context, box MailboxKey, repair bool) (actual, recorded Counters, err error) {
+func (s *Store) Recount(ctx context.Context, box mailkey.Mailbox, repair bool) (actual, recorded Counters, err error) {
 	m, actual, err := s.recount(ctx, box, false, repair)
 	if err != nil {
 		return actual, recorded, err
@@ -28,7 +29,7 @@ func (s *Store) Recount(ctx context.Context, box MailboxKey, repair bool) (actua
 }
 
 // recount returns the mailbox and the counters as they should be, both at the same moment.
-func (s *Store) recount(ctx context.Context, box MailboxKey, deleting, repair bool) (m *Mailbox, actual Counters, err error) {
+func (s *Store) recount(ctx context.Context, box mailkey.Mailbox, deleting, repair bool) (m *Mailbox, actual Counters, err error) {
 	filter := byID(box.Binary())
 	for range casAttempts {
 		var repairs int64
@@ -76,7 +77,7 @@ func (s *Store) correctCounters(ctx context.Context, filter bson.D, repairs int6
 	return res.MatchedCount == 1, nil
 }
 
-func (s *Store) count(ctx context.Context, box MailboxKey) (Counters, error) {
+func (s *Store) count(ctx context.Context, box mailkey.Mailbox) (Counters, error) {
 	var c Counters
 	for m, err := range s.Messages(ctx, box, Query{}, FieldFlags|FieldSize) {
 		if err != nil {
@@ -89,16 +90,16 @@ func (s *Store) count(ctx context.Context, box MailboxKey) (Counters, error) {
 
 // RecalculateQuota makes a user's usage the sum of the mailboxes' counters, and returns by how much
 // it was off. Where those may be wrong, Recount comes first. The error is ErrNoSuchUser.
-func (s *Store) RecalculateQuota(ctx context.Context, user UserID) (diff quota.Usage, err error) {
+func (s *Store) RecalculateQuota(ctx context.Context, user mailkey.UserID) (diff quota.Usage, err error) {
 	return s.recalculateQuota(ctx, user, true)
 }
 
 // CompareQuota returns what RecalculateQuota would, and changes nothing.
-func (s *Store) CompareQuota(ctx context.Context, user UserID) (diff quota.Usage, err error) {
+func (s *Store) CompareQuota(ctx context.Context, user mailkey.UserID) (diff quota.Usage, err error) {
 	return s.recalculateQuota(ctx, user, false)
 }
 
-func (s *Store) recalculateQuota(ctx context.Context, user UserID, repair bool) (diff quota.Usage, err error) {
+func (s *Store) recalculateQuota(ctx context.Context, user mailkey.UserID, repair bool) (diff quota.Usage, err error) {
 	err = s.transactFor(ctx, user, func(ctx context.Context) error {
 		diff, err = s.quota.Recalculate(ctx, user, repair, func(ctx context.Context) (quota.Usage, error) {
 			// Mailboxes that are being deleted still have messages that count.
@@ -140,7 +141,7 @@ func (r *Recalculation) Clean() bool { return len(r.Mailboxes) == 0 && r.Usage =
 
 // Recalculate compares the counters of all mailboxes of a user, and the usage, with the messages, beside live
 // traffic. With repair set, both are corrected. The error is ErrNoSuchUser.
-func (s *Store) Recalculate(ctx context.Context, user UserID, repair bool) (*Recalculation, error) {
+func (s *Store) Recalculate(ctx context.Context, user mailkey.UserID, repair bool) (*Recalculation, error) {
 	boxes, err := s.mailboxIDs(ctx, user)
 	if err != nil {
 		return nil, err

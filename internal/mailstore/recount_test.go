@@ -5,9 +5,10 @@ import (
 	"sync"
 	"testing"
 
-	"gadwall/quota"
-
 	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"gadwall/internal/mailkey"
+	"gadwall/quota"
 )
 
 func TestRecountRepairs(t *testing.T) {
@@ -53,7 +54,7 @@ func TestRecalculateQuota(t *testing.T) {
 		}
 	}
 	e.checkConsistent(t, u)
-	if _, err := e.RecalculateQuota(t.Context(), UserID{}); !errors.Is(err, ErrNoSuchUser) {
+	if _, err := e.RecalculateQuota(t.Context(), mailkey.UserID{}); !errors.Is(err, ErrNoSuchUser) {
 		t.Errorf("of nobody: %v", err)
 	}
 }
@@ -64,7 +65,7 @@ func TestRecalculateBesideTraffic(t *testing.T) {
 	envs := []*env{e, openEnv(t, e.db), openEnv(t, e.db)}
 	u := e.user(t)
 	inbox, archive, doomed := e.box(t, u, Inbox).Key, e.box(t, u, "Archive").Key, e.box(t, u, "Trash").Key
-	for _, key := range []MailboxKey{inbox, archive, doomed} {
+	for _, key := range []mailkey.Mailbox{inbox, archive, doomed} {
 		e.fill(t, key, 30, everySecondDeleted)
 	}
 	// Marked, and never purged: its messages still count.
@@ -75,7 +76,7 @@ func TestRecalculateBesideTraffic(t *testing.T) {
 		t.Fatalf("%+v, %v", r, err)
 	}
 	damage := Counters{Messages: 4, Unseen: -3, Deleted: 2, Size: 100, DeletedSize: -5}
-	for _, key := range []MailboxKey{inbox, doomed} {
+	for _, key := range []mailkey.Mailbox{inbox, doomed} {
 		if _, err := e.mailboxes.UpdateOne(t.Context(), byID(key.Binary()), bson.D{{Key: "$inc", Value: damage.increments()}}); err != nil {
 			t.Fatal(err)
 		}

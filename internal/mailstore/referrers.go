@@ -7,15 +7,18 @@ import (
 	"math"
 	"time"
 
-	"gadwall/dedupe"
-
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"gadwall/dedupe"
+	"gadwall/internal/mailkey"
 )
 
 // lastOf is the last key that a message of the user can have.
-func lastOf(user UserID) MessageKey { return user.Mailbox(math.MaxUint32).Message(math.MaxUint32) }
+func lastOf(user mailkey.UserID) mailkey.Message {
+	return user.Mailbox(math.MaxUint32).Message(math.MaxUint32)
+}
 
 // ContentReferrers gives the references to contents of all messages to a Tally, as an audit needs them: a message moves
 // only from one mailbox of its user to another, so each user's messages are read from one snapshot. progress is told how
@@ -23,7 +26,7 @@ func lastOf(user UserID) MessageKey { return user.Mailbox(math.MaxUint32).Messag
 func (s *Store) ContentReferrers(progress func(ctx context.Context, n int64) error) func(context.Context, *dedupe.Tally) error {
 	return func(ctx context.Context, t *dedupe.Tally) error {
 		r := referrers{store: s, tally: t, progress: progress}
-		from := bson.E{Key: "$gte", Value: MessageKey{}.Binary()}
+		from := bson.E{Key: "$gte", Value: mailkey.Message{}.Binary()}
 		for {
 			last, more, err := r.read(ctx, from)
 			if err != nil {
@@ -59,7 +62,7 @@ type referrers struct {
 }
 
 // read gives the references of some users to the tally, from one snapshot. It returns the last user it has read.
-func (r *referrers) read(ctx context.Context, from bson.E) (last UserID, more bool, err error) {
+func (r *referrers) read(ctx context.Context, from bson.E) (last mailkey.UserID, more bool, err error) {
 	limit := snapshotMessages
 	for {
 		n := 0
@@ -79,7 +82,7 @@ func (r *referrers) read(ctx context.Context, from bson.E) (last UserID, more bo
 			return last, more, err
 		case !errors.Is(err, errSnapshotLost):
 			return last, false, err
-		case last == (UserID{}):
+		case last == (mailkey.UserID{}):
 			return last, false, err
 		case limit > 0:
 			limit = 0 // a single user
@@ -94,7 +97,7 @@ func (r *referrers) read(ctx context.Context, from bson.E) (last UserID, more bo
 }
 
 // users reads whole users: as many as have limit messages, at least one.
-func (r *referrers) users(ctx context.Context, from bson.E, limit int) (n int, last UserID, more bool, err error) {
+func (r *referrers) users(ctx context.Context, from bson.E, limit int) (n int, last mailkey.UserID, more bool, err error) {
 	cur, err := r.store.messages.Find(ctx, bson.D{{Key: "_id", Value: bson.D{from}}}, options.Find().
 		SetSort(bson.D{{Key: "_id", Value: 1}}).SetProjection(projection(fieldReference)).SetBatchSize(batchSmall))
 	if err != nil {
@@ -104,7 +107,7 @@ func (r *referrers) users(ctx context.Context, from bson.E, limit int) (n int, l
 	began := time.Now()
 	for cur.Next(ctx) {
 		key, ref, err := referenceOf(cur.Current)
-		if key == (MessageKey{}) {
+		if key == (mailkey.Message{}) {
 			r.tally.Unreadable()
 			continue
 		}
@@ -125,7 +128,7 @@ func (r *referrers) users(ctx context.Context, from bson.E, limit int) (n int, l
 }
 
 // referenceOf returns the key of a message and the reference that it has. The key is zero if there is none.
-func referenceOf(doc bson.Raw) (MessageKey, dedupe.Ref, error) {
+func referenceOf(doc bson.Raw) (mailkey.Message, dedupe.Ref, error) {
 	key, err := messageKey(doc.Lookup(DocID))
 	if err != nil {
 		return key, dedupe.Ref{}, err

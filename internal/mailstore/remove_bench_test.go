@@ -12,15 +12,16 @@ import (
 	"testing"
 	"time"
 
-	"gadwall/dedupe"
-	"gadwall/internal/contents"
-	"gadwall/internal/dbtest"
-	"gadwall/internal/docstore"
-
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/event"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"gadwall/dedupe"
+	"gadwall/internal/contents"
+	"gadwall/internal/dbtest"
+	"gadwall/internal/docstore"
+	"gadwall/internal/mailkey"
 )
 
 // A longOperation is done to a mailbox "Archive" full of messages with \Deleted.
@@ -228,7 +229,7 @@ func processorTime(b *testing.B) time.Duration {
 }
 
 // fillDistinct appends messages with \Deleted, each of which has a content of its own, in name.
-func (e *env) fillDistinct(b *testing.B, box MailboxKey, n int) {
+func (e *env) fillDistinct(b *testing.B, box mailkey.Mailbox, n int) {
 	b.Helper()
 	stored := e.content(b, mail(1), 1)
 	for left := n; left > 0; left -= maxBatch {

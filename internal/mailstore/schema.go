@@ -2,8 +2,8 @@ package mailstore
 
 // Fields of message documents that conditions of a Query may name. Fields that are empty or false are absent.
 const (
-	DocID           = "_id" // MessageKey
-	DocMailbox      = "b"   // MailboxKey; for the index on mod-sequences
+	DocID           = "_id" // mailkey.Message
+	DocMailbox      = "b"   // mailkey.Mailbox; for the index on mod-sequences
 	DocModSeq       = "q"   // int64
 	DocFlags        = "f"   // int32, a set of Flags; always present
 	DocKeywords     = "k"   // array of strings, spelled as the mailbox first saw them

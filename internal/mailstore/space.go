@@ -7,6 +7,7 @@ import (
 
 	"gadwall/dedupe"
 	"gadwall/internal/contents"
+	"gadwall/internal/mailkey"
 )
 
 // Space says what messages come to, in octets, and how much of that is stored only once. Compression is left out.
@@ -38,7 +39,7 @@ func (s Space) Add(t Space) Space {
 // Space looks at all messages of a user, beside live traffic; Unique is what is left when the user's own mail is
 // looked at alone. It remembers at most maxSpaceEntries contents and blobs, in about 40 MiB: of a user who has more, it
 // looks at a half of them, chosen by hash, then at the other, or at quarters, and so on.
-func (s *Store) Space(ctx context.Context, user UserID) (Space, error) {
+func (s *Store) Space(ctx context.Context, user mailkey.UserID) (Space, error) {
 	return s.space(ctx, user, maxSpaceEntries)
 }
 
@@ -49,7 +50,7 @@ func (s *Store) DistinctSpace(ctx context.Context, sum Space) (Space, error) {
 	return sum, err
 }
 
-func (s *Store) space(ctx context.Context, user UserID, limit int) (Space, error) {
+func (s *Store) space(ctx context.Context, user mailkey.UserID, limit int) (Space, error) {
 	for passes := uint64(1); ; passes *= 2 {
 		var sum Space
 		var err error
@@ -91,7 +92,7 @@ func (p *spacePass) own(h dedupe.Hash) bool {
 	return binary.BigEndian.Uint64(h[16:])%p.passes == p.pass
 }
 
-func (p *spacePass) run(ctx context.Context, user UserID) error {
+func (p *spacePass) run(ctx context.Context, user mailkey.UserID) error {
 	boxes, err := p.store.mailboxIDs(ctx, user)
 	if err != nil {
 		return err

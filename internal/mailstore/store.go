@@ -9,13 +9,14 @@ import (
 	"sync"
 	"time"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+
 	"gadwall/dedupe"
 	"gadwall/internal/contents"
 	"gadwall/internal/events"
+	"gadwall/internal/mailkey"
 	"gadwall/quota"
-
-	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/mongo"
 )
 
 // Options of a Store. Database, Contents and Bus are needed.
@@ -167,7 +168,7 @@ func notSet(field string) bson.E {
 func byID(id bson.Binary) bson.D { return bson.D{{Key: "_id", Value: id}} }
 
 // publish wakes up whoever looks at the mailbox's user. The bus logs and counts its own trouble.
-func (s *Store) publish(ctx context.Context, key MailboxKey, kind events.Kind, modseq uint64, uids []uint32) {
+func (s *Store) publish(ctx context.Context, key mailkey.Mailbox, kind events.Kind, modseq uint64, uids []uint32) {
 	if len(uids) > events.MaxUIDs {
 		uids = nil
 	}
@@ -177,7 +178,7 @@ func (s *Store) publish(ctx context.Context, key MailboxKey, kind events.Kind, m
 }
 
 // warn tells that a charge, which is committed, took a user's usage to a level.
-func (s *Store) warn(ctx context.Context, user UserID, crossed []quota.Crossing) {
+func (s *Store) warn(ctx context.Context, user mailkey.UserID, crossed []quota.Crossing) {
 	for _, c := range crossed {
 		s.log.Warn("quota: usage has reached a level", "user", user.String(), "resource", string(c.Resource),
 			"level", c.Level, "usage", c.Usage, "limit", c.Limit)
@@ -187,6 +188,6 @@ func (s *Store) warn(ctx context.Context, user UserID, crossed []quota.Crossing)
 }
 
 // publishList wakes up whoever looks at the user's list of mailboxes.
-func (s *Store) publishList(ctx context.Context, user UserID) {
+func (s *Store) publishList(ctx context.Context, user mailkey.UserID) {
 	_ = s.bus.Publish(context.WithoutCancel(ctx), events.Event{User: user, Kind: events.MailboxList})
 }

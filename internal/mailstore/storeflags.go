@@ -5,11 +5,12 @@ import (
 	"fmt"
 	"slices"
 
-	"gadwall/internal/events"
-
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"gadwall/internal/events"
+	"gadwall/internal/mailkey"
 )
 
 // FlagOp says how a FlagChange combines with the flags a message has.
@@ -44,7 +45,7 @@ type FlagResult struct {
 // StoreFlags changes flags. UIDs without a message are passed over, and nil is no UID. A message that has the wanted
 // flags already keeps its mod-sequence. Up to maxBatch messages change in one transaction, and get the
 // same mod-sequence; on error, some batches may have been changed. Errors: ErrNoSuchMailbox, ErrInvalidKeyword.
-func (s *Store) StoreFlags(ctx context.Context, box MailboxKey, uids []UIDRange, c FlagChange) (*FlagResult, error) {
+func (s *Store) StoreFlags(ctx context.Context, box mailkey.Mailbox, uids []UIDRange, c FlagChange) (*FlagResult, error) {
 	if err := checkKeywords(c.Keywords); err != nil {
 		return nil, fmt.Errorf("store flags: %w", err)
 	}
@@ -78,7 +79,7 @@ func (s *Store) StoreFlags(ctx context.Context, box MailboxKey, uids []UIDRange,
 // one conflicts and starts again. So what was read is what is changed.
 type flagWrite struct {
 	store  *Store
-	box    MailboxKey
+	box    mailkey.Mailbox
 	ranges []UIDRange
 	change FlagChange
 

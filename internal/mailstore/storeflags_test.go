@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"gadwall/internal/dbtest"
+	"gadwall/internal/mailkey"
 )
 
 func TestStoreFlagsOfMany(t *testing.T) {
@@ -49,7 +50,7 @@ func TestStoreFlagsRefuses(t *testing.T) {
 	e.deliver(t, inbox, 1, Seen)
 	for _, tt := range []struct {
 		name   string
-		box    MailboxKey
+		box    mailkey.Mailbox
 		ranges []UIDRange
 		change FlagChange
 		want   error

@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"sync"
 
-	"gadwall/dedupe"
-
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
 	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
+
+	"gadwall/dedupe"
+	"gadwall/internal/mailkey"
 )
 
 // Labels by which servers say what an error means for a transaction.
@@ -86,7 +87,7 @@ func hasLabel(err error, label string) bool {
 // the database's conflict detection does the same.
 type userLocks struct {
 	mu    sync.Mutex
-	locks map[UserID]*userLock
+	locks map[mailkey.UserID]*userLock
 }
 
 type userLock struct {
@@ -95,10 +96,10 @@ type userLock struct {
 }
 
 // lock waits for the user's lock and returns the function that gives it back.
-func (l *userLocks) lock(ctx context.Context, user UserID) (unlock func(), err error) {
+func (l *userLocks) lock(ctx context.Context, user mailkey.UserID) (unlock func(), err error) {
 	l.mu.Lock()
 	if l.locks == nil {
-		l.locks = make(map[UserID]*userLock)
+		l.locks = make(map[mailkey.UserID]*userLock)
 	}
 	u := l.locks[user]
 	if u == nil {
@@ -125,7 +126,7 @@ func (l *userLocks) lock(ctx context.Context, user UserID) (unlock func(), err e
 }
 
 // transactFor is transact under the user's lock.
-func (s *Store) transactFor(ctx context.Context, user UserID, fn func(ctx context.Context) error) error {
+func (s *Store) transactFor(ctx context.Context, user mailkey.UserID, fn func(ctx context.Context) error) error {
 	s.traffic.note(user)
 	unlock, err := s.locks.lock(ctx, user)
 	if err != nil {

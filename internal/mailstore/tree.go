@@ -9,6 +9,8 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"gadwall/internal/mailkey"
 )
 
 // Every change of a user's list of mailboxes writes the user's document first (touchUser), so that
@@ -16,7 +18,7 @@ import (
 
 // CreateMailbox makes an empty mailbox. Superior names are not created: they exist as names only, as
 // long as something is below them. Errors: ErrInvalidName, ErrMailboxExists, ErrSpecialUse, ErrTooMany, ErrNoSuchUser.
-func (s *Store) CreateMailbox(ctx context.Context, user UserID, path string, o CreateOptions) (*Mailbox, error) {
+func (s *Store) CreateMailbox(ctx context.Context, user mailkey.UserID, path string, o CreateOptions) (*Mailbox, error) {
 	path, err := NormalizePath(path)
 	if err != nil {
 		return nil, err
@@ -67,7 +69,7 @@ func (s *Store) CreateMailbox(ctx context.Context, user UserID, path string, o C
 
 // allocateMailbox takes the next mailbox number and UIDVALIDITY of a user. Neither is ever given out
 // again; the latter is the time in seconds, or the next value if that is taken.
-func (s *Store) allocateMailbox(ctx context.Context, user UserID) (number, validity uint32, err error) {
+func (s *Store) allocateMailbox(ctx context.Context, user mailkey.UserID) (number, validity uint32, err error) {
 	c, err := s.touchUser(ctx, user, bson.D{
 		{Key: userMailboxes, Value: int64(1)}, {Key: userUIDValidity, Value: int64(1)}, {Key: userTree, Value: int64(1)}})
 	if err != nil {
@@ -84,7 +86,7 @@ func (s *Store) allocateMailbox(ctx context.Context, user UserID) (number, valid
 }
 
 // checkFree returns ErrMailboxExists if the user has a mailbox with this path.
-func (s *Store) checkFree(ctx context.Context, user UserID, path string) error {
+func (s *Store) checkFree(ctx context.Context, user mailkey.UserID, path string) error {
 	switch _, err := s.findMailboxDoc(ctx, atPath(user, path)); {
 	case err == nil:
 		return fmt.Errorf("%w: %s", ErrMailboxExists, path)
@@ -96,7 +98,7 @@ func (s *Store) checkFree(ctx context.Context, user UserID, path string) error {
 }
 
 // below returns the mailboxes whose paths are inferior to path.
-func (s *Store) below(ctx context.Context, user UserID, path string) ([]*mailboxDoc, error) {
+func (s *Store) below(ctx context.Context, user mailkey.UserID, path string) ([]*mailboxDoc, error) {
 	from, to := children(path)
 	return s.findMailboxes(ctx, bson.D{{Key: boxUser, Value: user.Binary()},
 		{Key: boxPath, Value: bson.D{{Key: "$gte", Value: from}, {Key: "$lt", Value: to}}}})
@@ -107,7 +109,7 @@ func (s *Store) below(ctx context.Context, user UserID, path string) ([]*mailbox
 // only the messages get another name (RFC 9051 6.3.6): the mailbox becomes the new one, with its
 // key and UIDs, and an empty INBOX with a UIDVALIDITY of its own takes its place. Errors:
 // ErrInvalidName, ErrNoSuchMailbox, ErrMailboxExists, ErrTooMany, ErrNoSuchUser.
-func (s *Store) RenameMailbox(ctx context.Context, user UserID, from, to string) error {
+func (s *Store) RenameMailbox(ctx context.Context, user mailkey.UserID, from, to string) error {
 	from, err := NormalizePath(from)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNoSuchMailbox, err)
@@ -135,7 +137,7 @@ func (s *Store) RenameMailbox(ctx context.Context, user UserID, from, to string)
 	return nil
 }
 
-func (s *Store) renameTree(ctx context.Context, user UserID, from, to string) error {
+func (s *Store) renameTree(ctx context.Context, user mailkey.UserID, from, to string) error {
 	if _, err := s.touchUser(ctx, user, bson.D{{Key: userTree, Value: int64(1)}}); err != nil {
 		return err
 	}
@@ -174,7 +176,7 @@ func (s *Store) renameTree(ctx context.Context, user UserID, from, to string) er
 	return nil
 }
 
-func (s *Store) renameInbox(ctx context.Context, user UserID, to string) error {
+func (s *Store) renameInbox(ctx context.Context, user mailkey.UserID, to string) error {
 	number, validity, err := s.allocateMailbox(ctx, user)
 	if err != nil {
 		return err
@@ -195,7 +197,7 @@ func (s *Store) renameInbox(ctx context.Context, user UserID, to string) error {
 }
 
 // setPath renames one mailbox. A subscription to the new name becomes the mailbox's own.
-func (s *Store) setPath(ctx context.Context, user UserID, box *mailboxDoc, path string) error {
+func (s *Store) setPath(ctx context.Context, user mailkey.UserID, box *mailboxDoc, path string) error {
 	set := bson.D{{Key: boxPath, Value: path}}
 	subscribed, err := s.takeSubscription(ctx, user, path)
 	if err != nil {
@@ -212,7 +214,7 @@ func (s *Store) setPath(ctx context.Context, user UserID, box *mailboxDoc, path 
 
 // Subscribe adds a name to the user's subscriptions or removes it; there need not be a mailbox of that name (RFC 9051
 // 6.3.7). Errors: ErrInvalidName, ErrTooMany, ErrNoSuchUser.
-func (s *Store) Subscribe(ctx context.Context, user UserID, path string, subscribed bool) error {
+func (s *Store) Subscribe(ctx context.Context, user mailkey.UserID, path string, subscribed bool) error {
 	path, err := NormalizePath(path)
 	if err != nil {
 		return err
@@ -252,12 +254,12 @@ func (s *Store) Subscribe(ctx context.Context, user UserID, path string, subscri
 	return nil
 }
 
-func subscriptionID(user UserID, path string) bson.Binary {
+func subscriptionID(user mailkey.UserID, path string) bson.Binary {
 	return bson.Binary{Data: append(slices.Clone(user[:]), path...)}
 }
 
 // keepSubscription notes a subscription to a name without a mailbox.
-func (s *Store) keepSubscription(ctx context.Context, user UserID, path string) error {
+func (s *Store) keepSubscription(ctx context.Context, user mailkey.UserID, path string) error {
 	_, err := s.subscriptions.UpdateOne(ctx, byID(subscriptionID(user, path)), bson.D{{Key: "$set", Value: bson.D{
 		{Key: subscriptionUser, Value: user.Binary()}, {Key: subscriptionPath, Value: path}}}},
 		options.UpdateOne().SetUpsert(true))
@@ -268,7 +270,7 @@ func (s *Store) keepSubscription(ctx context.Context, user UserID, path string) 
 }
 
 // takeSubscription removes the note of keepSubscription, and reports whether there was one.
-func (s *Store) takeSubscription(ctx context.Context, user UserID, path string) (bool, error) {
+func (s *Store) takeSubscription(ctx context.Context, user mailkey.UserID, path string) (bool, error) {
 	res, err := s.subscriptions.DeleteOne(ctx, byID(subscriptionID(user, path)))
 	if err != nil {
 		return false, fmt.Errorf("take subscription: %w", err)
@@ -277,7 +279,7 @@ func (s *Store) takeSubscription(ctx context.Context, user UserID, path string) 
 }
 
 // Subscriptions returns all names the user is subscribed to, sorted, with or without a mailbox.
-func (s *Store) Subscriptions(ctx context.Context, user UserID) ([]string, error) {
+func (s *Store) Subscriptions(ctx context.Context, user mailkey.UserID) ([]string, error) {
 	cursor, err := s.subscriptions.Find(ctx, bson.D{{Key: subscriptionUser, Value: user.Binary()}})
 	if err != nil {
 		return nil, fmt.Errorf("find subscriptions: %w", err)
@@ -308,7 +310,7 @@ func (s *Store) Subscriptions(ctx context.Context, user UserID) ([]string, error
 // DeleteMailbox removes a mailbox with its messages. Mailboxes inferior to it stay, and so does a
 // subscription to its name (RFC 9051 6.3.5). The name is free at once; should the removal of the messages be interrupted,
 // it is resumed, see deletions.go. Errors: ErrNoSuchMailbox, ErrInboxUndeletable, ErrHasChildren, ErrNoSuchUser.
-func (s *Store) DeleteMailbox(ctx context.Context, user UserID, path string) error {
+func (s *Store) DeleteMailbox(ctx context.Context, user mailkey.UserID, path string) error {
 	path, err := NormalizePath(path)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNoSuchMailbox, err)
@@ -316,7 +318,7 @@ func (s *Store) DeleteMailbox(ctx context.Context, user UserID, path string) err
 	if path == Inbox {
 		return ErrInboxUndeletable
 	}
-	var key MailboxKey
+	var key mailkey.Mailbox
 	err = s.transactFor(ctx, user, func(ctx context.Context) error {
 		if _, err := s.touchUser(ctx, user, bson.D{{Key: userTree, Value: int64(1)}}); err != nil {
 			return err
@@ -340,7 +342,7 @@ func (s *Store) DeleteMailbox(ctx context.Context, user UserID, path string) err
 				return err
 			}
 		}
-		key = MailboxKey(doc.ID.Data)
+		key = mailkey.Mailbox(doc.ID.Data)
 		return s.markDeleting(ctx, key)
 	})
 	if err != nil {

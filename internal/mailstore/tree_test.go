@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"gadwall/internal/mailkey"
 )
 
 func (e *env) paths(t testing.TB, u *User) []string {
@@ -65,7 +67,7 @@ func TestCreateMailbox(t *testing.T) {
 			t.Errorf("create %q %s: %+v, %v", tt.path, tt.use, got, err)
 		}
 	}
-	if _, err := e.CreateMailbox(t.Context(), UserID{}, "a", CreateOptions{}); !errors.Is(err, ErrNoSuchUser) {
+	if _, err := e.CreateMailbox(t.Context(), mailkey.UserID{}, "a", CreateOptions{}); !errors.Is(err, ErrNoSuchUser) {
 		t.Errorf("for nobody: %v", err)
 	}
 	for _, path := range []string{"nowhere", "", "a//b", "\xff"} {
@@ -240,7 +242,7 @@ func TestMailboxesOfOneNameCreatedConcurrently(t *testing.T) {
 	u := first.user(t)
 	var mu sync.Mutex
 	created := 0
-	keys := make(map[MailboxKey]bool)
+	keys := make(map[mailkey.Mailbox]bool)
 	var wg sync.WaitGroup
 	for i := range 12 {
 		wg.Go(func() {

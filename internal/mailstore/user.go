@@ -7,16 +7,17 @@ import (
 	"iter"
 	"time"
 
-	"gadwall/quota"
-
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"gadwall/internal/mailkey"
+	"gadwall/quota"
 )
 
 // User is an account.
 type User struct {
-	ID       UserID
+	ID       mailkey.UserID
 	Username string // normalised address
 	quota.Account
 	Created time.Time
@@ -45,11 +46,11 @@ func (s *Store) userFrom(d *userDoc) (*User, error) {
 	return &User{ID: id, Username: d.Name, Account: s.quota.Policy().Account(d.Quota), Created: d.Created.UTC()}, nil
 }
 
-func userIDFrom(b bson.Binary) (UserID, error) {
-	if len(b.Data) != len(UserID{}) {
-		return UserID{}, fmt.Errorf("user id of %d octets in the database", len(b.Data))
+func userIDFrom(b bson.Binary) (mailkey.UserID, error) {
+	if len(b.Data) != len(mailkey.UserID{}) {
+		return mailkey.UserID{}, fmt.Errorf("user id of %d octets in the database", len(b.Data))
 	}
-	return UserID(b.Data), nil
+	return mailkey.UserID(b.Data), nil
 }
 
 // standardMailboxes are what a new user has, beside INBOX.
@@ -87,7 +88,7 @@ func (s *Store) CreateUser(ctx context.Context, n NewUser) (*User, error) {
 // createUser makes an account of what CreateUser has checked.
 func (s *Store) createUser(ctx context.Context, name, hash string, limits quota.Limits) (*User, error) {
 	state := quota.NewState(limits)
-	user := &User{ID: newUserID(), Username: name, Account: s.quota.Policy().Account(state), Created: now()}
+	user := &User{ID: mailkey.NewUserID(), Username: name, Account: s.quota.Policy().Account(state), Created: now()}
 	var boxes []any
 	validity := uint32(user.Created.Unix())
 	for i, std := range standardMailboxes {
@@ -185,7 +186,7 @@ func (s *Store) UserByName(ctx context.Context, username string) (*User, error) 
 }
 
 // UserByID returns the user with this id. The error is ErrNoSuchUser.
-func (s *Store) UserByID(ctx context.Context, id UserID) (*User, error) {
+func (s *Store) UserByID(ctx context.Context, id mailkey.UserID) (*User, error) {
 	doc, err := s.findUser(ctx, byID(id.Binary()))
 	if err != nil {
 		return nil, err
@@ -206,7 +207,7 @@ func (s *Store) findUser(ctx context.Context, filter bson.D) (*userDoc, error) {
 }
 
 // SetPassword gives the user another password. Errors: ErrWeakPassword, ErrNoSuchUser.
-func (s *Store) SetPassword(ctx context.Context, user UserID, password string) error {
+func (s *Store) SetPassword(ctx context.Context, user mailkey.UserID, password string) error {
 	hash, err := s.hash(ctx, password)
 	if err != nil {
 		return err
@@ -256,20 +257,20 @@ func (s *Store) Authenticate(ctx context.Context, username, password string) (*U
 }
 
 // SetLimits gives a user these own limits. Errors: ErrNoSuchUser, quota.ErrInvalidLimit.
-func (s *Store) SetLimits(ctx context.Context, user UserID, l quota.Limits) error {
+func (s *Store) SetLimits(ctx context.Context, user mailkey.UserID, l quota.Limits) error {
 	_, err := s.ChangeLimits(ctx, user, func(quota.Limits) quota.Limits { return l })
 	return err
 }
 
 // ChangeLimits makes of a user's own limits what change does, which runs again if they are changed meanwhile, and
 // returns the account after it. Errors as for SetLimits.
-func (s *Store) ChangeLimits(ctx context.Context, user UserID, change func(quota.Limits) quota.Limits) (quota.Account, error) {
+func (s *Store) ChangeLimits(ctx context.Context, user mailkey.UserID, change func(quota.Limits) quota.Limits) (quota.Account, error) {
 	account, err := s.quota.SetLimits(ctx, user, change)
 	return account, userError(err)
 }
 
 // Quota returns the limits in force for a user, and the usage. The error is ErrNoSuchUser.
-func (s *Store) Quota(ctx context.Context, user UserID) (quota.Limits, quota.Usage, error) {
+func (s *Store) Quota(ctx context.Context, user mailkey.UserID) (quota.Limits, quota.Usage, error) {
 	account, err := s.quota.Get(ctx, user)
 	return account.Limits, account.Usage, userError(err)
 }
@@ -291,7 +292,7 @@ type userCounters struct {
 
 // touchUser increments counters of the user's document within a transaction. Thereby it conflicts
 // with every other transaction that does, and with DeleteUser. The error is ErrNoSuchUser.
-func (s *Store) touchUser(ctx context.Context, user UserID, inc bson.D) (userCounters, error) {
+func (s *Store) touchUser(ctx context.Context, user mailkey.UserID, inc bson.D) (userCounters, error) {
 	var c userCounters
 	err := s.users.FindOneAndUpdate(ctx, append(byID(user.Binary()), notSet(userDeleting)),
 		bson.D{{Key: "$inc", Value: inc}},

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"gadwall/internal/mailkey"
 	"gadwall/quota"
 )
 
@@ -161,7 +162,7 @@ func TestUsersIterates(t *testing.T) {
 	for range e.Users(t.Context()) {
 		break // must not block or leak
 	}
-	if _, err := e.UserByID(t.Context(), UserID{}); !errors.Is(err, ErrNoSuchUser) {
+	if _, err := e.UserByID(t.Context(), mailkey.UserID{}); !errors.Is(err, ErrNoSuchUser) {
 		t.Errorf("UserByID of nobody: %v", err)
 	}
 }

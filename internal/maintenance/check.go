@@ -7,12 +7,13 @@ import (
 	"fmt"
 	"time"
 
+	"go.mongodb.org/mongo-driver/v2/mongo"
+
 	"gadwall/blobstore"
 	"gadwall/dedupe"
 	"gadwall/internal/contents"
+	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
-
-	"go.mongodb.org/mongo-driver/v2/mongo"
 )
 
 // CheckOptions say what Check does.
@@ -179,10 +180,10 @@ func (c *check) checkMail(ctx context.Context) (err error) {
 		Progress: func(ctx context.Context, _, messages int64) error { return c.done(ctx, messages) },
 		Found: func(f mailstore.Finding) {
 			out := Finding{Kind: f.Fault.String(), UID: f.UID, Detail: f.Detail, Repaired: f.Repaired}
-			if f.User != (mailstore.UserID{}) {
+			if f.User != (mailkey.UserID{}) {
 				out.User = f.User.String()
 			}
-			if f.Mailbox != (mailstore.MailboxKey{}) {
+			if f.Mailbox != (mailkey.Mailbox{}) {
 				out.Mailbox = f.Mailbox.String()
 			}
 			c.found(out)
@@ -228,8 +229,8 @@ func (c *check) auditContents(ctx context.Context) (err error) {
 		return err
 	}
 	a := c.auditor(c.contents.Refs(), "content", func(f *Finding, holder []byte) {
-		if len(holder) == len(mailstore.MessageKey{}) {
-			key := mailstore.MessageKey(holder)
+		if len(holder) == len(mailkey.Message{}) {
+			key := mailkey.Message(holder)
 			f.User, f.Mailbox, f.UID = key.User().String(), key.Mailbox().String(), key.UID()
 		}
 	}, func(f *Finding, h dedupe.Hash) { f.Content = h.String() })

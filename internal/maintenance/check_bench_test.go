@@ -9,10 +9,10 @@ import (
 	"testing"
 	"time"
 
-	"gadwall/internal/dbtest"
-	"gadwall/internal/mailstore"
-
 	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"gadwall/internal/dbtest"
+	"gadwall/internal/mailkey"
 )
 
 // BenchmarkCheck checks stores of messages that have a content of their own each, and a blob that ten of them share, while mail
@@ -82,7 +82,7 @@ func (s *store) plantUsed(b *testing.B, n, blobs int) {
 }
 
 // latencies delivers small messages one after the other while f runs, and returns how long each took, sorted.
-func (s *store) latencies(b *testing.B, box mailstore.MailboxKey, f func()) []time.Duration {
+func (s *store) latencies(b *testing.B, box mailkey.Mailbox, f func()) []time.Duration {
 	b.Helper()
 	ended := make(chan struct{})
 	go func() {

@@ -8,10 +8,10 @@ import (
 	"testing"
 	"time"
 
-	"gadwall/internal/dbtest"
-
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
+
+	"gadwall/internal/dbtest"
 )
 
 // BenchmarkCollect collects 50,000 contents that nobody uses, which have no blobs, or one each that ten of them share (so 5,000

@@ -8,18 +8,19 @@ import (
 	"sync"
 	"testing"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/event"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
 	"gadwall/blobstore"
 	"gadwall/dedupe"
 	"gadwall/internal/contents"
 	"gadwall/internal/dbtest"
 	"gadwall/internal/dictionary"
 	"gadwall/internal/events"
+	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
-
-	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/event"
-	"go.mongodb.org/mongo-driver/v2/mongo"
-	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
 // filled is a store with some of everything.
@@ -27,7 +28,7 @@ type filled struct {
 	*store
 	t          *testing.T
 	ada, bob   *mailstore.User
-	inbox, box mailstore.MailboxKey // of Ada
+	inbox, box mailkey.Mailbox // of Ada
 }
 
 func fill(t *testing.T) *filled {
@@ -54,7 +55,7 @@ func fill(t *testing.T) *filled {
 	return f
 }
 
-func (f *filled) box2(path string) mailstore.MailboxKey { return f.store.box(f.t, f.ada, path) }
+func (f *filled) box2(path string) mailkey.Mailbox { return f.store.box(f.t, f.ada, path) }
 
 // update changes documents behind everybody's back.
 func (f *filled) update(collection string, filter, update bson.D) {

@@ -10,13 +10,14 @@ import (
 	"testing"
 	"time"
 
+	"go.mongodb.org/mongo-driver/v2/mongo"
+
 	"gadwall/blobstore"
 	"gadwall/internal/contents"
 	"gadwall/internal/dbtest"
 	"gadwall/internal/events"
+	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
-
-	"go.mongodb.org/mongo-driver/v2/mongo"
 )
 
 // store is a mail store on a database of a test.
@@ -68,7 +69,7 @@ func (s *store) user(t testing.TB, name string) *mailstore.User {
 	return u
 }
 
-func (s *store) box(t testing.TB, u *mailstore.User, path string) mailstore.MailboxKey {
+func (s *store) box(t testing.TB, u *mailstore.User, path string) mailkey.Mailbox {
 	t.Helper()
 	m, err := s.MailboxByPath(t.Context(), u.ID, path)
 	if err != nil {
@@ -87,7 +88,7 @@ func write(ctx context.Context, s *mailstore.Store, text []byte, refs int) (*con
 	return w.Finish(ctx, refs)
 }
 
-func (s *store) deliver(t testing.TB, text []byte, flags mailstore.Flags, keywords []string, to ...mailstore.MailboxKey) {
+func (s *store) deliver(t testing.TB, text []byte, flags mailstore.Flags, keywords []string, to ...mailkey.Mailbox) {
 	t.Helper()
 	stored, err := write(t.Context(), s.Store, text, len(to))
 	if err != nil {

@@ -13,11 +13,12 @@ import (
 	"testing"
 	"time"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
+
 	"gadwall/dedupe"
 	"gadwall/internal/dbtest"
+	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
-
-	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
 const (
@@ -172,7 +173,7 @@ func (w *world) reset(ctx context.Context) error {
 	return nil
 }
 
-func (w *world) box(user, number int) mailstore.MailboxKey {
+func (w *world) box(user, number int) mailkey.Mailbox {
 	return w.users[user].ID.Mailbox(uint32(number))
 }
 
@@ -192,7 +193,7 @@ func (w *world) schedule(seed int64) error {
 		return err
 	}
 	rng := rand.New(rand.NewSource(seed))
-	m := &model{world: w, rng: rng, removing: make(map[mailstore.UserID]bool)}
+	m := &model{world: w, rng: rng, removing: make(map[mailkey.UserID]bool)}
 	// Mail that is old when the first round begins.
 	for range 1 + rng.Intn(4) {
 		if err := m.deliver(ctx, w.store.Store, m.text(), rng.Intn(3)); err != nil {
@@ -224,8 +225,8 @@ type model struct {
 	rng *rand.Rand
 
 	mu       sync.Mutex
-	acked    []mailstore.MessageKey
-	removing map[mailstore.UserID]bool // users some of whose messages go
+	acked    []mailkey.Message
+	removing map[mailkey.UserID]bool // users some of whose messages go
 }
 
 // text chooses a text; the large ones take long.
@@ -360,7 +361,7 @@ func (m *model) allowed(f Finding, before error) error {
 	return fmt.Errorf("found %+v", f)
 }
 
-func (m *model) remove(user mailstore.UserID) {
+func (m *model) remove(user mailkey.UserID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.removing[user] = true
@@ -368,7 +369,7 @@ func (m *model) remove(user mailstore.UserID) {
 
 // deliver delivers to one user or both. The messages have \Deleted, so that they can be expunged.
 func (m *model) deliver(ctx context.Context, s *mailstore.Store, text []byte, to int) error {
-	boxes := []mailstore.MailboxKey{m.box(0, inbox), m.box(1, inbox)}
+	boxes := []mailkey.Mailbox{m.box(0, inbox), m.box(1, inbox)}
 	if to < 2 {
 		boxes = boxes[to : to+1]
 	}
@@ -392,13 +393,13 @@ func (m *model) deliver(ctx context.Context, s *mailstore.Store, text []byte, to
 	return failed
 }
 
-func (m *model) ack(keys ...mailstore.MessageKey) {
+func (m *model) ack(keys ...mailkey.Message) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.acked = append(m.acked, keys...)
 }
 
-func (m *model) copy(ctx context.Context, s *mailstore.Store, from, to mailstore.MailboxKey) error {
+func (m *model) copy(ctx context.Context, s *mailstore.Store, from, to mailkey.Mailbox) error {
 	result, err := s.Copy(ctx, from, mailstore.AllUIDs, to)
 	if err != nil {
 		return err
@@ -453,7 +454,7 @@ func (m *model) verify(ctx context.Context) error {
 // whole reads every message, and compares what is stored with what they need.
 func (m *model) whole(ctx context.Context) error {
 	needed := make(map[string]bool)
-	present := make(map[mailstore.MessageKey]bool)
+	present := make(map[mailkey.Message]bool)
 	cur, err := m.store.db.Collection("messages").Find(ctx, bson.D{})
 	if err != nil {
 		return err
@@ -466,7 +467,7 @@ func (m *model) whole(ctx context.Context) error {
 		return err
 	}
 	for _, doc := range docs {
-		key := mailstore.MessageKey(doc.Key.Data)
+		key := mailkey.Message(doc.Key.Data)
 		present[key] = true
 		if needed[string(doc.Content.Data)] {
 			continue

@@ -1,4 +1,4 @@
-package mailstore
+package mailkey
 
 import (
 	"crypto/rand"
@@ -12,14 +12,15 @@ import (
 // UserID names a user: 8 random bytes.
 type UserID [8]byte
 
-// MailboxKey names a mailbox: its user's id and its number, big endian.
-type MailboxKey [12]byte
+// Mailbox names a mailbox: its user's id and its number, big endian.
+type Mailbox [12]byte
 
-// MessageKey names a message: its mailbox's key and its UID, big endian. Byte order is therefore the
+// Message names a message: its mailbox's key and its UID, big endian. Byte order is therefore the
 // order of users, within a user of mailboxes, and within a mailbox of UIDs.
-type MessageKey [16]byte
+type Message [16]byte
 
-func newUserID() UserID {
+// NewUserID draws the id of a new user.
+func NewUserID() UserID {
 	var id UserID
 	rand.Read(id[:]) // never fails, as documented
 	return id
@@ -34,11 +35,11 @@ func ParseUserID(s string) (UserID, error) {
 	return id, nil
 }
 
-// ParseMailboxKey reads what MailboxKey.String wrote.
-func ParseMailboxKey(s string) (MailboxKey, error) {
-	var k MailboxKey
+// ParseMailbox reads what Mailbox.String wrote.
+func ParseMailbox(s string) (Mailbox, error) {
+	var k Mailbox
 	if err := parseHex(k[:], s); err != nil {
-		return MailboxKey{}, fmt.Errorf("mailbox key %q: %w", s, err)
+		return Mailbox{}, fmt.Errorf("mailbox key %q: %w", s, err)
 	}
 	return k, nil
 }
@@ -55,8 +56,8 @@ func parseHex(dst []byte, s string) error {
 func (id UserID) String() string { return hex.EncodeToString(id[:]) }
 
 // Mailbox returns the key of the user's mailbox with this number.
-func (id UserID) Mailbox(number uint32) MailboxKey {
-	var k MailboxKey
+func (id UserID) Mailbox(number uint32) Mailbox {
+	var k Mailbox
 	copy(k[:], id[:])
 	binary.BigEndian.PutUint32(k[8:], number)
 	return k
@@ -66,50 +67,36 @@ func (id UserID) Mailbox(number uint32) MailboxKey {
 func (id UserID) Binary() bson.Binary { return bson.Binary{Data: id[:]} }
 
 // String is the key in hexadecimal.
-func (k MailboxKey) String() string { return hex.EncodeToString(k[:]) }
+func (k Mailbox) String() string { return hex.EncodeToString(k[:]) }
 
 // User returns the id of the mailbox's user.
-func (k MailboxKey) User() UserID { return UserID(k[:8]) }
+func (k Mailbox) User() UserID { return UserID(k[:8]) }
 
 // Number returns the number of the mailbox within its user.
-func (k MailboxKey) Number() uint32 { return binary.BigEndian.Uint32(k[8:]) }
+func (k Mailbox) Number() uint32 { return binary.BigEndian.Uint32(k[8:]) }
 
 // Message returns the key of the mailbox's message with this UID.
-func (k MailboxKey) Message(uid uint32) MessageKey {
-	var m MessageKey
+func (k Mailbox) Message(uid uint32) Message {
+	var m Message
 	copy(m[:], k[:])
 	binary.BigEndian.PutUint32(m[12:], uid)
 	return m
 }
 
 // Binary is the key as it stands in the database.
-func (k MailboxKey) Binary() bson.Binary { return bson.Binary{Data: k[:]} }
+func (k Mailbox) Binary() bson.Binary { return bson.Binary{Data: k[:]} }
 
 // String is the key in hexadecimal.
-func (k MessageKey) String() string { return hex.EncodeToString(k[:]) }
+func (k Message) String() string { return hex.EncodeToString(k[:]) }
 
 // Mailbox returns the key of the message's mailbox.
-func (k MessageKey) Mailbox() MailboxKey { return MailboxKey(k[:12]) }
+func (k Message) Mailbox() Mailbox { return Mailbox(k[:12]) }
 
 // User returns the id of the message's user.
-func (k MessageKey) User() UserID { return UserID(k[:8]) }
+func (k Message) User() UserID { return UserID(k[:8]) }
 
 // UID returns the message's UID.
-func (k MessageKey) UID() uint32 { return binary.BigEndian.Uint32(k[12:]) }
+func (k Message) UID() uint32 { return binary.BigEndian.Uint32(k[12:]) }
 
 // Binary is the key as it stands in the database.
-func (k MessageKey) Binary() bson.Binary { return bson.Binary{Data: k[:]} }
-
-// A journal key is mailbox key | modseq, so that a mailbox's entries are one range in the order in
-// which they happened.
-type journalKey [20]byte
-
-func (k MailboxKey) journal(modseq uint64) journalKey {
-	var j journalKey
-	copy(j[:], k[:])
-	binary.BigEndian.PutUint64(j[12:], modseq)
-	return j
-}
-
-func (k journalKey) modseq() uint64      { return binary.BigEndian.Uint64(k[12:]) }
-func (k journalKey) Binary() bson.Binary { return bson.Binary{Data: k[:]} }
+func (k Message) Binary() bson.Binary { return bson.Binary{Data: k[:]} }
