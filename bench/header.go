@@ -105,7 +105,7 @@ func (b *builder) head(e *envelope) {
 	}
 }
 
-// originator writes the fields of the author (RFC 5322 3.6).
+// originator writes the fields of the author (RFC 5322 section 3.6).
 func (b *builder) originator(e *envelope, zone int) {
 	subject := func() { b.line("Subject: ", fold(b.encoded(e.subject))) }
 	from := func() { b.line("From: ", e.from) }
@@ -195,7 +195,7 @@ func (b *builder) signature(n int) string {
 	return out.String()
 }
 
-// dkim writes a signature (RFC 6376 3.5) of a key of that many bytes.
+// dkim writes a signature (RFC 6376 section 3.5) of a key of that many bytes.
 func (b *builder) dkim(e *envelope, domain, selector string, key int) {
 	fields := pick(b.source, []string{
 		"From:To:Subject:Date:Message-ID:MIME-Version:Content-Type",
@@ -207,7 +207,7 @@ func (b *builder) dkim(e *envelope, domain, selector string, key int) {
 		pick(b.source, []string{"relaxed", "simple"}), domain, selector, e.when.Unix(), fields, b.b64(32), b.signature(key))
 }
 
-// arc writes a set of the chain (RFC 8617 4.1).
+// arc writes a set of the chain (RFC 8617 section 4.1).
 func (b *builder) arc(e *envelope, domain string) {
 	b.linef("ARC-Seal: i=1; a=rsa-sha256; s=arcselector10001; d=%s; cv=none;\r\n b=%s", domain, b.signature(256))
 	b.linef("ARC-Message-Signature: i=1; a=rsa-sha256; c=relaxed/relaxed; d=%s;\r\n s=arcselector10001;\r\n h=From:Date:Subject:Message-ID:Content-Type:MIME-Version:X-MS-Exchange-AntiSpam-MessageData-ChunkCount:X-MS-Exchange-AntiSpam-MessageData-0;\r\n bh=%s;\r\n b=%s", domain, b.b64(32), b.signature(256))

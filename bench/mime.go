@@ -139,7 +139,7 @@ func (b *builder) base64(data []byte, n int) {
 	b.WriteString("\r\n")
 }
 
-// quotedPrintable writes text, whose line ends are CRLF, in lines of at most limit characters (RFC 2045 6.7).
+// quotedPrintable writes text, whose line ends are CRLF, in lines of at most limit characters (RFC 2045 section 6.7).
 func (b *builder) quotedPrintable(text []byte, limit int) {
 	const digits = "0123456789ABCDEF"
 	column := 0

@@ -13,7 +13,7 @@ import (
 	"gadwall/internal/mailstore"
 )
 
-// handleFetch answers FETCH and UID FETCH (RFC 3501 6.4.5 and 6.4.8).
+// handleFetch answers FETCH and UID FETCH (RFC 3501 sections 6.4.5 and 6.4.8).
 //
 // One query walks the messages in ascending order. A request without sections
 // is answered as they come; otherwise they are gathered into batches that

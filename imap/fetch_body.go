@@ -9,7 +9,7 @@ import (
 // from a client: it means a damaged message document.
 var errStructure = errors.New("malformed body structure")
 
-// appendBody appends to dst the BODY form (RFC 3501 7.4.2: BODYSTRUCTURE
+// appendBody appends to dst the BODY form (RFC 3501 section 7.4.2: BODYSTRUCTURE
 // without extension data) of a BODYSTRUCTURE in wire form. Only BODYSTRUCTURE
 // is stored; BODY is a subsequence of its bytes, so nothing is decoded: runs
 // of bytes are copied and the extension data of each body is left out.

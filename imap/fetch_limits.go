@@ -7,7 +7,7 @@ const (
 	maxFetchItems = 256
 	// maxHeaderNames bounds the field names of one HEADER.FIELDS list.
 	maxHeaderNames = 512
-	// maxHeaderName bounds the octets of one field name (RFC 5322 2.1.1 allows
+	// maxHeaderName bounds the octets of one field name (RFC 5322 section 2.1.1 allows
 	// 998 for a whole line).
 	maxHeaderName = 998
 	// maxSectionDepth bounds the numbers of a section part.

@@ -39,7 +39,7 @@ type fetchRequest struct {
 	items    fetchItems
 	sections []fetchSection
 
-	changedSince uint64 // with hasSince: only messages changed later (RFC 7162 3.1.4.1)
+	changedSince uint64 // with hasSince: only messages changed later (RFC 7162 section 3.1.4.1)
 	hasSince     bool
 }
 
@@ -49,11 +49,11 @@ func (r *fetchRequest) setsSeen() bool {
 }
 
 // usesModSeq reports whether the request is one that enables CONDSTORE
-// (RFC 7162 3.1).
+// (RFC 7162 section 3.1).
 func (r *fetchRequest) usesModSeq() bool { return r.items&itemModSeq != 0 || r.hasSince }
 
-// parseFetch reads what follows the message set of FETCH (RFC 3501 9, fetch;
-// RFC 4466 2.4 for the modifiers), up to but without the end of the line.
+// parseFetch reads what follows the message set of FETCH (RFC 3501 section 9, fetch;
+// RFC 4466 section 2.4 for the modifiers), up to but without the end of the line.
 func parseFetch(dec *wire.Decoder, uid bool) (*fetchRequest, error) {
 	r := &fetchRequest{}
 	if uid {
@@ -220,7 +220,7 @@ func parseFieldNames(dec *wire.Decoder) ([][]byte, error) {
 }
 
 // parseSectionSpec parses a section up to its list of field names, in upper
-// case: section-spec of RFC 3501 9.
+// case: section-spec of RFC 3501 section 9.
 func parseSectionSpec(spec string) (section, error) {
 	s := section{}
 	for spec != "" && isDigit(spec[0]) {

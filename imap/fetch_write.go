@@ -77,7 +77,7 @@ func (f *fetcher) item(name string) {
 	f.out = append(f.out, name...)
 }
 
-// items appends what stands in the message's document (RFC 3501 7.4.2).
+// items appends what stands in the message's document (RFC 3501 section 7.4.2).
 func (f *fetcher) items(m fetched) error {
 	msg, items := m.msg, f.req.items
 	if m.changed {
@@ -150,7 +150,7 @@ func appendFlags(dst []byte, flags mailstore.Flags, keywords []string) []byte {
 	return dst
 }
 
-// appendDateTime appends a quoted date-time (RFC 3501 9) in UTC.
+// appendDateTime appends a quoted date-time (RFC 3501 section 9) in UTC.
 func appendDateTime(dst []byte, t time.Time) []byte {
 	return t.UTC().AppendFormat(dst, `"_2-Jan-2006 15:04:05 -0700"`)
 }

@@ -243,7 +243,7 @@ func (c *conn) handleLsub(ctx context.Context, _ string, dec *wire.Decoder) erro
 		return err
 	}
 	// A name that does not match is told by its first parent that does, when
-	// the pattern ends in "%": "foo" for "foo/bar" (section 6.3.9).
+	// the pattern ends in "%": "foo" for "foo/bar" (RFC 3501 section 6.3.9).
 	answer := make(map[string]bool) // name: subscribed itself
 	for _, name := range names {
 		if p.match(name) {

@@ -56,7 +56,7 @@ func (c *conn) handleCreate(ctx context.Context, _ string, dec *wire.Decoder) er
 	default:
 		return refuse(codeUseAttr, "A mailbox can have one special use")
 	}
-	// A separator at the end says that children are to come (section 6.3.3).
+	// A separator at the end says that children are to come (RFC 3501 section 6.3.3).
 	name = strings.TrimSuffix(name, separator)
 	_, err = c.srv.store.CreateMailbox(ctx, c.user.ID, name, opts)
 	return err

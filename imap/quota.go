@@ -45,8 +45,8 @@ func (c *conn) handleGetQuotaRoot(ctx context.Context, _ string, dec *wire.Decod
 	return c.writeQuota(ctx)
 }
 
-// handleSetQuota refuses SETQUOTA: limits are set by those who run the server, and QUOTASET is no capability (RFC 9208
-// section 4.1.3).
+// handleSetQuota refuses SETQUOTA: limits are set by those who run the server, and QUOTASET is no capability
+// (RFC 9208 section 4.1.3).
 func (c *conn) handleSetQuota(_ context.Context, _ string, dec *wire.Decoder) error {
 	if err := dec.SP(); err != nil {
 		return err

@@ -11,8 +11,8 @@ import (
 	"gadwall/internal/mailstore"
 )
 
-// handleSearch answers SEARCH and UID SEARCH (RFC 3501 6.4.4 and 6.4.8, RFC
-// 4731). Only messages of the view are found.
+// handleSearch answers SEARCH and UID SEARCH (RFC 3501 sections 6.4.4 and 6.4.8,
+// RFC 4731). Only messages of the view are found.
 func (c *conn) handleSearch(ctx context.Context, tag string, uid bool, dec *wire.Decoder) error {
 	p := searchParser{dec: dec, resolve: c.sel.view.Resolve, now: time.Now().Truncate(time.Second)}
 	req, err := p.parse()

@@ -12,7 +12,7 @@ import (
 	"gadwall/internal/mailstore"
 )
 
-// searchReturn is the set of results that RETURN asks for (RFC 4731 3.1).
+// searchReturn is the set of results that RETURN asks for (RFC 4731 section 3.1).
 type searchReturn uint8
 
 const (
@@ -30,7 +30,7 @@ type searchRequest struct {
 	key      *searchKey
 }
 
-// searchParser reads the arguments of SEARCH (RFC 3501 6.4.4).
+// searchParser reads the arguments of SEARCH (RFC 3501 section 6.4.4).
 type searchParser struct {
 	dec     *wire.Decoder
 	resolve func(imap.NumSet) ([]mailstore.UIDRange, error) // to UIDs of the view
@@ -41,7 +41,7 @@ type searchParser struct {
 	texts int // octets of their strings
 }
 
-// badCharset is the answer to a charset that is not known (RFC 3501 6.4.4).
+// badCharset is the answer to a charset that is not known (RFC 3501 section 6.4.4).
 func badCharset() error {
 	return &imap.Error{Type: imap.StatusResponseTypeNo, Code: "BADCHARSET (US-ASCII UTF-8)",
 		Text: "Unknown charset"}
@@ -97,7 +97,7 @@ func (p *searchParser) parse() (*searchRequest, error) {
 	return &p.req, nil
 }
 
-// returns reads " (MIN MAX)". An empty list means ALL (RFC 4731 3.1).
+// returns reads " (MIN MAX)". An empty list means ALL (RFC 4731 section 3.1).
 func (p *searchParser) returns() error {
 	p.req.extended = true
 	if err := p.dec.SP(); err != nil {
@@ -307,8 +307,8 @@ func (p *searchParser) keyword(negate bool) (*searchKey, error) {
 	return key, nil
 }
 
-// date reads a date. Time and time zone of messages are disregarded (RFC 3501
-// 6.4.4): an internal date counts by the day that FETCH INTERNALDATE shows, a
+// date reads a date. Time and time zone of messages are disregarded
+// (RFC 3501 section 6.4.4): an internal date counts by the day that FETCH INTERNALDATE shows, a
 // Date field by the day that it names.
 func (p *searchParser) date(op searchOp, when string) (*searchKey, error) {
 	day, err := p.dec.Date()
@@ -342,7 +342,7 @@ func (p *searchParser) size(larger bool) (*searchKey, error) {
 // maxSize is larger than any message.
 const maxSize = 1<<63 - 1
 
-// within reads the interval of YOUNGER and OLDER, in seconds (RFC 5032 3).
+// within reads the interval of YOUNGER and OLDER, in seconds (RFC 5032 section 3).
 func (p *searchParser) within(younger bool) (*searchKey, error) {
 	n, err := p.dec.Number()
 	if err != nil {
@@ -431,7 +431,7 @@ func collapseSpace(s string) string {
 	return string(b)
 }
 
-// modseq reads "[entry-name entry-type] mod-sequence" (RFC 7162 3.1.5). There
+// modseq reads "[entry-name entry-type] mod-sequence" (RFC 7162 section 3.1.5). There
 // is one mod-sequence for all flags of a message, so that the entry says
 // nothing more.
 func (p *searchParser) modseq(int) (*searchKey, error) {

@@ -30,7 +30,7 @@ func (r *searchResult) highest() uint64 {
 	return h
 }
 
-// write writes the SEARCH response (RFC 3501 7.2.5, RFC 7162 3.1.5). It is
+// write writes the SEARCH response (RFC 3501 section 7.2.5, RFC 7162 section 3.1.5). It is
 // written if nothing was found, too.
 func (r *searchResult) write(enc *wire.Encoder, req *searchRequest) {
 	enc.Untagged().Raw("SEARCH")
@@ -49,7 +49,7 @@ func (r *searchResult) write(enc *wire.Encoder, req *searchRequest) {
 	enc.CRLF()
 }
 
-// writeExtended writes the ESEARCH response (RFC 4731 3.1): of what was asked
+// writeExtended writes the ESEARCH response (RFC 4731 section 3.1): of what was asked
 // for, MIN, MAX and ALL are left out when nothing was found.
 func (r *searchResult) writeExtended(enc *wire.Encoder, tag string, uid bool, req *searchRequest) {
 	enc.Untagged().Raw("ESEARCH (TAG ").String(tag).Byte(')')
@@ -77,7 +77,7 @@ func (r *searchResult) writeExtended(enc *wire.Encoder, tag string, uid bool, re
 }
 
 // reported is the highest mod-sequence of the messages that the response
-// names: with only MIN or MAX, of those (RFC 7162 3.1.10).
+// names: with only MIN or MAX, of those (RFC 7162 section 3.1.10).
 func (r *searchResult) reported(results searchReturn) uint64 {
 	last := len(r.modseqs) - 1
 	switch results {

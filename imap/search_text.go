@@ -128,7 +128,7 @@ func (m *matcher) matchHeader(name, value string) {
 }
 
 // headerFields yields the fields of a header block: the name as written, the
-// value unfolded (RFC 5322 2.2.3) and with encoded words undone.
+// value unfolded (RFC 5322 section 2.2.3) and with encoded words undone.
 func headerFields(header []byte) func(yield func(name, value string) bool) {
 	return func(yield func(name, value string) bool) {
 		var name string

@@ -6,7 +6,7 @@ import (
 	"gadwall/mimestream"
 )
 
-// sectionKind is the last word of a section specification (RFC 3501 6.4.5).
+// sectionKind is the last word of a section specification (RFC 3501 section 6.4.5).
 type sectionKind uint8
 
 const (
@@ -100,7 +100,7 @@ func headerSpan(part *mimestream.Part, prefix int64) span {
 }
 
 // cut narrows the span to a partial. A start beyond the end gives the empty
-// string (RFC 3501 6.4.5).
+// string (RFC 3501 section 6.4.5).
 func (s span) cut(p partial) span {
 	if !p.set {
 		return s

@@ -18,7 +18,7 @@ func (f fieldNames) has(name []byte) bool {
 
 // appendFields appends to dst those fields of header whose name is in the list
 // (with not: is not in it), each with its folded lines exactly as they are
-// (RFC 3501 6.4.5). An empty line ends the result of HEADER.FIELDS always, and
+// (RFC 3501 section 6.4.5). An empty line ends the result of HEADER.FIELDS always, and
 // that of HEADER.FIELDS.NOT where header has one: that is what Dovecot
 // answers, and clients count on it to find the end of the fields.
 func (f fieldNames) appendFields(dst, header []byte, not bool) []byte {
@@ -52,7 +52,7 @@ func (f fieldNames) appendFields(dst, header []byte, not bool) []byte {
 }
 
 // fieldName returns the name that starts a header line: what stands before the
-// colon, without trailing white space (RFC 5322 4.5.8). A line without a colon
+// colon, without trailing white space (RFC 5322 section 4.5.8). A line without a colon
 // has no name.
 func fieldName(line []byte) []byte {
 	name, _, ok := bytes.Cut(line, []byte{':'})

@@ -41,7 +41,7 @@ func selectHandler(readOnly bool) handler {
 			return err
 		}
 		if c.sel != nil {
-			// Also when the new mailbox cannot be opened (section 6.3.1).
+			// Also when the new mailbox cannot be opened (RFC 3501 section 6.3.1).
 			c.deselect()
 			c.enc.Untagged().Raw("OK [CLOSED] Previous mailbox is now closed").CRLF()
 		}

@@ -8,7 +8,7 @@ import (
 	"gadwall/internal/mailstore"
 )
 
-// handleStatus answers STATUS (RFC 3501 section 6.3.10, RFC 7162, 7889, 8438).
+// handleStatus answers STATUS (RFC 3501 section 6.3.10, RFC 7162, RFC 7889, RFC 8438).
 func (c *conn) handleStatus(ctx context.Context, _ string, dec *wire.Decoder) error {
 	name, err := mailboxArgument(dec)
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 	"gadwall/internal/mailstore"
 )
 
-// storeRequest is the arguments of STORE (RFC 3501 section 6.4.6, RFC 7162
-// section 3.1.3).
+// storeRequest is the arguments of STORE (RFC 3501 section 6.4.6,
+// RFC 7162 section 3.1.3).
 type storeRequest struct {
 	set    imap.NumSet
 	change mailstore.FlagChange
@@ -40,7 +40,7 @@ func (c *conn) handleStore(ctx context.Context, _ string, uid bool, dec *wire.De
 		c.enableCondstore()
 	}
 	if len(ranges) == 0 {
-		return nil // UIDs that do not exist (section 6.4.8)
+		return nil // UIDs that do not exist (RFC 3501 section 6.4.8)
 	}
 	result, err := c.srv.store.StoreFlags(ctx, c.sel.box, ranges, req.change)
 	if err != nil {

@@ -86,8 +86,8 @@ func (v *view) bounds(r mailstore.UIDRange) (lo, hi int) {
 // Resolve turns a set from the client into ascending UID ranges, which are
 // apart and end at Max: messages that the client was not told of are outside.
 //
-// A sequence number past the last message is a syntax error (RFC 9051 section
-// 9, seq-number); a UID that does not exist is not (section 6.4.9).
+// A sequence number past the last message is a syntax error
+// (RFC 9051 section 9, seq-number); a UID that does not exist is not (RFC 9051 section 6.4.9).
 func (v *view) Resolve(set imap.NumSet) ([]mailstore.UIDRange, error) {
 	switch set := set.(type) {
 	case imap.SeqSet:

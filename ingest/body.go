@@ -6,7 +6,7 @@ import (
 )
 
 // bodyDecoder undoes dot-stuffing and finds the end of a body sent with DATA
-// (RFC 5321 4.1.1.4, 4.5.2). The zero value stands at the start of a body.
+// (RFC 5321 sections 4.1.1.4 and 4.5.2). The zero value stands at the start of a body.
 type bodyDecoder struct{ state bodyState }
 
 type bodyState uint8

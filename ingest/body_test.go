@@ -28,7 +28,7 @@ func decodeAll(src []byte, srcPiece, dstPiece int) (body []byte, used int, ended
 
 var stuffed = regexp.MustCompile(`(^|\r\n)\.`)
 
-// stuff is the sender's side of RFC 5321 4.5.2.
+// stuff is the sender's side of RFC 5321 section 4.5.2.
 func stuff(body string) string {
 	s := stuffed.ReplaceAllString(body, "$1..")
 	if body != "" && !strings.HasSuffix(body, "\r\n") {

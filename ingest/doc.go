@@ -29,7 +29,7 @@
 //   - The body is never held in memory; it goes to the content writer in pieces
 //     of copyBuffer octets.
 //   - Message octets are stored as sent, CRLF by CRLF: only dot-stuffing is undone
-//     (RFC 5321 4.5.2). A line ends with CRLF and nothing else; bare CR and LF
+//     (RFC 5321 section 4.5.2). A line ends with CRLF and nothing else; bare CR and LF
 //     are part of the text. So "LF . LF" and the like do not end a message.
 //
 // # Answers

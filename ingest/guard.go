@@ -71,7 +71,7 @@ func newGuard(srv *Server, raw net.Conn) *guard {
 }
 
 // rawReader reads from the socket after sending the replies that wait, so that
-// replies to pipelined commands leave together (RFC 2920 3.2) and no client waits for one
+// replies to pipelined commands leave together (RFC 2920 section 3.2) and no client waits for one
 // that we hold back.
 type rawReader struct{ g *guard }
 
@@ -243,7 +243,7 @@ func splitCommand(text string) (verb, arg string) {
 	return "", ""
 }
 
-// startChunk handles BDAT size [LAST] (RFC 3030 2).
+// startChunk handles BDAT size [LAST] (RFC 3030 section 2).
 func (g *guard) startChunk(line []byte, arg string) error {
 	g.verb = "BDAT"
 	g.line = append(g.line[:0], line...)

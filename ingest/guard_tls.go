@@ -10,7 +10,7 @@ import (
 // sees RSET instead, because everything learned before is forgotten.
 func (g *guard) startTLS() error {
 	// Commands sent in clear behind STARTTLS must not be taken as sent under
-	// TLS: RFC 3207 5 leaves them unspecified; they are thrown away.
+	// TLS: RFC 3207 section 5 leaves them unspecified; they are thrown away.
 	if _, err := g.in.Discard(g.in.Buffered()); err != nil {
 		return err
 	}

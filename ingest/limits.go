@@ -9,19 +9,19 @@ const (
 	// ones wait in the listener's queue of the kernel.
 	DefaultMaxConnections = 1000
 
-	// maxRecipients bounds one transaction (452 4.5.3). RFC 5321 4.5.3.1.8 asks for 100 at least.
+	// maxRecipients bounds one transaction (452 4.5.3). RFC 5321 section 4.5.3.1.8 asks for 100 at least.
 	maxRecipients = 1000
-	// maxCommandLine bounds a command with its line end (500 5.5.2). RFC 5321
-	// 4.5.3.1.4 says 512, the extensions add some hundreds.
+	// maxCommandLine bounds a command with its line end (500 5.5.2).
+	// RFC 5321 section 4.5.3.1.4 says 512, the extensions add some hundreds.
 	maxCommandLine = 4 << 10
 	// maxOverlongLine bounds what is read to find the end of a longer line
 	// before the connection is closed.
 	maxOverlongLine = 1 << 20
 	// maxErrors is how many lines the guard refuses before it closes the connection.
 	maxErrors = 10
-	// maxHelo bounds the argument of HELO, EHLO and LHLO (RFC 5321 4.5.3.1.2).
+	// maxHelo bounds the argument of HELO, EHLO and LHLO (RFC 5321 section 4.5.3.1.2).
 	maxHelo = 255
-	// maxPath bounds an address (RFC 5321 4.5.3.1.3, with room for UTF-8).
+	// maxPath bounds an address (RFC 5321 section 4.5.3.1.3, with room for UTF-8).
 	maxPath = 512
 
 	// readBuffer is the guard's buffer per connection; a command line must fit.
@@ -32,7 +32,7 @@ const (
 	writeBuffer = 4 << 10
 
 	// commandTimeout is how long to wait for a command, and within a body for
-	// its next octets (RFC 5321 4.5.3.2.7).
+	// its next octets (RFC 5321 section 4.5.3.2.7).
 	commandTimeout = 5 * time.Minute
 	// bodyTimeout bounds the transfer of a whole body.
 	bodyTimeout = time.Hour

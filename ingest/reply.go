@@ -26,7 +26,7 @@ func trouble(err error) *smtp.SMTPError {
 	return errTrouble
 }
 
-// overQuota is the answer for a full mailbox (RFC 3463 3.3).
+// overQuota is the answer for a full mailbox (RFC 3463 section 3.3).
 func (s *session) overQuota(address string) error {
 	return overQuota(s.srv.opts.RejectOverQuota, "<"+quotePath(address)+"> mailbox full")
 }

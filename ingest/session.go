@@ -241,7 +241,7 @@ func (s *session) discard(r io.Reader, refusal error) error {
 }
 
 // checkPath refuses addresses that must not get into trace lines, and says
-// what a client did wrong. What go-smtp has parsed is looser than RFC 5321 4.1.2.
+// what a client did wrong. What go-smtp has parsed is looser than RFC 5321 section 4.1.2.
 func checkPath(address string, utf8Allowed bool) error {
 	if len(address) > maxPath {
 		return reply(501, 5, 1, 7, "Address too long")
@@ -255,7 +255,7 @@ func checkPath(address string, utf8Allowed bool) error {
 		case r < ' ' || r == 0x7f, i > at && strings.ContainsRune(" <>()\\\",;", r):
 			return reply(501, 5, 1, 7, "Bad address syntax")
 		case r >= utf8.RuneSelf && !utf8Allowed:
-			return reply(553, 5, 6, 7, "Non-ASCII address without SMTPUTF8") // RFC 6531 3.5
+			return reply(553, 5, 6, 7, "Non-ASCII address without SMTPUTF8") // RFC 6531 section 3.5
 		}
 	}
 	return nil

@@ -15,7 +15,7 @@ type trace struct {
 	id     string
 }
 
-// protocolName is the name registered for the "with" clause (RFC 3848, RFC 6531 4.3).
+// protocolName is the name registered for the "with" clause (RFC 3848, RFC 6531 section 4.3).
 func protocolName(lmtp, extended, tls, utf8 bool) string {
 	name := "SMTP"
 	switch {
@@ -34,7 +34,7 @@ func protocolName(lmtp, extended, tls, utf8 bool) string {
 	return name
 }
 
-// prefix returns the trace lines for one recipient (RFC 5321 4.4). Everything in
+// prefix returns the trace lines for one recipient (RFC 5321 section 4.4). Everything in
 // it is bounded, and free of line ends and other control characters: see
 // checkPath and heloName.
 func (t trace) prefix(from, to string, now time.Time) []byte {
@@ -65,7 +65,7 @@ func heloName(helo string) string {
 	return helo
 }
 
-// addressLiteral is the client's address as in RFC 5321 4.1.3.
+// addressLiteral is the client's address as in RFC 5321 section 4.1.3.
 func addressLiteral(addr net.Addr) string {
 	tcp, ok := addr.(*net.TCPAddr)
 	switch {
@@ -78,7 +78,7 @@ func addressLiteral(addr net.Addr) string {
 }
 
 // quotePath puts back the quotes that go-smtp takes off a local part, if it
-// needs them (RFC 5321 4.1.2: dot-string or quoted-string).
+// needs them (RFC 5321 section 4.1.2: dot-string or quoted-string).
 func quotePath(address string) string {
 	at := strings.LastIndexByte(address, '@')
 	if at < 0 {

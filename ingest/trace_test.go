@@ -48,7 +48,7 @@ func TestProtocolName(t *testing.T) {
 }
 
 // Whatever address passes checkPath makes trace lines that are lines: printable,
-// without a line end of their own, within what RFC 5321 4.5.3.1.6 and RFC 5322 2.1.1 allow.
+// without a line end of their own, within what RFC 5321 section 4.5.3.1.6 and RFC 5322 section 2.1.1 allow.
 func FuzzTraceLines(f *testing.F) {
 	f.Add("grace@example.net", "client.example")
 	f.Add("a\\\"b@x@example.net", "[::1]")

@@ -55,7 +55,7 @@ func lineLen(b []byte, eof bool) int {
 // boundaryAt looks for a boundary at the start of a line. ok is false if that cannot be decided yet;
 // bound is the index in p.bounds or -1; closing says that two dashes follow it.
 //
-// As RFC 2046 5.1.1 wants it, the line need not equal the boundary, it must start with it. The
+// As RFC 2046 section 5.1.1 wants it, the line need not equal the boundary, it must start with it. The
 // longest one that fits wins, and among equals the innermost, so that nested multiparts may share
 // a boundary and one boundary may be the start of another.
 func (p *Parser) boundaryAt(line []byte, eof bool) (bound int, closing, ok bool) {

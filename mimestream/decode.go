@@ -20,13 +20,13 @@ func NewDecoder(encoding string, r io.Reader) io.Reader {
 	return r
 }
 
-// NewBase64Decoder decodes base64 (RFC 2045 6.8). Octets outside of the alphabet are ignored; padding
+// NewBase64Decoder decodes base64 (RFC 2045 section 6.8). Octets outside of the alphabet are ignored; padding
 // ends a quantum and decoding goes on after it; an incomplete quantum gives the octets it has in full.
 func NewBase64Decoder(r io.Reader) io.Reader {
 	return &decoder{src: r, codec: &base64Decoder{}}
 }
 
-// NewQPDecoder decodes quoted-printable (RFC 2045 6.7). An equals sign without two hexadecimal digits
+// NewQPDecoder decodes quoted-printable (RFC 2045 section 6.7). An equals sign without two hexadecimal digits
 // or a line end stays as it is; white space at line ends goes; line ends are kept as they are.
 func NewQPDecoder(r io.Reader) io.Reader {
 	return &decoder{src: r, codec: &qpDecoder{}}

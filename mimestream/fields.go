@@ -38,7 +38,7 @@ func (c *collector) reset() {
 }
 
 // write adds bytes of the header block. A line that starts with white space continues the field
-// before it (RFC 5322 2.2.3).
+// before it (RFC 5322 section 2.2.3).
 func (c *collector) write(b []byte) {
 	c.found.nul = c.found.nul || bytes.IndexByte(b, 0) >= 0
 	c.found.high = c.found.high || has8bit(b)
@@ -178,7 +178,7 @@ func (p *Parser) fillType(part *Part, value string) (bound string) {
 		sub = s.token()
 	}
 	if typ == "" || sub == "" {
-		return "" // RFC 2045 5.2: taken as text/plain
+		return "" // RFC 2045 section 5.2: taken as text/plain
 	}
 	part.HasContentType = true
 	part.Type = strings.ToLower(truncate(typ, MaxToken))

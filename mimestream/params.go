@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// A scanner reads the tokens of a structured field value (RFC 2045 5.1). It takes what it can
+// A scanner reads the tokens of a structured field value (RFC 2045 section 5.1). It takes what it can
 // make sense of and steps over the rest.
 type scanner struct{ rest string }
 
-// skip steps over white space and comments, nested ones too (RFC 5322 3.2.2).
+// skip steps over white space and comments, nested ones too (RFC 5322 section 3.2.2).
 func (s *scanner) skip() {
 	for s.rest != "" {
 		switch s.rest[0] {
@@ -134,7 +134,7 @@ func plainParam(name, value string) Param {
 	return Param{Name: strings.ToLower(name), Value: DecodeWords(value), RawName: name, RawValue: value}
 }
 
-// A piece is one section of a continued or extended parameter (RFC 2231 3, 4).
+// A piece is one section of a continued or extended parameter (RFC 2231 sections 3 and 4).
 type piece struct {
 	name     string
 	section  int

@@ -51,7 +51,7 @@ func (d Degraded) String() string {
 // or when its first child begins; its sizes when PartEnd is called. A Part belongs to the parser
 // until Close has returned: handlers read, and change nothing.
 type Part struct {
-	// Path is the IMAP section number, nil for the root (RFC 3501 6.4.5). The embedded message
+	// Path is the IMAP section number, nil for the root (RFC 3501 section 6.4.5). The embedded message
 	// of a message part has that part's own path (its sections are path.HEADER and path.TEXT). If
 	// that part is itself the root or an embedded message, then a 1 follows: the number of its
 	// body. Use Find to go from a section to a part.
@@ -75,7 +75,7 @@ type Part struct {
 	// HasContentType says that the header block has a Content-Type field that names a type.
 	// Without one Type and Subtype are the defaults: text/plain, or message/rfc822 within a
 	// multipart/digest. Type is never multipart for a leaf: one without boundary is text/plain
-	// without parameters (RFC 2045 5.2), one beyond a limit application/octet-stream.
+	// without parameters (RFC 2045 section 5.2), one beyond a limit application/octet-stream.
 	// A message/rfc822 leaf is one under a transfer encoding or beyond a limit.
 	HasContentType bool
 	Type, Subtype  string // lower case
@@ -101,7 +101,7 @@ type Part struct {
 	startLF int64 // LFs of the input before the header block, then before the body
 }
 
-// A Param is a parameter of Content-Type or Content-Disposition. Continuations (RFC 2231 3) are
+// A Param is a parameter of Content-Type or Content-Disposition. Continuations (RFC 2231 section 3) are
 // already joined.
 type Param struct {
 	Name  string // lower case, without the asterisk of extended values
@@ -114,7 +114,7 @@ type Param struct {
 }
 
 // A Field is a header field as received: the value starts after the colon and any white space, has
-// its line ends removed (unfolded, RFC 5322 2.2.3) and is otherwise untouched.
+// its line ends removed (unfolded, RFC 5322 section 2.2.3) and is otherwise untouched.
 type Field struct {
 	Name  string // lower case
 	Value string
@@ -155,7 +155,7 @@ func (p *Part) End() int64 { return p.BodyOffset + p.BodySize }
 func (p *Part) MediaType() string { return p.Type + "/" + p.Subtype }
 
 // Param returns the decoded value of a Content-Type parameter, empty if there is none. An extended
-// value (name*) is preferred to a plain one, as RFC 6266 4.3 does for file names.
+// value (name*) is preferred to a plain one, as RFC 6266 section 4.3 does for file names.
 func (p *Part) Param(name string) string { return findParam(p.Params, name) }
 
 // DispositionParam is Param for Content-Disposition.
@@ -189,7 +189,7 @@ func findParam(params []Param, name string) string {
 	return value
 }
 
-// Find returns the part that an IMAP section number addresses, or nil (RFC 3501 6.4.5), for p a
+// Find returns the part that an IMAP section number addresses, or nil (RFC 3501 section 6.4.5), for p a
 // message (root or embedded). An empty section is p itself. Where the number names a message part,
 // that part is returned, not the message embedded in it. A message whose body is not multipart has that
 // body as its part 1, so Find may return a message, which then stands for its body.

@@ -94,14 +94,14 @@ func (p *Parser) describe(part *Part) (bound string) {
 	if multipart && part.Kind == Leaf {
 		part.Type, part.Subtype = "application", "octet-stream"
 		if part.Degraded&DegradedBoundary != 0 {
-			// A wrong Content-Type counts as none (RFC 2045 5.2).
+			// A wrong Content-Type counts as none (RFC 2045 section 5.2).
 			part.Type, part.Subtype, part.Params = "text", "plain", nil
 		}
 	}
 	return bound
 }
 
-// encoded reports whether the bytes of a body are not those of what it holds. RFC 2046 5.2.1 forbids that
+// encoded reports whether the bytes of a body are not those of what it holds. RFC 2046 section 5.2.1 forbids that
 // for messages, but some mailers do it. Looked into, it would be one long broken header.
 func encoded(encoding string) bool {
 	return encoding == "base64" || encoding == "quoted-printable"

@@ -93,7 +93,7 @@ func encodedWord(s string) (charset string, octets []byte, n int) {
 	if len(parts) < 4 || parts[0] == "" || !strings.HasPrefix(parts[3], "=") {
 		return "", nil, 0
 	}
-	charset, _, _ = strings.Cut(parts[0], "*") // RFC 2231 5: a language may follow
+	charset, _, _ = strings.Cut(parts[0], "*") // RFC 2231 section 5: a language may follow
 	text := parts[2]
 	switch parts[1] {
 	case "b", "B":

@@ -25,8 +25,8 @@ var ErrInvalidLimit = errors.New("quota: limit out of range")
 
 // Limits of a user: amounts, Unlimited or Default.
 type Limits struct {
-	Bytes    int64 // octets of messages (STORAGE, which RFC 9208 5.1 counts in units of 1024)
-	Messages int64 // RFC 9208 5.2
+	Bytes    int64 // octets of messages (STORAGE, which RFC 9208 section 5.1 counts in units of 1024)
+	Messages int64 // RFC 9208 section 5.2
 }
 
 // Check reports whether these can be a user's own limits.

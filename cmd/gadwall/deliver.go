@@ -78,7 +78,7 @@ func (c *deliverCmd) deliver(client *lmtpClient, name string, std streams) ([]re
 }
 
 // lineSender writes a message as LMTP wants it: CRLF line ends, dots stuffed
-// (RFC 5321 4.5.2), the end marked.
+// (RFC 5321 section 4.5.2), the end marked.
 //
 // Whether a message needs its line ends converted is decided by its first line.
 // If that ends with CRLF, the message is in the form of the wire already and is

@@ -14,7 +14,7 @@ import (
 
 const (
 	lmtpDialTimeout = 30 * time.Second
-	// lmtpTimeout bounds each step (RFC 5321 4.5.3.2 gives up to ten minutes).
+	// lmtpTimeout bounds each step (RFC 5321 section 4.5.3.2 gives up to ten minutes).
 	lmtpTimeout = 10 * time.Minute
 	// maxReplyLine and maxReplyLines bound what a server may answer.
 	maxReplyLine  = 4 << 10
@@ -130,7 +130,7 @@ func (c *lmtpClient) deliver(from string, to []string, message io.Reader) ([]res
 	if err := c.w.Flush(); err != nil {
 		return results, fmt.Errorf("send message: %w", err)
 	}
-	for _, rcpt := range accepted { // one reply each (RFC 2033 4.2)
+	for _, rcpt := range accepted { // one reply each (RFC 2033 section 4.2)
 		reply, _, err := c.read()
 		if err != nil {
 			return results, err

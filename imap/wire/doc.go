@@ -1,5 +1,5 @@
-// Package wire reads and writes the lexical elements of IMAP (RFC 3501
-// section 9, RFC 9051 section 9): atoms, strings, literals, numbers, number
+// Package wire reads and writes the lexical elements of IMAP
+// (RFC 3501 section 9, RFC 9051 section 9): atoms, strings, literals, numbers, number
 // sets, lists, dates and mailbox names.
 //
 // # Words

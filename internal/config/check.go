@@ -183,7 +183,7 @@ func (s *Serve) checkHostname() error {
 	return nil
 }
 
-// isHostname checks RFC 1123 2.1; the name stands in greetings and trace lines.
+// isHostname checks RFC 1123 section 2.1; the name stands in greetings and trace lines.
 func isHostname(name string) bool {
 	if len(name) > 253 {
 		return false

@@ -43,7 +43,7 @@ const (
 	MaxSize = 128 << 10
 
 	// firstTrained is the first ID of trained dictionaries. Shipped ones begin where those do that zstd leaves to
-	// everybody (RFC 8878 5).
+	// everybody (RFC 8878 section 5).
 	firstShipped = 32768
 	firstTrained = 65536
 	lastTrained  = 1<<31 - 1

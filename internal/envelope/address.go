@@ -21,13 +21,13 @@ const (
 	groupEnd
 )
 
-// An entry is an address of an address list, or the start or end of a group (RFC 5322 3.4).
+// An entry is an address of an address list, or the start or end of a group (RFC 5322 section 3.4).
 type entry struct {
 	kind                       entryKind
 	name, route, mailbox, host string
 }
 
-// An addressParser reads an address list, RFC 5322 4.4 with its obsolete forms, and makes something of
+// An addressParser reads an address list, RFC 5322 section 4.4 with its obsolete forms, and makes something of
 // what is not even that. What it cannot use it steps over up to the next comma, so that one broken
 // address does not hide those behind it.
 type addressParser struct {

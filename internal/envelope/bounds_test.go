@@ -52,7 +52,7 @@ func check(t testing.TB, message []byte) *mimestream.Part {
 	return root
 }
 
-// checkStructure checks the form of a body (RFC 9051 9, body).
+// checkStructure checks the form of a body (RFC 9051 section 9, body).
 func checkStructure(t testing.TB, v dovecottest.Value, extended bool) {
 	t.Helper()
 	if len(v.List) == 0 {

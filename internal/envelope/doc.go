@@ -1,5 +1,5 @@
 // Package envelope describes a parsed message for IMAP: it turns the part tree of mimestream into the
-// wire forms of ENVELOPE, BODY and BODYSTRUCTURE (RFC 3501 7.4.2, RFC 9051 7.5.2) and into the
+// wire forms of ENVELOPE, BODY and BODYSTRUCTURE (RFC 3501 section 7.4.2, RFC 9051 section 7.5.2) and into the
 // normalised fields that lists, SEARCH, SORT and THREAD work on.
 //
 // # Words

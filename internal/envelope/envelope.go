@@ -8,7 +8,7 @@ import (
 
 const nilEnvelope = "(NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL)"
 
-// Envelope returns the ENVELOPE of a message: the root or an embedded one (RFC 3501 7.4.2).
+// Envelope returns the ENVELOPE of a message: the root or an embedded one (RFC 3501 section 7.4.2).
 func Envelope(p *mimestream.Part) []byte {
 	var w writer
 	w.envelope(p.Header, MaxWire)

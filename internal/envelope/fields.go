@@ -11,19 +11,19 @@ import (
 // All text is valid UTF-8, decoded and bounded.
 type SearchFields struct {
 	// SentDate is the day of the Date field as it is written there, at 00:00 UTC: SENTON and its
-	// kin disregard time and zone (RFC 3501 6.4.4). Zero if there is no valid date.
+	// kin disregard time and zone (RFC 3501 section 6.4.4). Zero if there is no valid date.
 	SentDate time.Time
 	// Sent is the instant of the Date field, for SORT DATE. Zero if there is no valid date.
 	Sent time.Time
 
 	Subject     string // white space collapsed
-	BaseSubject string // RFC 5256 2.1, normalised by Normalize: equal ones make a thread
+	BaseSubject string // RFC 5256 section 2.1, normalised by Normalize: equal ones make a thread
 	IsReply     bool   // the subject has a mark of a reply or forward
 
 	// The whole fields, all of a name together, normalised by Normalize.
 	From, Sender, ReplyTo, To, Cc, Bcc string
 
-	// The first address's local part, normalised, for SORT FROM, TO and CC (RFC 5256 3).
+	// The first address's local part, normalised, for SORT FROM, TO and CC (RFC 5256 section 3).
 	FromMailbox, ToMailbox, CcMailbox string
 	// The first address's name or else mailbox@host, normalised, for SORT DISPLAYFROM and
 	// DISPLAYTO (RFC 5957).

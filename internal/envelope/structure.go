@@ -143,7 +143,7 @@ func (w *writer) message(p *mimestream.Part, d detail) {
 	w.number(p.Lines)
 }
 
-// withCharset adds the default charset of text parts (RFC 2046 4.1.2), as most servers do.
+// withCharset adds the default charset of text parts (RFC 2046 section 4.1.2), as most servers do.
 func withCharset(params []mimestream.Param) []mimestream.Param {
 	for _, p := range params {
 		if p.Name == "charset" {

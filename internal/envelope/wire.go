@@ -14,7 +14,7 @@ func (w *writer) sp()          { w.buf = append(w.buf, ' ') }
 
 func (w *writer) number(n int64) { w.buf = strconv.AppendInt(w.buf, n, 10) }
 
-// str appends s as a quoted string where it may be one, else as a literal (RFC 3501 4.3). A NUL can be in
+// str appends s as a quoted string where it may be one, else as a literal (RFC 3501 section 4.3). A NUL can be in
 // neither, U+FFFD stands for it. 8-bit octets go into literals as they are, as Dovecot does: header fields may
 // have any, and a client that has not enabled UTF8=ACCEPT must not get them in quotes.
 func (w *writer) str(s string) {

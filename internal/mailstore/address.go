@@ -24,7 +24,7 @@ var domainProfile = idna.New(
 	idna.StrictDomainName(true), idna.VerifyDNSLength(true), idna.Transitional(false))
 
 // NormalizeAddress returns the one form in which an address is kept and compared: the local part by the
-// PRECIS profile UsernameCaseMapped (RFC 8265 3.3: NFC, lower case), the domain in lower case with
+// PRECIS profile UsernameCaseMapped (RFC 8265 section 3.3: NFC, lower case), the domain in lower case with
 // U-labels (RFC 5890). The error is ErrInvalidAddress.
 func NormalizeAddress(address string) (string, error) {
 	local, domain, err := splitAddress(address)
@@ -52,7 +52,7 @@ func splitAddress(address string) (local, domain string, err error) {
 	return local, domain, nil
 }
 
-// unquoteLocal undoes Quoted-string (RFC 5321 4.1.2).
+// unquoteLocal undoes Quoted-string (RFC 5321 section 4.1.2).
 func unquoteLocal(local string) (string, error) {
 	if len(local) < 3 || local[len(local)-1] != '"' {
 		return "", fmt.Errorf("%w: quotes that do not close", ErrInvalidAddress)

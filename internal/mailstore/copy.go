@@ -16,7 +16,7 @@ import (
 	"gadwall/quota"
 )
 
-// CopyResult says where messages went (RFC 4315 3, COPYUID).
+// CopyResult says where messages went (RFC 4315 section 3, COPYUID).
 type CopyResult struct {
 	UIDValidity uint32   // of the target
 	Source      []uint32 // ascending
@@ -30,7 +30,7 @@ type CopyResult struct {
 var errOtherUser = errors.New("mailboxes of different users")
 
 // Copy copies messages with flags and internal dates. UIDs without a message are passed over, and nil is no UID. All are
-// copied or none (RFC 9051 6.4.7): up to maxBatch in one transaction, more in several, which are
+// copied or none (RFC 9051 section 6.4.7): up to maxBatch in one transaction, more in several, which are
 // undone if a later one fails. Errors: ErrNoSuchMailbox, quota.ErrOverQuota, ErrUIDsExhausted,
 // ErrInvalidKeyword.
 func (s *Store) Copy(ctx context.Context, from mailkey.Mailbox, uids []UIDRange, to mailkey.Mailbox) (*CopyResult, error) {

@@ -7,7 +7,7 @@
 //   - mailbox: a numbered list of messages with a path, unique for its user. It is named by its
 //     key, which stays when the path changes.
 //   - message: one entry of a mailbox. It holds a reference on a content, which it shares with copies.
-//   - UID, UIDVALIDITY, mod-sequence: as in RFC 9051 2.3.1.1 and RFC 7162.
+//   - UID, UIDVALIDITY, mod-sequence: as in RFC 9051 section 2.3.1.1 and RFC 7162.
 //   - counters: what a mailbox's document knows of its messages without counting them.
 //   - journal: which messages were removed, for those who were not looking (RFC 7162, VANISHED).
 //

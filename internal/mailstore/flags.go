@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Flags is a set of the system flags of RFC 9051 2.3.2. Keywords are kept beside it. There is no
+// Flags is a set of the system flags of RFC 9051 section 2.3.2. Keywords are kept beside it. There is no
 // \Recent.
 type Flags uint32
 
@@ -51,7 +51,7 @@ func ParseFlag(name string) (Flags, bool) {
 // ErrInvalidKeyword: a keyword that is not an IMAP atom, is too long, or one too many.
 var ErrInvalidKeyword = errors.New("invalid keyword")
 
-// checkKeywords reports what is wrong with a list of keywords: a keyword is an atom (RFC 9051 9:
+// checkKeywords reports what is wrong with a list of keywords: a keyword is an atom (RFC 9051 section 9:
 // flag-keyword), at most MaxKeywordLength long, and a message carries at most MaxKeywords.
 func checkKeywords(keywords []string) error {
 	if len(keywords) > MaxKeywords {
@@ -70,8 +70,8 @@ func checkKeywords(keywords []string) error {
 	return nil
 }
 
-// FindKeyword returns the index of name in keywords, which are compared without regard to case (RFC
-// 9051 2.3.2), or -1.
+// FindKeyword returns the index of name in keywords, which are compared without regard to case
+// (RFC 9051 section 2.3.2), or -1.
 func FindKeyword(keywords []string, name string) int {
 	return slices.IndexFunc(keywords, func(k string) bool { return strings.EqualFold(k, name) })
 }

@@ -23,7 +23,7 @@ const (
 	// MinPasswordLength and MaxPasswordLength are in octets (ErrWeakPassword).
 	MinPasswordLength = 8
 	MaxPasswordLength = 1024
-	// MaxAddressLength is in octets of UTF-8 (RFC 5321 4.5.3.1.3, less the angle brackets;
+	// MaxAddressLength is in octets of UTF-8 (RFC 5321 section 4.5.3.1.3, less the angle brackets;
 	// ErrInvalidAddress).
 	MaxAddressLength = 254
 	// MaxPrefixLength bounds the trace lines of one delivery, in octets.

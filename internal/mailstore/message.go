@@ -16,7 +16,7 @@ type Message struct {
 	Flags    Flags    // FieldFlags
 	Keywords []string // FieldFlags
 
-	InternalDate time.Time // FieldDates: RFC 9051 2.3.3, UTC, whole seconds
+	InternalDate time.Time // FieldDates: RFC 9051 section 2.3.3, UTC, whole seconds
 	SaveDate     time.Time // FieldDates: when it came into this mailbox (RFC 8514), UTC, whole seconds
 
 	Size int64 // FieldSize: RFC822.SIZE, prefix and content in octets
@@ -25,7 +25,7 @@ type Message struct {
 	Magic   dedupe.Magic // FieldContent: that of this message's reference on the content
 	Prefix  []byte       // FieldContent: trace lines that come before the content
 
-	Envelope      []byte // FieldEnvelope: the parenthesised list IMAP sends (RFC 9051 7.5.2)
+	Envelope      []byte // FieldEnvelope: the parenthesised list IMAP sends (RFC 9051 section 7.5.2)
 	BodyStructure []byte // FieldBodyStructure: likewise
 
 	// FieldSearch: what searches, SORT and THREAD look at. Texts went through envelope.Normalize.

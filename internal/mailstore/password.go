@@ -119,7 +119,7 @@ func newHash() argonHash {
 }
 
 // preparePassword brings a password into the form that is hashed, in which it is the same however a
-// client composes its characters (RFC 8265 4, OpaqueString). Passwords which that profile refuses
+// client composes its characters (RFC 8265 section 4, OpaqueString). Passwords which that profile refuses
 // (with control characters, for instance) are used as they are.
 func preparePassword(password string) string {
 	if p, err := precis.OpaqueString.String(password); err == nil {

@@ -16,7 +16,7 @@ const Separator = "/"
 const Inbox = "INBOX"
 
 // NormalizePath returns the one form of a mailbox path: NFC, INBOX (as first name, too) in
-// capitals, a trailing separator removed (RFC 9051 6.3.4). The error is ErrInvalidName.
+// capitals, a trailing separator removed (RFC 9051 section 6.3.4). The error is ErrInvalidName.
 func NormalizePath(path string) (string, error) {
 	if !utf8.ValidString(path) {
 		return "", fmt.Errorf("%w: not UTF-8", ErrInvalidName)
@@ -25,7 +25,7 @@ func NormalizePath(path string) (string, error) {
 	if path == "" || len(path) > MaxPathLength {
 		return "", fmt.Errorf("%w: empty, or longer than %d octets", ErrInvalidName, MaxPathLength)
 	}
-	// RFC 5198 2: no control characters, nor the separators for lines and paragraphs.
+	// RFC 5198 section 2: no control characters, nor the separators for lines and paragraphs.
 	if strings.ContainsFunc(path, func(r rune) bool { return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' }) {
 		return "", fmt.Errorf("%w: control character", ErrInvalidName)
 	}

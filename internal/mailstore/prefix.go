@@ -5,7 +5,7 @@ import (
 	"io"
 )
 
-// traceFields are the fields that a server adds for one recipient when it delivers (RFC 5321 4.4 and usage), in any
+// traceFields are the fields that a server adds for one recipient when it delivers (RFC 5321 section 4.4 and usage), in any
 // order. After a Delivered-To, one Received may follow: that of the delivery.
 var traceFields = [][]byte{
 	[]byte("return-path:"), deliveredField, []byte("x-original-to:"), []byte("envelope-to:"), []byte("delivery-date:"),

@@ -21,7 +21,7 @@ const (
 	DocSent        = "s"  // date, an instant
 	DocSentDay     = "sd" // date, 0:00 UTC of the day the Date field names
 	DocSubject     = "u"  // normalised
-	DocBaseSubject = "ub" // RFC 5256 2.1, normalised; absent if it is the same as DocSubject
+	DocBaseSubject = "ub" // RFC 5256 section 2.1, normalised; absent if it is the same as DocSubject
 	DocFrom        = "hf"
 	DocTo          = "ht"
 	DocCc          = "hc"

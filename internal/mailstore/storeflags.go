@@ -22,13 +22,13 @@ const (
 	Set
 )
 
-// FlagChange is what StoreFlags does to each message (RFC 9051 6.4.6).
+// FlagChange is what StoreFlags does to each message (RFC 9051 section 6.4.6).
 type FlagChange struct {
 	Op       FlagOp
 	Flags    Flags
 	Keywords []string
 	// UnchangedSince, if it is not 0 or Conditional is set, spares messages with a greater
-	// mod-sequence (RFC 7162 3.1.3).
+	// mod-sequence (RFC 7162 section 3.1.3).
 	UnchangedSince uint64
 	Conditional    bool
 }

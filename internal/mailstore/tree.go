@@ -106,7 +106,7 @@ func (s *Store) below(ctx context.Context, user mailkey.UserID, path string) ([]
 
 // RenameMailbox renames a mailbox and all that are inferior to it, in one transaction; a name without a mailbox is
 // renamed if something is below it. Keys, UIDs and subscriptions stay with the mailboxes. Of INBOX
-// only the messages get another name (RFC 9051 6.3.6): the mailbox becomes the new one, with its
+// only the messages get another name (RFC 9051 section 6.3.6): the mailbox becomes the new one, with its
 // key and UIDs, and an empty INBOX with a UIDVALIDITY of its own takes its place. Errors:
 // ErrInvalidName, ErrNoSuchMailbox, ErrMailboxExists, ErrTooMany, ErrNoSuchUser.
 func (s *Store) RenameMailbox(ctx context.Context, user mailkey.UserID, from, to string) error {
@@ -212,8 +212,8 @@ func (s *Store) setPath(ctx context.Context, user mailkey.UserID, box *mailboxDo
 	return nil
 }
 
-// Subscribe adds a name to the user's subscriptions or removes it; there need not be a mailbox of that name (RFC 9051
-// 6.3.7). Errors: ErrInvalidName, ErrTooMany, ErrNoSuchUser.
+// Subscribe adds a name to the user's subscriptions or removes it; there need not be a mailbox of that name
+// (RFC 9051 section 6.3.7). Errors: ErrInvalidName, ErrTooMany, ErrNoSuchUser.
 func (s *Store) Subscribe(ctx context.Context, user mailkey.UserID, path string, subscribed bool) error {
 	path, err := NormalizePath(path)
 	if err != nil {
@@ -308,7 +308,7 @@ func (s *Store) Subscriptions(ctx context.Context, user mailkey.UserID) ([]strin
 }
 
 // DeleteMailbox removes a mailbox with its messages. Mailboxes inferior to it stay, and so does a
-// subscription to its name (RFC 9051 6.3.5). The name is free at once; should the removal of the messages be interrupted,
+// subscription to its name (RFC 9051 section 6.3.5). The name is free at once; should the removal of the messages be interrupted,
 // it is resumed, see deletions.go. Errors: ErrNoSuchMailbox, ErrInboxUndeletable, ErrHasChildren, ErrNoSuchUser.
 func (s *Store) DeleteMailbox(ctx context.Context, user mailkey.UserID, path string) error {
 	path, err := NormalizePath(path)

@@ -1,4 +1,4 @@
-// Package transfer undoes the transfer encoding of a body, base64 (RFC 2045 6.8) or quoted-printable (6.7), in
+// Package transfer undoes the transfer encoding of a body, base64 (RFC 2045 section 6.8) or quoted-printable (RFC 2045 section 6.7), in
 // such a way that the very same encoded bytes can be made again, whole or any range of them.
 //
 // # Words

@@ -7,7 +7,7 @@ import (
 )
 
 // How a quoted-printable body is made from decoded bytes: every byte is itself or =XX, and a line gets a soft
-// line end (RFC 2045 6.7 rule 5) before the first byte that does not fit any more. The parameters of a Recipe say
+// line end (RFC 2045 section 6.7 rule 5) before the first byte that does not fit any more. The parameters of a Recipe say
 // how long lines are, and what stands for line ends.
 
 const (

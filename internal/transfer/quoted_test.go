@@ -11,7 +11,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// quote encodes data as mail programs do (RFC 2045 6.7). Line ends in data are CRLF, or LF if bareLF; binary
+// quote encodes data as mail programs do (RFC 2045 section 6.7). Line ends in data are CRLF, or LF if bareLF; binary
 // encodes them.
 func quote(data string, limit int, full, bareLF, binary bool) string {
 	eol := "\r\n"
