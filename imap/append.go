@@ -25,8 +25,8 @@ const appendCopySize = 32 << 10
 // Each message streams into the content store as it comes; what it then is
 // worth is decided when all have come. The mailbox and the sizes are checked
 // before the client is asked for the bytes.
-func (c *conn) handleAppend(ctx context.Context, _ string, dec *wire.Decoder) error {
-	name, err := mailboxArgument(dec)
+func (c *conn) handleAppend(ctx context.Context, cmd *command) error {
+	name, err := mailboxArgument(cmd.args)
 	if err != nil {
 		return err
 	}
@@ -36,17 +36,17 @@ func (c *conn) handleAppend(ctx context.Context, _ string, dec *wire.Decoder) er
 		if n > maxAppendMessages {
 			return &wire.SyntaxError{Code: "LIMIT", Text: "too many messages"}
 		}
-		if err := a.message(ctx, dec); err != nil {
+		if err := a.message(ctx, cmd.args); err != nil {
 			return err
 		}
-		if dec.AtEnd() {
+		if cmd.args.AtEnd() {
 			break
 		}
 	}
-	if err := dec.CRLF(); err != nil {
+	if err := cmd.args.CRLF(); err != nil {
 		return err
 	}
-	return a.commit(ctx)
+	return a.commit(ctx, cmd)
 }
 
 // appender is one APPEND under way.
@@ -167,7 +167,7 @@ func (a *appender) store(ctx context.Context, r io.Reader) (*contents.Stored, []
 type onlyWriter struct{ io.Writer }
 
 // commit puts all messages into the mailbox in one transaction.
-func (a *appender) commit(ctx context.Context) error {
+func (a *appender) commit(ctx context.Context, cmd *command) error {
 	delivered, err := a.c.srv.store.Append(ctx, a.items)
 	a.items = nil // Append has released them if it failed
 	if err != nil {
@@ -177,7 +177,7 @@ func (a *appender) commit(ctx context.Context) error {
 	for i, d := range delivered {
 		uids[i] = d.UID
 	}
-	a.c.ok(fmt.Sprintf("APPENDUID %d %s", delivered[0].UIDValidity, wire.FormatUIDs(uids)), "APPEND completed")
+	cmd.ok(fmt.Sprintf("APPENDUID %d %s", delivered[0].UIDValidity, wire.FormatUIDs(uids)), "APPEND completed")
 	if sel := a.c.sel; sel != nil && sel.box == a.dest.Key {
 		sel.stale = true // EXISTS comes before the tagged OK
 	}

@@ -16,15 +16,15 @@ import (
 )
 
 // handleStartTLS answers STARTTLS (RFC 3501 section 6.2.1).
-func (c *conn) handleStartTLS(_ context.Context, _ string, dec *wire.Decoder) error {
-	if err := noArguments(dec); err != nil {
+func (c *conn) handleStartTLS(_ context.Context, cmd *command) error {
+	if err := cmd.noArguments(); err != nil {
 		return err
 	}
 	if c.tls || c.srv.opts.TLSConfig == nil {
 		return wire.Errorf("TLS is active or not available")
 	}
-	c.ok("", "Begin TLS negotiation now")
-	c.after = c.startTLS
+	cmd.ok("", "Begin TLS negotiation now")
+	cmd.after = c.startTLS
 	return nil
 }
 
@@ -45,48 +45,48 @@ func (c *conn) startTLS() error {
 }
 
 // handleLogin answers LOGIN (RFC 3501 section 6.2.3).
-func (c *conn) handleLogin(ctx context.Context, _ string, dec *wire.Decoder) error {
-	if err := dec.SP(); err != nil {
+func (c *conn) handleLogin(ctx context.Context, cmd *command) error {
+	if err := cmd.args.SP(); err != nil {
 		return err
 	}
-	username, err := dec.AString()
+	username, err := cmd.args.AString()
 	if err != nil {
 		return err
 	}
-	if err := dec.SP(); err != nil {
+	if err := cmd.args.SP(); err != nil {
 		return err
 	}
-	password, err := dec.AString()
+	password, err := cmd.args.AString()
 	if err != nil {
 		return err
 	}
-	if err := dec.CRLF(); err != nil {
+	if err := cmd.args.CRLF(); err != nil {
 		return err
 	}
-	return c.login(ctx, username, password)
+	return c.login(ctx, cmd, username, password)
 }
 
 // handleAuthenticate answers AUTHENTICATE PLAIN (RFC 3501 section 6.2.2,
 // RFC 4959 for the initial response, RFC 4616 for PLAIN).
-func (c *conn) handleAuthenticate(ctx context.Context, _ string, dec *wire.Decoder) error {
-	if err := dec.SP(); err != nil {
+func (c *conn) handleAuthenticate(ctx context.Context, cmd *command) error {
+	if err := cmd.args.SP(); err != nil {
 		return err
 	}
-	mechanism, err := dec.Keyword()
+	mechanism, err := cmd.args.Keyword()
 	if err != nil {
 		return err
 	}
 	response, initial := "", false
-	if dec.Accept(' ') {
+	if cmd.args.Accept(' ') {
 		initial = true
-		if response, err = dec.AString(); err != nil {
+		if response, err = cmd.args.AString(); err != nil {
 			return err
 		}
 		if response == "=" {
 			response = ""
 		}
 	}
-	if err := dec.CRLF(); err != nil {
+	if err := cmd.args.CRLF(); err != nil {
 		return err
 	}
 	if mechanism != "PLAIN" {
@@ -101,7 +101,7 @@ func (c *conn) handleAuthenticate(ctx context.Context, _ string, dec *wire.Decod
 			return err
 		}
 		c.in.wait(readTimeout)
-		response, err = dec.RawLine()
+		response, err = cmd.args.RawLine()
 		c.in.busy()
 		if err != nil {
 			return err
@@ -121,13 +121,13 @@ func (c *conn) handleAuthenticate(ctx context.Context, _ string, dec *wire.Decod
 	if fields[0] != "" && fields[0] != fields[1] {
 		return refuse(imap.ResponseCodeAuthorizationFailed, "Acting for another user is not supported")
 	}
-	return c.login(ctx, fields[1], fields[2])
+	return c.login(ctx, cmd, fields[1], fields[2])
 }
 
 var errPrivacy = refuse(imap.ResponseCodePrivacyRequired, "Use STARTTLS first")
 
 // login checks the password and enters the authenticated state.
-func (c *conn) login(ctx context.Context, username, password string) error {
+func (c *conn) login(ctx context.Context, cmd *command, username, password string) error {
 	if !c.mayAuthenticate() {
 		return errPrivacy
 	}
@@ -146,7 +146,7 @@ func (c *conn) login(ctx context.Context, username, password string) error {
 	c.dec.LineLimit, c.dec.LiteralLimit = 0, 0
 	c.log = c.log.With("user", user.Username)
 	c.log.Info("imap: login", "tls", c.tls)
-	c.ok("CAPABILITY "+c.capabilities(), "Logged in")
+	cmd.ok("CAPABILITY "+c.capabilities(), "Logged in")
 	return nil
 }
 

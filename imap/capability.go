@@ -1,6 +1,8 @@
 package imap
 
 import (
+	"context"
+	"slices"
 	"strconv"
 
 	"github.com/emersion/go-imap/v2"
@@ -15,6 +17,15 @@ const (
 		" LIST-EXTENDED LIST-STATUS STATUS=SIZE MULTIAPPEND CONDSTORE ESEARCH WITHIN" +
 		" QUOTA QUOTA=RES-STORAGE QUOTA=RES-MESSAGE APPENDLIMIT="
 )
+
+// handleCapability answers CAPABILITY (RFC 3501 section 6.1.1).
+func (c *conn) handleCapability(_ context.Context, cmd *command) error {
+	if err := cmd.noArguments(); err != nil {
+		return err
+	}
+	c.enc.Untagged().Raw("CAPABILITY ").Raw(c.capabilities()).CRLF()
+	return nil
+}
 
 // capabilities is what CAPABILITY tells in the present state.
 func (c *conn) capabilities() string {
@@ -35,4 +46,48 @@ func (c *conn) capabilities() string {
 // (RFC 3501 section 11.1).
 func (c *conn) mayAuthenticate() bool {
 	return c.tls || c.loopback || c.srv.opts.AllowInsecureAuth
+}
+
+// extensions is a set of extensions that change what the server sends only after
+// the client has asked for them (RFC 5161).
+type extensions uint8
+
+// CONDSTORE: FETCH responses carry MODSEQ (RFC 7162 section 3.1).
+const condstore extensions = 1 << iota
+
+// enableable are the extensions that ENABLE knows, by name.
+var enableable = map[string]extensions{"CONDSTORE": condstore}
+
+func (e extensions) has(x extensions) bool { return e&x != 0 }
+
+// enable notes that the client wants an extension: ENABLE names it, or a command
+// that only its clients send (RFC 7162 section 3.1) implies it.
+func (c *conn) enable(x extensions) { c.enabled |= x }
+
+// handleEnable answers ENABLE (RFC 5161 section 3.1). Names that the server does
+// not know are ignored.
+func (c *conn) handleEnable(_ context.Context, cmd *command) error {
+	var names []string
+	for first := true; first || !cmd.args.AtEnd(); first = false {
+		if err := cmd.args.SP(); err != nil {
+			return err
+		}
+		name, err := cmd.args.Keyword()
+		if err != nil {
+			return err
+		}
+		if enableable[name] != 0 && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	if err := cmd.args.CRLF(); err != nil {
+		return err
+	}
+	c.enc.Untagged().Raw("ENABLED")
+	for _, name := range names {
+		c.enable(enableable[name])
+		c.enc.SP().Raw(name)
+	}
+	c.enc.CRLF()
+	return nil
 }

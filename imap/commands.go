@@ -2,16 +2,36 @@ package imap
 
 import (
 	"context"
-	"strings"
 
 	"github.com/emersion/go-imap/v2"
 
 	"gadwall/imap/wire"
 )
 
-// handler runs a command: it parses its arguments up to CRLF, acts, and writes
+// handler runs a command: it parses the arguments up to CRLF, acts, and writes
 // untagged responses. See the package comment for what its error means.
-type handler func(c *conn, ctx context.Context, tag string, dec *wire.Decoder) error
+type handler func(c *conn, ctx context.Context, cmd *command) error
+
+// command is one command of the client while it runs. What outlives the command
+// belongs to conn or to the selected mailbox.
+type command struct {
+	tag  string
+	name string // in upper case; "UID FETCH" for the UID form; "" when it is unknown
+	uid  bool   // the UID form: message sets and answers hold UIDs
+	args *wire.Decoder
+
+	answer statusText
+	after  func() error // runs when the tagged OK is sent; an error ends the connection
+}
+
+// statusText is the code and the text of a tagged OK.
+type statusText struct{ code, text string }
+
+// ok sets what the tagged OK says; code is without brackets and may be empty.
+func (cmd *command) ok(code, text string) { cmd.answer = statusText{code, text} }
+
+// noArguments reads the end of a command that has no arguments.
+func (cmd *command) noArguments() error { return cmd.args.CRLF() }
 
 // syncMode says what of other sessions' changes is told before the tagged
 // answer of a command.
@@ -35,15 +55,16 @@ const (
 	inSession = inAuth | inSelected
 )
 
-type command struct {
+// rule says in which states a command is allowed, which changes by other sessions
+// its answer tells, and which handler runs it.
+type rule struct {
 	states states
 	sync   syncMode
 	run    handler
 }
 
-// commands are looked up by upper-case name; those after UID are "UID X".
-// The map is filled by init, for the handlers refer to it through capabilities.
-var commands = map[string]command{
+// rules are looked up by the upper-case name; "UID X" is the UID form of X.
+var rules = map[string]rule{
 	"CAPABILITY":   {inAny, syncAll, (*conn).handleCapability},
 	"NOOP":         {inAny, syncForced, (*conn).handleNoop},
 	"LOGOUT":       {inAny, syncNone, (*conn).handleLogout},
@@ -53,13 +74,13 @@ var commands = map[string]command{
 	"LOGIN":        {inNotAuth, syncNone, (*conn).handleLogin},
 
 	"ENABLE":      {inSession, syncAll, (*conn).handleEnable},
-	"SELECT":      {inSession, syncNone, selectHandler(false)},
-	"EXAMINE":     {inSession, syncNone, selectHandler(true)},
+	"SELECT":      {inSession, syncNone, (*conn).handleSelect},
+	"EXAMINE":     {inSession, syncNone, (*conn).handleExamine},
 	"CREATE":      {inSession, syncAll, (*conn).handleCreate},
 	"DELETE":      {inSession, syncAll, (*conn).handleDelete},
 	"RENAME":      {inSession, syncAll, (*conn).handleRename},
-	"SUBSCRIBE":   {inSession, syncAll, subscribeHandler(true)},
-	"UNSUBSCRIBE": {inSession, syncAll, subscribeHandler(false)},
+	"SUBSCRIBE":   {inSession, syncAll, (*conn).handleSubscribe},
+	"UNSUBSCRIBE": {inSession, syncAll, (*conn).handleUnsubscribe},
 	"LIST":        {inSession, syncAll, (*conn).handleList},
 	"LSUB":        {inSession, syncAll, (*conn).handleLsub},
 	"NAMESPACE":   {inSession, syncAll, (*conn).handleNamespace},
@@ -74,56 +95,52 @@ var commands = map[string]command{
 	"CHECK":    {inSelected, syncForced, (*conn).handleNoop},
 	"CLOSE":    {inSelected, syncNone, (*conn).handleClose},
 	"UNSELECT": {inSelected, syncNone, (*conn).handleUnselect},
-	"EXPUNGE":  {inSelected, syncAll, expungeHandler(false)},
-	"FETCH":    {inSelected, syncNoExpunge, numbered((*conn).handleFetch, false)},
-	"SEARCH":   {inSelected, syncNoExpunge, numbered((*conn).handleSearch, false)},
-	"STORE":    {inSelected, syncNoExpunge, numbered((*conn).handleStore, false)},
-	"COPY":     {inSelected, syncAll, copyHandler(false, false)},
-	"MOVE":     {inSelected, syncAll, copyHandler(false, true)},
+	"EXPUNGE":  {inSelected, syncAll, (*conn).handleExpunge},
+	"FETCH":    {inSelected, syncNoExpunge, (*conn).handleFetch},
+	"SEARCH":   {inSelected, syncNoExpunge, (*conn).handleSearch},
+	"STORE":    {inSelected, syncNoExpunge, (*conn).handleStore},
+	"COPY":     {inSelected, syncAll, (*conn).handleCopy},
+	"MOVE":     {inSelected, syncAll, (*conn).handleMove},
 
-	"UID EXPUNGE": {inSelected, syncAll, expungeHandler(true)},
-	"UID FETCH":   {inSelected, syncAll, numbered((*conn).handleFetch, true)},
-	"UID SEARCH":  {inSelected, syncAll, numbered((*conn).handleSearch, true)},
-	"UID STORE":   {inSelected, syncAll, numbered((*conn).handleStore, true)},
-	"UID COPY":    {inSelected, syncAll, copyHandler(true, false)},
-	"UID MOVE":    {inSelected, syncAll, copyHandler(true, true)},
+	"UID EXPUNGE": {inSelected, syncAll, (*conn).handleExpunge},
+	"UID FETCH":   {inSelected, syncAll, (*conn).handleFetch},
+	"UID SEARCH":  {inSelected, syncAll, (*conn).handleSearch},
+	"UID STORE":   {inSelected, syncAll, (*conn).handleStore},
+	"UID COPY":    {inSelected, syncAll, (*conn).handleCopy},
+	"UID MOVE":    {inSelected, syncAll, (*conn).handleMove},
 }
 
-// numbered adapts handlers of commands that exist with and without UID.
-func numbered(run func(*conn, context.Context, string, bool, *wire.Decoder) error, uid bool) handler {
-	return func(c *conn, ctx context.Context, tag string, dec *wire.Decoder) error {
-		return run(c, ctx, tag, uid, dec)
+// parseName reads the name of the command and looks up its rule.
+func (c *conn) parseName(cmd *command) (rule, error) {
+	none := rule{sync: syncNone}
+	if err := cmd.args.SP(); err != nil {
+		return none, err
 	}
-}
-
-// parseName reads the name of the command and looks it up.
-func (c *conn) parseName() (string, command, error) {
-	none := command{sync: syncNone}
-	if err := c.dec.SP(); err != nil {
-		return "", none, err
-	}
-	name, err := c.dec.Keyword()
+	name, err := cmd.args.Keyword()
 	if err != nil {
-		return "", none, err
+		return none, err
 	}
-	if name == "UID" {
-		if err := c.dec.SP(); err != nil {
-			return name, none, err
+	if cmd.uid = name == "UID"; cmd.uid {
+		cmd.name = name
+		if err := cmd.args.SP(); err != nil {
+			return none, err
 		}
-		sub, err := c.dec.Keyword()
+		sub, err := cmd.args.Keyword()
 		if err != nil {
-			return name, none, err
+			return none, err
 		}
 		name += " " + sub
 	}
-	cmd, ok := commands[name]
+	r, ok := rules[name]
 	if !ok {
-		return "", none, wire.Errorf("Unknown command")
+		cmd.name = ""
+		return none, wire.Errorf("Unknown command")
 	}
-	if cmd.states&c.inState() == 0 {
-		return name, none, wire.Errorf("not allowed in this state")
+	cmd.name = name
+	if r.states&c.inState() == 0 {
+		return none, wire.Errorf("not allowed in this state")
 	}
-	return name, cmd, nil
+	return r, nil
 }
 
 func (c *conn) inState() states {
@@ -136,16 +153,13 @@ func (c *conn) inState() states {
 	return inNotAuth
 }
 
-// noArguments reads the end of a command that has none.
-func noArguments(dec *wire.Decoder) error { return dec.CRLF() }
-
 // handleNoop answers NOOP and CHECK: what there is to tell is told by sync.
-func (c *conn) handleNoop(_ context.Context, _ string, dec *wire.Decoder) error {
-	return noArguments(dec)
+func (c *conn) handleNoop(_ context.Context, cmd *command) error {
+	return cmd.noArguments()
 }
 
-func (c *conn) handleLogout(_ context.Context, _ string, dec *wire.Decoder) error {
-	if err := noArguments(dec); err != nil {
+func (c *conn) handleLogout(_ context.Context, cmd *command) error {
+	if err := cmd.noArguments(); err != nil {
 		return err
 	}
 	c.bye("", "Logging out")
@@ -153,96 +167,11 @@ func (c *conn) handleLogout(_ context.Context, _ string, dec *wire.Decoder) erro
 	return nil
 }
 
-func (c *conn) handleCapability(_ context.Context, _ string, dec *wire.Decoder) error {
-	if err := noArguments(dec); err != nil {
-		return err
-	}
-	c.enc.Untagged().Raw("CAPABILITY ").Raw(c.capabilities()).CRLF()
-	return nil
-}
-
-// handleID answers ID (RFC 2971). What the client says of itself is logged.
-func (c *conn) handleID(_ context.Context, _ string, dec *wire.Decoder) error {
-	if err := dec.SP(); err != nil {
-		return err
-	}
-	fields, err := parseID(dec)
-	if err != nil {
-		return err
-	}
-	if err := dec.CRLF(); err != nil {
-		return err
-	}
-	if len(fields) > 0 {
-		c.log.Info("imap: client", "id", strings.Join(fields, " "))
-	}
-	c.enc.Untagged().Raw(`ID ("name" "Gadwall")`).CRLF()
-	return nil
-}
-
-// parseID reads NIL or a list of field-value pairs.
-func parseID(dec *wire.Decoder) (fields []string, err error) {
-	if dec.Peek() != '(' {
-		s, ok, err := dec.NString()
-		if err == nil && ok {
-			return nil, wire.Errorf("Expected NIL or a list, not %q", s)
-		}
-		return nil, err
-	}
-	err = dec.List(func() error {
-		name, err := dec.String()
-		if err != nil {
-			return err
-		}
-		if err := dec.SP(); err != nil {
-			return err
-		}
-		value, _, err := dec.NString()
-		if err != nil {
-			return err
-		}
-		if len(name) > 30 || len(value) > 1024 { // RFC 2971 section 3.3
-			return wire.Errorf("ID field is too long")
-		}
-		fields = append(fields, name+"="+value)
-		if len(fields) > maxIDFields {
-			return wire.Errorf("ID has more than %d fields", maxIDFields)
-		}
-		return nil
-	})
-	return fields, err
-}
-
 // handleNamespace answers NAMESPACE (RFC 2342): one personal namespace.
-func (c *conn) handleNamespace(_ context.Context, _ string, dec *wire.Decoder) error {
-	if err := noArguments(dec); err != nil {
+func (c *conn) handleNamespace(_ context.Context, cmd *command) error {
+	if err := cmd.noArguments(); err != nil {
 		return err
 	}
 	c.enc.Untagged().Raw(`NAMESPACE (("" "/")) NIL NIL`).CRLF()
-	return nil
-}
-
-// handleEnable answers ENABLE (RFC 5161). What is unknown is ignored.
-func (c *conn) handleEnable(_ context.Context, _ string, dec *wire.Decoder) error {
-	enabled := ""
-	for first := true; first || !dec.AtEnd(); first = false {
-		if err := dec.SP(); err != nil {
-			return err
-		}
-		name, err := dec.Keyword()
-		if err != nil {
-			return err
-		}
-		if name == "CONDSTORE" && !strings.Contains(enabled, name) {
-			enabled += " " + name
-		}
-	}
-	if err := dec.CRLF(); err != nil {
-		return err
-	}
-	if enabled != "" {
-		c.enableCondstore()
-	}
-	c.enc.Untagged().Raw("ENABLED").Raw(enabled).CRLF()
 	return nil
 }

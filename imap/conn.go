@@ -42,17 +42,12 @@ type conn struct {
 
 	contents *contents.Store // the server's, with a cache of this session's from SELECT on
 
-	condstore bool // FETCH responses carry MODSEQ from now on (RFC 7162 section 3.1)
+	enabled extensions
 
-	done         statusText // what the tagged OK of the running command says
-	after        func() error
 	badInRow     int
 	authFailures int
 	closing      bool // end after the running command
 }
-
-// statusText is the code and text of a tagged OK.
-type statusText struct{ code, text string }
 
 func newConn(s *Server, nc net.Conn) *conn {
 	host, _, err := net.SplitHostPort(nc.RemoteAddr().String())
@@ -94,14 +89,6 @@ func isResourceError(err error) bool {
 		errors.Is(err, syscall.ENOBUFS) || errors.Is(err, syscall.ENOMEM) ||
 		errors.Is(err, syscall.ECONNABORTED)
 }
-
-// ok sets what the tagged OK of the running command says; code is without
-// brackets and may be empty.
-func (c *conn) ok(code, text string) { c.done = statusText{code, text} }
-
-// enableCondstore is called by every CONDSTORE enabling command
-// (RFC 7162 section 3.1).
-func (c *conn) enableCondstore() { c.condstore = true }
 
 // continueLiteral asks for the bytes of a literal (RFC 3501 section 7.5).
 func (c *conn) continueLiteral() error {
@@ -207,11 +194,11 @@ func (c *conn) bye(code, text string) {
 
 // command reads and runs one command, whose first line was read, and answers it.
 func (c *conn) command(ctx context.Context, gone func()) {
-	tag, err := c.dec.Tag()
-	if err == nil {
-		c.done, c.after = statusText{}, nil
+	cmd := &command{args: c.dec}
+	var err error
+	if cmd.tag, err = c.dec.Tag(); err == nil {
 		c.in.arm(watchAfter, gone)
-		err = c.run(ctx, tag)
+		err = c.run(ctx, cmd)
 		c.in.unwatch()
 	} else {
 		c.status("*", imap.StatusResponseTypeBad, "", "No valid tag")
@@ -232,8 +219,8 @@ func (c *conn) command(ctx context.Context, gone func()) {
 		c.bye("CLIENTBUG", "Too many bad commands")
 		return
 	}
-	if c.after != nil && err == nil {
-		if err := c.after(); err != nil {
+	if cmd.after != nil && err == nil {
+		if err := cmd.after(); err != nil {
 			c.log.Debug("imap: after command", "error", err)
 			c.closing = true
 		}
@@ -247,20 +234,21 @@ func (c *conn) maxBad() int {
 	return maxBadCommands
 }
 
-// run finds and runs a command. The error is that of a command that was not OK.
-func (c *conn) run(ctx context.Context, tag string) error {
-	name, cmd, err := c.parseName()
+// run finds the handler of a command and calls it. The error is that of a command
+// that was not OK.
+func (c *conn) run(ctx context.Context, cmd *command) error {
+	r, err := c.parseName(cmd)
 	if err != nil {
-		cmd.run = func(*conn, context.Context, string, *wire.Decoder) error { return err }
+		r.run = func(*conn, context.Context, *command) error { return err }
 	}
-	return c.execute(ctx, tag, name, cmd)
+	return c.execute(ctx, cmd, r)
 }
 
 // execute calls a handler and writes its answer. A panic costs the connection,
 // not the server.
-func (c *conn) execute(ctx context.Context, tag, name string, cmd command) error {
-	defer c.recovered("command " + name)
-	err := cmd.run(c, ctx, tag, c.dec)
+func (c *conn) execute(ctx context.Context, cmd *command, r rule) error {
+	defer c.recovered("command " + cmd.name)
+	err := r.run(c, ctx, cmd)
 	if c.enc.Err() != nil {
 		return c.enc.Err()
 	}
@@ -271,19 +259,19 @@ func (c *conn) execute(ctx context.Context, tag, name string, cmd command) error
 		return err
 	}
 	if err != nil && ctx.Err() != nil {
-		c.log.Debug("imap: command ended with the connection", "command", name, "error", err)
+		c.log.Debug("imap: command ended with the connection", "command", cmd.name, "error", err)
 		c.closing = true
 		return err
 	}
 	if c.enc.LineOpen() {
 		// A handler failed in the middle of a response: nothing that follows
 		// would be understood.
-		c.log.Error("imap: response cut off", "command", name, "error", err)
+		c.log.Error("imap: response cut off", "command", cmd.name, "error", err)
 		c.closing = true
 		return err
 	}
 	if c.sel != nil && !c.closing {
-		if serr := c.sync(ctx, cmd.sync); serr != nil {
+		if serr := c.sync(ctx, r.sync); serr != nil {
 			c.syncFailed(serr)
 			if c.enc.LineOpen() || c.enc.Err() != nil {
 				return serr
@@ -292,20 +280,20 @@ func (c *conn) execute(ctx context.Context, tag, name string, cmd command) error
 		}
 	}
 	if err != nil {
-		typ, code, text := c.explain(name, err)
+		typ, code, text := c.explain(cmd.name, err)
 		if typ == imap.StatusResponseTypeBad {
 			c.badInRow++
 		} else {
 			c.badInRow = 0
 		}
-		c.status(tag, typ, code, text)
+		c.status(cmd.tag, typ, code, text)
 		return err
 	}
 	c.badInRow = 0
-	if c.done.text == "" {
-		c.done.text = name + " completed"
+	if cmd.answer.text == "" {
+		cmd.answer.text = cmd.name + " completed"
 	}
-	c.status(tag, imap.StatusResponseTypeOK, c.done.code, c.done.text)
+	c.status(cmd.tag, imap.StatusResponseTypeOK, cmd.answer.code, cmd.answer.text)
 	return nil
 }
 

@@ -18,11 +18,11 @@
 //
 // A handler has the form
 //
-//	func (c *conn) handleX(ctx context.Context, tag string, dec *wire.Decoder) error
+//	func (c *conn) handleX(ctx context.Context, cmd *command) error
 //
-// and returns nil for OK (c.ok sets code and text), an *imap.Error for NO or
-// BAD with a code, a *wire.SyntaxError for what cannot be parsed, or any other
-// error, which errors.go translates. It never writes the tagged answer itself.
+// and returns nil for OK (cmd.ok sets code and text), an *imap.Error for NO or
+// BAD with a code, a *wire.SyntaxError for arguments that cannot be parsed, or any
+// other error, which errors.go translates. It never writes the tagged answer itself.
 // Its ctx ends when the client is gone or the server stops.
 //
 // # What always holds

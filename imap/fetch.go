@@ -8,7 +8,6 @@ import (
 
 	"github.com/emersion/go-imap/v2"
 
-	"gadwall/imap/wire"
 	"gadwall/internal/contents"
 	"gadwall/internal/mailstore"
 )
@@ -21,22 +20,22 @@ import (
 // streamed from there to the connection. While one batch is written, the next
 // one is read. Memory is bounded by two batches, whatever the set, and by no
 // message's size.
-func (c *conn) handleFetch(ctx context.Context, tag string, uid bool, dec *wire.Decoder) error {
-	if err := dec.SP(); err != nil {
+func (c *conn) handleFetch(ctx context.Context, cmd *command) error {
+	if err := cmd.args.SP(); err != nil {
 		return err
 	}
-	set, err := dec.NumSet(uid)
+	set, err := cmd.args.NumSet(cmd.uid)
 	if err != nil {
 		return err
 	}
-	if err := dec.SP(); err != nil {
+	if err := cmd.args.SP(); err != nil {
 		return err
 	}
-	req, err := parseFetch(dec, uid)
+	req, err := parseFetch(cmd.args, cmd.uid)
 	if err != nil {
 		return err
 	}
-	if err := dec.CRLF(); err != nil {
+	if err := cmd.args.CRLF(); err != nil {
 		return err
 	}
 	ranges, err := c.sel.view.Resolve(set)
@@ -44,7 +43,7 @@ func (c *conn) handleFetch(ctx context.Context, tag string, uid bool, dec *wire.
 		return err
 	}
 	if req.usesModSeq() {
-		c.enableCondstore()
+		c.enable(condstore)
 	}
 	f := newFetcher(c, req)
 	if err := f.run(ctx, ranges); err != nil {
@@ -55,9 +54,9 @@ func (c *conn) handleFetch(ctx context.Context, tag string, uid bool, dec *wire.
 		return &imap.Error{Type: imap.StatusResponseTypeNo, Code: imap.ResponseCodeServerBug,
 			Text: fmt.Sprintf("%d messages could not be read", f.unreadable)}
 	case f.gone > 0:
-		c.ok("EXPUNGEISSUED", "Some messages were already expunged")
+		cmd.ok("EXPUNGEISSUED", "Some messages were already expunged")
 	default:
-		c.ok("", "FETCH completed")
+		cmd.ok("", "FETCH completed")
 	}
 	return nil
 }

@@ -82,7 +82,7 @@ func (f *fetcher) items(m fetched) error {
 	msg, items := m.msg, f.req.items
 	if m.changed {
 		items |= itemFlags
-		if f.c.condstore {
+		if f.c.enabled.has(condstore) {
 			items |= itemModSeq
 		}
 	}

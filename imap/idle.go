@@ -14,8 +14,8 @@ import (
 //
 // Two goroutines are at work: this one, which alone writes, and the input's
 // watcher, which waits for the client's next byte.
-func (c *conn) handleIdle(ctx context.Context, _ string, dec *wire.Decoder) error {
-	if err := noArguments(dec); err != nil {
+func (c *conn) handleIdle(ctx context.Context, cmd *command) error {
+	if err := cmd.noArguments(); err != nil {
 		return err
 	}
 	c.subscribe()
@@ -23,7 +23,7 @@ func (c *conn) handleIdle(ctx context.Context, _ string, dec *wire.Decoder) erro
 	c.enc.Raw("+ idling\r\n")
 	gone := make(chan struct{}, 1)
 	readable := make(chan struct{}, 1)
-	if dec.Buffered() > 0 {
+	if cmd.args.Buffered() > 0 {
 		readable <- struct{}{}
 	} else {
 		c.in.watch(func() { readable <- struct{}{} }, func() { gone <- struct{}{} })
@@ -49,7 +49,7 @@ func (c *conn) handleIdle(ctx context.Context, _ string, dec *wire.Decoder) erro
 		mode = syncAll
 		select {
 		case <-readable:
-			return c.endIdle(dec)
+			return c.endIdle(cmd.args)
 		case ev, ok := <-c.events():
 			if !ok {
 				c.sub = nil

@@ -26,8 +26,8 @@ type listRequest struct {
 }
 
 // handleList answers LIST.
-func (c *conn) handleList(ctx context.Context, _ string, dec *wire.Decoder) error {
-	req, err := parseList(dec)
+func (c *conn) handleList(ctx context.Context, cmd *command) error {
+	req, err := parseList(cmd.args)
 	if err != nil {
 		return err
 	}
@@ -216,22 +216,22 @@ func (r *listRequest) parseReturn(dec *wire.Decoder) error {
 }
 
 // handleLsub answers LSUB (RFC 3501 section 6.3.9).
-func (c *conn) handleLsub(ctx context.Context, _ string, dec *wire.Decoder) error {
-	if err := dec.SP(); err != nil {
+func (c *conn) handleLsub(ctx context.Context, cmd *command) error {
+	if err := cmd.args.SP(); err != nil {
 		return err
 	}
-	reference, err := dec.Mailbox()
+	reference, err := cmd.args.Mailbox()
 	if err != nil {
 		return err
 	}
-	if err := dec.SP(); err != nil {
+	if err := cmd.args.SP(); err != nil {
 		return err
 	}
-	text, err := dec.ListMailbox()
+	text, err := cmd.args.ListMailbox()
 	if err != nil {
 		return err
 	}
-	if err := dec.CRLF(); err != nil {
+	if err := cmd.args.CRLF(); err != nil {
 		return err
 	}
 	p, err := newPattern(reference, text)

@@ -34,18 +34,18 @@ func onlyMailbox(dec *wire.Decoder) (string, error) {
 
 // handleCreate answers CREATE (RFC 3501 section 6.3.3) with the parameter USE
 // of RFC 6154 section 3.
-func (c *conn) handleCreate(ctx context.Context, _ string, dec *wire.Decoder) error {
-	name, err := mailboxArgument(dec)
+func (c *conn) handleCreate(ctx context.Context, cmd *command) error {
+	name, err := mailboxArgument(cmd.args)
 	if err != nil {
 		return err
 	}
 	var uses []string
-	if dec.Accept(' ') {
-		if uses, err = createParameters(dec); err != nil {
+	if cmd.args.Accept(' ') {
+		if uses, err = createParameters(cmd.args); err != nil {
 			return err
 		}
 	}
-	if err := dec.CRLF(); err != nil {
+	if err := cmd.args.CRLF(); err != nil {
 		return err
 	}
 	var opts mailstore.CreateOptions
@@ -93,8 +93,8 @@ func createParameters(dec *wire.Decoder) (uses []string, err error) {
 }
 
 // handleDelete answers DELETE (RFC 3501 section 6.3.4).
-func (c *conn) handleDelete(ctx context.Context, _ string, dec *wire.Decoder) error {
-	name, err := onlyMailbox(dec)
+func (c *conn) handleDelete(ctx context.Context, cmd *command) error {
+	name, err := onlyMailbox(cmd.args)
 	if err != nil {
 		return err
 	}
@@ -119,12 +119,12 @@ func (c *conn) handleDelete(ctx context.Context, _ string, dec *wire.Decoder) er
 }
 
 // handleRename answers RENAME (RFC 3501 section 6.3.5).
-func (c *conn) handleRename(ctx context.Context, _ string, dec *wire.Decoder) error {
-	from, err := mailboxArgument(dec)
+func (c *conn) handleRename(ctx context.Context, cmd *command) error {
+	from, err := mailboxArgument(cmd.args)
 	if err != nil {
 		return err
 	}
-	to, err := onlyMailbox(dec)
+	to, err := onlyMailbox(cmd.args)
 	if err != nil {
 		return err
 	}
@@ -132,16 +132,23 @@ func (c *conn) handleRename(ctx context.Context, _ string, dec *wire.Decoder) er
 		strings.TrimSuffix(from, separator), strings.TrimSuffix(to, separator))
 }
 
-// subscribeHandler answers SUBSCRIBE and UNSUBSCRIBE (RFC 3501 sections 6.3.6
-// and 6.3.7). A name needs no mailbox to be subscribed to.
-func subscribeHandler(subscribe bool) handler {
-	return func(c *conn, ctx context.Context, _ string, dec *wire.Decoder) error {
-		name, err := onlyMailbox(dec)
-		if err != nil {
-			return err
-		}
-		return c.srv.store.Subscribe(ctx, c.user.ID, strings.TrimSuffix(name, separator), subscribe)
+// handleSubscribe answers SUBSCRIBE (RFC 3501 section 6.3.6). A name needs no
+// mailbox to be subscribed to.
+func (c *conn) handleSubscribe(ctx context.Context, cmd *command) error {
+	return c.subscription(ctx, cmd, true)
+}
+
+// handleUnsubscribe answers UNSUBSCRIBE (RFC 3501 section 6.3.7).
+func (c *conn) handleUnsubscribe(ctx context.Context, cmd *command) error {
+	return c.subscription(ctx, cmd, false)
+}
+
+func (c *conn) subscription(ctx context.Context, cmd *command, subscribe bool) error {
+	name, err := onlyMailbox(cmd.args)
+	if err != nil {
+		return err
 	}
+	return c.srv.store.Subscribe(ctx, c.user.ID, strings.TrimSuffix(name, separator), subscribe)
 }
 
 // destination looks up the mailbox that messages are to be put into. Where it

@@ -17,15 +17,15 @@ const quotaRoot = "User quota"
 const storageUnit = 1024
 
 // handleGetQuota answers GETQUOTA (RFC 9208 section 4.1.1).
-func (c *conn) handleGetQuota(ctx context.Context, _ string, dec *wire.Decoder) error {
-	if err := dec.SP(); err != nil {
+func (c *conn) handleGetQuota(ctx context.Context, cmd *command) error {
+	if err := cmd.args.SP(); err != nil {
 		return err
 	}
-	root, err := dec.AString()
+	root, err := cmd.args.AString()
 	if err != nil {
 		return err
 	}
-	if err := dec.CRLF(); err != nil {
+	if err := cmd.args.CRLF(); err != nil {
 		return err
 	}
 	if root != quotaRoot {
@@ -36,8 +36,8 @@ func (c *conn) handleGetQuota(ctx context.Context, _ string, dec *wire.Decoder) 
 
 // handleGetQuotaRoot answers GETQUOTAROOT (RFC 9208 section 4.1.2). The mailbox need not exist: the root is that of one
 // with this name.
-func (c *conn) handleGetQuotaRoot(ctx context.Context, _ string, dec *wire.Decoder) error {
-	name, err := onlyMailbox(dec)
+func (c *conn) handleGetQuotaRoot(ctx context.Context, cmd *command) error {
+	name, err := onlyMailbox(cmd.args)
 	if err != nil {
 		return err
 	}
@@ -45,24 +45,24 @@ func (c *conn) handleGetQuotaRoot(ctx context.Context, _ string, dec *wire.Decod
 	return c.writeQuota(ctx)
 }
 
-// handleSetQuota refuses SETQUOTA: limits are set by those who run the server, and QUOTASET is no capability
-// (RFC 9208 section 4.1.3).
-func (c *conn) handleSetQuota(_ context.Context, _ string, dec *wire.Decoder) error {
-	if err := dec.SP(); err != nil {
+// handleSetQuota refuses SETQUOTA (RFC 9208 section 4.1.3): operators set limits,
+// and the capability QUOTASET is not offered.
+func (c *conn) handleSetQuota(_ context.Context, cmd *command) error {
+	if err := cmd.args.SP(); err != nil {
 		return err
 	}
-	if _, err := dec.AString(); err != nil {
+	if _, err := cmd.args.AString(); err != nil {
 		return err
 	}
-	if err := dec.SP(); err != nil {
+	if err := cmd.args.SP(); err != nil {
 		return err
 	}
 	name := true // resource names and limits take turns
-	err := dec.List(func() (err error) {
+	err := cmd.args.List(func() (err error) {
 		if name {
-			_, err = dec.Atom()
+			_, err = cmd.args.Atom()
 		} else {
-			_, err = dec.Number64()
+			_, err = cmd.args.Number64()
 		}
 		name = !name
 		return err
@@ -73,7 +73,7 @@ func (c *conn) handleSetQuota(_ context.Context, _ string, dec *wire.Decoder) er
 	if !name {
 		return wire.Errorf("resource without a limit")
 	}
-	if err := dec.CRLF(); err != nil {
+	if err := cmd.args.CRLF(); err != nil {
 		return err
 	}
 	return refuse(imap.ResponseCodeNoPerm, "Limits cannot be set here")

@@ -6,38 +6,37 @@ import (
 	"log/slog"
 	"time"
 
-	"gadwall/imap/wire"
 	"gadwall/internal/contents"
 	"gadwall/internal/mailstore"
 )
 
 // handleSearch answers SEARCH and UID SEARCH (RFC 3501 sections 6.4.4 and 6.4.8,
 // RFC 4731). Only messages of the view are found.
-func (c *conn) handleSearch(ctx context.Context, tag string, uid bool, dec *wire.Decoder) error {
-	p := searchParser{dec: dec, resolve: c.sel.view.Resolve, now: time.Now().Truncate(time.Second)}
+func (c *conn) handleSearch(ctx context.Context, cmd *command) error {
+	p := searchParser{dec: cmd.args, resolve: c.sel.view.Resolve, now: time.Now().Truncate(time.Second)}
 	req, err := p.parse()
 	if err != nil {
 		return err
 	}
-	if err := dec.CRLF(); err != nil {
+	if err := cmd.args.CRLF(); err != nil {
 		return err
 	}
 	if req.modseq {
-		c.enableCondstore()
+		c.enable(condstore)
 	}
 	found, err := c.search(ctx, req)
 	if err != nil {
 		return err
 	}
-	if !uid {
+	if !cmd.uid {
 		found.toSeqs(&c.sel.view)
 	}
 	if req.extended {
-		found.writeExtended(c.enc, tag, uid, req)
+		found.writeExtended(c.enc, cmd.tag, cmd.uid, req)
 	} else {
 		found.write(c.enc, req)
 	}
-	c.ok("", "SEARCH completed")
+	cmd.ok("", "SEARCH completed")
 	return c.enc.Err()
 }
 

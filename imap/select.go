@@ -15,41 +15,55 @@ import (
 // systemFlags in the order in which FLAGS lists them.
 var systemFlags = []string{`\Answered`, `\Flagged`, `\Deleted`, `\Seen`, `\Draft`}
 
-// selectHandler answers SELECT and EXAMINE (RFC 3501 sections 6.3.1 and
-// 6.3.2) with the parameter CONDSTORE (RFC 7162 section 3.1.8).
-func selectHandler(readOnly bool) handler {
-	return func(c *conn, ctx context.Context, _ string, dec *wire.Decoder) error {
-		name, err := mailboxArgument(dec)
+// handleSelect answers SELECT (RFC 3501 section 6.3.1).
+func (c *conn) handleSelect(ctx context.Context, cmd *command) error {
+	return c.selectMailbox(ctx, cmd, false)
+}
+
+// handleExamine answers EXAMINE (RFC 3501 section 6.3.2).
+func (c *conn) handleExamine(ctx context.Context, cmd *command) error {
+	return c.selectMailbox(ctx, cmd, true)
+}
+
+// selectMailbox answers both. The parameter CONDSTORE is of RFC 7162 section
+// 3.1.8.
+func (c *conn) selectMailbox(ctx context.Context, cmd *command, readOnly bool) error {
+	name, err := mailboxArgument(cmd.args)
+	if err != nil {
+		return err
+	}
+	wants := extensions(0)
+	if cmd.args.Accept(' ') {
+		err := cmd.args.List(func() error {
+			param, err := cmd.args.Keyword()
+			if err == nil && param != "CONDSTORE" {
+				err = wire.Errorf("unknown parameter %s", param)
+			}
+			wants |= condstore
+			return err
+		})
 		if err != nil {
 			return err
 		}
-		condstore := false
-		if dec.Accept(' ') {
-			err := dec.List(func() error {
-				param, err := dec.Keyword()
-				if err == nil && param != "CONDSTORE" {
-					err = wire.Errorf("unknown parameter %s", param)
-				}
-				condstore = true
-				return err
-			})
-			if err != nil {
-				return err
-			}
-		}
-		if err := dec.CRLF(); err != nil {
-			return err
-		}
-		if c.sel != nil {
-			// Also when the new mailbox cannot be opened (RFC 3501 section 6.3.1).
-			c.deselect()
-			c.enc.Untagged().Raw("OK [CLOSED] Previous mailbox is now closed").CRLF()
-		}
-		if condstore {
-			c.enableCondstore()
-		}
-		return c.open(ctx, name, readOnly)
 	}
+	if err := cmd.args.CRLF(); err != nil {
+		return err
+	}
+	if c.sel != nil {
+		// Also when the new mailbox cannot be opened (RFC 3501 section 6.3.1).
+		c.deselect()
+		c.enc.Untagged().Raw("OK [CLOSED] Previous mailbox is now closed").CRLF()
+	}
+	c.enable(wants)
+	if err := c.open(ctx, name, readOnly); err != nil {
+		return err
+	}
+	if readOnly {
+		cmd.ok("READ-ONLY", "EXAMINE completed")
+	} else {
+		cmd.ok("READ-WRITE", "SELECT completed")
+	}
+	return nil
 }
 
 // open selects a mailbox. The view is that of the mailbox document's
@@ -82,11 +96,6 @@ func (c *conn) open(ctx context.Context, name string, readOnly bool) error {
 	c.enc.Untagged().Raw("OK [UIDVALIDITY ").Number(box.UIDValidity).Raw("] UIDs are valid\r\n")
 	c.enc.Untagged().Raw("OK [UIDNEXT ").Number(box.UIDNext).Raw("] Next UID\r\n")
 	c.enc.Untagged().Raw("OK [HIGHESTMODSEQ ").Number64(box.HighestModSeq).Raw("] Highest\r\n")
-	if readOnly {
-		c.ok("READ-ONLY", "EXAMINE completed")
-	} else {
-		c.ok("READ-WRITE", "SELECT completed")
-	}
 	return nil
 }
 
@@ -150,8 +159,8 @@ func (c *conn) deselect() {
 }
 
 // handleUnselect answers UNSELECT (RFC 3691).
-func (c *conn) handleUnselect(_ context.Context, _ string, dec *wire.Decoder) error {
-	if err := noArguments(dec); err != nil {
+func (c *conn) handleUnselect(_ context.Context, cmd *command) error {
+	if err := cmd.noArguments(); err != nil {
 		return err
 	}
 	c.deselect()
@@ -160,8 +169,8 @@ func (c *conn) handleUnselect(_ context.Context, _ string, dec *wire.Decoder) er
 
 // handleClose answers CLOSE (RFC 3501 section 6.4.2): an expunge without
 // EXPUNGE responses, unless the mailbox is open read-only.
-func (c *conn) handleClose(ctx context.Context, _ string, dec *wire.Decoder) error {
-	if err := noArguments(dec); err != nil {
+func (c *conn) handleClose(ctx context.Context, cmd *command) error {
+	if err := cmd.noArguments(); err != nil {
 		return err
 	}
 	sel := c.sel

@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"gadwall/imap/wire"
 	"gadwall/internal/mailstore"
 )
 
@@ -245,13 +244,13 @@ func TestPanic(t *testing.T) {
 	srv := newTestServer(t)
 	srv.errs.allow = true
 	for name, run := range map[string]handler{
-		"at once":   func(*conn, context.Context, string, *wire.Decoder) error { panic("test") },
-		"in a line": func(c *conn, _ context.Context, _ string, _ *wire.Decoder) error { c.enc.Raw("* 1"); panic("test") },
-		"error in a line": func(c *conn, _ context.Context, _ string, _ *wire.Decoder) error {
+		"at once":   func(*conn, context.Context, *command) error { panic("test") },
+		"in a line": func(c *conn, _ context.Context, _ *command) error { c.enc.Raw("* 1"); panic("test") },
+		"error in a line": func(c *conn, _ context.Context, _ *command) error {
 			c.enc.Raw("* 1")
 			return io.ErrNoProgress
 		},
-		"in a literal": func(c *conn, _ context.Context, _ string, _ *wire.Decoder) error {
+		"in a literal": func(c *conn, _ context.Context, _ *command) error {
 			return c.enc.Raw("* 1 FETCH (BODY[] ").Literal(10, func(io.Writer) error { panic("test") })
 		},
 	} {
@@ -268,7 +267,7 @@ func TestPanic(t *testing.T) {
 			if _, err := c.dec.Tag(); err != nil {
 				t.Fatal(err)
 			}
-			_ = c.execute(context.Background(), "x", "TEST", command{run: run, sync: syncNone})
+			_ = c.execute(context.Background(), &command{tag: "x", name: "TEST", args: c.dec}, rule{run: run, sync: syncNone})
 			if !c.closing && c.enc.Err() == nil {
 				t.Errorf("the connection lives on, after %q", out.String())
 			}

@@ -8,20 +8,21 @@ import (
 	"gadwall/internal/mailstore"
 )
 
-// handleStatus answers STATUS (RFC 3501 section 6.3.10, RFC 7162, RFC 7889, RFC 8438).
-func (c *conn) handleStatus(ctx context.Context, _ string, dec *wire.Decoder) error {
-	name, err := mailboxArgument(dec)
+// handleStatus answers STATUS (RFC 3501 section 6.3.10, RFC 7162, RFC 7889,
+// RFC 8438).
+func (c *conn) handleStatus(ctx context.Context, cmd *command) error {
+	name, err := mailboxArgument(cmd.args)
 	if err != nil {
 		return err
 	}
-	if err := dec.SP(); err != nil {
+	if err := cmd.args.SP(); err != nil {
 		return err
 	}
-	items, err := statusItems(dec)
+	items, err := statusItems(cmd.args)
 	if err != nil {
 		return err
 	}
-	if err := dec.CRLF(); err != nil {
+	if err := cmd.args.CRLF(); err != nil {
 		return err
 	}
 	box, err := c.srv.store.MailboxByPath(ctx, c.user.ID, name)
@@ -74,7 +75,7 @@ func counter(n int64) uint64 { return uint64(max(n, 0)) }
 
 func (c *conn) writeStatus(name string, box *mailstore.Mailbox, items []string) {
 	if slices.Contains(items, "HIGHESTMODSEQ") {
-		c.enableCondstore() // RFC 7162 section 3.1
+		c.enable(condstore) // RFC 7162 section 3.1
 	}
 	c.enc.Untagged().Raw("STATUS ").Mailbox(name).SP().List(len(items), func(i int) {
 		c.enc.Raw(items[i]).SP().Number64(statusValues[items[i]](c, box))

@@ -24,8 +24,8 @@ type storeRequest struct {
 var errReadOnly = refuse(imap.ResponseCodeNoPerm, "Mailbox is open read-only")
 
 // handleStore answers STORE and UID STORE.
-func (c *conn) handleStore(ctx context.Context, _ string, uid bool, dec *wire.Decoder) error {
-	req, err := parseStore(dec, uid)
+func (c *conn) handleStore(ctx context.Context, cmd *command) error {
+	req, err := parseStore(cmd.args, cmd.uid)
 	if err != nil {
 		return err
 	}
@@ -37,7 +37,7 @@ func (c *conn) handleStore(ctx context.Context, _ string, uid bool, dec *wire.De
 		return errReadOnly
 	}
 	if req.change.Conditional {
-		c.enableCondstore()
+		c.enable(condstore)
 	}
 	if len(ranges) == 0 {
 		return nil // UIDs that do not exist (RFC 3501 section 6.4.8)
@@ -58,11 +58,11 @@ func (c *conn) handleStore(ctx context.Context, _ string, uid bool, dec *wire.De
 		}
 		switch {
 		case !req.silent || surprises[f.UID]:
-			c.writeFlags(seq, f, uid)
-		case c.condstore:
+			c.writeFlags(seq, f, cmd.uid)
+		case c.enabled.has(condstore):
 			// Even .SILENT tells the new mod-sequence (RFC 7162 section 3.1.3).
 			c.enc.Untagged().Number(seq).Raw(" FETCH (")
-			if uid {
+			if cmd.uid {
 				c.enc.Raw("UID ").Number(f.UID).SP()
 			}
 			c.enc.Raw("MODSEQ (").Number64(f.ModSeq).Raw("))\r\n")
@@ -72,10 +72,10 @@ func (c *conn) handleStore(ctx context.Context, _ string, uid bool, dec *wire.De
 		v.reported(f.ModSeq)
 	}
 	if len(result.Modified) > 0 {
-		c.ok("MODIFIED "+c.numbers(result.Modified, uid), "Conditional STORE failed for some messages")
+		cmd.ok("MODIFIED "+c.numbers(result.Modified, cmd.uid), "Conditional STORE failed for some messages")
 		return nil
 	}
-	if !req.silent && !uid && v.Count(ranges) > len(states) {
+	if !req.silent && !cmd.uid && v.Count(ranges) > len(states) {
 		// RFC 2180 section 4.2.2: others expunged them meanwhile.
 		c.sel.stale = true
 		return refuse(codeExpungeIssued, "Some messages were expunged by another session")

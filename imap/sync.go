@@ -180,7 +180,7 @@ func (c *conn) writeFlags(seq uint32, f mailstore.FlagState, withUID bool) {
 		c.enc.Raw("UID ").Number(f.UID).SP()
 	}
 	c.enc.Raw("FLAGS ").Flags(append(f.Flags.Names(), f.Keywords...))
-	if c.condstore {
+	if c.enabled.has(condstore) {
 		c.enc.Raw(" MODSEQ (").Number64(f.ModSeq).Byte(')')
 	}
 	c.enc.Raw(")\r\n")

@@ -1,0 +1,63 @@
+package imap
+
+import (
+	"context"
+
+	"gadwall/internal/mailstore"
+)
+
+// handleExpunge answers EXPUNGE and UID EXPUNGE (RFC 3501 section 6.4.3,
+// RFC 4315 section 2.1).
+func (c *conn) handleExpunge(ctx context.Context, cmd *command) error {
+	var ranges []mailstore.UIDRange // nil: all
+	if cmd.uid {
+		if err := cmd.args.SP(); err != nil {
+			return err
+		}
+		set, err := cmd.args.UIDSet()
+		if err != nil {
+			return err
+		}
+		if ranges, err = c.sel.view.Resolve(set); err != nil {
+			return err
+		}
+	}
+	if err := cmd.args.CRLF(); err != nil {
+		return err
+	}
+	if c.sel.readOnly {
+		return errReadOnly
+	}
+	if cmd.uid && len(ranges) == 0 {
+		return nil
+	}
+	// Many messages take several transactions. The client is told of each at once:
+	// it sees that something happens, and the session does not collect all UIDs.
+	return c.srv.store.ExpungeEach(ctx, c.sel.box, ranges, func(uids []uint32, modseq uint64) error {
+		c.removed(uids, modseq)
+		if c.sel.stale { // others changed something in between
+			if err := c.sync(ctx, syncAll); err != nil {
+				return err
+			}
+		}
+		return c.enc.Flush()
+	})
+}
+
+// removed tells the client of messages which this session itself expunged, in a
+// transaction with that mod-sequence.
+func (c *conn) removed(uids []uint32, modseq uint64) {
+	v := &c.sel.view
+	if len(uids) == 0 {
+		return
+	}
+	if c.sel.stale || modseq != v.modseq+1 {
+		// There is more to tell, by others or of several transactions; sync
+		// tells all in order.
+		c.sel.stale = true
+		return
+	}
+	v.addGone(uids)
+	c.tellGone(syncAll)
+	v.told(modseq)
+}
