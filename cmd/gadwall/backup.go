@@ -13,7 +13,7 @@ import (
 
 	"gadwall/internal/config"
 	"gadwall/internal/docstore"
-	"gadwall/internal/docstore/query"
+	"gadwall/internal/docstore/mongoerr"
 )
 
 // backupCmd copies the embedded database: itself when no server runs, and else by asking the server, through its socket,
@@ -57,7 +57,7 @@ func (c *backupCmd) Run(std streams) (err error) {
 	switch {
 	case errors.As(err, &target):
 		return usageError{err}
-	case errors.As(err, &refused) && refused.Code == query.CodeBadValue: // the same, from the server
+	case errors.As(err, &refused) && refused.Code == mongoerr.BadValue: // the same, from the server
 		return usageError{errors.New(refused.Message)}
 	case errors.As(err, &refused):
 		return errors.New(refused.Message)

@@ -8,6 +8,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 
+	"gadwall/internal/docstore/mongoerr"
 	"gadwall/internal/docstore/query"
 )
 
@@ -28,7 +29,7 @@ func (r *request) parseAggregate() (*aggregateArgs, error) {
 		switch key {
 		case "aggregate":
 			if v.Type != bson.TypeString {
-				return true, newError(query.CodeNotImplemented, "aggregate on a whole database is not supported")
+				return true, mongoerr.New(mongoerr.NotImplemented, "aggregate on a whole database is not supported")
 			}
 			a.collection, err = r.collectionName(v)
 		case "pipeline":
@@ -46,7 +47,7 @@ func (r *request) parseAggregate() (*aggregateArgs, error) {
 			// Neither changes the outcome.
 			_, err = r.boolArg(key, v)
 		case "explain":
-			err = newError(query.CodeNotImplemented, "aggregate does not support 'explain'; use the explain command")
+			err = mongoerr.New(mongoerr.NotImplemented, "aggregate does not support 'explain'; use the explain command")
 		case "collation", "let":
 			err = notEmpty(r.name, key, v)
 		default:
@@ -94,7 +95,7 @@ func (s *Server) aggregate(ctx context.Context, r *request) (bson.Raw, error) {
 		return nil, err
 	}
 	if !a.hasCursor {
-		return nil, newError(query.CodeFailedToParse, "The 'cursor' option is required, except for aggregate with the explain argument")
+		return nil, mongoerr.New(mongoerr.FailedToParse, "The 'cursor' option is required, except for aggregate with the explain argument")
 	}
 	if wantsCollStats(a.stages) {
 		return s.collStats(ctx, r, a)

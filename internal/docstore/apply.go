@@ -4,15 +4,15 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
+	"gadwall/internal/docstore/mongoerr"
 
-	"gadwall/internal/docstore/query"
+	"github.com/cockroachdb/pebble/v2"
 )
 
 // An unsettledError is that of a commit which the full disk holds up. It shows already, and will become durable when there is
 // space, unless the process ends before that. Until it is durable no write is begun, nor answered with what
 // it gave before: whatever is acknowledged later is durable with it.
-type unsettledError struct{ err *query.Error }
+type unsettledError struct{ err *mongoerr.Error }
 
 func (e *unsettledError) Error() string { return e.err.Error() }
 func (e *unsettledError) Unwrap() error { return e.err }
@@ -43,7 +43,7 @@ func (e *engine) apply(b *pebble.Batch, durable bool, settled func(applied bool)
 		}
 		e.space.end()
 	})
-	return &unsettledError{newError(codeOutOfDiskSpace, "the disk of the database is full: the write waits for space and is not durable")}
+	return &unsettledError{mongoerr.New(mongoerr.OutOfDiskSpace, "the disk of the database is full: the write waits for space and is not durable")}
 }
 
 // applyNow does it, for as long as it takes.

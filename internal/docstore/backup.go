@@ -9,11 +9,11 @@ import (
 	"path/filepath"
 	"strings"
 
+	"gadwall/internal/docstore/mongoerr"
+
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"go.mongodb.org/mongo-driver/v2/bson"
-
-	"gadwall/internal/docstore/query"
 )
 
 // BackupCommand is the command by which another process asks for a backup: {gadwallBackup: 1, directory: <absolute path>}
@@ -172,7 +172,7 @@ func (s *Server) backup(ctx context.Context, r *request) (bson.Raw, error) {
 		return nil, err
 	}
 	if _, unix := r.conn.nc.(*net.UnixConn); !unix || r.db != "admin" {
-		return nil, newError(codeUnauthorized, "%s may only be run against the admin database, through the unix socket.", BackupCommand)
+		return nil, mongoerr.New(mongoerr.Unauthorized, "%s may only be run against the admin database, through the unix socket.", BackupCommand)
 	}
 	if dir == "" {
 		return nil, errMissingField(BackupCommand, "directory")
@@ -180,7 +180,7 @@ func (s *Server) backup(ctx context.Context, r *request) (bson.Raw, error) {
 	err = s.Backup(ctx, dir)
 	var target *TargetError
 	if errors.As(err, &target) {
-		return nil, newError(query.CodeBadValue, "%v", target)
+		return nil, mongoerr.New(mongoerr.BadValue, "%v", target)
 	}
 	return okReply(nil), err
 }

@@ -8,9 +8,9 @@ import (
 	"strings"
 	"sync/atomic"
 
-	"go.mongodb.org/mongo-driver/v2/bson"
+	"gadwall/internal/docstore/mongoerr"
 
-	"gadwall/internal/docstore/query"
+	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
 // A catalog is all collections and their indexes. It never changes: a change makes a new one and publishes
@@ -154,13 +154,13 @@ func (n *counter) unmarshal(value []byte) error {
 // checkNamespace checks the names of a database and a collection.
 func checkNamespace(db, name string) error {
 	if db == "" || strings.ContainsAny(db, "/\\. \"$\x00") || len(db) > 63 {
-		return newError(query.CodeInvalidNamespace, "Invalid database name: '%s'", db)
+		return mongoerr.New(mongoerr.InvalidNamespace, "Invalid database name: '%s'", db)
 	}
 	if name == "" || name[0] == '.' || name[len(name)-1] == '.' || strings.ContainsAny(name, "$\x00") {
-		return newError(query.CodeInvalidNamespace, "Invalid collection name: '%s'", name)
+		return mongoerr.New(mongoerr.InvalidNamespace, "Invalid collection name: '%s'", name)
 	}
 	if len(db)+1+len(name) > maxNamespace {
-		return newError(query.CodeInvalidNamespace, "Fully qualified namespace is too long. Namespace: %s.%s Max: %d", db, name, maxNamespace)
+		return mongoerr.New(mongoerr.InvalidNamespace, "Fully qualified namespace is too long. Namespace: %s.%s Max: %d", db, name, maxNamespace)
 	}
 	return nil
 }

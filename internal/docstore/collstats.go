@@ -8,7 +8,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"go.mongodb.org/mongo-driver/v2/bson"
 
-	"gadwall/internal/docstore/query"
+	"gadwall/internal/docstore/mongoerr"
 	"gadwall/internal/docstore/rawdoc"
 )
 
@@ -45,7 +45,7 @@ func wantsCollStats(stages []bson.Raw) bool {
 // checkCollStats takes what is supported of the stage: {storageStats: {}}, and nothing after it.
 func (r *request) checkCollStats(stages []bson.Raw) error {
 	if len(stages) > 1 {
-		return newError(query.CodeNotImplemented, "stages after %s are not supported", collStatsStage)
+		return mongoerr.New(mongoerr.NotImplemented, "stages after %s are not supported", collStatsStage)
 	}
 	it := rawdoc.Over(stages[0])
 	it.Next()
@@ -56,7 +56,7 @@ func (r *request) checkCollStats(stages []bson.Raw) error {
 	given := false
 	for it := rawdoc.Over(spec); it.Next(); {
 		if key := string(it.Key()); key != "storageStats" {
-			return newError(query.CodeNotImplemented, "%s does not support '%s'", collStatsStage, key)
+			return mongoerr.New(mongoerr.NotImplemented, "%s does not support '%s'", collStatsStage, key)
 		}
 		if err := notEmpty(collStatsStage, "storageStats", it.Value()); err != nil {
 			return err
@@ -64,7 +64,7 @@ func (r *request) checkCollStats(stages []bson.Raw) error {
 		given = true
 	}
 	if !given {
-		return newError(query.CodeNotImplemented, "%s without storageStats is not supported", collStatsStage)
+		return mongoerr.New(mongoerr.NotImplemented, "%s without storageStats is not supported", collStatsStage)
 	}
 	return nil
 }
@@ -74,11 +74,11 @@ func (s *Server) collStats(ctx context.Context, r *request, a *aggregateArgs) (b
 		return nil, err
 	}
 	if r.inTransaction {
-		return nil, newError(query.CodeNotSupportedInTransaction, "Stage not supported inside of a multi-document transaction: %s", collStatsStage)
+		return nil, mongoerr.New(mongoerr.NotSupportedInTransaction, "Stage not supported inside of a multi-document transaction: %s", collStatsStage)
 	}
 	c := s.eng.catalog.Load().lookup(r.db, a.collection)
 	if c == nil {
-		return nil, newError(query.CodeNamespaceNotFound, "Collection [%s.%s] not found.", r.db, a.collection)
+		return nil, mongoerr.New(mongoerr.NamespaceNotFound, "Collection [%s.%s] not found.", r.db, a.collection)
 	}
 	stats, err := s.eng.storageStats(ctx, c)
 	if err != nil {

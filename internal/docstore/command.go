@@ -8,7 +8,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 
-	"gadwall/internal/docstore/query"
+	"gadwall/internal/docstore/mongoerr"
 	"gadwall/internal/docstore/wire"
 )
 
@@ -88,7 +88,7 @@ func (s *Server) handle(ctx context.Context, c *conn, m *wire.Message) bson.Raw 
 		return r.withConcernError(reply)
 	}
 	e := wireError(err, r != nil && r.inTransaction)
-	if e.Code == query.CodeInternalError && r != nil {
+	if e.Code == mongoerr.InternalError && r != nil {
 		s.log.Error("command failed", "command", r.name, "db", r.db, "err", err)
 	}
 	i, dst := bsoncore.AppendDocumentStart(make([]byte, 0, 256))
@@ -101,17 +101,17 @@ func (s *Server) dispatch(ctx context.Context, r *request, legacy bool) (bson.Ra
 	cmd, ok := commands[r.name]
 	switch {
 	case !ok:
-		return nil, newError(query.CodeCommandNotFound, "no such command: '%s'", r.name)
+		return nil, mongoerr.New(mongoerr.CommandNotFound, "no such command: '%s'", r.name)
 	case legacy && !cmd.legacy:
-		return nil, newError(352, "Unsupported OP_QUERY command: %s. The client driver may require an upgrade.", r.name)
+		return nil, mongoerr.New(mongoerr.UnsupportedOpQueryCommand, "Unsupported OP_QUERY command: %s. The client driver may require an upgrade.", r.name)
 	case cmd.adminOnly && r.db != "admin":
-		return nil, newError(codeUnauthorized, "%s may only be run against the admin database.", r.name)
+		return nil, mongoerr.New(mongoerr.Unauthorized, "%s may only be run against the admin database.", r.name)
 	case r.inTransaction && !cmd.inTxn:
-		return nil, newError(query.CodeNotSupportedInTransaction, "Cannot run '%s' in a multi-document transaction.", r.name)
+		return nil, mongoerr.New(mongoerr.NotSupportedInTransaction, "Cannot run '%s' in a multi-document transaction.", r.name)
 	case r.hasTxnNumber && !r.inTransaction && !cmd.retryable:
-		return nil, newError(codeNotARetryableWriteCommand, "txnNumber may only be provided for multi-document transactions and retryable write commands. autocommit:false was not provided, and %s is not a retryable write command.", r.name)
+		return nil, mongoerr.New(mongoerr.NotARetryableWriteCommand, "txnNumber may only be provided for multi-document transactions and retryable write commands. autocommit:false was not provided, and %s is not a retryable write command.", r.name)
 	case r.startTxn && (cmd.endsTxn || r.name == "killCursors"):
-		return nil, newError(query.CodeNotSupportedInTransaction, "Cannot run '%s' as the first operation in a multi-document transaction.", r.name)
+		return nil, mongoerr.New(mongoerr.NotSupportedInTransaction, "Cannot run '%s' as the first operation in a multi-document transaction.", r.name)
 	}
 	if err := r.checkConcerns(cmd); err != nil {
 		return nil, err
@@ -176,7 +176,8 @@ func (s *Server) commitTransaction(ctx context.Context, r *request) (bson.Raw, e
 	}
 	if r.session.state == txnCommitted {
 		if !s.eng.space.whenFree(unsettledWait, ctx.Done()) {
-			return nil, unknownCommit(newError(codeOutOfDiskSpace, "the disk of the database is full: the transaction is not durable"))
+			return nil, mongoerr.New(mongoerr.OutOfDiskSpace,
+				"the disk of the database is full: the transaction is not durable").With(mongoerr.LabelUnknownCommit)
 		}
 		// The first commit may have been satisfied with less durability than this one asks for.
 		return okReply(nil), s.eng.sync(r.durable)
@@ -188,17 +189,10 @@ func (s *Server) commitTransaction(ctx context.Context, r *request) (bson.Raw, e
 	case err == nil:
 		return okReply(nil), nil
 	case errors.As(err, &unsettled):
-		err = unknownCommit(unsettled.err)
+		err = unsettled.err.With(mongoerr.LabelUnknownCommit)
 	}
 	s.log.Error("commit failed", "err", err)
 	return nil, err
-}
-
-// unknownCommit marks the error of a commit that may take effect all the same; the client may ask again.
-func unknownCommit(err *query.Error) *query.Error {
-	marked := *err
-	marked.Labels = append(append([]string(nil), err.Labels...), labelUnknownCommit)
-	return &marked
 }
 
 func (s *Server) abortTransaction(_ context.Context, r *request) (bson.Raw, error) {
@@ -212,7 +206,7 @@ func (s *Server) abortTransaction(_ context.Context, r *request) (bson.Raw, erro
 // transactionEnd checks the arguments of commitTransaction and abortTransaction.
 func (r *request) transactionEnd() error {
 	if !r.inTransaction {
-		return newError(codeCommandFailed, "%s must be run within a transaction", r.name)
+		return mongoerr.New(mongoerr.CommandFailed, "%s must be run within a transaction", r.name)
 	}
 	return r.args(func(key string, _ bson.RawValue) (bool, error) {
 		return key == r.name || key == "recoveryToken", nil

@@ -4,7 +4,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 
-	"gadwall/internal/docstore/query"
+	"gadwall/internal/docstore/mongoerr"
 	"gadwall/internal/docstore/rawdoc"
 )
 
@@ -24,13 +24,13 @@ const maxMembers = 50
 func (r *request) checkConcerns(cmd command) error {
 	switch {
 	case r.hasWriteConcern && !cmd.writes:
-		return newError(query.CodeInvalidOptions, "Command does not support writeConcern")
+		return mongoerr.New(mongoerr.InvalidOptions, "Command does not support writeConcern")
 	case r.inTransaction && r.hasWriteConcern && !cmd.endsTxn:
-		return newError(query.CodeInvalidOptions, "writeConcern is not allowed within a multi-statement transaction")
+		return mongoerr.New(mongoerr.InvalidOptions, "writeConcern is not allowed within a multi-statement transaction")
 	case r.readLevel == "" && !r.hasReadConcern:
 		return nil
 	case r.inTransaction && !r.startTxn:
-		return newError(query.CodeInvalidOptions, "Only the first command in a transaction may specify a readConcern")
+		return mongoerr.New(mongoerr.InvalidOptions, "Only the first command in a transaction may specify a readConcern")
 	}
 	level := r.readLevel
 	if level == "" {
@@ -38,13 +38,13 @@ func (r *request) checkConcerns(cmd command) error {
 	}
 	if r.inTransaction {
 		if level == "available" || level == "linearizable" {
-			return newError(query.CodeInvalidOptions, "The readConcern level must be either 'local' (default), 'majority' or "+
+			return mongoerr.New(mongoerr.InvalidOptions, "The readConcern level must be either 'local' (default), 'majority' or "+
 				"'snapshot' in order to run in a transaction")
 		}
 		return nil
 	}
 	if level != "local" && cmd.reads == readLocal || level == "snapshot" && cmd.reads != readAnyLevel {
-		return newError(query.CodeInvalidOptions, "read concern %s not supported", level)
+		return mongoerr.New(mongoerr.InvalidOptions, "read concern %s not supported", level)
 	}
 	return nil
 }
@@ -53,7 +53,7 @@ func (r *request) checkConcerns(cmd command) error {
 // in where they may be asked for.
 func (r *request) parseReadConcern(v bson.RawValue) error {
 	if v.Type != bson.TypeEmbeddedDocument {
-		return newError(query.CodeFailedToParse, "readConcern field should be an object")
+		return mongoerr.New(mongoerr.FailedToParse, "readConcern field should be an object")
 	}
 	after := false
 	it := rawdoc.Over(v.Value)
@@ -69,7 +69,7 @@ func (r *request) parseReadConcern(v bson.RawValue) error {
 			case "local", "available", "majority", "linearizable", "snapshot":
 				r.readLevel = level
 			default:
-				return newError(query.CodeFailedToParse, "readConcern.level must be either 'local', 'majority', 'linearizable', "+
+				return mongoerr.New(mongoerr.FailedToParse, "readConcern.level must be either 'local', 'majority', 'linearizable', "+
 					"'available', or 'snapshot'")
 			}
 		case "afterClusterTime":
@@ -79,13 +79,13 @@ func (r *request) parseReadConcern(v bson.RawValue) error {
 			}
 			after = true
 		case "atClusterTime":
-			return newError(query.CodeInvalidOptions, "readConcern.atClusterTime is not supported")
+			return mongoerr.New(mongoerr.InvalidOptions, "readConcern.atClusterTime is not supported")
 		default:
-			return newError(query.CodeInvalidOptions, "Unrecognized option in readConcern: %s", key)
+			return mongoerr.New(mongoerr.InvalidOptions, "Unrecognized option in readConcern: %s", key)
 		}
 	}
 	if after && (r.readLevel == "available" || r.readLevel == "linearizable") {
-		return newError(query.CodeInvalidOptions, "afterClusterTime field can be set only if level is equal to majority, local, or snapshot")
+		return mongoerr.New(mongoerr.InvalidOptions, "afterClusterTime field can be set only if level is equal to majority, local, or snapshot")
 	}
 	return nil
 }
@@ -121,7 +121,7 @@ func (r *request) parseWriteConcern(v bson.RawValue) error {
 		}
 	}
 	if journal && fsync {
-		return newError(query.CodeFailedToParse, "fsync and j options cannot be used together")
+		return mongoerr.New(mongoerr.FailedToParse, "fsync and j options cannot be used together")
 	}
 	// As on a replica set: majority implies the journal, and w:1 leaves it to j.
 	r.durable = majority || journal || !hasJournal
@@ -133,7 +133,7 @@ func (r *request) parseW(v bson.RawValue) (majority bool, err error) {
 	if v.Type == bson.TypeString {
 		w := string(rawdoc.String(v))
 		if w != "majority" {
-			r.concernError = newError(codeUnknownReplWriteConcern,
+			r.concernError = mongoerr.New(mongoerr.UnknownReplWriteConcern,
 				"No write concern mode named '%s' found in replica set configuration", w)
 		}
 		return true, nil
@@ -141,12 +141,12 @@ func (r *request) parseW(v bson.RawValue) (majority bool, err error) {
 	n, ok := rawdoc.Integer(v)
 	switch {
 	case !rawdoc.IsNumber(v):
-		return false, newError(query.CodeFailedToParse, "w has to be a number, string, or object; found: %s", rawdoc.TypeName(v.Type))
+		return false, mongoerr.New(mongoerr.FailedToParse, "w has to be a number, string, or object; found: %s", rawdoc.TypeName(v.Type))
 	case !ok || n < 0 || n > maxMembers:
-		return false, newError(query.CodeFailedToParse,
+		return false, mongoerr.New(mongoerr.FailedToParse,
 			"w has to be a non-negative number and not greater than %d; found: %s", maxMembers, v)
 	case n > 1:
-		r.concernError = newError(codeUnsatisfiableWriteConcern, "Not enough data-bearing nodes")
+		r.concernError = mongoerr.New(mongoerr.UnsatisfiableWriteConcern, "Not enough data-bearing nodes")
 	}
 	return n > 1, nil
 }

@@ -8,11 +8,11 @@ import (
 	"sync"
 	"time"
 
+	"gadwall/internal/docstore/mongoerr"
+
 	"github.com/cockroachdb/pebble/v2"
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
-
-	"gadwall/internal/docstore/query"
 )
 
 // A cursor is a stream that waits for getMore.
@@ -60,7 +60,7 @@ func (cs *cursors) add(c *cursor) error {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	if len(cs.all) >= maxOpenCursors {
-		return newError(query.CodeOperationFailed, "more than %d open cursors", maxOpenCursors)
+		return mongoerr.New(mongoerr.OperationFailed, "more than %d open cursors", maxOpenCursors)
 	}
 	for c.id == 0 || cs.all[c.id] != nil {
 		c.id = rand.Int64N(1<<62) + 1
@@ -76,10 +76,10 @@ func (cs *cursors) take(id int64) (*cursor, error) {
 	defer cs.mu.Unlock()
 	c := cs.all[id]
 	if c == nil || c.doomed {
-		return nil, newError(query.CodeCursorNotFound, "cursor id %d not found", id)
+		return nil, mongoerr.New(mongoerr.CursorNotFound, "cursor id %d not found", id)
 	}
 	if c.busy {
-		return nil, newError(query.CodeOperationFailed, "cursor id %d is already in use", id)
+		return nil, mongoerr.New(mongoerr.OperationFailed, "cursor id %d is already in use", id)
 	}
 	c.busy = true
 	return c, nil

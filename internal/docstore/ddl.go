@@ -11,7 +11,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 
-	"gadwall/internal/docstore/query"
+	"gadwall/internal/docstore/mongoerr"
 	"gadwall/internal/docstore/rawdoc"
 )
 
@@ -29,11 +29,11 @@ func (s *Server) create(ctx context.Context, r *request) (bson.Raw, error) {
 		case "capped":
 			var on bool
 			if on, err = r.boolArg(key, v); err == nil && on {
-				err = newError(query.CodeNotImplemented, "capped collections are not supported")
+				err = mongoerr.New(mongoerr.NotImplemented, "capped collections are not supported")
 			}
 		case "validator", "timeseries", "viewOn", "pipeline", "collation", "storageEngine", "size", "max", "expireAfterSeconds",
 			"changeStreamPreAndPostImages", "encryptedFields", "validationLevel", "validationAction", "indexOptionDefaults":
-			err = newError(query.CodeNotImplemented, "create does not support '%s'", key)
+			err = mongoerr.New(mongoerr.NotImplemented, "create does not support '%s'", key)
 		default:
 			return false, nil
 		}
@@ -44,14 +44,14 @@ func (s *Server) create(ctx context.Context, r *request) (bson.Raw, error) {
 	}
 	_, existed, err := s.eng.create(ctx, r.db, name, clustered)
 	if err == nil && existed {
-		err = newError(query.CodeNamespaceExists, "Collection %s.%s already exists.", r.db, name)
+		err = mongoerr.New(mongoerr.NamespaceExists, "Collection %s.%s already exists.", r.db, name)
 	}
 	return okReply(nil), err
 }
 
 // checkClustered accepts the one clustered index there is, which is how every collection is stored.
 func checkClustered(v bson.RawValue) error {
-	bad := newError(query.CodeInvalidOptions, "clusteredIndex must be {key: {_id: 1}, unique: true}")
+	bad := mongoerr.New(mongoerr.InvalidOptions, "clusteredIndex must be {key: {_id: 1}, unique: true}")
 	if v.Type != bson.TypeEmbeddedDocument {
 		return bad
 	}
@@ -100,7 +100,7 @@ func (s *Server) createIndexes(ctx context.Context, r *request) (bson.Raw, error
 		return nil, errMissingField(r.name, "indexes")
 	}
 	if len(specs) == 0 {
-		return nil, newError(query.CodeBadValue, "Must specify at least one index to create")
+		return nil, mongoerr.New(mongoerr.BadValue, "Must specify at least one index to create")
 	}
 	var wanted []*index
 	for _, spec := range specs {
@@ -131,7 +131,7 @@ func (e *engine) buildIndexes(ctx context.Context, db, name string, wanted []*in
 	err = e.change(ctx, func(cat *catalog) error {
 		c := cat.lookup(db, name)
 		if c == nil {
-			return newError(query.CodeNamespaceNotFound, "ns does not exist: %s.%s", db, name)
+			return mongoerr.New(mongoerr.NamespaceNotFound, "ns does not exist: %s.%s", db, name)
 		}
 		before = len(c.indexes)
 		after = before
@@ -140,7 +140,7 @@ func (e *engine) buildIndexes(ctx context.Context, db, name string, wanted []*in
 			return err
 		}
 		if before+len(missing) >= maxIndexes {
-			return newError(query.CodeCannotCreateIndex, "add index fails, too many indexes for %s", c.ns())
+			return mongoerr.New(mongoerr.CannotCreateIndex, "add index fails, too many indexes for %s", c.ns())
 		}
 		if err := e.space.check(); err != nil {
 			return err
@@ -190,11 +190,11 @@ func missingIndexes(c *collection, wanted []*index) ([]*index, error) {
 			case old.name == ix.name && bytes.Equal(old.spec, ix.spec):
 				known = true
 			case old.name == ix.name && !equivalent:
-				return nil, newError(query.CodeIndexKeySpecsConflict, "An existing index has the same name as the requested index. Requested index: %s, existing index: %s", ix.spec, old.spec)
+				return nil, mongoerr.New(mongoerr.IndexKeySpecsConflict, "An existing index has the same name as the requested index. Requested index: %s, existing index: %s", ix.spec, old.spec)
 			case old.name == ix.name:
-				return nil, newError(query.CodeIndexOptionsConflict, "An equivalent index already exists with the same name but different options. Requested index: %s, existing index: %s", ix.spec, old.spec)
+				return nil, mongoerr.New(mongoerr.IndexOptionsConflict, "An equivalent index already exists with the same name but different options. Requested index: %s, existing index: %s", ix.spec, old.spec)
 			case equivalent:
-				return nil, newError(query.CodeIndexOptionsConflict, "Index already exists with a different name: %s", old.name)
+				return nil, mongoerr.New(mongoerr.IndexOptionsConflict, "Index already exists with a different name: %s", old.name)
 			}
 		}
 		if !known {
@@ -314,7 +314,7 @@ func (s *Server) dropIndexes(ctx context.Context, r *request) (bson.Raw, error) 
 	err = s.eng.change(ctx, func(cat *catalog) error {
 		c := cat.lookup(r.db, name)
 		if c == nil {
-			return newError(query.CodeNamespaceNotFound, "ns not found %s.%s", r.db, name)
+			return mongoerr.New(mongoerr.NamespaceNotFound, "ns not found %s.%s", r.db, name)
 		}
 		was = len(c.indexes) + 1
 		gone, err := chooseIndexes(c, which)
@@ -352,12 +352,12 @@ func (s *Server) dropIndexes(ctx context.Context, r *request) (bson.Raw, error) 
 func chooseIndexes(c *collection, which bson.RawValue) ([]*index, error) {
 	byName := func(name string) ([]*index, error) {
 		if name == "_id_" {
-			return nil, newError(query.CodeInvalidOptions, "cannot drop _id index")
+			return nil, mongoerr.New(mongoerr.InvalidOptions, "cannot drop _id index")
 		}
 		if ix := c.indexNamed(name); ix != nil {
 			return []*index{ix}, nil
 		}
-		return nil, newError(query.CodeIndexNotFound, "index not found with name [%s]", name)
+		return nil, mongoerr.New(mongoerr.IndexNotFound, "index not found with name [%s]", name)
 	}
 	switch which.Type {
 	case bson.TypeString:
@@ -371,7 +371,7 @@ func chooseIndexes(c *collection, which bson.RawValue) ([]*index, error) {
 		it := rawdoc.Over(which.Value)
 		for it.Next() {
 			if it.Type() != bson.TypeString {
-				return nil, newError(query.CodeTypeMismatch, "dropIndexes.index must hold names")
+				return nil, mongoerr.New(mongoerr.TypeMismatch, "dropIndexes.index must hold names")
 			}
 			found, err := byName(string(rawdoc.String(it.Value())))
 			if err != nil {
@@ -389,7 +389,7 @@ func chooseIndexes(c *collection, which bson.RawValue) ([]*index, error) {
 				return []*index{ix}, nil
 			}
 		}
-		return nil, newError(query.CodeIndexNotFound, "can't find index with key: %s", bson.Raw(which.Value))
+		return nil, mongoerr.New(mongoerr.IndexNotFound, "can't find index with key: %s", bson.Raw(which.Value))
 	}
 	if which.Type == 0 {
 		return nil, errMissingField("dropIndexes", "index")

@@ -5,6 +5,7 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"gadwall/internal/docstore/mongoerr"
 	"gadwall/internal/docstore/query"
 	"gadwall/internal/docstore/rawdoc"
 )
@@ -44,7 +45,7 @@ func (r *request) readDelete(raw bson.Raw) (d deleteStatement, err error) {
 	case rawdoc.IsMissing(limit):
 		return d, errMissingField("delete.deletes", "limit")
 	case !ok || n != 0 && n != 1:
-		return d, newError(query.CodeFailedToParse, "The limit field in delete objects must be 0 or 1. Got %s", limit)
+		return d, mongoerr.New(mongoerr.FailedToParse, "The limit field in delete objects must be 0 or 1. Got %s", limit)
 	}
 	d.one = n == 1
 	return d, nil
@@ -97,7 +98,7 @@ func (w *writer) runDelete(ctx context.Context, d *deleteStatement, stmt int32) 
 	}
 	if !d.one {
 		if w.retryable() {
-			return 0, newError(query.CodeInvalidOptions, "Cannot use retryable writes with limit=0")
+			return 0, mongoerr.New(mongoerr.InvalidOptions, "Cannot use retryable writes with limit=0")
 		}
 		err = w.many(ctx, filter, d.hint, func(c *collection, t *target) error {
 			if err := w.unit.writeDoc(ctx, c, t.idKey, t.doc, nil); err != nil {

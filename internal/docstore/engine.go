@@ -9,9 +9,9 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/cockroachdb/pebble/v2"
+	"gadwall/internal/docstore/mongoerr"
 
-	"gadwall/internal/docstore/query"
+	"github.com/cockroachdb/pebble/v2"
 )
 
 // engine is the storage under the commands: Pebble, the catalogue and the locks.
@@ -166,7 +166,7 @@ func (e *engine) create(ctx context.Context, db, name string, clustered bool) (c
 		return nil, false, err
 	}
 	if strings.HasPrefix(name, "system.") {
-		return nil, false, newError(query.CodeInvalidNamespace, "Invalid system namespace: %s.%s", db, name)
+		return nil, false, mongoerr.New(mongoerr.InvalidNamespace, "Invalid system namespace: %s.%s", db, name)
 	}
 	err = e.change(ctx, func(cat *catalog) error {
 		if c = cat.lookup(db, name); c != nil {

@@ -8,86 +8,30 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 
-	"gadwall/internal/docstore/query"
+	"gadwall/internal/docstore/mongoerr"
 	"gadwall/internal/docstore/rawdoc"
 )
 
-// Error codes of MongoDB that only this package uses.
-const (
-	codeUnauthorized                   int32 = 13
-	codeLockTimeout                    int32 = 24
-	codeUnknownReplWriteConcern        int32 = 79
-	codeUnsatisfiableWriteConcern      int32 = 100
-	codeConflictingOperationInProgress int32 = 117
-	codeCommandFailed                  int32 = 125
-	codeSnapshotUnavailable            int32 = 246
-	codeTransactionTooLarge            int32 = 257
-	codeNotARetryableWriteCommand      int32 = 50768
-	codeOutOfBounds                    int32 = 51024
-	codeOutOfDiskSpace                 int32 = 14031
-	codeMissingField                   int32 = 40414
-	codeUnknownField                   int32 = 40415
-)
-
-var codeNames = map[int32]string{
-	codeUnauthorized:                   "Unauthorized",
-	codeLockTimeout:                    "LockTimeout",
-	codeUnknownReplWriteConcern:        "UnknownReplWriteConcern",
-	codeUnsatisfiableWriteConcern:      "UnsatisfiableWriteConcern",
-	codeConflictingOperationInProgress: "ConflictingOperationInProgress",
-	codeSnapshotUnavailable:            "SnapshotUnavailable",
-	codeTransactionTooLarge:            "TransactionTooLarge",
-	codeCommandFailed:                  "CommandFailed",
-	codeNotARetryableWriteCommand:      "NotARetryableWriteCommand",
-	codeOutOfDiskSpace:                 "OutOfDiskSpace",
-	codeMissingField:                   "IDLFailedToParse",
-	codeUnknownField:                   "IDLUnknownField",
-}
-
-const (
-	labelTransient     = "TransientTransactionError"
-	labelUnknownCommit = "UnknownTransactionCommitResult"
-)
-
-// newError makes an error that goes to the client as it is.
-func newError(code int32, format string, args ...any) *query.Error {
-	return &query.Error{Code: code, CodeName: codeName(code), Message: fmt.Sprintf(format, args...)}
-}
-
-func codeName(code int32) string {
-	if name, ok := codeNames[code]; ok {
-		return name
-	}
-	return query.CodeName(code)
-}
-
-// transient marks an error after which a transaction may be tried again as a whole.
-func transient(err *query.Error) *query.Error {
-	marked := *err
-	marked.Labels = append(append([]string(nil), err.Labels...), labelTransient)
-	return &marked
-}
-
-func errCatalogChanged(ns string) *query.Error {
-	return transient(newError(codeSnapshotUnavailable,
+func errCatalogChanged(ns string) *mongoerr.Error {
+	return mongoerr.Transient(mongoerr.New(mongoerr.SnapshotUnavailable,
 		"Unable to read from a snapshot due to pending collection catalog changes; please retry the operation. Collection %s", ns))
 }
 
-func errUnknownField(command, field string) *query.Error {
-	return newError(codeUnknownField, "BSON field '%s.%s' is an unknown field.", command, field)
+func errUnknownField(command, field string) *mongoerr.Error {
+	return mongoerr.New(mongoerr.UnknownField, "BSON field '%s.%s' is an unknown field.", command, field)
 }
 
-func errMissingField(command, field string) *query.Error {
-	return newError(codeMissingField, "BSON field '%s.%s' is missing but a required field", command, field)
+func errMissingField(command, field string) *mongoerr.Error {
+	return mongoerr.New(mongoerr.MissingField, "BSON field '%s.%s' is missing but a required field", command, field)
 }
 
-func errWrongType(command, field string, v bson.RawValue, want string) *query.Error {
-	return newError(query.CodeTypeMismatch, "BSON field '%s.%s' is the wrong type '%s', expected type '%s'", command, field, rawdoc.TypeName(v.Type), want)
+func errWrongType(command, field string, v bson.RawValue, want string) *mongoerr.Error {
+	return mongoerr.New(mongoerr.TypeMismatch, "BSON field '%s.%s' is the wrong type '%s', expected type '%s'", command, field, rawdoc.TypeName(v.Type), want)
 }
 
 // A duplicateKeyError is error 11000 with the key pattern and value that MongoDB reports beside it.
 type duplicateKeyError struct {
-	err            *query.Error
+	err            *mongoerr.Error
 	pattern, value bson.Raw
 }
 
@@ -107,7 +51,7 @@ func duplicateKey(c *collection, indexName string, keySpec bson.Raw, vals []bson
 	}
 	value, _ = bsoncore.AppendDocumentEnd(value, start)
 	return &duplicateKeyError{
-		err: newError(query.CodeDuplicateKey, "E11000 duplicate key error collection: %s index: %s dup key: %s",
+		err: mongoerr.New(mongoerr.DuplicateKey, "E11000 duplicate key error collection: %s index: %s dup key: %s",
 			c.ns(), indexName, bson.Raw(value)),
 		pattern: keySpec,
 		value:   value,
@@ -116,33 +60,33 @@ func duplicateKey(c *collection, indexName string, keySpec bson.Raw, vals []bson
 
 // wireError turns any error into the one that goes to the client. Trouble of our own keeps its text,
 // since the client is an operator of this same store.
-func wireError(err error, inTransaction bool) *query.Error {
-	var qe *query.Error
+func wireError(err error, inTransaction bool) *mongoerr.Error {
+	var qe *mongoerr.Error
 	switch {
 	case errors.As(err, &qe):
 		return qe
 	case errors.Is(err, errConflict):
-		e := newError(query.CodeWriteConflict, "Caused by :: Write conflict during plan execution and yielding is disabled. :: Please retry your operation or multi-document transaction.")
+		e := mongoerr.New(mongoerr.WriteConflict, "Caused by :: Write conflict during plan execution and yielding is disabled. :: Please retry your operation or multi-document transaction.")
 		if inTransaction {
-			return transient(e)
+			return mongoerr.Transient(e)
 		}
 		return e
 	case errors.Is(err, context.DeadlineExceeded):
-		return newError(query.CodeMaxTimeMSExpired, "operation exceeded time limit")
+		return mongoerr.New(mongoerr.MaxTimeMSExpired, "operation exceeded time limit")
 	case errors.Is(err, context.Canceled):
-		return newError(query.CodeShutdownInProgress, "the server is shutting down or the client has gone")
+		return mongoerr.New(mongoerr.ShutdownInProgress, "the server is shutting down or the client has gone")
 	}
-	return newError(query.CodeInternalError, "%v", err)
+	return mongoerr.New(mongoerr.InternalError, "%v", err)
 }
 
 // appendError appends the fields of a failed command's reply.
-func appendError(dst []byte, err error, e *query.Error) []byte {
+func appendError(dst []byte, err error, e *mongoerr.Error) []byte {
 	dst = bsoncore.AppendDoubleElement(dst, "ok", 0)
 	dst = bsoncore.AppendStringElement(dst, "errmsg", e.Message)
 	dst = bsoncore.AppendInt32Element(dst, "code", e.Code)
 	name := e.CodeName
 	if name == "" {
-		name = codeName(e.Code)
+		name = mongoerr.CodeName(e.Code)
 	}
 	dst = bsoncore.AppendStringElement(dst, "codeName", name)
 	dst = appendDuplicate(dst, err)

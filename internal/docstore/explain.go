@@ -7,7 +7,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 
-	"gadwall/internal/docstore/query"
+	"gadwall/internal/docstore/mongoerr"
 	"gadwall/internal/docstore/rawdoc"
 )
 
@@ -34,17 +34,17 @@ func (s *Server) explain(ctx context.Context, r *request) (bson.Raw, error) {
 	switch verbosity {
 	case "queryPlanner", "executionStats", "allPlansExecution":
 	default:
-		return nil, newError(query.CodeBadValue, "Enumeration value '%s' for field 'explain.verbosity' is not a valid value.", verbosity)
+		return nil, mongoerr.New(mongoerr.BadValue, "Enumeration value '%s' for field 'explain.verbosity' is not a valid value.", verbosity)
 	}
 	it := rawdoc.Over(inner)
 	if !it.Next() {
-		return nil, newError(query.CodeFailedToParse, "explain of nothing")
+		return nil, mongoerr.New(mongoerr.FailedToParse, "explain of nothing")
 	}
 	sub := *r
 	sub.name, sub.body = string(it.Key()), inner
 	if sub.seqs, err = nil, nil; rawdoc.Get(inner, "$db").Type == bson.TypeString {
 		if db := string(rawdoc.String(rawdoc.Get(inner, "$db"))); db != r.db {
-			return nil, newError(query.CodeInvalidNamespace, "Mismatched $db in explain command. Expected %s but got %s", r.db, db)
+			return nil, mongoerr.New(mongoerr.InvalidNamespace, "Mismatched $db in explain command. Expected %s but got %s", r.db, db)
 		}
 	}
 	rd := r.beginRead()
@@ -105,7 +105,7 @@ func (r *request) explained(rd *reading) (*explanation, error) {
 	case "findAndModify":
 		a, err = r.explainedModify()
 	default:
-		return nil, newError(query.CodeCommandNotFound, "Explain failed due to unknown command: %s", r.name)
+		return nil, mongoerr.New(mongoerr.CommandNotFound, "Explain failed due to unknown command: %s", r.name)
 	}
 	if err != nil {
 		return nil, err
@@ -127,7 +127,7 @@ func (r *request) explainedWrite() (*findArgs, error) {
 		return nil, err
 	}
 	if len(docs) != 1 {
-		return nil, newError(query.CodeInvalidLength, "explained write batches must be of size 1")
+		return nil, mongoerr.New(mongoerr.InvalidLength, "explained write batches must be of size 1")
 	}
 	a := &findArgs{collection: w.collection}
 	a.filter, err = r.docArg(field+".q", rawdoc.Get(docs[0], "q"))

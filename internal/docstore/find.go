@@ -8,6 +8,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 
+	"gadwall/internal/docstore/mongoerr"
 	"gadwall/internal/docstore/query"
 	"gadwall/internal/docstore/rawdoc"
 )
@@ -79,7 +80,7 @@ func (rd *reading) collection(r *request, name string) *collection {
 // parseHint finds the index that a hint names by its name or its pattern.
 func (r *request) parseHint(v bson.RawValue, c *collection) (hint, error) {
 	h := hint{set: true}
-	bad := newError(query.CodeBadValue, "error processing query: planner returned error: hint provided does not correspond to an existing index")
+	bad := mongoerr.New(mongoerr.BadValue, "error processing query: planner returned error: hint provided does not correspond to an existing index")
 	switch v.Type {
 	case bson.TypeString:
 		name := string(rawdoc.String(v))
@@ -97,7 +98,7 @@ func (r *request) parseHint(v bson.RawValue, c *collection) (hint, error) {
 		n, _ := rawdoc.Integer(it.Value())
 		if single := !it.Next(); single && first == "$natural" {
 			if n != 1 {
-				return hint{}, newError(query.CodeBadValue, "$natural hint must be 1")
+				return hint{}, mongoerr.New(mongoerr.BadValue, "$natural hint must be 1")
 			}
 			h.scan = true
 			return h, nil
@@ -179,7 +180,7 @@ func (r *request) parseFind() (*findArgs, error) {
 		case "tailable", "awaitData", "returnKey", "showRecordId":
 			var on bool
 			if on, err = r.strictBool(key, v); err == nil && on {
-				err = newError(query.CodeNotImplemented, "find does not support '%s'", key)
+				err = mongoerr.New(mongoerr.NotImplemented, "find does not support '%s'", key)
 			}
 		case "collation", "let", "min", "max":
 			err = notEmpty(r.name, key, v)
@@ -196,13 +197,13 @@ func notEmpty(command, key string, v bson.RawValue) error {
 	if v.Type == bson.TypeEmbeddedDocument && len(v.Value) == 5 {
 		return nil
 	}
-	return newError(query.CodeNotImplemented, "%s does not support '%s'", command, key)
+	return mongoerr.New(mongoerr.NotImplemented, "%s does not support '%s'", command, key)
 }
 
 func (r *request) notNegative(key string, v bson.RawValue) (int64, error) {
 	n, err := r.intArg(key, v)
 	if err == nil && n < 0 {
-		err = newError(codeOutOfBounds, "BSON field '%s' value must be >= 0, actual value '%d'", key, n)
+		err = mongoerr.New(mongoerr.OutOfBounds, "BSON field '%s' value must be >= 0, actual value '%d'", key, n)
 	}
 	return n, err
 }

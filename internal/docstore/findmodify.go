@@ -6,6 +6,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 
+	"gadwall/internal/docstore/mongoerr"
 	"gadwall/internal/docstore/query"
 	"gadwall/internal/docstore/rawdoc"
 )
@@ -67,14 +68,14 @@ func (r *request) parseFindModify() (*findModify, error) {
 	}
 	switch {
 	case m.remove && (change.Type != 0 || m.upsert || m.after):
-		return nil, newError(query.CodeFailedToParse, "Cannot specify both an update, upsert or new=true and remove=true")
+		return nil, mongoerr.New(mongoerr.FailedToParse, "Cannot specify both an update, upsert or new=true and remove=true")
 	case m.remove:
 		if m.filter, err = query.ParseFilter(clone(q)); err == nil {
 			m.sort, err = query.ParseSort(clone(sort))
 		}
 		return m, err
 	case change.Type == 0:
-		return nil, newError(query.CodeFailedToParse, "Either an update or remove=true must be specified")
+		return nil, mongoerr.New(mongoerr.FailedToParse, "Either an update or remove=true must be specified")
 	}
 	return m, m.parse(q, sort, change, arrayFilters)
 }

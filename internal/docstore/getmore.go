@@ -7,7 +7,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 
-	"gadwall/internal/docstore/query"
+	"gadwall/internal/docstore/mongoerr"
 	"gadwall/internal/docstore/rawdoc"
 )
 
@@ -40,11 +40,11 @@ func (s *Server) getMore(ctx context.Context, r *request) (bson.Raw, error) {
 	}
 	switch {
 	case c.ns != r.db+"."+collection:
-		err = newError(codeUnauthorized, "Requested getMore on namespace '%s.%s', but cursor belongs to a different namespace %s", r.db, collection, c.ns)
+		err = mongoerr.New(mongoerr.Unauthorized, "Requested getMore on namespace '%s.%s', but cursor belongs to a different namespace %s", r.db, collection, c.ns)
 	case !r.owns(c):
 		err = r.notOwner(c)
 	case r.hasMaxTime:
-		err = newError(query.CodeBadValue, "cannot set maxTimeMS on getMore command for a non-awaitData cursor")
+		err = mongoerr.New(mongoerr.BadValue, "cannot set maxTimeMS on getMore command for a non-awaitData cursor")
 	}
 	if err != nil {
 		s.cursors.give(c, false)
@@ -85,17 +85,17 @@ func (r *request) transaction() *unit {
 func (r *request) notOwner(c *cursor) error {
 	switch u := r.transaction(); {
 	case r.hasLsid && !c.hasLsid:
-		return newError(50736, "Cannot run getMore on cursor %d, which was not created in a session, in a session", c.id)
+		return mongoerr.New(mongoerr.CursorWithoutSession, "Cannot run getMore on cursor %d, which was not created in a session, in a session", c.id)
 	case !r.hasLsid && c.hasLsid:
-		return newError(50737, "Cannot run getMore on cursor %d, which was created in a session, without an lsid", c.id)
+		return mongoerr.New(mongoerr.CursorNeedsSession, "Cannot run getMore on cursor %d, which was created in a session, without an lsid", c.id)
 	case r.lsid != c.lsid:
-		return newError(50738, "Cannot run getMore on cursor %d, which was created in another session", c.id)
+		return mongoerr.New(mongoerr.CursorOfAnotherSession, "Cannot run getMore on cursor %d, which was created in another session", c.id)
 	case c.unit == nil:
-		return newError(50739, "Cannot run getMore on cursor %d, which was not created in a transaction, in a transaction", c.id)
+		return mongoerr.New(mongoerr.CursorWithoutTransaction, "Cannot run getMore on cursor %d, which was not created in a transaction, in a transaction", c.id)
 	case u == nil:
-		return newError(50740, "Cannot run getMore on cursor %d, which was created in a transaction, without a txnNumber", c.id)
+		return mongoerr.New(mongoerr.CursorNeedsTransaction, "Cannot run getMore on cursor %d, which was created in a transaction, without a txnNumber", c.id)
 	}
-	return newError(50741, "Cannot run getMore on cursor %d, which was created in another transaction", c.id)
+	return mongoerr.New(mongoerr.CursorOfAnotherTransaction, "Cannot run getMore on cursor %d, which was created in another transaction", c.id)
 }
 
 func (s *Server) killCursors(_ context.Context, r *request) (bson.Raw, error) {

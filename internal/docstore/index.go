@@ -8,6 +8,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 
+	"gadwall/internal/docstore/mongoerr"
 	"gadwall/internal/docstore/query"
 	"gadwall/internal/docstore/rawdoc"
 )
@@ -66,16 +67,16 @@ func parseIndex(raw bson.Raw) (*index, error) {
 		switch key {
 		case "v":
 			if n, ok := rawdoc.Integer(v); !ok || n != 2 {
-				return nil, newError(query.CodeCannotCreateIndex, "Invalid index specification: only version 2 is supported")
+				return nil, mongoerr.New(mongoerr.CannotCreateIndex, "Invalid index specification: only version 2 is supported")
 			}
 		case "key":
 			if v.Type != bson.TypeEmbeddedDocument {
-				return nil, newError(query.CodeTypeMismatch, "The field 'key' must be an object, but got %s", rawdoc.TypeName(v.Type))
+				return nil, mongoerr.New(mongoerr.TypeMismatch, "The field 'key' must be an object, but got %s", rawdoc.TypeName(v.Type))
 			}
 			ix.keySpec = bson.Raw(v.Value)
 		case "name":
 			if v.Type != bson.TypeString {
-				return nil, newError(query.CodeTypeMismatch, "The field 'name' must be a string, but got %s", rawdoc.TypeName(v.Type))
+				return nil, mongoerr.New(mongoerr.TypeMismatch, "The field 'name' must be a string, but got %s", rawdoc.TypeName(v.Type))
 			}
 			ix.name, hasName = string(rawdoc.String(v)), true
 		case "unique", "sparse":
@@ -87,24 +88,24 @@ func parseIndex(raw bson.Raw) (*index, error) {
 			ix.sparse = ix.sparse || key == "sparse" && on
 		case "partialFilterExpression":
 			if v.Type != bson.TypeEmbeddedDocument {
-				return nil, newError(query.CodeTypeMismatch, "'partialFilterExpression' must be an object")
+				return nil, mongoerr.New(mongoerr.TypeMismatch, "'partialFilterExpression' must be an object")
 			}
 			partial = bson.Raw(v.Value)
 		case "expireAfterSeconds":
 			n, ok := rawdoc.Integer(v)
 			if !rawdoc.IsNumber(v) {
-				return nil, newError(query.CodeTypeMismatch, "The field 'expireAfterSeconds' must be a number, but got %s", rawdoc.TypeName(v.Type))
+				return nil, mongoerr.New(mongoerr.TypeMismatch, "The field 'expireAfterSeconds' must be a number, but got %s", rawdoc.TypeName(v.Type))
 			}
 			if !ok || n < 0 || n > maxExpireAfter {
-				return nil, newError(query.CodeCannotCreateIndex, "TTL index 'expireAfterSeconds' option must be within an acceptable range")
+				return nil, mongoerr.New(mongoerr.CannotCreateIndex, "TTL index 'expireAfterSeconds' option must be within an acceptable range")
 			}
 			hasTTL, ttl = true, n
 		default:
-			return nil, newError(query.CodeInvalidIndexSpecOption, "The field '%s' is not valid for an index specification", key)
+			return nil, mongoerr.New(mongoerr.InvalidIndexSpecOption, "The field '%s' is not valid for an index specification", key)
 		}
 	}
 	if ix.keySpec == nil {
-		return nil, newError(query.CodeFailedToParse, "The 'key' field is a required property of an index specification")
+		return nil, mongoerr.New(mongoerr.FailedToParse, "The 'key' field is a required property of an index specification")
 	}
 	if err := ix.parseKey(); err != nil {
 		return nil, err
@@ -113,24 +114,24 @@ func parseIndex(raw bson.Raw) (*index, error) {
 		return nil, err
 	}
 	if ix.isID() && (ix.unique || ix.sparse || partial != nil || hasTTL) {
-		return nil, newError(query.CodeInvalidIndexSpecOption, "An index on _id takes no options: %s", raw)
+		return nil, mongoerr.New(mongoerr.InvalidIndexSpecOption, "An index on _id takes no options: %s", raw)
 	}
 	if partial != nil {
 		if ix.sparse {
-			return nil, newError(query.CodeCannotCreateIndex, "cannot mix \"partialFilterExpression\" and \"sparse\" options")
+			return nil, mongoerr.New(mongoerr.CannotCreateIndex, "cannot mix \"partialFilterExpression\" and \"sparse\" options")
 		}
 		f, err := query.ParseFilter(clone(partial))
 		if err != nil {
 			return nil, err
 		}
 		if !f.FitsPartialIndex() {
-			return nil, newError(query.CodeCannotCreateIndex, "Expression not supported in partial index: %s", partial)
+			return nil, mongoerr.New(mongoerr.CannotCreateIndex, "Expression not supported in partial index: %s", partial)
 		}
 		ix.partial = f
 	}
 	if hasTTL {
 		if len(ix.fields) != 1 {
-			return nil, newError(query.CodeCannotCreateIndex, "TTL indexes are single-field indexes, compound indexes do not support TTL")
+			return nil, mongoerr.New(mongoerr.CannotCreateIndex, "TTL indexes are single-field indexes, compound indexes do not support TTL")
 		}
 		ix.ttl, ix.expireAfter = true, time.Duration(ttl)*time.Second
 	}
@@ -144,28 +145,28 @@ func (ix *index) parseKey() error {
 	for it.Next() {
 		path, v := string(it.Key()), it.Value()
 		if v.Type == bson.TypeString {
-			return newError(query.CodeCannotCreateIndex, "Unknown index plugin '%s'", rawdoc.String(v))
+			return mongoerr.New(mongoerr.CannotCreateIndex, "Unknown index plugin '%s'", rawdoc.String(v))
 		}
 		n, ok := rawdoc.Integer(v)
 		if !ok || n == 0 {
-			return newError(query.CodeCannotCreateIndex, "Values in the index key pattern must be whole numbers other than 0")
+			return mongoerr.New(mongoerr.CannotCreateIndex, "Values in the index key pattern must be whole numbers other than 0")
 		}
 		if path == "" || seen[path] {
-			return newError(query.CodeCannotCreateIndex, "Index keys must be distinct and not empty: '%s'", path)
+			return mongoerr.New(mongoerr.CannotCreateIndex, "Index keys must be distinct and not empty: '%s'", path)
 		}
 		for _, part := range splitPath(path) {
 			if part == "" || part[0] == '$' {
-				return newError(query.CodeCannotCreateIndex, "Index key contains an illegal field name: '%s'", path)
+				return mongoerr.New(mongoerr.CannotCreateIndex, "Index key contains an illegal field name: '%s'", path)
 			}
 		}
 		seen[path] = true
 		ix.fields = append(ix.fields, query.SortField{Path: path, Desc: n < 0})
 	}
 	if len(ix.fields) == 0 {
-		return newError(query.CodeCannotCreateIndex, "Index keys cannot be empty")
+		return mongoerr.New(mongoerr.CannotCreateIndex, "Index keys cannot be empty")
 	}
 	if len(ix.fields) > maxIndexFields {
-		return newError(query.CodeCannotCreateIndex, "Index key pattern has more than %d fields", maxIndexFields)
+		return mongoerr.New(mongoerr.CannotCreateIndex, "Index key pattern has more than %d fields", maxIndexFields)
 	}
 	return nil
 }
@@ -173,13 +174,13 @@ func (ix *index) parseKey() error {
 func (ix *index) checkName(given bool) error {
 	switch {
 	case !given:
-		return newError(query.CodeFailedToParse, "The 'name' field is a required property of an index specification")
+		return mongoerr.New(mongoerr.FailedToParse, "The 'name' field is a required property of an index specification")
 	case ix.name == "":
-		return newError(query.CodeCannotCreateIndex, "index name cannot be empty")
+		return mongoerr.New(mongoerr.CannotCreateIndex, "index name cannot be empty")
 	case ix.name == "*":
-		return newError(query.CodeBadValue, "The index name '*' is not valid.")
+		return mongoerr.New(mongoerr.BadValue, "The index name '*' is not valid.")
 	case ix.name == "_id_" && !ix.isID():
-		return newError(query.CodeBadValue, "The index name '_id_' is reserved for the _id index, which must have key pattern {_id: 1}, found key: %s", ix.keySpec)
+		return mongoerr.New(mongoerr.BadValue, "The index name '_id_' is reserved for the _id index, which must have key pattern {_id: 1}, found key: %s", ix.keySpec)
 	}
 	return nil
 }
@@ -235,5 +236,5 @@ func truth(command, field string, v bson.RawValue) (bool, error) {
 	if n, ok := rawdoc.Integer(v); ok {
 		return n != 0, nil
 	}
-	return false, newError(query.CodeTypeMismatch, "%s", fmt.Sprintf("BSON field '%s.%s' is the wrong type '%s', expected type 'bool'", command, field, rawdoc.TypeName(v.Type)))
+	return false, mongoerr.New(mongoerr.TypeMismatch, "%s", fmt.Sprintf("BSON field '%s.%s' is the wrong type '%s', expected type 'bool'", command, field, rawdoc.TypeName(v.Type)))
 }

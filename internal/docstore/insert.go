@@ -3,9 +3,9 @@ package docstore
 import (
 	"context"
 
-	"go.mongodb.org/mongo-driver/v2/bson"
+	"gadwall/internal/docstore/mongoerr"
 
-	"gadwall/internal/docstore/query"
+	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
 // writeArgs are the arguments that insert, update and delete share.
@@ -43,7 +43,7 @@ func (r *request) parseWrite(statements string) (*writeArgs, []bson.Raw, error) 
 		return nil, nil, err
 	}
 	if len(docs) == 0 || len(docs) > maxWriteBatch {
-		return nil, nil, newError(query.CodeInvalidLength, "Write batch sizes must be between 1 and %d. Got %d operations.", maxWriteBatch, len(docs))
+		return nil, nil, mongoerr.New(mongoerr.InvalidLength, "Write batch sizes must be between 1 and %d. Got %d operations.", maxWriteBatch, len(docs))
 	}
 	return a, docs, nil
 }

@@ -8,6 +8,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 
+	"gadwall/internal/docstore/mongoerr"
 	"gadwall/internal/docstore/query"
 	"gadwall/internal/docstore/rawdoc"
 )
@@ -133,7 +134,7 @@ func (s *Server) listIndexes(ctx context.Context, r *request) (bson.Raw, error) 
 	}
 	c := s.eng.catalog.Load().lookup(r.db, name)
 	if c == nil {
-		return nil, newError(query.CodeNamespaceNotFound, "ns does not exist: %s.%s", r.db, name)
+		return nil, mongoerr.New(mongoerr.NamespaceNotFound, "ns does not exist: %s.%s", r.db, name)
 	}
 	docs := []bson.Raw{idIndexSpec(c.clustered)}
 	for _, ix := range c.indexes {

@@ -6,6 +6,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"gadwall/internal/docstore/bsonkey"
+	"gadwall/internal/docstore/mongoerr"
 	"gadwall/internal/docstore/query"
 )
 
@@ -74,7 +75,7 @@ func planQuery(v view, c *collection, filter *query.Filter, sort *query.Sort, h 
 		}
 	}
 	if len(candidates) == 0 { // hinted at an index that does not hold every match
-		return nil, newError(query.CodeBadValue, "error processing query: planner returned error: the hinted index cannot answer the query")
+		return nil, mongoerr.New(mongoerr.BadValue, "error processing query: planner returned error: the hinted index cannot answer the query")
 	}
 	return choose(v, candidates)
 }

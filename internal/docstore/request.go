@@ -9,7 +9,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 
-	"gadwall/internal/docstore/query"
+	"gadwall/internal/docstore/mongoerr"
 	"gadwall/internal/docstore/rawdoc"
 	"gadwall/internal/docstore/wire"
 )
@@ -37,7 +37,7 @@ type request struct {
 	durable         bool
 	hasWriteConcern bool
 	// concernError is what keeps the write concern from being satisfied.
-	concernError   *query.Error
+	concernError   *mongoerr.Error
 	hasReadConcern bool
 	readLevel      string // of the read concern; "" for none
 
@@ -49,7 +49,7 @@ func parseRequest(s *Server, c *conn, m *wire.Message) (*request, error) {
 	r := &request{srv: s, conn: c, body: m.Body, seqs: m.Sequences, durable: true}
 	it := rawdoc.Over(m.Body)
 	if !it.Next() {
-		return nil, newError(query.CodeFailedToParse, "no command in the request")
+		return nil, mongoerr.New(mongoerr.FailedToParse, "no command in the request")
 	}
 	r.name = string(it.Key())
 	hasAutocommit := false
@@ -71,7 +71,7 @@ func parseRequest(s *Server, c *conn, m *wire.Message) (*request, error) {
 		case "autocommit":
 			var on bool
 			if on, err = r.strictBool("autocommit", v); err == nil && on {
-				err = newError(query.CodeInvalidOptions, "Specifying autocommit=true is not allowed.")
+				err = mongoerr.New(mongoerr.InvalidOptions, "Specifying autocommit=true is not allowed.")
 			}
 			hasAutocommit = true
 		case "startTransaction":
@@ -90,7 +90,7 @@ func parseRequest(s *Server, c *conn, m *wire.Message) (*request, error) {
 		r.db = databaseOf(m.Namespace)
 	}
 	if r.db == "" {
-		return nil, newError(codeMissingField, "OP_MSG requests require a $db argument")
+		return nil, mongoerr.New(mongoerr.MissingField, "OP_MSG requests require a $db argument")
 	}
 	return r, r.checkTransactionArgs()
 }
@@ -98,13 +98,13 @@ func parseRequest(s *Server, c *conn, m *wire.Message) (*request, error) {
 func (r *request) checkTransactionArgs() error {
 	switch {
 	case r.hasTxnNumber && !r.hasLsid:
-		return newError(query.CodeInvalidOptions, "Transaction number requires a session ID to also be specified")
+		return mongoerr.New(mongoerr.InvalidOptions, "Transaction number requires a session ID to also be specified")
 	case r.hasTxnNumber && r.txnNumber < 0:
-		return newError(query.CodeInvalidOptions, "Transaction number cannot be negative")
+		return mongoerr.New(mongoerr.InvalidOptions, "Transaction number cannot be negative")
 	case r.inTransaction && !r.hasTxnNumber:
-		return newError(query.CodeInvalidOptions, "'autocommit' field requires a transaction number to also be specified")
+		return mongoerr.New(mongoerr.InvalidOptions, "'autocommit' field requires a transaction number to also be specified")
 	case r.startTxn && !r.inTransaction:
-		return newError(query.CodeInvalidOptions, "'startTransaction' field requires 'autocommit' field to also be specified")
+		return mongoerr.New(mongoerr.InvalidOptions, "'startTransaction' field requires 'autocommit' field to also be specified")
 	}
 	return nil
 }
@@ -151,14 +151,14 @@ func (r *request) context(ctx context.Context) (context.Context, context.CancelF
 // parseMaxTime reads a time in milliseconds; 0 is no limit.
 func parseMaxTime(v bson.RawValue) (time.Duration, error) {
 	if !rawdoc.IsNumber(v) {
-		return 0, newError(query.CodeBadValue, "maxTimeMS must be a number")
+		return 0, mongoerr.New(mongoerr.BadValue, "maxTimeMS must be a number")
 	}
 	ms, ok := rawdoc.Integer(v)
 	switch {
 	case !ok:
-		return 0, newError(query.CodeBadValue, "maxTimeMS has non-integral value")
+		return 0, mongoerr.New(mongoerr.BadValue, "maxTimeMS has non-integral value")
 	case ms < 0 || ms > math.MaxInt32:
-		return 0, newError(query.CodeBadValue, "%d value for maxTimeMS is out of range [0, %d]", ms, math.MaxInt32)
+		return 0, mongoerr.New(mongoerr.BadValue, "%d value for maxTimeMS is out of range [0, %d]", ms, math.MaxInt32)
 	}
 	return time.Duration(ms) * time.Millisecond, nil
 }
@@ -241,7 +241,7 @@ func (r *request) intArg(field string, v bson.RawValue) (int64, error) {
 	}
 	n, ok := rawdoc.Integer(v)
 	if !ok {
-		return 0, newError(query.CodeFailedToParse, "Expected an integer: %s.%s", r.name, field)
+		return 0, mongoerr.New(mongoerr.FailedToParse, "Expected an integer: %s.%s", r.name, field)
 	}
 	return n, nil
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"go.mongodb.org/mongo-driver/v2/bson"
 
-	"gadwall/internal/docstore/query"
+	"gadwall/internal/docstore/mongoerr"
 	"gadwall/internal/docstore/rawdoc"
 )
 
@@ -30,7 +30,7 @@ func parseSessionID(command string, v bson.RawValue) (sessionID, error) {
 	}
 	subtype, data := rawdoc.Binary(u)
 	if subtype != bson.TypeBinaryUUID || len(data) != len(id) {
-		return id, newError(query.CodeInvalidOptions, "the id of a session must be a UUID")
+		return id, mongoerr.New(mongoerr.InvalidOptions, "the id of a session must be a UUID")
 	}
 	return sessionID(data), nil
 }
@@ -223,7 +223,7 @@ func (ss *sessions) begin(s *session, r *request) error {
 		return err
 	}
 	if r.txnNumber < s.number {
-		return newError(query.CodeTransactionTooOld, "Cannot start transaction %d on session because a newer transaction %d has already started", r.txnNumber, s.number)
+		return mongoerr.New(mongoerr.TransactionTooOld, "Cannot start transaction %d on session because a newer transaction %d has already started", r.txnNumber, s.number)
 	}
 	if r.inTransaction && !r.startTxn {
 		return s.resume(r)
@@ -232,7 +232,7 @@ func (ss *sessions) begin(s *session, r *request) error {
 		if !r.inTransaction && s.state == txnRetryable {
 			return nil
 		}
-		return newError(codeConflictingOperationInProgress, "Cannot start a transaction or retryable write at given transaction number %d: it was used", r.txnNumber)
+		return mongoerr.New(mongoerr.ConflictingOperationInProgress, "Cannot start a transaction or retryable write at given transaction number %d: it was used", r.txnNumber)
 	}
 	s.abort()
 	s.number = r.txnNumber
@@ -255,11 +255,11 @@ func (s *session) resume(r *request) error {
 	case known && s.state == txnCommitted && r.name == "commitTransaction":
 		return nil
 	case known && s.state == txnCommitted:
-		return newError(query.CodeTransactionCommitted, "Transaction with { txnNumber: %d } has been committed.", r.txnNumber)
+		return mongoerr.New(mongoerr.TransactionCommitted, "Transaction with { txnNumber: %d } has been committed.", r.txnNumber)
 	case known && s.state == txnAborted:
-		return transient(newError(query.CodeNoSuchTransaction, "Transaction with { txnNumber: %d } has been aborted.", r.txnNumber))
+		return mongoerr.Transient(mongoerr.New(mongoerr.NoSuchTransaction, "Transaction with { txnNumber: %d } has been aborted.", r.txnNumber))
 	}
-	return transient(newError(query.CodeNoSuchTransaction, "Given transaction number %d does not match any in-progress transactions. The active transaction number is %d", r.txnNumber, s.number))
+	return mongoerr.Transient(mongoerr.New(mongoerr.NoSuchTransaction, "Given transaction number %d does not match any in-progress transactions. The active transaction number is %d", r.txnNumber, s.number))
 }
 
 // abort ends an open transaction without its writes.

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"time"
 
+	"gadwall/internal/docstore/mongoerr"
+
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
@@ -66,7 +68,7 @@ func (d *diskSpace) check() error {
 // checkFloor refuses a write for which there is no space even if it frees some.
 func (d *diskSpace) checkFloor() error {
 	if d.isFull() {
-		return newError(codeOutOfDiskSpace, "the disk of the database is full")
+		return mongoerr.New(mongoerr.OutOfDiskSpace, "the disk of the database is full")
 	}
 	now := time.Now().UnixNano()
 	if last := d.looked.Load(); d.low.Load() || now-last >= int64(spaceLook) {
@@ -81,7 +83,7 @@ func (d *diskSpace) checkFloor() error {
 }
 
 func (d *diskSpace) refusal(needed uint64) error {
-	return newError(codeOutOfDiskSpace, "the disk of the database is full: %d bytes are free, and this takes %d", d.free.Load(), needed)
+	return mongoerr.New(mongoerr.OutOfDiskSpace, "the disk of the database is full: %d bytes are free, and this takes %d", d.free.Load(), needed)
 }
 
 // look asks the file system how much is free. One that cannot say has space.

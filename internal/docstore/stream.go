@@ -10,6 +10,7 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"gadwall/internal/docstore/mongoerr"
 	"gadwall/internal/docstore/query"
 )
 
@@ -140,7 +141,7 @@ func (s *sorter) fill(ctx context.Context, scan *docScan) error {
 			}
 		}
 		if s.bytes += row.size(); s.bytes > maxSortBytes {
-			return newError(query.CodeQueryExceededMemoryLimit,
+			return mongoerr.New(mongoerr.QueryExceededMemoryLimit,
 				"Executor error during find command :: caused by :: Sort exceeded memory limit of %d bytes, but did not opt in to external sorting.", maxSortBytes)
 		}
 	}

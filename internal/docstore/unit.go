@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 
+	"gadwall/internal/docstore/mongoerr"
+
 	"github.com/cockroachdb/pebble/v2"
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
@@ -79,7 +81,7 @@ func (u *unit) enter(ctx context.Context, c *collection) error {
 	}
 	if err := c.gate.enter(ctx); err != nil {
 		if u.isTransaction() {
-			return transient(newError(codeLockTimeout, "Unable to acquire lock on '%s' within %v", c.ns(), gateWait))
+			return mongoerr.Transient(mongoerr.New(mongoerr.LockTimeout, "Unable to acquire lock on '%s' within %v", c.ns(), gateWait))
 		}
 		return err
 	}
@@ -168,7 +170,7 @@ func (u *unit) writeDoc(ctx context.Context, c *collection, idKey []byte, old, d
 	u.writes.put(key, overlayWrite{value: doc, deleted: doc == nil, replaced: len(old)})
 	u.touched = append(append(u.touched, touched...), key)
 	if u.isTransaction() && u.writes.bytes > maxTransactionBytes {
-		return newError(codeTransactionTooLarge, "Total size of all transaction operations must be less than %d bytes", maxTransactionBytes)
+		return mongoerr.New(mongoerr.TransactionTooLarge, "Total size of all transaction operations must be less than %d bytes", maxTransactionBytes)
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 
 	"gadwall/internal/docstore/bsonkey"
+	"gadwall/internal/docstore/mongoerr"
 	"gadwall/internal/docstore/query"
 	"gadwall/internal/docstore/rawdoc"
 )
@@ -79,14 +80,14 @@ func (r *request) readUpdate(raw bson.Raw) (u updateStatement, err error) {
 
 func checkChange(v bson.RawValue) error {
 	if v.Type != bson.TypeEmbeddedDocument && v.Type != bson.TypeArray {
-		return newError(query.CodeFailedToParse, "Update argument must be either an object or an array")
+		return mongoerr.New(mongoerr.FailedToParse, "Update argument must be either an object or an array")
 	}
 	return nil
 }
 
 func checkHint(v bson.RawValue) error {
 	if v.Type != bson.TypeEmbeddedDocument && v.Type != bson.TypeString {
-		return newError(query.CodeFailedToParse, "Hint must be a string or an object")
+		return mongoerr.New(mongoerr.FailedToParse, "Hint must be a string or an object")
 	}
 	return nil
 }
@@ -110,7 +111,7 @@ func (u *updateSpec) parse(q, sort bson.Raw, change bson.RawValue, arrayFilters 
 		return err
 	}
 	if u.multi && u.update.IsReplacement() {
-		return newError(query.CodeFailedToParse, "multi update is not supported for replacement-style update")
+		return mongoerr.New(mongoerr.FailedToParse, "multi update is not supported for replacement-style update")
 	}
 	return nil
 }
@@ -199,7 +200,7 @@ func (w *writer) runUpdate(ctx context.Context, s *updateStatement, stmt int32) 
 	}
 	if u.multi {
 		if w.retryable() {
-			return out, newError(query.CodeInvalidOptions, "Cannot use retryable writes with multi=true")
+			return out, mongoerr.New(mongoerr.InvalidOptions, "Cannot use retryable writes with multi=true")
 		}
 		out, err = w.updateMany(ctx, u)
 		if err != nil || out.matched > 0 || !u.upsert {
@@ -288,7 +289,7 @@ func (u *unit) apply(ctx context.Context, c *collection, up *query.Update, t *ta
 	}
 	was, is := rawdoc.Get(t.doc, "_id"), rawdoc.Get(doc, "_id")
 	if was.Type != is.Type || !bytes.Equal(was.Value, is.Value) {
-		return nil, newError(query.CodeImmutableField, "Performing an update on the path '_id' would modify the immutable field '_id'")
+		return nil, mongoerr.New(mongoerr.ImmutableField, "Performing an update on the path '_id' would modify the immutable field '_id'")
 	}
 	return doc, u.writeDoc(ctx, c, t.idKey, t.doc, doc)
 }

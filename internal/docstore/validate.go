@@ -5,10 +5,10 @@ import (
 	"errors"
 	"strconv"
 
+	"gadwall/internal/docstore/mongoerr"
+
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
-
-	"gadwall/internal/docstore/query"
 )
 
 // validate is MongoDB's command of that name: it checks one collection, as Check does. Other than MongoDB's it
@@ -30,7 +30,7 @@ func (s *Server) validate(ctx context.Context, r *request) (_ bson.Raw, err erro
 			_, err = r.boolArg(key, v)
 		case "repair", "metadata", "enforceFastCount":
 			if on, err = r.boolArg(key, v); err == nil && on {
-				err = newError(query.CodeNotImplemented, "validate does not support '%s'", key)
+				err = mongoerr.New(mongoerr.NotImplemented, "validate does not support '%s'", key)
 			}
 		default:
 			return false, nil
@@ -41,13 +41,13 @@ func (s *Server) validate(ctx context.Context, r *request) (_ bson.Raw, err erro
 		return nil, err
 	}
 	if full && background {
-		return nil, newError(query.CodeInvalidOptions, "Running the validate command with both { background: true } and { full: true } is not supported.")
+		return nil, mongoerr.New(mongoerr.InvalidOptions, "Running the validate command with both { background: true } and { full: true } is not supported.")
 	}
 	snap, cat := s.eng.snapshot()
 	defer func() { err = errors.Join(err, snap.Close()) }()
 	c := cat.lookup(r.db, name)
 	if c == nil {
-		return nil, newError(query.CodeNamespaceNotFound, "Collection '%s.%s' does not exist to validate.", r.db, name)
+		return nil, mongoerr.New(mongoerr.NamespaceNotFound, "Collection '%s.%s' does not exist to validate.", r.db, name)
 	}
 	report, err := checkCollection(ctx, pebbleView{snap}, c)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 
 	"gadwall/internal/docstore/bsonkey"
+	"gadwall/internal/docstore/mongoerr"
 	"gadwall/internal/docstore/query"
 	"gadwall/internal/docstore/rawdoc"
 	"gadwall/internal/docstore/wire"
@@ -131,7 +132,7 @@ func (w *writer) collection(ctx context.Context) (*collection, error) {
 	}
 	c, err := w.eng.collectionFor(ctx, w.r.db, w.coll)
 	if w.r.inTransaction && errors.Is(err, context.DeadlineExceeded) {
-		err = transient(newError(codeLockTimeout, "Unable to acquire a lock on the catalogue within %v", gateWait))
+		err = mongoerr.Transient(mongoerr.New(mongoerr.LockTimeout, "Unable to acquire a lock on the catalogue within %v", gateWait))
 	}
 	return c, err
 }
@@ -217,7 +218,7 @@ func (u *unit) insertDoc(ctx context.Context, c *collection, doc bson.Raw) error
 // prepareInsert checks a document and puts its _id first; it gives it one if it has none.
 func prepareInsert(doc bson.Raw) (bson.Raw, error) {
 	if len(doc) > wire.MaxDocumentSize {
-		return nil, newError(query.CodeBSONObjectTooLarge, "object to insert too large. size in bytes: %d, max size: %d", len(doc), wire.MaxDocumentSize)
+		return nil, mongoerr.New(mongoerr.BSONObjectTooLarge, "object to insert too large. size in bytes: %d, max size: %d", len(doc), wire.MaxDocumentSize)
 	}
 	if err := checkNesting(doc); err != nil {
 		return nil, err
@@ -233,7 +234,7 @@ func prepareInsert(doc bson.Raw) (bson.Raw, error) {
 		}
 		for it.Next() {
 			if string(it.Key()) == "_id" {
-				return nil, newError(query.CodeBadValue, "can't have multiple _id fields in one document")
+				return nil, mongoerr.New(mongoerr.BadValue, "can't have multiple _id fields in one document")
 			}
 		}
 		if first {
@@ -246,7 +247,7 @@ func prepareInsert(doc bson.Raw) (bson.Raw, error) {
 
 func checkNesting(doc bson.Raw) error {
 	if rawdoc.DeeperThan(doc, maxNesting) {
-		return newError(query.CodeOverflow, "Document exceeds maximum nested object depth: %d", maxNesting)
+		return mongoerr.New(mongoerr.Overflow, "Document exceeds maximum nested object depth: %d", maxNesting)
 	}
 	return nil
 }
@@ -254,11 +255,11 @@ func checkNesting(doc bson.Raw) error {
 func checkID(v bson.RawValue) error {
 	switch v.Type {
 	case bson.TypeArray, bson.TypeRegex, bson.TypeUndefined:
-		return newError(query.CodeInvalidIDField, "The '_id' value cannot be of type %s", rawdoc.TypeName(v.Type))
+		return mongoerr.New(mongoerr.InvalidIDField, "The '_id' value cannot be of type %s", rawdoc.TypeName(v.Type))
 	case bson.TypeEmbeddedDocument:
 		for it := rawdoc.Over(v.Value); it.Next(); {
 			if key := it.Key(); len(key) > 0 && key[0] == '$' {
-				return newError(query.CodeDollarPrefixedFieldName, "_id fields may not contain '$'-prefixed fields: %s is not valid for storage.", key)
+				return mongoerr.New(mongoerr.DollarPrefixedFieldName, "_id fields may not contain '$'-prefixed fields: %s is not valid for storage.", key)
 			}
 		}
 	}
@@ -418,16 +419,11 @@ func writeReply(n int32, extra func(dst []byte) []byte, failed []writeError) bso
 
 // fatal reports an error that ends the whole command rather than one statement of it.
 func (w *writer) fatal(err error) bool {
-	var qe *query.Error
-	if !errors.As(err, &qe) || qe.Code == codeOutOfDiskSpace {
+	var qe *mongoerr.Error
+	if !errors.As(err, &qe) || qe.Code == mongoerr.OutOfDiskSpace {
 		return true // conflicts, the context, the disk
 	}
-	for _, l := range qe.Labels {
-		if l == labelTransient {
-			return true
-		}
-	}
-	return false
+	return qe.Has(mongoerr.LabelTransient)
 }
 
 // pauseBeforeRetry keeps a statement that lost a race from spinning.

@@ -65,9 +65,6 @@ func AppendDesc(dst []byte, v bson.RawValue) []byte {
 // AppendMissing appends the ascending encoding of a missing field, which is that of null.
 func AppendMissing(dst []byte) []byte { return append(dst, tagNull) }
 
-// AppendMissingDesc appends the descending encoding of a missing field.
-func AppendMissingDesc(dst []byte) []byte { return append(dst, tagNull^0xff) }
-
 func invert(b []byte) {
 	for i := range b {
 		b[i] ^= 0xff

@@ -6,6 +6,7 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"gadwall/internal/docstore/mongoerr"
 	"gadwall/internal/docstore/rawdoc"
 )
 
@@ -130,11 +131,11 @@ func parseBits(mode bitsMode, name string, v bson.RawValue) (*bitTest, error) {
 		return newBits(mode, mask), nil
 	}
 	if !rawdoc.IsNumber(v) {
-		return nil, Errorf(CodeBadValue, "%s takes an Array, a number, or a BinData but received: %s", name, v)
+		return nil, mongoerr.New(mongoerr.BadValue, "%s takes an Array, a number, or a BinData but received: %s", name, v)
 	}
 	n, problem := nonNegative(v)
 	if problem != "" {
-		return nil, Errorf(CodeFailedToParse, "%s in: %s: %s", problem, name, v)
+		return nil, mongoerr.New(mongoerr.FailedToParse, "%s in: %s: %s", problem, name, v)
 	}
 	var mask []maskByte
 	for i := range 8 {
@@ -152,11 +153,11 @@ func parseBitPositions(arr []byte) ([]maskByte, error) {
 		n, ok := rawdoc.Integer(v)
 		switch {
 		case !ok:
-			return nil, Errorf(CodeBadValue, "bit positions must be an integer but got: %s", v)
+			return nil, mongoerr.New(mongoerr.BadValue, "bit positions must be an integer but got: %s", v)
 		case n < 0:
-			return nil, Errorf(CodeBadValue, "bit positions must be >= 0 but got: %s", v)
+			return nil, mongoerr.New(mongoerr.BadValue, "bit positions must be >= 0 but got: %s", v)
 		case n > MaxBitPosition:
-			return nil, Errorf(CodeBadValue,
+			return nil, mongoerr.New(mongoerr.BadValue,
 				"bit positions cannot be represented as a 32-bit signed integer: %s", v)
 		}
 		positions = append(positions, int(n))

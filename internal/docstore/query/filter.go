@@ -12,9 +12,6 @@ type node interface{ match(doc []byte) bool }
 // Match reports whether doc satisfies the filter.
 func (f *Filter) Match(doc bson.Raw) bool { return f.root.match(doc) }
 
-// MatchesAll reports whether the filter has no condition.
-func (f *Filter) MatchesAll() bool { return len(f.root.kids) == 0 }
-
 type and struct{ kids []node }
 
 func (n *and) match(doc []byte) bool {

@@ -9,6 +9,7 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"gadwall/internal/docstore/mongoerr"
 	"gadwall/internal/docstore/rawdoc"
 )
 
@@ -61,7 +62,7 @@ func checkError(t *testing.T, c bson.Raw, err error) bool {
 		}
 		return false
 	}
-	var e *Error
+	var e *mongoerr.Error
 	if !errors.As(err, &e) {
 		t.Fatalf("%s: error %v, want code %d", c, err, code)
 	}

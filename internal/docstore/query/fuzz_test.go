@@ -6,6 +6,7 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"gadwall/internal/docstore/mongoerr"
 	"gadwall/internal/docstore/rawdoc"
 )
 
@@ -145,7 +146,7 @@ func FuzzPipeline(f *testing.F) {
 		for range 3 {
 			out, err := src()
 			if err != nil {
-				if _, ours := err.(*Error); !ours && err != io.EOF {
+				if _, ours := err.(*mongoerr.Error); !ours && err != io.EOF {
 					t.Fatal(err)
 				}
 				return

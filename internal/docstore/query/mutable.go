@@ -5,6 +5,7 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"gadwall/internal/docstore/mongoerr"
 	"gadwall/internal/docstore/rawdoc"
 )
 
@@ -68,7 +69,7 @@ func (m *mutable) put(s step, e mutElem) error {
 		return errNotViable
 	}
 	if s.index-len(m.elems) > MaxArrayPadding {
-		return Errorf(CodeCannotBackfillArray, "cannot backfill array by more than %d elements", MaxArrayPadding)
+		return mongoerr.New(mongoerr.CannotBackfillArray, "cannot backfill array by more than %d elements", MaxArrayPadding)
 	}
 	for len(m.elems) < s.index {
 		m.elems = append(m.elems, mutElem{val: rawdoc.Null})

@@ -3,6 +3,7 @@ package query
 import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"gadwall/internal/docstore/mongoerr"
 	"gadwall/internal/docstore/rawdoc"
 )
 
@@ -19,7 +20,7 @@ func ParseFilter(raw bson.Raw) (*Filter, error) {
 }
 
 func tooDeep() error {
-	return Errorf(CodeBadValue, "exceeded maximum query tree depth of %d", MaxFilterDepth)
+	return mongoerr.New(mongoerr.BadValue, "exceeded maximum query tree depth of %d", MaxFilterDepth)
 }
 
 func parseFilter(doc []byte, depth int) (*and, error) {
@@ -39,7 +40,7 @@ func parseFilter(doc []byte, depth int) (*and, error) {
 		}
 	}
 	if it.Bad() {
-		return nil, Errorf(CodeInvalidBSON, "invalid BSON in a filter")
+		return nil, mongoerr.New(mongoerr.InvalidBSON, "invalid BSON in a filter")
 	}
 	return out, nil
 }
@@ -72,12 +73,12 @@ func parseCondition(name string, v bson.RawValue, depth int) (node, error) {
 		return &or{kids}, nil
 	}
 	if len(name) > 0 && name[0] == '$' {
-		return nil, Errorf(CodeBadValue, "unknown top level operator: %s. If you have a field name that starts "+
+		return nil, mongoerr.New(mongoerr.BadValue, "unknown top level operator: %s. If you have a field name that starts "+
 			"with a '$' symbol, consider using $getField or $setField.", name)
 	}
 	steps := splitPath(name)
 	if len(steps) > MaxPathSteps {
-		return nil, Errorf(CodeOverflow, "FieldPath is too long")
+		return nil, mongoerr.New(mongoerr.Overflow, "FieldPath is too long")
 	}
 	o, err := parsePredicate(name, v, depth)
 	if err != nil {
@@ -88,12 +89,12 @@ func parseCondition(name string, v bson.RawValue, depth int) (node, error) {
 
 func parseList(name string, v bson.RawValue, depth int) ([]node, error) {
 	if v.Type != bson.TypeArray {
-		return nil, Errorf(CodeBadValue, "%s must be an array", name)
+		return nil, mongoerr.New(mongoerr.BadValue, "%s must be an array", name)
 	}
 	var kids []node
 	for it := rawdoc.Over(v.Value); it.Next(); {
 		if it.Type() != bson.TypeEmbeddedDocument {
-			return nil, Errorf(CodeBadValue, "$or/$and/$nor entries need to be full objects")
+			return nil, mongoerr.New(mongoerr.BadValue, "$or/$and/$nor entries need to be full objects")
 		}
 		kid, err := parseFilter(it.Value().Value, depth+1)
 		if err != nil {
@@ -106,7 +107,7 @@ func parseList(name string, v bson.RawValue, depth int) ([]node, error) {
 		}
 	}
 	if len(kids) == 0 {
-		return nil, Errorf(CodeBadValue, "$and/$or/$nor must be a nonempty array")
+		return nil, mongoerr.New(mongoerr.BadValue, "$and/$or/$nor must be a nonempty array")
 	}
 	return kids, nil
 }
@@ -125,7 +126,7 @@ func parsePredicate(path string, v bson.RawValue, depth int) (*op, error) {
 
 func parseEq(v bson.RawValue) (*op, error) {
 	if v.Type == bson.TypeUndefined {
-		return nil, Errorf(CodeBadValue, "cannot compare to undefined")
+		return nil, mongoerr.New(mongoerr.BadValue, "cannot compare to undefined")
 	}
 	return &op{pred: newComparison(relEq, v)}, nil
 }
@@ -166,7 +167,7 @@ func parseOperators(path string, doc []byte, depth int) (*op, error) {
 		ops = append(ops, o)
 	}
 	if it.Bad() {
-		return nil, Errorf(CodeInvalidBSON, "invalid BSON in a filter")
+		return nil, mongoerr.New(mongoerr.InvalidBSON, "invalid BSON in a filter")
 	}
 	if len(ops) == 1 {
 		return ops[0], nil
@@ -186,15 +187,15 @@ func parseOperator(path, name string, v bson.RawValue, depth int) (*op, error) {
 		return parseEq(v)
 	case "$ne":
 		if v.Type == bson.TypeRegex {
-			return nil, Errorf(CodeBadValue, "Can't have regex as arg to $ne.")
+			return nil, mongoerr.New(mongoerr.BadValue, "Can't have regex as arg to $ne.")
 		}
 		return negated(parseEq(v))
 	case "$lt", "$lte", "$gt", "$gte":
 		if v.Type == bson.TypeRegex {
-			return nil, Errorf(CodeBadValue, "Can't have RegEx as arg to predicate over field '%s'.", path)
+			return nil, mongoerr.New(mongoerr.BadValue, "Can't have RegEx as arg to predicate over field '%s'.", path)
 		}
 		if v.Type == bson.TypeUndefined {
-			return nil, Errorf(CodeBadValue, "cannot compare to undefined")
+			return nil, mongoerr.New(mongoerr.BadValue, "cannot compare to undefined")
 		}
 		return &op{pred: newComparison(relations[name], v)}, nil
 	case "$in":
@@ -210,7 +211,7 @@ func parseOperator(path, name string, v bson.RawValue, depth int) (*op, error) {
 	case "$size":
 		n, problem := nonNegative(v)
 		if problem != "" {
-			return nil, Errorf(CodeBadValue, "Failed to parse $size. %s in: $size: %s", problem, v)
+			return nil, mongoerr.New(mongoerr.BadValue, "Failed to parse $size. %s in: $size: %s", problem, v)
 		}
 		return &op{pred: sized(n), whole: true}, nil
 	case "$mod":
@@ -223,7 +224,7 @@ func parseOperator(path, name string, v bson.RawValue, depth int) (*op, error) {
 		b, err := parseBits(bitsModes[name], name, v)
 		return &op{pred: b}, err
 	}
-	return nil, Errorf(CodeBadValue, "unknown operator: %s", name)
+	return nil, mongoerr.New(mongoerr.BadValue, "unknown operator: %s", name)
 }
 
 func negated(o *op, err error) (*op, error) {
@@ -239,7 +240,7 @@ func negated(o *op, err error) (*op, error) {
 
 func parseIn(name string, v bson.RawValue) (*op, error) {
 	if v.Type != bson.TypeArray {
-		return nil, Errorf(CodeBadValue, "%s needs an array", name)
+		return nil, mongoerr.New(mongoerr.BadValue, "%s needs an array", name)
 	}
 	var vals []bson.RawValue
 	var regexes []*regex
@@ -247,9 +248,9 @@ func parseIn(name string, v bson.RawValue) (*op, error) {
 		item := it.Value()
 		switch {
 		case isOperators(item):
-			return nil, Errorf(CodeBadValue, "cannot nest $ under %s", name)
+			return nil, mongoerr.New(mongoerr.BadValue, "cannot nest $ under %s", name)
 		case item.Type == bson.TypeUndefined:
-			return nil, Errorf(CodeBadValue, "cannot compare to undefined")
+			return nil, mongoerr.New(mongoerr.BadValue, "cannot compare to undefined")
 		case item.Type == bson.TypeRegex:
 			r, err := regexOf(item)
 			if err != nil {
@@ -269,18 +270,18 @@ func parseNot(path string, v bson.RawValue, depth int) (*op, error) {
 		return &op{pred: r, negate: true}, err
 	}
 	if v.Type != bson.TypeEmbeddedDocument {
-		return nil, Errorf(CodeBadValue, "$not needs a regex or a document")
+		return nil, mongoerr.New(mongoerr.BadValue, "$not needs a regex or a document")
 	}
 	it := rawdoc.Over(v.Value)
 	if !it.Next() {
-		return nil, Errorf(CodeBadValue, "$not cannot be empty")
+		return nil, mongoerr.New(mongoerr.BadValue, "$not cannot be empty")
 	}
 	return negated(parseOperators(path, v.Value, depth+1))
 }
 
 func parseMod(v bson.RawValue) (*op, error) {
 	if v.Type != bson.TypeArray {
-		return nil, Errorf(CodeBadValue, "malformed mod, needs to be an array")
+		return nil, mongoerr.New(mongoerr.BadValue, "malformed mod, needs to be an array")
 	}
 	var nums []int64
 	for it := rawdoc.Over(v.Value); it.Next(); {
@@ -289,29 +290,29 @@ func parseMod(v bson.RawValue) (*op, error) {
 		case 1:
 			what = "remainder"
 		case 2:
-			return nil, Errorf(CodeBadValue, "malformed mod, too many elements")
+			return nil, mongoerr.New(mongoerr.BadValue, "malformed mod, too many elements")
 		}
 		if !rawdoc.IsNumber(it.Value()) {
-			return nil, Errorf(CodeBadValue, "malformed mod, %s not a number", what)
+			return nil, mongoerr.New(mongoerr.BadValue, "malformed mod, %s not a number", what)
 		}
 		n, ok := truncated(it.Value())
 		if !ok {
-			return nil, Errorf(CodeBadValue, "malformed mod, %s value is invalid", what)
+			return nil, mongoerr.New(mongoerr.BadValue, "malformed mod, %s value is invalid", what)
 		}
 		nums = append(nums, n)
 	}
 	switch {
 	case len(nums) < 2:
-		return nil, Errorf(CodeBadValue, "malformed mod, not enough elements")
+		return nil, mongoerr.New(mongoerr.BadValue, "malformed mod, not enough elements")
 	case nums[0] == 0:
-		return nil, Errorf(CodeBadValue, "divisor cannot be 0")
+		return nil, mongoerr.New(mongoerr.BadValue, "divisor cannot be 0")
 	}
 	return &op{pred: modulo{nums[0], nums[1]}}, nil
 }
 
 func parseAll(path string, v bson.RawValue, depth int) (*op, error) {
 	if v.Type != bson.TypeArray {
-		return nil, Errorf(CodeBadValue, "$all needs an array")
+		return nil, mongoerr.New(mongoerr.BadValue, "$all needs an array")
 	}
 	all := &op{}
 	elemMatches := 0
@@ -324,12 +325,12 @@ func parseAll(path string, v bson.RawValue, depth int) (*op, error) {
 			sub := rawdoc.Over(item.Value)
 			sub.Next()
 			if string(sub.Key()) != "$elemMatch" {
-				return nil, Errorf(CodeBadValue, "no $ expressions in $all")
+				return nil, mongoerr.New(mongoerr.BadValue, "no $ expressions in $all")
 			}
 			elemMatches++
 			o, err = parseElemMatch(path, sub.Value(), depth)
 			if err == nil && sub.Next() {
-				err = Errorf(CodeBadValue, "$all/$elemMatch has to be consistent")
+				err = mongoerr.New(mongoerr.BadValue, "$all/$elemMatch has to be consistent")
 			}
 		default:
 			o, err = parsePredicate(path, item, depth)
@@ -344,9 +345,9 @@ func parseAll(path string, v bson.RawValue, depth int) (*op, error) {
 		return &op{pred: newOneOf(nil, nil)}, nil
 	case elemMatches > 0 && elemMatches < len(all.kids):
 		if isElemMatch(all.kids[0]) {
-			return nil, Errorf(CodeBadValue, "$all/$elemMatch has to be consistent")
+			return nil, mongoerr.New(mongoerr.BadValue, "$all/$elemMatch has to be consistent")
 		}
-		return nil, Errorf(CodeBadValue, "no $ expressions in $all")
+		return nil, mongoerr.New(mongoerr.BadValue, "no $ expressions in $all")
 	case len(all.kids) == 1:
 		return all.kids[0], nil
 	}
@@ -363,7 +364,7 @@ func isElemMatch(o *op) bool {
 
 func parseElemMatch(path string, v bson.RawValue, depth int) (*op, error) {
 	if v.Type != bson.TypeEmbeddedDocument {
-		return nil, Errorf(CodeBadValue, "$elemMatch needs an Object")
+		return nil, mongoerr.New(mongoerr.BadValue, "$elemMatch needs an Object")
 	}
 	if isOperators(v) {
 		it := rawdoc.Over(v.Value)
@@ -384,25 +385,25 @@ func parseRegex(doc []byte) (*op, error) {
 	var p, o string
 	switch pattern.Type {
 	case 0:
-		return nil, Errorf(CodeBadValue, "$options needs a $regex")
+		return nil, mongoerr.New(mongoerr.BadValue, "$options needs a $regex")
 	case bson.TypeString, bson.TypeSymbol:
 		p = string(rawdoc.String(pattern))
 	case bson.TypeRegex:
 		pb, ob := rawdoc.Regex(pattern)
 		p, o = string(pb), string(ob)
 	default:
-		return nil, Errorf(CodeBadValue, "$regex has to be a string")
+		return nil, mongoerr.New(mongoerr.BadValue, "$regex has to be a string")
 	}
 	if !rawdoc.IsMissing(options) {
 		if options.Type != bson.TypeString {
-			return nil, Errorf(CodeBadValue, "$options has to be a string")
+			return nil, mongoerr.New(mongoerr.BadValue, "$options has to be a string")
 		}
 		if o != "" {
-			code := codeRegexThenOptions
+			code := mongoerr.RegexThenOptions
 			if it := rawdoc.Over(doc); it.Next() && string(it.Key()) == "$options" {
-				code = codeOptionsThenRegex
+				code = mongoerr.OptionsThenRegex
 			}
-			return nil, Errorf(code, "options set in both $regex and $options")
+			return nil, mongoerr.New(code, "options set in both $regex and $options")
 		}
 		o = string(rawdoc.String(options))
 	}
@@ -427,7 +428,7 @@ func parseType(v bson.RawValue) (*op, error) {
 		}
 	}
 	if n == 0 {
-		return nil, Errorf(CodeFailedToParse, "$type must match at least one type")
+		return nil, mongoerr.New(mongoerr.FailedToParse, "$type must match at least one type")
 	}
 	return &op{pred: set}, nil
 }
@@ -456,17 +457,17 @@ func (h *hasType) include(v bson.RawValue) error {
 		}
 		t, ok := typesByName[name]
 		if !ok {
-			return Errorf(CodeBadValue, "Unknown type name alias: %s", name)
+			return mongoerr.New(mongoerr.BadValue, "Unknown type name alias: %s", name)
 		}
 		h[byte(t)] = true
 		return nil
 	}
 	if !rawdoc.IsNumber(v) {
-		return Errorf(CodeTypeMismatch, "type must be represented as a number or a string")
+		return mongoerr.New(mongoerr.TypeMismatch, "type must be represented as a number or a string")
 	}
 	n, ok := rawdoc.Integer(v)
 	if !ok || !isType(n) {
-		return Errorf(CodeBadValue, "Invalid numerical type code: %s", v)
+		return mongoerr.New(mongoerr.BadValue, "Invalid numerical type code: %s", v)
 	}
 	h[byte(n)] = true
 	return nil

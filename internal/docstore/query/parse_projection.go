@@ -6,6 +6,7 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"gadwall/internal/docstore/mongoerr"
 	"gadwall/internal/docstore/rawdoc"
 )
 
@@ -52,17 +53,17 @@ func (p *projParser) fields(prefix string, doc []byte, depth int) error {
 		}
 	}
 	if it.Bad() {
-		return Errorf(CodeInvalidBSON, "invalid BSON in a projection")
+		return mongoerr.New(mongoerr.InvalidBSON, "invalid BSON in a projection")
 	}
 	return nil
 }
 
 func (p *projParser) field(path string, v bson.RawValue, depth int) error {
 	if strings.HasSuffix(path, ".$") || strings.Contains(path, ".$.") {
-		return Errorf(CodeNotImplemented, "the positional projection is not supported: %s", path)
+		return mongoerr.New(mongoerr.NotImplemented, "the positional projection is not supported: %s", path)
 	}
 	if path == "" {
-		return Errorf(40352, "FieldPath cannot be constructed with empty string")
+		return mongoerr.New(mongoerr.FieldPathEmpty, "FieldPath cannot be constructed with empty string")
 	}
 	if err := checkFieldPath(path); err != nil {
 		return err
@@ -76,11 +77,11 @@ func (p *projParser) field(path string, v bson.RawValue, depth int) error {
 		return p.add(path, &projected{act: act})
 	case v.Type == bson.TypeEmbeddedDocument && !startsWithDollar(v.Value):
 		if len(v.Value) <= len(rawdoc.Empty) {
-			return Errorf(51270, "An empty sub-projection is not a valid value. Found empty object at path %s", path)
+			return mongoerr.New(mongoerr.ProjectionEmptyObject, "An empty sub-projection is not a valid value. Found empty object at path %s", path)
 		}
 		return p.fields(path+".", v.Value, depth+1)
 	}
-	return Errorf(CodeNotImplemented, "a projection can only include and exclude fields: %s", path)
+	return mongoerr.New(mongoerr.NotImplemented, "a projection can only include and exclude fields: %s", path)
 }
 
 func startsWithDollar(doc []byte) bool {
@@ -102,7 +103,7 @@ func (p *projParser) add(path string, f *projected) error {
 		kid := at.kid([]byte(name))
 		switch {
 		case !more && kid != nil:
-			return Errorf(codeProjectionCollision, "Path collision at %s", path)
+			return mongoerr.New(mongoerr.ProjectionCollision, "Path collision at %s", path)
 		case !more:
 			f.name = name
 			at.kids = append(at.kids, f)
@@ -111,7 +112,7 @@ func (p *projParser) add(path string, f *projected) error {
 			kid = &projected{name: name}
 			at.kids = append(at.kids, kid)
 		case kid.act != actNested:
-			return Errorf(codeProjectionCollisionPrefix, "Path collision at %s remaining portion %s", path,
+			return mongoerr.New(mongoerr.ProjectionCollisionPrefix, "Path collision at %s remaining portion %s", path,
 				path[strings.IndexByte(path, '.')+1:])
 		}
 		at, rest = kid, tail
@@ -127,7 +128,7 @@ func (p *projParser) settle(path string, mode action) error {
 	case p.mode == mode:
 		return nil
 	case mode == actInclude:
-		return Errorf(codeProjectionInclusionExclusion, "Cannot do inclusion on field %s in exclusion projection", path)
+		return mongoerr.New(mongoerr.ProjectionInclusionExclusion, "Cannot do inclusion on field %s in exclusion projection", path)
 	}
-	return Errorf(codeProjectionExclusionInclusion, "Cannot do exclusion on field %s in inclusion projection", path)
+	return mongoerr.New(mongoerr.ProjectionExclusionInclusion, "Cannot do exclusion on field %s in inclusion projection", path)
 }

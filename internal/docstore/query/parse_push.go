@@ -5,6 +5,7 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"gadwall/internal/docstore/mongoerr"
 	"gadwall/internal/docstore/rawdoc"
 )
 
@@ -23,10 +24,10 @@ func parsePush(path string, v bson.RawValue) (updateOp, error) {
 			n, ok := clampedWhole(m)
 			switch {
 			case !ok && name == "$slice":
-				return nil, Errorf(CodeBadValue, "The value for $slice must be an integer value but was given type: %s",
+				return nil, mongoerr.New(mongoerr.BadValue, "The value for $slice must be an integer value but was given type: %s",
 					rawdoc.TypeName(m.Type))
 			case !ok:
-				return nil, Errorf(CodeBadValue, "The value for $position must be an integer value, not of type: %s",
+				return nil, mongoerr.New(mongoerr.BadValue, "The value for $position must be an integer value, not of type: %s",
 					rawdoc.TypeName(m.Type))
 			case name == "$slice":
 				o.slice = &n
@@ -38,7 +39,7 @@ func parsePush(path string, v bson.RawValue) (updateOp, error) {
 				return nil, err
 			}
 		default:
-			return nil, Errorf(CodeBadValue, "Unrecognized clause in $push: %s", name)
+			return nil, mongoerr.New(mongoerr.BadValue, "Unrecognized clause in $push: %s", name)
 		}
 	}
 	return o, nil
@@ -60,12 +61,12 @@ func eachOf(op, path string, v bson.RawValue) (vals []bson.RawValue, ok bool, er
 	each := rawdoc.Get(v.Value, "$each")
 	switch {
 	case rawdoc.IsMissing(each) && startsWithDollar(v.Value):
-		return nil, false, Errorf(CodeDollarPrefixedFieldName,
+		return nil, false, mongoerr.New(mongoerr.DollarPrefixedFieldName,
 			"The dollar ($) prefixed field in '%s' is not valid for storage.", path)
 	case rawdoc.IsMissing(each):
 		return nil, false, nil
 	case each.Type != bson.TypeArray:
-		return nil, false, Errorf(CodeBadValue, "The argument to $each in %s must be an array but it was of type: %s",
+		return nil, false, mongoerr.New(mongoerr.BadValue, "The argument to $each in %s must be an array but it was of type: %s",
 			op, rawdoc.TypeName(each.Type))
 	}
 	return items(each), true, nil
@@ -78,7 +79,7 @@ func parseAddToSet(path string, v bson.RawValue) (updateOp, error) {
 	}
 	for it := rawdoc.Over(v.Value); it.Next(); {
 		if string(it.Key()) != "$each" {
-			return nil, Errorf(CodeBadValue, "Found unexpected fields after $each in $addToSet: %s", v)
+			return nil, mongoerr.New(mongoerr.BadValue, "Found unexpected fields after $each in $addToSet: %s", v)
 		}
 	}
 	return &addToSetOp{vals: each}, nil
@@ -88,12 +89,12 @@ func parseElementOrder(v bson.RawValue) (*elementOrder, error) {
 	if rawdoc.IsNumber(v) {
 		n, ok := rawdoc.Integer(v)
 		if !ok || n != 1 && n != -1 {
-			return nil, Errorf(CodeBadValue, "The $sort element value must be either 1 or -1")
+			return nil, mongoerr.New(mongoerr.BadValue, "The $sort element value must be either 1 or -1")
 		}
 		return &elementOrder{desc: n < 0}, nil
 	}
 	if v.Type != bson.TypeEmbeddedDocument {
-		return nil, Errorf(CodeBadValue, "The $sort is invalid: use 1/-1 to sort the whole element, or {field:1/-1} to sort "+
+		return nil, mongoerr.New(mongoerr.BadValue, "The $sort is invalid: use 1/-1 to sort the whole element, or {field:1/-1} to sort "+
 			"embedded fields")
 	}
 	o := &elementOrder{}
@@ -101,15 +102,15 @@ func parseElementOrder(v bson.RawValue) (*elementOrder, error) {
 		path := string(it.Key())
 		n, ok := rawdoc.Integer(it.Value())
 		if !ok || n != 1 && n != -1 {
-			return nil, Errorf(CodeBadValue, "The $sort element value must be either 1 or -1")
+			return nil, mongoerr.New(mongoerr.BadValue, "The $sort element value must be either 1 or -1")
 		}
 		if err := checkFieldPath(path); err != nil {
-			return nil, Errorf(CodeBadValue, "The $sort field is a dotted field but has an empty part: %s", path)
+			return nil, mongoerr.New(mongoerr.BadValue, "The $sort field is a dotted field but has an empty part: %s", path)
 		}
 		o.fields = append(o.fields, SortField{path, n < 0})
 	}
 	if len(o.fields) == 0 {
-		return nil, Errorf(CodeBadValue, "The $sort pattern is empty when it should be a set of fields.")
+		return nil, mongoerr.New(mongoerr.BadValue, "The $sort pattern is empty when it should be a set of fields.")
 	}
 	return o, nil
 }

@@ -5,6 +5,7 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"gadwall/internal/docstore/mongoerr"
 	"gadwall/internal/docstore/rawdoc"
 )
 
@@ -13,17 +14,17 @@ import (
 func ParseUpdate(u bson.RawValue, arrayFilters []bson.Raw) (*Update, error) {
 	switch {
 	case u.Type == bson.TypeArray:
-		return nil, Errorf(CodeNotImplemented, "updates with an aggregation pipeline are not supported")
+		return nil, mongoerr.New(mongoerr.NotImplemented, "updates with an aggregation pipeline are not supported")
 	case u.Type != bson.TypeEmbeddedDocument:
-		return nil, Errorf(CodeFailedToParse, "Update argument must be either an object or an array")
+		return nil, mongoerr.New(mongoerr.FailedToParse, "Update argument must be either an object or an array")
 	case len(arrayFilters) > 0:
-		return nil, Errorf(CodeNotImplemented, "arrayFilters are not supported")
+		return nil, mongoerr.New(mongoerr.NotImplemented, "arrayFilters are not supported")
 	}
 	out := &Update{}
 	if !startsWithDollar(u.Value) {
 		for it := rawdoc.Over(u.Value); it.Next(); {
 			if k := it.Key(); len(k) > 0 && k[0] == '$' {
-				return nil, Errorf(CodeDollarPrefixedFieldName, "The dollar ($) prefixed field '%s' in '%s' is not allowed in "+
+				return nil, mongoerr.New(mongoerr.DollarPrefixedFieldName, "The dollar ($) prefixed field '%s' in '%s' is not allowed in "+
 					"the context of an update's replacement document. Consider using an aggregation pipeline with $replaceWith.", k, k)
 			}
 		}
@@ -35,11 +36,11 @@ func ParseUpdate(u bson.RawValue, arrayFilters []bson.Raw) (*Update, error) {
 		name, v := string(it.Key()), it.Value()
 		parse, ok := updateOps[name]
 		if !ok {
-			return nil, Errorf(CodeFailedToParse, "Unknown modifier: %s. Expected a valid update modifier or "+
+			return nil, mongoerr.New(mongoerr.FailedToParse, "Unknown modifier: %s. Expected a valid update modifier or "+
 				"pipeline-style update specified as an array", name)
 		}
 		if v.Type != bson.TypeEmbeddedDocument {
-			return nil, Errorf(CodeFailedToParse, "Modifiers operate on fields but we found type %s instead. For example: "+
+			return nil, mongoerr.New(mongoerr.FailedToParse, "Modifiers operate on fields but we found type %s instead. For example: "+
 				"{$mod: {<field>: ...}} not {%s: %s}", rawdoc.TypeName(v.Type), name, v)
 		}
 		if err := out.operator(v.Value, parse); err != nil {
@@ -47,7 +48,7 @@ func ParseUpdate(u bson.RawValue, arrayFilters []bson.Raw) (*Update, error) {
 		}
 	}
 	if it.Bad() {
-		return nil, Errorf(CodeInvalidBSON, "invalid BSON in an update")
+		return nil, mongoerr.New(mongoerr.InvalidBSON, "invalid BSON in an update")
 	}
 	return out, nil
 }
@@ -68,23 +69,23 @@ func (u *Update) operator(fields []byte, parse opParser) error {
 		}
 	}
 	if it.Bad() {
-		return Errorf(CodeInvalidBSON, "invalid BSON in an update")
+		return mongoerr.New(mongoerr.InvalidBSON, "invalid BSON in an update")
 	}
 	return nil
 }
 
 func checkUpdatePath(path string) error {
 	if path == "" {
-		return Errorf(CodeEmptyFieldName, "An empty update path is not valid.")
+		return mongoerr.New(mongoerr.EmptyFieldName, "An empty update path is not valid.")
 	}
 	for name := range strings.SplitSeq(path, ".") {
 		switch {
 		case name == "":
-			return Errorf(CodeEmptyFieldName, "The update path '%s' contains an empty field name, which is not allowed.", path)
+			return mongoerr.New(mongoerr.EmptyFieldName, "The update path '%s' contains an empty field name, which is not allowed.", path)
 		case name == "$" || strings.HasPrefix(name, "$["):
-			return Errorf(CodeNotImplemented, "positional operators in update paths are not supported: '%s'", path)
+			return mongoerr.New(mongoerr.NotImplemented, "positional operators in update paths are not supported: '%s'", path)
 		case name[0] == '$':
-			return Errorf(CodeDollarPrefixedFieldName, "The dollar ($) prefixed field '%s' in '%s' is not valid for storage.", name, path)
+			return mongoerr.New(mongoerr.DollarPrefixedFieldName, "The dollar ($) prefixed field '%s' in '%s' is not valid for storage.", name, path)
 		}
 	}
 	return nil
@@ -107,31 +108,31 @@ var updateOps = map[string]opParser{
 
 func parseInc(path string, v bson.RawValue) (updateOp, error) {
 	if !rawdoc.IsNumber(v) {
-		return nil, Errorf(CodeTypeMismatch, "Cannot increment with non-numeric argument: {%s: %s}", path, v)
+		return nil, mongoerr.New(mongoerr.TypeMismatch, "Cannot increment with non-numeric argument: {%s: %s}", path, v)
 	}
 	return &incOp{val: v}, nil
 }
 
 func parseBit(path string, v bson.RawValue) (updateOp, error) {
 	if v.Type != bson.TypeEmbeddedDocument {
-		return nil, Errorf(CodeBadValue, "The $bit modifier is not compatible with a %s. You must pass in an embedded "+
+		return nil, mongoerr.New(mongoerr.BadValue, "The $bit modifier is not compatible with a %s. You must pass in an embedded "+
 			"document: {$bit: {field: {and/or/xor: #}}", rawdoc.TypeName(v.Type))
 	}
 	o := &bitOp{}
 	for it := rawdoc.Over(v.Value); it.Next(); {
 		kind, b := string(it.Key()), it.Value()
 		if kind != "and" && kind != "or" && kind != "xor" {
-			return nil, Errorf(CodeBadValue, "The $bit modifier only supports 'and', 'or', and 'xor', not '%s' which is an "+
+			return nil, mongoerr.New(mongoerr.BadValue, "The $bit modifier only supports 'and', 'or', and 'xor', not '%s' which is an "+
 				"unknown operator: {%s: %s}", kind, path, v)
 		}
 		if b.Type != bson.TypeInt32 && b.Type != bson.TypeInt64 {
-			return nil, Errorf(CodeBadValue, "The $bit modifier field must be an Integer(32/64 bit); a '%s' is not supported "+
+			return nil, mongoerr.New(mongoerr.BadValue, "The $bit modifier field must be an Integer(32/64 bit); a '%s' is not supported "+
 				"here: {%s: %s}", rawdoc.TypeName(b.Type), path, v)
 		}
 		o.ops = append(o.ops, bitStep{kind, b})
 	}
 	if len(o.ops) == 0 {
-		return nil, Errorf(CodeBadValue, "You must pass in at least one bitwise operation. The format is: "+
+		return nil, mongoerr.New(mongoerr.BadValue, "You must pass in at least one bitwise operation. The format is: "+
 			"{$bit: {field: {and/or/xor: #}}")
 	}
 	return o, nil

@@ -5,6 +5,7 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"gadwall/internal/docstore/mongoerr"
 	"gadwall/internal/docstore/rawdoc"
 )
 
@@ -97,18 +98,18 @@ func anyAtPosition(v bson.RawValue, path []step, whole bool, p pred) bool {
 // checkFieldPath checks a path of a sort or a projection: no empty step, none that starts with '$'.
 func checkFieldPath(path string) error {
 	if strings.HasSuffix(path, ".") {
-		return Errorf(40353, "FieldPath must not end with a '.'.")
+		return mongoerr.New(mongoerr.FieldPathEndsWithDot, "FieldPath must not end with a '.'.")
 	}
 	steps := 0
 	for step := range strings.SplitSeq(path, ".") {
 		steps++
 		switch {
 		case step == "":
-			return Errorf(15998, "FieldPath field names may not be empty strings.")
+			return mongoerr.New(mongoerr.FieldPathEmptyName, "FieldPath field names may not be empty strings.")
 		case step[0] == '$':
-			return Errorf(16410, "FieldPath field names may not start with '$'. Consider using $getField or $setField.")
+			return mongoerr.New(mongoerr.FieldPathDollarName, "FieldPath field names may not start with '$'. Consider using $getField or $setField.")
 		case steps > MaxPathSteps:
-			return Errorf(CodeOverflow, "FieldPath is too long")
+			return mongoerr.New(mongoerr.Overflow, "FieldPath is too long")
 		}
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"gadwall/internal/docstore/mongoerr"
 	"gadwall/internal/docstore/rawdoc"
 )
 
@@ -58,7 +59,7 @@ func (p *Pipeline) Run(src Source, sorted bool) Source {
 // ParsePipeline parses the stages of an aggregation.
 func ParsePipeline(stages []bson.Raw) (*Pipeline, error) {
 	if len(stages) > MaxStages {
-		return nil, Errorf(7749501, "Pipeline length must be no longer than %d stages", MaxStages)
+		return nil, mongoerr.New(mongoerr.PipelineTooLong, "Pipeline length must be no longer than %d stages", MaxStages)
 	}
 	p := &Pipeline{match: &Filter{}}
 	for _, raw := range stages {
@@ -89,7 +90,7 @@ func ParsePipeline(stages []bson.Raw) (*Pipeline, error) {
 }
 
 func errStageNotSingle() error {
-	return Errorf(codeStageNotSingle, "A pipeline stage specification object must contain exactly one field.")
+	return mongoerr.New(mongoerr.StageNotSingle, "A pipeline stage specification object must contain exactly one field.")
 }
 
 // limitAfter is how many documents of a stream the stages that follow can ask for; 0 is no bound.
@@ -118,7 +119,7 @@ func parseStage(name string, v bson.RawValue) (stage, error) {
 	switch name {
 	case "$match":
 		if v.Type != bson.TypeEmbeddedDocument {
-			return nil, Errorf(codeMatchNotObject, "the match filter must be an expression in an object")
+			return nil, mongoerr.New(mongoerr.MatchNotObject, "the match filter must be an expression in an object")
 		}
 		f, err := ParseFilter(v.Value)
 		return &matchStage{f}, err
@@ -127,16 +128,16 @@ func parseStage(name string, v bson.RawValue) (stage, error) {
 	case "$limit":
 		n, problem := nonNegative(v)
 		if problem != "" {
-			return nil, Errorf(5107201, "invalid argument to $limit stage: %s in: $limit: %s", problem, v)
+			return nil, mongoerr.New(mongoerr.LimitInvalid, "invalid argument to $limit stage: %s in: $limit: %s", problem, v)
 		}
 		if n == 0 {
-			return nil, Errorf(codeLimitNotPositive, "the limit must be positive")
+			return nil, mongoerr.New(mongoerr.LimitNotPositive, "the limit must be positive")
 		}
 		return limitStage(n), nil
 	case "$skip":
 		n, problem := nonNegative(v)
 		if problem != "" {
-			return nil, Errorf(5107200, "invalid argument to $skip stage: %s in: $skip: %s", problem, v)
+			return nil, mongoerr.New(mongoerr.SkipInvalid, "invalid argument to $skip stage: %s in: $skip: %s", problem, v)
 		}
 		return skipStage(n), nil
 	case "$count":
@@ -144,7 +145,7 @@ func parseStage(name string, v bson.RawValue) (stage, error) {
 	case "$group":
 		return parseGroup(v)
 	}
-	return nil, Errorf(codeUnrecognizedStage, "Unrecognized pipeline stage name: '%s'", name)
+	return nil, mongoerr.New(mongoerr.UnrecognizedStage, "Unrecognized pipeline stage name: '%s'", name)
 }
 
 type matchStage struct{ filter *Filter }
@@ -189,21 +190,21 @@ func (s skipStage) run(src Source) Source {
 
 func parseCount(v bson.RawValue) (stage, error) {
 	if v.Type != bson.TypeString {
-		return nil, Errorf(40156, "the count field must be a non-empty string")
+		return nil, mongoerr.New(mongoerr.CountFieldNotString, "the count field must be a non-empty string")
 	}
 	name := string(rawdoc.String(v))
 	switch {
 	case name == "":
-		return nil, Errorf(40157, "the count field must be a non-empty string")
+		return nil, mongoerr.New(mongoerr.CountFieldEmpty, "the count field must be a non-empty string")
 	case name[0] == '$':
-		return nil, Errorf(40158, "the count field cannot be a $-prefixed path")
+		return nil, mongoerr.New(mongoerr.CountFieldDollar, "the count field cannot be a $-prefixed path")
 	}
 	for i := range len(name) {
 		switch name[i] {
 		case 0:
-			return nil, Errorf(40159, "the count field cannot contain a null byte")
+			return nil, mongoerr.New(mongoerr.CountFieldNull, "the count field cannot contain a null byte")
 		case '.':
-			return nil, Errorf(40160, "the count field cannot contain '.'")
+			return nil, mongoerr.New(mongoerr.CountFieldDotted, "the count field cannot contain '.'")
 		}
 	}
 	return countStage(name), nil

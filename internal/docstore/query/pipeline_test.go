@@ -9,6 +9,7 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"gadwall/internal/docstore/mongoerr"
 	"gadwall/internal/docstore/rawdoc"
 	"gadwall/internal/docstore/rawdoc/rawgen"
 )
@@ -102,7 +103,7 @@ func TestSortIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = drain(p.Run(src, false))
-	if e, ok := err.(*Error); !ok || e.Code != CodeQueryExceededMemoryLimit {
+	if e, ok := err.(*mongoerr.Error); !ok || e.Code != mongoerr.QueryExceededMemoryLimit {
 		t.Error(err)
 	}
 }
@@ -158,7 +159,7 @@ func TestParseSortErrors(t *testing.T) {
 		`{"a": 1, "a": -1}`: 7472500,
 	} {
 		_, err := ParseSort(parseDoc(t, s))
-		if e, ok := err.(*Error); !ok || e.Code != code {
+		if e, ok := err.(*mongoerr.Error); !ok || e.Code != code {
 			t.Errorf("%s: %v, want code %d", s, err, code)
 		}
 	}

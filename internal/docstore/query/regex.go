@@ -8,6 +8,7 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"gadwall/internal/docstore/mongoerr"
 	"gadwall/internal/docstore/rawdoc"
 )
 
@@ -45,10 +46,10 @@ func (r *regex) test(v bson.RawValue) bool {
 // newRegex compiles a pattern with MongoDB's options.
 func newRegex(pattern, options string) (*regex, error) {
 	if strings.IndexByte(pattern, 0) >= 0 || strings.IndexByte(options, 0) >= 0 {
-		return nil, Errorf(CodeBadValue, "Regular expression cannot contain an embedded null byte")
+		return nil, mongoerr.New(mongoerr.BadValue, "Regular expression cannot contain an embedded null byte")
 	}
 	if len(pattern) > MaxRegexLength {
-		return nil, Errorf(codeRegexInvalid, "Regular expression is invalid: regular expression is too large")
+		return nil, mongoerr.New(mongoerr.RegexInvalid, "Regular expression is invalid: regular expression is too large")
 	}
 	flags := syntax.Perl | syntax.UnicodeGroups
 	extended := false
@@ -63,7 +64,7 @@ func newRegex(pattern, options string) (*regex, error) {
 		case 'x':
 			extended = true
 		default:
-			return nil, Errorf(codeRegexBadOption, "invalid flag in regex options: %c", c)
+			return nil, mongoerr.New(mongoerr.RegexBadOption, "invalid flag in regex options: %c", c)
 		}
 	}
 	src, err := fromPCRE(pattern, extended)
@@ -72,16 +73,16 @@ func newRegex(pattern, options string) (*regex, error) {
 	}
 	ast, err := syntax.Parse(src, flags)
 	if err != nil {
-		return nil, Errorf(codeRegexInvalid, "Regular expression is invalid: %s", err)
+		return nil, mongoerr.New(mongoerr.RegexInvalid, "Regular expression is invalid: %s", err)
 	}
 	r := &regex{pattern: []byte(pattern), options: []byte(options)}
 	r.prefix, r.only = literalPrefix(ast)
 	if !fixAnchors(ast, context{}) {
-		return nil, Errorf(codeRegexInvalid,
+		return nil, mongoerr.New(mongoerr.RegexInvalid,
 			"Regular expression is invalid: an anchor is not supported at this place: %s", pattern)
 	}
 	if r.re, err = regexp.Compile(ast.String()); err != nil {
-		return nil, Errorf(codeRegexInvalid, "Regular expression is invalid: %s", err)
+		return nil, mongoerr.New(mongoerr.RegexInvalid, "Regular expression is invalid: %s", err)
 	}
 	return r, nil
 }
@@ -95,7 +96,7 @@ func fromPCRE(p string, extended bool) (string, error) {
 	for i := 0; i < len(p); i++ {
 		c := p[i]
 		if flagsEnd > 0 && out.Len() == flagsEnd && strings.IndexByte("*+?{", c) >= 0 {
-			return "", Errorf(codeRegexInvalid,
+			return "", mongoerr.New(mongoerr.RegexInvalid,
 				"Regular expression is invalid: quantifier does not follow a repeatable item")
 		}
 		switch {
@@ -192,7 +193,7 @@ func escape(c byte, class bool) (string, error) {
 }
 
 func unsupportedEscape(c byte) error {
-	return Errorf(codeRegexInvalid, `Regular expression is invalid: the escape \%c is not supported`, c)
+	return mongoerr.New(mongoerr.RegexInvalid, `Regular expression is invalid: the escape \%c is not supported`, c)
 }
 
 // context says what follows a part of a pattern.

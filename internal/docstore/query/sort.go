@@ -8,6 +8,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"gadwall/internal/docstore/bsonkey"
+	"gadwall/internal/docstore/mongoerr"
 	"gadwall/internal/docstore/rawdoc"
 )
 
@@ -32,28 +33,28 @@ func ParseSort(raw bson.Raw) (*Sort, error) {
 	for it.Next() {
 		path, v := string(it.Key()), it.Value()
 		if path == "" {
-			return nil, Errorf(40352, "FieldPath cannot be constructed with empty string")
+			return nil, mongoerr.New(mongoerr.FieldPathEmpty, "FieldPath cannot be constructed with empty string")
 		}
 		if err := checkFieldPath(path); err != nil {
 			return nil, err
 		}
 		if !rawdoc.IsNumber(v) {
-			return nil, Errorf(codeSortOrderNotNumber, "Illegal key in $sort specification: %s: %s", path, v)
+			return nil, mongoerr.New(mongoerr.SortOrderNotNumber, "Illegal key in $sort specification: %s: %s", path, v)
 		}
 		n, _ := truncated(v)
 		if n != 1 && n != -1 {
-			return nil, Errorf(codeSortOrder, "$sort key ordering must be 1 (for ascending) or -1 (for descending)")
+			return nil, mongoerr.New(mongoerr.SortOrder, "$sort key ordering must be 1 (for ascending) or -1 (for descending)")
 		}
 		if slices.ContainsFunc(s.Fields, func(f SortField) bool { return f.Path == path }) {
-			return nil, Errorf(7472500, "$sort key must not contain duplicate keys (duplicate: '%s')", path)
+			return nil, mongoerr.New(mongoerr.SortDuplicateKey, "$sort key must not contain duplicate keys (duplicate: '%s')", path)
 		}
 		s.Fields = append(s.Fields, SortField{path, n < 0})
 	}
 	if len(raw) > 0 && it.Bad() {
-		return nil, Errorf(CodeInvalidBSON, "invalid BSON in a sort pattern")
+		return nil, mongoerr.New(mongoerr.InvalidBSON, "invalid BSON in a sort pattern")
 	}
 	if len(s.Fields) > MaxSortFields {
-		return nil, Errorf(13103, "too many compound keys")
+		return nil, mongoerr.New(mongoerr.SortTooManyKeys, "too many compound keys")
 	}
 	return s, nil
 }
@@ -72,8 +73,8 @@ func (s *Sort) AppendKey(dst []byte, doc bson.Raw) ([]byte, error) {
 	}
 	keys, _, err := IndexKeys(doc, s.Fields, false)
 	if err != nil {
-		if e, ok := err.(*Error); ok && e.Code == CodeCannotIndexParallelArrays {
-			return nil, Errorf(CodeBadValue, "cannot sort with keys that are parallel arrays")
+		if e, ok := err.(*mongoerr.Error); ok && e.Code == mongoerr.CannotIndexParallelArrays {
+			return nil, mongoerr.New(mongoerr.BadValue, "cannot sort with keys that are parallel arrays")
 		}
 		return nil, err
 	}
@@ -118,7 +119,7 @@ func untilArray(doc []byte, path string) (v bson.RawValue, rest string) {
 // distinct. An array on the path of a field gives one entry per element (multikey is set, however many
 // these are), an empty one an entry with undefined; a missing field counts as null. A sparse index has no entry
 // for a document with none of the fields. Arrays in two fields that are not the same array are an error
-// (CodeCannotIndexParallelArrays).
+// (mongoerr.CannotIndexParallelArrays).
 func IndexKeys(doc bson.Raw, fields []SortField, sparse bool) (keys [][]byte, multikey bool, err error) {
 	g := keyGen{fields: fields, sparse: sparse}
 	if err := g.start(doc); err != nil {
@@ -184,7 +185,7 @@ func (g *keyGen) expand(doc []byte, slots []slot) error {
 		case first < 0:
 			array, first = v, i
 		case &array.Value[0] != &v.Value[0]:
-			return Errorf(CodeCannotIndexParallelArrays, "cannot index parallel arrays [%s] [%s]",
+			return mongoerr.New(mongoerr.CannotIndexParallelArrays, "cannot index parallel arrays [%s] [%s]",
 				g.fields[i].Path, g.fields[first].Path)
 		}
 	}
@@ -241,7 +242,7 @@ func (g *keyGen) enter(s *slot, elem bson.RawValue) error {
 	}
 	step, _, _ := strings.Cut(s.rest, ".")
 	if arrayIndex(step) >= 0 {
-		return Errorf(CodeNotImplemented, "an array position (%s) in the path of an index or a sort is not supported", step)
+		return mongoerr.New(mongoerr.NotImplemented, "an array position (%s) in the path of an index or a sort is not supported", step)
 	}
 	if elem.Type != bson.TypeEmbeddedDocument {
 		s.val, s.open = rawdoc.Missing, false

@@ -7,6 +7,7 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"gadwall/internal/docstore/mongoerr"
 	"gadwall/internal/docstore/rawdoc"
 )
 
@@ -19,7 +20,7 @@ type groupStage struct {
 
 func parseGroup(v bson.RawValue) (stage, error) {
 	if v.Type != bson.TypeEmbeddedDocument {
-		return nil, Errorf(15947, "a group's fields must be specified in an object")
+		return nil, mongoerr.New(mongoerr.GroupNotObject, "a group's fields must be specified in an object")
 	}
 	g := &groupStage{}
 	for it := rawdoc.Over(v.Value); it.Next(); {
@@ -32,12 +33,12 @@ func parseGroup(v bson.RawValue) (stage, error) {
 			continue
 		}
 		if !isConstant(v) {
-			return nil, Errorf(CodeNotImplemented, "$group by anything but a constant is not supported")
+			return nil, mongoerr.New(mongoerr.NotImplemented, "$group by anything but a constant is not supported")
 		}
 		g.id = v
 	}
 	if rawdoc.IsMissing(g.id) {
-		return nil, Errorf(codeGroupNoID, "a group specification must include an _id")
+		return nil, mongoerr.New(mongoerr.GroupNoID, "a group specification must include an _id")
 	}
 	return g, nil
 }
@@ -56,25 +57,25 @@ func isConstant(v bson.RawValue) bool {
 func checkAccumulator(field string, v bson.RawValue) error {
 	switch {
 	case strings.Contains(field, "."):
-		return Errorf(40235, "The field name '%s' cannot contain '.'", field)
+		return mongoerr.New(mongoerr.GroupDottedField, "The field name '%s' cannot contain '.'", field)
 	case strings.HasPrefix(field, "$"):
-		return Errorf(40236, "The field name '%s' cannot be an operator name", field)
+		return mongoerr.New(mongoerr.GroupOperatorField, "The field name '%s' cannot be an operator name", field)
 	case v.Type != bson.TypeEmbeddedDocument:
-		return Errorf(40234, "The field '%s' must be an accumulator object", field)
+		return mongoerr.New(mongoerr.GroupFieldNotAccumulator, "The field '%s' must be an accumulator object", field)
 	}
 	it := rawdoc.Over(v.Value)
 	if !it.Next() || len(it.Key()) == 0 || it.Key()[0] != '$' {
-		return Errorf(40234, "The field '%s' must be an accumulator object", field)
+		return mongoerr.New(mongoerr.GroupFieldNotAccumulator, "The field '%s' must be an accumulator object", field)
 	}
 	name, arg := string(it.Key()), it.Value()
 	n, whole := rawdoc.Integer(arg)
 	switch {
 	case it.Next():
-		return Errorf(40238, "The field '%s' must specify one accumulator", field)
+		return mongoerr.New(mongoerr.GroupFieldNotSingle, "The field '%s' must specify one accumulator", field)
 	case name != "$sum":
-		return Errorf(codeGroupUnknownAccumulator, "unknown group operator '%s'", name)
+		return mongoerr.New(mongoerr.GroupUnknownAccumulator, "unknown group operator '%s'", name)
 	case arg.Type != bson.TypeInt32 || !whole || n != 1:
-		return Errorf(CodeNotImplemented, "$sum of anything but 1 is not supported")
+		return mongoerr.New(mongoerr.NotImplemented, "$sum of anything but 1 is not supported")
 	}
 	return nil
 }

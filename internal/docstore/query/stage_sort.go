@@ -7,6 +7,8 @@ import (
 	"io"
 	"slices"
 
+	"gadwall/internal/docstore/mongoerr"
+
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
@@ -18,14 +20,14 @@ type sortStage struct {
 
 func parseSortStage(v bson.RawValue) (stage, error) {
 	if v.Type != bson.TypeEmbeddedDocument {
-		return nil, Errorf(codeSortNotObject, "the $sort key specification must be an object")
+		return nil, mongoerr.New(mongoerr.SortNotObject, "the $sort key specification must be an object")
 	}
 	s, err := ParseSort(v.Value)
 	if err != nil {
 		return nil, err
 	}
 	if len(s.Fields) == 0 {
-		return nil, Errorf(codeSortEmpty, "$sort stage must have at least one sort key")
+		return nil, mongoerr.New(mongoerr.SortEmpty, "$sort stage must have at least one sort key")
 	}
 	return &sortStage{sort: s}, nil
 }
@@ -132,7 +134,7 @@ const perItem = 64
 func (b *budget) take(n int) error {
 	b.used += n + perItem
 	if b.used > MaxBlockingBytes {
-		return Errorf(CodeQueryExceededMemoryLimit,
+		return mongoerr.New(mongoerr.QueryExceededMemoryLimit,
 			"%s exceeded memory limit of %d bytes, but did not opt in to external sorting.", b.what, MaxBlockingBytes)
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"gadwall/internal/docstore/bsonkey"
+	"gadwall/internal/docstore/mongoerr"
 	"gadwall/internal/docstore/rawdoc"
 )
 
@@ -39,7 +40,7 @@ func (u *Update) insert(path string, op updateOp) error {
 	at := &u.root
 	steps := splitPath(path)
 	if len(steps) > MaxPathSteps {
-		return Errorf(CodeOverflow, "FieldPath is too long")
+		return mongoerr.New(mongoerr.Overflow, "FieldPath is too long")
 	}
 	for i, s := range steps {
 		j, found := slices.BinarySearchFunc(at.kids, s, func(n *updateNode, s step) int { return compareSteps(n.step, s) })
@@ -49,7 +50,7 @@ func (u *Update) insert(path string, op updateOp) error {
 		}
 		kid := at.kids[j]
 		if found && (last || kid.op != nil) {
-			return Errorf(CodeConflictingUpdateOperators, "Updating the path '%s' would create a conflict at '%s'",
+			return mongoerr.New(mongoerr.ConflictingUpdateOperators, "Updating the path '%s' would create a conflict at '%s'",
 				path, joinSteps(steps[:i+1]))
 		}
 		at = kid
@@ -99,9 +100,9 @@ func (u *Update) Apply(doc bson.Raw, isInsert bool) (out bson.Raw, modified bool
 	}
 	if len(out) > MaxDocumentSize {
 		if isInsert {
-			return nil, false, Errorf(17420, "Document to upsert is larger than %d", MaxDocumentSize)
+			return nil, false, mongoerr.New(mongoerr.UpsertTooLarge, "Document to upsert is larger than %d", MaxDocumentSize)
 		}
-		return nil, false, Errorf(17419, "Resulting document after update is larger than %d", MaxDocumentSize)
+		return nil, false, mongoerr.New(mongoerr.UpdateTooLarge, "Resulting document after update is larger than %d", MaxDocumentSize)
 	}
 	if bytes.Equal(out, doc) {
 		return doc, false, nil
@@ -117,7 +118,7 @@ func (u *Update) operate(doc []byte, id bson.RawValue, isInsert bool) (bson.Raw,
 	out := run.doc.append(make([]byte, 0, len(doc)+64))
 	if !rawdoc.IsMissing(id) {
 		if now := rawdoc.Get(out, "_id"); rawdoc.IsMissing(now) || bsonkey.Compare(now, id) != 0 {
-			return nil, Errorf(CodeImmutableField,
+			return nil, mongoerr.New(mongoerr.ImmutableField,
 				"Performing an update on the path '_id' would modify the immutable field '_id'")
 		}
 	}
@@ -131,7 +132,7 @@ func (u *Update) replace(id bson.RawValue) (bson.Raw, error) {
 		id = own
 	}
 	if !rawdoc.IsMissing(own) && bsonkey.Compare(own, id) != 0 {
-		return nil, Errorf(CodeImmutableField,
+		return nil, mongoerr.New(mongoerr.ImmutableField,
 			"After applying the update, the (immutable) field '_id' was found to have been altered to _id: %s", own)
 	}
 	return withIDFirst(u.replacement, id), nil
@@ -212,7 +213,7 @@ func (r *updateRun) descend(n *updateNode, m *mutable) (bool, error) {
 		return false, nil
 	}
 	if e != nil {
-		return false, Errorf(CodePathNotViable, "Cannot create field '%s' in element {%s: %s}", n.kids[0].name, n.name, e.val)
+		return false, mongoerr.New(mongoerr.PathNotViable, "Cannot create field '%s' in element {%s: %s}", n.kids[0].name, n.name, e.val)
 	}
 	if m.array && n.index < 0 {
 		return false, notViable(n.name, m)
@@ -234,10 +235,10 @@ func (n *updateNode) creates(r *updateRun) bool {
 }
 
 // errNotViable is replaced by notViable where the names are known.
-var errNotViable = Errorf(CodePathNotViable, "")
+var errNotViable = mongoerr.New(mongoerr.PathNotViable, "")
 
 func notViable(name string, in *mutable) error {
-	return Errorf(CodePathNotViable, "Cannot create field '%s' in element {%s}", name,
+	return mongoerr.New(mongoerr.PathNotViable, "Cannot create field '%s' in element {%s}", name,
 		bson.RawValue{Type: in.bsonType(), Value: in.append(nil)})
 }
 
@@ -253,7 +254,7 @@ func (u *Update) UpsertDocument(f *Filter, newID func() bson.RawValue) (bson.Raw
 		return nil, err
 	}
 	if u.replacement != nil && len(fields) > 0 && fields[0].Key != "_id" {
-		return nil, Errorf(CodeNotExactValueField, "field at '_id' must be exactly specified, field at sub-path '%s' found", fields[0].Key)
+		return nil, mongoerr.New(mongoerr.NotExactValueField, "field at '_id' must be exactly specified, field at sub-path '%s' found", fields[0].Key)
 	}
 	doc, _, err := u.Apply(base.append(nil), true)
 	if err != nil {
@@ -264,7 +265,7 @@ func (u *Update) UpsertDocument(f *Filter, newID func() bson.RawValue) (bson.Raw
 	case 0:
 		id = newID()
 	case bson.TypeArray, bson.TypeRegex, bson.TypeUndefined:
-		return nil, Errorf(CodeInvalidIDField, "The '_id' value cannot be of type %s", rawdoc.TypeName(id.Type))
+		return nil, mongoerr.New(mongoerr.InvalidIDField, "The '_id' value cannot be of type %s", rawdoc.TypeName(id.Type))
 	}
 	return withIDFirst(doc, id), nil
 }
@@ -275,13 +276,13 @@ func fillEqualities(base *mutable, fields bson.D) error {
 	slices.SortStableFunc(fields, func(a, b bson.E) int { return cmp.Compare(a.Key, b.Key) })
 	for i, f := range fields {
 		if i > 0 && fields[i-1].Key == f.Key {
-			return Errorf(CodeNotSingleValueField, "cannot infer query fields to set, path '%s' is matched twice", f.Key)
+			return mongoerr.New(mongoerr.NotSingleValueField, "cannot infer query fields to set, path '%s' is matched twice", f.Key)
 		}
 		if err := checkUpdatePath(f.Key); err != nil {
 			return err
 		}
 		if !base.setPath(f.Key, f.Value.(bson.RawValue)) {
-			return Errorf(CodeNotSingleValueField,
+			return mongoerr.New(mongoerr.NotSingleValueField,
 				"cannot infer query fields to set, both paths '%s' and a part of it are matched", f.Key)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"gadwall/internal/docstore/bsonkey"
+	"gadwall/internal/docstore/mongoerr"
 	"gadwall/internal/docstore/rawdoc"
 )
 
@@ -37,7 +38,7 @@ type pushOp struct {
 
 func (o *pushOp) apply(r *updateRun, path string, cur bson.RawValue) (bson.RawValue, outcome, error) {
 	if !rawdoc.IsMissing(cur) && cur.Type != bson.TypeArray {
-		return cur, opKeeps, Errorf(CodeBadValue, "The field '%s' must be an array but is of type %s in document {_id: %s}",
+		return cur, opKeeps, mongoerr.New(mongoerr.BadValue, "The field '%s' must be an array but is of type %s in document {_id: %s}",
 			path, rawdoc.TypeName(cur.Type), r.id)
 	}
 	arr := items(cur)
@@ -109,7 +110,7 @@ type addToSetOp struct {
 
 func (o *addToSetOp) apply(_ *updateRun, path string, cur bson.RawValue) (bson.RawValue, outcome, error) {
 	if !rawdoc.IsMissing(cur) && cur.Type != bson.TypeArray {
-		return cur, opKeeps, Errorf(CodeBadValue, "Cannot apply $addToSet to non-array field. Field named '%s' has non-array type %s",
+		return cur, opKeeps, mongoerr.New(mongoerr.BadValue, "Cannot apply $addToSet to non-array field. Field named '%s' has non-array type %s",
 			path, rawdoc.TypeName(cur.Type))
 	}
 	arr := items(cur)
@@ -141,7 +142,7 @@ func (o *pullOp) apply(_ *updateRun, _ string, cur bson.RawValue) (bson.RawValue
 		return cur, opKeeps, nil
 	}
 	if cur.Type != bson.TypeArray {
-		return cur, opKeeps, Errorf(CodeBadValue, "Cannot apply %s to a non-array value", o.name)
+		return cur, opKeeps, mongoerr.New(mongoerr.BadValue, "Cannot apply %s to a non-array value", o.name)
 	}
 	arr := items(cur)
 	n := len(arr)

@@ -4,6 +4,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"gadwall/internal/docstore/bsonkey"
+	"gadwall/internal/docstore/mongoerr"
 	"gadwall/internal/docstore/rawdoc"
 )
 
@@ -72,13 +73,13 @@ func (o *incOp) apply(r *updateRun, path string, cur bson.RawValue) (bson.RawVal
 		return o.val, opSets, nil
 	}
 	if !rawdoc.IsNumber(cur) {
-		return cur, opKeeps, Errorf(CodeTypeMismatch,
+		return cur, opKeeps, mongoerr.New(mongoerr.TypeMismatch,
 			"Cannot apply $inc to a value of non-numeric type. {_id: %s} has the field '%s' of non-numeric type %s",
 			r.id, path, rawdoc.TypeName(cur.Type))
 	}
 	switch {
 	case cur.Type == bson.TypeDecimal128 || o.val.Type == bson.TypeDecimal128:
-		return cur, opKeeps, Errorf(CodeNotImplemented, "arithmetic on decimal128 is not supported")
+		return cur, opKeeps, mongoerr.New(mongoerr.NotImplemented, "arithmetic on decimal128 is not supported")
 	case cur.Type == bson.TypeDouble || o.val.Type == bson.TypeDouble:
 		return rawdoc.OfDouble(asDouble(cur) + asDouble(o.val)), opSets, nil
 	}
@@ -88,7 +89,7 @@ func (o *incOp) apply(r *updateRun, path string, cur bson.RawValue) (bson.RawVal
 	n := a + b
 	switch {
 	case a > 0 && b > 0 && n < 0, a < 0 && b < 0 && n >= 0:
-		return cur, opKeeps, Errorf(CodeBadValue, "Failed to apply $inc operations to current value (%s) for document {_id: %s}",
+		return cur, opKeeps, mongoerr.New(mongoerr.BadValue, "Failed to apply $inc operations to current value (%s) for document {_id: %s}",
 			cur, r.id)
 	case cur.Type == bson.TypeInt32 && o.val.Type == bson.TypeInt32 && n == int64(int32(n)):
 		return rawdoc.OfInt32(int32(n)), opSets, nil
@@ -134,7 +135,7 @@ func (o *bitOp) apply(r *updateRun, path string, cur bson.RawValue) (bson.RawVal
 		cur = rawdoc.OfInt32(0)
 	}
 	if cur.Type != bson.TypeInt32 && cur.Type != bson.TypeInt64 {
-		return cur, opKeeps, Errorf(CodeBadValue,
+		return cur, opKeeps, mongoerr.New(mongoerr.BadValue,
 			"Cannot apply $bit to a value of non-integral type.{_id: %s} has the field %s of non-integer type %s",
 			r.id, path, rawdoc.TypeName(cur.Type))
 	}
