@@ -11,7 +11,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"gadwall/dedupe"
-	"gadwall/internal/schema"
+	"gadwall/internal/database"
 )
 
 // The collections, by GridFS's naming for the bucket "blobs".
@@ -61,21 +61,23 @@ func New(db *mongo.Database, opts Options) (*Store, error) {
 	if opts.Logger == nil {
 		opts.Logger = slog.Default()
 	}
-	files := db.Collection(FilesCollection, dedupe.Collection())
+	files := db.Collection(FilesCollection, database.Collection())
 	return &Store{
 		files:  files,
-		chunks: db.Collection(ChunksCollection, dedupe.Collection()),
+		chunks: db.Collection(ChunksCollection, database.Collection()),
 		refs:   dedupe.NewCounter(files, "metadata.hash", "metadata.").WithClock(opts.Clock),
 		log:    opts.Logger,
 	}, nil
 }
 
 // EnsureIndexes creates the indexes that reading and writing rely on.
-func (s *Store) EnsureIndexes(ctx context.Context) error { return schema.Create(ctx, s.Indexes()) }
+func (s *Store) EnsureIndexes(ctx context.Context) error {
+	return database.CreateIndexes(ctx, s.Indexes())
+}
 
 // Indexes are those that reading and writing rely on.
-func (s *Store) Indexes() []schema.Indexes {
-	return []schema.Indexes{
+func (s *Store) Indexes() []database.Indexes {
+	return []database.Indexes{
 		{Collection: s.files, Models: []mongo.IndexModel{
 			{
 				Keys:    bson.D{{Key: "metadata.hash", Value: 1}},

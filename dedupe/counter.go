@@ -9,12 +9,11 @@ import (
 	"strings"
 	"time"
 
+	"gadwall/internal/database"
+
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
-	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
-	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
-	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 )
 
 // The counting fields of a document, after the prefix of its Counter.
@@ -58,25 +57,11 @@ type Counter struct {
 	now                               func() time.Time
 }
 
-// Durable is the write concern under which an acknowledged write survives the loss of a node and of
-// power.
-func Durable() *writeconcern.WriteConcern {
-	journal := true
-	return &writeconcern.WriteConcern{W: "majority", Journal: &journal}
-}
-
-// Collection returns options under which writes are durable, and reads come from the primary, so that they see
-// what was acknowledged to anybody before, whatever the client prefers.
-func Collection() *options.CollectionOptionsBuilder {
-	return options.Collection().SetWriteConcern(Durable()).
-		SetReadConcern(readconcern.Local()).SetReadPreference(readpref.Primary())
-}
-
 // NewCounter returns the counter of a collection whose documents have their hash in the field key (it
 // needs a unique index) and the counting fields under prefix ("" or, e.g., "metadata.").
 func NewCounter(coll *mongo.Collection, key, prefix string) *Counter {
 	return &Counter{
-		coll:        coll.Clone(Collection()),
+		coll:        coll.Clone(database.Collection()),
 		key:         key,
 		refs:        prefix + FieldRefs,
 		magic:       prefix + FieldMagic,

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"gadwall/internal/database"
+
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
@@ -139,10 +141,10 @@ func (c *Collector) deleteTogether(ctx context.Context, expired bson.E, list []h
 		return nil
 	case errors.Is(err, errChanged) && len(list) == 1:
 		return nil // used again, or deleted by somebody else
-	case isConflict(err) && len(list) == 1:
+	case database.IsConflict(err) && len(list) == 1:
 		done.Busy++
 		return nil
-	case !errors.Is(err, errChanged) && !errors.Is(err, errPartly) && !isConflict(err):
+	case !errors.Is(err, errChanged) && !errors.Is(err, errPartly) && !database.IsConflict(err):
 		return fmt.Errorf("delete unused documents: %w", err)
 	}
 	for i := range list {
@@ -207,21 +209,13 @@ func transact(parent context.Context, client *mongo.Client, patience time.Durati
 		if last = ctx.Err(); last == nil {
 			last = fn(tx)
 		}
-		if isConflict(last) {
+		if database.IsConflict(last) {
 			conflict = last
 		}
 		return nil, last
-	}, options.Transaction().SetReadConcern(readconcern.Snapshot()).SetReadPreference(readpref.Primary()).SetWriteConcern(Durable()))
+	}, options.Transaction().SetReadConcern(readconcern.Snapshot()).SetReadPreference(readpref.Primary()).SetWriteConcern(database.Durable()))
 	if err != nil && conflict != nil && mongo.IsTimeout(last) && parent.Err() == nil {
 		return conflict
 	}
 	return err
-}
-
-// codeWriteConflict is MongoDB's error of a transaction that writes what another has written.
-const codeWriteConflict = 112
-
-func isConflict(err error) bool {
-	var e mongo.ServerError
-	return errors.As(err, &e) && e.HasErrorCode(codeWriteConflict)
 }

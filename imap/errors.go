@@ -1,14 +1,13 @@
 package imap
 
 import (
-	"context"
 	"errors"
 	"strings"
 
 	"github.com/emersion/go-imap/v2"
-	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"gadwall/imap/wire"
+	"gadwall/internal/database"
 	"gadwall/internal/mailstore"
 	"gadwall/quota"
 )
@@ -63,11 +62,11 @@ func (c *conn) explain(name string, err error) (typ imap.StatusResponseType, cod
 			return imap.StatusResponseTypeNo, string(e.code), e.text
 		}
 	}
-	if errors.Is(err, context.DeadlineExceeded) || mongo.IsTimeout(err) || mongo.IsNetworkError(err) {
+	if database.IsUnavailable(err) {
 		c.log.Warn("imap: database unavailable", "command", name, "error", err)
 		return imap.StatusResponseTypeNo, string(imap.ResponseCodeUnavailable), "Try again later"
 	}
-	if mailstore.IsStorageFull(err) {
+	if database.IsStorageFull(err) {
 		c.log.Error("imap: no space left", "command", name, "error", err)
 		return imap.StatusResponseTypeNo, string(imap.ResponseCodeUnavailable), "No space left here, try again later"
 	}

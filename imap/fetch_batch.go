@@ -9,6 +9,7 @@ import (
 
 	"gadwall/blobstore"
 	"gadwall/internal/contents"
+	"gadwall/internal/database"
 	"gadwall/internal/mailstore"
 )
 
@@ -241,7 +242,7 @@ func (f *fetcher) markSeen(ctx context.Context, messages []fetched) error {
 	}
 	result, err := f.c.srv.store.StoreFlags(ctx, f.c.sel.box, mailstore.Ranges(unseen),
 		mailstore.FlagChange{Op: mailstore.Add, Flags: mailstore.Seen})
-	if mailstore.IsStorageFull(err) {
+	if database.IsStorageFull(err) {
 		// What is asked for can be given all the same.
 		f.c.log.Warn("no space left to set \\Seen", slog.Any("error", err))
 		return nil

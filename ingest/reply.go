@@ -3,7 +3,7 @@ package ingest
 import (
 	"github.com/emersion/go-smtp"
 
-	"gadwall/internal/mailstore"
+	"gadwall/internal/database"
 )
 
 func reply(code, class, subject, detail int, text string) *smtp.SMTPError {
@@ -20,7 +20,7 @@ var (
 
 // trouble is the answer for trouble of ours.
 func trouble(err error) *smtp.SMTPError {
-	if mailstore.IsStorageFull(err) {
+	if database.IsStorageFull(err) {
 		return errFull
 	}
 	return errTrouble

@@ -18,9 +18,9 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
 
 	"gadwall/blobstore"
-	"gadwall/dedupe"
 	"gadwall/internal/config"
 	"gadwall/internal/contents"
+	"gadwall/internal/database"
 	"gadwall/internal/docstore"
 	"gadwall/internal/events"
 	"gadwall/internal/mailstore"
@@ -153,7 +153,7 @@ func (s *storage) openDatabase(ctx context.Context, cfg config.Storage, log *slo
 	}
 	opts.SetAppName("gadwall").SetServerSelectionTimeout(selectTimeout)
 	// Whatever the connection string says, also for what is no collection's: making collections, and transactions.
-	opts.SetWriteConcern(dedupe.Durable()).SetReadConcern(readconcern.Local()).SetReadPreference(readpref.Primary())
+	opts.SetWriteConcern(database.Durable()).SetReadConcern(readconcern.Local()).SetReadPreference(readpref.Primary())
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	client, err := mongo.Connect(opts)

@@ -55,8 +55,11 @@ func (c *dictTrainCmd) Run(std streams) error {
 
 func (c *dictTrainCmd) train(ctx context.Context, t *tabwriter.Writer, set *dictionary.Set, kind dictionary.Kind, current *dictionary.Dictionary, samples [][]byte) error {
 	var training, trial [][]byte
-	size := 0
+	size, usable := 0, 0
 	for i, s := range samples {
+		if len(s) >= dictionary.MinSample {
+			usable++
+		}
 		if size += len(s); i%2 == 0 {
 			training = append(training, s)
 		} else {
@@ -65,7 +68,9 @@ func (c *dictTrainCmd) train(ctx context.Context, t *tabwriter.Writer, set *dict
 	}
 	trained, err := dictionary.Train(kind, dictionary.NewID(), training)
 	if errors.Is(err, dictionary.ErrFewSamples) {
-		fmt.Fprintf(t, "%v\t%d\t%d\t-\t-\ttoo little mail\t\n", kind, len(samples), size)
+		// Only half of the samples train.
+		fmt.Fprintf(t, "%v\t%d\t%d\t-\t-\ttoo little mail: there are %d samples, %d are needed\t\n",
+			kind, len(samples), size, usable, 2*dictionary.MinSamples)
 		return nil
 	}
 	if err != nil {

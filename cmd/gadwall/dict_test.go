@@ -11,7 +11,7 @@ func TestDictCommands(t *testing.T) {
 	run("dict", "list").want(t, exitUsage, "no database")
 	s := startServer(t, "--data-dir", dir)
 	run("user", "add", "ada@example.com").want(t, 0)
-	run("dict", "train").want(t, 0, "headers", "too little mail")
+	run("dict", "train").want(t, 0, "headers", "too little mail: there are 0 samples, 400 are needed")
 	run("bench", "space", "--mails", "450", "--lmtp", s.ports["LMTP"], "--to", "ada@example.com").
 		want(t, 0, "450 mails", "headers", "whole directory")
 	run("dict", "train", "--dry-run", "--gain=-100").want(t, 0, "headers", "html", "%")

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -85,11 +86,14 @@ type instance struct {
 
 var readyLine = regexp.MustCompile(`^(\w+) ready on (\S+)$`)
 
+// anyPorts are flags of serve for ports that the system chooses, so that tests run beside a server.
+var anyPorts = []string{"--imap-listen", "127.0.0.1:0", "--lmtp-listen", "127.0.0.1:0",
+	"--smtp-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"}
+
 func startServer(t *testing.T, args ...string) *instance {
 	t.Helper()
 	s := &instance{ports: map[string]string{}, log: &bytes.Buffer{}}
-	s.cmd = program(t.Context(), append([]string{"serve", "--imap-listen", "127.0.0.1:0", "--lmtp-listen", "127.0.0.1:0",
-		"--smtp-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"}, args...)...)
+	s.cmd = program(t.Context(), slices.Concat([]string{"serve"}, anyPorts, args)...)
 	s.cmd.Stderr = s.log
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
@@ -181,7 +185,7 @@ func TestServerAndTools(t *testing.T) {
 	}
 
 	// A second server is told how to share.
-	second := gadwall(t, "", nil, "serve", "--data-dir", dir, "--imap-listen", "127.0.0.1:0")
+	second := gadwall(t, "", nil, append([]string{"serve", "--data-dir", dir}, anyPorts...)...)
 	second.want(t, exitFailure, "in use by another process", "--mongodb-uri 'mongodb://", "--redis-url 'unix://")
 	told := regexp.MustCompile(`'([^']*)'`).FindAllStringSubmatch(second.err, -1)
 	if len(told) != 2 {

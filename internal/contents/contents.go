@@ -10,8 +10,8 @@ import (
 
 	"gadwall/blobstore"
 	"gadwall/dedupe"
+	"gadwall/internal/database"
 	"gadwall/internal/dictionary"
-	"gadwall/internal/schema"
 )
 
 // Collection is the name of the collection of content documents.
@@ -71,7 +71,7 @@ func New(db *mongo.Database, blobs *blobstore.Store, opts Options) (*Store, erro
 	if opts.Logger == nil {
 		opts.Logger = slog.Default()
 	}
-	coll := db.Collection(Collection, dedupe.Collection())
+	coll := db.Collection(Collection, database.Collection())
 	return &Store{
 		coll:  coll,
 		blobs: blobs,
@@ -88,13 +88,15 @@ func New(db *mongo.Database, blobs *blobstore.Store, opts Options) (*Store, erro
 func (s *Store) Dictionaries() *dictionary.Set { return s.dicts }
 
 // EnsureIndexes creates the indexes that are relied on, those of the blobs included.
-func (s *Store) EnsureIndexes(ctx context.Context) error { return schema.Create(ctx, s.Indexes()) }
+func (s *Store) EnsureIndexes(ctx context.Context) error {
+	return database.CreateIndexes(ctx, s.Indexes())
+}
 
 // Indexes are those that are relied on, those of the blobs included. Contents themselves are found by _id only, but for those
 // that nobody uses.
-func (s *Store) Indexes() []schema.Indexes {
-	own := schema.Indexes{Collection: s.coll, Models: []mongo.IndexModel{s.refs.UnusedIndex()}}
-	return append([]schema.Indexes{own}, s.blobs.Indexes()...)
+func (s *Store) Indexes() []database.Indexes {
+	own := database.Indexes{Collection: s.coll, Models: []mongo.IndexModel{s.refs.UnusedIndex()}}
+	return append([]database.Indexes{own}, s.blobs.Indexes()...)
 }
 
 // WithCache returns a Store on the same contents, whose reads keep decoded frames in cache: one per

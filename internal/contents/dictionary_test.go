@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"testing"
 
+	"gadwall/dedupe"
 	"gadwall/internal/dbtest"
 	"gadwall/internal/dictionary"
 	"gadwall/internal/mailgen"
@@ -162,5 +163,27 @@ func TestUsage(t *testing.T) {
 	}
 	if diff := total.Stored - stored - 300_000; diff > 1 || diff < -1 {
 		t.Errorf("the sorts take %.0f bytes, the frames %.0f", total.Stored-300_000, stored)
+	}
+}
+
+// A sample has every content of a small store, wherever it begins.
+func TestSampleGoesAround(t *testing.T) {
+	s := newStore(t, dbtest.Database(t))
+	corpus := mailgen.NewCorpus(3, mailgen.CorpusOptions{FilePercent: 1})
+	const contents = 5
+	for n := range contents {
+		mustPut(t, s, corpus.Message(n))
+	}
+	for first := range 256 {
+		from := make([]byte, dedupe.HashSize)
+		from[0] = byte(first)
+		samples, err := s.sampleFrom(t.Context(), from, 1<<20)
+		if err != nil || len(samples[dictionary.Headers]) != contents {
+			t.Fatalf("from %d: %d headers, %v", first, len(samples[dictionary.Headers]), err)
+		}
+	}
+	some, err := s.sampleFrom(t.Context(), make([]byte, dedupe.HashSize), 1)
+	if err != nil || len(some[dictionary.Headers]) != 1 {
+		t.Errorf("%d headers, %v; one is enough", len(some[dictionary.Headers]), err)
 	}
 }

@@ -1,9 +1,12 @@
 package contents
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
+	"slices"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
@@ -218,55 +221,57 @@ func (c *Content) usage(ctx context.Context, refs int64) ([]Usage, error) {
 	return list, nil
 }
 
-// sampleBatch is how many contents Sample reads at a time, from a place of its own; after sampleStale places in
-// succession without a new one it has seen nearly all.
-const (
-	sampleBatch = 64
-	sampleStale = 20
-)
+// maxSampled is how many contents Sample reads at most, where mail of one kind is rare.
+const maxSampled = 200_000
 
-// Sample returns decoded frames of contents chosen at random, by what dictionaries are for, up to limit bytes of each
-// kind. IDs are hashes, so contents that follow a random one are a random choice.
+// errSampled ends the walk of Sample.
+var errSampled = errors.New("enough samples")
+
+// Sample returns decoded frames of contents chosen at random, by what dictionaries are for, up to limit
+// bytes of each kind. IDs are hashes, so contents that follow a random one are a random choice. Sample goes
+// on at the first content after the last one, and so sees all of a small store.
 func (s *Store) Sample(ctx context.Context, limit int) (samples [dictionary.Kinds][][]byte, err error) {
-	var sizes [dictionary.Kinds]int
-	seen := make(map[ID]bool)
+	from := make([]byte, dedupe.HashSize)
+	rand.Read(from) // never fails (crypto/rand)
+	return s.sampleFrom(ctx, from, limit)
+}
+
+func (s *Store) sampleFrom(ctx context.Context, from []byte, limit int) (samples [dictionary.Kinds][][]byte, err error) {
 	buf := frame.Buffer()
 	defer frame.Release(buf)
-	full := func() bool {
-		for _, n := range sizes {
-			if n < limit {
-				return false
+	var sizes [dictionary.Kinds]int
+	full := func() bool { return slices.Min(sizes[:]) >= limit }
+	read := 0
+	add := func(c *Content) error {
+		for k, kind := range c.frameKinds() {
+			if sizes[kind] >= limit {
+				continue
 			}
+			data, err := c.frame(ctx, *buf, k)
+			if err != nil {
+				return err
+			}
+			samples[kind] = append(samples[kind], bytes.Clone(data))
+			sizes[kind] += len(data)
 		}
-		return true
+		if read++; full() || read >= maxSampled {
+			return errSampled
+		}
+		return nil
 	}
-	for stale := 0; stale < sampleStale && !full(); stale++ {
-		from := make([]byte, dedupe.HashSize)
-		rand.Read(from) // never fails (crypto/rand)
-		err := s.each(ctx, from, sampleBatch, func(c *Content, _ int64) error {
-			if seen[c.ID] {
-				return nil
+	err = s.each(ctx, from, 0, func(c *Content, _ int64) error { return add(c) })
+	if err == nil {
+		err = s.each(ctx, nil, 0, func(c *Content, _ int64) error {
+			if bytes.Compare(c.ID[:], from) >= 0 {
+				return errSampled // once around
 			}
-			seen[c.ID] = true
-			stale = 0
-			for k, kind := range c.frameKinds() {
-				if sizes[kind] >= limit {
-					continue
-				}
-				data, err := c.frame(ctx, *buf, k)
-				if err != nil {
-					return err
-				}
-				samples[kind] = append(samples[kind], append([]byte(nil), data...))
-				sizes[kind] += len(data)
-			}
-			return nil
+			return add(c)
 		})
-		if err != nil {
-			return samples, err
-		}
 	}
-	return samples, nil
+	if errors.Is(err, errSampled) {
+		err = nil
+	}
+	return samples, err
 }
 
 // frameKinds returns for each frame what it is compressed as.

@@ -14,6 +14,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"gadwall/dedupe"
+	"gadwall/internal/database"
 )
 
 // Collection is the name of the collection of trained dictionaries.
@@ -40,7 +41,7 @@ type Set struct {
 
 // NewSet returns the Set of a database.
 func NewSet(db *mongo.Database, log *slog.Logger) *Set {
-	return (&Set{coll: db.Collection(Collection, dedupe.Collection()), log: log}).Unread()
+	return (&Set{coll: db.Collection(Collection, database.Collection()), log: log}).Unread()
 }
 
 // Unread returns the Set of the same database that knows none of its dictionaries yet: for who wants to see what is stored.

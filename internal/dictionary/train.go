@@ -19,6 +19,9 @@ const (
 
 	// MinSamples is the least number of samples. With fewer, what they have in common is chance.
 	MinSamples = 200
+
+	// MinSample is the least size of a sample that Train uses, in bytes. A shorter one says nothing.
+	MinSample = 8
 )
 
 // ErrFewSamples reports less mail than a dictionary can be trained with.
@@ -32,7 +35,7 @@ func Train(kind Kind, id ID, samples [][]byte) (*Dictionary, error) {
 	var used [][]byte
 	total := 0
 	for _, s := range samples {
-		if len(s) >= 8 && total < SampleBytes { // shorter ones say nothing
+		if len(s) >= MinSample && total < SampleBytes {
 			used = append(used, s)
 			total += len(s)
 		}

@@ -31,12 +31,12 @@ import (
 	"sync"
 	"time"
 
+	"gadwall/internal/database"
+
 	"github.com/redis/go-redis/v9"
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
-
-	"gadwall/dedupe"
 )
 
 const (
@@ -89,7 +89,7 @@ type Lease struct {
 
 // Acquire takes the lease, or returns ErrHeld. It is renewed until Release, even when ctx has ended.
 func (t *Task) Acquire(ctx context.Context) (*Lease, error) {
-	l := &Lease{task: t, coll: t.Database.Collection(collection, dedupe.Collection()), owner: rand.Text()}
+	l := &Lease{task: t, coll: t.Database.Collection(collection, database.Collection()), owner: rand.Text()}
 	if err := l.acquire(ctx); err != nil {
 		return nil, fmt.Errorf("lease %s: %w", t.Name, err)
 	}

@@ -2,8 +2,6 @@ package mailstore
 
 import (
 	"errors"
-
-	"go.mongodb.org/mongo-driver/v2/mongo"
 )
 
 // Errors that a caller decides on; they may come wrapped. quota.ErrOverQuota belongs to them.
@@ -24,12 +22,3 @@ var (
 	ErrTooLate          = errors.New("the content was stored too long ago to make a message of it")
 	ErrUIDsExhausted    = errors.New("the mailbox has no UIDs left")
 )
-
-// codeOutOfDiskSpace is the code with which a server refuses writes on a full disk.
-const codeOutOfDiskSpace = 14031
-
-// IsStorageFull reports whether an error says that the database's disk is full. What failed may work later.
-func IsStorageFull(err error) bool {
-	var server mongo.ServerError
-	return errors.As(err, &server) && server.HasErrorCode(codeOutOfDiskSpace)
-}

@@ -2,25 +2,15 @@ package mailstore
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"slices"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
+	"gadwall/internal/database"
 	"gadwall/internal/mailkey"
-	"gadwall/internal/schema"
 )
-
-// codeNamespaceExists is MongoDB's error code for a collection that exists.
-const codeNamespaceExists = 48
-
-// noClustering are the error codes with which servers that do not have clustered collections refuse them:
-// BadValue, FailedToParse, TypeMismatch, InvalidOptions, CommandNotSupported, IDLUnknownField. No other error may lead to a
-// collection of the other kind, which would stay.
-var noClustering = []int{2, 9, 14, 72, 115, 40415}
 
 // indexModSeq is the name of the index on mod-sequences, indexDeleting that of the indexes on marks.
 const (
@@ -54,7 +44,7 @@ func (s *Store) ensureCollections(ctx context.Context) error {
 	if s.clustered, err = s.isClustered(ctx); err != nil {
 		return err
 	}
-	if err := schema.Create(ctx, s.indexes()); err != nil {
+	if err := database.CreateIndexes(ctx, s.indexes()); err != nil {
 		return err
 	}
 	covered, err := s.coversUIDs(ctx)
@@ -98,9 +88,8 @@ func (s *Store) createMessages(ctx context.Context) error {
 	clustered := options.CreateCollection().SetClusteredIndex(bson.D{
 		{Key: "key", Value: bson.D{{Key: "_id", Value: 1}}}, {Key: "unique", Value: true}})
 	err := s.createCollection(ctx, collMessages, clustered)
-	var refused mongo.CommandError
-	if errors.As(err, &refused) && slices.ContainsFunc(noClustering, refused.HasErrorCode) {
-		s.log.Info("server has no clustered collections", "reason", refused.Message)
+	if database.HasNoClustering(err) {
+		s.log.Info("server has no clustered collections", "error", err)
 		err = s.createCollection(ctx, collMessages, nil)
 	}
 	if err != nil {
@@ -116,8 +105,7 @@ func (s *Store) createCollection(ctx context.Context, name string, o *options.Cr
 		opts = append(opts, o)
 	}
 	err := s.db.CreateCollection(ctx, name, opts...)
-	var refused mongo.CommandError
-	if errors.As(err, &refused) && refused.HasErrorCode(codeNamespaceExists) {
+	if database.HasCode(err, database.NamespaceExists) {
 		return nil
 	}
 	return err
@@ -137,8 +125,8 @@ func (s *Store) isClustered(ctx context.Context) (bool, error) {
 
 // MissingIndexes returns how the indexes of all that is stored, contents and blobs included, differ from those that are
 // relied on.
-func (s *Store) MissingIndexes(ctx context.Context) ([]schema.Difference, error) {
-	return schema.Compare(ctx, append(s.indexes(), s.contents.Indexes()...))
+func (s *Store) MissingIndexes(ctx context.Context) ([]database.Difference, error) {
+	return database.CompareIndexes(ctx, append(s.indexes(), s.contents.Indexes()...))
 }
 
 // EnsureIndexes creates what is missing of the collections and indexes, as Open does.
@@ -150,7 +138,7 @@ func (s *Store) EnsureIndexes(ctx context.Context) error {
 }
 
 // indexes are all indexes; what each is for stands in docs/storage.md.
-func (s *Store) indexes() []schema.Indexes {
+func (s *Store) indexes() []database.Indexes {
 	index := func(name string, keys ...string) mongo.IndexModel {
 		var spec bson.D
 		for _, k := range keys {
@@ -168,7 +156,7 @@ func (s *Store) indexes() []schema.Indexes {
 	}
 	expired := index("expiry", journalTime)
 	expired.Options.SetExpireAfterSeconds(int32(journalRetention.Seconds()))
-	return []schema.Indexes{
+	return []database.Indexes{
 		{Collection: s.users, Models: []mongo.IndexModel{
 			unique(index("name", userName)),
 			marked(index(indexDeleting, userDeleting), userDeleting)}},

@@ -2,7 +2,6 @@ package mailstore
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"regexp"
@@ -12,6 +11,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
+	"gadwall/internal/database"
 	"gadwall/internal/mailkey"
 )
 
@@ -160,18 +160,12 @@ func (s *Store) find(ctx context.Context, box mailkey.Mailbox, q Query, projecti
 	}
 }
 
-// lostCodes are the errors of a cursor that is no longer there: CursorNotFound (the server closes one that nobody
-// has asked for more for ten minutes, for instance while a slow client takes the messages so far), CursorKilled, and what a
-// server says that ceases to be the primary.
-var lostCodes = []int{43, 237, 91, 189, 10107, 11600, 11602, 13435}
-
 // lostCursor reports whether a query can go on with another cursor after this error.
 func lostCursor(ctx context.Context, err error) bool {
 	if ctx.Err() != nil || mongo.SessionFromContext(ctx) != nil { // a transaction has lost more than the cursor
 		return false
 	}
-	var refused mongo.CommandError
-	return mongo.IsNetworkError(err) || errors.As(err, &refused) && slices.ContainsFunc(lostCodes, refused.HasErrorCode)
+	return database.IsCursorLost(err)
 }
 
 // beyond restricts a filter to what comes after the key.

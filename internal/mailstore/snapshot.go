@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"gadwall/internal/database"
+
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
@@ -25,16 +27,12 @@ const (
 // errSnapshotLost says that the server could not keep a snapshot for as long as it was needed.
 var errSnapshotLost = errors.New("the snapshot was given up")
 
-// Error codes with which servers give up a snapshot: SnapshotTooOld, SnapshotUnavailable, NoSuchTransaction,
-// TransactionExceededLifetimeLimitSeconds.
-var snapshotCodes = []int{239, 246, 251, 290}
-
 // snapshot runs fn, which only reads, in a transaction: all it reads is of one moment, and nobody waits for it. fn may run
 // several times. The error is errSnapshotLost if that did not help.
 func (s *Store) snapshot(ctx context.Context, fn func(ctx context.Context) error) error {
 	var err error
 	for range snapshotAttempts {
-		if err = s.readSnapshot(ctx, fn); !lostSnapshot(err) || ctx.Err() != nil {
+		if err = s.readSnapshot(ctx, fn); !database.IsSnapshotLost(err) || ctx.Err() != nil {
 			return err
 		}
 	}
@@ -58,20 +56,4 @@ func (s *Store) readSnapshot(ctx context.Context, fn func(ctx context.Context) e
 		_ = session.AbortTransaction(ctx) // the server does it by itself, later
 	}()
 	return fn(mongo.NewSessionContext(ctx, session))
-}
-
-func lostSnapshot(err error) bool {
-	if hasLabel(err, labelTransient) {
-		return true
-	}
-	var server mongo.ServerError
-	if !errors.As(err, &server) {
-		return false
-	}
-	for _, code := range snapshotCodes {
-		if server.HasErrorCode(code) {
-			return true
-		}
-	}
-	return false
 }

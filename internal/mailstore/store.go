@@ -12,8 +12,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
-	"gadwall/dedupe"
 	"gadwall/internal/contents"
+	"gadwall/internal/database"
 	"gadwall/internal/events"
 	"gadwall/internal/mailkey"
 	"gadwall/quota"
@@ -83,7 +83,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	durable := dedupe.Collection()
+	durable := database.Collection()
 	s := &Store{
 		db: o.Database, contents: o.Contents, bus: o.Bus, log: o.Logger,
 		users:         o.Database.Collection(collUsers, durable),

@@ -6,19 +6,12 @@ import (
 	"fmt"
 	"sync"
 
-	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
 	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
 
-	"gadwall/dedupe"
+	"gadwall/internal/database"
 	"gadwall/internal/mailkey"
-)
-
-// Labels by which servers say what an error means for a transaction.
-const (
-	labelTransient     = "TransientTransactionError"
-	labelUnknownResult = "UnknownTransactionCommitResult"
 )
 
 // unknownOutcome is the error of a transaction that may or may not have been committed: the
@@ -69,17 +62,13 @@ func (s *Store) transact(ctx context.Context, fn func(ctx context.Context) error
 	}, options.Transaction().
 		SetReadConcern(readconcern.Snapshot()).
 		SetReadPreference(readpref.Primary()).
-		SetWriteConcern(dedupe.Durable()))
-	if err == nil || !committing || err == ctx.Err() || (hasLabel(err, labelTransient) && !hasLabel(err, labelUnknownResult)) {
+		SetWriteConcern(database.Durable()))
+	undone := database.IsTransient(err) && !database.HasLabel(err, database.UnknownTransactionCommitResult)
+	if err == nil || !committing || err == ctx.Err() || undone {
 		// On ctx.Err() itself the driver aborted before it would have committed.
 		return err
 	}
 	return &unknownOutcome{err}
-}
-
-func hasLabel(err error, label string) bool {
-	var labeled mongo.LabeledError
-	return errors.As(err, &labeled) && labeled.HasErrorLabel(label)
 }
 
 // userLocks lets the transactions of one user run one after the other within this process: those that

@@ -13,7 +13,7 @@
 //
 // # Check
 //
-//	indexes that are missing                                     schema
+//	indexes that are missing                                     database
 //	users, addresses, mailboxes, messages, journal, quota        mailstore
 //	contents: layouts; with Deep the bytes                       contents
 //	references of messages to contents                           dedupe, mailstore

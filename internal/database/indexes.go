@@ -1,8 +1,4 @@
-// Package schema makes the indexes that are relied on, and says which are not there.
-//
-// An index of the right name with other keys is not touched: making it again may take long, and is for people to decide. Without
-// an index everything may go slower, and a unique one keeps what must not be there twice from being so.
-package schema
+package database
 
 import (
 	"context"
@@ -13,15 +9,15 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
-// Indexes are those that a collection must have. All have names.
+// Indexes lists the indexes that a collection must have. Each has a name.
 type Indexes struct {
 	Collection *mongo.Collection
 	Models     []mongo.IndexModel
 }
 
-// Create creates the indexes that do not exist, and the collections with them. The error is that of the server if an index has
-// the name of one of these and is another.
-func Create(ctx context.Context, list []Indexes) error {
+// CreateIndexes creates the indexes that do not exist, and the collections with them. The server
+// refuses, and that is the error, when it has an index of the same name with other keys or options.
+func CreateIndexes(ctx context.Context, list []Indexes) error {
 	for _, ix := range list {
 		if _, err := ix.Collection.Indexes().CreateMany(ctx, ix.Models); err != nil {
 			return fmt.Errorf("create indexes of %s: %w", ix.Collection.Name(), err)
@@ -30,14 +26,14 @@ func Create(ctx context.Context, list []Indexes) error {
 	return nil
 }
 
-// A Difference is an index that is not there, or is another.
+// A Difference is an index that the server does not have, or has with other keys or options.
 type Difference struct {
 	Collection, Index string
 	Missing           bool
 }
 
-// Compare returns how the indexes that are there differ from those that must be, and changes nothing.
-func Compare(ctx context.Context, list []Indexes) ([]Difference, error) {
+// CompareIndexes returns how the server's indexes differ from those in the list. It changes nothing.
+func CompareIndexes(ctx context.Context, list []Indexes) ([]Difference, error) {
 	var differences []Difference
 	for _, ix := range list {
 		there, err := indexesOf(ctx, ix.Collection)
@@ -58,7 +54,7 @@ func Compare(ctx context.Context, list []Indexes) ([]Difference, error) {
 	return differences, nil
 }
 
-// description is what makes an index what it is. A partial index is compared only by being one.
+// A description has what CompareIndexes compares. Of a partial index's filter it has only that there is one.
 type description struct {
 	Name, keys      string
 	unique, partial bool

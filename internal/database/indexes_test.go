@@ -1,4 +1,4 @@
-package schema
+package database
 
 import (
 	"slices"
@@ -19,7 +19,7 @@ func model(name, key string, set func(*options.IndexOptionsBuilder)) mongo.Index
 	return mongo.IndexModel{Keys: bson.D{{Key: key, Value: 1}, {Key: "n", Value: 1}}, Options: o}
 }
 
-func TestCompare(t *testing.T) {
+func TestCompareIndexes(t *testing.T) {
 	db := dbtest.Database(t)
 	one, none := db.Collection("one"), db.Collection("none")
 	unique := func(o *options.IndexOptionsBuilder) { o.SetUnique(true) }
@@ -33,7 +33,7 @@ func TestCompare(t *testing.T) {
 	}
 	compare := func(want []Indexes, differences ...Difference) {
 		t.Helper()
-		got, err := Compare(t.Context(), want)
+		got, err := CompareIndexes(t.Context(), want)
 		if err != nil || !slices.Equal(got, differences) {
 			t.Errorf("differences %+v, %v; want %+v", got, err, differences)
 		}
@@ -44,7 +44,7 @@ func TestCompare(t *testing.T) {
 		t.Errorf("comparing made %v, %v", names, err)
 	}
 	for range 2 {
-		if err := Create(t.Context(), want); err != nil {
+		if err := CreateIndexes(t.Context(), want); err != nil {
 			t.Fatal(err)
 		}
 		compare(want)
@@ -57,7 +57,7 @@ func TestCompare(t *testing.T) {
 	later := mongo.IndexModel{Keys: ttl.Keys, Options: options.Index().SetName("ttl").SetExpireAfterSeconds(61)}
 	other := []Indexes{{one, []mongo.IndexModel{model("plain", "z", nil), model("unique", "b", nil), later}}}
 	compare(other, Difference{"one", "plain", false}, Difference{"one", "unique", false}, Difference{"one", "ttl", false})
-	if err := Create(t.Context(), other); err == nil {
+	if err := CreateIndexes(t.Context(), other); err == nil {
 		t.Error("an index of the same name was taken for another")
 	}
 }

@@ -1,0 +1,75 @@
+package database
+
+import (
+	"context"
+	"errors"
+
+	"go.mongodb.org/mongo-driver/v2/mongo"
+)
+
+// notPrimary are the codes of a server that is not, or will not be for much longer, the one that takes
+// writes.
+var notPrimary = []Code{ShutdownInProgress, PrimarySteppedDown, NotWritablePrimary, InterruptedAtShutdown,
+	InterruptedDueToReplStateChange, NotPrimaryNoSecondaryOk, NotPrimaryOrSecondary}
+
+// lostSnapshot are the codes of a server that no longer has the snapshot of a transaction that reads.
+var lostSnapshot = []Code{SnapshotTooOld, SnapshotUnavailable, NoSuchTransaction,
+	TransactionExceededLifetimeLimitSeconds}
+
+// noClustering are the codes with which servers that have no clustered collections refuse to create one.
+// No other error may lead to a collection of the other kind, which would stay.
+var noClustering = []Code{BadValue, FailedToParse, TypeMismatch, InvalidOptions, CommandNotSupported, IDLUnknownField}
+
+// HasCode reports whether the server refused a command, or a write of it, with one of the codes.
+func HasCode(err error, codes ...Code) bool {
+	var refused mongo.ServerError
+	if !errors.As(err, &refused) {
+		return false
+	}
+	for _, c := range codes {
+		if refused.HasErrorCode(int(c)) {
+			return true
+		}
+	}
+	return false
+}
+
+// HasLabel reports whether an error carries a label.
+func HasLabel(err error, label Label) bool {
+	var labeled mongo.LabeledError
+	return errors.As(err, &labeled) && labeled.HasErrorLabel(string(label))
+}
+
+// IsStorageFull reports whether the database refused a write because its disk is full. The same write
+// may succeed later.
+func IsStorageFull(err error) bool { return HasCode(err, OutOfDiskSpace) }
+
+// IsUnavailable reports whether the database did not answer in time, could not be reached, or has no
+// primary. The same operation may succeed later.
+func IsUnavailable(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || mongo.IsTimeout(err) || mongo.IsNetworkError(err) ||
+		errors.Is(err, mongo.ErrClientDisconnected) || IsNotPrimary(err)
+}
+
+// IsNotPrimary reports whether a server refused because it is not the primary, or is about to stop.
+func IsNotPrimary(err error) bool { return HasCode(err, notPrimary...) }
+
+// IsTransient reports whether a transaction left nothing behind and may run again from its start.
+func IsTransient(err error) bool { return HasLabel(err, TransientTransactionError) }
+
+// IsConflict reports whether a transaction failed because another one wrote the same document.
+func IsConflict(err error) bool { return HasCode(err, WriteConflict) }
+
+// IsCursorLost reports whether the server no longer has a cursor: nobody asked it for more for ten
+// minutes, an operator killed it, or the server ceased to be the primary. The same query with a new cursor
+// may go on where this one ended.
+func IsCursorLost(err error) bool {
+	return mongo.IsNetworkError(err) || HasCode(err, CursorNotFound, CursorKilled) || IsNotPrimary(err)
+}
+
+// IsSnapshotLost reports whether the server gave up the snapshot that a transaction reads.
+func IsSnapshotLost(err error) bool { return IsTransient(err) || HasCode(err, lostSnapshot...) }
+
+// HasNoClustering reports whether a server refused to create a clustered collection because it does not
+// know of any (before MongoDB 5.3).
+func HasNoClustering(err error) bool { return HasCode(err, noClustering...) }
