@@ -13,6 +13,7 @@ import (
 	"gadwall/imap/wire"
 	"gadwall/internal/contents"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/uidset"
 	"gadwall/quota"
 )
 
@@ -177,7 +178,7 @@ func (a *appender) commit(ctx context.Context, cmd *command) error {
 	for i, d := range delivered {
 		uids[i] = d.UID
 	}
-	cmd.ok(fmt.Sprintf("APPENDUID %d %s", delivered[0].UIDValidity, wire.FormatUIDs(uids)), "APPEND completed")
+	cmd.ok(fmt.Sprintf("APPENDUID %d %s", delivered[0].UIDValidity, uidset.Format(uids)), "APPEND completed")
 	if sel := a.c.sel; sel != nil && sel.box == a.dest.Key {
 		sel.stale = true // EXISTS comes before the tagged OK
 	}

@@ -6,8 +6,8 @@ import (
 
 	"github.com/emersion/go-imap/v2"
 
-	"gadwall/imap/wire"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/uidset"
 )
 
 // handleCopy answers COPY and UID COPY (RFC 3501 section 6.4.7, RFC 4315 section 3
@@ -55,7 +55,7 @@ const noMessages = "No messages found"
 // The destination is nil when the set is empty, and the answer says so.
 func (c *conn) copyArguments(
 	ctx context.Context, cmd *command, move bool,
-) ([]mailstore.UIDRange, *mailstore.Mailbox, error) {
+) (uidset.Set, *mailstore.Mailbox, error) {
 	if err := cmd.args.SP(); err != nil {
 		return nil, nil, err
 	}
@@ -97,11 +97,11 @@ func (c *conn) copyArguments(
 
 // copyUID is the response code of RFC 4315 section 3.
 func copyUID(r *mailstore.CopyResult) string {
-	return fmt.Sprintf("COPYUID %d %s %s", r.UIDValidity, wire.FormatUIDs(r.Source), wire.FormatUIDs(r.Dest))
+	return fmt.Sprintf("COPYUID %d %s %s", r.UIDValidity, uidset.Format(r.Source), uidset.Format(r.Dest))
 }
 
 // allExist fails when a message of ranges that the client knows is gone.
-func (c *conn) allExist(ctx context.Context, ranges []mailstore.UIDRange) error {
+func (c *conn) allExist(ctx context.Context, ranges uidset.Set) error {
 	uids, err := c.srv.store.UIDs(ctx, c.sel.box, mailstore.Query{UIDs: ranges})
 	if err != nil {
 		return err

@@ -3,13 +3,13 @@ package imap
 import (
 	"context"
 
-	"gadwall/internal/mailstore"
+	"gadwall/internal/uidset"
 )
 
 // handleExpunge answers EXPUNGE and UID EXPUNGE (RFC 3501 section 6.4.3,
 // RFC 4315 section 2.1).
 func (c *conn) handleExpunge(ctx context.Context, cmd *command) error {
-	var ranges []mailstore.UIDRange // nil: all
+	var ranges uidset.Set // nil: all
 	if cmd.uid {
 		if err := cmd.args.SP(); err != nil {
 			return err

@@ -10,6 +10,7 @@ import (
 
 	"gadwall/internal/contents"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/uidset"
 )
 
 // handleFetch answers FETCH and UID FETCH (RFC 3501 sections 6.4.5 and 6.4.8).
@@ -89,7 +90,7 @@ func newFetcher(c *conn, req *fetchRequest) *fetcher {
 }
 
 // run answers for all messages of ranges.
-func (f *fetcher) run(ctx context.Context, ranges []mailstore.UIDRange) error {
+func (f *fetcher) run(ctx context.Context, ranges uidset.Set) error {
 	if len(ranges) == 0 {
 		return nil
 	}
@@ -147,7 +148,7 @@ func (f *fetcher) seq(uid uint32) (uint32, bool) {
 }
 
 // uidsOnly answers from the view.
-func (f *fetcher) uidsOnly(ranges []mailstore.UIDRange) error {
+func (f *fetcher) uidsOnly(ranges uidset.Set) error {
 	for _, r := range ranges {
 		lo, hi := f.c.sel.view.bounds(r)
 		for i := lo; i < hi; i++ {
@@ -194,23 +195,6 @@ func (s *fetchSection) span(m *mailstore.Message, content *contents.Content) spa
 		return bytes
 	}
 	return bytes.cut(s.partial)
-}
-
-// inRanges reports whether uid lies in ranges, which are ascending and apart.
-func inRanges(ranges []mailstore.UIDRange, uid uint32) bool {
-	lo, hi := 0, len(ranges)
-	for lo < hi {
-		mid := (lo + hi) / 2
-		switch r := ranges[mid]; {
-		case uid < r.First:
-			hi = mid
-		case uid > r.Last:
-			lo = mid + 1
-		default:
-			return true
-		}
-	}
-	return false
 }
 
 var (

@@ -11,6 +11,7 @@ import (
 	"gadwall/internal/contents"
 	"gadwall/internal/database"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/uidset"
 )
 
 // fetched is a message on its way to the client.
@@ -240,7 +241,7 @@ func (f *fetcher) markSeen(ctx context.Context, messages []fetched) error {
 	if len(unseen) == 0 {
 		return nil
 	}
-	result, err := f.c.srv.store.StoreFlags(ctx, f.c.sel.box, mailstore.Ranges(unseen),
+	result, err := f.c.srv.store.StoreFlags(ctx, f.c.sel.box, uidset.FromAscending(unseen),
 		mailstore.FlagChange{Op: mailstore.Add, Flags: mailstore.Seen})
 	if database.IsStorageFull(err) {
 		// What is asked for can be given all the same.

@@ -8,6 +8,7 @@ import (
 
 	"gadwall/internal/contents"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/uidset"
 )
 
 // handleSearch answers SEARCH and UID SEARCH (RFC 3501 sections 6.4.4 and 6.4.8,
@@ -49,10 +50,7 @@ type searchResult struct {
 // search finds the UIDs that req asks for.
 func (c *conn) search(ctx context.Context, req *searchRequest) (*searchResult, error) {
 	view := &c.sel.view
-	var scope []mailstore.UIDRange
-	if view.Len() > 0 {
-		scope = []mailstore.UIDRange{{First: view.UID(1), Last: view.Max()}}
-	}
+	scope := uidset.Of(uidset.Range{First: view.UID(1), Last: view.Max()})
 	plan := compileSearch(req.key, c.sel.box, scope)
 	switch {
 	case len(plan.uids) == 0:
@@ -72,7 +70,7 @@ func (c *conn) search(ctx context.Context, req *searchRequest) (*searchResult, e
 }
 
 // within returns the UIDs of the view that lie in ranges.
-func (v *view) within(ranges []mailstore.UIDRange) []uint32 {
+func (v *view) within(ranges uidset.Set) []uint32 {
 	uids := make([]uint32, 0, v.Count(ranges))
 	for _, r := range ranges {
 		lo, hi := v.bounds(r)

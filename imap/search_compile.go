@@ -11,15 +11,16 @@ import (
 
 	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/uidset"
 )
 
 // searchPlan is a search, divided: what the database finds by UIDs and filter
 // is exact, or else a superset of the answer whose members residual tells
 // apart.
 type searchPlan struct {
-	uids     []mailstore.UIDRange // ascending and apart; never nil
-	filter   bson.D               // nil: all of uids
-	residual *searchKey           // nil: exact
+	uids     uidset.Set // never nil
+	filter   bson.D     // nil: all of uids
+	residual *searchKey // nil: exact
 }
 
 // compileSearch turns a search of the messages of scope (which holds the whole
@@ -31,25 +32,25 @@ type searchPlan struct {
 // a stored field might have held where it was cut): an AND loses that part,
 // and an OR with such a part counts as no condition. They come back whole in
 // residual.
-func compileSearch(key *searchKey, box mailkey.Mailbox, scope []mailstore.UIDRange) searchPlan {
+func compileSearch(key *searchKey, box mailkey.Mailbox, scope uidset.Set) searchPlan {
 	key = key.simplify(false)
 	if key.nothing() || len(scope) == 0 {
-		return searchPlan{uids: []mailstore.UIDRange{}}
+		return searchPlan{uids: uidset.Set{}}
 	}
 	kids := []*searchKey{key}
 	if key.op == searchAnd {
 		kids = key.kids
 	}
-	plan := searchPlan{uids: slices.Clone(scope)}
+	plan := searchPlan{uids: scope}
 	var rest []*searchKey
 	var conds []bson.D
 	for _, kid := range kids {
 		switch {
 		case kid.op == searchUIDs:
-			plan.uids = intersectRanges(plan.uids, kid.uids)
+			plan.uids = plan.uids.Intersect(kid.uids)
 			continue
 		case kid.op == searchNot && kid.kids[0].op == searchUIDs:
-			plan.uids = subtractRanges(plan.uids, kid.kids[0].uids)
+			plan.uids = plan.uids.Subtract(kid.kids[0].uids)
 			continue
 		}
 		cond, exact := compileKey(kid, box)
@@ -222,7 +223,7 @@ func timeCond(name string, from, to time.Time) bson.D {
 }
 
 // uidCond is a condition on the primary key. ranges is not empty.
-func uidCond(ranges []mailstore.UIDRange, box mailkey.Mailbox) bson.D {
+func uidCond(ranges uidset.Set, box mailkey.Mailbox) bson.D {
 	conds := make([]bson.D, len(ranges))
 	for i, r := range ranges {
 		if r.First == r.Last {
@@ -235,47 +236,4 @@ func uidCond(ranges []mailstore.UIDRange, box mailkey.Mailbox) bson.D {
 		}}}
 	}
 	return joinConds("$or", conds)
-}
-
-// intersectRanges returns what a and b share. Both are ascending and apart.
-func intersectRanges(a, b []mailstore.UIDRange) []mailstore.UIDRange {
-	out := []mailstore.UIDRange{}
-	for i, j := 0, 0; i < len(a) && j < len(b); {
-		first, last := max(a[i].First, b[j].First), min(a[i].Last, b[j].Last)
-		if first <= last {
-			out = append(out, mailstore.UIDRange{First: first, Last: last})
-		}
-		if a[i].Last < b[j].Last {
-			i++
-		} else {
-			j++
-		}
-	}
-	return out
-}
-
-// subtractRanges returns what a has and b has not. Both are ascending and
-// apart.
-func subtractRanges(a, b []mailstore.UIDRange) []mailstore.UIDRange {
-	out := []mailstore.UIDRange{}
-	j := 0
-	for _, r := range a {
-		for ; j < len(b) && b[j].Last < r.First; j++ {
-		}
-		rest := true
-		for k := j; k < len(b) && b[k].First <= r.Last; k++ {
-			if b[k].First > r.First {
-				out = append(out, mailstore.UIDRange{First: r.First, Last: b[k].First - 1})
-			}
-			if b[k].Last >= r.Last {
-				rest = false
-				break
-			}
-			r.First = b[k].Last + 1
-		}
-		if rest {
-			out = append(out, r)
-		}
-	}
-	return out
 }

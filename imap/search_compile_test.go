@@ -14,7 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"gadwall/internal/mailkey"
-	"gadwall/internal/mailstore"
+	"gadwall/internal/uidset"
 )
 
 // checkGolden compares got with a file of testdata; -update writes it.
@@ -109,7 +109,7 @@ func day(t time.Time) string {
 	return strings.TrimSuffix(t.Format(time.RFC3339), "T00:00:00Z")
 }
 
-func describeRanges(ranges []mailstore.UIDRange) string {
+func describeRanges(ranges uidset.Set) string {
 	var words []string
 	for _, r := range ranges {
 		if r.First == r.Last {
@@ -143,7 +143,7 @@ func TestCompileSearch(t *testing.T) {
 		"((((SEEN))))", "NOT NOT NOT SEEN", "(SEEN (FLAGGED (DRAFT)))",
 	}
 	v := testView(5)
-	scope := []mailstore.UIDRange{{First: 10, Last: 50}}
+	scope := uidset.Set{{First: 10, Last: 50}}
 	var out bytes.Buffer
 	for _, line := range lines {
 		r, err := parseSearchLine(t, line, v)
@@ -203,7 +203,7 @@ func FuzzParseSearch(f *testing.F) {
 		if err != nil {
 			return
 		}
-		plan := compileSearch(r.key, mailkey.Mailbox{}, []mailstore.UIDRange{{First: 10, Last: 50}})
+		plan := compileSearch(r.key, mailkey.Mailbox{}, uidset.Set{{First: 10, Last: 50}})
 		if plan.filter == nil {
 			return
 		}
@@ -293,30 +293,4 @@ func checkForm(t *rapid.T, k *searchKey, top bool) {
 		}
 		checkForm(t, kid, false)
 	}
-}
-
-// TestRanges: the algebra of ranges is that of sets.
-func TestRanges(t *testing.T) {
-	set := rapid.Custom(func(t *rapid.T) []mailstore.UIDRange {
-		var ranges []mailstore.UIDRange
-		for at := uint32(0); ; {
-			at += rapid.Uint32Range(2, 4).Draw(t, "gap")
-			first := at
-			at += rapid.Uint32Range(0, 4).Draw(t, "length")
-			if at > 30 {
-				return ranges
-			}
-			ranges = append(ranges, mailstore.UIDRange{First: first, Last: at})
-		}
-	})
-	rapid.Check(t, func(t *rapid.T) {
-		a, b := set.Draw(t, "a"), set.Draw(t, "b")
-		both, rest := intersectRanges(a, b), subtractRanges(a, b)
-		for uid := range uint32(35) {
-			inA, inB := inRanges(a, uid), inRanges(b, uid)
-			if inRanges(both, uid) != (inA && inB) || inRanges(rest, uid) != (inA && !inB) {
-				t.Fatalf("%d: %v and %v give %v and %v", uid, a, b, both, rest)
-			}
-		}
-	})
 }

@@ -5,6 +5,7 @@ import (
 	"unicode/utf8"
 
 	"gadwall/internal/mailstore"
+	"gadwall/internal/uidset"
 )
 
 // searchOp says what a searchKey compares.
@@ -35,7 +36,7 @@ type searchKey struct {
 	op   searchOp
 	kids []*searchKey
 
-	uids     []mailstore.UIDRange // ascending and apart
+	uids     uidset.Set
 	flag     mailstore.Flags
 	name     string    // keyword; header field, lower case
 	text     string    // normalised

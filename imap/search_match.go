@@ -147,7 +147,7 @@ func (m *matcher) eval(k *searchKey) truth {
 func matchDocument(k *searchKey, msg *mailstore.Message) bool {
 	switch k.op {
 	case searchUIDs:
-		return inRanges(k.uids, msg.UID)
+		return k.uids.Contains(msg.UID)
 	case searchFlag:
 		return msg.Flags&k.flag != 0
 	case searchKeyword:

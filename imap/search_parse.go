@@ -10,6 +10,7 @@ import (
 	"gadwall/imap/wire"
 	"gadwall/internal/envelope"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/uidset"
 )
 
 // searchReturn is the set of results that RETURN asks for (RFC 4731 section 3.1).
@@ -33,8 +34,8 @@ type searchRequest struct {
 // searchParser reads the arguments of SEARCH (RFC 3501 section 6.4.4).
 type searchParser struct {
 	dec     *wire.Decoder
-	resolve func(imap.NumSet) ([]mailstore.UIDRange, error) // to UIDs of the view
-	now     time.Time                                       // for YOUNGER and OLDER
+	resolve func(imap.NumSet) (uidset.Set, error) // to UIDs of the view
+	now     time.Time                             // for YOUNGER and OLDER
 
 	req   searchRequest
 	keys  int // keys read so far

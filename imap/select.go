@@ -10,6 +10,7 @@ import (
 	"gadwall/blobstore"
 	"gadwall/imap/wire"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/uidset"
 )
 
 // systemFlags in the order in which FLAGS lists them.
@@ -105,7 +106,7 @@ func (c *conn) knownUIDs(ctx context.Context, box *mailstore.Mailbox) ([]uint32,
 		return nil, nil
 	}
 	return c.srv.store.UIDs(ctx, box.Key, mailstore.Query{
-		UIDs: []mailstore.UIDRange{{First: 1, Last: box.UIDNext - 1}},
+		UIDs: uidset.Set{{First: 1, Last: box.UIDNext - 1}},
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"gadwall/imap/wire"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/uidset"
 )
 
 // storeRequest is the arguments of STORE (RFC 3501 section 6.4.6,
@@ -116,7 +117,7 @@ func merge(a, b []mailstore.FlagState) []mailstore.FlagState {
 // numbers writes UIDs (ascending) as a set of UIDs or of sequence numbers.
 func (c *conn) numbers(uids []uint32, uid bool) string {
 	if uid {
-		return wire.FormatUIDs(uids)
+		return uidset.Format(uids)
 	}
 	seqs := make([]uint32, 0, len(uids))
 	for _, u := range uids {
@@ -124,7 +125,7 @@ func (c *conn) numbers(uids []uint32, uid bool) string {
 			seqs = append(seqs, seq)
 		}
 	}
-	return wire.FormatUIDs(seqs)
+	return uidset.Format(seqs)
 }
 
 func parseStore(dec *wire.Decoder, uid bool) (*storeRequest, error) {

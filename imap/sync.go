@@ -7,6 +7,7 @@ import (
 
 	"gadwall/internal/events"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/uidset"
 )
 
 // subscribe begins to collect the user's events.
@@ -118,7 +119,8 @@ func (c *conn) apply(ctx context.Context, ch *mailstore.Changes, mode syncMode) 
 		if err != nil {
 			return err
 		}
-		vanished = missing(v.uids, present)
+		vanished = slices.Collect(
+			uidset.FromAscending(v.uids).Subtract(uidset.FromAscending(present)).UIDs())
 	}
 	v.addGone(vanished)
 	c.tellGone(mode)
@@ -161,7 +163,7 @@ func (c *conn) addNew(ctx context.Context, ch *mailstore.Changes) error {
 	if len(uids)+gone < int(next-v.next) {
 		// Some were expunged while the changes were read: what is there now counts.
 		var err error
-		uids, err = c.srv.store.UIDs(ctx, c.sel.box, mailstore.Query{UIDs: []mailstore.UIDRange{{First: v.next, Last: next - 1}}})
+		uids, err = c.srv.store.UIDs(ctx, c.sel.box, mailstore.Query{UIDs: uidset.Set{{First: v.next, Last: next - 1}}})
 		if err != nil {
 			return err
 		}
@@ -236,18 +238,4 @@ func (v *view) told(modseq uint64) {
 	if len(v.own) == 0 {
 		v.own = nil
 	}
-}
-
-// missing returns what of have is not in present; both ascending.
-func missing(have, present []uint32) (gone []uint32) {
-	i := 0
-	for _, uid := range have {
-		for i < len(present) && present[i] < uid {
-			i++
-		}
-		if i == len(present) || present[i] != uid {
-			gone = append(gone, uid)
-		}
-	}
-	return gone
 }

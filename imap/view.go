@@ -8,7 +8,7 @@ import (
 
 	"gadwall/imap/wire"
 	"gadwall/internal/mailkey"
-	"gadwall/internal/mailstore"
+	"gadwall/internal/uidset"
 )
 
 // selected is the mailbox that SELECT or EXAMINE opened.
@@ -62,11 +62,10 @@ func (v *view) Gone(uid uint32) bool {
 	return ok
 }
 
-// Count returns how many messages of the view lie in ranges, which must be
-// ascending and apart as Resolve gives them.
-func (v *view) Count(ranges []mailstore.UIDRange) int {
+// Count returns how many messages of the view are in set.
+func (v *view) Count(set uidset.Set) int {
 	n := 0
-	for _, r := range ranges {
+	for _, r := range set {
 		lo, hi := v.bounds(r)
 		n += hi - lo
 	}
@@ -74,7 +73,7 @@ func (v *view) Count(ranges []mailstore.UIDRange) int {
 }
 
 // bounds returns the indexes [lo, hi) of the messages in r.
-func (v *view) bounds(r mailstore.UIDRange) (lo, hi int) {
+func (v *view) bounds(r uidset.Range) (lo, hi int) {
 	lo, _ = slices.BinarySearch(v.uids, r.First)
 	hi, found := slices.BinarySearch(v.uids, r.Last)
 	if found {
@@ -83,12 +82,12 @@ func (v *view) bounds(r mailstore.UIDRange) (lo, hi int) {
 	return lo, max(lo, hi)
 }
 
-// Resolve turns a set from the client into ascending UID ranges, which are
-// apart and end at Max: messages that the client was not told of are outside.
+// Resolve turns a set from the client into a set of UIDs that ends at Max:
+// messages that the client was not told of are outside.
 //
 // A sequence number past the last message is a syntax error
 // (RFC 9051 section 9, seq-number); a UID that does not exist is not (RFC 9051 section 6.4.9).
-func (v *view) Resolve(set imap.NumSet) ([]mailstore.UIDRange, error) {
+func (v *view) Resolve(set imap.NumSet) (uidset.Set, error) {
 	switch set := set.(type) {
 	case imap.SeqSet:
 		return v.resolveSeqs(set)
@@ -98,8 +97,8 @@ func (v *view) Resolve(set imap.NumSet) ([]mailstore.UIDRange, error) {
 	return nil, wire.Errorf("not a message set")
 }
 
-func (v *view) resolveSeqs(set imap.SeqSet) ([]mailstore.UIDRange, error) {
-	ranges := make([]mailstore.UIDRange, 0, len(set))
+func (v *view) resolveSeqs(set imap.SeqSet) (uidset.Set, error) {
+	ranges := make([]uidset.Range, 0, len(set))
 	last := v.Len()
 	for _, r := range set {
 		first, stop := r.Start, r.Stop
@@ -112,16 +111,16 @@ func (v *view) resolveSeqs(set imap.SeqSet) ([]mailstore.UIDRange, error) {
 		if last == 0 || first > last || stop > last {
 			return nil, wire.Errorf("no message with this sequence number")
 		}
-		ranges = append(ranges, mailstore.UIDRange{First: v.uids[first-1], Last: v.uids[stop-1]})
+		ranges = append(ranges, uidset.Range{First: v.uids[first-1], Last: v.uids[stop-1]})
 	}
-	return joinRanges(ranges), nil
+	return uidset.Of(ranges...), nil
 }
 
-func (v *view) resolveUIDs(set imap.UIDSet) []mailstore.UIDRange {
-	ranges := make([]mailstore.UIDRange, 0, len(set))
+func (v *view) resolveUIDs(set imap.UIDSet) uidset.Set {
+	ranges := make([]uidset.Range, 0, len(set))
 	top := v.Max()
 	if top == 0 {
-		return ranges
+		return uidset.Of()
 	}
 	for _, r := range set {
 		first, stop := uint32(r.Start), uint32(r.Stop)
@@ -137,31 +136,9 @@ func (v *view) resolveUIDs(set imap.UIDSet) []mailstore.UIDRange {
 		if first > top {
 			continue
 		}
-		ranges = append(ranges, mailstore.UIDRange{First: first, Last: min(stop, top)})
+		ranges = append(ranges, uidset.Range{First: first, Last: min(stop, top)})
 	}
-	return joinRanges(ranges)
-}
-
-// joinRanges sorts ranges and joins those that overlap or touch.
-func joinRanges(ranges []mailstore.UIDRange) []mailstore.UIDRange {
-	slices.SortFunc(ranges, func(a, b mailstore.UIDRange) int {
-		switch {
-		case a.First < b.First:
-			return -1
-		case a.First > b.First:
-			return 1
-		}
-		return 0
-	})
-	out := ranges[:0]
-	for _, r := range ranges {
-		if n := len(out); n > 0 && r.First-1 <= out[n-1].Last {
-			out[n-1].Last = max(out[n-1].Last, r.Last)
-			continue
-		}
-		out = append(out, r)
-	}
-	return out
+	return uidset.Of(ranges...)
 }
 
 // reported notes that the client knows of all changes of this session's own

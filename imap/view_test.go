@@ -8,11 +8,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"gadwall/internal/mailstore"
+	"gadwall/internal/uidset"
 )
 
 func TestResolve(t *testing.T) {
-	type ranges = []mailstore.UIDRange
+	type ranges = uidset.Set
 	v := &view{uids: []uint32{2, 3, 7, 10, 11}}
 	empty := &view{}
 	for _, tt := range []struct {
@@ -81,7 +81,7 @@ func TestViewModel(t *testing.T) {
 						t.Fatalf("message %d has number %d", uid, seq)
 					}
 				}
-				r := mailstore.UIDRange{First: rapid.Uint32Range(1, next).Draw(t, "first")}
+				r := uidset.Range{First: rapid.Uint32Range(1, next).Draw(t, "first")}
 				r.Last = rapid.Uint32Range(r.First, next).Draw(t, "last")
 				n := 0
 				for _, uid := range model {
@@ -89,7 +89,7 @@ func TestViewModel(t *testing.T) {
 						n++
 					}
 				}
-				if got := v.Count([]mailstore.UIDRange{r}); got != n {
+				if got := v.Count(uidset.Set{r}); got != n {
 					t.Fatalf("%d messages in %v, want %d", got, r, n)
 				}
 			},

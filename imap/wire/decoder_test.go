@@ -358,20 +358,6 @@ func TestSets(t *testing.T) {
 	}
 }
 
-func TestFormatUIDs(t *testing.T) {
-	for want, in := range map[string][]uint32{
-		"":            nil,
-		"1":           {1},
-		"1:3":         {1, 2, 3},
-		"1,3:4,10:11": {1, 3, 4, 10, 11},
-		"4294967295":  {4294967295},
-	} {
-		if got := FormatUIDs(in); got != want {
-			t.Errorf("%v: %q, want %q", in, got, want)
-		}
-	}
-}
-
 // FuzzDecoder reads any bytes as commands: no panic, no endless loop, every
 // error is of a known kind, and resynchronising always works or ends.
 func FuzzDecoder(f *testing.F) {

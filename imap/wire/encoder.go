@@ -9,6 +9,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/emersion/go-imap/v2"
+
+	"gadwall/internal/uidset"
 )
 
 // Encoder writes responses. It buffers until Flush or until its buffer is
@@ -274,7 +276,7 @@ func (e *Encoder) List(n int, element func(i int)) *Encoder {
 func (e *Encoder) NumSet(set imap.NumSet) *Encoder { return e.Raw(set.String()) }
 
 // UIDs writes UIDs in ascending order as a set.
-func (e *Encoder) UIDs(uids []uint32) *Encoder { return e.Raw(FormatUIDs(uids)) }
+func (e *Encoder) UIDs(uids []uint32) *Encoder { return e.Raw(uidset.Format(uids)) }
 
 // Literal writes a literal of exactly size bytes, which fill writes to w. When
 // fill fails or writes another number of bytes, the connection is broken: the

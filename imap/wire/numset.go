@@ -3,7 +3,6 @@ package wire
 import (
 	"cmp"
 	"slices"
-	"strings"
 
 	"github.com/emersion/go-imap/v2"
 )
@@ -131,26 +130,4 @@ func mergeRanges(set []numRange) []numRange {
 		}
 	}
 	return out
-}
-
-// FormatUIDs writes UIDs in ascending order as a set, without go-imap's cost
-// of one insertion each.
-func FormatUIDs(uids []uint32) string {
-	var b strings.Builder
-	for i := 0; i < len(uids); {
-		j := i
-		for j+1 < len(uids) && uids[j+1] == uids[j]+1 {
-			j++
-		}
-		if b.Len() > 0 {
-			b.WriteByte(',')
-		}
-		writeUint(&b, uint64(uids[i]))
-		if j > i {
-			b.WriteByte(':')
-			writeUint(&b, uint64(uids[j]))
-		}
-		i = j + 1
-	}
-	return b.String()
 }

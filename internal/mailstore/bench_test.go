@@ -10,6 +10,7 @@ import (
 
 	"gadwall/internal/dbtest"
 	"gadwall/internal/mailkey"
+	"gadwall/internal/uidset"
 )
 
 // BenchmarkDeliver delivers stored contents, by so many writers into so many mailboxes (of a user each), on the disk. Beside
@@ -110,7 +111,7 @@ func BenchmarkStoreFlags(b *testing.B) {
 	e.fill(b, box, n, nil)
 	op := Add
 	for b.Loop() {
-		got, err := e.StoreFlags(b.Context(), box, AllUIDs, FlagChange{Op: op, Flags: Seen})
+		got, err := e.StoreFlags(b.Context(), box, uidset.All(), FlagChange{Op: op, Flags: Seen})
 		if err != nil || len(got.Changed) != n {
 			b.Fatal(err)
 		}

@@ -9,6 +9,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"gadwall/internal/dbtest"
+	"gadwall/internal/uidset"
 )
 
 // TestChangesWhileChanging: a message that changes once more while the changes are read is still among them.
@@ -27,7 +28,7 @@ func TestChangesWhileChanging(t *testing.T) {
 	e.deliver(t, inbox, 1, 0)
 	since := e.deliver(t, inbox, 2, 0).ModSeq
 	flag := func(flags Flags) uint64 {
-		result, err := e.StoreFlags(t.Context(), inbox, []UIDRange{{1, 1}}, FlagChange{Op: Set, Flags: flags})
+		result, err := e.StoreFlags(t.Context(), inbox, uidset.Set{{First: 1, Last: 1}}, FlagChange{Op: Set, Flags: flags})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -13,6 +13,7 @@ import (
 	"gadwall/internal/contents"
 	"gadwall/internal/events"
 	"gadwall/internal/mailkey"
+	"gadwall/internal/uidset"
 	"gadwall/quota"
 )
 
@@ -33,7 +34,7 @@ var errOtherUser = errors.New("mailboxes of different users")
 // copied or none (RFC 9051 section 6.4.7): up to maxBatch in one transaction, more in several, which are
 // undone if a later one fails. Errors: ErrNoSuchMailbox, quota.ErrOverQuota, ErrUIDsExhausted,
 // ErrInvalidKeyword.
-func (s *Store) Copy(ctx context.Context, from mailkey.Mailbox, uids []UIDRange, to mailkey.Mailbox) (*CopyResult, error) {
+func (s *Store) Copy(ctx context.Context, from mailkey.Mailbox, uids uidset.Set, to mailkey.Mailbox) (*CopyResult, error) {
 	t, err := s.newTransfer(ctx, from, to)
 	if err != nil {
 		return nil, fmt.Errorf("copy: %w", err)
@@ -51,7 +52,7 @@ func (s *Store) Copy(ctx context.Context, from mailkey.Mailbox, uids []UIDRange,
 // over, and nil is no UID. Every message is in exactly one of the mailboxes at any time; on error some may have been
 // moved, and the result, which then is not nil, says which. The quota does not change. Errors as for Copy, less
 // quota.ErrOverQuota.
-func (s *Store) Move(ctx context.Context, from mailkey.Mailbox, uids []UIDRange, to mailkey.Mailbox) (*CopyResult, error) {
+func (s *Store) Move(ctx context.Context, from mailkey.Mailbox, uids uidset.Set, to mailkey.Mailbox) (*CopyResult, error) {
 	t, err := s.newTransfer(ctx, from, to)
 	if err != nil {
 		return nil, fmt.Errorf("move: %w", err)
@@ -86,8 +87,10 @@ func (s *Store) newTransfer(ctx context.Context, from, to mailkey.Mailbox) (*tra
 	return &transfer{store: s, from: source, to: target, result: CopyResult{UIDValidity: target.UIDValidity}}, nil
 }
 
-// run hands the messages to batch, which returns those ranges that it had no room for.
-func (t *transfer) run(ctx context.Context, uids []UIDRange, batch func(context.Context, []UIDRange) ([]UIDRange, error)) error {
+// run hands the messages to batch, which returns those UIDs that it had no room for.
+func (t *transfer) run(
+	ctx context.Context, uids uidset.Set, batch func(context.Context, uidset.Set) (uidset.Set, error),
+) error {
 	batches, err := t.store.batches(ctx, t.from.Key, uids, nil)
 	if err != nil {
 		return err
@@ -109,7 +112,7 @@ func (t *transfer) run(ctx context.Context, uids []UIDRange, batch func(context.
 
 // copyBatch copies one batch in a transaction. The new messages' references are added before, and
 // released again if there are no such messages.
-func (t *transfer) copyBatch(ctx context.Context, ranges []UIDRange) (rest []UIDRange, err error) {
+func (t *transfer) copyBatch(ctx context.Context, ranges uidset.Set) (rest uidset.Set, err error) {
 	s := t.store
 	refs := make(map[uint32]contents.Ref) // by source UID
 	var list []contents.Ref
@@ -183,7 +186,7 @@ func (t *transfer) copyBatch(ctx context.Context, ranges []UIDRange) (rest []UID
 }
 
 // moveBatch moves one batch in a transaction. The references move with the messages.
-func (t *transfer) moveBatch(ctx context.Context, ranges []UIDRange) (rest []UIDRange, err error) {
+func (t *transfer) moveBatch(ctx context.Context, ranges uidset.Set) (rest uidset.Set, err error) {
 	s := t.store
 	var w *transferWrite
 	err = s.transactFor(ctx, t.to.Key.User(), func(ctx context.Context) error {
@@ -220,7 +223,7 @@ func (t *transfer) undo(ctx context.Context) {
 	defer cancel()
 	defer context.AfterFunc(t.store.base, cancel)()
 	nobody := func([]uint32, uint64) error { return nil }
-	if err := t.store.removeMessages(ctx, t.to.Key, Ranges(t.result.Dest), nil, nobody); err != nil {
+	if err := t.store.removeMessages(ctx, t.to.Key, uidset.FromAscending(t.result.Dest), nil, nobody); err != nil {
 		t.store.log.Error("a copy that failed was not undone", "mailbox", t.to.Key.String(), "messages", len(t.result.Dest), "error", err)
 	}
 }
@@ -364,7 +367,7 @@ func (m *storedMessage) set(field string, value any) {
 
 // documents reads whole messages in ascending order of their UIDs, until they come to
 // maxBatchBytes. What is left of the ranges then is returned.
-func (s *Store) documents(ctx context.Context, box mailkey.Mailbox, ranges []UIDRange) (list []storedMessage, rest []UIDRange, err error) {
+func (s *Store) documents(ctx context.Context, box mailkey.Mailbox, ranges uidset.Set) (list []storedMessage, rest uidset.Set, err error) {
 	bytes := 0
 	for raw, err := range s.find(ctx, box, Query{UIDs: ranges}, nil, batchDocuments) {
 		if err != nil {
@@ -375,7 +378,7 @@ func (s *Store) documents(ctx context.Context, box mailkey.Mailbox, ranges []UID
 			return nil, nil, err
 		}
 		if bytes += len(raw); bytes > maxBatchBytes && len(list) > 0 {
-			return list, from(m.UID, ranges), nil
+			return list, ranges.From(m.UID), nil
 		}
 		stored := storedMessage{uid: m.UID, flags: m.Flags, keywords: m.Keywords, size: m.Size}
 		if err := bson.Unmarshal(raw, &stored.doc); err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"gadwall/internal/events"
 	"gadwall/internal/mailkey"
+	"gadwall/internal/uidset"
 	"gadwall/quota"
 )
 
@@ -25,8 +26,12 @@ func TestCopyKeepsWhatBelongsToTheMessage(t *testing.T) {
 		t.Fatal(err, got)
 	}
 	for i, transfer := range []func() (*CopyResult, error){
-		func() (*CopyResult, error) { return e.Copy(t.Context(), inbox, []UIDRange{{1, 9}}, archive) },
-		func() (*CopyResult, error) { return e.Move(t.Context(), inbox, []UIDRange{{1, 9}}, archive) },
+		func() (*CopyResult, error) {
+			return e.Copy(t.Context(), inbox, uidset.Set{{First: 1, Last: 9}}, archive)
+		},
+		func() (*CopyResult, error) {
+			return e.Move(t.Context(), inbox, uidset.Set{{First: 1, Last: 9}}, archive)
+		},
 	} {
 		before := e.list(t, inbox, Query{}, FieldAll)[0]
 		got, err := transfer()
@@ -36,7 +41,7 @@ func TestCopyKeepsWhatBelongsToTheMessage(t *testing.T) {
 		if !slices.Equal(got.Source, []uint32{1}) || !slices.Equal(got.Dest, []uint32{uint32(i + 2)}) {
 			t.Fatalf("result %+v", got)
 		}
-		after := e.list(t, archive, Query{UIDs: []UIDRange{{got.Dest[0], got.Dest[0]}}}, FieldAll)[0]
+		after := e.list(t, archive, Query{UIDs: uidset.Set{{First: got.Dest[0], Last: got.Dest[0]}}}, FieldAll)[0]
 		if !slices.Equal(after.Keywords, []string{"work", "other"}) {
 			t.Errorf("keywords %q: not as the target spells them", after.Keywords)
 		}
@@ -64,7 +69,7 @@ func TestCopyOfManyIsUndone(t *testing.T) {
 	if err := e.SetLimits(t.Context(), u.ID, quota.Limits{Messages: n + maxBatch + 5}); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := e.Copy(t.Context(), inbox, AllUIDs, archive); !errors.Is(err, quota.ErrOverQuota) || got != nil {
+	if got, err := e.Copy(t.Context(), inbox, uidset.All(), archive); !errors.Is(err, quota.ErrOverQuota) || got != nil {
 		t.Errorf("%v, %v", got, err)
 	}
 	if list, err := e.UIDs(t.Context(), archive, Query{}); err != nil || len(list) != 0 {
@@ -74,11 +79,11 @@ func TestCopyOfManyIsUndone(t *testing.T) {
 	if err := e.SetLimits(t.Context(), u.ID, noLimits); err != nil {
 		t.Fatal(err)
 	}
-	got, err := e.Copy(t.Context(), inbox, AllUIDs, archive)
+	got, err := e.Copy(t.Context(), inbox, uidset.All(), archive)
 	if err != nil || len(got.Source) != n || len(got.Dest) != n || !slices.IsSorted(got.Dest) {
 		t.Fatalf("copied %d, %v", len(got.Dest), err)
 	}
-	got, err = e.Move(t.Context(), inbox, AllUIDs, archive)
+	got, err = e.Move(t.Context(), inbox, uidset.All(), archive)
 	if err != nil || len(got.Source) != n || got.SourceModSeq == 0 {
 		t.Fatalf("moved %d, %v", len(got.Source), err)
 	}
@@ -90,24 +95,24 @@ func TestTransferRefuses(t *testing.T) {
 	u, other := e.user(t), e.user(t)
 	inbox := e.box(t, u, "INBOX").Key
 	e.deliver(t, inbox, 1, 0)
-	for name, transfer := range map[string]func(mailkey.Mailbox, []UIDRange, mailkey.Mailbox) (*CopyResult, error){
-		"copy": func(a mailkey.Mailbox, r []UIDRange, b mailkey.Mailbox) (*CopyResult, error) {
+	for name, transfer := range map[string]func(mailkey.Mailbox, uidset.Set, mailkey.Mailbox) (*CopyResult, error){
+		"copy": func(a mailkey.Mailbox, r uidset.Set, b mailkey.Mailbox) (*CopyResult, error) {
 			return e.Copy(t.Context(), a, r, b)
 		},
-		"move": func(a mailkey.Mailbox, r []UIDRange, b mailkey.Mailbox) (*CopyResult, error) {
+		"move": func(a mailkey.Mailbox, r uidset.Set, b mailkey.Mailbox) (*CopyResult, error) {
 			return e.Move(t.Context(), a, r, b)
 		},
 	} {
-		if got, err := transfer(inbox, AllUIDs, u.ID.Mailbox(77)); !errors.Is(err, ErrNoSuchMailbox) {
+		if got, err := transfer(inbox, uidset.All(), u.ID.Mailbox(77)); !errors.Is(err, ErrNoSuchMailbox) {
 			t.Errorf("%s to nowhere: %v, %v", name, got, err)
 		}
-		if got, err := transfer(u.ID.Mailbox(77), AllUIDs, inbox); !errors.Is(err, ErrNoSuchMailbox) {
+		if got, err := transfer(u.ID.Mailbox(77), uidset.All(), inbox); !errors.Is(err, ErrNoSuchMailbox) {
 			t.Errorf("%s from nowhere: %v, %v", name, got, err)
 		}
-		if got, err := transfer(inbox, AllUIDs, e.box(t, other, "INBOX").Key); !errors.Is(err, errOtherUser) {
+		if got, err := transfer(inbox, uidset.All(), e.box(t, other, "INBOX").Key); !errors.Is(err, errOtherUser) {
 			t.Errorf("%s to another user: %v, %v", name, got, err)
 		}
-		for _, none := range [][]UIDRange{nil, {}, {{5, 9}}} {
+		for _, none := range []uidset.Set{nil, {}, {{First: 5, Last: 9}}} {
 			if got, err := transfer(inbox, none, inbox); err != nil || len(got.Source) != 0 || got.UIDValidity == 0 {
 				t.Errorf("%s of nothing: %+v, %v", name, got, err)
 			}
@@ -116,10 +121,10 @@ func TestTransferRefuses(t *testing.T) {
 	if err := e.SetLimits(t.Context(), u.ID, quota.Limits{Messages: 1}); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := e.Copy(t.Context(), inbox, AllUIDs, inbox); !errors.Is(err, quota.ErrOverQuota) {
+	if got, err := e.Copy(t.Context(), inbox, uidset.All(), inbox); !errors.Is(err, quota.ErrOverQuota) {
 		t.Errorf("over quota: %v, %v", got, err)
 	}
-	if got, err := e.Move(t.Context(), inbox, AllUIDs, e.box(t, u, "Trash").Key); err != nil || len(got.Dest) != 1 {
+	if got, err := e.Move(t.Context(), inbox, uidset.All(), e.box(t, u, "Trash").Key); err != nil || len(got.Dest) != 1 {
 		t.Errorf("a move needs no quota: %v, %v", got, err)
 	}
 	e.checkConsistent(t, u, other)
@@ -144,7 +149,7 @@ func TestJunkAndHamAreAnnounced(t *testing.T) {
 			uid := e.deliver(t, tt.from, 1, 0).UID
 			sub := e.bus.Subscribe(u.ID)
 			defer sub.Close()
-			got, err := e.Move(t.Context(), tt.from, []UIDRange{{uid, uid}}, tt.to)
+			got, err := e.Move(t.Context(), tt.from, uidset.Set{{First: uid, Last: uid}}, tt.to)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -187,10 +192,10 @@ func TestTransfersConcurrently(t *testing.T) {
 			e := stores[w%2]
 			for i := range 6 {
 				from, to := boxes[(w+i)%2], boxes[(w+i+1)%2]
-				if _, err := e.Move(t.Context(), from, []UIDRange{{uint32(1 + 7*w), uint32(30 + 20*i)}}, to); err != nil {
+				if _, err := e.Move(t.Context(), from, uidset.Set{{First: uint32(1 + 7*w), Last: uint32(30 + 20*i)}}, to); err != nil {
 					t.Error(err)
 				}
-				if _, err := e.StoreFlags(t.Context(), from, AllUIDs, FlagChange{Op: FlagOp(1 + w%3), Flags: Flagged | Seen}); err != nil {
+				if _, err := e.StoreFlags(t.Context(), from, uidset.All(), FlagChange{Op: FlagOp(1 + w%3), Flags: Flagged | Seen}); err != nil {
 					t.Error(err)
 				}
 			}
@@ -231,9 +236,9 @@ func TestTransferIsBoundedInBytes(t *testing.T) {
 	if _, err := e.Deliver(t.Context(), stored, []Delivery{{Mailbox: inbox, Magic: stored.Magics[0]}}); err != nil {
 		t.Fatal(err)
 	}
-	for _, transfer := range []func(context.Context, mailkey.Mailbox, []UIDRange, mailkey.Mailbox) (*CopyResult, error){e.Copy, e.Move} {
+	for _, transfer := range []func(context.Context, mailkey.Mailbox, uidset.Set, mailkey.Mailbox) (*CopyResult, error){e.Copy, e.Move} {
 		before := e.box(t, u, "Archive").HighestModSeq
-		got, err := transfer(t.Context(), inbox, []UIDRange{{1, 200}, {202, n}}, archive)
+		got, err := transfer(t.Context(), inbox, uidset.Set{{First: 1, Last: 200}, {First: 202, Last: n}}, archive)
 		if err != nil || len(got.Source) != n/256*256+1-1 || slices.Contains(got.Source, 201) {
 			t.Fatalf("%d messages, %v", len(got.Source), err)
 		}

@@ -12,6 +12,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"gadwall/internal/dbtest"
+	"gadwall/internal/uidset"
 )
 
 // A reader that takes its time finds its cursor closed by the server, and still gets every message once.
@@ -32,12 +33,12 @@ func TestMessagesOutliveTheirCursor(t *testing.T) {
 		all = append(all, uid+1)
 	}
 	for _, q := range []Query{
-		{}, {Reverse: true}, {Limit: batchLarge + 10}, {UIDs: []UIDRange{{1, 3}, {100, 900}}}, {Filter: FlagFilter(Seen, false)},
+		{}, {Reverse: true}, {Limit: batchLarge + 10}, {UIDs: uidset.Set{{First: 1, Last: 3}, {First: 100, Last: 900}}}, {Filter: FlagFilter(Seen, false)},
 	} {
 		t.Run(fmt.Sprintf("%+v", q), func(t *testing.T) {
 			var want []uint32
 			for _, uid := range all {
-				if q.UIDs == nil || contains(q.UIDs, uid) {
+				if q.UIDs == nil || q.UIDs.Contains(uid) {
 					want = append(want, uid)
 				}
 			}

@@ -15,6 +15,7 @@ import (
 	"gadwall/dedupe"
 	"gadwall/internal/events"
 	"gadwall/internal/mailkey"
+	"gadwall/internal/uidset"
 	"gadwall/quota"
 )
 
@@ -255,8 +256,8 @@ func TestDeliverConcurrently(t *testing.T) {
 		if !slices.Equal(uids, there) {
 			t.Errorf("mailbox %s: told %v, there %v", key, uids, there)
 		}
-		if !slices.Equal(Ranges(there), []UIDRange{{1, uint32(len(there))}}) {
-			t.Errorf("mailbox %s: UIDs %v", key, Ranges(there))
+		if !slices.Equal(uidset.FromAscending(there), uidset.Set{{First: 1, Last: uint32(len(there))}}) {
+			t.Errorf("mailbox %s: UIDs %v", key, uidset.FromAscending(there))
 		}
 	}
 	first.checkConsistent(t, users...)

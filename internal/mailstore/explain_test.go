@@ -11,6 +11,7 @@ import (
 
 	"gadwall/internal/dbtest"
 	"gadwall/internal/mailkey"
+	"gadwall/internal/uidset"
 )
 
 // explain sums up how the database answers a query of Messages.
@@ -60,7 +61,7 @@ func TestQueriesStayWithinTheMailbox(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := e.StoreFlags(t.Context(), box, []UIDRange{{40, 43}}, FlagChange{Op: Add, Flags: Flagged}); err != nil {
+	if _, err := e.StoreFlags(t.Context(), box, uidset.Set{{First: 40, Last: 43}}, FlagChange{Op: Add, Flags: Flagged}); err != nil {
 		t.Fatal(err)
 	}
 	day := time.Now().Add(-24 * time.Hour)
@@ -72,19 +73,19 @@ func TestQueriesStayWithinTheMailbox(t *testing.T) {
 		docs     int // at most
 	}{
 		{"all flags", Query{}, FieldFlags, n, n},
-		{"one UID", Query{UIDs: []UIDRange{{7, 7}}}, FieldAll, 1, 1},
-		{"a range", Query{UIDs: []UIDRange{{100, 199}}}, FieldAll, 100, 100},
-		{"scattered UIDs", Query{UIDs: []UIDRange{{1, 1}, {50, 52}, {299, 299}}}, FieldAll, 5, 299},
-		{"past the end", Query{UIDs: []UIDRange{{n + 1, maxUID}}}, FieldFlags, 0, 0},
+		{"one UID", Query{UIDs: uidset.Set{{First: 7, Last: 7}}}, FieldAll, 1, 1},
+		{"a range", Query{UIDs: uidset.Set{{First: 100, Last: 199}}}, FieldAll, 100, 100},
+		{"scattered UIDs", Query{UIDs: uidset.Set{{First: 1, Last: 1}, {First: 50, Last: 52}, {First: 299, Last: 299}}}, FieldAll, 5, 299},
+		{"past the end", Query{UIDs: uidset.Set{{First: n + 1, Last: maxUID}}}, FieldFlags, 0, 0},
 		{"changed since", Query{ModSince: state.HighestModSeq}, FieldFlags, 4, 4},
 		{"unseen", Query{Filter: FlagFilter(Seen, false)}, 0, unseen, unseen},
 		{"first unseen", Query{Filter: FlagFilter(Seen, false), Limit: 1}, 0, 1, 1},
 		{"deleted", Query{Filter: FlagFilter(Deleted, true)}, 0, deleted, deleted},
-		{"unseen in a range", Query{UIDs: []UIDRange{{1, 100}}, Filter: FlagFilter(Seen, false)}, 0, 0, 100},
+		{"unseen in a range", Query{UIDs: uidset.Set{{First: 1, Last: 100}}, Filter: FlagFilter(Seen, false)}, 0, 0, 100},
 		{"flagged", Query{Filter: FlagFilter(Flagged, true)}, 0, 4, n},
 		{"since a day", Query{Filter: bson.D{{Key: DocInternalDate, Value: bson.D{{Key: "$gte", Value: day}}}}}, 0, n, n},
 		{"before a day", Query{Filter: bson.D{{Key: DocInternalDate, Value: bson.D{{Key: "$lt", Value: day}}}}}, 0, 0, n},
-		{"a date in a range", Query{UIDs: []UIDRange{{1, 100}}, Filter: bson.D{{Key: DocSentDay, Value: day}}}, 0, 0, 100},
+		{"a date in a range", Query{UIDs: uidset.Set{{First: 1, Last: 100}}, Filter: bson.D{{Key: DocSentDay, Value: day}}}, 0, 0, 100},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			plans, docs, returned := e.explain(t, box, tt.query, tt.fields)
@@ -137,10 +138,10 @@ func TestMessagesWithLimitAndReverse(t *testing.T) {
 	u := e.user(t)
 	box := e.box(t, u, "INBOX").Key
 	e.fill(t, box, 200, nil)
-	sets := []UIDRange{{150, 160}, {1, 2}, {90, 190}, {5, 5}}
+	sets := uidset.Set{{First: 1, Last: 2}, {First: 5, Last: 5}, {First: 90, Last: 190}}
 	var all []uint32
 	for uid := uint32(1); uid <= 200; uid++ {
-		if contains(sets, uid) {
+		if sets.Contains(uid) {
 			all = append(all, uid)
 		}
 	}

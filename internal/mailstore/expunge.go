@@ -11,13 +11,14 @@ import (
 	"gadwall/internal/contents"
 	"gadwall/internal/events"
 	"gadwall/internal/mailkey"
+	"gadwall/internal/uidset"
 	"gadwall/quota"
 )
 
 // Expunge removes the messages with \Deleted among uids (nil means all) for good. It returns their UIDs, ascending,
 // and the mailbox's mod-sequence after the last removal (0 if nothing was removed). On error, some may be
 // gone, and are named. The error is ErrNoSuchMailbox if that is so.
-func (s *Store) Expunge(ctx context.Context, box mailkey.Mailbox, uids []UIDRange) (expunged []uint32, modseq uint64, err error) {
+func (s *Store) Expunge(ctx context.Context, box mailkey.Mailbox, uids uidset.Set) (expunged []uint32, modseq uint64, err error) {
 	err = s.ExpungeEach(ctx, box, uids, func(gone []uint32, m uint64) error {
 		expunged, modseq = append(expunged, gone...), m
 		return nil
@@ -27,9 +28,9 @@ func (s *Store) Expunge(ctx context.Context, box mailkey.Mailbox, uids []UIDRang
 
 // ExpungeEach is Expunge for a caller who wants to know of each transaction when it is committed: removed is called with
 // the UIDs, ascending, and the mailbox's mod-sequence after it. Its error ends the rest, and is returned.
-func (s *Store) ExpungeEach(ctx context.Context, box mailkey.Mailbox, uids []UIDRange, removed func(uids []uint32, modseq uint64) error) error {
+func (s *Store) ExpungeEach(ctx context.Context, box mailkey.Mailbox, uids uidset.Set, removed func(uids []uint32, modseq uint64) error) error {
 	if uids == nil {
-		uids = AllUIDs
+		uids = uidset.All()
 	}
 	n := 0
 	err := s.removeMessages(ctx, box, uids, FlagFilter(Deleted, true), func(uids []uint32, modseq uint64) error {
@@ -46,7 +47,7 @@ func (s *Store) ExpungeEach(ctx context.Context, box mailkey.Mailbox, uids []UID
 }
 
 // removeMessages removes the messages that meet the condition, in batches. It holds four octets for each of them.
-func (s *Store) removeMessages(ctx context.Context, box mailkey.Mailbox, uids []UIDRange, filter bson.D, removed func(uids []uint32, modseq uint64) error) error {
+func (s *Store) removeMessages(ctx context.Context, box mailkey.Mailbox, uids uidset.Set, filter bson.D, removed func(uids []uint32, modseq uint64) error) error {
 	batches, err := s.batches(ctx, box, uids, filter)
 	if err != nil {
 		return err
@@ -81,7 +82,7 @@ type removal struct {
 }
 
 // removable reads what is to be removed, at most limit messages.
-func (s *Store) removable(ctx context.Context, box mailkey.Mailbox, ranges []UIDRange, filter bson.D, limit int) (*removal, error) {
+func (s *Store) removable(ctx context.Context, box mailkey.Mailbox, ranges uidset.Set, filter bson.D, limit int) (*removal, error) {
 	r := &removal{boxChange: boxChange{expunges: true}}
 	q := Query{UIDs: ranges, Filter: filter, Limit: limit}
 	for m, err := range s.Messages(ctx, box, q, FieldFlags|FieldSize|fieldReference) {
@@ -97,7 +98,7 @@ func (s *Store) removable(ctx context.Context, box mailkey.Mailbox, ranges []UID
 }
 
 // removeBatch removes one batch in a transaction, and releases the references after it.
-func (s *Store) removeBatch(ctx context.Context, box mailkey.Mailbox, ranges []UIDRange, filter bson.D) ([]uint32, uint64, error) {
+func (s *Store) removeBatch(ctx context.Context, box mailkey.Mailbox, ranges uidset.Set, filter bson.D) ([]uint32, uint64, error) {
 	var r *removal
 	var state *boxState
 	err := s.transactFor(ctx, box.User(), func(ctx context.Context) error {
@@ -127,7 +128,7 @@ func (s *Store) removeBatch(ctx context.Context, box mailkey.Mailbox, ranges []U
 // remove deletes the documents of these messages, by as few statements as their UIDs allow.
 func (s *Store) remove(ctx context.Context, box mailkey.Mailbox, uids []uint32) error {
 	var models []mongo.WriteModel
-	for _, filter := range keyFilters(box, Ranges(uids), s.clustered) {
+	for _, filter := range keyFilters(box, uidset.FromAscending(uids), s.clustered) {
 		models = append(models, mongo.NewDeleteManyModel().SetFilter(filter))
 	}
 	res, err := s.messages.BulkWrite(ctx, models, options.BulkWrite().SetOrdered(true))

@@ -11,6 +11,7 @@ import (
 
 	"gadwall/internal/contents"
 	"gadwall/internal/mailkey"
+	"gadwall/internal/uidset"
 )
 
 func everySecondDeleted(i int) Flags {
@@ -31,7 +32,7 @@ func TestExpungeOfMany(t *testing.T) {
 		t.Fatal(err)
 	}
 	// By UID first: only what is named and marked.
-	got, _, err := e.Expunge(t.Context(), inbox, []UIDRange{{1, 4}, {9, 9}, {n + 1, n + 50}})
+	got, _, err := e.Expunge(t.Context(), inbox, uidset.Set{{First: 1, Last: 4}, {First: 9, Last: 9}, {First: n + 1, Last: n + 50}})
 	if err != nil || !slices.Equal(got, []uint32{1, 3, 9}) {
 		t.Fatalf("expunged %v, %v", got, err)
 	}
@@ -49,7 +50,7 @@ func TestExpungeOfMany(t *testing.T) {
 	if _, _, err := e.Expunge(t.Context(), u.ID.Mailbox(77), nil); !errors.Is(err, ErrNoSuchMailbox) {
 		t.Errorf("of nowhere: %v", err)
 	}
-	if _, _, err := e.Expunge(t.Context(), inbox, []UIDRange{}); err != nil {
+	if _, _, err := e.Expunge(t.Context(), inbox, uidset.Set{}); err != nil {
 		t.Error(err)
 	}
 	e.checkConsistent(t, u)

@@ -21,6 +21,7 @@ import (
 
 	"gadwall/internal/dbtest"
 	"gadwall/internal/docstore"
+	"gadwall/internal/uidset"
 )
 
 // network stands between a client and its server, and can fail.
@@ -285,7 +286,7 @@ func TestCommitIsRepeated(t *testing.T) {
 			t.Errorf("fault %d: UID %d", f, got.UID)
 		}
 		network.set(f, false)
-		if got, err := e.Copy(t.Context(), inbox, AllUIDs, archive); err != nil || len(got.Dest) != 1 {
+		if got, err := e.Copy(t.Context(), inbox, uidset.All(), archive); err != nil || len(got.Dest) != 1 {
 			t.Errorf("fault %d: copy %+v, %v", f, got, err)
 		}
 		network.set(f, false)

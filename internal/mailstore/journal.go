@@ -9,6 +9,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"gadwall/internal/mailkey"
+	"gadwall/internal/uidset"
 )
 
 // The journal remembers which UIDs were removed, and when in terms of mod-sequences, for as long as
@@ -36,7 +37,7 @@ func (s *Store) writeJournal(ctx context.Context, box mailkey.Mailbox, state *bo
 func encodeUIDs(uids []uint32) []byte {
 	var b []byte
 	var last uint32
-	for _, r := range Ranges(uids) {
+	for _, r := range uidset.FromAscending(uids) {
 		b = binary.AppendUvarint(b, uint64(r.First-last))
 		b = binary.AppendUvarint(b, uint64(r.Last-r.First))
 		last = r.Last

@@ -11,6 +11,7 @@ import (
 
 	"gadwall/internal/dbtest"
 	"gadwall/internal/mailkey"
+	"gadwall/internal/uidset"
 	"gadwall/quota"
 )
 
@@ -66,24 +67,24 @@ var killed = []struct {
 		return err
 	}},
 	{"copy", func(ctx context.Context, e *killScene) error {
-		_, err := e.Copy(ctx, e.inbox, AllUIDs, e.archive)
+		_, err := e.Copy(ctx, e.inbox, uidset.All(), e.archive)
 		return err
 	}},
 	{"copy over quota", func(ctx context.Context, e *killScene) error {
 		if err := e.SetLimits(ctx, e.u.ID, quota.Limits{Messages: killMessages + killBatch + 1}); err != nil {
 			return err
 		}
-		if _, err := e.Copy(ctx, e.inbox, AllUIDs, e.archive); !errors.Is(err, quota.ErrOverQuota) {
+		if _, err := e.Copy(ctx, e.inbox, uidset.All(), e.archive); !errors.Is(err, quota.ErrOverQuota) {
 			return fmt.Errorf("copied: %w", err)
 		}
 		return nil
 	}},
 	{"move", func(ctx context.Context, e *killScene) error {
-		_, err := e.Move(ctx, e.inbox, AllUIDs, e.archive)
+		_, err := e.Move(ctx, e.inbox, uidset.All(), e.archive)
 		return err
 	}},
 	{"store", func(ctx context.Context, e *killScene) error {
-		_, err := e.StoreFlags(ctx, e.inbox, AllUIDs, FlagChange{Op: Set, Flags: Deleted, Keywords: []string{"Work"}})
+		_, err := e.StoreFlags(ctx, e.inbox, uidset.All(), FlagChange{Op: Set, Flags: Deleted, Keywords: []string{"Work"}})
 		return err
 	}},
 	{"expunge", func(ctx context.Context, e *killScene) error {

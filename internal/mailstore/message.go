@@ -7,6 +7,7 @@ import (
 
 	"gadwall/dedupe"
 	"gadwall/internal/contents"
+	"gadwall/internal/uidset"
 )
 
 // A Message is one entry of a mailbox. Only what the Fields asked for is set; UID always is.
@@ -57,15 +58,11 @@ const (
 	fieldReference Fields = 1 << 31
 )
 
-// UIDRange is the UIDs from First to Last, both included.
-type UIDRange struct{ First, Last uint32 }
-
 // Query says which messages of a mailbox to look at. The zero value is all of them. The conditions
 // all apply.
 type Query struct {
-	// UIDs restricts to these UIDs; nil means no restriction, an empty non-nil slice no message.
-	// The ranges may come in any order and overlap.
-	UIDs []UIDRange
+	// UIDs restricts to these UIDs; nil means no restriction, an empty set that is not nil no message.
+	UIDs uidset.Set
 	// ModSince restricts to messages with a greater mod-sequence.
 	ModSince uint64
 	// Filter is a further condition on the fields of message documents (the Doc constants).

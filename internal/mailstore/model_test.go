@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"gadwall/internal/mailkey"
+	"gadwall/internal/uidset"
 	"gadwall/quota"
 )
 
@@ -134,17 +135,17 @@ func (b *modelBox) add(m modelMessage) uint32 {
 }
 
 // ranges draws a set of UIDs of the mailbox, some of which have no message.
-func (b *modelBox) ranges(t *rapid.T) []UIDRange {
-	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) UIDRange {
+func (b *modelBox) ranges(t *rapid.T) uidset.Set {
+	return uidset.Of(rapid.SliceOfN(rapid.Custom(func(t *rapid.T) uidset.Range {
 		first := rapid.Uint32Range(1, b.next).Draw(t, "first")
-		return UIDRange{first, first + rapid.Uint32Range(0, 5).Draw(t, "more")}
-	}), 0, 4).Draw(t, "uids")
+		return uidset.Range{First: first, Last: first + rapid.Uint32Range(0, 5).Draw(t, "more")}
+	}), 0, 4).Draw(t, "uids")...)
 }
 
-func (b *modelBox) selected(ranges []UIDRange) []int {
+func (b *modelBox) selected(ranges uidset.Set) []int {
 	var list []int
 	for i, m := range b.messages {
-		if contains(ranges, m.uid) {
+		if ranges.Contains(m.uid) {
 			list = append(list, i)
 		}
 	}
@@ -318,9 +319,9 @@ func (r *run) store(t *rapid.T) {
 
 func (r *run) expunge(t *rapid.T) {
 	_, b := r.box(t, "in")
-	var ranges []UIDRange // all
+	var ranges uidset.Set // all
 	if rapid.Bool().Draw(t, "uid expunge") {
-		ranges = append([]UIDRange{}, b.ranges(t)...)
+		ranges = b.ranges(t)
 	}
 	got, modseq, err := r.env.Expunge(t.Context(), b.key, ranges)
 	if err != nil {
@@ -328,7 +329,7 @@ func (r *run) expunge(t *rapid.T) {
 	}
 	var want []uint32
 	for _, m := range b.messages {
-		if m.flags&Deleted != 0 && (ranges == nil || contains(ranges, m.uid)) {
+		if m.flags&Deleted != 0 && (ranges == nil || ranges.Contains(m.uid)) {
 			want = append(want, m.uid)
 		}
 	}

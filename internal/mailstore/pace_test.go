@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"gadwall/internal/mailkey"
+	"gadwall/internal/uidset"
 )
 
 // TestPacerRests: a long operation rests for as long as its last batch took if others had work meanwhile, and not otherwise.
@@ -93,7 +94,7 @@ func TestTrafficIsSeen(t *testing.T) {
 			}
 		}},
 		{"flags", func() {
-			if _, err := e.StoreFlags(t.Context(), inbox, AllUIDs, FlagChange{Op: Add, Flags: Seen}); err != nil {
+			if _, err := e.StoreFlags(t.Context(), inbox, uidset.All(), FlagChange{Op: Add, Flags: Seen}); err != nil {
 				t.Error(err)
 			}
 		}},

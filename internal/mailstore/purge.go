@@ -11,6 +11,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"gadwall/internal/mailkey"
+	"gadwall/internal/uidset"
 	"gadwall/quota"
 )
 
@@ -57,7 +58,7 @@ func (p *purge) batch(ctx context.Context, box mailkey.Mailbox, first uint32) (n
 	var r *removal
 	err = p.transactFor(ctx, box.User(), func(ctx context.Context) error {
 		var err error
-		if r, err = p.removable(ctx, box, []UIDRange{{first, math.MaxUint32}}, nil, size); err != nil || len(r.uids) == 0 {
+		if r, err = p.removable(ctx, box, uidset.All().From(first), nil, size); err != nil || len(r.uids) == 0 {
 			return err
 		}
 		// Another instance that purges the same user may be through with the user's document.

@@ -13,6 +13,7 @@ import (
 
 	"gadwall/internal/database"
 	"gadwall/internal/mailkey"
+	"gadwall/internal/uidset"
 )
 
 // Documents per batch of a cursor: many when they are small.
@@ -52,7 +53,7 @@ func (s *Store) UIDs(ctx context.Context, box mailkey.Mailbox, q Query) ([]uint3
 			return nil, fmt.Errorf("find UIDs: %w", err)
 		}
 		if q.UIDs != nil {
-			uids = intersect(uids, q.UIDs)
+			uids = q.UIDs.Keep(uids)
 		}
 		return uids, nil
 	}
@@ -198,19 +199,19 @@ func (s *Store) walk(ctx context.Context, filter bson.D, opts *options.FindOptio
 
 // filters are the conditions of the queries that together answer q.
 func (s *Store) filters(ctx context.Context, box mailkey.Mailbox, q Query) ([]bson.D, error) {
-	ranges := AllUIDs
-	if q.UIDs != nil {
-		ranges = normalizeRanges(q.UIDs)
+	set := q.UIDs
+	if set == nil {
+		set = uidset.All()
 	}
-	if q.ModSince > 0 && len(ranges) > 0 {
+	if q.ModSince > 0 && len(set) > 0 {
 		// Its index is not in the order of UIDs. So it first answers which UIDs they are.
 		uids, err := s.changedUIDs(ctx, box, q.ModSince)
 		if err != nil {
 			return nil, err
 		}
-		ranges = Ranges(intersect(uids, ranges))
+		set = uidset.FromAscending(set.Keep(uids))
 	}
-	filters := keyFilters(box, ranges, s.clustered)
+	filters := keyFilters(box, set, s.clustered)
 	for i := range filters {
 		if q.ModSince > 0 {
 			filters[i] = append(filters[i], bson.E{Key: DocModSeq, Value: bson.D{{Key: "$gt", Value: int64(q.ModSince)}}})
@@ -247,7 +248,7 @@ func (s *Store) changedUIDs(ctx context.Context, box mailkey.Mailbox, since uint
 // goes without saying; it leads a sharded cluster to the shard.
 func changedFilter(box mailkey.Mailbox, since uint64) bson.D {
 	return append(bson.D{{Key: DocMailbox, Value: box.Binary()}, {Key: DocModSeq, Value: bson.D{
-		{Key: "$gt", Value: int64(since)}}}}, rangeFilter(box, AllUIDs[0])...)
+		{Key: "$gt", Value: int64(since)}}}}, rangeFilter(box, uidset.All()[0])...)
 }
 
 // changedOptions name the index: to a server the range of keys may look as good.

@@ -14,6 +14,7 @@ import (
 	"gadwall/internal/contents"
 	"gadwall/internal/dbtest"
 	"gadwall/internal/events"
+	"gadwall/internal/uidset"
 	"gadwall/quota"
 )
 
@@ -113,11 +114,11 @@ func TestQuotaWarnings(t *testing.T) {
 	expect("5", level(50, 5))
 	e.deliver(t, inbox, 5, 0)
 	expect("6")
-	if _, err := e.Copy(t.Context(), inbox, []UIDRange{{1, 3}}, archive); err != nil {
+	if _, err := e.Copy(t.Context(), inbox, uidset.Set{{First: 1, Last: 3}}, archive); err != nil {
 		t.Fatal(err)
 	}
 	expect("copying 3", level(90, 9))
-	if _, err := e.Move(t.Context(), inbox, []UIDRange{{5, 5}}, archive); err != nil {
+	if _, err := e.Move(t.Context(), inbox, uidset.Set{{First: 5, Last: 5}}, archive); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := e.Expunge(t.Context(), inbox, nil); err != nil {

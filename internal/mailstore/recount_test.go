@@ -8,6 +8,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"gadwall/internal/mailkey"
+	"gadwall/internal/uidset"
 	"gadwall/quota"
 )
 
@@ -101,10 +102,10 @@ func TestRecalculateBesideTraffic(t *testing.T) {
 				default:
 				}
 				own.deliver(t, inbox, n, Deleted)
-				if _, err := own.Copy(t.Context(), inbox, []UIDRange{{uint32(i + 1), uint32(i + 9)}}, archive); err != nil {
+				if _, err := own.Copy(t.Context(), inbox, uidset.Set{{First: uint32(i + 1), Last: uint32(i + 9)}}, archive); err != nil {
 					t.Error(err)
 				}
-				if _, err := own.StoreFlags(t.Context(), archive, AllUIDs, FlagChange{Op: FlagOp(n%2) + Add, Flags: Deleted}); err != nil {
+				if _, err := own.StoreFlags(t.Context(), archive, uidset.All(), FlagChange{Op: FlagOp(n%2) + Add, Flags: Deleted}); err != nil {
 					t.Error(err)
 				}
 				if _, _, err := own.Expunge(t.Context(), archive, nil); err != nil {

@@ -22,6 +22,7 @@ import (
 	"gadwall/internal/dbtest"
 	"gadwall/internal/docstore"
 	"gadwall/internal/mailkey"
+	"gadwall/internal/uidset"
 )
 
 // A longOperation is done to a mailbox "Archive" full of messages with \Deleted.
@@ -57,15 +58,15 @@ func BenchmarkTransfer(b *testing.B) {
 	const n = 50_000
 	for _, op := range []longOperation{
 		{"copy", func(ctx context.Context, e *env, u *User, box *Mailbox) error {
-			_, err := e.Copy(ctx, box.Key, AllUIDs, e.box(b, u, Inbox).Key)
+			_, err := e.Copy(ctx, box.Key, uidset.All(), e.box(b, u, Inbox).Key)
 			return err
 		}},
 		{"move", func(ctx context.Context, e *env, u *User, box *Mailbox) error {
-			_, err := e.Move(ctx, box.Key, AllUIDs, e.box(b, u, Inbox).Key)
+			_, err := e.Move(ctx, box.Key, uidset.All(), e.box(b, u, Inbox).Key)
 			return err
 		}},
 		{"store", func(ctx context.Context, e *env, u *User, box *Mailbox) error {
-			_, err := e.StoreFlags(ctx, box.Key, AllUIDs, FlagChange{Op: Add, Flags: Seen})
+			_, err := e.StoreFlags(ctx, box.Key, uidset.All(), FlagChange{Op: Add, Flags: Seen})
 			return err
 		}},
 	} {
@@ -273,7 +274,7 @@ func (e *env) latencies(b *testing.B, u *User, f func()) (deliver, read []time.D
 				b.Error(err)
 				return
 			}
-			e.list(b, inbox.Key, Query{UIDs: []UIDRange{{d.UID, d.UID}}}, FieldAll)
+			e.list(b, inbox.Key, Query{UIDs: uidset.Set{{First: d.UID, Last: d.UID}}}, FieldAll)
 			deliver, read = append(deliver, delivered.Sub(start)), append(read, time.Since(delivered))
 		}
 	})

@@ -11,6 +11,7 @@ import (
 
 	"gadwall/internal/events"
 	"gadwall/internal/mailkey"
+	"gadwall/internal/uidset"
 )
 
 // FlagOp says how a FlagChange combines with the flags a message has.
@@ -45,7 +46,7 @@ type FlagResult struct {
 // StoreFlags changes flags. UIDs without a message are passed over, and nil is no UID. A message that has the wanted
 // flags already keeps its mod-sequence. Up to maxBatch messages change in one transaction, and get the
 // same mod-sequence; on error, some batches may have been changed. Errors: ErrNoSuchMailbox, ErrInvalidKeyword.
-func (s *Store) StoreFlags(ctx context.Context, box mailkey.Mailbox, uids []UIDRange, c FlagChange) (*FlagResult, error) {
+func (s *Store) StoreFlags(ctx context.Context, box mailkey.Mailbox, uids uidset.Set, c FlagChange) (*FlagResult, error) {
 	if err := checkKeywords(c.Keywords); err != nil {
 		return nil, fmt.Errorf("store flags: %w", err)
 	}
@@ -80,7 +81,7 @@ func (s *Store) StoreFlags(ctx context.Context, box mailkey.Mailbox, uids []UIDR
 type flagWrite struct {
 	store  *Store
 	box    mailkey.Mailbox
-	ranges []UIDRange
+	ranges uidset.Set
 	change FlagChange
 
 	result FlagResult
@@ -89,7 +90,7 @@ type flagWrite struct {
 // flagRun is messages next to each other that get the same flags: no other message is between the
 // first and the last.
 type flagRun struct {
-	UIDRange
+	uidset.Range
 	flags    Flags
 	keywords []string
 }
@@ -130,11 +131,10 @@ func (w *flagWrite) write(ctx context.Context) error {
 		change.add(1, flags, m.Size)
 		w.result.Before = append(w.result.Before, m.ModSeq)
 		changed = append(changed, &Message{UID: m.UID, Flags: flags, Keywords: keywords})
-		if n := len(runs); adjacent && runs[n-1].flags == flags && slices.Equal(runs[n-1].keywords, keywords) &&
-			sameRange(w.ranges, runs[n-1].Last, m.UID) {
+		if n := len(runs); adjacent && w.joins(runs[n-1], m.UID, flags, keywords) {
 			runs[n-1].Last = m.UID
 		} else {
-			runs = append(runs, flagRun{UIDRange{m.UID, m.UID}, flags, keywords})
+			runs = append(runs, flagRun{uidset.Range{First: m.UID, Last: m.UID}, flags, keywords})
 		}
 		adjacent = true
 	}
@@ -157,18 +157,11 @@ func (w *flagWrite) write(ctx context.Context) error {
 	return w.update(ctx, runs, state.ModSeq, len(changed))
 }
 
-// sameRange reports whether both UIDs are in the same one of the ranges.
-func sameRange(ranges []UIDRange, a, b uint32) bool {
-	i, _ := slices.BinarySearchFunc(ranges, a, func(r UIDRange, uid uint32) int {
-		switch {
-		case r.Last < uid:
-			return -1
-		case r.First > uid:
-			return 1
-		}
-		return 0
-	})
-	return i < len(ranges) && ranges[i].First <= a && b <= ranges[i].Last
+// joins reports whether the next message that was read can be the new end of the run: it gets the
+// same flags, and no UID between them is outside the set.
+func (w *flagWrite) joins(run flagRun, uid uint32, flags Flags, keywords []string) bool {
+	r, ok := w.ranges.Range(run.Last)
+	return ok && uid <= r.Last && run.flags == flags && slices.Equal(run.keywords, keywords)
 }
 
 // apply returns what flags and keywords become.
@@ -211,7 +204,7 @@ func (w *flagWrite) update(ctx context.Context, runs []flagRun, modseq int64, me
 			models[i] = mongo.NewUpdateOneModel().SetFilter(byID(w.box.Message(r.First).Binary())).SetUpdate(update)
 			continue
 		}
-		models[i] = mongo.NewUpdateManyModel().SetFilter(rangeFilter(w.box, r.UIDRange)).SetUpdate(update)
+		models[i] = mongo.NewUpdateManyModel().SetFilter(rangeFilter(w.box, r.Range)).SetUpdate(update)
 	}
 	res, err := w.store.messages.BulkWrite(ctx, models, options.BulkWrite().SetOrdered(true))
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"gadwall/internal/dbtest"
 	"gadwall/internal/mailkey"
+	"gadwall/internal/uidset"
 )
 
 func TestStoreFlagsOfMany(t *testing.T) {
@@ -15,7 +16,7 @@ func TestStoreFlagsOfMany(t *testing.T) {
 	inbox := e.box(t, u, "INBOX").Key
 	const n = 2*maxBatch + 300
 	e.fill(t, inbox, n, func(i int) Flags { return Flags(i % 3) })
-	got, err := e.StoreFlags(t.Context(), inbox, AllUIDs, FlagChange{Op: Add, Flags: Seen | Deleted, Keywords: []string{"Done"}})
+	got, err := e.StoreFlags(t.Context(), inbox, uidset.All(), FlagChange{Op: Add, Flags: Seen | Deleted, Keywords: []string{"Done"}})
 	if err != nil || len(got.Changed) != n || len(got.Unchanged)+len(got.Modified) != 0 {
 		t.Fatalf("%d changed, %v", len(got.Changed), err)
 	}
@@ -33,7 +34,7 @@ func TestStoreFlagsOfMany(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err = e.StoreFlags(t.Context(), inbox, AllUIDs, FlagChange{Op: Add, Flags: Seen, Keywords: []string{"DONE"}})
+	got, err = e.StoreFlags(t.Context(), inbox, uidset.All(), FlagChange{Op: Add, Flags: Seen, Keywords: []string{"DONE"}})
 	if err != nil || len(got.Unchanged) != n || len(got.Changed) != 0 || got.ModSeq != 0 {
 		t.Fatalf("%d unchanged, %d changed, %v", len(got.Unchanged), len(got.Changed), err)
 	}
@@ -51,14 +52,14 @@ func TestStoreFlagsRefuses(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		box    mailkey.Mailbox
-		ranges []UIDRange
+		ranges uidset.Set
 		change FlagChange
 		want   error
 	}{
-		{"nowhere", u.ID.Mailbox(77), []UIDRange{{1, 1}}, FlagChange{Op: Add}, ErrNoSuchMailbox},
-		{"bad keyword", inbox, AllUIDs, FlagChange{Op: Add, Keywords: []string{"a b"}}, ErrInvalidKeyword},
+		{"nowhere", u.ID.Mailbox(77), uidset.Set{{First: 1, Last: 1}}, FlagChange{Op: Add}, ErrNoSuchMailbox},
+		{"bad keyword", inbox, uidset.All(), FlagChange{Op: Add, Keywords: []string{"a b"}}, ErrInvalidKeyword},
 		{"nil is none", inbox, nil, FlagChange{Op: Set}, nil},
-		{"no message", inbox, []UIDRange{{2, 9}}, FlagChange{Op: Set}, nil},
+		{"no message", inbox, uidset.Set{{First: 2, Last: 9}}, FlagChange{Op: Set}, nil},
 	} {
 		got, err := e.StoreFlags(t.Context(), tt.box, tt.ranges, tt.change)
 		if !errors.Is(err, tt.want) || err == nil && len(got.Changed) > 0 {
@@ -70,10 +71,10 @@ func TestStoreFlagsRefuses(t *testing.T) {
 	for i := range MaxKeywords {
 		many = append(many, string(rune('a'+i/26))+string(rune('a'+i%26)))
 	}
-	if _, err := e.StoreFlags(t.Context(), inbox, AllUIDs, FlagChange{Op: Add, Keywords: many}); err != nil {
+	if _, err := e.StoreFlags(t.Context(), inbox, uidset.All(), FlagChange{Op: Add, Keywords: many}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := e.StoreFlags(t.Context(), inbox, AllUIDs, FlagChange{Op: Add, Keywords: []string{"zz"}}); !errors.Is(err, ErrInvalidKeyword) {
+	if _, err := e.StoreFlags(t.Context(), inbox, uidset.All(), FlagChange{Op: Add, Keywords: []string{"zz"}}); !errors.Is(err, ErrInvalidKeyword) {
 		t.Errorf("one too many: %v", err)
 	}
 	e.checkConsistent(t, u)
@@ -87,7 +88,7 @@ func TestStoreFlagsIsOneUpdatePerState(t *testing.T) {
 	inbox := e.box(t, u, "INBOX").Key
 	e.fill(t, inbox, 900, nil)
 	commands.Reset()
-	if _, err := e.StoreFlags(t.Context(), inbox, []UIDRange{{1, 900}}, FlagChange{Op: Add, Flags: Seen}); err != nil {
+	if _, err := e.StoreFlags(t.Context(), inbox, uidset.Set{{First: 1, Last: 900}}, FlagChange{Op: Add, Flags: Seen}); err != nil {
 		t.Fatal(err)
 	}
 	if n := commands.Count("update", collMessages); n != 1 {

@@ -21,6 +21,7 @@ import (
 	"gadwall/internal/events"
 	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/uidset"
 )
 
 // filled is a store with some of everything.
@@ -40,15 +41,15 @@ func fill(t *testing.T) *filled {
 	f.deliver(t, mail("large", large), mailstore.Seen, []string{"Important"}, f.inbox)
 	f.deliver(t, mail("small"), mailstore.Deleted, nil, f.inbox)
 	f.deliver(t, mail("gone"), mailstore.Deleted, nil, f.inbox)
-	if _, err := f.Copy(t.Context(), f.inbox, mailstore.AllUIDs, f.box); err != nil {
+	if _, err := f.Copy(t.Context(), f.inbox, uidset.All(), f.box); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if _, _, err := f.Expunge(t.Context(), f.inbox, []mailstore.UIDRange{{First: 4, Last: 4}}); err != nil {
+		if _, _, err := f.Expunge(t.Context(), f.inbox, uidset.Set{{First: 4, Last: 4}}); err != nil {
 			t.Fatal(err)
 		}
 		f.deliver(t, mail("gone"), mailstore.Deleted, nil, f.inbox)
-		if _, _, err := f.Expunge(t.Context(), f.inbox, []mailstore.UIDRange{{First: 5, Last: 9}}); err != nil {
+		if _, _, err := f.Expunge(t.Context(), f.inbox, uidset.Set{{First: 5, Last: 9}}); err != nil {
 			t.Fatal(err)
 		}
 	}

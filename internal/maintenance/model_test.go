@@ -19,6 +19,7 @@ import (
 	"gadwall/internal/dbtest"
 	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/uidset"
 )
 
 const (
@@ -204,7 +205,7 @@ func (w *world) schedule(seed int64) error {
 	for user := range w.users {
 		if rng.Intn(2) == 0 {
 			m.remove(w.users[user].ID)
-			if _, _, err := w.store.Expunge(ctx, w.box(user, inbox), mailstore.AllUIDs); err != nil {
+			if _, _, err := w.store.Expunge(ctx, w.box(user, inbox), uidset.All()); err != nil {
 				return err
 			}
 		}
@@ -297,14 +298,14 @@ func (m *model) operation(kind int) (string, func(context.Context, *actor) error
 			in, other = other, in
 		}
 		return "move", func(ctx context.Context, a *actor) error {
-			_, err := a.in.Move(ctx, in, mailstore.AllUIDs, other)
+			_, err := a.in.Move(ctx, in, uidset.All(), other)
 			return err
 		}
 	case kindExpunge:
 		m.remove(m.users[user].ID)
-		uids := mailstore.AllUIDs
+		uids := uidset.All()
 		if m.rng.Intn(2) == 0 {
-			uids = []mailstore.UIDRange{{First: 1, Last: 1}}
+			uids = uidset.Set{{First: 1, Last: 1}}
 		}
 		return "expunge", func(ctx context.Context, a *actor) error {
 			_, _, err := a.in.Expunge(ctx, in, uids)
@@ -400,7 +401,7 @@ func (m *model) ack(keys ...mailkey.Message) {
 }
 
 func (m *model) copy(ctx context.Context, s *mailstore.Store, from, to mailkey.Mailbox) error {
-	result, err := s.Copy(ctx, from, mailstore.AllUIDs, to)
+	result, err := s.Copy(ctx, from, uidset.All(), to)
 	if err != nil {
 		return err
 	}

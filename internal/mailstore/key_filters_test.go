@@ -6,34 +6,14 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"pgregory.net/rapid"
 
 	"gadwall/internal/mailkey"
+	"gadwall/internal/uidset"
 )
 
 const maxUID = math.MaxUint32
-
-func TestNormalizeRanges(t *testing.T) {
-	for _, tt := range []struct {
-		name     string
-		in, want []UIDRange
-	}{
-		{"none", nil, []UIDRange{}},
-		{"overlap and touch", []UIDRange{{5, 9}, {1, 2}, {3, 3}, {8, 12}}, []UIDRange{{1, 3}, {5, 12}}},
-		{"inside", []UIDRange{{1, 100}, {5, 9}}, []UIDRange{{1, 100}}},
-		{"backwards is empty", []UIDRange{{9, 5}}, []UIDRange{}},
-		{"UID 0 does not exist", []UIDRange{{0, 0}, {0, 3}}, []UIDRange{{1, 3}}},
-		{"to the end", []UIDRange{{maxUID, maxUID}, {maxUID - 1, maxUID}}, []UIDRange{{maxUID - 1, maxUID}}},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			if diff := cmp.Diff(tt.want, normalizeRanges(tt.in)); diff != "" {
-				t.Error(diff)
-			}
-		})
-	}
-}
 
 func drawUIDs(t *rapid.T, label string) []uint32 {
 	// From a small set, so that neighbours are common, and at the end of what is possible.
@@ -43,46 +23,11 @@ func drawUIDs(t *rapid.T, label string) []uint32 {
 	return uids
 }
 
-func drawRanges(t *rapid.T, label string) []UIDRange {
-	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) UIDRange {
+func drawRanges(t *rapid.T, label string) uidset.Set {
+	return uidset.Of(rapid.SliceOfN(rapid.Custom(func(t *rapid.T) uidset.Range {
 		a := rapid.Uint32Range(1, 2000).Draw(t, "first")
-		return UIDRange{a, a + rapid.Uint32Range(0, 300).Draw(t, "more")}
-	}), 0, 8).Draw(t, label)
-}
-
-func contains(ranges []UIDRange, uid uint32) bool {
-	return slices.ContainsFunc(ranges, func(r UIDRange) bool { return r.First <= uid && uid <= r.Last })
-}
-
-func TestRangesCoverExactlyTheUIDs(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		uids := drawUIDs(t, "uids")
-		var back []uint32
-		for _, r := range Ranges(uids) {
-			for uid := uint64(r.First); uid <= uint64(r.Last); uid++ {
-				back = append(back, uint32(uid))
-			}
-		}
-		if !slices.Equal(uids, back) {
-			t.Fatalf("%v became %v", uids, back)
-		}
-	})
-}
-
-func TestIntersectKeepsWhatIsInside(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		uids := drawUIDs(t, "uids")
-		ranges := drawRanges(t, "ranges")
-		var want []uint32
-		for _, uid := range uids {
-			if contains(ranges, uid) {
-				want = append(want, uid)
-			}
-		}
-		if got := intersect(slices.Clone(uids), normalizeRanges(ranges)); !slices.Equal(want, got) {
-			t.Fatalf("got %v, want %v", got, want)
-		}
-	})
+		return uidset.Range{First: a, Last: a + rapid.Uint32Range(0, 300).Draw(t, "more")}
+	}), 0, 8).Draw(t, label)...)
 }
 
 // matches evaluates what keyFilters makes.
@@ -118,7 +63,7 @@ func matches(t *rapid.T, filter bson.D, key bson.Binary) bool {
 func TestKeyFiltersTakeEachUIDOnceAndInOrder(t *testing.T) {
 	box := mailkey.UserID{1}.Mailbox(7)
 	rapid.Check(t, func(t *rapid.T) {
-		ranges := normalizeRanges(drawRanges(t, "ranges"))
+		ranges := drawRanges(t, "ranges")
 		filters := keyFilters(box, ranges, rapid.Bool().Draw(t, "clustered"))
 		last := 0
 		for uid := uint32(1); uid <= 2400; uid++ {
@@ -128,7 +73,7 @@ func TestKeyFiltersTakeEachUIDOnceAndInOrder(t *testing.T) {
 					in = append(in, i)
 				}
 			}
-			if contains(ranges, uid) != (len(in) == 1) || len(in) > 1 {
+			if ranges.Contains(uid) != (len(in) == 1) || len(in) > 1 {
 				t.Fatalf("UID %d is in %v of %d filters; ranges %v", uid, in, len(filters), ranges)
 			}
 			if len(in) == 1 {
@@ -143,9 +88,9 @@ func TestKeyFiltersTakeEachUIDOnceAndInOrder(t *testing.T) {
 
 func TestKeyFiltersAreBounded(t *testing.T) {
 	box := mailkey.UserID{1}.Mailbox(7)
-	var sparse []UIDRange
+	var sparse uidset.Set
 	for uid := uint32(1); uid < 10*maxRangesPerFind; uid += 2 {
-		sparse = append(sparse, UIDRange{uid, uid})
+		sparse = append(sparse, uidset.Range{First: uid, Last: uid})
 	}
 	for _, clustered := range []bool{false, true} {
 		for _, f := range keyFilters(box, sparse, clustered) {
@@ -155,7 +100,7 @@ func TestKeyFiltersAreBounded(t *testing.T) {
 			}
 		}
 	}
-	far := []UIDRange{{1, 1}, {2, 2}, {1_000_000, 1_000_000}}
+	far := uidset.Set{{First: 1, Last: 2}, {First: 1_000_000, Last: 1_000_000}}
 	if n := len(keyFilters(box, far, true)); n != 2 {
 		t.Errorf("%d queries in a clustered collection, want one on each side of the gap", n)
 	}
@@ -167,13 +112,13 @@ func TestKeyFiltersAreBounded(t *testing.T) {
 func TestCoverHoldsNoOtherMessages(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		all := drawUIDs(t, "all")
-		ranges := normalizeRanges(drawRanges(t, "ranges"))
-		wanted := intersect(slices.Clone(all), ranges)
+		ranges := drawRanges(t, "ranges")
+		wanted := ranges.Keep(slices.Clone(all))
 		size := rapid.IntRange(1, 20).Draw(t, "size")
 		var seen []uint32
 		for part := range slices.Chunk(wanted, size) {
 			c := cover(part, ranges)
-			inside := intersect(slices.Clone(all), c)
+			inside := c.Keep(slices.Clone(all))
 			if !slices.Equal(inside, part) {
 				t.Fatalf("cover %v of %v holds %v", c, part, inside)
 			}
@@ -181,19 +126,6 @@ func TestCoverHoldsNoOtherMessages(t *testing.T) {
 		}
 		if !slices.Equal(seen, wanted) {
 			t.Fatalf("covered %v of %v", seen, wanted)
-		}
-	})
-}
-
-func TestFromKeepsTheRest(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		ranges := normalizeRanges(drawRanges(t, "ranges"))
-		first := rapid.Uint32Range(1, 2400).Draw(t, "first")
-		rest := from(first, ranges)
-		for uid := uint32(1); uid <= 2400; uid++ {
-			if want := uid >= first && contains(ranges, uid); contains(rest, uid) != want {
-				t.Fatalf("UID %d in %v: want %t", uid, rest, want)
-			}
 		}
 	})
 }
