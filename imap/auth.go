@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"encoding/base64"
 	"errors"
+	"fmt"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -40,7 +42,8 @@ func (c *conn) startTLS() error {
 	c.netConn, c.tls = tc, true
 	c.in.replace(tc)
 	c.dec.Reset(c.in)
-	c.enc.Reset(&output{tc})
+	c.out.conn = tc
+	c.enc.Reset(c.out)
 	return nil
 }
 
@@ -138,7 +141,12 @@ func (c *conn) login(ctx context.Context, cmd *command, username, password strin
 		}
 		return err
 	}
-	c.srv.auth.succeeded(c.remote)
+	c.srv.auth.succeeded(c.network)
+	if !c.srv.admitUser(user.ID) {
+		c.log.Info("imap: login refused", "user", user.Username, "why", "too many connections")
+		return refuse(imap.ResponseCodeLimit, fmt.Sprintf(
+			"Too many connections of this user, %d are allowed", c.srv.opts.MaxConnectionsPerUser))
+	}
 	c.user = user
 	c.state = imap.ConnStateAuthenticated
 	c.authFailures = 0
@@ -153,7 +161,7 @@ func (c *conn) login(ctx context.Context, cmd *command, username, password strin
 // loginFailed holds the answer back, longer with each failure from the same
 // address, and closes the connection after several.
 func (c *conn) loginFailed(ctx context.Context, username string, err error) error {
-	delay := c.srv.auth.failed(c.remote)
+	delay := c.srv.auth.failed(c.network)
 	c.log.Info("imap: login failed", "username", username[:min(len(username), maxText)], "delay", delay)
 	timer := time.NewTimer(delay)
 	defer timer.Stop()
@@ -174,7 +182,7 @@ type authLimiter struct {
 	first time.Duration
 
 	mu     sync.Mutex
-	byAddr map[string]failures
+	byAddr map[netip.Addr]failures
 }
 
 type failures struct {
@@ -183,11 +191,11 @@ type failures struct {
 }
 
 func newAuthLimiter(first time.Duration) *authLimiter {
-	return &authLimiter{first: first, byAddr: make(map[string]failures)}
+	return &authLimiter{first: first, byAddr: make(map[netip.Addr]failures)}
 }
 
 // failed notes a failure and returns how long to hold its answer back.
-func (l *authLimiter) failed(addr string) time.Duration {
+func (l *authLimiter) failed(addr netip.Addr) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
@@ -212,7 +220,7 @@ func (l *authLimiter) failed(addr string) time.Duration {
 }
 
 // succeeded forgets the failures of an address.
-func (l *authLimiter) succeeded(addr string) {
+func (l *authLimiter) succeeded(addr netip.Addr) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.byAddr, addr)

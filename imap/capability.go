@@ -45,7 +45,7 @@ func (c *conn) capabilities() string {
 // mayAuthenticate reports whether a password may come over this connection
 // (RFC 3501 section 11.1).
 func (c *conn) mayAuthenticate() bool {
-	return c.tls || c.loopback || c.srv.opts.AllowInsecureAuth
+	return c.tls || c.trusted
 }
 
 // extensions is a set of extensions that change what the server sends only after

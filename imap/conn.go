@@ -2,12 +2,15 @@ package imap
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"runtime/debug"
+	"slices"
 	"syscall"
 	"time"
 
@@ -27,13 +30,17 @@ type conn struct {
 	socket  net.Conn // what Accept gave; set once
 	netConn net.Conn // the same, or TLS over it after STARTTLS
 	in      *input
+	out     *output
 	dec     *wire.Decoder
 	enc     *wire.Encoder
 
-	remote   string // address without port, for limits
-	tls      bool
-	loopback bool
-	started  time.Time
+	network netip.Addr // of the client, for limits; see networkOf
+	local   bool       // the client is on this machine
+	trusted bool       // the client may send passwords without TLS
+	tls     bool
+	started time.Time
+
+	countedAddress bool // Server.perAddr counts the connection
 
 	state imap.ConnState
 	user  *mailstore.User
@@ -44,42 +51,65 @@ type conn struct {
 
 	enabled extensions
 
+	commands     int
 	badInRow     int
 	authFailures int
-	closing      bool // end after the running command
+	closing      bool   // end after the running command
+	ended        string // why, for the log
 }
 
 func newConn(s *Server, nc net.Conn) *conn {
-	host, _, err := net.SplitHostPort(nc.RemoteAddr().String())
-	if err != nil {
-		host = nc.RemoteAddr().String()
-	}
 	c := &conn{
-		srv: s, socket: nc, netConn: nc, remote: host,
-		loopback: isLoopback(nc.RemoteAddr()) && isLoopback(nc.LocalAddr()),
-		started:  time.Now(), state: imap.ConnStateNotAuthenticated,
-		log: s.log.With("remote", host), contents: s.opts.Contents,
+		srv: s, socket: nc, netConn: nc, started: time.Now(),
+		state: imap.ConnStateNotAuthenticated, log: s.log, contents: s.opts.Contents,
+		ended: "client left",
 	}
 	_, c.tls = nc.(*tls.Conn)
 	c.in = newInput(nc)
 	c.in.limit = c.started.Add(loginTimeout)
 	c.dec = wire.NewDecoder(c.in)
-	c.enc = wire.NewEncoder(&output{nc})
+	c.out = &output{conn: nc}
+	c.enc = wire.NewEncoder(c.out)
 	c.dec.Continue = c.continueLiteral
 	c.dec.LineLimit, c.dec.LiteralLimit = maxLoginLine, maxLoginLine
 	c.in.onQuiet = c.dropCache
 	return c
 }
 
-// isLoopback reports whether an address never leaves the machine.
-func isLoopback(a net.Addr) bool {
-	switch a := a.(type) {
+// identify notes who the client is, as the connection's RemoteAddr says, and gives
+// the session an id that all its log lines carry.
+func (c *conn) identify() {
+	attrs := []any{"session", rand.Text()[:sessionIDLength]}
+	switch a := c.socket.RemoteAddr().(type) {
 	case *net.TCPAddr:
-		return a.IP.IsLoopback()
+		at := a.AddrPort()
+		addr := at.Addr().Unmap().WithZone("")
+		c.network, c.local = networkOf(addr), addr.IsLoopback()
+		c.trusted = containsAddr(c.srv.opts.PlaintextFrom, addr)
+		attrs = append(attrs, "remote", addr.String(), "port", at.Port())
 	case *net.UnixAddr:
-		return true
+		c.local, c.trusted = true, true
+		attrs = append(attrs, "remote", "unix")
+	default:
+		attrs = append(attrs, "remote", a.String())
 	}
-	return a.Network() == "pipe"
+	c.log = c.srv.log.With(attrs...)
+}
+
+// loopback are the networks that never leave the machine.
+var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+
+// networkOf is what limits of an address count: an IPv4 address itself, and of an
+// IPv6 address its network of 64 bits, which belongs to one client.
+func networkOf(a netip.Addr) netip.Addr {
+	if !a.Is6() {
+		return a
+	}
+	return netip.PrefixFrom(a, 64).Masked().Addr()
+}
+
+func containsAddr(networks []netip.Prefix, a netip.Addr) bool {
+	return slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Contains(a) })
 }
 
 // isResourceError reports whether Accept failed for want of something that
@@ -103,7 +133,7 @@ func (c *conn) abort() { c.socket.Close() }
 func (c *conn) serve(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer c.close()
+	defer c.enc.Flush()
 	defer c.recovered("connection")
 	if tc, ok := c.netConn.(*tls.Conn); ok {
 		if err := c.handshake(tc); err != nil {
@@ -137,12 +167,16 @@ func (c *conn) handshake(tc *tls.Conn) error {
 
 // close ends everything that belongs to the connection.
 func (c *conn) close() {
-	_ = c.enc.Flush() // there is nobody left to tell
 	c.in.unwatch()
 	c.netConn.Close()
 	c.sel = nil
 	if c.sub != nil {
 		c.sub.Close()
+	}
+	if c.user != nil {
+		c.log.Info("imap: logout", "why", c.ended, "commands", c.commands,
+			"bytes_in", c.in.bytes, "bytes_out", c.out.bytes,
+			"duration", time.Since(c.started).Round(time.Millisecond))
 	}
 }
 
@@ -175,13 +209,14 @@ func (c *conn) endOfInput(err error) {
 		c.bye("", "Autologout; idle for too long")
 	case errors.Is(err, io.EOF):
 	default:
+		c.ended = "connection lost"
 		c.log.Debug("imap: connection lost", "error", err)
 	}
 }
 
 // bye writes an untagged BYE and ends the connection after it.
 func (c *conn) bye(code, text string) {
-	c.closing = true
+	c.closing, c.ended = true, text
 	if c.enc.LineOpen() {
 		return // in the middle of something: it would not be understood
 	}
@@ -194,6 +229,7 @@ func (c *conn) bye(code, text string) {
 
 // command reads and runs one command, whose first line was read, and answers it.
 func (c *conn) command(ctx context.Context, gone func()) {
+	c.commands++
 	cmd := &command{args: c.dec}
 	var err error
 	if cmd.tag, err = c.dec.Tag(); err == nil {

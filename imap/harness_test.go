@@ -156,6 +156,8 @@ type testClient struct {
 	conn net.Conn
 	r    *bufio.Reader
 	n    int
+
+	received int64 // bytes, literals not counted
 }
 
 // dial connects and reads the greeting.
@@ -208,6 +210,7 @@ func (c *testClient) readLine() (string, error) {
 		if err != nil {
 			return b.String() + line, err
 		}
+		c.received += int64(len(line))
 		b.WriteString(strings.TrimSuffix(line, "\r\n"))
 		if !strings.HasSuffix(line, "\r\n") {
 			return b.String(), fmt.Errorf("line without CRLF: %q", line)

@@ -20,7 +20,8 @@ var errInterrupted = errors.New("imap: server is stopping")
 // interrupt. The watcher is a goroutine that reads one byte ahead; it is
 // started by a timer or by watch and ended by the next read (unwatch).
 type input struct {
-	conn net.Conn
+	conn  net.Conn
+	bytes int64 // read so far
 	// onQuiet is called when no command came for quietAfter.
 	onQuiet func()
 
@@ -43,6 +44,12 @@ func newInput(conn net.Conn) *input { return &input{conn: conn, timeout: greetTi
 
 // Read implements io.Reader.
 func (in *input) Read(p []byte) (int, error) {
+	n, err := in.read(p)
+	in.bytes += int64(n)
+	return n, err
+}
+
+func (in *input) read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
@@ -226,7 +233,10 @@ func (in *input) replace(conn net.Conn) {
 
 // output writes to a connection with a deadline for each chunk, so that a slow
 // but living client is not cut off in the middle of a long answer.
-type output struct{ conn net.Conn }
+type output struct {
+	conn  net.Conn
+	bytes int64 // written so far
+}
 
 // Write implements io.Writer.
 func (o *output) Write(p []byte) (int, error) {
@@ -238,6 +248,7 @@ func (o *output) Write(p []byte) (int, error) {
 		}
 		n, err := o.conn.Write(chunk)
 		written += n
+		o.bytes += int64(n)
 		if err != nil || written == len(p) {
 			return written, err
 		}

@@ -8,9 +8,12 @@ const (
 	// defaultMaxConnections bounds the open connections of a server; one
 	// more gets BYE.
 	defaultMaxConnections = 20_000
-	// maxConnectionsPerAddress bounds those of one client address that are
-	// not loopback.
-	maxConnectionsPerAddress = 500
+	// defaultMaxConnectionsPerAddress bounds the connections of one client address
+	// that is not loopback; one more gets BYE.
+	defaultMaxConnectionsPerAddress = 500
+	// defaultMaxConnectionsPerUser bounds the connections that are logged in as one
+	// user; one more login is refused (NO [LIMIT]).
+	defaultMaxConnectionsPerUser = 1000
 	// defaultMaxMessageSize bounds a message for APPEND (NO [TOOBIG]).
 	defaultMaxMessageSize = 512 << 20
 
@@ -22,6 +25,8 @@ const (
 	maxAuthFailures = 5
 	// maxLoginLine is the longest line and the largest literal before login.
 	maxLoginLine = 8 << 10
+	// sessionIDLength is how many characters (of 5 bits) a session's id has.
+	sessionIDLength = 12
 	// maxText bounds the text of status responses, which may quote the client.
 	maxText = 300
 	// maxTrackedAddresses bounds the memory for failed logins.

@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"sync"
 	"time"
 
 	"gadwall/internal/contents"
 	"gadwall/internal/events"
+	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
 )
 
@@ -29,13 +31,22 @@ type Options struct {
 	Hostname string
 	Logger   *slog.Logger
 
-	// AllowInsecureAuth allows passwords over connections without TLS. They
-	// are always allowed on loopback.
-	AllowInsecureAuth bool
+	// PlaintextFrom are the networks whose clients may send passwords without TLS,
+	// as a balancer that ends TLS does. Nil means loopback; an empty list means none.
+	// A client's address is what the connection's RemoteAddr says. A Unix socket
+	// never leaves the machine: its clients may always send passwords.
+	PlaintextFrom []netip.Prefix
 	// MaxMessageSize bounds APPEND, in bytes; 0 means 512 MiB.
 	MaxMessageSize int64
 	// MaxConnections bounds open connections; 0 means 20,000.
 	MaxConnections int
+	// MaxConnectionsPerAddress bounds the open connections of one client address
+	// (of one /64 network of IPv6); 0 means 500. Clients on loopback and on Unix sockets are exempt, since many
+	// users reach the server through one program there (webmail).
+	MaxConnectionsPerAddress int
+	// MaxConnectionsPerUser bounds the connections that are logged in as one user;
+	// 0 means 1,000.
+	MaxConnectionsPerUser int
 	// AuthDelay is how long the answer to the first failed login of an
 	// address is held back; 0 means half a second.
 	AuthDelay time.Duration
@@ -57,7 +68,8 @@ type Server struct {
 	mu        sync.Mutex
 	listeners map[net.Listener]struct{}
 	conns     map[*conn]struct{}
-	perAddr   map[string]int
+	perAddr   map[netip.Addr]int
+	perUser   map[mailkey.UserID]int
 	stopping  bool
 	stop      context.Context // ends when stopping
 	beginStop context.CancelFunc
@@ -81,6 +93,15 @@ func New(opts Options) *Server {
 	if opts.MaxConnections <= 0 {
 		opts.MaxConnections = defaultMaxConnections
 	}
+	if opts.MaxConnectionsPerAddress <= 0 {
+		opts.MaxConnectionsPerAddress = defaultMaxConnectionsPerAddress
+	}
+	if opts.MaxConnectionsPerUser <= 0 {
+		opts.MaxConnectionsPerUser = defaultMaxConnectionsPerUser
+	}
+	if opts.PlaintextFrom == nil {
+		opts.PlaintextFrom = loopback
+	}
 	if opts.AuthDelay <= 0 {
 		opts.AuthDelay = authDelay
 	}
@@ -94,7 +115,8 @@ func New(opts Options) *Server {
 		ctx: ctx, cancel: cancel,
 		listeners: make(map[net.Listener]struct{}),
 		conns:     make(map[*conn]struct{}),
-		perAddr:   make(map[string]int),
+		perAddr:   make(map[netip.Addr]int),
+		perUser:   make(map[mailkey.UserID]int),
 		stop:      stop, beginStop: beginStop,
 	}
 }
@@ -150,37 +172,91 @@ func (s *Server) start(nc net.Conn) {
 	refuse := ""
 	switch {
 	case s.stopping:
-		refuse = "* BYE [UNAVAILABLE] Server is shutting down\r\n"
-	case len(s.conns) >= s.opts.MaxConnections,
-		!c.loopback && s.perAddr[c.remote] >= maxConnectionsPerAddress:
-		refuse = "* BYE [LIMIT] Too many connections\r\n"
+		refuse = "[UNAVAILABLE] Server is shutting down"
+	case len(s.conns) >= s.opts.MaxConnections:
+		refuse = "[LIMIT] Too many connections"
 	default:
 		s.conns[c] = struct{}{}
-		s.perAddr[c.remote]++
 		s.wg.Add(1)
 	}
 	s.mu.Unlock()
 	if refuse != "" {
-		s.log.Warn("imap: connection refused", "remote", c.remote)
-		if _, isTLS := nc.(*tls.Conn); !isTLS { // no handshake for those
-			_ = nc.SetWriteDeadline(time.Now().Add(time.Second))
-			_, _ = nc.Write([]byte(refuse)) // a courtesy
-		}
-		nc.Close()
+		s.log.Warn("imap: connection refused", "why", refuse)
+		c.turnAway(refuse)
+		c.close()
 		return
 	}
 	go func() {
 		defer s.wg.Done()
-		defer func() {
-			s.mu.Lock()
-			delete(s.conns, c)
-			if s.perAddr[c.remote]--; s.perAddr[c.remote] <= 0 {
-				delete(s.perAddr, c.remote)
-			}
-			s.mu.Unlock()
-		}()
+		defer c.close()
+		defer s.forget(c) // before the client can see the end and connect again
+		// A listener for the PROXY protocol reads the client's address from the
+		// connection, and so may wait here.
+		c.identify()
+		if !s.admitAddress(c) {
+			c.log.Warn("imap: connection refused", "why", "too many connections of this address")
+			c.turnAway(fmt.Sprintf("[LIMIT] Too many connections from your address, %d are allowed",
+				s.opts.MaxConnectionsPerAddress))
+			return
+		}
 		c.serve(s.ctx)
 	}()
+}
+
+// turnAway writes an untagged BYE, if that is possible at once.
+func (c *conn) turnAway(text string) {
+	if !c.tls { // no handshake for those
+		_ = c.socket.SetWriteDeadline(time.Now().Add(time.Second))
+		_, _ = c.socket.Write([]byte("* BYE " + text + "\r\n")) // a courtesy
+	}
+}
+
+// admitAddress counts a connection for its client's address, unless there are too
+// many.
+func (s *Server) admitAddress(c *conn) bool {
+	if c.local {
+		return true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.perAddr[c.network] >= s.opts.MaxConnectionsPerAddress {
+		return false
+	}
+	s.perAddr[c.network]++
+	c.countedAddress = true
+	return true
+}
+
+// admitUser counts a connection for the user who logs in, unless there are too
+// many.
+func (s *Server) admitUser(user mailkey.UserID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.perUser[user] >= s.opts.MaxConnectionsPerUser {
+		return false
+	}
+	s.perUser[user]++
+	return true
+}
+
+// forget ends the counting of a connection.
+func (s *Server) forget(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c)
+	if c.countedAddress {
+		countDown(s.perAddr, c.network)
+	}
+	if c.user != nil {
+		countDown(s.perUser, c.user.ID)
+	}
+}
+
+// countDown subtracts one from a counter and drops it at zero.
+func countDown[K comparable](counts map[K]int, key K) {
+	if counts[key]--; counts[key] <= 0 {
+		delete(counts, key)
+	}
 }
 
 // Shutdown stops listening, lets running commands finish, says BYE to every

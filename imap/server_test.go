@@ -5,10 +5,14 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
+	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -53,33 +57,47 @@ func TestStartTLSInjection(t *testing.T) {
 }
 
 // remoteConn is a connection that does not look like one of this machine.
-type remoteConn struct{ net.Conn }
-
-func (c remoteConn) RemoteAddr() net.Addr {
-	return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: c.Conn.RemoteAddr().(*net.TCPAddr).Port}
+type remoteConn struct {
+	net.Conn
+	ip net.IP
 }
 
-type remoteListener struct{ net.Listener }
+func (c remoteConn) RemoteAddr() net.Addr {
+	return &net.TCPAddr{IP: c.ip, Port: c.Conn.RemoteAddr().(*net.TCPAddr).Port}
+}
 
-func (l remoteListener) Accept() (net.Conn, error) {
+// remoteListener accepts connections that seem to come from an address.
+type remoteListener struct {
+	net.Listener
+	ip net.IP
+}
+
+// serveRemote lets s accept connections that seem to come from ip, and returns a
+// server to dial there.
+func (s *testServer) serveRemote(t *testing.T, ip string) *testServer {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go s.Serve(&remoteListener{l, net.ParseIP(ip)}) // ends with the server
+	remote := *s
+	remote.addr = l.Addr().String()
+	return &remote
+}
+
+func (l *remoteListener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
-	return remoteConn{c}, nil
+	return remoteConn{c, l.ip}, nil
 }
 
 // TestLoginDisabled: no password over a network without TLS.
 func TestLoginDisabled(t *testing.T) {
 	t.Parallel()
-	srv := newTestServer(t)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	go srv.Serve(remoteListener{l}) // ends with the server
-	srv.addr = l.Addr().String()
-	c := srv.dial(t)
+	c := newTestServer(t).serveRemote(t, "192.0.2.1").dial(t)
 	untagged, _ := c.ok("CAPABILITY")
 	if !strings.Contains(untagged[0], "LOGINDISABLED") || strings.Contains(untagged[0], "AUTH=") {
 		t.Errorf("capabilities: %s", untagged[0])
@@ -103,20 +121,21 @@ func TestTooManyFailedLogins(t *testing.T) {
 
 func TestAuthLimiter(t *testing.T) {
 	l := newAuthLimiter(time.Second)
+	addr := func(n int) netip.Addr { return netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)}) }
 	for i, want := range []time.Duration{1, 2, 4, 8, 15, 15} {
-		if got := l.failed("a"); got != want*time.Second {
+		if got := l.failed(addr(1)); got != want*time.Second {
 			t.Errorf("failure %d costs %v, want %v", i+1, got, want*time.Second)
 		}
 	}
-	if got := l.failed("b"); got != time.Second {
+	if got := l.failed(addr(2)); got != time.Second {
 		t.Errorf("the first failure of another address costs %v", got)
 	}
-	l.succeeded("a")
-	if got := l.failed("a"); got != time.Second {
+	l.succeeded(addr(1))
+	if got := l.failed(addr(1)); got != time.Second {
 		t.Errorf("the first failure after a success costs %v", got)
 	}
 	for i := range 2 * maxTrackedAddresses {
-		l.failed(fmt.Sprint(i))
+		l.failed(addr(i))
 	}
 	if len(l.byAddr) > maxTrackedAddresses {
 		t.Errorf("%d addresses are remembered", len(l.byAddr))
@@ -225,16 +244,131 @@ func TestConnectionLimit(t *testing.T) {
 	t.Parallel()
 	srv := newTestServer(t, func(o *Options) { o.MaxConnections = 1 })
 	c := srv.dial(t)
-	conn, err := net.Dial("tcp", srv.addr)
+	srv.turnedAway(t)
+	c.ok("NOOP")
+}
+
+// turnedAway connects and expects BYE [LIMIT].
+func (s *testServer) turnedAway(t *testing.T) {
+	t.Helper()
+	conn, err := net.Dial("tcp", s.addr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	second := &testClient{t: t, conn: conn, r: bufio.NewReader(conn)}
-	if lines := second.closed(); len(lines) != 1 || !strings.HasPrefix(lines[0], "* BYE [LIMIT]") {
+	c := &testClient{t: t, conn: conn, r: bufio.NewReader(conn)}
+	if lines := c.closed(); len(lines) != 1 || !strings.HasPrefix(lines[0], "* BYE [LIMIT]") {
 		t.Errorf("one connection too many: %q", lines)
 	}
+}
+
+// TestConnectionsPerAddress: the address is what RemoteAddr says; IPv6 addresses of
+// one network count together; this machine's own are not counted.
+func TestConnectionsPerAddress(t *testing.T) {
+	t.Parallel()
+	srv := newTestServer(t, func(o *Options) { o.MaxConnectionsPerAddress = 2 })
+	srv.dial(t)
+	srv.dial(t)
+	srv.dial(t)
+	one := srv.serveRemote(t, "192.0.2.1")
+	one.dial(t)
+	second := one.dial(t)
+	one.turnedAway(t)
+	srv.serveRemote(t, "192.0.2.2").dial(t)
+	srv.serveRemote(t, "2001:db8::1").dial(t)
+	srv.serveRemote(t, "2001:db8::2").dial(t)
+	srv.serveRemote(t, "2001:db8::3").turnedAway(t)
+	srv.serveRemote(t, "2001:db8:0:1::3").dial(t)
+
+	second.ok("LOGOUT")
+	second.closed()
+	one.dial(t)
+}
+
+// TestConnectionsPerUser: a login too many is refused, and possible again when
+// another session of the user has ended.
+func TestConnectionsPerUser(t *testing.T) {
+	t.Parallel()
+	srv := newTestServer(t, func(o *Options) { o.MaxConnectionsPerUser = 2 })
+	srv.login(t)
+	second := srv.login(t)
+	c := srv.dial(t)
+	c.refused("NO [LIMIT]", "LOGIN %s %q", testUser, testPassword)
+	second.ok("LOGOUT")
+	second.closed()
+	c.ok("LOGIN %s %q", testUser, testPassword)
+}
+
+// TestLogLines: the lines of a session carry its id and the client's address and
+// port; the last one says what it did and why it ended.
+func TestLogLines(t *testing.T) {
+	t.Parallel()
+	var log lockedBuffer
+	srv := newTestServer(t, func(o *Options) { o.Logger = slog.New(slog.NewJSONHandler(&log, nil)) })
+	c := srv.login(t)
 	c.ok("NOOP")
+	c.ok("LOGOUT")
+	c.closed()
+	if err := srv.Shutdown(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	type line struct {
+		Msg, Session, Remote, User, Why string
+		Port, Commands                  int
+		In                              int64 `json:"bytes_in"`
+		Out                             int64 `json:"bytes_out"`
+	}
+	lines := make(map[string]line)
+	for text := range strings.Lines(log.String()) {
+		var l line
+		if err := json.Unmarshal([]byte(text), &l); err != nil {
+			t.Fatal(err)
+		}
+		lines[l.Msg] = l
+	}
+	in, out := lines["imap: login"], lines["imap: logout"]
+	if in.Session == "" || in.Remote != "127.0.0.1" || in.Port != c.conn.LocalAddr().(*net.TCPAddr).Port {
+		t.Errorf("login: %+v", in)
+	}
+	if out.Session != in.Session || out.User != testUser || out.Why != "Logging out" || out.Commands != 3 ||
+		out.In != int64(len("t1 LOGIN  \"\"\r\nt2 NOOP\r\nt3 LOGOUT\r\n")+len(testUser)+len(testPassword)) ||
+		out.Out != c.received {
+		t.Errorf("logout: %+v; received %d", out, c.received)
+	}
+}
+
+// lockedBuffer is a buffer that goroutines may share.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// TestPlaintextFrom: clients of the networks named may log in without TLS, and no
+// others; nobody is named by an empty list.
+func TestPlaintextFrom(t *testing.T) {
+	t.Parallel()
+	from := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")}
+	srv := newTestServer(t, func(o *Options) { o.PlaintextFrom = from })
+	for _, ip := range []string{"192.0.2.7", "::ffff:192.0.2.7", "2001:db8:1::1"} {
+		srv.serveRemote(t, ip).login(t)
+	}
+	for _, ip := range []string{"192.0.3.7", "2001:db9::1", "127.0.0.1"} {
+		srv.serveRemote(t, ip).dial(t).refused("NO [PRIVACYREQUIRED]", "LOGIN %s %q", testUser, testPassword)
+	}
+	none := newTestServer(t, func(o *Options) { o.PlaintextFrom = []netip.Prefix{} })
+	none.dial(t).refused("NO [PRIVACYREQUIRED]", "LOGIN %s %q", testUser, testPassword)
 }
 
 // TestPanic: a handler that panics costs its connection only, and never sends
