@@ -32,6 +32,10 @@ type FlagChange struct {
 	// mod-sequence (RFC 7162 section 3.1.3).
 	UnchangedSince uint64
 	Conditional    bool
+	// Keep and KeepKeywords protect what the caller may not change: Set leaves these flags, or all keywords, as they
+	// are.
+	Keep         Flags
+	KeepKeywords bool
 }
 
 // FlagResult says what StoreFlags did. All lists are in ascending order of UIDs.
@@ -178,7 +182,10 @@ func (c *FlagChange) apply(flags Flags, keywords, wanted []string) (Flags, []str
 		keywords = slices.DeleteFunc(slices.Clone(keywords), func(k string) bool { return FindKeyword(wanted, k) >= 0 })
 		return flags &^ c.Flags, keywords
 	default:
-		return c.Flags, wanted
+		if c.KeepKeywords {
+			wanted = keywords
+		}
+		return c.Flags&^c.Keep | flags&c.Keep, wanted
 	}
 }
 

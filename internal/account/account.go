@@ -1,0 +1,85 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"gadwall/internal/events"
+	"gadwall/internal/mailkey"
+	"gadwall/internal/mailstore"
+	"gadwall/quota"
+)
+
+// Options of Accounts. Store and Bus are required.
+type Options struct {
+	Store  *mailstore.Store
+	Bus    events.Bus
+	Logger *slog.Logger // slog.Default if nil
+}
+
+// Accounts gives out the accounts of a store. It is safe for concurrent use.
+type Accounts struct {
+	store *mailstore.Store
+	bus   events.Bus
+	log   *slog.Logger
+}
+
+// New returns Accounts. The caller keeps the Store and the Bus open for as long as any Account is
+// used.
+func New(o Options) (*Accounts, error) {
+	if o.Store == nil || o.Bus == nil {
+		return nil, errors.New("account: Store and Bus are required")
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	return &Accounts{store: o.Store, bus: o.Bus, log: o.Logger}, nil
+}
+
+// Login returns the account of the user with this name and password. The error is
+// mailstore.ErrAuthFailed if there is none.
+func (s *Accounts) Login(ctx context.Context, username, password string) (*Account, error) {
+	user, err := s.store.Authenticate(ctx, username, password)
+	if err != nil {
+		return nil, err
+	}
+	return s.Of(user), nil
+}
+
+// Of returns the account of a user who acts for himself.
+func (s *Accounts) Of(user *mailstore.User) *Account {
+	return s.For(user.Username, user, AllRights)
+}
+
+// For returns the account by which the actor uses the mail of user with these rights.
+func (s *Accounts) For(actor string, user *mailstore.User, rights Rights) *Account {
+	return &Account{
+		shared: s, store: s.store, actor: actor, user: user.ID, rights: rights,
+		log: s.log.With("user", user.Username),
+	}
+}
+
+// Account is what an actor may do with the mail of one user. It is safe for concurrent use.
+type Account struct {
+	shared *Accounts
+	store  *mailstore.Store
+	log    *slog.Logger
+	actor  string
+	user   mailkey.UserID
+	rights Rights // on every mailbox of the user
+}
+
+// Actor is the name of the user who is logged in.
+func (a *Account) Actor() string { return a.actor }
+
+// UserID names the user whose mail it is.
+func (a *Account) UserID() mailkey.UserID { return a.user }
+
+// Events subscribes to what happens to the user's mail. The caller closes the subscription.
+func (a *Account) Events() *events.Subscription { return a.shared.bus.Subscribe(a.user) }
+
+// Quota returns the limits in force for the user, and the usage.
+func (a *Account) Quota(ctx context.Context) (quota.Limits, quota.Usage, error) {
+	return a.store.Quota(ctx, a.user)
+}

@@ -1,0 +1,162 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"gadwall/dedupe"
+	"gadwall/internal/contents"
+	"gadwall/internal/mailstore"
+	"gadwall/quota"
+)
+
+// Import is messages on their way into a mailbox. Add stores their bytes; Commit puts all of them
+// into the mailbox by one transaction; Discard gives them up. One goroutine uses it.
+//
+// The references that Add takes may be held for dedupe.MaxHold. An audit takes back what is held
+// for longer, so Commit then fails and Discard leaves them alone.
+type Import struct {
+	box       *Mailbox
+	items     []mailstore.AppendItem
+	announced int64 // bytes that Admit allowed
+	held      int   // bytes of items, which stay in memory
+}
+
+// Entry is what a message has in its mailbox beside its bytes.
+type Entry struct {
+	Flags    mailstore.Flags
+	Keywords []string
+	Date     time.Time // INTERNALDATE; the present if zero
+}
+
+// Imported says where the messages of an Import are, in the order in which they were added.
+type Imported struct {
+	UIDValidity uint32
+	UIDs        []uint32
+	ModSeq      uint64
+}
+
+// Import begins an Import. It needs Insert.
+func (m *Mailbox) Import() (*Import, error) {
+	if err := m.check(Insert); err != nil {
+		return nil, err
+	}
+	return &Import{box: m}, nil
+}
+
+// Admit tells whether to ask for a message of this size. It saves the client from sending what
+// cannot fit; the transaction of Commit charges the quota. The error is quota.ErrOverQuota.
+func (i *Import) Admit(ctx context.Context, size int64) error {
+	limits, usage, err := i.box.account.Quota(ctx)
+	if err != nil {
+		return err
+	}
+	i.announced += size
+	if !limits.Fit(usage, quota.Usage{Bytes: i.announced, Messages: int64(len(i.items)) + 1}) {
+		return quota.ErrOverQuota
+	}
+	return nil
+}
+
+// Add reads a message to the end of r and stores its bytes. Trace lines of an earlier delivery
+// become the message's prefix, so that the content is the one that others have. Flags that the
+// actor may not set are left out (RFC 4314 section 4, APPEND). The error is mailstore.ErrTooMany if
+// one transaction cannot take all that was added.
+func (i *Import) Add(ctx context.Context, e Entry, r io.Reader) error {
+	if len(i.items) == MaxImport {
+		return fmt.Errorf("%w: more than %d messages", mailstore.ErrTooMany, MaxImport)
+	}
+	stored, prefix, err := i.store(ctx, r)
+	if err != nil {
+		return fmt.Errorf("store message: %w", err)
+	}
+	d := mailstore.Delivery{
+		Mailbox: i.box.key, InternalDate: e.Date, Prefix: prefix, Magic: stored.Magics[0],
+		Flags: e.Flags & i.box.granted.flags(),
+	}
+	if i.box.granted.Has(Write) {
+		d.Keywords = e.Keywords
+	}
+	item := mailstore.NewAppendItem(stored, d)
+	i.items = append(i.items, item)
+	if i.held += item.Bytes(); i.held > mailstore.MaxAppendBytes {
+		return fmt.Errorf("%w: headers and parts of the messages exceed %d octets",
+			mailstore.ErrTooMany, mailstore.MaxAppendBytes)
+	}
+	return nil
+}
+
+// store streams a message into the content store.
+func (i *Import) store(ctx context.Context, r io.Reader) (*contents.Stored, []byte, error) {
+	w := i.box.contents.shared.NewWriter(ctx)
+	defer w.Abort(ctx) // does nothing after Finish
+	p := mailstore.NewPrefixWriter(w)
+	if _, err := io.CopyBuffer(onlyWriter{p}, r, make([]byte, copyBuffer)); err != nil {
+		return nil, nil, err
+	}
+	prefix, err := p.End()
+	if err != nil {
+		return nil, nil, err
+	}
+	stored, err := w.Finish(ctx, 1)
+	if err != nil {
+		return nil, nil, err
+	}
+	return stored, prefix, nil
+}
+
+// onlyWriter hides ReadFrom, so that CopyBuffer uses its buffer.
+type onlyWriter struct{ io.Writer }
+
+// Len is how many messages were added.
+func (i *Import) Len() int { return len(i.items) }
+
+// Commit puts the messages into the mailbox, all of them or none. The Import is empty after it.
+// Errors are those of mailstore.Store.Append.
+func (i *Import) Commit(ctx context.Context) (*Imported, error) {
+	items := i.items
+	i.reset() // Append releases the references if it fails
+	if len(items) == 0 {
+		return &Imported{}, nil
+	}
+	delivered, err := i.box.account.store.Append(ctx, items)
+	if err != nil {
+		return nil, err
+	}
+	result := &Imported{UIDValidity: delivered[0].UIDValidity, UIDs: make([]uint32, len(delivered))}
+	for n, d := range delivered {
+		result.UIDs[n] = d.UID
+		result.ModSeq = d.ModSeq
+	}
+	return result, nil
+}
+
+// Discard releases what was added and not committed, also when ctx has ended.
+func (i *Import) Discard(ctx context.Context) {
+	items := i.items
+	i.reset()
+	if len(items) == 0 {
+		return
+	}
+	log := i.box.account.log
+	if time.Since(items[0].Since()) > dedupe.MaxHold {
+		log.Warn("contents were held for too long and are left for the audit", "count", len(items))
+		return
+	}
+	refs := make([]contents.Ref, len(items))
+	for n, it := range items {
+		refs[n] = it.Ref()
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), discardTimeout)
+	defer cancel()
+	err := i.box.contents.shared.ReleaseRefs(ctx, refs)
+	if err != nil && !errors.Is(err, context.Canceled) {
+		log.Warn("references of an import that failed stay until the next check",
+			"count", len(refs), "error", err)
+	}
+}
+
+func (i *Import) reset() { i.items, i.announced, i.held = nil, 0, 0 }

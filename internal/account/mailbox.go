@@ -1,0 +1,219 @@
+package account
+
+import (
+	"context"
+	"iter"
+
+	"gadwall/internal/mailkey"
+	"gadwall/internal/mailstore"
+	"gadwall/internal/uidset"
+)
+
+// Access says what a mailbox is opened for.
+type Access uint8
+
+const (
+	ReadWrite Access = iota // all that the actor has rights for
+	ReadOnly                // nothing that changes the mailbox (EXAMINE)
+)
+
+// Mailbox is an opened mailbox. Nothing needs to be closed. It is safe for concurrent use, but for
+// Contents.
+type Mailbox struct {
+	account  *Account
+	key      mailkey.Mailbox
+	granted  Rights
+	readOnly bool
+	contents *Contents
+}
+
+// Open opens the mailbox with this path, and returns it with its document at that moment. It needs
+// Read. Errors: mailstore.ErrNoSuchMailbox, ErrNoRight.
+func (a *Account) Open(
+	ctx context.Context, path string, access Access,
+) (*Mailbox, *mailstore.Mailbox, error) {
+	if err := a.rights.check(Read); err != nil {
+		return nil, nil, err
+	}
+	box, err := a.store.MailboxByPath(ctx, a.user, path)
+	if err != nil {
+		return nil, nil, err
+	}
+	return a.opened(box.Key, access), box, nil
+}
+
+// OpenKey is Open for a mailbox that the caller knows by its key. A mailbox of another user does
+// not exist here.
+func (a *Account) OpenKey(
+	ctx context.Context, key mailkey.Mailbox, access Access,
+) (*Mailbox, *mailstore.Mailbox, error) {
+	if err := a.rights.check(Read); err != nil {
+		return nil, nil, err
+	}
+	if key.User() != a.user {
+		return nil, nil, mailstore.ErrNoSuchMailbox
+	}
+	box, err := a.store.MailboxByKey(ctx, key)
+	if err != nil {
+		return nil, nil, err
+	}
+	return a.opened(key, access), box, nil
+}
+
+// Destination opens the mailbox with this path to put messages into it. It needs Insert, and not
+// Read: an actor may have a mailbox that only takes. Errors: mailstore.ErrNoSuchMailbox,
+// ErrNoRight.
+func (a *Account) Destination(ctx context.Context, path string) (*Mailbox, error) {
+	if err := a.rights.check(Insert); err != nil {
+		return nil, err
+	}
+	box, err := a.store.MailboxByPath(ctx, a.user, path)
+	if err != nil {
+		return nil, err
+	}
+	return a.opened(box.Key, ReadWrite), nil
+}
+
+func (a *Account) opened(key mailkey.Mailbox, access Access) *Mailbox {
+	return &Mailbox{
+		account: a, key: key, granted: a.rights, readOnly: access == ReadOnly,
+		contents: newContents(a.store.Contents(), a.log.With("mailbox", key.String())),
+	}
+}
+
+// Key names the mailbox. It stays when the mailbox is renamed.
+func (m *Mailbox) Key() mailkey.Mailbox { return m.key }
+
+// ReadOnly reports whether the mailbox was opened for reading.
+func (m *Mailbox) ReadOnly() bool { return m.readOnly }
+
+// Rights are what the actor may do with the mailbox as it was opened.
+func (m *Mailbox) Rights() Rights {
+	if m.readOnly {
+		return m.granted &^ changing
+	}
+	return m.granted
+}
+
+// check fails unless the actor may do what needs these rights.
+func (m *Mailbox) check(needed Rights) error {
+	if err := m.granted.check(needed); err != nil {
+		return err
+	}
+	if m.readOnly && needed&changing != 0 {
+		return ErrReadOnly
+	}
+	return nil
+}
+
+// Contents reads the contents of the mailbox's messages.
+func (m *Mailbox) Contents() *Contents { return m.contents }
+
+// Status returns the mailbox's document as it is now. The error is mailstore.ErrNoSuchMailbox if
+// the mailbox was deleted.
+func (m *Mailbox) Status(ctx context.Context) (*mailstore.Mailbox, error) {
+	if err := m.check(Read); err != nil {
+		return nil, err
+	}
+	return m.account.store.MailboxByKey(ctx, m.key)
+}
+
+// Changes returns what changed after the mod-sequence since. See mailstore.Store.Changes.
+func (m *Mailbox) Changes(ctx context.Context, since uint64) (*mailstore.Changes, error) {
+	if err := m.check(Read); err != nil {
+		return nil, err
+	}
+	return m.account.store.Changes(ctx, m.key, since)
+}
+
+// Messages iterates over messages. See mailstore.Store.Messages.
+func (m *Mailbox) Messages(
+	ctx context.Context, q mailstore.Query, fields mailstore.Fields,
+) iter.Seq2[*mailstore.Message, error] {
+	if err := m.check(Read); err != nil {
+		return func(yield func(*mailstore.Message, error) bool) { yield(nil, err) }
+	}
+	return m.account.store.Messages(ctx, m.key, q, fields)
+}
+
+// UIDs returns the UIDs of the messages that Messages would iterate over.
+func (m *Mailbox) UIDs(ctx context.Context, q mailstore.Query) ([]uint32, error) {
+	if err := m.check(Read); err != nil {
+		return nil, err
+	}
+	return m.account.store.UIDs(ctx, m.key, q)
+}
+
+// FirstUnseen returns the least UID of a message without \Seen, or 0 if there is none.
+func (m *Mailbox) FirstUnseen(ctx context.Context) (uint32, error) {
+	if err := m.check(Read); err != nil {
+		return 0, err
+	}
+	return m.account.store.FirstUnseen(ctx, m.key)
+}
+
+// StoreFlags changes flags. It needs KeepSeen for \Seen, DeleteMessages for \Deleted, and Write for
+// all others. Flags that the actor may not change stay as they are, and the call fails only if none
+// of those named may be changed (RFC 4314 section 4, STORE). See mailstore.Store.StoreFlags.
+func (m *Mailbox) StoreFlags(
+	ctx context.Context, uids uidset.Set, c mailstore.FlagChange,
+) (*mailstore.FlagResult, error) {
+	needed := flagRights(c.Flags, len(c.Keywords) > 0)
+	if c.Op == mailstore.Set {
+		needed = KeepSeen | Write | DeleteMessages
+	}
+	if needed &= m.granted; needed == 0 {
+		needed = flagRights(mailstore.AllFlags, true) // the error names what would help
+	}
+	if err := m.check(needed); err != nil {
+		return nil, err
+	}
+	c.Flags &= m.granted.flags()
+	c.Keep = mailstore.AllFlags &^ m.granted.flags()
+	if !m.granted.Has(Write) {
+		c.Keywords, c.KeepKeywords = nil, true
+	}
+	return m.account.store.StoreFlags(ctx, m.key, uids, c)
+}
+
+// Copy copies messages to a mailbox of the same user. It needs Read here and Insert there. See
+// mailstore.Store.Copy.
+func (m *Mailbox) Copy(
+	ctx context.Context, uids uidset.Set, to *Mailbox,
+) (*mailstore.CopyResult, error) {
+	if err := m.check(Read); err != nil {
+		return nil, err
+	}
+	if err := to.check(Insert); err != nil {
+		return nil, err
+	}
+	return m.account.store.Copy(ctx, m.key, uids, to.key)
+}
+
+// Move moves messages to a mailbox of the same user. It needs what Copy, setting \Deleted and
+// Expunge need (RFC 6851 section 4.2). On error, some may have been moved, and the result, if it is
+// not nil, names them. See mailstore.Store.Move.
+func (m *Mailbox) Move(
+	ctx context.Context, uids uidset.Set, to *Mailbox,
+) (*mailstore.CopyResult, error) {
+	if err := m.check(Read | DeleteMessages | Expunge); err != nil {
+		return nil, err
+	}
+	if err := to.check(Insert); err != nil {
+		return nil, err
+	}
+	return m.account.store.Move(ctx, m.key, uids, to.key)
+}
+
+// Expunge removes the messages with \Deleted among uids (nil means all) for good. It needs the
+// right Expunge. removed is called after each transaction with the UIDs, ascending, and the
+// mailbox's mod-sequence; its error ends the rest, and is returned. See
+// mailstore.Store.ExpungeEach.
+func (m *Mailbox) Expunge(
+	ctx context.Context, uids uidset.Set, removed func(uids []uint32, modseq uint64) error,
+) error {
+	if err := m.check(Expunge); err != nil {
+		return err
+	}
+	return m.account.store.ExpungeEach(ctx, m.key, uids, removed)
+}
