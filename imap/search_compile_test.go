@@ -11,9 +11,9 @@ import (
 
 	"github.com/emersion/go-imap/v2"
 	"go.mongodb.org/mongo-driver/v2/bson"
-	"pgregory.net/rapid"
 
 	"gadwall/internal/mailkey"
+	"gadwall/internal/search"
 	"gadwall/internal/uidset"
 )
 
@@ -62,65 +62,6 @@ func parseSearchLine(t testing.TB, line string, v *view) (*searchRequest, error)
 	return r, p.dec.CRLF()
 }
 
-// describe writes a tree in one canonical form.
-func (k *searchKey) describe() string {
-	var kids []string
-	for _, kid := range k.kids {
-		kids = append(kids, kid.describe())
-	}
-	list := strings.Join(kids, " ")
-	switch k.op {
-	case searchAnd:
-		return "(all " + list + ")"
-	case searchOr:
-		return "(any " + list + ")"
-	case searchNot:
-		return "(not " + list + ")"
-	case searchUIDs:
-		return "uid=" + describeRanges(k.uids)
-	case searchFlag:
-		return k.flag.String()
-	case searchKeyword:
-		return "keyword=" + k.name
-	case searchInternal, searchSent:
-		name := "internal"
-		if k.op == searchSent {
-			name = "sent"
-		}
-		return fmt.Sprintf("%s[%s,%s)", name, day(k.from), day(k.to))
-	case searchSize:
-		return fmt.Sprintf("size[%d,%d]", k.min, k.max)
-	case searchModSeq:
-		return fmt.Sprintf("modseq>=%d", k.min)
-	case searchField, searchHeader:
-		return fmt.Sprintf("%s=%q", k.name, k.text)
-	case searchBody:
-		return fmt.Sprintf("body=%q", k.text)
-	case searchText:
-		return fmt.Sprintf("text=%q", k.text)
-	}
-	return "?"
-}
-
-func day(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return strings.TrimSuffix(t.Format(time.RFC3339), "T00:00:00Z")
-}
-
-func describeRanges(ranges uidset.Set) string {
-	var words []string
-	for _, r := range ranges {
-		if r.First == r.Last {
-			words = append(words, fmt.Sprint(r.First))
-		} else {
-			words = append(words, fmt.Sprintf("%d:%d", r.First, r.Last))
-		}
-	}
-	return strings.Join(words, ",")
-}
-
 // TestCompileSearch: what each search asks of the database and what is left to
 // decide. The filters are MongoDB's extended JSON.
 func TestCompileSearch(t *testing.T) {
@@ -151,17 +92,20 @@ func TestCompileSearch(t *testing.T) {
 			t.Errorf("%q: %v", line, err)
 			continue
 		}
-		plan := compileSearch(r.key, mailkey.Mailbox{11: 1}, scope)
-		fmt.Fprintf(&out, "%q\n\tkey    %s\n\tuids   %s\n", line, r.key.describe(), describeRanges(plan.uids))
-		if plan.filter != nil {
-			js, err := bson.MarshalExtJSON(plan.filter, false, false)
+		plan, err := search.Compile(r.key, mailkey.Mailbox{11: 1}, scope)
+		if err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		fmt.Fprintf(&out, "%q\n\tkey    %s\n\tuids   %s\n", line, r.key, plan.UIDs)
+		if plan.Filter != nil {
+			js, err := bson.MarshalExtJSON(plan.Filter, false, false)
 			if err != nil {
 				t.Fatal(err)
 			}
 			fmt.Fprintf(&out, "\tfilter %s\n", js)
 		}
-		if plan.residual != nil {
-			fmt.Fprintf(&out, "\trest   %s\n", plan.residual.describe())
+		if plan.Residual != nil {
+			fmt.Fprintf(&out, "\trest   %s\n", plan.Residual)
 		}
 	}
 	checkGolden(t, "search/compile.golden", out.Bytes())
@@ -169,16 +113,16 @@ func TestCompileSearch(t *testing.T) {
 
 func TestParseSearchErrors(t *testing.T) {
 	v := testView(5)
-	deep := strings.Repeat("NOT ", maxSearchDepth+1) + "SEEN"
+	deep := strings.Repeat("NOT ", search.MaxDepth+1) + "SEEN"
 	for _, line := range []string{"", "FOO", "SEEN FOO", "()", "(SEEN", "(SEEN)X", "OR SEEN", "NOT", "6", "0", "1:6", "UID 0", "UID a", "KEYWORD",
 		"KEYWORD \"x\"", "BEFORE", "BEFORE 32-Jan-2026", "ON yesterday", "LARGER", "LARGER x", "LARGER -1", "HEADER a", "BODY",
 		"SUBJECT \xff", "SUBJECT {1+}\r\n\xff", "RETURN ALL", "RETURN (FOO) ALL", "RETURN (MIN)", "SEEN RETURN (MIN) ALL", "SEEN CHARSET UTF-8",
 		"CHARSET UTF-8", "YOUNGER 0", "MODSEQ", "MODSEQ \"/flags/x\" foo 5", "SEEN  FLAGGED", deep,
-		"SEEN" + strings.Repeat(" SEEN", maxSearchKeys), "TEXT " + strings.Repeat("a", maxSearchText+1),
-		strings.Repeat("(", maxSearchDepth+1) + "ALL" + strings.Repeat(")", maxSearchDepth+1),
+		"SEEN" + strings.Repeat(" SEEN", search.MaxKeys),
+		strings.Repeat("(", search.MaxDepth+1) + "ALL" + strings.Repeat(")", search.MaxDepth+1),
 	} {
 		if r, err := parseSearchLine(t, line, v); err == nil {
-			t.Errorf("%.60q is accepted as %s", line, r.key.describe())
+			t.Errorf("%.60q is accepted as %s", line, r.key)
 		}
 	}
 	for _, line := range []string{"CHARSET KOI8-R ALL", "RETURN (MIN) CHARSET x BODY y"} {
@@ -203,94 +147,12 @@ func FuzzParseSearch(f *testing.F) {
 		if err != nil {
 			return
 		}
-		plan := compileSearch(r.key, mailkey.Mailbox{}, uidset.Set{{First: 10, Last: 50}})
-		if plan.filter == nil {
+		plan, err := search.Compile(r.key, mailkey.Mailbox{}, uidset.Set{{First: 10, Last: 50}})
+		if err != nil || plan.Filter == nil {
 			return
 		}
-		if _, err := bson.Marshal(plan.filter); err != nil {
+		if _, err := bson.Marshal(plan.Filter); err != nil {
 			t.Fatalf("%q: %v", line, err)
 		}
 	})
-}
-
-// drawKey draws a tree over few leaves.
-func drawKey(t *rapid.T, depth int, leaf *rapid.Generator[*searchKey]) *searchKey {
-	if depth == 0 || rapid.IntRange(0, 2).Draw(t, "kind") == 0 {
-		return leaf.Draw(t, "leaf")
-	}
-	switch rapid.IntRange(0, 3).Draw(t, "op") {
-	case 0:
-		return not(drawKey(t, depth-1, leaf))
-	case 1:
-		return anyOf(drawKey(t, depth-1, leaf), drawKey(t, depth-1, leaf))
-	}
-	key := allOf()
-	for range rapid.IntRange(0, 3).Draw(t, "kids") {
-		key.kids = append(key.kids, drawKey(t, depth-1, leaf))
-	}
-	return key
-}
-
-// evalKey evaluates a tree as it is written.
-func evalKey(k *searchKey, leaf func(*searchKey) bool) bool {
-	switch k.op {
-	case searchAnd:
-		for _, kid := range k.kids {
-			if !evalKey(kid, leaf) {
-				return false
-			}
-		}
-		return true
-	case searchOr:
-		for _, kid := range k.kids {
-			if evalKey(kid, leaf) {
-				return true
-			}
-		}
-		return false
-	case searchNot:
-		return !evalKey(k.kids[0], leaf)
-	}
-	return leaf(k)
-}
-
-// TestSimplify: the simplified tree says the same, and has the promised form.
-func TestSimplify(t *testing.T) {
-	var leaves []*searchKey
-	for i := range 4 {
-		leaves = append(leaves, &searchKey{op: searchKeyword, name: string(rune('a' + i))})
-	}
-	leaf := rapid.SampledFrom(append(leaves, allOf(), anyOf(), &searchKey{op: searchUIDs}))
-	rapid.Check(t, func(t *rapid.T) {
-		key := drawKey(t, 5, leaf)
-		simple := key.simplify(false)
-		checkForm(t, simple, true)
-		for bits := range 1 << len(leaves) {
-			value := func(k *searchKey) bool {
-				return k.op == searchKeyword && bits>>(k.name[0]-'a')&1 != 0
-			}
-			if evalKey(key, value) != evalKey(simple, value) {
-				t.Fatalf("%s becomes %s", key.describe(), simple.describe())
-			}
-		}
-	})
-}
-
-func checkForm(t *rapid.T, k *searchKey, top bool) {
-	switch k.op {
-	case searchAnd, searchOr:
-		if len(k.kids) == 1 || len(k.kids) == 0 && !top {
-			t.Fatalf("not simple: %s", k.describe())
-		}
-	case searchNot:
-		if k.kids[0].op <= searchNot {
-			t.Fatalf("NOT of no leaf: %s", k.describe())
-		}
-	}
-	for _, kid := range k.kids {
-		if kid.op == k.op {
-			t.Fatalf("nested: %s", k.describe())
-		}
-		checkForm(t, kid, false)
-	}
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/emersion/go-imap/v2"
 
 	"gadwall/imap/wire"
-	"gadwall/internal/envelope"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/search"
 	"gadwall/internal/uidset"
 )
 
@@ -28,7 +28,7 @@ type searchRequest struct {
 	extended bool // RETURN was given: the answer is an ESEARCH response
 	results  searchReturn
 	modseq   bool // a MODSEQ key was given: the answer carries the highest one
-	key      *searchKey
+	key      *search.Key
 }
 
 // searchParser reads the arguments of SEARCH (RFC 3501 section 6.4.4).
@@ -37,9 +37,8 @@ type searchParser struct {
 	resolve func(imap.NumSet) (uidset.Set, error) // to UIDs of the view
 	now     time.Time                             // for YOUNGER and OLDER
 
-	req   searchRequest
-	keys  int // keys read so far
-	texts int // octets of their strings
+	req  searchRequest
+	keys int // keys read so far
 }
 
 // badCharset is the answer to a charset that is not known (RFC 3501 section 6.4.4).
@@ -54,7 +53,7 @@ func (p *searchParser) parse() (*searchRequest, error) {
 		return nil, err
 	}
 	first := true
-	var keys []*searchKey
+	var keys []*search.Key
 	for {
 		if p.dec.AtNumSet() || p.dec.Peek() == '(' {
 			key, err := p.key(0)
@@ -74,7 +73,7 @@ func (p *searchParser) parse() (*searchRequest, error) {
 				err = p.charset()
 				first = false
 			default:
-				var key *searchKey
+				var key *search.Key
 				key, err = p.named(name, 0)
 				keys = append(keys, key)
 				first = false
@@ -94,7 +93,7 @@ func (p *searchParser) parse() (*searchRequest, error) {
 			break
 		}
 	}
-	p.req.key = allOf(keys...)
+	p.req.key = search.All(keys...)
 	return &p.req, nil
 }
 
@@ -146,12 +145,12 @@ func (p *searchParser) charset() error {
 }
 
 // key reads one key: a list in parentheses, a message set, or a named one.
-func (p *searchParser) key(depth int) (*searchKey, error) {
-	if depth > maxSearchDepth {
-		return nil, wire.Errorf("SEARCH nested deeper than %d", maxSearchDepth)
+func (p *searchParser) key(depth int) (*search.Key, error) {
+	if depth > search.MaxDepth {
+		return nil, wire.Errorf("SEARCH nested deeper than %d", search.MaxDepth)
 	}
 	if p.dec.Peek() == '(' {
-		var kids []*searchKey
+		var kids []*search.Key
 		err := p.dec.List(func() error {
 			kid, err := p.key(depth + 1)
 			kids = append(kids, kid)
@@ -163,7 +162,7 @@ func (p *searchParser) key(depth int) (*searchKey, error) {
 		if err != nil {
 			return nil, err
 		}
-		return allOf(kids...), nil
+		return search.All(kids...), nil
 	}
 	if p.dec.AtNumSet() {
 		if err := p.count(); err != nil {
@@ -179,13 +178,13 @@ func (p *searchParser) key(depth int) (*searchKey, error) {
 }
 
 func (p *searchParser) count() error {
-	if p.keys++; p.keys > maxSearchKeys {
-		return wire.Errorf("more than %d SEARCH keys", maxSearchKeys)
+	if p.keys++; p.keys > search.MaxKeys {
+		return wire.Errorf("more than %d SEARCH keys", search.MaxKeys)
 	}
 	return nil
 }
 
-func (p *searchParser) set(uid bool) (*searchKey, error) {
+func (p *searchParser) set(uid bool) (*search.Key, error) {
 	set, err := p.dec.NumSet(uid)
 	if err != nil {
 		return nil, err
@@ -194,32 +193,30 @@ func (p *searchParser) set(uid bool) (*searchKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &searchKey{op: searchUIDs, uids: ranges}, nil
+	return search.UIDs(ranges), nil
 }
 
 // plainKeys are the keys without an argument.
-var plainKeys = map[string]*searchKey{
-	"ALL":        allOf(),
-	"ANSWERED":   flagKey(mailstore.Answered),
-	"DELETED":    flagKey(mailstore.Deleted),
-	"DRAFT":      flagKey(mailstore.Draft),
-	"FLAGGED":    flagKey(mailstore.Flagged),
-	"SEEN":       flagKey(mailstore.Seen),
-	"UNANSWERED": not(flagKey(mailstore.Answered)),
-	"UNDELETED":  not(flagKey(mailstore.Deleted)),
-	"UNDRAFT":    not(flagKey(mailstore.Draft)),
-	"UNFLAGGED":  not(flagKey(mailstore.Flagged)),
-	"UNSEEN":     not(flagKey(mailstore.Seen)),
+var plainKeys = map[string]*search.Key{
+	"ALL":        search.All(),
+	"ANSWERED":   search.Flag(mailstore.Answered),
+	"DELETED":    search.Flag(mailstore.Deleted),
+	"DRAFT":      search.Flag(mailstore.Draft),
+	"FLAGGED":    search.Flag(mailstore.Flagged),
+	"SEEN":       search.Flag(mailstore.Seen),
+	"UNANSWERED": search.Not(search.Flag(mailstore.Answered)),
+	"UNDELETED":  search.Not(search.Flag(mailstore.Deleted)),
+	"UNDRAFT":    search.Not(search.Flag(mailstore.Draft)),
+	"UNFLAGGED":  search.Not(search.Flag(mailstore.Flagged)),
+	"UNSEEN":     search.Not(search.Flag(mailstore.Seen)),
 	// No message is \Recent here.
-	"NEW":    anyOf(),
-	"RECENT": anyOf(),
-	"OLD":    allOf(),
+	"NEW":    search.Any(),
+	"RECENT": search.Any(),
+	"OLD":    search.All(),
 }
 
-func flagKey(f mailstore.Flags) *searchKey { return &searchKey{op: searchFlag, flag: f} }
-
 // named reads the arguments of the key called name (upper case).
-func (p *searchParser) named(name string, depth int) (*searchKey, error) {
+func (p *searchParser) named(name string, depth int) (*search.Key, error) {
 	if err := p.count(); err != nil {
 		return nil, err
 	}
@@ -238,30 +235,30 @@ func (p *searchParser) named(name string, depth int) (*searchKey, error) {
 
 // argument returns the function that reads the arguments of a key, nil for an
 // unknown one.
-func (p *searchParser) argument(name string) func(depth int) (*searchKey, error) {
+func (p *searchParser) argument(name string) func(depth int) (*search.Key, error) {
 	switch name {
 	case "NOT":
 		return p.not
 	case "OR":
 		return p.or
 	case "UID":
-		return func(int) (*searchKey, error) { return p.set(true) }
+		return func(int) (*search.Key, error) { return p.set(true) }
 	case "KEYWORD", "UNKEYWORD":
-		return func(int) (*searchKey, error) { return p.keyword(name == "UNKEYWORD") }
+		return func(int) (*search.Key, error) { return p.keyword(name == "UNKEYWORD") }
 	case "BEFORE", "ON", "SINCE":
-		return func(int) (*searchKey, error) { return p.date(searchInternal, name) }
+		return func(int) (*search.Key, error) { return p.date(search.Internal, name) }
 	case "SENTBEFORE", "SENTON", "SENTSINCE":
-		return func(int) (*searchKey, error) { return p.date(searchSent, name[len("SENT"):]) }
+		return func(int) (*search.Key, error) { return p.date(search.Sent, name[len("SENT"):]) }
 	case "LARGER", "SMALLER":
-		return func(int) (*searchKey, error) { return p.size(name == "LARGER") }
+		return func(int) (*search.Key, error) { return p.size(name == "LARGER") }
 	case "YOUNGER", "OLDER":
-		return func(int) (*searchKey, error) { return p.within(name == "YOUNGER") }
+		return func(int) (*search.Key, error) { return p.within(name == "YOUNGER") }
 	case "BODY":
-		return func(int) (*searchKey, error) { return p.content(searchBody) }
+		return func(int) (*search.Key, error) { return p.text(search.Body) }
 	case "TEXT":
-		return func(int) (*searchKey, error) { return p.content(searchText) }
+		return func(int) (*search.Key, error) { return p.text(search.Text) }
 	case "FROM", "TO", "CC", "BCC", "SUBJECT":
-		return func(int) (*searchKey, error) { return p.header(strings.ToLower(name)) }
+		return func(int) (*search.Key, error) { return p.header(name) }
 	case "HEADER":
 		return p.namedHeader
 	case "MODSEQ":
@@ -270,15 +267,15 @@ func (p *searchParser) argument(name string) func(depth int) (*searchKey, error)
 	return nil
 }
 
-func (p *searchParser) not(depth int) (*searchKey, error) {
+func (p *searchParser) not(depth int) (*search.Key, error) {
 	kid, err := p.key(depth + 1)
 	if err != nil {
 		return nil, err
 	}
-	return not(kid), nil
+	return search.Not(kid), nil
 }
 
-func (p *searchParser) or(depth int) (*searchKey, error) {
+func (p *searchParser) or(depth int) (*search.Key, error) {
 	left, err := p.key(depth + 1)
 	if err != nil {
 		return nil, err
@@ -290,61 +287,50 @@ func (p *searchParser) or(depth int) (*searchKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	return anyOf(left, right), nil
+	return search.Any(left, right), nil
 }
 
-func (p *searchParser) keyword(negate bool) (*searchKey, error) {
+func (p *searchParser) keyword(negate bool) (*search.Key, error) {
 	name, err := p.dec.Atom()
 	if err != nil {
 		return nil, err
 	}
-	key := &searchKey{op: searchKeyword, name: name}
-	if len(name) > mailstore.MaxKeywordLength { // no message has it
-		key = anyOf()
-	}
 	if negate {
-		return not(key), nil
+		return search.Not(search.Keyword(name)), nil
 	}
-	return key, nil
+	return search.Keyword(name), nil
 }
 
 // date reads a date. Time and time zone of messages are disregarded
 // (RFC 3501 section 6.4.4): an internal date counts by the day that FETCH INTERNALDATE shows, a
 // Date field by the day that it names.
-func (p *searchParser) date(op searchOp, when string) (*searchKey, error) {
+func (p *searchParser) date(key func(from, to time.Time) *search.Key, when string) (*search.Key, error) {
 	day, err := p.dec.Date()
 	if err != nil {
 		return nil, err
 	}
-	next := day.AddDate(0, 0, 1)
 	switch when {
 	case "BEFORE":
-		return &searchKey{op: op, to: day}, nil
+		return key(time.Time{}, day), nil
 	case "SINCE":
-		return &searchKey{op: op, from: day}, nil
+		return key(day, time.Time{}), nil
 	}
-	return &searchKey{op: op, from: day, to: next}, nil
+	return key(day, day.AddDate(0, 0, 1)), nil
 }
 
-func (p *searchParser) size(larger bool) (*searchKey, error) {
+func (p *searchParser) size(larger bool) (*search.Key, error) {
 	n, err := p.dec.Number64()
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case larger:
-		return &searchKey{op: searchSize, min: int64(n) + 1, max: maxSize}, nil
-	case n == 0:
-		return anyOf(), nil
+	if larger {
+		return search.Larger(int64(n)), nil
 	}
-	return &searchKey{op: searchSize, max: int64(n) - 1}, nil
+	return search.Smaller(int64(n)), nil
 }
 
-// maxSize is larger than any message.
-const maxSize = 1<<63 - 1
-
 // within reads the interval of YOUNGER and OLDER, in seconds (RFC 5032 section 3).
-func (p *searchParser) within(younger bool) (*searchKey, error) {
+func (p *searchParser) within(younger bool) (*search.Key, error) {
 	n, err := p.dec.Number()
 	if err != nil {
 		return nil, err
@@ -354,41 +340,29 @@ func (p *searchParser) within(younger bool) (*searchKey, error) {
 	}
 	at := p.now.Add(-time.Duration(n) * time.Second)
 	if younger {
-		return &searchKey{op: searchInternal, from: at}, nil
+		return search.Internal(at, time.Time{}), nil
 	}
-	return &searchKey{op: searchInternal, to: at.Add(time.Second)}, nil
+	return search.Internal(time.Time{}, at.Add(time.Second)), nil
 }
 
-// text reads a string to look for, and normalises it as what it is compared
-// with.
-func (p *searchParser) text() (string, error) {
+// string reads a string to look for.
+func (p *searchParser) string() (string, error) {
 	s, err := p.dec.AString()
-	if err != nil {
-		return "", err
+	if err == nil && !utf8.ValidString(s) {
+		err = wire.Errorf("search string is not UTF-8")
 	}
-	if !utf8.ValidString(s) {
-		return "", wire.Errorf("search string is not UTF-8")
-	}
-	s = envelope.Normalize(s)
-	p.texts += len(s)
-	if len(s) > maxSearchText || p.texts > maxSearchTexts {
-		return "", wire.Errorf("search strings are too long")
-	}
-	return s, nil
+	return s, err
 }
 
-func (p *searchParser) content(op searchOp) (*searchKey, error) {
-	text, err := p.text()
+func (p *searchParser) text(key func(text string) *search.Key) (*search.Key, error) {
+	text, err := p.string()
 	if err != nil {
 		return nil, err
 	}
-	if text == "" {
-		return allOf(), nil // every text holds it
-	}
-	return &searchKey{op: op, text: text}, nil
+	return key(text), nil
 }
 
-func (p *searchParser) namedHeader(int) (*searchKey, error) {
+func (p *searchParser) namedHeader(int) (*search.Key, error) {
 	name, err := p.dec.AString()
 	if err != nil {
 		return nil, err
@@ -399,43 +373,22 @@ func (p *searchParser) namedHeader(int) (*searchKey, error) {
 	if err := p.dec.SP(); err != nil {
 		return nil, err
 	}
-	return p.header(strings.ToLower(name))
+	return p.header(name)
 }
 
 // header reads the string to look for in fields called name.
-func (p *searchParser) header(name string) (*searchKey, error) {
-	text, err := p.text()
+func (p *searchParser) header(name string) (*search.Key, error) {
+	text, err := p.string()
 	if err != nil {
 		return nil, err
 	}
-	text = collapseSpace(text)
-	// That a field is there, whatever it says, only the header itself tells.
-	if field, ok := storedFields[name]; ok && text != "" {
-		return &searchKey{op: searchField, name: name, field: field, text: text}, nil
-	}
-	return &searchKey{op: searchHeader, name: name, text: text}, nil
-}
-
-// collapseSpace makes each run of white space one space. Header fields are
-// compared so, since they may be folded anywhere.
-func collapseSpace(s string) string {
-	isSpace := func(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
-	var b []byte
-	for i := 0; i < len(s); i++ {
-		switch c := s[i]; {
-		case !isSpace(c):
-			b = append(b, c)
-		case i == 0 || !isSpace(s[i-1]):
-			b = append(b, ' ')
-		}
-	}
-	return string(b)
+	return search.Header(name, text), nil
 }
 
 // modseq reads "[entry-name entry-type] mod-sequence" (RFC 7162 section 3.1.5). There
 // is one mod-sequence for all flags of a message, so that the entry says
 // nothing more.
-func (p *searchParser) modseq(int) (*searchKey, error) {
+func (p *searchParser) modseq(int) (*search.Key, error) {
 	if p.dec.Peek() == '"' {
 		if _, err := p.dec.String(); err != nil {
 			return nil, err
@@ -459,5 +412,5 @@ func (p *searchParser) modseq(int) (*searchKey, error) {
 		return nil, err
 	}
 	p.req.modseq = true
-	return &searchKey{op: searchModSeq, min: int64(n)}, nil
+	return search.ModSeq(int64(n)), nil
 }

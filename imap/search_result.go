@@ -1,12 +1,13 @@
 package imap
 
 import (
-	"iter"
 	"strconv"
 
 	"gadwall/imap/wire"
-	"gadwall/mimestream"
 )
+
+// searchWrite is how much of a SEARCH response is written at a time.
+const searchWrite = 32 << 10
 
 // toSeqs turns UIDs of the view into sequence numbers.
 func (r *searchResult) toSeqs(v *view) {
@@ -37,7 +38,7 @@ func (r *searchResult) write(enc *wire.Encoder, req *searchRequest) {
 	var buf []byte
 	for _, n := range r.nums {
 		buf = strconv.AppendUint(append(buf, ' '), uint64(n), 10)
-		if len(buf) >= searchChunk {
+		if len(buf) >= searchWrite {
 			enc.RawBytes(buf)
 			buf = buf[:0]
 		}
@@ -89,11 +90,4 @@ func (r *searchResult) reported(results searchReturn) uint64 {
 		return max(r.modseqs[0], r.modseqs[last])
 	}
 	return r.highest()
-}
-
-// textParts yields the parts that are searched.
-func textParts(root *mimestream.Part) iter.Seq[*mimestream.Part] {
-	return func(yield func(*mimestream.Part) bool) {
-		root.Walk(func(p *mimestream.Part) bool { return !isText(p) || yield(p) })
-	}
 }

@@ -16,6 +16,7 @@ import (
 	"gadwall/internal/events"
 	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/search"
 )
 
 // Options configure a Server.
@@ -61,6 +62,8 @@ type Server struct {
 	store *mailstore.Store
 	log   *slog.Logger
 	auth  *authLimiter
+
+	searcher *search.Searcher
 
 	ctx    context.Context // ends when connections must end at once
 	cancel context.CancelFunc
@@ -112,7 +115,8 @@ func New(opts Options) *Server {
 	stop, beginStop := context.WithCancel(ctx)
 	return &Server{
 		opts: opts, store: opts.Store, log: opts.Logger, auth: newAuthLimiter(opts.AuthDelay),
-		ctx: ctx, cancel: cancel,
+		searcher: search.NewSearcher(opts.Store, opts.Logger),
+		ctx:      ctx, cancel: cancel,
 		listeners: make(map[net.Listener]struct{}),
 		conns:     make(map[*conn]struct{}),
 		perAddr:   make(map[netip.Addr]int),

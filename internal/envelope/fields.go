@@ -48,7 +48,7 @@ func Fields(p *mimestream.Part) SearchFields {
 		}
 	}
 	if subject, ok := h.Get("subject"); ok {
-		f.Subject = cut(human(clean(mimestream.DecodeWords(subject))), maxSubject)
+		f.Subject = cut(human(clean(mimestream.DecodeWords(subject))), MaxSubject)
 		f.BaseSubject, f.IsReply = baseSubject(f.Subject)
 		f.BaseSubject = Normalize(f.BaseSubject)
 	}
@@ -75,14 +75,14 @@ func text(h mimestream.Header, name string) string {
 	var values []string
 	size := 0
 	for _, v := range h.Values(name) {
-		if size >= maxAddresses {
+		if size >= MaxAddresses {
 			break
 		}
 		v = human(clean(mimestream.DecodeWords(v)))
 		values = append(values, v)
 		size += len(v)
 	}
-	return cut(Normalize(cut(strings.Join(values, ", "), maxAddresses)), maxAddresses)
+	return cut(Normalize(cut(strings.Join(values, ", "), MaxAddresses)), MaxAddresses)
 }
 
 // first returns what sorting compares of the first address of a field.

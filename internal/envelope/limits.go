@@ -19,10 +19,10 @@ const (
 	// maxInnerEnvelope is the size of the ENVELOPE of an embedded message in a BODYSTRUCTURE.
 	maxInnerEnvelope = 32 << 10
 
-	// maxSubject, maxAddresses and maxID are the lengths of the normalised fields, in octets;
+	// MaxSubject, MaxAddresses and maxID are the lengths of the normalised fields, in octets;
 	// longer ones are cut at a character.
-	maxSubject   = 1 << 10
-	maxAddresses = 16 << 10
+	MaxSubject   = 1 << 10
+	MaxAddresses = 16 << 10
 	maxID        = 998
 
 	// maxReferences is the number of References that are kept: the first, which is the root of

@@ -1,4 +1,4 @@
-package imap
+package search
 
 import (
 	"bytes"
@@ -268,3 +268,6 @@ func isLetter(c byte) bool { return 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z'
 func isHTMLSpace(c byte) bool {
 	return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\f'
 }
+
+// isWordByte reports a byte of a character reference.
+func isWordByte(c byte) bool { return isLetter(c) || '0' <= c && c <= '9' }

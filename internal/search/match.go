@@ -1,4 +1,4 @@
-package imap
+package search
 
 import (
 	"bytes"
@@ -29,10 +29,10 @@ func truthOf(b bool) truth {
 // matcher decides the residual of a search for one message after the other. A
 // message is read only as far as it takes: document, header, parts.
 type matcher struct {
-	residual *searchKey
-	leaves   []*searchKey       // those that the content may have to tell
-	index    map[*searchKey]int // their places in leaves and known
-	known    []truth            // for the current message
+	residual *Key
+	leaves   []*Key       // those that the content may have to tell
+	index    map[*Key]int // their places in leaves and known
+	known    []truth      // for the current message
 
 	msg    *mailstore.Message
 	fields mailstore.Fields // what the other leaves need of the document
@@ -45,29 +45,29 @@ type matcher struct {
 	sink    sink
 }
 
-func newMatcher(residual *searchKey) *matcher {
-	m := &matcher{residual: residual, index: map[*searchKey]int{}, fields: mailstore.FieldContent}
-	residual.walk(func(k *searchKey) {
+func newMatcher(residual *Key) *matcher {
+	m := &matcher{residual: residual, index: map[*Key]int{}, fields: mailstore.FieldContent}
+	residual.walk(func(k *Key) {
 		switch k.op {
-		case searchHeader:
+		case opHeader:
 			m.header = true
-		case searchText:
+		case opText:
 			m.header, m.parts = true, true
-		case searchBody:
+		case opBody:
 			m.parts = true
-		case searchFlag, searchKeyword, searchModSeq:
+		case opFlag, opKeyword, opModSeq:
 			m.fields |= mailstore.FieldFlags
-		case searchInternal:
+		case opInternal:
 			m.fields |= mailstore.FieldDates
-		case searchSize:
+		case opSize:
 			m.fields |= mailstore.FieldSize
-		case searchSent:
+		case opSent:
 			m.fields |= mailstore.FieldSearch
-		case searchField:
+		case opField:
 			m.fields |= mailstore.FieldSearch
 			m.header = true
 		}
-		if k.op >= searchField {
+		if k.op >= opField {
 			if _, ok := m.index[k]; !ok {
 				m.index[k] = len(m.leaves)
 				m.leaves = append(m.leaves, k)
@@ -83,7 +83,7 @@ func (m *matcher) begin(msg *mailstore.Message) {
 	m.msg = msg
 	for i, leaf := range m.leaves {
 		m.known[i] = maybe
-		if leaf.op == searchField {
+		if leaf.op == opField {
 			m.known[i] = matchStored(leaf, msg)
 		}
 	}
@@ -91,7 +91,7 @@ func (m *matcher) begin(msg *mailstore.Message) {
 
 // matchStored looks in what is stored of a field. A field that may have been
 // cut there leaves doubt.
-func matchStored(leaf *searchKey, msg *mailstore.Message) truth {
+func matchStored(leaf *Key, msg *mailstore.Message) truth {
 	value := leaf.field.value(msg)
 	switch {
 	case strings.Contains(value, leaf.text):
@@ -104,7 +104,7 @@ func matchStored(leaf *searchKey, msg *mailstore.Message) truth {
 
 // settle ends the doubt about the leaves of one of ops: what was not found up
 // to now is not there.
-func (m *matcher) settle(ops ...searchOp) {
+func (m *matcher) settle(ops ...op) {
 	for i, leaf := range m.leaves {
 		for _, op := range ops {
 			if leaf.op == op && m.known[i] == maybe {
@@ -120,23 +120,23 @@ func (m *matcher) result() truth { return m.eval(m.residual) }
 // decided reports whether reading on cannot change the result.
 func (m *matcher) decided() bool { return m.result() != maybe }
 
-func (m *matcher) eval(k *searchKey) truth {
+func (m *matcher) eval(k *Key) truth {
 	switch k.op {
-	case searchAnd:
+	case opAnd:
 		t := yes
 		for _, kid := range k.kids {
 			t = min(t, m.eval(kid))
 		}
 		return t
-	case searchOr:
+	case opOr:
 		t := no
 		for _, kid := range k.kids {
 			t = max(t, m.eval(kid))
 		}
 		return t
-	case searchNot:
+	case opNot:
 		return -m.eval(k.kids[0])
-	case searchField, searchHeader, searchBody, searchText:
+	case opField, opHeader, opBody, opText:
 		return m.known[m.index[k]]
 	}
 	return truthOf(matchDocument(k, m.msg))
@@ -144,26 +144,26 @@ func (m *matcher) eval(k *searchKey) truth {
 
 // matchDocument decides a leaf by the message's document, as the database
 // decides the condition that compileLeaf makes of it.
-func matchDocument(k *searchKey, msg *mailstore.Message) bool {
+func matchDocument(k *Key, msg *mailstore.Message) bool {
 	switch k.op {
-	case searchUIDs:
+	case opUIDs:
 		return k.uids.Contains(msg.UID)
-	case searchFlag:
+	case opFlag:
 		return msg.Flags&k.flag != 0
-	case searchKeyword:
+	case opKeyword:
 		return mailstore.FindKeyword(msg.Keywords, k.name) >= 0
-	case searchInternal:
+	case opInternal:
 		return inTime(k, msg.InternalDate)
-	case searchSent:
+	case opSent:
 		return !msg.SentDay.IsZero() && inTime(k, msg.SentDay)
-	case searchSize:
+	case opSize:
 		return k.min <= msg.Size && msg.Size <= k.max
-	case searchModSeq:
+	case opModSeq:
 		return msg.ModSeq >= uint64(k.min)
 	}
 	return false
 }
 
-func inTime(k *searchKey, t time.Time) bool {
+func inTime(k *Key, t time.Time) bool {
 	return (k.from.IsZero() || !t.Before(k.from)) && (k.to.IsZero() || t.Before(k.to))
 }

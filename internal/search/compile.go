@@ -1,4 +1,4 @@
-package imap
+package search
 
 import (
 	"fmt"
@@ -14,43 +14,48 @@ import (
 	"gadwall/internal/uidset"
 )
 
-// searchPlan is a search, divided: what the database finds by UIDs and filter
-// is exact, or else a superset of the answer whose members residual tells
-// apart.
-type searchPlan struct {
-	uids     uidset.Set // never nil
-	filter   bson.D     // nil: all of uids
-	residual *searchKey // nil: exact
+// Plan is a search of one mailbox, divided: the messages that the database
+// finds by UIDs and Filter are the answer, or else a superset of it whose
+// members Residual tells apart.
+type Plan struct {
+	Mailbox  mailkey.Mailbox
+	UIDs     uidset.Set // ascending and apart; empty: no message
+	Filter   bson.D     // nil: all of UIDs
+	Residual *Key       // nil: UIDs and Filter are exact
 }
 
-// compileSearch turns a search of the messages of scope (which holds the whole
-// view) into one database filter. It is a pure function.
+// Compile turns a search of a mailbox into a plan. scope holds all messages
+// that may be found. It is a pure function; its error is ErrTooLarge.
 //
 // Sets of UIDs at the top become ranges of the primary key. Everything else is
 // a condition on a field of the message's document, nested as written, except
-// for what only the content can tell (BODY, TEXT, other header fields, and what
-// a stored field might have held where it was cut): an AND loses that part,
-// and an OR with such a part counts as no condition. They come back whole in
-// residual.
-func compileSearch(key *searchKey, box mailkey.Mailbox, scope uidset.Set) searchPlan {
+// for what only the content can tell (Body, Text, other header fields, and what
+// a stored field might have held where it was cut): an All loses that part,
+// and an Any with such a part counts as no condition. They come back whole in
+// Residual.
+func Compile(key *Key, box mailkey.Mailbox, scope uidset.Set) (Plan, error) {
+	plan := Plan{Mailbox: box}
+	if err := key.check(); err != nil {
+		return plan, err
+	}
 	key = key.simplify(false)
 	if key.nothing() || len(scope) == 0 {
-		return searchPlan{uids: uidset.Set{}}
+		return plan, nil
 	}
-	kids := []*searchKey{key}
-	if key.op == searchAnd {
+	kids := []*Key{key}
+	if key.op == opAnd {
 		kids = key.kids
 	}
-	plan := searchPlan{uids: scope}
-	var rest []*searchKey
+	plan.UIDs = slices.Clone(scope)
+	var rest []*Key
 	var conds []bson.D
 	for _, kid := range kids {
 		switch {
-		case kid.op == searchUIDs:
-			plan.uids = plan.uids.Intersect(kid.uids)
+		case kid.op == opUIDs:
+			plan.UIDs = plan.UIDs.Intersect(kid.uids)
 			continue
-		case kid.op == searchNot && kid.kids[0].op == searchUIDs:
-			plan.uids = plan.uids.Subtract(kid.kids[0].uids)
+		case kid.op == opNot && kid.kids[0].op == opUIDs:
+			plan.UIDs = plan.UIDs.Subtract(kid.kids[0].uids)
 			continue
 		}
 		cond, exact := compileKey(kid, box)
@@ -61,11 +66,11 @@ func compileSearch(key *searchKey, box mailkey.Mailbox, scope uidset.Set) search
 			rest = append(rest, kid)
 		}
 	}
-	plan.filter = joinConds("$and", conds)
+	plan.Filter = joinConds("$and", conds)
 	if len(rest) > 0 {
-		plan.residual = allOf(rest...)
+		plan.Residual = All(rest...)
 	}
-	return plan
+	return plan, nil
 }
 
 // joinConds joins conditions by $and or $or, without the operator where it is
@@ -110,22 +115,22 @@ func docs(conds []bson.D) bson.A {
 
 // compileKey returns a condition that all messages fulfil that key does (nil
 // for none), and whether they are the only ones. key is simplified.
-func compileKey(key *searchKey, box mailkey.Mailbox) (cond bson.D, exact bool) {
+func compileKey(key *Key, box mailkey.Mailbox) (cond bson.D, exact bool) {
 	switch key.op {
-	case searchAnd, searchOr:
+	case opAnd, opOr:
 		return compileNested(key, box)
-	case searchNot:
+	case opNot:
 		return compileNegated(key.kids[0], box)
 	}
 	return compileLeaf(key, box)
 }
 
-func compileNested(key *searchKey, box mailkey.Mailbox) (bson.D, bool) {
+func compileNested(key *Key, box mailkey.Mailbox) (bson.D, bool) {
 	conds := make([]bson.D, 0, len(key.kids))
 	allExact := true
 	for _, kid := range key.kids {
 		cond, exact := compileKey(kid, box)
-		if cond == nil && key.op == searchOr {
+		if cond == nil && key.op == opOr {
 			return nil, false
 		}
 		if cond != nil {
@@ -133,20 +138,20 @@ func compileNested(key *searchKey, box mailkey.Mailbox) (bson.D, bool) {
 		}
 		allExact = allExact && exact
 	}
-	if key.op == searchAnd {
+	if key.op == opAnd {
 		return joinConds("$and", conds), allExact
 	}
 	return joinConds("$or", conds), allExact
 }
 
 // compileNegated compiles NOT of a leaf.
-func compileNegated(leaf *searchKey, box mailkey.Mailbox) (bson.D, bool) {
-	if leaf.op == searchFlag {
+func compileNegated(leaf *Key, box mailkey.Mailbox) (bson.D, bool) {
+	if leaf.op == opFlag {
 		return mailstore.FlagFilter(leaf.flag, false), true
 	}
 	cond, exact := compileLeaf(leaf, box)
 	switch {
-	case leaf.op == searchField && cond != nil:
+	case leaf.op == opField && cond != nil:
 		// What is found in a cut field would be found in the whole one.
 		return bson.D{{Key: "$nor", Value: bson.A{containsCond(leaf)}}}, false
 	case !exact:
@@ -156,22 +161,22 @@ func compileNegated(leaf *searchKey, box mailkey.Mailbox) (bson.D, bool) {
 }
 
 // compileLeaf compiles a key that is no combination of others.
-func compileLeaf(key *searchKey, box mailkey.Mailbox) (bson.D, bool) {
+func compileLeaf(key *Key, box mailkey.Mailbox) (bson.D, bool) {
 	switch key.op {
-	case searchUIDs:
+	case opUIDs:
 		if len(key.uids) > maxFilterRanges {
 			return nil, false
 		}
 		return uidCond(key.uids, box), true
-	case searchFlag:
+	case opFlag:
 		return mailstore.FlagFilter(key.flag, true), true
-	case searchKeyword:
+	case opKeyword:
 		return mailstore.KeywordFilter(key.name), true
-	case searchInternal:
+	case opInternal:
 		return timeCond(mailstore.DocInternalDate, key.from, key.to), true
-	case searchSent:
+	case opSent:
 		return timeCond(mailstore.DocSentDay, key.from, key.to), true
-	case searchSize:
+	case opSize:
 		var e bson.D
 		if key.min > 0 {
 			e = append(e, bson.E{Key: "$gte", Value: key.min})
@@ -180,9 +185,9 @@ func compileLeaf(key *searchKey, box mailkey.Mailbox) (bson.D, bool) {
 			e = append(e, bson.E{Key: "$lte", Value: key.max})
 		}
 		return bson.D{{Key: mailstore.DocSize, Value: e}}, true
-	case searchModSeq:
+	case opModSeq:
 		return field(mailstore.DocModSeq, "$gte", key.min), true
-	case searchField:
+	case opField:
 		if strings.IndexByte(key.text, 0) >= 0 {
 			return nil, false // a pattern cannot hold NUL
 		}
@@ -192,7 +197,7 @@ func compileLeaf(key *searchKey, box mailkey.Mailbox) (bson.D, bool) {
 }
 
 // containsCond is that a stored field holds the text.
-func containsCond(key *searchKey) bson.D {
+func containsCond(key *Key) bson.D {
 	return field(key.field.doc, "$regex", regexp.QuoteMeta(key.text))
 }
 

@@ -1,0 +1,256 @@
+package search
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+
+	"gadwall/internal/contents"
+	"gadwall/internal/mailkey"
+	"gadwall/internal/mailstore"
+	"gadwall/mimestream"
+)
+
+// Messages is what a search asks of the store of messages (mailstore.Store).
+type Messages interface {
+	// Messages iterates over the messages that q names, by ascending UID.
+	Messages(ctx context.Context, box mailkey.Mailbox, q mailstore.Query, fields mailstore.Fields) iter.Seq2[*mailstore.Message, error]
+	// UIDs returns the UIDs of these messages.
+	UIDs(ctx context.Context, box mailkey.Mailbox, q mailstore.Query) ([]uint32, error)
+}
+
+// Contents is what a search asks of the store of contents (contents.Store).
+type Contents interface {
+	Load(ctx context.Context, ids []contents.ID, want contents.Want) (map[contents.ID]*contents.Content, error)
+	Prefetch(ctx context.Context, ranges []contents.Range) error
+}
+
+// Searcher runs searches. It may be used by any number of goroutines.
+type Searcher struct {
+	messages Messages
+	log      *slog.Logger
+}
+
+// NewSearcher returns a Searcher. Without a logger it logs to slog.Default().
+func NewSearcher(messages Messages, log *slog.Logger) *Searcher {
+	if log == nil {
+		log = slog.Default()
+	}
+	return &Searcher{messages: messages, log: log}
+}
+
+// Request is a search to run.
+type Request struct {
+	Plan Plan
+	// Contents is where the texts are read: a session passes its own, with its
+	// cache.
+	Contents Contents
+	// Known restricts the search to messages that the caller knows; nil means
+	// all. What it refuses is not read.
+	Known func(uid uint32) bool
+	// ModSeqs asks for the mod-sequences of the messages found.
+	ModSeqs bool
+}
+
+// Found is a message that a search found.
+type Found struct {
+	UID    uint32
+	ModSeq uint64 // 0 unless asked for
+}
+
+// Run iterates over the messages found, by ascending UID. A message whose
+// content is missing is logged and not found. After an error the
+// iteration ends.
+func (s *Searcher) Run(ctx context.Context, req Request) iter.Seq2[Found, error] {
+	return func(yield func(Found, error) bool) {
+		r := run{searcher: s, Request: req}
+		switch {
+		case len(req.Plan.UIDs) == 0:
+		case req.Plan.Residual != nil:
+			r.texts(ctx, yield)
+		case req.ModSeqs:
+			r.documents(ctx, yield)
+		default:
+			r.uids(ctx, yield)
+		}
+	}
+}
+
+// run is one search that runs.
+type run struct {
+	searcher *Searcher
+	Request
+}
+
+func (r *run) query() mailstore.Query {
+	return mailstore.Query{UIDs: r.Plan.UIDs, Filter: r.Plan.Filter}
+}
+
+func (r *run) known(uid uint32) bool { return r.Known == nil || r.Known(uid) }
+
+// uids finds what the plan says exactly.
+func (r *run) uids(ctx context.Context, yield func(Found, error) bool) {
+	uids, err := r.searcher.messages.UIDs(ctx, r.Plan.Mailbox, r.query())
+	if err != nil {
+		yield(Found{}, fmt.Errorf("search messages: %w", err))
+		return
+	}
+	for _, uid := range uids {
+		if r.known(uid) && !yield(Found{UID: uid}, nil) {
+			return
+		}
+	}
+}
+
+// documents finds what the plan says exactly, with mod-sequences.
+func (r *run) documents(ctx context.Context, yield func(Found, error) bool) {
+	for msg, err := range r.candidates(ctx, mailstore.FieldFlags) {
+		if err != nil {
+			yield(Found{}, err)
+			return
+		}
+		if !yield(Found{msg.UID, msg.ModSeq}, nil) {
+			return
+		}
+	}
+}
+
+// candidates iterates over the known messages that the plan's ranges and filter
+// leave.
+func (r *run) candidates(ctx context.Context, fields mailstore.Fields) iter.Seq2[*mailstore.Message, error] {
+	return func(yield func(*mailstore.Message, error) bool) {
+		for msg, err := range r.searcher.messages.Messages(ctx, r.Plan.Mailbox, r.query(), fields) {
+			if err != nil {
+				yield(nil, fmt.Errorf("search messages: %w", err))
+				return
+			}
+			if r.known(msg.UID) && !yield(msg, nil) {
+				return
+			}
+		}
+	}
+}
+
+// texts decides the residual for the candidates, batch by batch.
+func (r *run) texts(ctx context.Context, yield func(Found, error) bool) {
+	m := newMatcher(r.Plan.Residual)
+	fields := m.fields
+	if r.ModSeqs {
+		fields |= mailstore.FieldFlags
+	}
+	var batch []*mailstore.Message
+	flush := func() bool {
+		matches, err := r.matchBatch(ctx, m, batch)
+		if err != nil {
+			yield(Found{}, err)
+			return false
+		}
+		for i, msg := range batch {
+			if matches[i] && !yield(Found{msg.UID, msg.ModSeq}, nil) {
+				return false
+			}
+		}
+		batch = batch[:0]
+		return true
+	}
+	for msg, err := range r.candidates(ctx, fields) {
+		if err != nil {
+			yield(Found{}, err)
+			return
+		}
+		if batch = append(batch, msg); len(batch) == batchMessages && !flush() {
+			return
+		}
+	}
+	flush()
+}
+
+// matchBatch decides the residual for the messages of a batch. What their
+// documents decide is not loaded.
+func (r *run) matchBatch(ctx context.Context, m *matcher, batch []*mailstore.Message) ([]bool, error) {
+	matches := make([]bool, len(batch))
+	var ids []contents.ID
+	var open []int
+	for i, msg := range batch {
+		m.begin(msg)
+		switch m.result() {
+		case yes:
+			matches[i] = true
+		case maybe:
+			ids = append(ids, msg.Content)
+			open = append(open, i)
+		}
+	}
+	if len(open) == 0 {
+		return matches, nil
+	}
+	loaded, err := r.load(ctx, ids, contents.Want{RootHeader: m.header, Parts: m.parts})
+	if err != nil {
+		return nil, err
+	}
+	if m.parts {
+		if err := r.prefetch(ctx, loaded); err != nil {
+			return nil, err
+		}
+	}
+	for _, i := range open {
+		content := loaded[batch[i].Content]
+		if content == nil {
+			r.searcher.log.Error("content of a message is missing", slog.Uint64("uid", uint64(batch[i].UID)),
+				slog.String("mailbox", r.Plan.Mailbox.String()), slog.String("content", batch[i].Content.String()))
+			continue
+		}
+		if matches[i], err = m.match(ctx, batch[i], content); err != nil {
+			return nil, err
+		}
+	}
+	return matches, nil
+}
+
+// load loads contents, leaving out those that are damaged.
+func (r *run) load(ctx context.Context, ids []contents.ID, want contents.Want) (map[contents.ID]*contents.Content, error) {
+	loaded, err := r.Contents.Load(ctx, ids, want)
+	if !errors.Is(err, contents.ErrCorrupt) {
+		return loaded, err
+	}
+	// One of them makes all fail: find out which.
+	loaded = make(map[contents.ID]*contents.Content, len(ids))
+	for _, id := range ids {
+		one, err := r.Contents.Load(ctx, []contents.ID{id}, want)
+		switch {
+		case errors.Is(err, contents.ErrCorrupt):
+			r.searcher.log.Error("content is damaged", slog.Any("error", err))
+		case err != nil:
+			return nil, err
+		case one[id] != nil:
+			loaded[id] = one[id]
+		}
+	}
+	return loaded, nil
+}
+
+// prefetch reads the text parts of several contents by one query, as far as
+// they are small. Damage is left to the reading of the part that has it.
+func (r *run) prefetch(ctx context.Context, loaded map[contents.ID]*contents.Content) error {
+	var ranges []contents.Range
+	total := int64(0)
+	for _, content := range loaded {
+		content.Root().Walk(func(part *mimestream.Part) bool {
+			n := part.End() - part.HeaderOffset
+			if isText(part) && total+n <= batchBytes && part.BodySize <= maxAtOnce {
+				total += n
+				ranges = append(ranges, contents.Range{Content: content, Off: part.HeaderOffset, N: n})
+			}
+			return true
+		})
+	}
+	if len(ranges) == 0 {
+		return nil
+	}
+	if err := r.Contents.Prefetch(ctx, ranges); err != nil && !errors.Is(err, contents.ErrCorrupt) {
+		return fmt.Errorf("read texts: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,203 @@
+package search
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/emersion/go-message/charset"
+
+	"gadwall/internal/contents"
+	"gadwall/internal/mailstore"
+	"gadwall/mimestream"
+)
+
+// errDecided ends the reading of a message whose match is decided.
+var errDecided = errors.New("match is decided")
+
+// match decides the residual for one message. content has what m.header and
+// m.parts ask for; the text is read as it is needed, in bounded memory.
+func (m *matcher) match(ctx context.Context, msg *mailstore.Message, content *contents.Content) (bool, error) {
+	m.begin(msg)
+	err := m.read(ctx, content)
+	if err != nil && !errors.Is(err, errDecided) {
+		return false, fmt.Errorf("search message %d: %w", msg.UID, err)
+	}
+	return m.result() == yes, nil
+}
+
+// read goes through the message until it is decided.
+func (m *matcher) read(ctx context.Context, content *contents.Content) error {
+	if m.decided() {
+		return nil
+	}
+	if m.header {
+		m.raw.Reset()
+		m.raw.Write(m.msg.Prefix)
+		if err := m.readHeader(ctx, content, 0, content.HeaderSize(), true); err != nil {
+			return err
+		}
+		m.settle(opField, opHeader)
+		if m.decided() {
+			return nil
+		}
+	}
+	if m.parts {
+		if err := m.readParts(ctx, content); err != nil {
+			return err
+		}
+	}
+	m.settle(opBody, opText)
+	return nil
+}
+
+// readParts looks for BODY and TEXT in the text parts, embedded messages
+// included, and for TEXT in their headers.
+func (m *matcher) readParts(ctx context.Context, content *contents.Content) error {
+	root := content.Root()
+	var err error
+	root.Walk(func(part *mimestream.Part) bool {
+		if part != root && m.wants(opText) {
+			m.raw.Reset()
+			err = m.readHeader(ctx, content, part.HeaderOffset, part.HeaderSize, false)
+		}
+		if err == nil && isText(part) {
+			err = m.readPart(ctx, part, content)
+		}
+		return err == nil
+	})
+	return err
+}
+
+// wants reports whether a leaf of that kind is still in doubt.
+func (m *matcher) wants(op op) bool {
+	for i, leaf := range m.leaves {
+		if leaf.op == op && m.known[i] == maybe {
+			return true
+		}
+	}
+	return false
+}
+
+// isText reports whether the body of a part is text: also the parts of a
+// report that are not text/*, such as message/delivery-status.
+func isText(part *mimestream.Part) bool {
+	return part.Kind == mimestream.Leaf && (part.Type == "text" || part.Type == "message")
+}
+
+// readHeader looks through the fields of a header block for Text, and if it is
+// that of the message for Header. The block is what m.raw holds, followed by n
+// bytes of the content.
+func (m *matcher) readHeader(ctx context.Context, content *contents.Content, off, n int64, ofMessage bool) error {
+	if err := content.WriteRange(ctx, &m.raw, off, n); err != nil {
+		return err
+	}
+	text := m.newSink(opText)
+	for name, value := range headerFields(m.raw.Bytes()) {
+		if ofMessage {
+			m.matchHeader(name, value)
+		}
+		for _, piece := range []string{name, ": ", value, "\n"} {
+			if _, err := text.WriteString(piece); err != nil {
+				return err
+			}
+		}
+	}
+	return text.Close()
+}
+
+// readPart looks for BODY and TEXT in the text of one part: transfer encoding
+// undone, in UTF-8, and of HTML what is shown.
+func (m *matcher) readPart(ctx context.Context, part *mimestream.Part, content *contents.Content) error {
+	raw := m.openRange(ctx, content, part.BodyOffset, part.BodySize)
+	defer raw.Close()
+	text := decodeText(mimestream.NewDecoder(part.Encoding, raw), part.Charset())
+	sink := m.newSink(opBody, opText)
+	var w io.WriteCloser = sink
+	var page *htmlText
+	if part.Type == "text" && part.Subtype == "html" {
+		page = newHTMLText(sink)
+		w = page
+	}
+	if m.copying == nil {
+		m.copying = make([]byte, chunkSize)
+	}
+	_, err := io.CopyBuffer(w, text, m.copying)
+	switch {
+	case errors.Is(err, errDecided):
+		return err
+	case raw.err != nil && raw.err != io.EOF:
+		return raw.err
+	}
+	// Any other error is damage in the text: it ends there.
+	if page != nil {
+		if err := page.Close(); err != nil {
+			return err
+		}
+	}
+	return sink.Close()
+}
+
+// decodeText converts text to UTF-8. Text of an unknown charset is taken for
+// UTF-8, and what is not valid in it for windows-1252.
+func decodeText(r io.Reader, name string) io.Reader {
+	switch name {
+	case "", "us-ascii", "ascii", "utf-8", "utf8", "unknown-8bit":
+		return r // the sink does the rest
+	}
+	decoded, err := charset.Reader(name, r)
+	if err != nil {
+		return r
+	}
+	return decoded
+}
+
+// rangeReader reads a range of a content.
+type rangeReader struct {
+	io.Reader
+	err  error          // the error that Read gave last
+	pipe *io.PipeReader // nil for a range that was read at once
+	done chan struct{}
+}
+
+// openRange reads a short range at once, and a long one by a goroutine that
+// writes into a pipe; Close ends it and waits for it, since a content is not
+// safe for concurrent use.
+func (m *matcher) openRange(ctx context.Context, content *contents.Content, off, n int64) *rangeReader {
+	if n <= maxAtOnce {
+		m.raw.Reset()
+		if err := content.WriteRange(ctx, &m.raw, off, n); err != nil {
+			return &rangeReader{Reader: failing{err}}
+		}
+		return &rangeReader{Reader: &m.raw}
+	}
+	pr, pw := io.Pipe()
+	r := &rangeReader{Reader: pr, pipe: pr, done: make(chan struct{})}
+	go func() {
+		defer close(r.done)
+		pw.CloseWithError(content.WriteRange(ctx, pw, off, n))
+	}()
+	return r
+}
+
+// Read implements io.Reader.
+func (r *rangeReader) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	if err != nil {
+		r.err = err
+	}
+	return n, err
+}
+
+// Close ends the reading.
+func (r *rangeReader) Close() {
+	if r.pipe != nil {
+		r.pipe.CloseWithError(errDecided)
+		<-r.done
+	}
+}
+
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
