@@ -50,7 +50,7 @@ func TestIndex(t *testing.T) {
 	want := []string{
 		`docs/rfc.md:2: a/b.go does not cite RFC 3501`,
 		`docs/rfc.md:3: RFC 9051 is cited nowhere`,
-		`docs/rfc.md:3: RFC 9051: a status begins with one of ["whole" "partly: " "form only" "not"]`,
+		`docs/rfc.md:3: RFC 9051: a status begins with one of ["whole" "partly: " "not"]`,
 		`docs/rfc.md:4: RFC 1123 is out of order`,
 		`docs/rfc.md:5: a row is: | [RFC n](address) | title | status | where |`,
 	}

@@ -14,8 +14,9 @@ const (
 var (
 	// mention finds everything that may be meant as a citation.
 	mention = regexp.MustCompile(`(?i)\bRFCs?(?:[ \t]*\s?[ \t]*|-)[0-9]+`)
-	// citation is the one form. The rest of the line after it is looked at by looseSection.
-	citation = regexp.MustCompile(`^RFC` + space + `([0-9]+)\b`)
+	// citation is the one form; its two words stand in one line, for `git grep`. What may follow is
+	// one, several, or neither; loose is what may not.
+	citation = regexp.MustCompile(`^RFC ([0-9]+)\b`)
 	// one and several are how sections follow.
 	one     = regexp.MustCompile(`^` + space + `section` + space + number)
 	several = regexp.MustCompile(`^` + space + `sections` + space + number +

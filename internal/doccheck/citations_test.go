@@ -34,6 +34,7 @@ func TestCitations(t *testing.T) {
 		{"RFC 3501 section 6.3.1, 6.3.2", 1, []string{"3501"}},
 		{"RFC 7162, 7889", 1, []string{"7162"}},
 		{"RFC3501", 1, nil},
+		{"RFC\n3501", 1, nil},
 		{"rfc 3501", 1, nil},
 		{"RFC-3501", 1, nil},
 		{"RFCs 3501 and 9051", 1, nil},

@@ -19,7 +19,7 @@ var (
 	row  = regexp.MustCompile(`^\| \[RFC ([0-9]+)\]\([^)]*\) \| ([^|]+) \| ([^|]+) \| ([^|]*) \|$`)
 	code = regexp.MustCompile("`([^`]+)`")
 	// states are how a status begins.
-	states = []string{"whole", "partly: ", "form only", "not"}
+	states = []string{"whole", "partly: ", "not"}
 )
 
 type place struct {
