@@ -45,7 +45,7 @@ func (c *userAddCmd) Run(std streams) error {
 	return c.withStore(std, func(ctx context.Context, s *mailstore.Store) error {
 		user, err := s.CreateUser(ctx, mailstore.NewUser{Username: c.Username, Password: password, Quota: limits})
 		if err != nil {
-			return explain(err)
+			return err
 		}
 		fmt.Fprintf(std.out, "created %s, id %s\n", user.Username, hex.EncodeToString(user.ID[:]))
 		return nil
@@ -88,7 +88,7 @@ func (c *userPasswdCmd) Run(std streams) error {
 			return err
 		}
 		if err := s.SetPassword(ctx, user.ID, password); err != nil {
-			return explain(err)
+			return err
 		}
 		fmt.Fprintf(std.out, "new password for %s\n", user.Username)
 		return nil
@@ -177,12 +177,4 @@ func terminal(in io.Reader) (fd int, ok bool) {
 		return 0, false
 	}
 	return int(f.Fd()), term.IsTerminal(int(f.Fd()))
-}
-
-// explain adds the rule that a refused value broke.
-func explain(err error) error {
-	if errors.Is(err, mailstore.ErrWeakPassword) {
-		return fmt.Errorf("%w: want %d to %d octets", err, mailstore.MinPasswordLength, mailstore.MaxPasswordLength)
-	}
-	return err
 }

@@ -3,19 +3,29 @@ package httpapi
 import "time"
 
 const (
-	// maxBody bounds a request's body (413).
-	maxBody = 64 << 10
+	// maxUserBody bounds the body of a request about one user (413).
+	maxUserBody = 64 << 10
 	// maxHeader bounds a request's header (431, by net/http).
 	maxHeader = 16 << 10
-	// maxConnections bounds open connections; further ones wait.
-	maxConnections = 1000
+
+	// defaultMaxConnections bounds open connections. Past it, only /health is answered.
+	defaultMaxConnections = 1000
+	// defaultMaxConnectionsPerAddress bounds the open connections of one client address.
+	defaultMaxConnectionsPerAddress = 200
+	// reservedConnections are accepted past these limits, and closed after one request.
+	reservedConnections = 64
+	// reservedPerAddress bounds how many of those one address may hold.
+	reservedPerAddress = 8
 
 	headerTimeout = 10 * time.Second
-	readTimeout   = 30 * time.Second
-	writeTimeout  = time.Minute
-	idleTimeout   = 2 * time.Minute
-	// requestTimeout bounds the work for one request; less than writeTimeout.
-	requestTimeout = 45 * time.Second
-	// healthTimeout bounds how long the database may take to answer a ping.
-	healthTimeout = 3 * time.Second
+	// reservedHeaderTimeout is for connections past the limits.
+	reservedHeaderTimeout = 2 * time.Second
+	idleTimeout           = 2 * time.Minute
+	// routeTimeout bounds one request: reading it, the work, and the answer.
+	routeTimeout = 45 * time.Second
+	// metricsTimeout bounds gathering and sending what /metrics shows.
+	metricsTimeout = 30 * time.Second
+	// healthTimeout bounds a request to /health, pingTimeout the answer of the database to it.
+	healthTimeout = 10 * time.Second
+	pingTimeout   = 3 * time.Second
 )

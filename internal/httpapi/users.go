@@ -1,17 +1,12 @@
 package httpapi
 
 import (
-	"context"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"net/http"
-	"reflect"
-	"strings"
 
 	"gadwall/internal/config"
+	"gadwall/internal/database"
 	"gadwall/internal/mailstore"
 	"gadwall/quota"
 )
@@ -32,12 +27,16 @@ func (s *Server) createUser(w http.ResponseWriter, r *http.Request) {
 		Username: in.Username, Password: in.Password,
 		Quota: quota.Limits{Bytes: int64(in.Quota.Storage), Messages: int64(in.Quota.Messages)},
 	})
+	var invalid *mailstore.InvalidError
 	switch {
-	case errors.Is(err, mailstore.ErrInvalidAddress):
-		fail(w, http.StatusBadRequest, "InvalidAddress", "username must be a mail address such as ada@example.com")
-	case errors.Is(err, mailstore.ErrWeakPassword):
-		fail(w, http.StatusBadRequest, "WeakPassword", fmt.Sprintf("password must have %d to %d octets",
-			mailstore.MinPasswordLength, mailstore.MaxPasswordLength))
+	case errors.As(err, &invalid) && errors.Is(err, mailstore.ErrInvalidAddress):
+		fail(w, http.StatusBadRequest, "InvalidAddress",
+			"username must be a mail address such as ada@example.com: "+invalid.Reason)
+	case errors.As(err, &invalid):
+		fail(w, http.StatusBadRequest, "WeakPassword", "password: "+invalid.Reason)
+	case database.IsStorageFull(err):
+		s.log.Error("cannot create user", "error", err)
+		fail(w, http.StatusInsufficientStorage, "StorageFull", "the disk of the database is full")
 	case errors.Is(err, mailstore.ErrUserExists):
 		fail(w, http.StatusConflict, "UserExists", "a user or alias with this address exists")
 	case err != nil:
@@ -51,55 +50,3 @@ func (s *Server) createUser(w http.ResponseWriter, r *http.Request) {
 		}{true, hex.EncodeToString(user.ID[:]), user.Username})
 	}
 }
-
-func (s *Server) health(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), healthTimeout)
-	defer cancel()
-	if err := s.opts.Ping(ctx); err != nil {
-		s.log.Warn("health: database does not answer", "error", err)
-		fail(w, http.StatusServiceUnavailable, "DatabaseUnavailable", "the database does not answer")
-		return
-	}
-	answer(w, http.StatusOK, struct {
-		Success bool   `json:"success"`
-		Status  string `json:"status"`
-	}{true, "ok"})
-}
-
-// decode reads a JSON body into v, or answers what is wrong with it. What the request declares as its type
-// does not matter: curl -d declares a form.
-func decode(w http.ResponseWriter, r *http.Request, v any) bool {
-	dec := json.NewDecoder(r.Body)
-	dec.DisallowUnknownFields()
-	err := dec.Decode(v)
-	if err == nil {
-		if _, err = dec.Token(); err == io.EOF {
-			return true
-		}
-		err = errors.Join(errTrailing, err)
-	}
-	var tooLarge *http.MaxBytesError
-	var wrongType *json.UnmarshalTypeError
-	var limit *config.LimitError
-	switch {
-	case errors.As(err, &limit):
-		fail(w, http.StatusBadRequest, "InvalidField", limit.Error())
-	case errors.As(err, &tooLarge):
-		fail(w, http.StatusRequestEntityTooLarge, "TooLarge", fmt.Sprintf("the body has more than %d octets", maxBody))
-	case errors.As(err, &wrongType) && wrongType.Field == "":
-		fail(w, http.StatusBadRequest, "InvalidField", "the body must be a JSON object")
-	case errors.As(err, &wrongType) && wrongType.Type.Kind() == reflect.Struct:
-		fail(w, http.StatusBadRequest, "InvalidField", wrongType.Field+" must be an object")
-	case errors.As(err, &wrongType):
-		fail(w, http.StatusBadRequest, "InvalidField", fmt.Sprintf("%s must be a %s", wrongType.Field, wrongType.Type))
-	case errors.Is(err, errTrailing):
-		fail(w, http.StatusBadRequest, "InvalidJSON", "the body has more than one JSON value")
-	case strings.HasPrefix(err.Error(), "json: unknown field "):
-		fail(w, http.StatusBadRequest, "UnknownField", "unknown field "+strings.TrimPrefix(err.Error(), "json: unknown field "))
-	default:
-		fail(w, http.StatusBadRequest, "InvalidJSON", "the body is not valid JSON")
-	}
-	return false
-}
-
-var errTrailing = errors.New("trailing data")

@@ -36,12 +36,22 @@ func NormalizeAddress(address string) (string, error) {
 
 // splitAddress splits at the last @ and undoes quoting of the local part.
 func splitAddress(address string) (local, domain string, err error) {
-	if len(address) > MaxAddressLength || !utf8.ValidString(address) {
-		return "", "", fmt.Errorf("%w: too long, or not UTF-8", ErrInvalidAddress)
+	if len(address) > MaxAddressLength {
+		return "", "", invalid(ErrInvalidAddress, "it is longer than %d octets", MaxAddressLength)
+	}
+	if !utf8.ValidString(address) {
+		return "", "", invalid(ErrInvalidAddress, "it is not UTF-8")
 	}
 	at := strings.LastIndexByte(address, '@')
-	if at <= 0 || at == len(address)-1 {
-		return "", "", fmt.Errorf("%w: want local-part@domain", ErrInvalidAddress)
+	switch {
+	case address == "":
+		return "", "", invalid(ErrInvalidAddress, "it is empty")
+	case at < 0:
+		return "", "", invalid(ErrInvalidAddress, "it has no @")
+	case at == 0:
+		return "", "", invalid(ErrInvalidAddress, "nothing stands before the @")
+	case at == len(address)-1:
+		return "", "", invalid(ErrInvalidAddress, "nothing stands behind the @")
 	}
 	local, domain = address[:at], address[at+1:]
 	if local[0] == '"' {
@@ -55,17 +65,17 @@ func splitAddress(address string) (local, domain string, err error) {
 // unquoteLocal undoes Quoted-string (RFC 5321 section 4.1.2).
 func unquoteLocal(local string) (string, error) {
 	if len(local) < 3 || local[len(local)-1] != '"' {
-		return "", fmt.Errorf("%w: quotes that do not close", ErrInvalidAddress)
+		return "", invalid(ErrInvalidAddress, "its quotes do not close")
 	}
 	var b strings.Builder
 	inner := local[1 : len(local)-1]
 	for i := 0; i < len(inner); i++ {
 		switch inner[i] {
 		case '"':
-			return "", fmt.Errorf("%w: a quote within quotes", ErrInvalidAddress)
+			return "", invalid(ErrInvalidAddress, "a quote stands within its quotes")
 		case '\\':
 			if i++; i == len(inner) {
-				return "", fmt.Errorf("%w: quotes that do not close", ErrInvalidAddress)
+				return "", invalid(ErrInvalidAddress, "its quotes do not close")
 			}
 		}
 		b.WriteByte(inner[i])
@@ -74,27 +84,37 @@ func unquoteLocal(local string) (string, error) {
 }
 
 func normalizeParts(local, domain string) (string, error) {
+	if strings.ContainsRune(local, '@') {
+		return "", invalid(ErrInvalidAddress, "it has more than one @")
+	}
+	if i := strings.IndexFunc(local, isForbidden); i >= 0 {
+		r, _ := utf8.DecodeRuneInString(local[i:])
+		return "", invalid(ErrInvalidAddress, "%q is not allowed before the @", r)
+	}
 	local, err := precis.UsernameCaseMapped.String(local)
 	if err != nil {
-		return "", fmt.Errorf("%w: local part: %w", ErrInvalidAddress, err)
+		return "", invalid(ErrInvalidAddress, "what stands before the @ has a character that is not allowed")
 	}
-	if strings.ContainsRune(local, '@') || strings.ContainsFunc(local, unicode.IsControl) {
-		return "", fmt.Errorf("%w: local part %q", ErrInvalidAddress, local)
+	if strings.ContainsRune(local, '@') { // a character of which the profile makes an @
+		return "", invalid(ErrInvalidAddress, "it has more than one @")
 	}
 	ascii, err := domainProfile.ToASCII(norm.NFC.String(strings.TrimSuffix(domain, ".")))
 	if err != nil {
-		return "", fmt.Errorf("%w: domain: %w", ErrInvalidAddress, err)
+		return "", invalid(ErrInvalidAddress, "%q is not a domain", domain)
 	}
 	domain, err = domainProfile.ToUnicode(ascii)
 	if err != nil {
-		return "", fmt.Errorf("%w: domain: %w", ErrInvalidAddress, err)
+		return "", invalid(ErrInvalidAddress, "%q is not a domain", domain)
 	}
 	address := local + "@" + domain
 	if len(address) > MaxAddressLength {
-		return "", fmt.Errorf("%w: longer than %d octets", ErrInvalidAddress, MaxAddressLength)
+		return "", invalid(ErrInvalidAddress, "it is longer than %d octets", MaxAddressLength)
 	}
 	return address, nil
 }
+
+// isForbidden reports characters that no local part can have here: control characters and spaces.
+func isForbidden(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r) }
 
 // Recipient is whom an address leads to.
 type Recipient struct {

@@ -2,6 +2,7 @@ package mailstore
 
 import (
 	"errors"
+	"fmt"
 )
 
 // Errors that a caller decides on; they may come wrapped. quota.ErrOverQuota belongs to them.
@@ -9,7 +10,7 @@ var (
 	ErrNoSuchUser       = errors.New("no such user")
 	ErrUserExists       = errors.New("a user or alias with this address exists")
 	ErrInvalidAddress   = errors.New("not a mail address this server can have")
-	ErrWeakPassword     = errors.New("password too short or too long")
+	ErrWeakPassword     = errors.New("password cannot be used")
 	ErrAuthFailed       = errors.New("user name or password wrong")
 	ErrNoSuchAddress    = errors.New("no such address here")
 	ErrNoSuchMailbox    = errors.New("no such mailbox")
@@ -22,3 +23,19 @@ var (
 	ErrTooLate          = errors.New("the content was stored too long ago to make a message of it")
 	ErrUIDsExhausted    = errors.New("the mailbox has no UIDs left")
 )
+
+// An InvalidError is one of the errors above with what is wrong in words for people. The words say
+// nothing of the server's inside.
+type InvalidError struct {
+	Err    error // ErrInvalidAddress or ErrWeakPassword
+	Reason string
+}
+
+func (e *InvalidError) Error() string { return e.Err.Error() + ": " + e.Reason }
+
+func (e *InvalidError) Unwrap() error { return e.Err }
+
+// invalid returns an InvalidError with a formatted reason.
+func invalid(err error, format string, args ...any) error {
+	return &InvalidError{Err: err, Reason: fmt.Sprintf(format, args...)}
+}

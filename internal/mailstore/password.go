@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
+	"unicode"
 
 	"golang.org/x/crypto/argon2"
 	"golang.org/x/sync/semaphore"
@@ -130,7 +131,13 @@ func preparePassword(password string) string {
 
 func checkPassword(password string) error {
 	if len(password) < MinPasswordLength || len(password) > MaxPasswordLength {
-		return fmt.Errorf("%w: %d to %d octets are possible", ErrWeakPassword, MinPasswordLength, MaxPasswordLength)
+		return invalid(ErrWeakPassword, "it has %d octets; %d to %d are possible",
+			len(password), MinPasswordLength, MaxPasswordLength)
+	}
+	// Some clients cannot send them, and protocols forbid NUL, CR and LF (RFC 4616 section 2,
+	// RFC 3501 section 9).
+	if strings.ContainsFunc(password, unicode.IsControl) {
+		return invalid(ErrWeakPassword, "it has a control character")
 	}
 	return nil
 }

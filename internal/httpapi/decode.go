@@ -1,0 +1,66 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"reflect"
+	"strings"
+
+	"gadwall/internal/config"
+)
+
+// decode reads a JSON body into v, or answers what is wrong with it. What the request declares as its type
+// does not matter: curl -d declares a form.
+func decode(w http.ResponseWriter, r *http.Request, v any) bool {
+	dec := json.NewDecoder(r.Body)
+	dec.DisallowUnknownFields()
+	err := dec.Decode(v)
+	if err == nil {
+		if _, err = dec.Token(); err == io.EOF {
+			return true
+		}
+		err = errors.Join(errTrailing, err)
+	}
+	var tooLarge *http.MaxBytesError
+	var wrongType *json.UnmarshalTypeError
+	var limit *config.LimitError
+	switch {
+	case errors.As(err, &limit):
+		fail(w, http.StatusBadRequest, "InvalidField", limit.Error())
+	case errors.As(err, &tooLarge):
+		fail(w, http.StatusRequestEntityTooLarge, "TooLarge", fmt.Sprintf("the body has more than %d octets", tooLarge.Limit))
+	case errors.As(err, &wrongType) && wrongType.Field == "":
+		fail(w, http.StatusBadRequest, "InvalidField", "the body must be a JSON object")
+	case errors.As(err, &wrongType) && wrongType.Type.Kind() == reflect.Struct:
+		fail(w, http.StatusBadRequest, "InvalidField", wrongType.Field+" must be an object")
+	case errors.As(err, &wrongType):
+		fail(w, http.StatusBadRequest, "InvalidField", fmt.Sprintf("%s must be a %s", wrongType.Field, wrongType.Type))
+	case errors.Is(err, errTrailing):
+		fail(w, http.StatusBadRequest, "InvalidJSON", "the body has more than one JSON value")
+	case strings.HasPrefix(err.Error(), "json: unknown field "):
+		fail(w, http.StatusBadRequest, "UnknownField", "unknown field "+strings.TrimPrefix(err.Error(), "json: unknown field "))
+	default:
+		fail(w, http.StatusBadRequest, "InvalidJSON", notJSON(err))
+	}
+	return false
+}
+
+// notJSON says what was expected, and where the body went wrong.
+func notJSON(err error) string {
+	const expected = `expected a JSON object such as {"username":"ada@example.com","password":"..."}`
+	var syntax *json.SyntaxError
+	switch {
+	case errors.Is(err, io.EOF):
+		return expected + "; the body is empty"
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return expected + "; the body ends in the middle of one"
+	case errors.As(err, &syntax):
+		return fmt.Sprintf("%s; octet %d of the body: %s", expected, syntax.Offset, syntax)
+	}
+	return expected
+}
+
+var errTrailing = errors.New("trailing data")

@@ -1,0 +1,162 @@
+package httpapi
+
+import (
+	"context"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// route is one thing that a client can ask for.
+type route struct {
+	method, path string
+	who          access
+	// maxBody bounds the request's body in octets; a route with 0 takes none.
+	maxBody int64
+	// timeout bounds reading the request, the work and the answer. With 0 the connection has no
+	// deadline and the handler sets its own, by http.ResponseController.
+	timeout time.Duration
+	handle  http.HandlerFunc
+}
+
+// access says who may use a route.
+type access uint8
+
+const (
+	// operators have the token, or are on this machine where there is none.
+	operators access = iota
+	// everybody may ask, also past the limits of connections.
+	everybody
+)
+
+// routes is the whole interface.
+func (s *Server) routes() []route {
+	metrics := promhttp.HandlerFor(s.opts.Gatherer, promhttp.HandlerOpts{})
+	return []route{
+		{http.MethodPost, "/user/create", operators, maxUserBody, routeTimeout, s.createUser},
+		{http.MethodGet, "/health", everybody, 0, healthTimeout, s.health},
+		{http.MethodGet, "/metrics", operators, 0, metricsTimeout, metrics.ServeHTTP},
+	}
+}
+
+// handler routes requests by the table.
+func (s *Server) handler(routes []route) http.Handler {
+	byPath := make(map[string]map[string]route)
+	for _, r := range routes {
+		methods := byPath[r.path]
+		if methods == nil {
+			methods = make(map[string]route)
+			byPath[r.path] = methods
+		}
+		methods[r.method] = r
+		if r.method == http.MethodGet {
+			methods[http.MethodHead] = r
+		}
+	}
+	mux := http.NewServeMux()
+	for path, methods := range byPath {
+		allowed := slices.DeleteFunc(slices.Sorted(maps.Keys(methods)), func(method string) bool {
+			return method == http.MethodHead
+		})
+		mux.HandleFunc(path, func(w http.ResponseWriter, req *http.Request) {
+			r, ok := methods[req.Method]
+			if !ok {
+				w.Header().Set("Allow", strings.Join(allowed, ", "))
+				fail(w, http.StatusMethodNotAllowed, "MethodNotAllowed",
+					"use "+strings.Join(allowed, " or "))
+				return
+			}
+			s.run(r, w, req)
+		})
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		fail(w, http.StatusNotFound, "NotFound", "no such resource")
+	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		if isReserved(r.Context()) {
+			w.Header().Set("Connection", "close")
+		}
+		control := http.NewResponseController(w)
+		body := &watchedBody{ReadCloser: r.Body, ended: r.ContentLength == 0}
+		r.Body = body
+		mux.ServeHTTP(&responseWriter{ResponseWriter: w, body: body}, r)
+		if !body.ended {
+			// net/http would wait for the rest, to throw it away. The answer says that the
+			// connection closes, and an error here means that it is closed already.
+			_ = control.SetReadDeadline(time.Now())
+		}
+	})
+}
+
+// run lets a request through to its route.
+func (s *Server) run(route route, w http.ResponseWriter, r *http.Request) {
+	deadline := time.Time{}
+	if route.timeout > 0 {
+		deadline = time.Now().Add(route.timeout)
+		ctx, cancel := context.WithDeadline(r.Context(), deadline)
+		defer cancel()
+		r = r.WithContext(ctx)
+	}
+	control := http.NewResponseController(w)
+	// An error means that the connection is closed, which the handler finds out by itself.
+	_ = control.SetReadDeadline(deadline)
+	_ = control.SetWriteDeadline(deadline)
+	if route.who == operators && !s.admit(w, r) {
+		return
+	}
+	if route.maxBody == 0 && r.ContentLength != 0 {
+		fail(w, http.StatusRequestEntityTooLarge, "TooLarge", "this takes no body")
+		return
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, route.maxBody)
+	route.handle(w, r)
+}
+
+// watchedBody notes whether a request's body was read to its end.
+type watchedBody struct {
+	io.ReadCloser
+	ended bool
+}
+
+// Read implements io.Reader.
+func (b *watchedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == io.EOF {
+		b.ended = true
+	}
+	return n, err
+}
+
+// responseWriter announces that the connection closes if the answer comes before the body's end.
+type responseWriter struct {
+	http.ResponseWriter
+	body    *watchedBody
+	started bool
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (w *responseWriter) WriteHeader(status int) {
+	if !w.started && status >= 200 && !w.body.ended {
+		w.Header().Set("Connection", "close")
+	}
+	w.started = w.started || status >= 200
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (w *responseWriter) Write(p []byte) (int, error) {
+	if !w.started {
+		w.WriteHeader(http.StatusOK)
+	}
+	return w.ResponseWriter.Write(p)
+}
+
+// Unwrap is for http.ResponseController.
+func (w *responseWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
