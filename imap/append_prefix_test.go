@@ -29,7 +29,7 @@ func TestAppendSharesContents(t *testing.T) {
 		return "Return-Path: <bob@example.com>\r\nDelivered-To: <" + user + "@example.com>\r\n" +
 			"Received: from b.example ([192.0.2.1])\r\n\tby c.example (Gadwall) with LMTP id 1\r\n\tfor <" + user + "@example.com>; Wed, 17 Jul 1996 02:44:26 -0700\r\n"
 	}
-	w := srv.opts.Contents.NewWriter(ctx)
+	w := srv.contents.NewWriter(ctx)
 	if _, err := w.Write([]byte(content)); err != nil {
 		t.Fatal(err)
 	}

@@ -134,7 +134,7 @@ func (c *conn) login(ctx context.Context, cmd *command, username, password strin
 	if !c.mayAuthenticate() {
 		return errPrivacy
 	}
-	user, err := c.srv.store.Authenticate(ctx, username, password)
+	account, err := c.srv.opts.Accounts.Login(ctx, username, password)
 	if err != nil {
 		if errors.Is(err, mailstore.ErrAuthFailed) {
 			return c.loginFailed(ctx, username, err)
@@ -142,17 +142,17 @@ func (c *conn) login(ctx context.Context, cmd *command, username, password strin
 		return err
 	}
 	c.srv.auth.succeeded(c.network)
-	if !c.srv.admitUser(user.ID) {
-		c.log.Info("imap: login refused", "user", user.Username, "why", "too many connections")
+	if !c.srv.admitUser(account.UserID()) {
+		c.log.Info("imap: login refused", "user", account.Username(), "why", "too many connections")
 		return refuse(imap.ResponseCodeLimit, fmt.Sprintf(
 			"Too many connections of this user, %d are allowed", c.srv.opts.MaxConnectionsPerUser))
 	}
-	c.user = user
+	c.account = account
 	c.state = imap.ConnStateAuthenticated
 	c.authFailures = 0
 	c.in.unlimit()
 	c.dec.LineLimit, c.dec.LiteralLimit = 0, 0
-	c.log = c.log.With("user", user.Username)
+	c.log = c.log.With("user", account.Username())
 	c.log.Info("imap: login", "tls", c.tls)
 	cmd.ok("CAPABILITY "+c.capabilities(), "Logged in")
 	return nil

@@ -117,7 +117,7 @@ func (s *testServer) deliverModel(w *modelWorld, store *mailstore.Store, rng *ra
 	ctx, cancel := context.WithTimeout(context.Background(), 12*testWait)
 	defer cancel()
 	token := w.newToken(rng.IntN(2) == 0)
-	writer := s.opts.Contents.NewWriter(ctx)
+	writer := s.contents.NewWriter(ctx)
 	defer writer.Abort(ctx)
 	if _, err := io.WriteString(writer, tokenMail(token, rng.IntN(200))); err != nil {
 		return err
@@ -325,6 +325,6 @@ func (s *testServer) recount(t *testing.T) {
 func (s *testServer) secondServer(t *testing.T) *testServer {
 	store := s.otherInstance(t)
 	opts := s.opts
-	opts.Store = store
+	opts.Accounts = testAccounts(t, store, s.bus, s.log)
 	return s.serve(t, opts, store)
 }

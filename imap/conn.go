@@ -17,7 +17,7 @@ import (
 	"github.com/emersion/go-imap/v2"
 
 	"gadwall/imap/wire"
-	"gadwall/internal/contents"
+	"gadwall/internal/account"
 	"gadwall/internal/events"
 	"gadwall/internal/mailstore"
 )
@@ -42,12 +42,10 @@ type conn struct {
 
 	countedAddress bool // Server.perAddr counts the connection
 
-	state imap.ConnState
-	user  *mailstore.User
-	sub   *events.Subscription // from the first SELECT or IDLE on
-	sel   *selected            // nil unless state is selected
-
-	contents *contents.Store // the server's, with a cache of this session's from SELECT on
+	state   imap.ConnState
+	account *account.Account     // from the login on
+	sub     *events.Subscription // from the first SELECT or IDLE on
+	sel     *selected            // nil unless state is selected
 
 	enabled extensions
 
@@ -61,7 +59,7 @@ type conn struct {
 func newConn(s *Server, nc net.Conn) *conn {
 	c := &conn{
 		srv: s, socket: nc, netConn: nc, started: time.Now(),
-		state: imap.ConnStateNotAuthenticated, log: s.log, contents: s.opts.Contents,
+		state: imap.ConnStateNotAuthenticated, log: s.log,
 		ended: "client left",
 	}
 	_, c.tls = nc.(*tls.Conn)
@@ -173,7 +171,7 @@ func (c *conn) close() {
 	if c.sub != nil {
 		c.sub.Close()
 	}
-	if c.user != nil {
+	if c.account != nil {
 		c.log.Info("imap: logout", "why", c.ended, "commands", c.commands,
 			"bytes_in", c.in.bytes, "bytes_out", c.out.bytes,
 			"duration", time.Since(c.started).Round(time.Millisecond))

@@ -6,6 +6,7 @@ import (
 
 	"github.com/emersion/go-imap/v2"
 
+	"gadwall/internal/account"
 	"gadwall/internal/mailstore"
 	"gadwall/internal/uidset"
 )
@@ -17,7 +18,7 @@ func (c *conn) handleCopy(ctx context.Context, cmd *command) error {
 	if err != nil || dest == nil {
 		return err
 	}
-	result, err := c.srv.store.Copy(ctx, c.sel.box, ranges, dest.Key)
+	result, err := c.sel.box.Copy(ctx, ranges, dest)
 	if err != nil {
 		return tryCreate(err)
 	}
@@ -35,7 +36,7 @@ func (c *conn) handleMove(ctx context.Context, cmd *command) error {
 	if err != nil || dest == nil {
 		return err
 	}
-	result, err := c.srv.store.Move(ctx, c.sel.box, ranges, dest.Key)
+	result, err := c.sel.box.Move(ctx, ranges, dest)
 	// On error some may have been moved.
 	if result != nil && len(result.Source) > 0 {
 		// COPYUID comes before the EXPUNGE responses, in an untagged OK
@@ -55,7 +56,7 @@ const noMessages = "No messages found"
 // The destination is nil when the set is empty, and the answer says so.
 func (c *conn) copyArguments(
 	ctx context.Context, cmd *command, move bool,
-) (uidset.Set, *mailstore.Mailbox, error) {
+) (uidset.Set, *account.Mailbox, error) {
 	if err := cmd.args.SP(); err != nil {
 		return nil, nil, err
 	}
@@ -71,8 +72,10 @@ func (c *conn) copyArguments(
 	if err != nil {
 		return nil, nil, err
 	}
-	if move && c.sel.readOnly {
-		return nil, nil, errReadOnly
+	if move {
+		if err := c.sel.box.Check(account.DeleteMessages | account.Expunge); err != nil {
+			return nil, nil, err
+		}
 	}
 	dest, err := c.destination(ctx, name)
 	if err != nil {
@@ -89,7 +92,7 @@ func (c *conn) copyArguments(
 			return nil, nil, err
 		}
 	}
-	if dest.Key == c.sel.box {
+	if dest.Key() == c.sel.box.Key() {
 		c.sel.stale = true // new messages
 	}
 	return ranges, dest, nil
@@ -102,7 +105,7 @@ func copyUID(r *mailstore.CopyResult) string {
 
 // allExist fails when a message of ranges that the client knows is gone.
 func (c *conn) allExist(ctx context.Context, ranges uidset.Set) error {
-	uids, err := c.srv.store.UIDs(ctx, c.sel.box, mailstore.Query{UIDs: ranges})
+	uids, err := c.sel.box.UIDs(ctx, mailstore.Query{UIDs: ranges})
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/emersion/go-imap/v2"
 
 	"gadwall/imap/wire"
+	"gadwall/internal/account"
 	"gadwall/internal/database"
 	"gadwall/internal/mailstore"
 	"gadwall/quota"
@@ -20,12 +21,14 @@ func refuse(code imap.ResponseCode, text string) error {
 // codeUseAttr is of RFC 6154 section 6.
 const codeUseAttr imap.ResponseCode = "USEATTR"
 
-// storeErrors translates the errors of mailstore (RFC 5530 section 3).
+// storeErrors translates the errors of account and mailstore (RFC 5530 section 3).
 var storeErrors = []struct {
 	err  error
 	code imap.ResponseCode
 	text string
 }{
+	{account.ErrReadOnly, imap.ResponseCodeNoPerm, "Mailbox is open read-only"},
+	{account.ErrNoRight, imap.ResponseCodeNoPerm, "No right to do this"},
 	{quota.ErrOverQuota, imap.ResponseCodeOverQuota, "Quota exceeded"},
 	{mailstore.ErrNoSuchMailbox, imap.ResponseCodeNonExistent, "No such mailbox"},
 	{mailstore.ErrMailboxExists, imap.ResponseCodeAlreadyExists, "A mailbox with this name exists"},

@@ -25,15 +25,9 @@ func (c *conn) handleExpunge(ctx context.Context, cmd *command) error {
 	if err := cmd.args.CRLF(); err != nil {
 		return err
 	}
-	if c.sel.readOnly {
-		return errReadOnly
-	}
-	if cmd.uid && len(ranges) == 0 {
-		return nil
-	}
 	// Many messages take several transactions. The client is told of each at once:
 	// it sees that something happens, and the session does not collect all UIDs.
-	return c.srv.store.ExpungeEach(ctx, c.sel.box, ranges, func(uids []uint32, modseq uint64) error {
+	return c.sel.box.Expunge(ctx, ranges, func(uids []uint32, modseq uint64) error {
 		c.removed(uids, modseq)
 		if c.sel.stale { // others changed something in between
 			if err := c.sync(ctx, syncAll); err != nil {

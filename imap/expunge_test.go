@@ -243,7 +243,7 @@ func (s *testServer) fill(t testing.TB, n int, flags func(i int) mailstore.Flags
 	}
 	for first := 0; first < n; first += mailstore.MaxRecipients {
 		list := make([]mailstore.Delivery, min(n-first, mailstore.MaxRecipients))
-		w := s.opts.Contents.NewWriter(t.Context())
+		w := s.contents.NewWriter(t.Context())
 		if _, err := io.WriteString(w, message("many")); err != nil {
 			t.Fatal(err)
 		}

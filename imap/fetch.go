@@ -8,6 +8,7 @@ import (
 
 	"github.com/emersion/go-imap/v2"
 
+	"gadwall/internal/account"
 	"gadwall/internal/contents"
 	"gadwall/internal/mailstore"
 	"gadwall/internal/uidset"
@@ -84,7 +85,7 @@ type fetcher struct {
 
 func newFetcher(c *conn, req *fetchRequest) *fetcher {
 	f := &fetcher{c: c, req: req}
-	f.setSeen = req.setsSeen() && !c.sel.readOnly
+	f.setSeen = req.setsSeen() && c.sel.box.Rights().Has(account.KeepSeen)
 	f.plan = planFetch(req, f.setSeen)
 	return f
 }
@@ -117,7 +118,7 @@ func (f *fetcher) run(ctx context.Context, ranges uidset.Set) error {
 // messages iterates over the messages of a query that are in the view.
 func (f *fetcher) messages(ctx context.Context, q mailstore.Query) iter.Seq2[fetched, error] {
 	return func(yield func(fetched, error) bool) {
-		for msg, err := range f.c.srv.store.Messages(ctx, f.c.sel.box, q, f.plan.fields) {
+		for msg, err := range f.c.sel.box.Messages(ctx, q, f.plan.fields) {
 			if err != nil {
 				yield(fetched{}, fmt.Errorf("fetch messages: %w", err))
 				return

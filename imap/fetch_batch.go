@@ -2,7 +2,6 @@ package imap
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"log/slog"
@@ -108,7 +107,7 @@ func (f *fetcher) load(ctx context.Context, messages []fetched, size int64) batc
 	for i, m := range messages {
 		ids[i] = m.msg.Content
 	}
-	loaded, err := f.c.loadContents(ctx, ids, f.plan.want(size))
+	loaded, err := f.c.sel.box.Contents().Load(ctx, ids, f.plan.want(size))
 	if err != nil {
 		return batch{err: err}
 	}
@@ -118,7 +117,7 @@ func (f *fetcher) load(ctx context.Context, messages []fetched, size int64) batc
 	if err := f.prefetch(ctx, messages); err != nil {
 		return batch{err: err}
 	}
-	ahead, err := f.c.contents.ReadAhead(ctx, f.ranges(messages))
+	ahead, err := f.c.sel.box.Contents().ReadAhead(ctx, f.ranges(messages))
 	if err != nil {
 		return batch{err: err}
 	}
@@ -142,28 +141,6 @@ func (f *fetcher) ranges(messages []fetched) []contents.Range {
 		}
 	}
 	return ranges
-}
-
-// loadContents loads contents, leaving out those that are damaged.
-func (c *conn) loadContents(ctx context.Context, ids []contents.ID, want contents.Want) (map[contents.ID]*contents.Content, error) {
-	loaded, err := c.contents.Load(ctx, ids, want)
-	if err == nil || !errors.Is(err, contents.ErrCorrupt) {
-		return loaded, err
-	}
-	// One of them makes all fail: find out which.
-	loaded = make(map[contents.ID]*contents.Content, len(ids))
-	for _, id := range ids {
-		one, err := c.contents.Load(ctx, []contents.ID{id}, want)
-		switch {
-		case errors.Is(err, contents.ErrCorrupt):
-			c.log.Error("content is damaged", slog.Any("error", err))
-		case err != nil:
-			return nil, err
-		case one[id] != nil:
-			loaded[id] = one[id]
-		}
-	}
-	return loaded, nil
 }
 
 // prefetch reads what several messages will need of their contents by one
@@ -191,20 +168,7 @@ func (f *fetcher) prefetch(ctx context.Context, messages []fetched) error {
 			ranges = append(ranges, contents.Range{Content: m.content, Off: span.off, N: span.n})
 		}
 	}
-	return f.c.prefetch(ctx, ranges)
-}
-
-// prefetch reads ranges at once. Damage is left to whoever reads the one that
-// has it.
-func (c *conn) prefetch(ctx context.Context, ranges []contents.Range) error {
-	if len(ranges) == 0 {
-		return nil
-	}
-	err := c.contents.Prefetch(ctx, ranges)
-	if errors.Is(err, contents.ErrCorrupt) {
-		return nil
-	}
-	return err
+	return f.c.sel.box.Contents().Prefetch(ctx, ranges)
 }
 
 // writeBatch answers for the messages of a batch.
@@ -218,7 +182,7 @@ func (f *fetcher) writeBatch(ctx context.Context, messages []fetched) error {
 		messages[i] = fetched{} // to free it
 		if m.content == nil {
 			f.c.log.Error("content of a message is missing", slog.Uint64("uid", uint64(m.msg.UID)),
-				slog.String("mailbox", f.c.sel.box.String()), slog.String("content", m.msg.Content.String()))
+				slog.String("mailbox", f.c.sel.box.Key().String()), slog.String("content", m.msg.Content.String()))
 			f.unreadable++
 			continue
 		}
@@ -241,7 +205,7 @@ func (f *fetcher) markSeen(ctx context.Context, messages []fetched) error {
 	if len(unseen) == 0 {
 		return nil
 	}
-	result, err := f.c.srv.store.StoreFlags(ctx, f.c.sel.box, uidset.FromAscending(unseen),
+	result, err := f.c.sel.box.StoreFlags(ctx, uidset.FromAscending(unseen),
 		mailstore.FlagChange{Op: mailstore.Add, Flags: mailstore.Seen})
 	if database.IsStorageFull(err) {
 		// What is asked for can be given all the same.

@@ -32,7 +32,7 @@ func benchMailbox(b *testing.B, n int, message func(i int) []byte) *testClient {
 		items = items[:0]
 	}
 	for i := range n {
-		w := s.opts.Contents.NewWriter(ctx)
+		w := s.contents.NewWriter(ctx)
 		if _, err := io.Copy(w, bytes.NewReader(message(i))); err != nil {
 			b.Fatal(err)
 		}

@@ -23,7 +23,7 @@ func (s *testServer) deliverTo(t testing.TB, r io.Reader, d mailstore.Delivery) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := s.opts.Contents.NewWriter(ctx)
+	w := s.contents.NewWriter(ctx)
 	if _, err := io.Copy(w, r); err != nil {
 		t.Fatal(err)
 	}

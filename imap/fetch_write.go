@@ -46,7 +46,7 @@ func (f *fetcher) failed(ctx context.Context, msg *mailstore.Message, err error)
 		return err
 	}
 	f.c.log.Error("message cannot be fetched", slog.Uint64("uid", uint64(msg.UID)),
-		slog.String("mailbox", f.c.sel.box.String()), slog.Any("error", err))
+		slog.String("mailbox", f.c.sel.box.Key().String()), slog.Any("error", err))
 	if f.sent {
 		return err
 	}

@@ -21,6 +21,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"gadwall/blobstore"
+	"gadwall/internal/account"
 	"gadwall/internal/contents"
 	"gadwall/internal/dbtest"
 	"gadwall/internal/events"
@@ -37,11 +38,13 @@ const (
 // testServer is a server with one user on a database of its own.
 type testServer struct {
 	*Server
-	db    *mongo.Database
-	store *mailstore.Store
-	user  *mailstore.User
-	addr  string
-	errs  *errorLog
+	db       *mongo.Database
+	store    *mailstore.Store
+	contents *contents.Store
+	bus      events.Bus
+	user     *mailstore.User
+	addr     string
+	errs     *errorLog
 }
 
 // errorLog fails the test when the server logs an error.
@@ -102,14 +105,25 @@ func newTestServerOn(t testing.TB, db *mongo.Database, opts ...func(*Options)) *
 		t.Fatal(err)
 	}
 	o := Options{
-		Store: store, Contents: cs, Bus: bus, Logger: log, Hostname: "mail.example.com",
+		Accounts: testAccounts(t, store, bus, log), Logger: log, Hostname: "mail.example.com",
 		AuthDelay: time.Millisecond, MaxMessageSize: 1 << 20,
 	}
 	for _, opt := range opts {
 		opt(&o)
 	}
-	s := &testServer{db: db, user: user, errs: errs}
+	s := &testServer{db: db, contents: cs, bus: bus, user: user, errs: errs}
 	return s.serve(t, o, store)
+}
+
+func testAccounts(
+	t testing.TB, store *mailstore.Store, bus events.Bus, log *slog.Logger,
+) *account.Accounts {
+	t.Helper()
+	accounts, err := account.New(account.Options{Store: store, Bus: bus, Logger: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return accounts
 }
 
 // serve starts a server for what s has.
@@ -132,7 +146,7 @@ func (s *testServer) serve(t testing.TB, o Options, store *mailstore.Store) *tes
 			t.Errorf("Serve: %v", err)
 		}
 	})
-	return &testServer{Server: srv, db: s.db, store: store, user: s.user, addr: l.Addr().String(), errs: s.errs}
+	return &testServer{Server: srv, db: s.db, store: store, contents: s.contents, bus: s.bus, user: s.user, addr: l.Addr().String(), errs: s.errs}
 }
 
 // otherInstance opens the same database as another instance would whose events
@@ -142,7 +156,7 @@ func (s *testServer) otherInstance(t testing.TB) *mailstore.Store {
 	bus := events.NewLocal()
 	t.Cleanup(func() { bus.Close() })
 	store, err := mailstore.Open(context.Background(), mailstore.Options{
-		Database: s.db, Contents: s.opts.Contents, Bus: bus, Logger: s.log})
+		Database: s.db, Contents: s.contents, Bus: bus, Logger: s.log})
 	if err != nil {
 		t.Fatal(err)
 	}

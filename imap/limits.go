@@ -66,8 +66,6 @@ const (
 	// watchAfter is how long a command runs before the connection is watched
 	// for the client's leaving.
 	watchAfter = 250 * time.Millisecond
-	// releaseTimeout bounds cleaning up after a failed APPEND.
-	releaseTimeout = 30 * time.Second
 	// pollInterval is how old a view may get before it is compared with the
 	// database although no event came.
 	pollInterval = 30 * time.Second

@@ -238,7 +238,7 @@ func (c *conn) handleLsub(ctx context.Context, cmd *command) error {
 	if err != nil {
 		return err
 	}
-	names, err := c.srv.store.Subscriptions(ctx, c.user.ID)
+	names, err := c.account.Subscriptions(ctx)
 	if err != nil {
 		return err
 	}
@@ -295,7 +295,7 @@ type mailboxTree struct {
 
 // mailboxTree reads the user's mailboxes, and subscriptions when they matter.
 func (c *conn) mailboxTree(ctx context.Context, subscriptions bool) (*mailboxTree, error) {
-	boxes, err := c.srv.store.Mailboxes(ctx, c.user.ID)
+	boxes, err := c.account.Mailboxes(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -307,7 +307,7 @@ func (c *conn) mailboxTree(ctx context.Context, subscriptions bool) (*mailboxTre
 		}
 	}
 	if subscriptions {
-		names, err := c.srv.store.Subscriptions(ctx, c.user.ID)
+		names, err := c.account.Subscriptions(ctx)
 		if err != nil {
 			return nil, err
 		}

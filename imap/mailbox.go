@@ -9,6 +9,7 @@ import (
 	"github.com/emersion/go-imap/v2"
 
 	"gadwall/imap/wire"
+	"gadwall/internal/account"
 	"gadwall/internal/mailstore"
 )
 
@@ -58,7 +59,7 @@ func (c *conn) handleCreate(ctx context.Context, cmd *command) error {
 	}
 	// A separator at the end says that children are to come (RFC 3501 section 6.3.3).
 	name = strings.TrimSuffix(name, separator)
-	_, err = c.srv.store.CreateMailbox(ctx, c.user.ID, name, opts)
+	_, err = c.account.Create(ctx, name, opts)
 	return err
 }
 
@@ -99,14 +100,14 @@ func (c *conn) handleDelete(ctx context.Context, cmd *command) error {
 		return err
 	}
 	if c.sel != nil {
-		box, err := c.srv.store.MailboxByPath(ctx, c.user.ID, name)
+		box, err := c.account.Status(ctx, name)
 		if err != nil {
 			return err
 		}
-		if box.Key == c.sel.box {
+		if box.Key == c.sel.box.Key() {
 			// The session cannot go on with a mailbox that is no more; telling
 			// so is kinder than closing the connection as for other sessions.
-			if err := c.srv.store.DeleteMailbox(ctx, c.user.ID, name); err != nil {
+			if err := c.account.Delete(ctx, name); err != nil {
 				return err
 			}
 			c.deselect()
@@ -115,7 +116,7 @@ func (c *conn) handleDelete(ctx context.Context, cmd *command) error {
 			return nil
 		}
 	}
-	return c.srv.store.DeleteMailbox(ctx, c.user.ID, name)
+	return c.account.Delete(ctx, name)
 }
 
 // handleRename answers RENAME (RFC 3501 section 6.3.5).
@@ -128,7 +129,7 @@ func (c *conn) handleRename(ctx context.Context, cmd *command) error {
 	if err != nil {
 		return err
 	}
-	return c.srv.store.RenameMailbox(ctx, c.user.ID,
+	return c.account.Rename(ctx,
 		strings.TrimSuffix(from, separator), strings.TrimSuffix(to, separator))
 }
 
@@ -148,13 +149,13 @@ func (c *conn) subscription(ctx context.Context, cmd *command, subscribe bool) e
 	if err != nil {
 		return err
 	}
-	return c.srv.store.Subscribe(ctx, c.user.ID, strings.TrimSuffix(name, separator), subscribe)
+	return c.account.Subscribe(ctx, strings.TrimSuffix(name, separator), subscribe)
 }
 
 // destination looks up the mailbox that messages are to be put into. Where it
 // does not exist the client may create it (RFC 3501 sections 6.3.11 and 6.4.7).
-func (c *conn) destination(ctx context.Context, name string) (*mailstore.Mailbox, error) {
-	box, err := c.srv.store.MailboxByPath(ctx, c.user.ID, name)
+func (c *conn) destination(ctx context.Context, name string) (*account.Mailbox, error) {
+	box, err := c.account.Destination(ctx, name)
 	if err != nil {
 		return nil, tryCreate(err)
 	}

@@ -81,7 +81,7 @@ func (c *conn) handleSetQuota(_ context.Context, cmd *command) error {
 
 // writeQuota writes the resources that have a limit (RFC 9208 section 4.2.1).
 func (c *conn) writeQuota(ctx context.Context) error {
-	limits, usage, err := c.srv.store.Quota(ctx, c.user.ID)
+	limits, usage, err := c.account.Quota(ctx)
 	if err != nil {
 		return err
 	}

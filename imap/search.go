@@ -49,7 +49,7 @@ type searchResult struct {
 func (c *conn) search(ctx context.Context, req *searchRequest) (*searchResult, error) {
 	view := &c.sel.view
 	scope := uidset.Of(uidset.Range{First: view.UID(1), Last: view.Max()})
-	plan, err := search.Compile(req.key, c.sel.box, scope)
+	plan, err := search.Compile(req.key, c.sel.box.Key(), scope)
 	if err != nil {
 		return nil, wire.Errorf("%v", err)
 	}
@@ -57,8 +57,8 @@ func (c *conn) search(ctx context.Context, req *searchRequest) (*searchResult, e
 		return &searchResult{nums: view.within(plan.UIDs)}, nil // needs no query
 	}
 	found := &searchResult{}
-	for msg, err := range c.srv.searcher.Run(ctx, search.Request{
-		Plan: plan, Contents: c.contents, ModSeqs: req.modseq,
+	for msg, err := range c.sel.box.Search(ctx, search.Request{
+		Plan: plan, ModSeqs: req.modseq,
 		Known: func(uid uint32) bool { _, ok := view.Seq(uid); return ok },
 	}) {
 		if err != nil {

@@ -2,13 +2,14 @@ package imap
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
 	"github.com/emersion/go-imap/v2"
 
-	"gadwall/blobstore"
 	"gadwall/imap/wire"
+	"gadwall/internal/account"
 	"gadwall/internal/mailstore"
 	"gadwall/internal/uidset"
 )
@@ -18,17 +19,17 @@ var systemFlags = []string{`\Answered`, `\Flagged`, `\Deleted`, `\Seen`, `\Draft
 
 // handleSelect answers SELECT (RFC 3501 section 6.3.1).
 func (c *conn) handleSelect(ctx context.Context, cmd *command) error {
-	return c.selectMailbox(ctx, cmd, false)
+	return c.selectMailbox(ctx, cmd, account.ReadWrite)
 }
 
 // handleExamine answers EXAMINE (RFC 3501 section 6.3.2).
 func (c *conn) handleExamine(ctx context.Context, cmd *command) error {
-	return c.selectMailbox(ctx, cmd, true)
+	return c.selectMailbox(ctx, cmd, account.ReadOnly)
 }
 
 // selectMailbox answers both. The parameter CONDSTORE is of RFC 7162 section
 // 3.1.8.
-func (c *conn) selectMailbox(ctx context.Context, cmd *command, readOnly bool) error {
+func (c *conn) selectMailbox(ctx context.Context, cmd *command, access account.Access) error {
 	name, err := mailboxArgument(cmd.args)
 	if err != nil {
 		return err
@@ -56,10 +57,10 @@ func (c *conn) selectMailbox(ctx context.Context, cmd *command, readOnly bool) e
 		c.enc.Untagged().Raw("OK [CLOSED] Previous mailbox is now closed").CRLF()
 	}
 	c.enable(wants)
-	if err := c.open(ctx, name, readOnly); err != nil {
+	if err := c.open(ctx, name, access); err != nil {
 		return err
 	}
-	if readOnly {
+	if access == account.ReadOnly {
 		cmd.ok("READ-ONLY", "EXAMINE completed")
 	} else {
 		cmd.ok("READ-WRITE", "SELECT completed")
@@ -69,25 +70,24 @@ func (c *conn) selectMailbox(ctx context.Context, cmd *command, readOnly bool) e
 
 // open selects a mailbox. The view is that of the mailbox document's
 // mod-sequence: messages which come later are told by the first sync.
-func (c *conn) open(ctx context.Context, name string, readOnly bool) error {
+func (c *conn) open(ctx context.Context, name string, access account.Access) error {
 	c.subscribe() // before reading, so that nothing falls in between
-	box, err := c.srv.store.MailboxByPath(ctx, c.user.ID, name)
+	opened, box, err := c.account.Open(ctx, name, access)
 	if err != nil {
 		return err
 	}
-	sel := &selected{box: box.Key, readOnly: readOnly, synced: time.Now()}
-	if sel.view.uids, err = c.knownUIDs(ctx, box); err != nil {
+	sel := &selected{box: opened, synced: time.Now()}
+	if sel.view.uids, err = knownUIDs(ctx, opened, box); err != nil {
 		return err
 	}
 	sel.view.uids = fitted(sel.view.uids)
 	sel.view.next, sel.view.modseq = box.UIDNext, box.HighestModSeq
-	uid, err := c.srv.store.FirstUnseen(ctx, box.Key)
+	uid, err := opened.FirstUnseen(ctx)
 	if err != nil {
 		return err
 	}
 	unseen, known := sel.view.Seq(uid)
 	c.sel, c.state = sel, imap.ConnStateSelected
-	c.dropCache()
 
 	c.announceFlags(box.Keywords)
 	c.enc.Untagged().Number(sel.view.Len()).Raw(" EXISTS\r\n* 0 RECENT\r\n")
@@ -101,11 +101,13 @@ func (c *conn) open(ctx context.Context, name string, readOnly bool) error {
 }
 
 // knownUIDs reads the UIDs of the messages that the mailbox document counts.
-func (c *conn) knownUIDs(ctx context.Context, box *mailstore.Mailbox) ([]uint32, error) {
+func knownUIDs(
+	ctx context.Context, opened *account.Mailbox, box *mailstore.Mailbox,
+) ([]uint32, error) {
 	if box.UIDNext <= 1 {
 		return nil, nil
 	}
-	return c.srv.store.UIDs(ctx, box.Key, mailstore.Query{
+	return opened.UIDs(ctx, mailstore.Query{
 		UIDs: uidset.Set{{First: 1, Last: box.UIDNext - 1}},
 	})
 }
@@ -116,11 +118,21 @@ func (c *conn) announceFlags(keywords []string) {
 	sel.keywords = keywords[:min(len(keywords), maxAnnounced)]
 	flags := append(slices.Clone(systemFlags), sel.keywords...)
 	c.enc.Untagged().Raw("FLAGS ").Flags(flags).CRLF()
-	permanent := append(flags, `\*`)
-	if sel.readOnly {
-		permanent = nil
+	c.enc.Untagged().Raw("OK [PERMANENTFLAGS ").Flags(c.permanentFlags()).Raw("] Flags permitted").CRLF()
+}
+
+// permanentFlags are the flags that the session may change (RFC 3501 section 7.1).
+func (c *conn) permanentFlags() (flags []string) {
+	rights := c.sel.box.Rights()
+	for _, name := range systemFlags {
+		if f, _ := mailstore.ParseFlag(name); rights.Flags()&f != 0 {
+			flags = append(flags, name)
+		}
 	}
-	c.enc.Untagged().Raw("OK [PERMANENTFLAGS ").Flags(permanent).Raw("] Flags permitted").CRLF()
+	if rights.Has(account.Write) {
+		flags = append(append(flags, c.sel.keywords...), `\*`)
+	}
+	return flags
 }
 
 // announceKeywords tells of keywords that the client has not seen yet, before
@@ -149,14 +161,13 @@ func fitted(uids []uint32) []uint32 {
 // kept in a new cache.
 func (c *conn) dropCache() {
 	if c.sel != nil {
-		c.contents = c.srv.opts.Contents.WithCache(blobstore.NewFrameCache(blobstore.DefaultCacheBytes))
+		c.sel.box.Contents().DropCache()
 	}
 }
 
 // deselect leaves the selected state.
 func (c *conn) deselect() {
 	c.sel, c.state = nil, imap.ConnStateAuthenticated
-	c.contents = c.srv.opts.Contents
 }
 
 // handleUnselect answers UNSELECT (RFC 3691).
@@ -174,11 +185,11 @@ func (c *conn) handleClose(ctx context.Context, cmd *command) error {
 	if err := cmd.noArguments(); err != nil {
 		return err
 	}
-	sel := c.sel
+	box := c.sel.box
 	c.deselect()
-	if sel.readOnly {
-		return nil
+	err := box.Expunge(ctx, nil, func([]uint32, uint64) error { return nil })
+	if errors.Is(err, account.ErrReadOnly) || errors.Is(err, account.ErrNoRight) {
+		return nil // CLOSE then only leaves the mailbox (RFC 4314 section 4)
 	}
-	_, _, err := c.srv.store.Expunge(ctx, sel.box, nil)
 	return err
 }

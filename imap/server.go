@@ -12,18 +12,14 @@ import (
 	"sync"
 	"time"
 
-	"gadwall/internal/contents"
-	"gadwall/internal/events"
+	"gadwall/internal/account"
 	"gadwall/internal/mailkey"
-	"gadwall/internal/mailstore"
-	"gadwall/internal/search"
 )
 
 // Options configure a Server.
 type Options struct {
-	Store    *mailstore.Store
-	Contents *contents.Store
-	Bus      events.Bus
+	// Accounts is required: it logs users in.
+	Accounts *account.Accounts
 
 	// TLSConfig enables STARTTLS. A listener for implicit TLS is passed to
 	// Serve as tls.NewListener gives it.
@@ -58,12 +54,9 @@ type Options struct {
 
 // Server is an IMAP server. Its methods may be called from any goroutine.
 type Server struct {
-	opts  Options
-	store *mailstore.Store
-	log   *slog.Logger
-	auth  *authLimiter
-
-	searcher *search.Searcher
+	opts Options
+	log  *slog.Logger
+	auth *authLimiter
 
 	ctx    context.Context // ends when connections must end at once
 	cancel context.CancelFunc
@@ -82,7 +75,7 @@ type Server struct {
 // ErrServerClosed is what Serve returns after Shutdown.
 var ErrServerClosed = errors.New("imap: server closed")
 
-// New returns a server; Store, Contents and Bus are required.
+// New returns a server; Options.Accounts is required.
 func New(opts Options) *Server {
 	if opts.Logger == nil {
 		opts.Logger = slog.Default()
@@ -114,9 +107,8 @@ func New(opts Options) *Server {
 	ctx, cancel := context.WithCancel(context.Background())
 	stop, beginStop := context.WithCancel(ctx)
 	return &Server{
-		opts: opts, store: opts.Store, log: opts.Logger, auth: newAuthLimiter(opts.AuthDelay),
-		searcher: search.NewSearcher(opts.Store, opts.Logger),
-		ctx:      ctx, cancel: cancel,
+		opts: opts, log: opts.Logger, auth: newAuthLimiter(opts.AuthDelay),
+		ctx: ctx, cancel: cancel,
 		listeners: make(map[net.Listener]struct{}),
 		conns:     make(map[*conn]struct{}),
 		perAddr:   make(map[netip.Addr]int),
@@ -251,8 +243,8 @@ func (s *Server) forget(c *conn) {
 	if c.countedAddress {
 		countDown(s.perAddr, c.network)
 	}
-	if c.user != nil {
-		countDown(s.perUser, c.user.ID)
+	if c.account != nil {
+		countDown(s.perUser, c.account.UserID())
 	}
 }
 

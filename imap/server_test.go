@@ -516,7 +516,7 @@ func TestPolling(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := srv.opts.Contents.NewWriter(context.Background())
+	w := srv.contents.NewWriter(context.Background())
 	if _, err := io.WriteString(w, message("elsewhere")); err != nil {
 		t.Fatal(err)
 	}

@@ -25,7 +25,7 @@ func (c *conn) handleStatus(ctx context.Context, cmd *command) error {
 	if err := cmd.args.CRLF(); err != nil {
 		return err
 	}
-	box, err := c.srv.store.MailboxByPath(ctx, c.user.ID, name)
+	box, err := c.account.Status(ctx, name)
 	if err != nil {
 		return err
 	}

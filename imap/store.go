@@ -21,9 +21,6 @@ type storeRequest struct {
 	silent bool
 }
 
-// errReadOnly answers what would change a mailbox opened by EXAMINE.
-var errReadOnly = refuse(imap.ResponseCodeNoPerm, "Mailbox is open read-only")
-
 // handleStore answers STORE and UID STORE.
 func (c *conn) handleStore(ctx context.Context, cmd *command) error {
 	req, err := parseStore(cmd.args, cmd.uid)
@@ -34,16 +31,10 @@ func (c *conn) handleStore(ctx context.Context, cmd *command) error {
 	if err != nil {
 		return err
 	}
-	if c.sel.readOnly {
-		return errReadOnly
-	}
 	if req.change.Conditional {
 		c.enable(condstore)
 	}
-	if len(ranges) == 0 {
-		return nil // UIDs that do not exist (RFC 3501 section 6.4.8)
-	}
-	result, err := c.srv.store.StoreFlags(ctx, c.sel.box, ranges, req.change)
+	result, err := c.sel.box.StoreFlags(ctx, ranges, req.change)
 	if err != nil {
 		c.sel.stale = true // some may have changed
 		return err

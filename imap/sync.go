@@ -13,7 +13,7 @@ import (
 // subscribe begins to collect the user's events.
 func (c *conn) subscribe() {
 	if c.sub == nil {
-		c.sub = c.srv.opts.Bus.Subscribe(c.user.ID)
+		c.sub = c.account.Events()
 	}
 }
 
@@ -29,7 +29,7 @@ func (c *conn) sync(ctx context.Context, mode syncMode) error {
 	switch {
 	case changed, sel.stale:
 	case mode == syncForced, time.Since(sel.synced) >= c.srv.opts.PollInterval:
-		box, err := c.srv.store.MailboxByKey(ctx, sel.box)
+		box, err := sel.box.Status(ctx)
 		if err != nil {
 			return err
 		}
@@ -43,7 +43,7 @@ func (c *conn) sync(ctx context.Context, mode syncMode) error {
 		return nil
 	}
 	sel.stale = true // until it worked
-	changes, err := c.srv.store.Changes(ctx, sel.box, sel.view.modseq)
+	changes, err := sel.box.Changes(ctx, sel.view.modseq)
 	if err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func (c *conn) concerns(ev events.Event) bool {
 	if ev.Kind == events.Resync {
 		return true
 	}
-	return ev.Mailbox == c.sel.box.Number() && (ev.ModSeq == 0 || ev.ModSeq > c.sel.view.modseq)
+	return ev.Mailbox == c.sel.box.Key().Number() && (ev.ModSeq == 0 || ev.ModSeq > c.sel.view.modseq)
 }
 
 // tellGone writes EXPUNGE for the messages that are known to be gone.
@@ -115,7 +115,7 @@ func (c *conn) apply(ctx context.Context, ch *mailstore.Changes, mode syncMode) 
 	vanished := ch.Vanished
 	if !ch.Complete {
 		// The journal does not reach back so far: compare with what is there.
-		present, err := c.knownUIDs(ctx, ch.Mailbox)
+		present, err := knownUIDs(ctx, c.sel.box, ch.Mailbox)
 		if err != nil {
 			return err
 		}
@@ -163,7 +163,7 @@ func (c *conn) addNew(ctx context.Context, ch *mailstore.Changes) error {
 	if len(uids)+gone < int(next-v.next) {
 		// Some were expunged while the changes were read: what is there now counts.
 		var err error
-		uids, err = c.srv.store.UIDs(ctx, c.sel.box, mailstore.Query{UIDs: uidset.Set{{First: v.next, Last: next - 1}}})
+		uids, err = c.sel.box.UIDs(ctx, mailstore.Query{UIDs: uidset.Set{{First: v.next, Last: next - 1}}})
 		if err != nil {
 			return err
 		}

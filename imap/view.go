@@ -7,15 +7,14 @@ import (
 	"github.com/emersion/go-imap/v2"
 
 	"gadwall/imap/wire"
-	"gadwall/internal/mailkey"
+	"gadwall/internal/account"
 	"gadwall/internal/uidset"
 )
 
 // selected is the mailbox that SELECT or EXAMINE opened.
 type selected struct {
-	box      mailkey.Mailbox
+	box      *account.Mailbox
 	view     view
-	readOnly bool
 	keywords []string  // keywords announced by FLAGS
 	stale    bool      // there are changes the view does not have
 	synced   time.Time // when the view was last compared with the database

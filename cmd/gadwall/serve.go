@@ -16,6 +16,7 @@ import (
 
 	"gadwall/imap"
 	"gadwall/ingest"
+	"gadwall/internal/account"
 	"gadwall/internal/config"
 	"gadwall/internal/httpapi"
 )
@@ -128,9 +129,12 @@ func (c *serveCmd) protocols(store *storage, open listeners, log *slog.Logger, o
 			list = append(list, protocol{name, l, tlsConfig, serve, shutdown})
 		}
 	}
+	accounts, err := account.New(account.Options{Store: store.mail, Bus: store.bus, Logger: log})
+	if err != nil {
+		return nil, err
+	}
 	mail := imap.New(imap.Options{
-		Store: store.mail, Contents: store.contents, Bus: store.bus,
-		TLSConfig: tlsConfig, Hostname: c.Hostname, Logger: log, MaxMessageSize: int64(c.MaxMessageSize),
+		Accounts: accounts, TLSConfig: tlsConfig, Hostname: c.Hostname, Logger: log, MaxMessageSize: int64(c.MaxMessageSize),
 	})
 	add("IMAP", nil, mail.Serve, mail.Shutdown)
 	add("IMAPS", tlsConfig, mail.Serve, mail.Shutdown)

@@ -8,6 +8,7 @@ import (
 	"gadwall/internal/events"
 	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/search"
 	"gadwall/quota"
 )
 
@@ -23,6 +24,8 @@ type Accounts struct {
 	store *mailstore.Store
 	bus   events.Bus
 	log   *slog.Logger
+
+	searcher *search.Searcher
 }
 
 // New returns Accounts. The caller keeps the Store and the Bus open for as long as any Account is
@@ -34,7 +37,10 @@ func New(o Options) (*Accounts, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	return &Accounts{store: o.Store, bus: o.Bus, log: o.Logger}, nil
+	return &Accounts{
+		store: o.Store, bus: o.Bus, log: o.Logger,
+		searcher: search.NewSearcher(o.Store, o.Logger),
+	}, nil
 }
 
 // Login returns the account of the user with this name and password. The error is
@@ -55,7 +61,8 @@ func (s *Accounts) Of(user *mailstore.User) *Account {
 // For returns the account by which the actor uses the mail of user with these rights.
 func (s *Accounts) For(actor string, user *mailstore.User, rights Rights) *Account {
 	return &Account{
-		shared: s, store: s.store, actor: actor, user: user.ID, rights: rights,
+		shared: s, store: s.store, actor: actor, user: user.ID,
+		name: user.Username, rights: rights,
 		log: s.log.With("user", user.Username),
 	}
 }
@@ -67,6 +74,7 @@ type Account struct {
 	log    *slog.Logger
 	actor  string
 	user   mailkey.UserID
+	name   string // of the user
 	rights Rights // on every mailbox of the user
 }
 
@@ -75,6 +83,9 @@ func (a *Account) Actor() string { return a.actor }
 
 // UserID names the user whose mail it is.
 func (a *Account) UserID() mailkey.UserID { return a.user }
+
+// Username is the name of the user whose mail it is.
+func (a *Account) Username() string { return a.name }
 
 // Events subscribes to what happens to the user's mail. The caller closes the subscription.
 func (a *Account) Events() *events.Subscription { return a.shared.bus.Subscribe(a.user) }

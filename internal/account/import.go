@@ -41,7 +41,7 @@ type Imported struct {
 
 // Import begins an Import. It needs Insert.
 func (m *Mailbox) Import() (*Import, error) {
-	if err := m.check(Insert); err != nil {
+	if err := m.Check(Insert); err != nil {
 		return nil, err
 	}
 	return &Import{box: m}, nil
@@ -75,7 +75,7 @@ func (i *Import) Add(ctx context.Context, e Entry, r io.Reader) error {
 	}
 	d := mailstore.Delivery{
 		Mailbox: i.box.key, InternalDate: e.Date, Prefix: prefix, Magic: stored.Magics[0],
-		Flags: e.Flags & i.box.granted.flags(),
+		Flags: e.Flags & i.box.granted.Flags(),
 	}
 	if i.box.granted.Has(Write) {
 		d.Keywords = e.Keywords

@@ -8,5 +8,5 @@ const (
 	// copyBuffer is how much of a message Import.Add reads at once.
 	copyBuffer = 32 << 10
 	// discardTimeout bounds the release of references after the client has gone.
-	discardTimeout = 10 * time.Second
+	discardTimeout = 30 * time.Second
 )

@@ -6,6 +6,7 @@ import (
 
 	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/search"
 	"gadwall/internal/uidset"
 )
 
@@ -95,8 +96,9 @@ func (m *Mailbox) Rights() Rights {
 	return m.granted
 }
 
-// check fails unless the actor may do what needs these rights.
-func (m *Mailbox) check(needed Rights) error {
+// Check fails unless the actor may do what needs these rights. All operations check by themselves;
+// a caller checks before them to refuse early.
+func (m *Mailbox) Check(needed Rights) error {
 	if err := m.granted.check(needed); err != nil {
 		return err
 	}
@@ -112,7 +114,7 @@ func (m *Mailbox) Contents() *Contents { return m.contents }
 // Status returns the mailbox's document as it is now. The error is mailstore.ErrNoSuchMailbox if
 // the mailbox was deleted.
 func (m *Mailbox) Status(ctx context.Context) (*mailstore.Mailbox, error) {
-	if err := m.check(Read); err != nil {
+	if err := m.Check(Read); err != nil {
 		return nil, err
 	}
 	return m.account.store.MailboxByKey(ctx, m.key)
@@ -120,7 +122,7 @@ func (m *Mailbox) Status(ctx context.Context) (*mailstore.Mailbox, error) {
 
 // Changes returns what changed after the mod-sequence since. See mailstore.Store.Changes.
 func (m *Mailbox) Changes(ctx context.Context, since uint64) (*mailstore.Changes, error) {
-	if err := m.check(Read); err != nil {
+	if err := m.Check(Read); err != nil {
 		return nil, err
 	}
 	return m.account.store.Changes(ctx, m.key, since)
@@ -130,7 +132,7 @@ func (m *Mailbox) Changes(ctx context.Context, since uint64) (*mailstore.Changes
 func (m *Mailbox) Messages(
 	ctx context.Context, q mailstore.Query, fields mailstore.Fields,
 ) iter.Seq2[*mailstore.Message, error] {
-	if err := m.check(Read); err != nil {
+	if err := m.Check(Read); err != nil {
 		return func(yield func(*mailstore.Message, error) bool) { yield(nil, err) }
 	}
 	return m.account.store.Messages(ctx, m.key, q, fields)
@@ -138,7 +140,7 @@ func (m *Mailbox) Messages(
 
 // UIDs returns the UIDs of the messages that Messages would iterate over.
 func (m *Mailbox) UIDs(ctx context.Context, q mailstore.Query) ([]uint32, error) {
-	if err := m.check(Read); err != nil {
+	if err := m.Check(Read); err != nil {
 		return nil, err
 	}
 	return m.account.store.UIDs(ctx, m.key, q)
@@ -146,10 +148,22 @@ func (m *Mailbox) UIDs(ctx context.Context, q mailstore.Query) ([]uint32, error)
 
 // FirstUnseen returns the least UID of a message without \Seen, or 0 if there is none.
 func (m *Mailbox) FirstUnseen(ctx context.Context) (uint32, error) {
-	if err := m.check(Read); err != nil {
+	if err := m.Check(Read); err != nil {
 		return 0, err
 	}
 	return m.account.store.FirstUnseen(ctx, m.key)
+}
+
+// Search iterates over the messages that the request's plan finds, by ascending UID. The plan is
+// for this mailbox, whatever it says.
+func (m *Mailbox) Search(
+	ctx context.Context, req search.Request,
+) iter.Seq2[search.Found, error] {
+	if err := m.Check(Read); err != nil {
+		return func(yield func(search.Found, error) bool) { yield(search.Found{}, err) }
+	}
+	req.Plan.Mailbox, req.Contents = m.key, m.contents
+	return m.account.shared.searcher.Run(ctx, req)
 }
 
 // StoreFlags changes flags. It needs KeepSeen for \Seen, DeleteMessages for \Deleted, and Write for
@@ -165,11 +179,11 @@ func (m *Mailbox) StoreFlags(
 	if needed &= m.granted; needed == 0 {
 		needed = flagRights(mailstore.AllFlags, true) // the error names what would help
 	}
-	if err := m.check(needed); err != nil {
+	if err := m.Check(needed); err != nil {
 		return nil, err
 	}
-	c.Flags &= m.granted.flags()
-	c.Keep = mailstore.AllFlags &^ m.granted.flags()
+	c.Flags &= m.granted.Flags()
+	c.Keep = mailstore.AllFlags &^ m.granted.Flags()
 	if !m.granted.Has(Write) {
 		c.Keywords, c.KeepKeywords = nil, true
 	}
@@ -181,10 +195,10 @@ func (m *Mailbox) StoreFlags(
 func (m *Mailbox) Copy(
 	ctx context.Context, uids uidset.Set, to *Mailbox,
 ) (*mailstore.CopyResult, error) {
-	if err := m.check(Read); err != nil {
+	if err := m.Check(Read); err != nil {
 		return nil, err
 	}
-	if err := to.check(Insert); err != nil {
+	if err := to.Check(Insert); err != nil {
 		return nil, err
 	}
 	return m.account.store.Copy(ctx, m.key, uids, to.key)
@@ -196,10 +210,10 @@ func (m *Mailbox) Copy(
 func (m *Mailbox) Move(
 	ctx context.Context, uids uidset.Set, to *Mailbox,
 ) (*mailstore.CopyResult, error) {
-	if err := m.check(Read | DeleteMessages | Expunge); err != nil {
+	if err := m.Check(Read | DeleteMessages | Expunge); err != nil {
 		return nil, err
 	}
-	if err := to.check(Insert); err != nil {
+	if err := to.Check(Insert); err != nil {
 		return nil, err
 	}
 	return m.account.store.Move(ctx, m.key, uids, to.key)
@@ -212,7 +226,7 @@ func (m *Mailbox) Move(
 func (m *Mailbox) Expunge(
 	ctx context.Context, uids uidset.Set, removed func(uids []uint32, modseq uint64) error,
 ) error {
-	if err := m.check(Expunge); err != nil {
+	if err := m.Check(Expunge); err != nil {
 		return err
 	}
 	return m.account.store.ExpungeEach(ctx, m.key, uids, removed)

@@ -115,8 +115,8 @@ func flagRights(flags mailstore.Flags, keywords bool) (r Rights) {
 	return r
 }
 
-// flags returns the flags that r allows to change.
-func (r Rights) flags() (f mailstore.Flags) {
+// Flags returns the flags that r allows to change. Keywords need Write.
+func (r Rights) Flags() (f mailstore.Flags) {
 	if r.Has(KeepSeen) {
 		f |= mailstore.Seen
 	}
