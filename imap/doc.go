@@ -1,6 +1,6 @@
 // Package imap is the IMAP server (RFC 3501 and the extensions that its
-// CAPABILITY names): it speaks the protocol through package wire and keeps all
-// state that must last in package mailstore.
+// CAPABILITY names): it speaks the protocol through package wire and reaches mail
+// through package account, which checks what the client may do.
 //
 // # Words
 //
@@ -14,7 +14,7 @@
 //
 //	input (deadlines, watch for disconnect) -> wire.Decoder -> dispatch
 //	  -> handler (parses its arguments to CRLF, acts, writes untagged data)
-//	  -> sync (changes by others, from mailstore.Changes) -> tagged answer -> flush
+//	  -> sync (changes by others, from account.Mailbox) -> tagged answer -> flush
 //
 // A handler has the form
 //
