@@ -27,12 +27,14 @@ func (r *repository) columnFaults() []fault {
 	return faults
 }
 
-// mayBeLong says that the line cannot be wrapped: a row of a table, or an address.
+// mayBeLong says that the line cannot be wrapped: it has an address, or is a row of a table or a
+// command of a page.
 func mayBeLong(name, line string) bool {
 	if strings.Contains(line, "://") {
 		return true
 	}
-	return strings.HasSuffix(name, ".md") && strings.HasPrefix(strings.TrimSpace(line), "|")
+	return strings.HasSuffix(name, ".md") &&
+		(strings.HasPrefix(strings.TrimSpace(line), "|") || strings.HasPrefix(line, "    "))
 }
 
 func columns(line string) int {

@@ -15,7 +15,8 @@
 //     comment has named its RFC
 //   - index.go: docs/rfc.md lists every RFC that is cited and no other, and the places it names
 //     cite that RFC
-//   - columns.go: no line is longer than 120 columns, but for tables, addresses and generated code
+//   - columns.go: no line is longer than 120 columns, but for tables, commands, addresses and
+//     generated code
 //   - links.go: files, headings, and tests in commands that a page names exist
 //
 // It reads the files that Git tracks, so what is not yet added is not checked.
