@@ -9,11 +9,11 @@ import (
 	"strings"
 	"time"
 
-	"gadwall/internal/database"
-
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"gadwall/internal/database"
 )
 
 // The counting fields of a document, after the prefix of its Counter.

@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"time"
 
-	"gadwall/internal/database"
-
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
 	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
+
+	"gadwall/internal/database"
 )
 
 // Holds says what references the documents of a Collector hold to documents of another kind. A holder is deleted and its

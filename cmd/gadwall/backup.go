@@ -14,6 +14,7 @@ import (
 	"gadwall/internal/config"
 	"gadwall/internal/docstore"
 	"gadwall/internal/docstore/mongoerr"
+	"gadwall/internal/node"
 )
 
 // backupCmd copies the embedded database: itself when no server runs, and else by asking the server, through its socket,
@@ -41,16 +42,16 @@ func (c *backupCmd) Run(std streams) (err error) {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	store, err := openExisting(ctx, c.Storage, log)
+	store, err := node.OpenDatabase(ctx, node.Options{Storage: c.Storage, Access: node.Looking, Logger: log})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	if store.embedded != nil {
-		err = store.embedded.Backup(ctx, dir)
+	if store.Embedded != nil {
+		err = store.Embedded.Backup(ctx, dir)
 	} else {
 		command := bson.D{{Key: docstore.BackupCommand, Value: 1}, {Key: "directory", Value: dir}}
-		err = store.client.Database("admin").RunCommand(ctx, command).Err()
+		err = store.Client.Database("admin").RunCommand(ctx, command).Err()
 	}
 	var target *docstore.TargetError
 	var refused mongo.CommandError

@@ -19,6 +19,7 @@ import (
 
 	"gadwall/internal/config"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/node"
 )
 
 // mailLoad delivers messages over LMTP, of a size from nothing to some attachment chunks.
@@ -121,16 +122,17 @@ func checkMail(t *testing.T, dir string, acked []int) {
 	server.stop(t)
 
 	ctx := t.Context()
-	store, err := openStorage(ctx, config.Storage{DataDir: dir, MongoDBDatabase: "gadwall"}, slog.New(slog.DiscardHandler), serving)
+	store, err := node.Open(ctx, node.Options{
+		Storage: config.Storage{DataDir: dir, MongoDBDatabase: "gadwall"}, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer store.Close()
-	for user, err := range store.mail.Users(ctx) {
+	for user, err := range store.Mail.Users(ctx) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := checkCounters(ctx, store.mail, user); err != nil {
+		if err := checkCounters(ctx, store.Mail, user); err != nil {
 			t.Error(err)
 		}
 	}

@@ -19,6 +19,7 @@ import (
 	"gadwall/ingest"
 	"gadwall/internal/config"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/node"
 )
 
 type benchCmd struct {
@@ -53,7 +54,7 @@ func (c *benchSpaceCmd) Run(std streams) error {
 		return usageError{err}
 	}
 	if c.Measure || c.LMTP != "" {
-		if err := mustExist(c.Storage); err != nil {
+		if err := node.MustExist(c.Storage); err != nil {
 			return err
 		}
 	}
@@ -88,16 +89,16 @@ func (c *benchSpaceCmd) Run(std streams) error {
 
 // own delivers to a server in this process.
 func (c *benchSpaceCmd) own(ctx context.Context, log *slog.Logger, std streams) (received int64, err error) {
-	store, err := openStorage(ctx, c.Storage, log, serving)
+	store, err := node.Open(ctx, node.Options{Storage: c.Storage, Access: node.Serving, Logger: log})
 	if err != nil {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	if _, err := store.mail.CreateUser(ctx, mailstore.NewUser{Username: benchUser, Password: rand.Text()}); err != nil {
+	if _, err := store.Mail.CreateUser(ctx, mailstore.NewUser{Username: benchUser, Password: rand.Text()}); err != nil {
 		return 0, err
 	}
 	// What a server logs of each delivery is of no interest here.
-	server, err := ingest.New(ingest.Options{Store: store.mail, LMTP: true, Hostname: "bench.example.com", Logger: slog.New(slog.DiscardHandler)})
+	server, err := ingest.New(ingest.Options{Store: store.Mail, LMTP: true, Hostname: "bench.example.com", Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return 0, err
 	}
@@ -170,12 +171,12 @@ func sendOne(client *lmtpClient, from, to, message string) error {
 
 // report prints the table. received is 0 if it is not known.
 func (c *benchSpaceCmd) report(ctx context.Context, log *slog.Logger, std streams, received int64) (err error) {
-	store, err := openStorage(ctx, c.Storage, log, sharing)
+	store, err := node.Open(ctx, node.Options{Storage: c.Storage, Access: node.Sharing, Logger: log})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	space, err := bench.MeasureSpace(ctx, store.contents)
+	space, err := bench.MeasureSpace(ctx, store.Contents)
 	if err != nil {
 		return err
 	}
@@ -193,7 +194,7 @@ func (c *benchSpaceCmd) report(ctx context.Context, log *slog.Logger, std stream
 	if err := space.WriteTable(std.out, received, directory); err != nil {
 		return err
 	}
-	collections, err := bench.MeasureCollections(ctx, store.client.Database(c.Storage.MongoDBDatabase))
+	collections, err := bench.MeasureCollections(ctx, store.Client.Database(c.Storage.MongoDBDatabase))
 	if err != nil {
 		return err
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os/signal"
 	"slices"
 	"syscall"
@@ -16,6 +15,7 @@ import (
 
 	"gadwall/internal/config"
 	"gadwall/internal/docstore"
+	"gadwall/internal/node"
 )
 
 // databaseReport is what a check of the database found.
@@ -60,35 +60,22 @@ func (c *checkCmd) checkDatabase(std streams) (_ *databaseReport, err error) {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	store, err := openExisting(ctx, c.Storage, log)
+	store, err := node.OpenDatabase(ctx, node.Options{Storage: c.Storage, Access: node.Looking, Logger: log})
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 	progress := func(collection string) { fmt.Fprintln(std.err, "checking", collection) }
 	var report *databaseReport
-	if store.embedded != nil {
-		report, err = checkEmbedded(ctx, store.embedded, progress)
+	if store.Embedded != nil {
+		report, err = checkEmbedded(ctx, store.Embedded, progress)
 	} else {
-		report, err = validateAll(ctx, store.client, c.Storage, progress)
+		report, err = validateAll(ctx, store.Client, c.Storage, progress)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("check the database: %w", err)
 	}
 	return report, nil
-}
-
-// openExisting opens the database alone, through the socket of a process that has it open if there is one. It makes no
-// database that is not there.
-func openExisting(ctx context.Context, cfg config.Storage, log *slog.Logger) (_ *storage, err error) {
-	if err := mustExist(cfg); err != nil {
-		return nil, err
-	}
-	s := &storage{}
-	if err := s.openDatabase(ctx, cfg, log, true); err != nil {
-		return nil, errors.Join(err, s.Close())
-	}
-	return s, nil
 }
 
 func checkEmbedded(ctx context.Context, server *docstore.Server, progress func(string)) (*databaseReport, error) {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"gadwall/internal/maintenance"
+	"gadwall/internal/node"
 )
 
 // progressInterval is how often a check says how far it is.
@@ -19,18 +20,15 @@ const progressInterval = 10 * time.Second
 
 // store checks what is stored: mailboxes, messages, contents, blobs, and how they refer to each other.
 func (c *checkCmd) store(std streams) error {
-	if err := mustExist(c.Storage); err != nil {
-		return err
-	}
 	settings := storageSettings{Storage: c.Storage, Log: c.Log}
-	return settings.withStorage(std, looking, func(ctx context.Context, s *storage) error {
-		if c.Offline && c.Embedded() && s.embedded == nil {
+	return settings.withStorage(std, node.Looking, func(ctx context.Context, s *node.Node) error {
+		if c.Offline && c.Embedded() && s.Embedded == nil {
 			return fmt.Errorf("--offline: another process has %s open, and mail that it is storing would be lost", c.DataDir)
 		}
 		out := bufio.NewWriter(std.out)
 		report := &checkReport{out: out, json: c.JSON}
 		progress := progressLine{out: std.err, now: time.Now}
-		sum, err := maintenance.Check(ctx, s.mail, maintenance.CheckOptions{
+		sum, err := maintenance.Check(ctx, s.Mail, maintenance.CheckOptions{
 			Repair: c.Repair, Deep: c.Deep, Offline: c.Offline, Found: report.finding, Progress: progress.show, Wait: progress.wait,
 		})
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"gadwall/internal/contents"
 	"gadwall/internal/dictionary"
+	"gadwall/internal/node"
 )
 
 type dictCmd struct {
@@ -20,10 +21,7 @@ type dictCmd struct {
 type dictSettings struct{ storageSettings }
 
 func (c *dictSettings) withContents(std streams, f func(context.Context, *contents.Store) error) error {
-	if err := mustExist(c.Storage); err != nil {
-		return err
-	}
-	return c.withStorage(std, sharing, func(ctx context.Context, s *storage) error { return f(ctx, s.contents) })
+	return c.withStorage(std, node.Sharing, func(ctx context.Context, s *node.Node) error { return f(ctx, s.Contents) })
 }
 
 // dictTrainCmd trains a dictionary of every kind on half of a sample, and compares it with the current one on the other

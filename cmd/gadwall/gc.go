@@ -10,16 +10,8 @@ import (
 	"time"
 
 	"gadwall/dedupe"
-	"gadwall/internal/lease"
-	"gadwall/internal/mailstore"
 	"gadwall/internal/maintenance"
-)
-
-// taskGC is the name of the task that collects, and the parts of it that are done at times of their own.
-const (
-	taskGC      = "gc"
-	partCollect = "collect"
-	partOrphans = "orphans"
+	"gadwall/internal/node"
 )
 
 // gcCmd deletes what nobody uses any more, beside a running server or without one.
@@ -37,16 +29,13 @@ func (c *gcCmd) Run(std streams) error {
 	if err := c.Storage.Check(); err != nil {
 		return usageError{err}
 	}
-	if err := mustExist(c.Storage); err != nil {
-		return err
-	}
-	a := sharing
+	a := node.Sharing
 	if c.DryRun {
-		a = looking
+		a = node.Looking
 	}
-	return c.withStorage(std, a, func(ctx context.Context, s *storage) error {
+	return c.withStorage(std, a, func(ctx context.Context, s *node.Node) error {
 		options := maintenance.CollectOptions{Grace: c.Grace, Deletions: true, Orphans: true}
-		plan, err := maintenance.PlanCollection(ctx, s.mail, options)
+		plan, err := maintenance.PlanCollection(ctx, s.Mail, options)
 		if err != nil {
 			return err
 		}
@@ -68,31 +57,13 @@ func (c *gcCmd) Run(std streams) error {
 }
 
 // collect collects under the lease, so that no scheduled collection does the same at the same time.
-func (c *gcCmd) collect(ctx context.Context, s *storage, options maintenance.CollectOptions) (*maintenance.Collected, error) {
-	l, err := s.gcTask().Acquire(ctx)
+func (c *gcCmd) collect(ctx context.Context, s *node.Node, options maintenance.CollectOptions) (*maintenance.Collected, error) {
+	l, err := s.CollectTask().Acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer l.Release(ctx)
-	return collectUnder(ctx, l, s.mail, options, time.Now())
-}
-
-// collectUnder collects as long as the lease is held, and records when it began.
-func collectUnder(ctx context.Context, l *lease.Lease, mail *mailstore.Store, options maintenance.CollectOptions, began time.Time) (*maintenance.Collected, error) {
-	options.Guard = l.Check
-	done, err := maintenance.Collect(ctx, mail, options)
-	if err != nil {
-		return &done, err
-	}
-	if options.Orphans {
-		err = l.SetDone(ctx, partOrphans, began)
-	}
-	return &done, errors.Join(err, l.SetDone(ctx, partCollect, began))
-}
-
-// gcTask is the task that one process at a time does on this data.
-func (s *storage) gcTask() *lease.Task {
-	return &lease.Task{Name: taskGC, Database: s.database, Redis: s.lock, Log: s.log}
+	return maintenance.CollectUnder(ctx, l, s.Mail, options, time.Now())
 }
 
 // gcReport is what gc prints: one of the two.

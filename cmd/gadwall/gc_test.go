@@ -14,6 +14,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"gadwall/internal/docstore"
+	"gadwall/internal/node"
 )
 
 // What nobody uses is planned, kept for the grace period, and deleted, beside a running server and without one; a
@@ -132,7 +133,7 @@ func damage(t *testing.T, dir, collection, filter, update string) {
 // connect connects to the database behind a server's back.
 func connect(t *testing.T, dir string) *mongo.Database {
 	t.Helper()
-	client, err := mongo.Connect(options.Client().ApplyURI(socketURI(filepath.Join(dir, docstore.SocketName))))
+	client, err := mongo.Connect(options.Client().ApplyURI(node.SocketURI(filepath.Join(dir, docstore.SocketName))))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"gadwall/internal/config"
+	"gadwall/internal/node"
 )
 
 // version is set by the linker.
@@ -67,6 +68,7 @@ func run(args []string, std streams) int {
 	err := dispatch(args, std)
 	var exit exitError
 	var usage usageError
+	var setting *node.SettingError
 	switch {
 	case err == nil:
 		return 0
@@ -75,7 +77,7 @@ func run(args []string, std streams) int {
 	}
 	// One line, whatever an error's text looks like.
 	fmt.Fprintln(std.err, "gadwall:", strings.Join(strings.Fields(err.Error()), " "))
-	if errors.As(err, &usage) {
+	if errors.As(err, &usage) || errors.As(err, &setting) {
 		return exitUsage
 	}
 	return exitFailure

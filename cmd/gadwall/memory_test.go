@@ -24,6 +24,7 @@ import (
 
 	"gadwall/internal/config"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/node"
 )
 
 // TestMemoryOfLargeMessages runs the whole server within the test, where garbage can be collected before heap in use is
@@ -214,11 +215,11 @@ func startOwnServer(t *testing.T) *ownServer {
 	c := &serveCmd{}
 	c.Storage = config.Storage{DataDir: dataDir(t), MongoDBDatabase: "gadwall"}
 	c.Hostname, c.MaxMessageSize = "mail.example.com", 2<<30
-	store, err := openStorage(t.Context(), c.Storage, log, serving)
+	store, err := node.Open(t.Context(), node.Options{Storage: c.Storage, Logger: log})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := store.mail.CreateUser(t.Context(), mailstore.NewUser{Username: memoryUser, Password: memoryPassword}); err != nil {
+	if _, err := store.Mail.CreateUser(t.Context(), mailstore.NewUser{Username: memoryUser, Password: memoryPassword}); err != nil {
 		t.Fatal(err)
 	}
 	open := make(listeners)
@@ -227,7 +228,7 @@ func startOwnServer(t *testing.T) *ownServer {
 			t.Fatal(err)
 		}
 	}
-	protocols, err := c.protocols(store, open, log, newGCSchedule(store, 0, 0, log))
+	protocols, err := c.protocols(store, open, log, store.Collection(0, 0))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,17 +6,18 @@ import (
 
 	"gadwall/imap"
 	"gadwall/internal/events"
+	"gadwall/internal/node"
 )
 
 // registerMetrics adds what the parts of the server count by themselves.
-func registerMetrics(reg *prometheus.Registry, store *storage, mail *imap.Server) {
+func registerMetrics(reg *prometheus.Registry, store *node.Node, mail *imap.Server) {
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "gadwall_info", Help: "Always 1; the label tells the version.", ConstLabels: prometheus.Labels{"version": version}})
 	info.Set(1)
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), info,
 		gauge("gadwall_imap_connections", "Open IMAP connections.", func() float64 { return float64(mail.Connections()) }))
 
-	if bus, ok := store.bus.(*events.Redis); ok {
+	if bus, ok := store.Bus.(*events.Redis); ok {
 		reg.MustRegister(
 			counter("gadwall_events_published_total", "Events sent to Redis.", func() float64 { return float64(bus.Stats().Published) }),
 			counter("gadwall_events_dropped_total", "Events that did not reach Redis.", func() float64 { return float64(bus.Stats().Dropped) }),
@@ -29,7 +30,7 @@ func registerMetrics(reg *prometheus.Registry, store *storage, mail *imap.Server
 				return 0
 			}))
 	}
-	if db := store.embedded; db != nil {
+	if db := store.Embedded; db != nil {
 		reg.MustRegister(
 			gauge("gadwall_docstore_connections", "Open connections to the embedded database.", func() float64 { return float64(db.Metrics().Connections) }),
 			counter("gadwall_docstore_commands_total", "Commands run by the embedded database.", func() float64 { return float64(db.Metrics().Commands) }),

@@ -16,9 +16,9 @@ import (
 
 	"gadwall/imap"
 	"gadwall/ingest"
-	"gadwall/internal/account"
 	"gadwall/internal/config"
 	"gadwall/internal/httpapi"
+	"gadwall/internal/node"
 )
 
 // shutdownTimeout bounds how long a stopping server waits for transactions in
@@ -30,7 +30,7 @@ type serveCmd struct {
 }
 
 // measured is what has metrics of its own.
-type measured interface{ register(r prometheus.Registerer) }
+type measured interface{ Register(r prometheus.Registerer) }
 
 // protocol is what one listener serves.
 type protocol struct {
@@ -58,7 +58,7 @@ func (c *serveCmd) Run(std streams) (err error) {
 		return usageError{err}
 	}
 	defer listeners.close()
-	store, err := openStorage(ctx, c.Storage, log, serving)
+	store, err := node.Open(ctx, node.Options{Storage: c.Storage, Access: node.Serving, Logger: log})
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil // told to stop before it had started
@@ -66,16 +66,16 @@ func (c *serveCmd) Run(std streams) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	gc := newGCSchedule(store, c.GCInterval, c.GCGrace, log)
-	check := newCheckSchedule(store, c.CheckInterval, log)
-	protocols, err := c.protocols(store, listeners, log, gc, check)
+	collection := store.Collection(c.GCInterval, c.GCGrace)
+	check := store.Check(c.CheckInterval)
+	protocols, err := c.protocols(store, listeners, log, collection, check)
 	if err != nil {
 		return err
 	}
 	background, end := context.WithCancel(ctx)
 	var running sync.WaitGroup
-	running.Go(func() { gc.run(background) })
-	running.Go(func() { check.run(background) })
+	running.Go(func() { collection.Run(background) })
+	running.Go(func() { check.Run(background) })
 	defer running.Wait() // before the storage is closed
 	defer end()
 	log.Info("starting", "version", version, "hostname", c.Hostname)
@@ -115,7 +115,7 @@ func (l listeners) close() {
 }
 
 // protocols makes a server for each listener.
-func (c *serveCmd) protocols(store *storage, open listeners, log *slog.Logger, others ...measured) ([]protocol, error) {
+func (c *serveCmd) protocols(store *node.Node, open listeners, log *slog.Logger, others ...measured) ([]protocol, error) {
 	tlsConfig, err := c.TLSConfig()
 	if err != nil {
 		return nil, usageError{err}
@@ -129,12 +129,8 @@ func (c *serveCmd) protocols(store *storage, open listeners, log *slog.Logger, o
 			list = append(list, protocol{name, l, tlsConfig, serve, shutdown})
 		}
 	}
-	accounts, err := account.New(account.Options{Store: store.mail, Bus: store.bus, Logger: log})
-	if err != nil {
-		return nil, err
-	}
 	mail := imap.New(imap.Options{
-		Accounts: accounts, TLSConfig: tlsConfig, Hostname: c.Hostname, Logger: log, MaxMessageSize: int64(c.MaxMessageSize),
+		Accounts: store.Accounts, TLSConfig: tlsConfig, Hostname: c.Hostname, Logger: log, MaxMessageSize: int64(c.MaxMessageSize),
 	})
 	add("IMAP", nil, mail.Serve, mail.Shutdown)
 	add("IMAPS", tlsConfig, mail.Serve, mail.Shutdown)
@@ -143,7 +139,7 @@ func (c *serveCmd) protocols(store *storage, open listeners, log *slog.Logger, o
 		lmtp bool
 	}{{"LMTP", true}, {"SMTP", false}} {
 		server, err := ingest.New(ingest.Options{
-			Store: store.mail, LMTP: in.lmtp, Hostname: c.Hostname, TLSConfig: tlsConfig,
+			Store: store.Mail, LMTP: in.lmtp, Hostname: c.Hostname, TLSConfig: tlsConfig,
 			MaxMessageSize: int64(c.MaxMessageSize), RejectOverQuota: c.RejectOverQuota, Metrics: counters, Logger: log,
 		})
 		if err != nil {
@@ -153,10 +149,10 @@ func (c *serveCmd) protocols(store *storage, open listeners, log *slog.Logger, o
 	}
 	registerMetrics(registry, store, mail)
 	for _, m := range others {
-		m.register(registry)
+		m.Register(registry)
 	}
 	api := httpapi.New(httpapi.Options{
-		Users: store.mail, Ping: func(ctx context.Context) error { return store.client.Ping(ctx, nil) },
+		Users: store.Mail, Ping: func(ctx context.Context) error { return store.Client.Ping(ctx, nil) },
 		Token: c.HTTPToken, Gatherer: registry, Logger: log,
 	})
 	add("HTTP", nil, api.Serve, api.Shutdown)

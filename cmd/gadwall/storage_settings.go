@@ -4,16 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os/signal"
 	"syscall"
 
 	"gadwall/internal/config"
-	"gadwall/internal/docstore"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/node"
 )
 
-// storageSettings are the flags of every command that works on what is stored. With the embedded database
-// the commands work beside a running server, through its socket.
+// storageSettings are the flags of every command that works on what is stored. With the embedded
+// database the commands work beside a running server, through its socket.
 type storageSettings struct {
 	config.Storage
 	config.Log
@@ -21,36 +22,41 @@ type storageSettings struct {
 
 // withStore opens the store, runs f, and closes the store.
 func (c *storageSettings) withStore(std streams, f func(context.Context, *mailstore.Store) error) error {
-	return c.withStorage(std, sharing, func(ctx context.Context, s *storage) error { return f(ctx, s.mail) })
+	return c.withStorage(std, node.Sharing, func(ctx context.Context, n *node.Node) error { return f(ctx, n.Mail) })
 }
 
 // withStorage opens all storage, runs f, and closes it.
-func (c *storageSettings) withStorage(std streams, a access, f func(context.Context, *storage) error) (err error) {
+func (c *storageSettings) withStorage(std streams, access node.Access, f func(context.Context, *node.Node) error) error {
+	return c.withNode(std, node.Options{Access: access}, f)
+}
+
+func (c *storageSettings) withNode(std streams, o node.Options, f func(context.Context, *node.Node) error) (err error) {
 	if err := c.Storage.Check(); err != nil {
 		return usageError{err}
 	}
-	log, err := newLogger(c.Log, std)
-	if err != nil {
+	o.Storage = c.Storage
+	if o.Logger, err = newLogger(c.Log, std); err != nil {
 		return err
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	store, err := openStorage(ctx, c.Storage, log, a)
+	n, err := node.Open(ctx, o)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, store.Close()) }()
-	return f(ctx, store)
+	defer func() { err = errors.Join(err, n.Close()) }()
+	return f(ctx, n)
 }
 
-// mustExist refuses a data directory without a database: whoever looks after one has named the wrong directory.
-func mustExist(cfg config.Storage) error {
-	if !cfg.Embedded() {
-		return nil
+// newLogger logs to standard error.
+func newLogger(cfg config.Log, std streams) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(cfg.Level)); err != nil {
+		return nil, usageError{fmt.Errorf("--log-level: %w", err)}
 	}
-	there, err := docstore.Exists(cfg.DataDir)
-	if err == nil && !there {
-		err = usageError{fmt.Errorf("--data-dir: there is no database in %s", cfg.DataDir)}
+	opts := &slog.HandlerOptions{Level: level}
+	if cfg.Format == "json" {
+		return slog.New(slog.NewJSONHandler(std.err, opts)), nil
 	}
-	return err
+	return slog.New(slog.NewTextHandler(std.err, opts)), nil
 }

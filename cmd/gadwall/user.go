@@ -15,6 +15,7 @@ import (
 
 	"gadwall/internal/config"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/node"
 	"gadwall/quota"
 )
 
@@ -42,8 +43,11 @@ func (c *userAddCmd) Run(std streams) error {
 	if err != nil {
 		return err
 	}
-	return c.withStore(std, func(ctx context.Context, s *mailstore.Store) error {
-		user, err := s.CreateUser(ctx, mailstore.NewUser{Username: c.Username, Password: password, Quota: limits})
+	// A data directory that the operator named becomes a database, the default one does not: the command
+	// was likely run in the wrong directory.
+	options := node.Options{Access: node.Sharing, Create: c.DataDir != config.DefaultDataDir}
+	return c.withNode(std, options, func(ctx context.Context, n *node.Node) error {
+		user, err := n.Mail.CreateUser(ctx, mailstore.NewUser{Username: c.Username, Password: password, Quota: limits})
 		if err != nil {
 			return err
 		}

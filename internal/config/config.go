@@ -7,6 +7,9 @@ import (
 	"github.com/alecthomas/kong"
 )
 
+// DefaultDataDir is the data directory unless a setting names another.
+const DefaultDataDir = "./data"
+
 // Off is the value of a listener that is not started.
 const Off = "off"
 

@@ -31,12 +31,12 @@ import (
 	"sync"
 	"time"
 
-	"gadwall/internal/database"
-
 	"github.com/redis/go-redis/v9"
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"gadwall/internal/database"
 )
 
 const (

@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"time"
 
-	"gadwall/internal/database"
-
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
 	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
+
+	"gadwall/internal/database"
 )
 
 const (

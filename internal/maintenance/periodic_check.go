@@ -1,4 +1,4 @@
-package main
+package maintenance
 
 import (
 	"context"
@@ -6,10 +6,11 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"gadwall/internal/lease"
 	"gadwall/internal/mailstore"
-	"gadwall/internal/maintenance"
 )
 
 const (
@@ -24,10 +25,10 @@ const (
 	maxLogged = 100
 )
 
-// checkSchedule checks the store now and then, in one instance of all that run. It repairs leaks, of which it is known that they
-// are nothing else, and tells of everything else.
-type checkSchedule struct {
-	schedule
+// PeriodicCheck checks the store now and then, in one instance of all that serve. It repairs leaks, which
+// are what crashes leave, and reports everything else.
+type PeriodicCheck struct {
+	periodic
 	mail *mailstore.Store
 	rest func(ctx context.Context, d time.Duration) error
 
@@ -36,23 +37,31 @@ type checkSchedule struct {
 	completed, duration, undecided prometheus.Gauge
 }
 
-func newCheckSchedule(s *storage, interval time.Duration, log *slog.Logger) *checkSchedule {
+// CheckTask is the task of checks on a database.
+func CheckTask(db *mongo.Database, client *redis.Client, log *slog.Logger) *lease.Task {
+	return &lease.Task{Name: taskCheck, Database: db, Redis: client, Log: log}
+}
+
+// NewPeriodicCheck returns a check that Run repeats every interval; never if that is 0.
+func NewPeriodicCheck(mail *mailstore.Store, task *lease.Task, interval time.Duration) *PeriodicCheck {
 	gauge := func(name, help string) prometheus.Gauge {
 		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
 	}
-	c := &checkSchedule{
-		schedule: schedule{
-			task: &lease.Task{Name: taskCheck, Database: s.database, Redis: s.lock, Log: log},
-			part: partCheck, interval: interval, look: min(interval/lookTries, checkLook), log: log, now: time.Now,
+	c := &PeriodicCheck{
+		periodic: periodic{
+			task: task, part: partCheck, interval: interval, look: min(interval/lookTries, checkLook),
+			log: task.Log, now: time.Now,
 		},
-		mail: s.mail, rest: maintenance.Rest,
+		mail: mail, rest: Rest,
 		runs: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "gadwall_check_runs_total", Help: "Scheduled checks by this instance."}, []string{"result"}),
 		findings: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "gadwall_check_findings", Help: "What the last check by this instance found."}, []string{"kind", "repaired"}),
-		completed: gauge("gadwall_check_completed_timestamp_seconds", "When the last complete check by any instance began, as far as this one knows."),
-		duration:  gauge("gadwall_check_duration_seconds", "How long the last check by this instance took."),
-		undecided: gauge("gadwall_check_undecided", "Documents and users that were in use during the last check by this instance, so that it says nothing about them."),
+		completed: gauge("gadwall_check_completed_timestamp_seconds",
+			"When the last complete check by any instance began, as far as this one knows."),
+		duration: gauge("gadwall_check_duration_seconds", "How long the last check by this instance took."),
+		undecided: gauge("gadwall_check_undecided",
+			"Documents and users that were in use during the last check by this instance, which says nothing of them."),
 	}
 	c.do = c.check
 	c.seen = func(at time.Time) {
@@ -64,12 +73,13 @@ func newCheckSchedule(s *storage, interval time.Duration, log *slog.Logger) *che
 	return c
 }
 
-func (c *checkSchedule) register(r prometheus.Registerer) {
+// Register adds the metrics of the checks of this instance.
+func (c *PeriodicCheck) Register(r prometheus.Registerer) {
 	r.MustRegister(c.runs, c.findings, c.completed, c.duration, c.undecided)
 }
 
 // check checks as long as the lease is held, and records when.
-func (c *checkSchedule) check(ctx context.Context, l *lease.Lease) error {
+func (c *PeriodicCheck) check(ctx context.Context, l *lease.Lease) error {
 	began := c.now()
 	type counted struct {
 		kind     string
@@ -78,11 +88,11 @@ func (c *checkSchedule) check(ctx context.Context, l *lease.Lease) error {
 	counts := make(map[counted]int64)
 	logged := 0
 	progress := progressLog{log: c.log, now: c.now}
-	pacer := &maintenance.Pacer{Check: l.Check, Now: c.now, Rest: c.rest}
+	pacer := &Pacer{Check: l.Check, Now: c.now, Rest: c.rest}
 	c.log.Info("check begins")
-	sum, err := maintenance.Check(ctx, c.mail, maintenance.CheckOptions{
+	sum, err := Check(ctx, c.mail, CheckOptions{
 		Repair: true, LeaksOnly: true, Progress: progress.show, Guard: pacer.Guard, Wait: c.rest,
-		Found: func(f maintenance.Finding) {
+		Found: func(f Finding) {
 			counts[counted{f.Kind, f.Repaired}]++
 			if logged++; !f.Repaired && logged <= maxLogged {
 				c.log.Error("damage found", "kind", f.Kind, "user", f.User, "mailbox", f.Mailbox, "uid", f.UID,
@@ -109,8 +119,9 @@ func (c *checkSchedule) check(ctx context.Context, l *lease.Lease) error {
 		}
 		c.findings.WithLabelValues(of.kind, repaired).Set(float64(n))
 	}
-	about := []any{"took", c.now().Sub(began).Round(time.Second), "users", sum.Mail.Users, "messages", sum.Mail.Messages, "contents", sum.Contents.Documents,
-		"blobs", sum.Blobs.Documents, "leaks_repaired", sum.Repaired, "undecided", sum.Undecided()}
+	about := []any{"took", c.now().Sub(began).Round(time.Second), "users", sum.Mail.Users,
+		"messages", sum.Mail.Messages, "contents", sum.Contents.Documents, "blobs", sum.Blobs.Documents,
+		"leaks_repaired", sum.Repaired, "undecided", sum.Undecided()}
 	if sum.Damaged > 0 {
 		c.runs.WithLabelValues("damaged").Inc()
 		c.log.Error("the check found damage: see gadwall check", append(about, "damaged", sum.Damaged, slog.Group("found", kinds...))...)
@@ -133,11 +144,12 @@ type progressLog struct {
 	last  time.Time
 }
 
-func (p *progressLog) show(at maintenance.Progress) {
+func (p *progressLog) show(at Progress) {
 	now := p.now()
 	if at.Number == p.phase && now.Sub(p.last) < checkProgress {
 		return
 	}
 	p.phase, p.last = at.Number, now
-	p.log.Info("check goes on", "phase", at.Phase, "number", at.Number, "of", at.Of, "done", at.Done, "about", at.Total)
+	p.log.Info("check goes on", "phase", at.Phase, "number", at.Number, "of", at.Of,
+		"done", at.Done, "about", at.Total)
 }

@@ -1,4 +1,4 @@
-package main
+package maintenance
 
 import (
 	"log/slog"
@@ -6,30 +6,17 @@ import (
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
-
-	"gadwall/internal/config"
 )
 
-func openTestStorage(t *testing.T) *storage {
-	t.Helper()
-	s, err := openStorage(t.Context(), config.Storage{DataDir: dataDir(t), MongoDBDatabase: "gadwall"}, slog.New(slog.DiscardHandler), serving)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
+func newTestCollection(s *store, interval time.Duration) *PeriodicCollection {
+	return NewPeriodicCollection(s.Store, CollectTask(s.db, nil, slog.New(slog.DiscardHandler)), interval, 0)
 }
 
 // One instance collects when it is time, and none while another is at it.
-func TestGCSchedule(t *testing.T) {
-	log := slog.New(slog.DiscardHandler)
-	s := openTestStorage(t)
-	one, two := newGCSchedule(s, time.Hour, 0, log), newGCSchedule(s, time.Hour, 0, log)
-	turn := func(g *gcSchedule, want float64) {
+func TestPeriodicCollection(t *testing.T) {
+	s := newStore(t)
+	one, two := newTestCollection(s, time.Hour), newTestCollection(s, time.Hour)
+	turn := func(g *PeriodicCollection, want float64) {
 		t.Helper()
 		if err := g.turn(t.Context()); err != nil {
 			t.Fatal(err)
@@ -63,6 +50,6 @@ func TestGCSchedule(t *testing.T) {
 	one.now, two.now = later, later
 	turn(two, 1)
 	turn(one, 1)
-	off := newGCSchedule(s, 0, 0, log)
-	off.run(t.Context()) // returns at once
+	off := newTestCollection(s, 0)
+	off.Run(t.Context()) // returns at once
 }

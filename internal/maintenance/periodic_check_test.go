@@ -1,4 +1,4 @@
-package main
+package maintenance
 
 import (
 	"bytes"
@@ -12,10 +12,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.mongodb.org/mongo-driver/v2/bson"
-
-	"gadwall/internal/contents"
-	"gadwall/internal/mailkey"
-	"gadwall/internal/mailstore"
 )
 
 // testClock stands still but when told, or rested on.
@@ -29,18 +25,19 @@ func (c *testClock) rest(ctx context.Context, d time.Duration) error {
 }
 
 // newTestCheck returns a weekly check by a clock, and its log.
-func newTestCheck(s *storage, clock *testClock) (*checkSchedule, *bytes.Buffer) {
+func newTestCheck(s *store, clock *testClock) (*PeriodicCheck, *bytes.Buffer) {
 	var log bytes.Buffer
-	c := newCheckSchedule(s, 7*24*time.Hour, slog.New(slog.NewTextHandler(&log, nil)))
+	task := CheckTask(s.db, nil, slog.New(slog.NewTextHandler(&log, nil)))
+	c := NewPeriodicCheck(s.Store, task, 7*24*time.Hour)
 	c.now, c.rest = clock.now, clock.rest
 	return c, &log
 }
 
 // values are the metrics of a check by name and labels.
-func (c *checkSchedule) values(t *testing.T) map[string]float64 {
+func (c *PeriodicCheck) values(t *testing.T) map[string]float64 {
 	t.Helper()
 	r := prometheus.NewRegistry()
-	c.register(r)
+	c.Register(r)
 	families, err := r.Gather()
 	if err != nil {
 		t.Fatal(err)
@@ -58,54 +55,22 @@ func (c *checkSchedule) values(t *testing.T) map[string]float64 {
 	return values
 }
 
-// storeMail delivers a message and returns its mailbox.
-func storeMail(t *testing.T, s *storage) mailkey.Mailbox {
+func (s *store) change(t *testing.T, collection string, update bson.D) {
 	t.Helper()
-	ctx := t.Context()
-	u, err := s.mail.CreateUser(ctx, mailstore.NewUser{Username: "ada@example.com", Password: "correct horse"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	box, err := s.mail.MailboxByPath(ctx, u.ID, "INBOX")
-	if err != nil {
-		t.Fatal(err)
-	}
-	stored := storeContent(t, s, "Subject: kept\r\n\r\nHello.\r\n")
-	if _, err := s.mail.Deliver(ctx, stored, []mailstore.Delivery{{Mailbox: box.Key, Magic: stored.Magics[0]}}); err != nil {
-		t.Fatal(err)
-	}
-	return box.Key
-}
-
-func storeContent(t *testing.T, s *storage, text string) *contents.Stored {
-	t.Helper()
-	w := s.contents.NewWriter(t.Context())
-	if _, err := w.Write([]byte(text)); err != nil {
-		t.Fatal(err)
-	}
-	stored, err := w.Finish(t.Context(), 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return stored
-}
-
-func (s *storage) change(t *testing.T, collection string, update bson.D) {
-	t.Helper()
-	res, err := s.database.Collection(collection).UpdateMany(t.Context(), bson.D{}, update)
+	res, err := s.db.Collection(collection).UpdateMany(t.Context(), bson.D{}, update)
 	if err != nil || res.ModifiedCount == 0 {
 		t.Fatalf("changed %+v, %v", res, err)
 	}
 }
 
 // A scheduled check repairs leaks, tells of damage and leaves it, and is done once a week by one instance.
-func TestCheckSchedule(t *testing.T) {
-	s := openTestStorage(t)
-	storeMail(t, s)
+func TestPeriodicCheck(t *testing.T) {
+	s := newStore(t)
+	s.deliver(t, []byte("Subject: kept\r\n\r\nHello.\r\n"), 0, nil, s.box(t, s.user(t, "ada@example.com"), "INBOX"))
 	clock := &testClock{at: time.Now()}
 	c, log := newTestCheck(s, clock)
 	other, _ := newTestCheck(s, clock)
-	turn := func(c *checkSchedule, want map[string]float64) {
+	turn := func(c *PeriodicCheck, want map[string]float64) {
 		t.Helper()
 		log.Reset()
 		if err := c.turn(t.Context()); err != nil {
@@ -125,7 +90,9 @@ func TestCheckSchedule(t *testing.T) {
 	}
 
 	// A reference that nobody has, and a counter that no crash makes wrong.
-	storeContent(t, s, "Subject: never delivered\r\n\r\nHello.\r\n")
+	if _, err := write(t.Context(), s.Store, []byte("Subject: never delivered\r\n\r\nHello.\r\n"), 1); err != nil {
+		t.Fatal(err)
+	}
 	s.change(t, "contents", bson.D{{Key: "$set", Value: bson.D{{Key: "touched", Value: time.Now().Add(-25 * time.Hour)}}}})
 	s.change(t, "mailboxes", bson.D{{Key: "$inc", Value: bson.D{{Key: "cm", Value: int64(1)}}}})
 	clock.at = clock.at.Add(6 * 24 * time.Hour)
@@ -160,9 +127,9 @@ func TestCheckSchedule(t *testing.T) {
 		"gadwall_check_findings,wrong counters,no": 0})
 }
 
-func mailboxesOf(t *testing.T, s *storage) (docs []bson.Raw) {
+func mailboxesOf(t *testing.T, s *store) (docs []bson.Raw) {
 	t.Helper()
-	cur, err := s.database.Collection("mailboxes").Find(t.Context(), bson.D{})
+	cur, err := s.db.Collection("mailboxes").Find(t.Context(), bson.D{})
 	if err == nil {
 		err = cur.All(t.Context(), &docs)
 	}
@@ -173,9 +140,9 @@ func mailboxesOf(t *testing.T, s *storage) (docs []bson.Raw) {
 }
 
 // A server that stops ends the check at once, and the next one begins anew.
-func TestScheduledCheckStops(t *testing.T) {
-	s := openTestStorage(t)
-	storeMail(t, s)
+func TestPeriodicCheckStops(t *testing.T) {
+	s := newStore(t)
+	s.deliver(t, []byte("Subject: kept\r\n\r\nHello.\r\n"), 0, nil, s.box(t, s.user(t, "ada@example.com"), "INBOX"))
 	clock := &testClock{at: time.Now()}
 	c, _ := newTestCheck(s, clock)
 	resting := make(chan struct{}, 1)
@@ -212,8 +179,8 @@ func TestScheduledCheckStops(t *testing.T) {
 }
 
 // A check that fails, or loses its lease, begins again at the next look.
-func TestScheduleGoesOn(t *testing.T) {
-	s := openTestStorage(t)
+func TestPeriodicCheckGoesOn(t *testing.T) {
+	s := newStore(t)
 	clock := &testClock{at: time.Now()}
 	c, log := newTestCheck(s, clock)
 	ctx, stop := context.WithCancel(t.Context())

@@ -1,0 +1,171 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
+	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
+
+	"gadwall/internal/config"
+	"gadwall/internal/database"
+	"gadwall/internal/docstore"
+)
+
+func (n *Node) openDatabase(ctx context.Context, o Options) error {
+	cfg, opts := o.Storage, options.Client()
+	if cfg.Embedded() {
+		var err error
+		if opts, err = n.openEmbedded(o); err != nil {
+			return err
+		}
+	} else {
+		opts.ApplyURI(cfg.MongoDBURI)
+	}
+	opts.SetAppName("gadwall").SetServerSelectionTimeout(selectTimeout)
+	// Whatever the connection string says, also for what is no collection's: making collections, and
+	// transactions.
+	opts.SetWriteConcern(database.Durable()).SetReadConcern(readconcern.Local()).SetReadPreference(readpref.Primary())
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	client, err := mongo.Connect(opts)
+	if err != nil {
+		return fmt.Errorf("database: %w", err)
+	}
+	n.Client = client
+	n.closers = append(n.closers, func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+		defer cancel()
+		return client.Disconnect(ctx)
+	})
+	return checkDeployment(ctx, client)
+}
+
+// openEmbedded opens the data directory, or returns the way to the process that has it open.
+func (n *Node) openEmbedded(o Options) (*options.ClientOptions, error) {
+	cfg, access := o.Storage, o.Access
+	if access != Serving && !o.Create {
+		if err := MustExist(cfg); err != nil {
+			return nil, err
+		}
+	} else if err := mayCreate(cfg.DataDir); err != nil {
+		return nil, err
+	}
+	dir, err := filepath.Abs(cfg.DataDir)
+	if err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
+	server, err := docstore.Open(docstore.Options{Dir: dir, Logger: n.log})
+	var locked *docstore.LockedError
+	switch {
+	case errors.As(err, &locked) && access != Serving:
+		return options.Client().ApplyURI(SocketURI(locked.Socket)), nil
+	case errors.As(err, &locked):
+		return nil, fmt.Errorf("the data directory %s is in use by another process; a second server on the same data "+
+			"needs --mongodb-uri '%s' and --redis-url 'unix://%s'",
+			dir, SocketURI(locked.Socket), filepath.Join(dir, redisSocket))
+	case isMkdir(err):
+		return nil, &SettingError{fmt.Errorf("--data-dir: %w", err)}
+	case err != nil:
+		return nil, err
+	}
+	n.Embedded = server
+	n.closers = append(n.closers, server.Close)
+	if err := server.ListenUnix(filepath.Join(dir, docstore.SocketName)); err != nil {
+		// Everything but other processes works without it.
+		n.log.Warn("the database has no socket: no command can run beside this process", "error", err)
+	}
+	return server.ClientOptions(), nil
+}
+
+// MustExist refuses a data directory without a database: the operator named the wrong one.
+func MustExist(cfg config.Storage) error {
+	if !cfg.Embedded() {
+		return nil
+	}
+	exists, err := docstore.Exists(cfg.DataDir)
+	if err == nil && !exists {
+		err = &SettingError{fmt.Errorf("--data-dir: there is no database in %s; gadwall serve makes one", cfg.DataDir)}
+	}
+	return err
+}
+
+// harmless are the files that may be in a directory which becomes a data directory: what file systems
+// put there, and what a start leaves that failed before it made the database.
+var harmless = []string{"lost+found", "LOCK", docstore.SocketName, redisSocket}
+
+// mayCreate refuses to make a database among other files: the operator named the wrong directory.
+func mayCreate(dir string) error {
+	exists, err := docstore.Exists(dir)
+	if err != nil || exists {
+		return err
+	}
+	f, err := os.Open(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("--data-dir: %w", err)
+	}
+	defer f.Close()
+	names, err := f.Readdirnames(len(harmless) + 1)
+	if err != nil && err != io.EOF {
+		return fmt.Errorf("--data-dir: %w", err)
+	}
+	for _, name := range names {
+		if !slices.Contains(harmless, name) {
+			return &SettingError{fmt.Errorf("--data-dir: %s has no database and is not empty (there is %s): "+
+				"name another directory, or an empty one", dir, name)}
+		}
+	}
+	return nil
+}
+
+// isMkdir reports whether the data directory itself could not be made.
+func isMkdir(err error) bool {
+	var path *fs.PathError
+	return errors.As(err, &path) && path.Op == "mkdir"
+}
+
+// SocketURI is the connection string for the embedded database's socket.
+func SocketURI(path string) string {
+	return "mongodb://" + url.PathEscape(path) + "/?directConnection=true"
+}
+
+// checkDeployment refuses a stand-alone MongoDB, which has no transactions.
+func checkDeployment(ctx context.Context, client *mongo.Client) error {
+	var hello struct {
+		SetName   string    `bson:"setName"`
+		Msg       string    `bson:"msg"`
+		LocalTime time.Time `bson:"localTime"`
+	}
+	if err := client.Database("admin").RunCommand(ctx, bson.D{{Key: "hello", Value: 1}}).Decode(&hello); err != nil {
+		return fmt.Errorf("cannot reach the database: %w", err)
+	}
+	if hello.SetName == "" && hello.Msg != "isdbgrid" {
+		return errors.New("this MongoDB is neither a replica set nor a sharded cluster; Gadwall needs transactions " +
+			"(a replica set of one member will do)")
+	}
+	return checkClock(time.Now(), hello.LocalTime)
+}
+
+// checkClock refuses to work with a clock that is wrong by hours: a check would then take mail that is
+// being delivered for a leak.
+func checkClock(now, database time.Time) error {
+	if skew := now.Sub(database); skew > maxClockSkew || skew < -maxClockSkew {
+		return fmt.Errorf("the clock of this machine says %s, that of the database %s; they may differ by %v",
+			now.UTC().Format(time.RFC3339), database.UTC().Format(time.RFC3339), maxClockSkew)
+	}
+	return nil
+}

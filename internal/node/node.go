@@ -1,0 +1,165 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+
+	"gadwall/blobstore"
+	"gadwall/internal/account"
+	"gadwall/internal/config"
+	"gadwall/internal/contents"
+	"gadwall/internal/docstore"
+	"gadwall/internal/events"
+	"gadwall/internal/lease"
+	"gadwall/internal/mailstore"
+	"gadwall/internal/maintenance"
+)
+
+// An Access says what a process opens the storage for.
+type Access int
+
+const (
+	// Serving has the data directory for itself, and also finishes deletions that others left.
+	Serving Access = iota
+	// Sharing goes through the socket of the process that has the data directory open, if there is one.
+	// It refuses a directory without a database.
+	Sharing
+	// Looking is Sharing that creates nothing: neither collections nor indexes.
+	Looking
+)
+
+// Options say what to open.
+type Options struct {
+	Storage config.Storage
+	Access  Access
+	// Create lets Sharing make the database where there is none.
+	Create bool
+	Logger *slog.Logger // nil is slog.Default()
+}
+
+// A SettingError is a setting that cannot work. Nothing was written.
+type SettingError struct{ Err error }
+
+func (e *SettingError) Error() string { return e.Err.Error() }
+func (e *SettingError) Unwrap() error { return e.Err }
+
+// A Node is the storage as one process has it open.
+type Node struct {
+	// Embedded is the embedded database of this process: nil with --mongodb-uri, and in a process that
+	// shares the data directory of another.
+	Embedded *docstore.Server
+	Client   *mongo.Client
+	Database *mongo.Database
+	// Redis carries events and leases between processes; nil without.
+	Redis    *redis.Client
+	Bus      events.Bus
+	Contents *contents.Store
+	Mail     *mailstore.Store
+	Accounts *account.Accounts
+
+	log     *slog.Logger
+	closers []func() error
+}
+
+// Open opens all storage.
+func Open(ctx context.Context, o Options) (_ *Node, err error) {
+	n, err := OpenDatabase(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.Close())
+		}
+	}()
+	if err := n.openBus(o.Storage); err != nil {
+		return nil, err
+	}
+	blobs, err := blobstore.New(n.Database, blobstore.Options{Logger: n.log})
+	if err != nil {
+		return nil, err
+	}
+	n.Contents, err = contents.New(n.Database, blobs, contents.Options{Logger: n.log})
+	if err != nil {
+		return nil, err
+	}
+	if o.Access != Looking {
+		if err := n.Contents.EnsureIndexes(ctx); err != nil {
+			return nil, err
+		}
+	}
+	n.Mail, err = mailstore.Open(ctx, mailstore.Options{
+		Database: n.Database, Contents: n.Contents, Bus: n.Bus, Quota: o.Storage.Quota.Policy(),
+		Resume: o.Access == Serving, ReadOnly: o.Access == Looking, Logger: n.log})
+	if err != nil {
+		return nil, err
+	}
+	n.closers = append(n.closers, n.closeMail)
+	n.Accounts, err = account.New(account.Options{Store: n.Mail, Bus: n.Bus, Logger: n.log})
+	if err != nil {
+		return nil, err
+	}
+	return n, nil
+}
+
+// OpenDatabase opens the database alone: Redis, Bus, Contents, Mail and Accounts stay nil.
+func OpenDatabase(ctx context.Context, o Options) (_ *Node, err error) {
+	n := &Node{log: o.Logger}
+	if n.log == nil {
+		n.log = slog.Default()
+	}
+	if err := n.openDatabase(ctx, o); err != nil {
+		return nil, errors.Join(err, n.Close())
+	}
+	n.Database = n.Client.Database(o.Storage.MongoDBDatabase)
+	return n, nil
+}
+
+// Close closes everything; the embedded database last.
+func (n *Node) Close() error {
+	var errs []error
+	for i := len(n.closers) - 1; i >= 0; i-- {
+		errs = append(errs, n.closers[i]())
+	}
+	n.closers = nil
+	return errors.Join(errs...)
+}
+
+// closeMail closes the store. Deliveries that the database does not let end are cut off; they were not
+// acknowledged.
+func (n *Node) closeMail() error {
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		n.Mail.Close()
+	}()
+	limit := time.NewTimer(closeTimeout)
+	defer limit.Stop()
+	select {
+	case <-closed:
+		return nil
+	case <-limit.C:
+		return fmt.Errorf("deliveries did not end within %v", closeTimeout)
+	}
+}
+
+// CollectTask is the task of collections, which one process at a time does on this data.
+func (n *Node) CollectTask() *lease.Task {
+	return maintenance.CollectTask(n.Database, n.Redis, n.log)
+}
+
+// Collection returns the collection that runs now and then.
+func (n *Node) Collection(interval, grace time.Duration) *maintenance.PeriodicCollection {
+	return maintenance.NewPeriodicCollection(n.Mail, n.CollectTask(), interval, grace)
+}
+
+// Check returns the check that runs now and then.
+func (n *Node) Check(interval time.Duration) *maintenance.PeriodicCheck {
+	return maintenance.NewPeriodicCheck(n.Mail, maintenance.CheckTask(n.Database, n.Redis, n.log), interval)
+}
