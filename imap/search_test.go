@@ -1,11 +1,14 @@
 package imap
 
 import (
+	"context"
 	"encoding/base64"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"gadwall/internal/mailstore"
 	"gadwall/internal/search"
@@ -98,6 +101,84 @@ func TestSearchText(t *testing.T) {
 		{"SMALLER 1", "13"},
 		{"OR BODY softbreak HEADER Subject tail", "3 11"},
 	})
+}
+
+// hardHeaders are messages whose header says more than one value of one field.
+var hardHeaders = []string{
+	"Subject: first\nSubject: second\nTo: a@example.com\nTo: b@example.com\n\nx\n",
+	"Subject: before\nyou recognise the sender\n and =?utf-8?q?Gr=C3=B6=C3=9Fe?=\nSubject: after\n\nx\n",
+	"From: John (at home) . Doe @ example (dot) . com\nTo: \"Doe, \\\"Jim\\\"\" <jim@example.com>\n\nx\n",
+	"Subject: Donau\u00addampf\u200bschiff =?utf-8?q?In=C2=ADvoice?=\nTo: z\ufeffero <zero@example.com>\n\nx\n",
+	"Subject: " + strings.Repeat("long ", 300) + "tail\nTo: " + strings.Repeat("user@example.com,\n ", 1200) + "last@example.com\n\nx\n",
+	strings.Repeat("To: many@example.com\n", 200) + "To: final@example.com\nSubject: many fields\n\nx\n",
+	"To: a@example.com\nCc: b@example.com\n\nTo: c@example.com\n",
+	"Subject: plain\n\nx\n",
+}
+
+var hardSearches = []searchCase{
+	{"SUBJECT first", "1"},
+	{"SUBJECT second", "1"},
+	{"HEADER Subject first SUBJECT second", "1"},
+	{"SUBJECT \"first second\"", ""},
+	{"TO \"a@example.com, b\"", ""},
+	{"TO b@example.com", "1"},
+	{"SUBJECT after SUBJECT before", "2"},
+	{"SUBJECT recognise", ""},
+	{"TEXT \"you recognise\"", "2"},
+	{"TEXT " + nonSync("sender and größe"), "2"},
+	{"HEADER \"\" recognise", ""},
+	{"FROM john.doe@example.com", "3"},
+	{"FROM \"at home\"", "3"},
+	{"FROM \"john (at\"", "3"},
+	{"TO " + nonSync(`doe, "jim" <jim@`), "3"},
+	{"TO jim@example.com", "3"},
+	{"SUBJECT donaudampfschiff", "4"},
+	{"SUBJECT " + nonSync("Dampf\u00adschiff in\u200bvoice"), "4"},
+	{"TEXT donaudampfschiff", "4"},
+	{"TO zero", "4"},
+	{"TO \"zero <zero@\"", "4"},
+	{"SUBJECT tail", "5"},
+	{"TO last@example", "5"},
+	{"NOT SUBJECT tail 4:6", "4 6"},
+	{"NOT TO nobody SUBJECT long", "5"},
+	{"TO final@example", "6"},
+	{"SUBJECT \"many fields\"", "6"},
+	{"CC c@", ""},
+	{"TO c@example.com", ""},
+	{"OR SUBJECT plain TO b@example.com", "1 8"},
+	{"NOT SUBJECT \"\"", "3 7"},
+}
+
+// TestSearchHeaders: each field of a name is searched, as it is read, and
+// addresses are found whatever stands in them.
+func TestSearchHeaders(t *testing.T) {
+	s := newTestServer(t)
+	for _, m := range hardHeaders {
+		s.deliver(t, crlf(m), "")
+	}
+	s.selectMails(t).checkSearches(hardSearches)
+}
+
+// TestSearchStoredBefore: the texts that are stored with a message count only
+// if they were made whole and by the present rules. Else the header is read.
+func TestSearchStoredBefore(t *testing.T) {
+	s := newTestServer(t)
+	for _, m := range hardHeaders {
+		s.deliver(t, crlf(m), "")
+	}
+	for _, rules := range []bson.D{
+		{{Key: "$unset", Value: bson.D{{Key: mailstore.DocTextRules, Value: ""}}}},
+		{{Key: "$set", Value: bson.D{{Key: mailstore.DocTextRules, Value: mailstore.TextRules - 1}}}},
+	} {
+		stale := bson.D{{Key: "$set", Value: bson.D{
+			{Key: mailstore.DocSubject, Value: "plain first tail"}, {Key: mailstore.DocTo, Value: "c@example.com, b@example.com"}}}}
+		for _, update := range []bson.D{rules, stale} {
+			if _, err := s.db.Collection("messages").UpdateMany(context.Background(), bson.D{}, update); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.selectMails(t).checkSearches(hardSearches)
+	}
 }
 
 // TestSearchKeys: flags as they change, dates by the day that FETCH shows, and

@@ -16,12 +16,15 @@ type SearchFields struct {
 	// Sent is the instant of the Date field, for SORT DATE. Zero if there is no valid date.
 	Sent time.Time
 
-	Subject     string // white space collapsed
+	Subject     string // the text of all Subject fields, as Text gives it
 	BaseSubject string // RFC 5256 section 2.1, normalised by Normalize: equal ones make a thread
 	IsReply     bool   // the subject has a mark of a reply or forward
 
-	// The whole fields, all of a name together, normalised by Normalize.
+	// The text of all fields of a name, as Text gives it.
 	From, Sender, ReplyTo, To, Cc, Bcc string
+	// Whole says that nothing is missing from Subject, From, To, Cc and Bcc: the header was read to
+	// its end, and no field was left out or cut.
+	Whole bool
 
 	// The first address's local part, normalised, for SORT FROM, TO and CC (RFC 5256 section 3).
 	FromMailbox, ToMailbox, CcMailbox string
@@ -48,12 +51,25 @@ func Fields(p *mimestream.Part) SearchFields {
 		}
 	}
 	if subject, ok := h.Get("subject"); ok {
-		f.Subject = cut(human(clean(mimestream.DecodeWords(subject))), MaxSubject)
-		f.BaseSubject, f.IsReply = baseSubject(f.Subject)
+		subject = cut(human(clean(mimestream.DecodeWords(subject))), MaxSubject)
+		f.BaseSubject, f.IsReply = baseSubject(subject)
 		f.BaseSubject = Normalize(f.BaseSubject)
 	}
-	f.From, f.Sender, f.ReplyTo = text(h, "from"), text(h, "sender"), text(h, "reply-to")
-	f.To, f.Cc, f.Bcc = text(h, "to"), text(h, "cc"), text(h, "bcc")
+	f.Whole = p.Degraded&(mimestream.DegradedHeader|mimestream.DegradedFields) == 0
+	for _, field := range []struct {
+		text  *string
+		name  string
+		limit int
+	}{
+		{&f.Subject, "subject", MaxSubject}, {&f.From, "from", MaxAddresses}, {&f.To, "to", MaxAddresses},
+		{&f.Cc, "cc", MaxAddresses}, {&f.Bcc, "bcc", MaxAddresses},
+	} {
+		text, whole := searchText(h, field.name, field.limit)
+		*field.text = text
+		f.Whole = f.Whole && whole
+	}
+	f.Sender, _ = searchText(h, "sender", MaxAddresses)
+	f.ReplyTo, _ = searchText(h, "reply-to", MaxAddresses)
 	f.FromMailbox, f.FromDisplay = first(h, "from")
 	f.ToMailbox, f.ToDisplay = first(h, "to")
 	f.CcMailbox, _ = first(h, "cc")
@@ -68,21 +84,6 @@ func Fields(p *mimestream.Part) SearchFields {
 	}
 	f.HasAttachments = hasAttachments(p)
 	return f
-}
-
-// text is the normalised text of all fields of a name.
-func text(h mimestream.Header, name string) string {
-	var values []string
-	size := 0
-	for _, v := range h.Values(name) {
-		if size >= MaxAddresses {
-			break
-		}
-		v = human(clean(mimestream.DecodeWords(v)))
-		values = append(values, v)
-		size += len(v)
-	}
-	return cut(Normalize(cut(strings.Join(values, ", "), MaxAddresses)), MaxAddresses)
 }
 
 // first returns what sorting compares of the first address of a field.

@@ -26,7 +26,7 @@ var fieldsOf = []struct {
 	{FieldContent, []string{DocContent, DocMagic, DocPrefix}},
 	{fieldReference, []string{DocContent, DocMagic}},
 	{FieldSearch, []string{DocSent, DocSentDay, DocSubject, DocBaseSubject, DocFrom, DocTo, DocCc, DocBcc,
-		DocMessageID, DocInReplyTo, DocReferences, DocAttachments}},
+		DocMessageID, DocInReplyTo, DocReferences, DocAttachments, DocTextRules}},
 }
 
 // projection is what a query returns for these fields; the key always comes with them.
@@ -167,6 +167,8 @@ func (m *Message) set(name string, v bson.RawValue) error {
 		m.References = d.stringList()
 	case DocAttachments:
 		m.HasAttachments = d.boolean()
+	case DocTextRules:
+		m.TextsWhole = d.integer() == TextRules
 	}
 	return d.err
 }

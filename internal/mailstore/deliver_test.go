@@ -53,7 +53,7 @@ func TestDeliverStoresAMessage(t *testing.T) {
 		Size:         int64(len(prefix) + len(mail(1))), Content: stored.ID, Magic: stored.Magics[0], Prefix: prefix,
 		Sent: time.Date(2025, 4, 2, 4, 30, 0, 0, time.UTC), SentDay: time.Date(2025, 4, 1, 0, 0, 0, 0, time.UTC),
 		Subject: m.Subject, BaseSubject: m.BaseSubject, From: m.From, To: m.To,
-		MessageID: "<1@example.com>",
+		TextsWhole: true, MessageID: "<1@example.com>",
 	}
 	if diff := cmp.Diff(wantMessage, m); diff != "" {
 		t.Error(diff)

@@ -29,15 +29,17 @@ func newTemplate(stored *contents.Stored) *template {
 	t.binary(DocStructure, envelope.BodyStructure(stored.Root))
 	t.time(DocSent, f.Sent)
 	t.time(DocSentDay, f.SentDate)
-	subject := envelope.Normalize(f.Subject)
-	t.text(DocSubject, subject)
-	if f.BaseSubject != subject {
+	t.text(DocSubject, f.Subject)
+	if f.BaseSubject != f.Subject {
 		t.add(DocBaseSubject, strings.Clone(f.BaseSubject), len(f.BaseSubject))
 	}
 	t.text(DocFrom, f.From)
 	t.text(DocTo, f.To)
 	t.text(DocCc, f.Cc)
 	t.text(DocBcc, f.Bcc)
+	if f.Whole {
+		t.add(DocTextRules, int32(TextRules), 4)
+	}
 	t.text(DocMessageID, f.MessageID)
 	t.text(DocInReplyTo, f.InReplyTo)
 	if len(f.References) > 0 {

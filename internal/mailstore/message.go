@@ -29,11 +29,12 @@ type Message struct {
 	Envelope      []byte // FieldEnvelope: the parenthesised list IMAP sends (RFC 9051 section 7.5.2)
 	BodyStructure []byte // FieldBodyStructure: likewise
 
-	// FieldSearch: what searches, SORT and THREAD look at. Texts went through envelope.Normalize.
+	// FieldSearch: what searches, SORT and THREAD look at. Texts are as envelope.Text gives them.
 	Sent                 time.Time // the instant of the Date field; zero if it has no valid one
 	SentDay              time.Time // the day it names in its own time zone, at 0:00 UTC (SENTON and kin)
 	Subject, BaseSubject string
 	From, To, Cc, Bcc    string
+	TextsWhole           bool // Subject, From, To, Cc and Bcc are whole, see DocTextRules
 	MessageID, InReplyTo string
 	References           []string
 	HasAttachments       bool

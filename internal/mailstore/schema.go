@@ -30,7 +30,16 @@ const (
 	DocInReplyTo   = "ir"
 	DocReferences  = "r" // array of strings
 	DocAttachments = "w" // true if a reader would list attachments
+
+	// DocTextRules is TextRules (int32) if DocSubject, DocFrom, DocTo, DocCc and DocBcc are the whole
+	// texts of all header fields of these names, as envelope.Text gives them. It is absent, or less,
+	// if one was cut, and in messages that were stored under other rules: then only the header of
+	// the content tells what is there.
+	DocTextRules = "h"
 )
+
+// TextRules are the present rules for DocTextRules. They change when envelope.Text does.
+const TextRules = 1
 
 // Collections.
 const (

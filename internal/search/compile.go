@@ -1,7 +1,6 @@
 package search
 
 import (
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -30,7 +29,7 @@ type Plan struct {
 // Sets of UIDs at the top become ranges of the primary key. Everything else is
 // a condition on a field of the message's document, nested as written, except
 // for what only the content can tell (Body, Text, other header fields, and what
-// a stored field might have held where it was cut): an All loses that part,
+// stored fields say that are not whole): an All loses that part,
 // and an Any with such a part counts as no condition. They come back whole in
 // Residual.
 func Compile(key *Key, box mailkey.Mailbox, scope uidset.Set) (Plan, error) {
@@ -152,8 +151,8 @@ func compileNegated(leaf *Key, box mailkey.Mailbox) (bson.D, bool) {
 	cond, exact := compileLeaf(leaf, box)
 	switch {
 	case leaf.op == opField && cond != nil:
-		// What is found in a cut field would be found in the whole one.
-		return bson.D{{Key: "$nor", Value: bson.A{containsCond(leaf)}}}, false
+		// Only where the stored text is all there is to know, it tells for sure.
+		return bson.D{{Key: "$nor", Value: bson.A{append(containsCond(leaf), wholeCond()...)}}}, false
 	case !exact:
 		return nil, false
 	}
@@ -191,25 +190,20 @@ func compileLeaf(key *Key, box mailkey.Mailbox) (bson.D, bool) {
 		if strings.IndexByte(key.text, 0) >= 0 {
 			return nil, false // a pattern cannot hold NUL
 		}
-		return bson.D{{Key: "$or", Value: bson.A{containsCond(key), longCond(key.field)}}}, false
+		return bson.D{{Key: "$or", Value: bson.A{containsCond(key),
+			field(mailstore.DocTextRules, "$ne", int32(mailstore.TextRules))}}}, false
 	}
 	return nil, false // only the content can tell
 }
 
-// containsCond is that a stored field holds the text.
+// containsCond matches documents whose stored field has the text.
 func containsCond(key *Key) bson.D {
 	return field(key.field.doc, "$regex", regexp.QuoteMeta(key.text))
 }
 
-// longCond is that a stored field may have been cut. It is written so that
-// every dialect of regular expressions takes it.
-func longCond(f storedField) bson.D {
-	const most = 1000 // repetitions
-	pattern := "^"
-	for n := f.mayBeCut(); n > 0; n -= most {
-		pattern += fmt.Sprintf(`[\s\S]{%d}`, min(n, most))
-	}
-	return field(f.doc, "$regex", pattern)
+// wholeCond matches documents whose stored fields are whole.
+func wholeCond() bson.D {
+	return bson.D{{Key: mailstore.DocTextRules, Value: int32(mailstore.TextRules)}}
 }
 
 func field(name, op string, value any) bson.D {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"gadwall/internal/envelope"
 	"gadwall/internal/mailstore"
@@ -143,24 +142,19 @@ func collapseSpace(s string) string {
 	return string(b)
 }
 
-// storedField is a header field whose normalised text is in the message's
-// document.
+// storedField is a header field whose text is in the message's document.
 type storedField struct {
 	doc   string                          // its name there
-	value func(*mailstore.Message) string // its value in a loaded message
-	limit int                             // octets after which it is cut
+	value func(*mailstore.Message) string // its text in a loaded message
 }
-
-// mayBeCut is the number of characters from which on a field may have been cut.
-func (f storedField) mayBeCut() int { return f.limit/utf8.UTFMax - 1 }
 
 // storedFields maps header fields (lower case) to what is stored of them.
 var storedFields = map[string]storedField{
-	"from":    {mailstore.DocFrom, func(m *mailstore.Message) string { return m.From }, envelope.MaxAddresses},
-	"to":      {mailstore.DocTo, func(m *mailstore.Message) string { return m.To }, envelope.MaxAddresses},
-	"cc":      {mailstore.DocCc, func(m *mailstore.Message) string { return m.Cc }, envelope.MaxAddresses},
-	"bcc":     {mailstore.DocBcc, func(m *mailstore.Message) string { return m.Bcc }, envelope.MaxAddresses},
-	"subject": {mailstore.DocSubject, func(m *mailstore.Message) string { return m.Subject }, envelope.MaxSubject},
+	"from":    {mailstore.DocFrom, func(m *mailstore.Message) string { return m.From }},
+	"to":      {mailstore.DocTo, func(m *mailstore.Message) string { return m.To }},
+	"cc":      {mailstore.DocCc, func(m *mailstore.Message) string { return m.Cc }},
+	"bcc":     {mailstore.DocBcc, func(m *mailstore.Message) string { return m.Bcc }},
+	"subject": {mailstore.DocSubject, func(m *mailstore.Message) string { return m.Subject }},
 }
 
 // everything and nothing are the two constants.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"gadwall/internal/mailstore"
 )
@@ -89,17 +88,13 @@ func (m *matcher) begin(msg *mailstore.Message) {
 	}
 }
 
-// matchStored looks in what is stored of a field. A field that may have been
-// cut there leaves doubt.
+// matchStored looks in what is stored of a field. Where that is not whole, only
+// the header tells.
 func matchStored(leaf *Key, msg *mailstore.Message) truth {
-	value := leaf.field.value(msg)
-	switch {
-	case strings.Contains(value, leaf.text):
-		return yes
-	case utf8.RuneCountInString(value) >= leaf.field.mayBeCut():
+	if !msg.TextsWhole {
 		return maybe
 	}
-	return no
+	return truthOf(strings.Contains(leaf.field.value(msg), leaf.text))
 }
 
 // settle ends the doubt about the leaves of one of ops: what was not found up

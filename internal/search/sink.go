@@ -9,6 +9,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 
 	"gadwall/internal/envelope"
+	"gadwall/mimestream"
 )
 
 // sink normalises text and looks for the texts of some leaves in it, whatever
@@ -47,6 +48,20 @@ func (s *sink) WriteString(text string) (int, error) {
 		return len(text), nil
 	}
 	return len(text), s.search(false)
+}
+
+// writeField writes a header field as a line, as it is read: encoded words undone
+// and white space collapsed. A line that is no field has no name.
+func (s *sink) writeField(name, value string) error {
+	if len(s.leaves) == 0 {
+		return nil
+	}
+	if name != "" {
+		s.text = append(append(s.text, name...), ": "...)
+	}
+	s.text = append(s.text, collapseSpace(strings.TrimSpace(mimestream.DecodeWords(value)))...)
+	_, err := s.WriteString("\n")
+	return err
 }
 
 // Write implements io.Writer. It fails with errDecided once the message is.

@@ -95,13 +95,11 @@ func (m *matcher) readHeader(ctx context.Context, content *contents.Content, off
 	}
 	text := m.newSink(opText)
 	for name, value := range headerFields(m.raw.Bytes()) {
-		if ofMessage {
+		if ofMessage && name != "" {
 			m.matchHeader(name, value)
 		}
-		for _, piece := range []string{name, ": ", value, "\n"} {
-			if _, err := text.WriteString(piece); err != nil {
-				return err
-			}
+		if err := text.writeField(name, value); err != nil {
+			return err
 		}
 	}
 	return text.Close()
