@@ -68,7 +68,7 @@ func (c *conn) copyArguments(
 	if err != nil {
 		return nil, nil, err
 	}
-	ranges, err := c.sel.view.Resolve(set)
+	ranges, err := c.resolve(set)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -18,7 +18,7 @@ func (c *conn) handleExpunge(ctx context.Context, cmd *command) error {
 		if err != nil {
 			return err
 		}
-		if ranges, err = c.sel.view.Resolve(set); err != nil {
+		if ranges, err = c.resolve(set); err != nil {
 			return err
 		}
 	}
@@ -38,20 +38,16 @@ func (c *conn) handleExpunge(ctx context.Context, cmd *command) error {
 	})
 }
 
-// removed tells the client of messages which this session itself expunged, in a
-// transaction with that mod-sequence.
+// removed tells the client of messages that this session itself removed, in a
+// transaction with that mod-sequence. When other changes lie between, sync tells all
+// in order.
 func (c *conn) removed(uids []uint32, modseq uint64) {
-	v := &c.sel.view
 	if len(uids) == 0 {
 		return
 	}
-	if c.sel.stale || modseq != v.modseq+1 {
-		// There is more to tell, by others or of several transactions; sync
-		// tells all in order.
+	if c.sel.stale || !c.sel.view.Removed(uids, modseq) {
 		c.sel.stale = true
 		return
 	}
-	v.addGone(uids)
-	c.tellGone(syncAll)
-	v.told(modseq)
+	c.sel.show.gone()
 }

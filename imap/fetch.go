@@ -40,7 +40,7 @@ func (c *conn) handleFetch(ctx context.Context, cmd *command) error {
 	if err := cmd.args.CRLF(); err != nil {
 		return err
 	}
-	ranges, err := c.sel.view.Resolve(set)
+	ranges, err := c.resolve(set)
 	if err != nil {
 		return err
 	}
@@ -75,9 +75,8 @@ type fetcher struct {
 	found  int    // messages of the set that exist
 
 	// Of the side that writes.
-	out        []byte // the response being built
+	resp       fetchResponse
 	head       []byte // a header that is filtered
-	first      bool   // no item is in the response yet
 	sent       bool   // a part of the response was written
 	gone       int    // messages of the set that no longer exist
 	unreadable int    // messages that are there but could not be read
@@ -148,17 +147,17 @@ func (f *fetcher) seq(uid uint32) (uint32, bool) {
 	return seq, ok
 }
 
+// begin starts the response for a message.
+func (f *fetcher) begin(seq, uid uint32) {
+	f.c.sel.show.begin(&f.resp, seq, uid, f.req.items&itemUID != 0)
+}
+
 // uidsOnly answers from the view.
-func (f *fetcher) uidsOnly(ranges uidset.Set) error {
-	for _, r := range ranges {
-		lo, hi := f.c.sel.view.bounds(r)
-		for i := lo; i < hi; i++ {
-			m := mailstore.Message{UID: f.c.sel.view.uids[i]}
-			f.begin(fetched{seq: uint32(i + 1), msg: &m})
-			f.out = append(f.out, ")\r\n"...)
-			if _, err := f.c.enc.Write(f.out); err != nil {
-				return err
-			}
+func (f *fetcher) uidsOnly(set uidset.Set) error {
+	for seq, uid := range f.c.sel.view.All(set) {
+		f.begin(seq, uid)
+		if _, err := f.c.enc.Write(f.resp.end()); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -21,7 +21,10 @@ import (
 // read is logged, counted and left out as long as nothing of it was sent; once
 // a literal is begun, an error breaks the connection.
 func (f *fetcher) write(ctx context.Context, m fetched) error {
-	f.begin(m)
+	if f.req.items&itemFlags != 0 || m.changed {
+		f.c.sel.show.announce(m.msg.Keywords)
+	}
+	f.begin(m.seq, m.msg.UID)
 	f.sent = false
 	err := f.items(m)
 	if err == nil && len(f.req.sections) > 0 {
@@ -30,10 +33,9 @@ func (f *fetcher) write(ctx context.Context, m fetched) error {
 	if err != nil {
 		return f.failed(ctx, m.msg, err)
 	}
-	f.out = append(f.out, ")\r\n"...)
-	_, err = f.c.enc.Write(f.out)
-	if cap(f.out) > fetchKeep {
-		f.out = nil
+	_, err = f.c.enc.Write(f.resp.end())
+	if cap(f.resp.buf) > fetchKeep {
+		f.resp.buf = nil
 	}
 	return err
 }
@@ -56,27 +58,6 @@ func (f *fetcher) failed(ctx context.Context, msg *mailstore.Message, err error)
 	return err
 }
 
-// begin starts the response: "* 7 FETCH (UID 12".
-func (f *fetcher) begin(m fetched) {
-	f.out = append(f.out[:0], "* "...)
-	f.out = strconv.AppendUint(f.out, uint64(m.seq), 10)
-	f.out = append(f.out, " FETCH ("...)
-	f.first = true
-	if f.req.items&itemUID != 0 {
-		f.item("UID ")
-		f.out = strconv.AppendUint(f.out, uint64(m.msg.UID), 10)
-	}
-}
-
-// item starts an item: a space where one is needed, and its name.
-func (f *fetcher) item(name string) {
-	if !f.first {
-		f.out = append(f.out, ' ')
-	}
-	f.first = false
-	f.out = append(f.out, name...)
-}
-
 // items appends what stands in the message's document (RFC 3501 section 7.4.2).
 func (f *fetcher) items(m fetched) error {
 	msg, items := m.msg, f.req.items
@@ -87,34 +68,30 @@ func (f *fetcher) items(m fetched) error {
 		}
 	}
 	if items&itemFlags != 0 {
-		f.item("FLAGS (")
-		f.out = appendFlags(f.out, msg.Flags, msg.Keywords)
-		f.out = append(f.out, ')')
+		f.resp.flags(msg.Flags, msg.Keywords)
 	}
 	if items&itemModSeq != 0 {
-		f.item("MODSEQ (")
-		f.out = strconv.AppendUint(f.out, msg.ModSeq, 10)
-		f.out = append(f.out, ')')
+		f.resp.modseq(msg.ModSeq)
 	}
 	if items&itemInternalDate != 0 {
-		f.item("INTERNALDATE ")
-		f.out = appendDateTime(f.out, msg.InternalDate)
+		f.resp.item("INTERNALDATE ")
+		f.resp.buf = appendDateTime(f.resp.buf, msg.InternalDate)
 	}
 	if items&itemSize != 0 {
-		f.item("RFC822.SIZE ")
-		f.out = strconv.AppendInt(f.out, msg.Size, 10)
+		f.resp.item("RFC822.SIZE ")
+		f.resp.buf = strconv.AppendInt(f.resp.buf, msg.Size, 10)
 	}
 	if items&itemEnvelope != 0 {
 		if len(msg.Envelope) == 0 {
 			return fmt.Errorf("%w: no envelope", errUnreadable)
 		}
-		f.item("ENVELOPE ")
-		f.out = append(f.out, msg.Envelope...)
+		f.resp.item("ENVELOPE ")
+		f.resp.buf = append(f.resp.buf, msg.Envelope...)
 	}
 	if items&itemBody != 0 {
-		f.item("BODY ")
+		f.resp.item("BODY ")
 		var err error
-		if f.out, err = appendBody(f.out, msg.BodyStructure); err != nil {
+		if f.resp.buf, err = appendBody(f.resp.buf, msg.BodyStructure); err != nil {
 			return fmt.Errorf("%w: %w", errUnreadable, err)
 		}
 	}
@@ -122,32 +99,10 @@ func (f *fetcher) items(m fetched) error {
 		if len(msg.BodyStructure) == 0 {
 			return fmt.Errorf("%w: no body structure", errUnreadable)
 		}
-		f.item("BODYSTRUCTURE ")
-		f.out = append(f.out, msg.BodyStructure...)
+		f.resp.item("BODYSTRUCTURE ")
+		f.resp.buf = append(f.resp.buf, msg.BodyStructure...)
 	}
 	return nil
-}
-
-// flagTexts is the list of system flags for each set of them.
-var flagTexts = func() (t [mailstore.AllFlags + 1]string) {
-	for f := range t {
-		t[f] = mailstore.Flags(f).String()
-	}
-	return t
-}()
-
-// appendFlags appends flags and keywords, separated by spaces.
-func appendFlags(dst []byte, flags mailstore.Flags, keywords []string) []byte {
-	dst = append(dst, flagTexts[flags&mailstore.AllFlags]...)
-	sep := flags&mailstore.AllFlags != 0
-	for _, k := range keywords {
-		if sep {
-			dst = append(dst, ' ')
-		}
-		dst = append(dst, k...)
-		sep = true
-	}
-	return dst
 }
 
 // appendDateTime appends a quoted date-time (RFC 3501 section 9) in UTC.
@@ -201,20 +156,20 @@ func (f *fetcher) prepare(ctx context.Context, msg *mailstore.Message, content *
 
 // literal appends the name of an item and the mark of a literal.
 func (f *fetcher) literal(label []byte, size int64) {
-	f.item(string(label))
-	f.out = append(f.out, " {"...)
-	f.out = strconv.AppendInt(f.out, size, 10)
-	f.out = append(f.out, "}\r\n"...)
+	f.resp.item(string(label))
+	f.resp.buf = append(f.resp.buf, " {"...)
+	f.resp.buf = strconv.AppendInt(f.resp.buf, size, 10)
+	f.resp.buf = append(f.resp.buf, "}\r\n"...)
 }
 
 // appendSpan appends the bytes of a small span to the response.
 func (f *fetcher) appendSpan(ctx context.Context, s span, msg *mailstore.Message, content *contents.Content) error {
-	buf := bytes.NewBuffer(slices.Grow(f.out, int(s.size())+len(")\r\n")))
+	buf := bytes.NewBuffer(slices.Grow(f.resp.buf, int(s.size())+len(")\r\n")))
 	err := writeSpan(ctx, buf, s, msg, content)
-	if got := buf.Len() - len(f.out); err == nil && int64(got) != s.size() {
+	if got := buf.Len() - len(f.resp.buf); err == nil && int64(got) != s.size() {
 		err = fmt.Errorf("%d octets instead of %d", got, s.size())
 	}
-	f.out = buf.Bytes()
+	f.resp.buf = buf.Bytes()
 	return err
 }
 
@@ -247,7 +202,7 @@ func (f *fetcher) filteredSection(ctx context.Context, s *fetchSection, header s
 	f.head = s.fields.appendFields(buf.Bytes(), buf.Bytes(), s.kind == sectionFieldsNot)
 	selected := s.partial.cutBytes(f.head[n:])
 	f.literal(s.label, int64(len(selected)))
-	f.out = append(f.out, selected...)
+	f.resp.buf = append(f.resp.buf, selected...)
 	if cap(f.head) > fetchKeep {
 		f.head = nil
 	}
@@ -257,12 +212,12 @@ func (f *fetcher) filteredSection(ctx context.Context, s *fetchSection, header s
 // stream writes what the response holds so far, and then the section straight
 // from the store, never whole in memory.
 func (f *fetcher) stream(ctx context.Context, s *fetchSection, span span, msg *mailstore.Message, content *contents.Content) error {
-	f.item(string(s.label))
-	f.out = append(f.out, ' ')
-	if _, err := f.c.enc.Write(f.out); err != nil {
+	f.resp.item(string(s.label))
+	f.resp.buf = append(f.resp.buf, ' ')
+	if _, err := f.c.enc.Write(f.resp.buf); err != nil {
 		return fmt.Errorf("%w: %w", errConnection, err)
 	}
-	f.out, f.sent = f.out[:0], true
+	f.resp.buf, f.sent = f.resp.buf[:0], true
 	var storeErr error
 	err := f.c.enc.Literal(span.size(), func(w io.Writer) error {
 		err := writeSpan(ctx, w, span, msg, content)

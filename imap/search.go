@@ -12,7 +12,7 @@ import (
 // handleSearch answers SEARCH and UID SEARCH (RFC 3501 sections 6.4.4 and 6.4.8,
 // RFC 4731). Only messages of the view are found.
 func (c *conn) handleSearch(ctx context.Context, cmd *command) error {
-	p := searchParser{dec: cmd.args, resolve: c.sel.view.Resolve, now: time.Now().Truncate(time.Second)}
+	p := searchParser{dec: cmd.args, resolve: c.resolve, now: time.Now().Truncate(time.Second)}
 	req, err := p.parse()
 	if err != nil {
 		return err
@@ -54,7 +54,7 @@ func (c *conn) search(ctx context.Context, req *searchRequest) (*searchResult, e
 		return nil, wire.Errorf("%v", err)
 	}
 	if plan.Filter == nil && plan.Residual == nil && !req.modseq {
-		return &searchResult{nums: view.within(plan.UIDs)}, nil // needs no query
+		return &searchResult{nums: view.Within(plan.UIDs)}, nil // needs no query
 	}
 	found := &searchResult{}
 	for msg, err := range c.sel.box.Search(ctx, search.Request{
@@ -70,14 +70,4 @@ func (c *conn) search(ctx context.Context, req *searchRequest) (*searchResult, e
 		}
 	}
 	return found, nil
-}
-
-// within returns the UIDs of the view that lie in ranges.
-func (v *view) within(ranges uidset.Set) []uint32 {
-	uids := make([]uint32, 0, v.Count(ranges))
-	for _, r := range ranges {
-		lo, hi := v.bounds(r)
-		uids = append(uids, v.uids[lo:hi]...)
-	}
-	return uids
 }

@@ -13,6 +13,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"gadwall/internal/mailkey"
+	"gadwall/internal/mailview"
 	"gadwall/internal/search"
 	"gadwall/internal/uidset"
 )
@@ -43,17 +44,18 @@ func checkGolden(t *testing.T, name string, got []byte) {
 }
 
 // testView is a view of the UIDs 10, 20, ..., 10n.
-func testView(n int) *view {
-	v := &view{}
-	for i := 1; i <= n; i++ {
-		v.uids = append(v.uids, uint32(10*i))
+func testView(n int) *mailview.View {
+	uids := make([]uint32, n)
+	for i := range uids {
+		uids[i] = uint32(10 * (i + 1))
 	}
-	return v
+	v := mailview.New(mailview.State{UIDs: uids})
+	return &v
 }
 
 var testNow = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 
-func parseSearchLine(t testing.TB, line string, v *view) (*searchRequest, error) {
+func parseSearchLine(t testing.TB, line string, v *mailview.View) (*searchRequest, error) {
 	p := searchParser{dec: decoderOf(t, " "+line), resolve: v.Resolve, now: testNow}
 	r, err := p.parse()
 	if err != nil {

@@ -4,13 +4,14 @@ import (
 	"strconv"
 
 	"gadwall/imap/wire"
+	"gadwall/internal/mailview"
 )
 
 // searchWrite is how much of a SEARCH response is written at a time.
 const searchWrite = 32 << 10
 
 // toSeqs turns UIDs of the view into sequence numbers.
-func (r *searchResult) toSeqs(v *view) {
+func (r *searchResult) toSeqs(v *mailview.View) {
 	at := uint32(0) // they ascend: often one follows the other
 	for i, uid := range r.nums {
 		if v.UID(at+1) == uid {

@@ -3,7 +3,6 @@ package imap
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/emersion/go-imap/v2"
@@ -11,11 +10,28 @@ import (
 	"gadwall/imap/wire"
 	"gadwall/internal/account"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/mailview"
 	"gadwall/internal/uidset"
 )
 
-// systemFlags in the order in which FLAGS lists them.
-var systemFlags = []string{`\Answered`, `\Flagged`, `\Deleted`, `\Seen`, `\Draft`}
+// selected is the mailbox that SELECT or EXAMINE opened.
+type selected struct {
+	box    *account.Mailbox
+	view   mailview.View
+	show   presenter
+	stale  bool      // there are changes that the view does not have
+	synced time.Time // when the view was last compared with the database
+}
+
+// resolve turns a message set of the client into UIDs. A sequence number that does not
+// exist is a syntax error.
+func (c *conn) resolve(set imap.NumSet) (uidset.Set, error) {
+	uids, err := c.sel.view.Resolve(set)
+	if err != nil {
+		return nil, wire.Errorf("%v", err)
+	}
+	return uids, nil
+}
 
 // handleSelect answers SELECT (RFC 3501 section 6.3.1).
 func (c *conn) handleSelect(ctx context.Context, cmd *command) error {
@@ -76,21 +92,25 @@ func (c *conn) open(ctx context.Context, name string, access account.Access) err
 	if err != nil {
 		return err
 	}
-	sel := &selected{box: opened, synced: time.Now()}
-	if sel.view.uids, err = knownUIDs(ctx, opened, box); err != nil {
-		return err
-	}
-	sel.view.uids = fitted(sel.view.uids)
-	sel.view.next, sel.view.modseq = box.UIDNext, box.HighestModSeq
-	uid, err := opened.FirstUnseen(ctx)
+	uids, err := uidsBelow(ctx, opened, box.UIDNext)
 	if err != nil {
 		return err
 	}
-	unseen, known := sel.view.Seq(uid)
+	first, err := opened.FirstUnseen(ctx)
+	if err != nil {
+		return err
+	}
+	sel := &selected{
+		box: opened, synced: time.Now(),
+		view: mailview.New(mailview.State{UIDs: uids, UIDNext: box.UIDNext, ModSeq: box.HighestModSeq}),
+	}
+	sel.show = presenter{enc: c.enc, enabled: &c.enabled, view: &sel.view, rights: opened.Rights()}
+	unseen, known := sel.view.Seq(first)
 	c.sel, c.state = sel, imap.ConnStateSelected
 
-	c.announceFlags(box.Keywords)
-	c.enc.Untagged().Number(sel.view.Len()).Raw(" EXISTS\r\n* 0 RECENT\r\n")
+	sel.show.flags(box.Keywords)
+	sel.show.exists()
+	c.enc.Untagged().Raw("0 RECENT\r\n")
 	if known {
 		c.enc.Untagged().Raw("OK [UNSEEN ").Number(unseen).Raw("] First unseen message\r\n")
 	}
@@ -100,61 +120,12 @@ func (c *conn) open(ctx context.Context, name string, access account.Access) err
 	return nil
 }
 
-// knownUIDs reads the UIDs of the messages that the mailbox document counts.
-func knownUIDs(
-	ctx context.Context, opened *account.Mailbox, box *mailstore.Mailbox,
-) ([]uint32, error) {
-	if box.UIDNext <= 1 {
+// uidsBelow reads the UIDs of the messages with UIDs below next.
+func uidsBelow(ctx context.Context, box *account.Mailbox, next uint32) ([]uint32, error) {
+	if next <= 1 {
 		return nil, nil
 	}
-	return opened.UIDs(ctx, mailstore.Query{
-		UIDs: uidset.Set{{First: 1, Last: box.UIDNext - 1}},
-	})
-}
-
-// announceFlags writes FLAGS and PERMANENTFLAGS and remembers the keywords.
-func (c *conn) announceFlags(keywords []string) {
-	sel := c.sel
-	sel.keywords = keywords[:min(len(keywords), maxAnnounced)]
-	flags := append(slices.Clone(systemFlags), sel.keywords...)
-	c.enc.Untagged().Raw("FLAGS ").Flags(flags).CRLF()
-	c.enc.Untagged().Raw("OK [PERMANENTFLAGS ").Flags(c.permanentFlags()).Raw("] Flags permitted").CRLF()
-}
-
-// permanentFlags are the flags that the session may change (RFC 3501 section 7.1).
-func (c *conn) permanentFlags() (flags []string) {
-	rights := c.sel.box.Rights()
-	for _, name := range systemFlags {
-		if f, _ := mailstore.ParseFlag(name); rights.Flags()&f != 0 {
-			flags = append(flags, name)
-		}
-	}
-	if rights.Has(account.Write) {
-		flags = append(append(flags, c.sel.keywords...), `\*`)
-	}
-	return flags
-}
-
-// announceKeywords tells of keywords that the client has not seen yet, before
-// a response names them (RFC 3501 section 7.2.6).
-func (c *conn) announceKeywords(keywords []string) {
-	known := c.sel.keywords
-	for _, k := range keywords {
-		if len(known) < maxAnnounced && mailstore.FindKeyword(known, k) < 0 {
-			known = append(slices.Clip(known), k)
-		}
-	}
-	if len(known) > len(c.sel.keywords) {
-		c.announceFlags(known)
-	}
-}
-
-// fitted returns uids without much unused memory behind it.
-func fitted(uids []uint32) []uint32 {
-	if cap(uids) > len(uids)+len(uids)/8+64 {
-		return slices.Clone(uids)
-	}
-	return uids
+	return box.UIDs(ctx, mailstore.Query{UIDs: uidset.Set{{First: 1, Last: next - 1}}})
 }
 
 // dropCache gives the memory of decoded frames back; what is read later is

@@ -27,7 +27,7 @@ func (c *conn) handleStore(ctx context.Context, cmd *command) error {
 	if err != nil {
 		return err
 	}
-	ranges, err := c.sel.view.Resolve(req.set)
+	ranges, err := c.resolve(req.set)
 	if err != nil {
 		return err
 	}
@@ -50,18 +50,14 @@ func (c *conn) handleStore(ctx context.Context, cmd *command) error {
 		}
 		switch {
 		case !req.silent || surprises[f.UID]:
-			c.writeFlags(seq, f, cmd.uid)
+			c.sel.show.state(seq, f, cmd.uid)
 		case c.enabled.has(condstore):
 			// Even .SILENT tells the new mod-sequence (RFC 7162 section 3.1.3).
-			c.enc.Untagged().Number(seq).Raw(" FETCH (")
-			if cmd.uid {
-				c.enc.Raw("UID ").Number(f.UID).SP()
-			}
-			c.enc.Raw("MODSEQ (").Number64(f.ModSeq).Raw("))\r\n")
+			c.sel.show.modseq(seq, f, cmd.uid)
 		}
 	}
 	for _, f := range result.Changed {
-		v.reported(f.ModSeq)
+		v.Reported(f.ModSeq)
 	}
 	if len(result.Modified) > 0 {
 		cmd.ok("MODIFIED "+c.numbers(result.Modified, cmd.uid), "Conditional STORE failed for some messages")
@@ -75,13 +71,13 @@ func (c *conn) handleStore(ctx context.Context, cmd *command) error {
 	return nil
 }
 
-// surprises returns the changed messages whose flags others changed before, without the client having
-// been told: from its own command alone it does not know what they are now (RFC 3501 section 6.4.6).
+// surprises returns the changed messages whose flags another session changed before,
+// without the client having been told. From its own command alone the client does not
+// know what their flags are now (RFC 3501 section 6.4.6).
 func (c *conn) surprises(result *mailstore.FlagResult) map[uint32]bool {
 	var uids map[uint32]bool
 	for i, f := range result.Changed {
-		before := result.Before[i]
-		if before <= c.sel.view.modseq || c.sel.view.isOwn(before) {
+		if c.sel.view.Knows(result.Before[i]) {
 			continue
 		}
 		if uids == nil {

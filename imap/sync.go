@@ -2,12 +2,10 @@ package imap
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"gadwall/internal/events"
 	"gadwall/internal/mailstore"
-	"gadwall/internal/uidset"
 )
 
 // subscribe begins to collect the user's events.
@@ -33,7 +31,7 @@ func (c *conn) sync(ctx context.Context, mode syncMode) error {
 		if err != nil {
 			return err
 		}
-		if box.HighestModSeq == sel.view.modseq {
+		if box.HighestModSeq == sel.view.ModSeq() {
 			sel.synced = time.Now()
 			c.tellGone(mode)
 			return nil
@@ -43,7 +41,7 @@ func (c *conn) sync(ctx context.Context, mode syncMode) error {
 		return nil
 	}
 	sel.stale = true // until it worked
-	changes, err := sel.box.Changes(ctx, sel.view.modseq)
+	changes, err := sel.box.Changes(ctx, sel.view.ModSeq())
 	if err != nil {
 		return err
 	}
@@ -83,159 +81,26 @@ func (c *conn) concerns(ev events.Event) bool {
 	if ev.Kind == events.Resync {
 		return true
 	}
-	return ev.Mailbox == c.sel.box.Key().Number() && (ev.ModSeq == 0 || ev.ModSeq > c.sel.view.modseq)
+	return ev.Mailbox == c.sel.box.Key().Number() && (ev.ModSeq == 0 || ev.ModSeq > c.sel.view.ModSeq())
 }
 
 // tellGone writes EXPUNGE for the messages that are known to be gone.
 func (c *conn) tellGone(mode syncMode) {
-	v := &c.sel.view
-	if mode == syncNoExpunge || len(v.gone) == 0 {
-		return
+	if mode != syncNoExpunge {
+		c.sel.show.gone()
 	}
-	c.expunged(v.gone)
-	v.gone = nil
 }
 
-// expunged writes EXPUNGE for UIDs (ascending) and takes them out of the view.
-// The responses come from the highest number down, so that none changes the
-// meaning of the next.
-func (c *conn) expunged(uids []uint32) {
-	v := &c.sel.view
-	for i := len(uids) - 1; i >= 0; i-- {
-		if seq, ok := v.Seq(uids[i]); ok {
-			c.enc.Untagged().Number(seq).Raw(" EXPUNGE\r\n")
-		}
-	}
-	v.remove(uids)
-}
-
-// apply writes changes and brings the view to their mod-sequence.
+// apply brings the view to the mod-sequence of changes, and tells them.
 func (c *conn) apply(ctx context.Context, ch *mailstore.Changes, mode syncMode) error {
-	v := &c.sel.view
-	vanished := ch.Vanished
+	var present []uint32
 	if !ch.Complete {
-		// The journal does not reach back so far: compare with what is there.
-		present, err := knownUIDs(ctx, c.sel.box, ch.Mailbox)
-		if err != nil {
-			return err
-		}
-		vanished = slices.Collect(
-			uidset.FromAscending(v.uids).Subtract(uidset.FromAscending(present)).UIDs())
-	}
-	v.addGone(vanished)
-	c.tellGone(mode)
-
-	before := v.Len()
-	if err := c.addNew(ctx, ch); err != nil {
-		return err
-	}
-	if v.Len() != before {
-		c.enc.Untagged().Number(v.Len()).Raw(" EXISTS\r\n")
-	}
-	for _, f := range ch.Changed {
-		if seq, ok := v.Seq(f.UID); ok && seq <= before && !v.isOwn(f.ModSeq) && !v.Gone(f.UID) {
-			c.writeFlags(seq, f, true)
-		}
-	}
-	v.told(ch.Mailbox.HighestModSeq)
-	return nil
-}
-
-// addNew adds the messages that came since the last time to the view.
-func (c *conn) addNew(ctx context.Context, ch *mailstore.Changes) error {
-	v := &c.sel.view
-	next := ch.Mailbox.UIDNext
-	if next <= v.next {
-		return nil
-	}
-	var uids []uint32
-	for _, f := range ch.Changed {
-		if f.UID >= v.next && f.UID < next {
-			uids = append(uids, f.UID)
-		}
-	}
-	gone := 0
-	for _, uid := range ch.Vanished {
-		if uid >= v.next && uid < next {
-			gone++
-		}
-	}
-	if len(uids)+gone < int(next-v.next) {
-		// Some were expunged while the changes were read: what is there now counts.
+		// The journal does not reach back so far: compare with the messages that exist.
 		var err error
-		uids, err = c.sel.box.UIDs(ctx, mailstore.Query{UIDs: uidset.Set{{First: v.next, Last: next - 1}}})
-		if err != nil {
+		if present, err = uidsBelow(ctx, c.sel.box, ch.Mailbox.UIDNext); err != nil {
 			return err
 		}
 	}
-	v.uids = append(v.uids, uids...)
-	v.next = next
+	c.sel.show.changes(c.sel.view.Update(ch, present), mode != syncNoExpunge)
 	return nil
-}
-
-// writeFlags writes an untagged FETCH with a message's flags. With CONDSTORE
-// it holds the mod-sequence too (RFC 7162 section 3.2.4).
-func (c *conn) writeFlags(seq uint32, f mailstore.FlagState, withUID bool) {
-	c.announceKeywords(f.Keywords)
-	c.enc.Untagged().Number(seq).Raw(" FETCH (")
-	if withUID {
-		c.enc.Raw("UID ").Number(f.UID).SP()
-	}
-	c.enc.Raw("FLAGS ").Flags(append(f.Flags.Names(), f.Keywords...))
-	if c.enabled.has(condstore) {
-		c.enc.Raw(" MODSEQ (").Number64(f.ModSeq).Byte(')')
-	}
-	c.enc.Raw(")\r\n")
-}
-
-// remove takes UIDs (ascending) out of the view.
-func (v *view) remove(uids []uint32) {
-	if len(uids) == 0 {
-		return
-	}
-	first, _ := slices.BinarySearch(v.uids, uids[0])
-	out := v.uids[:first]
-	i := 0
-	for _, uid := range v.uids[first:] {
-		for i < len(uids) && uids[i] < uid {
-			i++
-		}
-		if i < len(uids) && uids[i] == uid {
-			continue
-		}
-		out = append(out, uid)
-	}
-	v.uids = out
-	if cap(v.uids) > 2*len(v.uids)+1024 {
-		v.uids = fitted(v.uids)
-	}
-}
-
-// addGone notes messages of the view that no longer exist.
-func (v *view) addGone(uids []uint32) {
-	known := slices.Clone(uids)
-	slices.Sort(known)
-	known = slices.Compact(known)
-	known = slices.DeleteFunc(known, func(uid uint32) bool {
-		_, ok := v.Seq(uid)
-		return !ok
-	})
-	if len(known) == 0 {
-		return
-	}
-	v.gone = append(v.gone, known...)
-	slices.Sort(v.gone)
-	v.gone = slices.Compact(v.gone)
-}
-
-// isOwn reports whether the client was told of the changes of a mod-sequence.
-func (v *view) isOwn(modseq uint64) bool { return slices.Contains(v.own, modseq) }
-
-// told says that the client knows everything up to modseq.
-func (v *view) told(modseq uint64) {
-	v.modseq = max(v.modseq, modseq)
-	v.own = slices.DeleteFunc(v.own, func(m uint64) bool { return m <= v.modseq })
-	if len(v.own) == 0 {
-		v.own = nil
-	}
 }

@@ -1,0 +1,177 @@
+package imap
+
+import (
+	"slices"
+	"strconv"
+
+	"gadwall/imap/wire"
+	"gadwall/internal/account"
+	"gadwall/internal/mailstore"
+	"gadwall/internal/mailview"
+)
+
+// presenter writes the untagged responses about the messages of the selected mailbox:
+// FLAGS, EXISTS, EXPUNGE and FETCH. All of these begin here and nowhere else.
+type presenter struct {
+	enc      *wire.Encoder
+	enabled  *extensions
+	view     *mailview.View
+	rights   account.Rights // what the session may do with the mailbox
+	keywords []string       // announced by FLAGS
+	line     fetchResponse
+}
+
+// systemFlags in the order in which FLAGS lists them.
+var systemFlags = []string{`\Answered`, `\Flagged`, `\Deleted`, `\Seen`, `\Draft`}
+
+// flags writes FLAGS and PERMANENTFLAGS (RFC 3501 sections 7.2.6 and 7.1) with these
+// keywords, and remembers them as announced.
+func (p *presenter) flags(keywords []string) {
+	p.keywords = keywords[:min(len(keywords), maxAnnounced)]
+	flags := append(slices.Clone(systemFlags), p.keywords...)
+	p.enc.Untagged().Raw("FLAGS ").Flags(flags).CRLF()
+	p.enc.Untagged().Raw("OK [PERMANENTFLAGS ").Flags(p.permanent()).Raw("] Flags permitted").CRLF()
+}
+
+// permanent returns the flags that the session may change (RFC 3501 section 7.1).
+func (p *presenter) permanent() (flags []string) {
+	for _, name := range systemFlags {
+		if f, _ := mailstore.ParseFlag(name); p.rights.Flags()&f != 0 {
+			flags = append(flags, name)
+		}
+	}
+	if p.rights.Has(account.Write) {
+		flags = append(append(flags, p.keywords...), `\*`)
+	}
+	return flags
+}
+
+// announce writes FLAGS and PERMANENTFLAGS again if there are keywords among these that
+// the client was not told of. It is called before a FETCH response names them.
+func (p *presenter) announce(keywords []string) {
+	known := p.keywords
+	for _, k := range keywords {
+		if len(known) < maxAnnounced && mailstore.FindKeyword(known, k) < 0 {
+			known = append(slices.Clip(known), k)
+		}
+	}
+	if len(known) > len(p.keywords) {
+		p.flags(known)
+	}
+}
+
+// exists writes EXISTS (RFC 3501 section 7.3.1).
+func (p *presenter) exists() {
+	p.enc.Untagged().Number(p.view.Len()).Raw(" EXISTS\r\n")
+}
+
+// changes writes what an update of the view found. EXPUNGE comes first, if it is
+// allowed, so that the numbers of all that follows are the new ones.
+func (p *presenter) changes(d mailview.Diff, mayExpunge bool) {
+	if mayExpunge {
+		p.gone()
+	}
+	if len(d.New) > 0 {
+		p.exists()
+	}
+	for _, f := range d.Changed {
+		if seq, ok := p.view.Seq(f.UID); ok {
+			p.state(seq, f, true)
+		}
+	}
+}
+
+// gone writes EXPUNGE (RFC 3501 section 7.4.1) for the messages that are gone, and takes
+// them out of the view.
+func (p *presenter) gone() {
+	for _, e := range p.view.TakeGone() {
+		p.enc.Untagged().Number(e.Seq).Raw(" EXPUNGE\r\n")
+	}
+}
+
+// state writes a FETCH response with the flags of a message, and with CONDSTORE its
+// mod-sequence (RFC 7162 section 3.2.4).
+func (p *presenter) state(seq uint32, f mailstore.FlagState, withUID bool) {
+	p.announce(f.Keywords)
+	p.begin(&p.line, seq, f.UID, withUID)
+	p.line.flags(f.Flags, f.Keywords)
+	if p.enabled.has(condstore) {
+		p.line.modseq(f.ModSeq)
+	}
+	p.enc.RawBytes(p.line.end())
+}
+
+// modseq writes a FETCH response with the mod-sequence of a message.
+func (p *presenter) modseq(seq uint32, f mailstore.FlagState, withUID bool) {
+	p.begin(&p.line, seq, f.UID, withUID)
+	p.line.modseq(f.ModSeq)
+	p.enc.RawBytes(p.line.end())
+}
+
+// begin starts a FETCH response (RFC 3501 section 7.4.2): "* 7 FETCH (UID 12".
+func (p *presenter) begin(r *fetchResponse, seq, uid uint32, withUID bool) {
+	r.buf = append(r.buf[:0], "* "...)
+	r.buf = strconv.AppendUint(r.buf, uint64(seq), 10)
+	r.buf = append(r.buf, " FETCH ("...)
+	r.empty = true
+	if withUID {
+		r.item("UID ")
+		r.buf = strconv.AppendUint(r.buf, uint64(uid), 10)
+	}
+}
+
+// fetchResponse is a FETCH response while it is built, or the part of it that was not
+// written yet.
+type fetchResponse struct {
+	buf   []byte
+	empty bool // no item is in the response
+}
+
+// item starts an item: a space where one is needed, and its name.
+func (r *fetchResponse) item(name string) {
+	if !r.empty {
+		r.buf = append(r.buf, ' ')
+	}
+	r.empty = false
+	r.buf = append(r.buf, name...)
+}
+
+func (r *fetchResponse) flags(flags mailstore.Flags, keywords []string) {
+	r.item("FLAGS (")
+	r.buf = appendFlags(r.buf, flags, keywords)
+	r.buf = append(r.buf, ')')
+}
+
+func (r *fetchResponse) modseq(n uint64) {
+	r.item("MODSEQ (")
+	r.buf = strconv.AppendUint(r.buf, n, 10)
+	r.buf = append(r.buf, ')')
+}
+
+// end ends the response and returns it.
+func (r *fetchResponse) end() []byte {
+	r.buf = append(r.buf, ")\r\n"...)
+	return r.buf
+}
+
+// flagTexts is the list of system flags for each set of them.
+var flagTexts = func() (t [mailstore.AllFlags + 1]string) {
+	for f := range t {
+		t[f] = mailstore.Flags(f).String()
+	}
+	return t
+}()
+
+// appendFlags appends flags and keywords, separated by spaces.
+func appendFlags(dst []byte, flags mailstore.Flags, keywords []string) []byte {
+	dst = append(dst, flagTexts[flags&mailstore.AllFlags]...)
+	sep := flags&mailstore.AllFlags != 0
+	for _, k := range keywords {
+		if sep {
+			dst = append(dst, ' ')
+		}
+		dst = append(dst, k...)
+		sep = true
+	}
+	return dst
+}
