@@ -19,11 +19,12 @@ type bulkSender struct {
 	esp                   string // field of the sending service
 }
 
-// newsletterSize is the median size of the HTML of a newsletter. Guides ask for less than 50 KB, and for 100 KB at most,
-// beyond which web mail cuts them off.
+// newsletterSize is the median size of the HTML of a newsletter. Guides ask for less than 50 KB,
+// and for 100 KB at most, beyond which web mail cuts them off.
 const newsletterSize = 28_000
 
-// newBulkSender makes sender number k: markup that is common to all its mails, in the words of HTML and CSS.
+// newBulkSender makes sender number k: markup that is common to all its mails, in the words of HTML
+// and CSS.
 func (w *world) newBulkSender(k int) *bulkSender {
 	s := newSource(w.seed, "bulk", k)
 	t := &bulkSender{lang: w.lexicon[languages[s.weighted(languageWeights)].code], domain: w.domain(s)}
@@ -86,8 +87,9 @@ func (w *world) newBulkSender(k int) *bulkSender {
 	return t
 }
 
-// newBlock makes the markup of an article or offer as template editors write it: tables in tables, each with its style, and
-// the same once more for one family of mail programs, in comments. The words in capitals are what differs.
+// newBlock makes the markup of an article or offer as template editors write it: tables in tables,
+// each with its style, and the same once more for one family of mail programs, in comments. The
+// words in capitals are what differs.
 func (t *bulkSender) newBlock(s source, rule func(n int) string) string {
 	var b strings.Builder
 	table := func() string {

@@ -20,7 +20,8 @@ const (
 // Classes are all classes.
 var Classes = []Class{Headers, Text, HTML, Images, Office, PDF, Archives, Other}
 
-// ClassOf returns the class of the body of a part by its media type; that of what is between bodies for an empty one.
+// ClassOf returns the class of the body of a part by its media type; that of what is between bodies
+// for an empty one.
 func ClassOf(mediaType string) Class {
 	major, minor, _ := strings.Cut(mediaType, "/")
 	switch {

@@ -7,19 +7,21 @@ import (
 	"time"
 )
 
-// TrainingSeed is the first of the seeds that dictionaries are trained with. No measurement uses them.
+// TrainingSeed is the first of the seeds that dictionaries are trained with. No measurement uses
+// them.
 const TrainingSeed = 1 << 32
 
-// MeasureSeed is the seed of the measurements in the documentation: of the first nine the one whose share of duplicate bytes
-// is nearest to 35 %.
+// MeasureSeed is the seed of the measurements in the documentation: of the first nine the one whose
+// share of duplicate bytes is nearest to 35 %.
 const MeasureSeed = 9
 
 // CorpusOptions say what a corpus is like. Zero values mean the defaults.
 type CorpusOptions struct {
 	Seed uint64
 
-	// DuplicatePercent is how many of a hundred attachments were sent before, which is also their share of the decoded bytes of
-	// attachments, to a few in a hundred (30 to 39 for the seeds 1 to 9 and 5,000 mails, 35 on average); 35, negative for none.
+	// DuplicatePercent is how many of a hundred attachments were sent before, which is also their
+	// share of the decoded bytes of attachments, to a few in a hundred (30 to 39 for the seeds 1 to
+	// 9 and 5,000 mails, 35 on average); 35, negative for none.
 	DuplicatePercent int
 
 	// NoFiles leaves attachments out.
@@ -227,7 +229,8 @@ func (c *Corpus) fileNumber(n, slot int) (number int, again bool) {
 	return n*8 + slot, false
 }
 
-// forwarded is the number of the earlier mail that mail n has as an attachment, with the attachments of that; -1 for none.
+// forwarded is the number of the earlier mail that mail n has as an attachment, with the
+// attachments of that; -1 for none.
 func (c *Corpus) forwarded(n int) int {
 	s := c.source("forward", n)
 	if n == 0 || c.options.NoFiles || c.options.DuplicatePercent < 0 || !s.chance(forwardPercent) {
@@ -249,7 +252,8 @@ func (c *Corpus) attachMail(b *builder, n int) {
 	b.Write(raw)
 }
 
-// attach writes an attachment as a part. Who sends one again may have another program, and another name for it.
+// attach writes an attachment as a part. Who sends one again may have another program, and another
+// name for it.
 func (c *Corpus) attach(b *builder, n, slot int, p program) {
 	number, again := c.fileNumber(n, slot)
 	f := c.w.newFile(number, c.options.Packed)

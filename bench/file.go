@@ -23,8 +23,8 @@ func must(err error) {
 	}
 }
 
-// fileWeights and packedWeights are how many of a hundred attachments are images, PDF, office documents, archives, and
-// text of all sorts.
+// fileWeights and packedWeights are how many of a hundred attachments are images, PDF, office
+// documents, archives, and text of all sorts.
 var (
 	fileWeights   = []int{29, 28, 19, 4, 20}
 	packedWeights = []int{41, 34, 20, 5, 0}

@@ -9,9 +9,10 @@ import (
 	"gadwall/mimestream"
 )
 
-// A Floor estimates the least that mail can take by the means of a mail store: transfer encodings undone, every body that
-// is no text stored once, everything deflated, and nothing else: no document, index or log. The text of a mail is
-// deflated together with its headers, everything else by itself.
+// A Floor estimates the least that mail can take by the means of a mail store: transfer encodings
+// undone, every body that is no text stored once, everything deflated, and nothing else: no
+// document, index or log. The text of a mail is deflated together with its headers, everything else
+// by itself.
 type Floor struct {
 	Size int64 // so far
 

@@ -32,8 +32,8 @@ func png(s source, size int) *file {
 	return &file{"Screenshot " + s.digits(4) + "-" + s.digits(2) + ".png", "image/png", b.Bytes()}
 }
 
-// jpeg has what cameras and programs write before the picture, tables and a thumbnail, and then entropy-coded bytes,
-// which do not compress.
+// jpeg has what cameras and programs write before the picture, tables and a thumbnail, and then
+// entropy-coded bytes, which do not compress.
 func jpeg(s source, l *lexicon, size int) *file {
 	var b bytes.Buffer
 	segment := func(marker byte, data []byte) {
@@ -81,7 +81,8 @@ func jpeg(s source, l *lexicon, size int) *file {
 	return &file{"IMG_" + s.digits(4) + pick(s, []string{".jpg", ".jpeg", ".JPG"}), "image/jpeg", b.Bytes()}
 }
 
-// bitmap is a scanned page without compression: paper, with the noise of a scanner, and strokes on it.
+// bitmap is a scanned page without compression: paper, with the noise of a scanner, and strokes on
+// it.
 func bitmap(s source, size int) *file {
 	data := s.bytes(size)
 	for i, noise := range data {

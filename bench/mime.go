@@ -27,7 +27,8 @@ func (b *builder) linef(format string, args ...any) {
 	b.WriteString("\r\n")
 }
 
-// encoded is a header text as mail programs write it: encoded words in UTF-8, base64 or quoted-printable.
+// encoded is a header text as mail programs write it: encoded words in UTF-8, base64 or
+// quoted-printable.
 func (b *builder) encoded(text string) string {
 	if b.chance(50) {
 		return strings.ReplaceAll(mime.BEncoding.Encode("utf-8", text), "?= =?", "?=\r\n =?")
@@ -139,7 +140,8 @@ func (b *builder) base64(data []byte, n int) {
 	b.WriteString("\r\n")
 }
 
-// quotedPrintable writes text, whose line ends are CRLF, in lines of at most limit characters (RFC 2045 section 6.7).
+// quotedPrintable writes text, whose line ends are CRLF, in lines of at most limit characters
+// (RFC 2045 section 6.7).
 func (b *builder) quotedPrintable(text []byte, limit int) {
 	const digits = "0123456789ABCDEF"
 	column := 0

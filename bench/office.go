@@ -49,7 +49,8 @@ func relations(s source, n int) []byte {
 	return b.Bytes()
 }
 
-// zipOffice is a text document, a table or a presentation: XML that is deflated, pictures that are stored.
+// zipOffice is a text document, a table or a presentation: XML that is deflated, pictures that are
+// stored.
 func zipOffice(s source, l *lexicon, size int) *file {
 	p := &zipPackage{}
 	p.z = zip.NewWriter(p)
@@ -130,8 +131,8 @@ func slideXML(s source, l *lexicon) string {
 	return b.String() + `</p:spTree></p:cSld></p:sld>`
 }
 
-// binaryOffice is a document as office programs wrote them before they used zip: text in UTF-16 or one byte, tables of
-// properties and sectors, padding, pictures as they are.
+// binaryOffice is a document as office programs wrote them before they used zip: text in UTF-16 or
+// one byte, tables of properties and sectors, padding, pictures as they are.
 func binaryOffice(s source, l *lexicon, size int) *file {
 	var b bytes.Buffer
 	b.WriteString("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")

@@ -11,10 +11,13 @@ import (
 type pdfProducer int
 
 const (
-	scanner    pdfProducer = iota // a picture for each page, and little else
-	officePDF                     // streams compressed; structure, widths and tables of a tagged document are not
-	typesetter                    // everything compressed, dictionaries too (object streams, PDF 1.5)
-	reporter                      // programs that write invoices and reports: nothing compressed, pictures in ASCII
+	scanner pdfProducer = iota // a picture for each page, and little else
+	// streams compressed; structure, widths and tables of a tagged document are not
+	officePDF
+	// everything compressed, dictionaries too (object streams, PDF 1.5)
+	typesetter
+	// programs that write invoices and reports: nothing compressed, pictures in ASCII
+	reporter
 )
 
 // pdfWeights and packedPDFWeights are how many of a hundred files each makes.
@@ -78,7 +81,8 @@ func (p *pdfWriter) stream(dict string, data []byte) {
 	p.WriteString("\nendstream\nendobj\n")
 }
 
-// picture writes one that is compressed already, in ASCII where the producer keeps files free of other bytes.
+// picture writes one that is compressed already, in ASCII where the producer keeps files free of
+// other bytes.
 func (p *pdfWriter) picture(n int) {
 	dict := "/Type /XObject /Subtype /Image /Width 640 /Height 480 /ColorSpace /DeviceRGB /BitsPerComponent 8 /Filter "
 	data := p.bytes(n)
@@ -97,7 +101,8 @@ func (p *pdfWriter) picture(n int) {
 	p.stream(dict+"[/ASCII85Decode /DCTDecode]", lines.Bytes())
 }
 
-// page writes a page with what it needs: text, pictures, a part of a font, and for tagged documents its structure.
+// page writes a page with what it needs: text, pictures, a part of a font, and for tagged documents
+// its structure.
 func (p *pdfWriter) page() {
 	page := p.next()
 	p.object(fmt.Sprintf("/Type /Page /Parent 2 0 R /MediaBox [0 0 595.32 841.92] /Contents %d 0 R /Resources << /Font << /F1 9 0 R /F2 11 0 R >> /XObject << /Image%d %d 0 R >> /ProcSet [/PDF /Text /ImageB /ImageC] >> /Group << /Type /Group /S /Transparency /CS /DeviceRGB >> /Tabs /S", page+1, page, page+2))

@@ -14,8 +14,9 @@ import (
 	"gadwall/mimestream"
 )
 
-// The corpus is what it says: valid MIME, of a realistic size, with the share and compressibility of each class that doc.go
-// names, and with the duplicates asked for. A sample differs from the whole: shares of bytes are by some large files.
+// The corpus is what it says: valid MIME, of a realistic size, with the share and compressibility
+// of each class that doc.go names, and with the duplicates asked for. A sample differs from the
+// whole: shares of bytes are by some large files.
 func TestCorpus(t *testing.T) {
 	const mails = 1200
 	type class struct{ share, deflate float64 }

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// A source is the source of chance of one thing: what it is for is part of the seed, so that each thing can be made
-// without the others.
+// A source is the source of chance of one thing: what it is for is part of the seed, so that each
+// thing can be made without the others.
 type source struct{ *rand.Rand }
 
 func newSource(seed uint64, purpose string, numbers ...int) source {
@@ -49,8 +49,8 @@ func (s source) weighted(weights []int) int {
 	return len(weights) - 1
 }
 
-// around is a size of which half are below and half above the median, log-normal as sizes of files and texts
-// are.
+// around is a size of which half are below and half above the median, log-normal as sizes of files
+// and texts are.
 func (s source) around(median int, sigma float64, most int) int {
 	return min(most, 1+int(float64(median)*math.Exp(sigma*s.NormFloat64())))
 }
@@ -64,8 +64,8 @@ func (s source) bytes(n int) []byte {
 	return out[:n]
 }
 
-// token returns n characters of base64url, hex n hexadecimal digits, b64 the base64 of n bytes: what servers and mail
-// programs make of random numbers and signatures.
+// token returns n characters of base64url, hex n hexadecimal digits, b64 the base64 of n bytes:
+// what servers and mail programs make of random numbers and signatures.
 func (s source) token(n int) string {
 	return base64.RawURLEncoding.EncodeToString(s.bytes(n))[:n]
 }

@@ -20,7 +20,8 @@ type Space struct {
 	Stored  map[Class]float64 // compressed bytes; see contents.Usage
 }
 
-// MeasureSpace reads all contents of a store. It works beside live traffic, but decompresses everything inline.
+// MeasureSpace reads all contents of a store. It works beside live traffic, but decompresses
+// everything inline.
 func MeasureSpace(ctx context.Context, store *contents.Store) (*Space, error) {
 	s := &Space{Logical: make(map[Class]int64), Stored: make(map[Class]float64)}
 	err := store.Usage(ctx, func(u contents.Usage) error {
@@ -32,8 +33,8 @@ func MeasureSpace(ctx context.Context, store *contents.Store) (*Space, error) {
 	return s, err
 }
 
-// WriteTable writes a line per class. received is the size of all messages as they came, directory that of the data
-// directory, 0 if unknown.
+// WriteTable writes a line per class. received is the size of all messages as they came, directory
+// that of the data directory, 0 if unknown.
 func (s *Space) WriteTable(w io.Writer, received, directory int64) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "class\tlogical bytes\tstored bytes\tratio\t")
@@ -89,11 +90,13 @@ func DiskUsage(dir string) (int64, error) {
 
 const (
 	settlePeriod = 1 * time.Second
-	settleSteady = 12 // looks in succession with nearly the same size: the database gives back its logs after 5 to 10 s
+	// looks in succession with nearly the same size: the database gives back its logs after 5 to 10
+	// s
+	settleSteady = 12
 )
 
-// Settled waits until the database in a directory has worked off what was written, as far as its size shows, and
-// returns the size then.
+// Settled waits until the database in a directory has worked off what was written, as far as its
+// size shows, and returns the size then.
 func Settled(ctx context.Context, dir string) (int64, error) {
 	steady, last := 0, int64(0)
 	for {

@@ -21,8 +21,8 @@ type CollectionSpace struct {
 	Indexes   int64 // what the indexes take on disk
 }
 
-// MeasureCollections asks for all collections of a database, in the order of their names. What is in several shards is added up.
-// What the database has not written to its tables yet is not in it.
+// MeasureCollections asks for all collections of a database, in the order of their names. What is
+// in several shards is added up. What the database has not written to its tables yet is not in it.
 func MeasureCollections(ctx context.Context, db *mongo.Database) ([]CollectionSpace, error) {
 	names, err := db.ListCollectionNames(ctx, bson.D{{Key: "type", Value: "collection"}})
 	if err != nil {
@@ -74,8 +74,8 @@ func number(v bson.RawValue) (int64, bool) {
 	return int64(f), ok
 }
 
-// WriteCollections writes a line per collection, and what of the data directory is something else; directory is 0 if
-// unknown.
+// WriteCollections writes a line per collection, and what of the data directory is something else;
+// directory is 0 if unknown.
 func WriteCollections(w io.Writer, list []CollectionSpace, directory int64) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "collection\tdocuments\tbytes\tstored bytes\tindexes\t")

@@ -2,8 +2,8 @@ package bench
 
 import "strings"
 
-// A language is what texts are made of: its function words, which every text has, and the syllables from
-// which each world builds its own content words.
+// A language is what texts are made of: its function words, which every text has, and the syllables
+// from which each world builds its own content words.
 type language struct {
 	code      string
 	charset   string // of older mail programs

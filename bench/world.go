@@ -87,7 +87,8 @@ func newWorld(seed uint64) *world {
 	return w
 }
 
-// domain makes a domain name. The top-level domains are those reserved for examples and tests, and ordinary labels.
+// domain makes a domain name. The top-level domains are those reserved for examples and tests, and
+// ordinary labels.
 func (w *world) domain(s source) string {
 	name := w.lexicon["en"].latin(s)
 	if s.chance(30) {

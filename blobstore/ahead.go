@@ -7,10 +7,10 @@ import (
 	"sync/atomic"
 )
 
-// An Ahead reads spans of blobs before they are written: while one goes to its writer, the stored bytes of what
-// follows are read by a goroutine of the Ahead. Small blobs share a query. Nothing is read that no span needs, and of
-// stored bytes there are at most three groups (see limits.go) at a time: one that is written, one that waits, and
-// one under way; however slow the writer is.
+// An Ahead reads spans of blobs before they are written: while one goes to its writer, the stored
+// bytes of what follows are read by a goroutine of the Ahead. Small blobs share a query. Nothing is
+// read that no span needs, and of stored bytes there are at most three groups (see limits.go) at a
+// time: one that is written, one that waits, and one under way; however slow the writer is.
 //
 // Close ends it; the goroutine is gone when Close returns. Not safe for concurrent use.
 type Ahead struct {
@@ -50,8 +50,8 @@ func (a *Ahead) read(ctx context.Context) {
 	})
 }
 
-// WriteSpan writes a span to w. If it is one of those that are read ahead, the spans before it are passed over.
-// Otherwise it is read on its own. Its error may be that of w.
+// WriteSpan writes a span to w. If it is one of those that are read ahead, the spans before it are
+// passed over. Otherwise it is read on its own. Its error may be that of w.
 func (a *Ahead) WriteSpan(ctx context.Context, span Span, w io.Writer) error {
 	i := a.find(span)
 	if i < 0 {
@@ -117,7 +117,8 @@ func (a *Ahead) piece(ctx context.Context, i int) (piece, error) {
 	}
 }
 
-// Close ends reading ahead. What is written afterwards is read on its own. It may be called for nil, and again.
+// Close ends reading ahead. What is written afterwards is read on its own. It may be called for
+// nil, and again.
 func (a *Ahead) Close() {
 	if a == nil {
 		return

@@ -112,8 +112,8 @@ func (w *limitedWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Small blobs share queries, a blob that is there twice is read once, a large one is read chunk by chunk, and no more
-// than what the spans need.
+// Small blobs share queries, a blob that is there twice is read once, a large one is read chunk by
+// chunk, and no more than what the spans need.
 func TestAheadReadsOnlyWhatIsNeeded(t *testing.T) {
 	db, cmds := dbtest.Monitored(t)
 	s := newStore(t, db)

@@ -153,6 +153,7 @@ func TestRoundTrip(t *testing.T) {
 
 // A collector may remove a blob at any time when nobody refers to it.
 
-// Any GridFS client reads the stored bytes, and any reader of the seekable format, or of zstd, decodes
+// Any GridFS client reads the stored bytes, and any reader of the seekable format, or of zstd,
+// decodes
 
 // them.

@@ -11,9 +11,9 @@ import (
 // ends of a slice, of two parts read in turn.
 const DefaultCacheBytes = 4 * FrameSize
 
-// A FrameCache keeps the decoded frames that were used last, within a bound. It is safe for concurrent
-// use. Sessions have one each, so that a client that reads a part in many small slices does not cost a
-// database read per slice.
+// A FrameCache keeps the decoded frames that were used last, within a bound. It is safe for
+// concurrent use. Sessions have one each, so that a client that reads a part in many small slices
+// does not cost a database read per slice.
 type FrameCache struct {
 	mu    sync.Mutex
 	max   int
@@ -38,8 +38,8 @@ func NewFrameCache(maxBytes int) *FrameCache {
 	return &FrameCache{max: maxBytes, order: list.New(), index: make(map[frameKey]*list.Element)}
 }
 
-// Get returns the decoded frame of that number of the bytes with that hash, or nil. The caller must not
-// change it. A nil cache holds nothing.
+// Get returns the decoded frame of that number of the bytes with that hash, or nil. The caller must
+// not change it. A nil cache holds nothing.
 func (c *FrameCache) Get(hash dedupe.Hash, frame int) []byte {
 	if c == nil {
 		return nil

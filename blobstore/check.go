@@ -19,7 +19,8 @@ import (
 type Fault int
 
 const (
-	// Orphans: chunks that belong to no file, of an upload or a deletion that was interrupted. They cost space.
+	// Orphans: chunks that belong to no file, of an upload or a deletion that was interrupted. They
+	// cost space.
 	Orphans Fault = iota + 1
 	// MissingChunks: a file has not exactly the chunks it must have.
 	MissingChunks
@@ -48,26 +49,27 @@ type Finding struct {
 type CheckOptions struct {
 	// Found is called with each finding.
 	Found func(Finding)
-	// Grace is the age of chunks without a file at which they are orphans. Less than OrphanGrace is only for when
-	// nothing else uses the store.
+	// Grace is the age of chunks without a file at which they are orphans. Less than OrphanGrace is
+	// only for when nothing else uses the store.
 	Grace time.Duration
-	// Repair deletes orphans. Nothing else can be repaired: a later upload of the same blob would find
-	// the hash taken, so a damaged blob is for people to look at.
+	// Repair deletes orphans. Nothing else can be repaired: a later upload of the same blob would
+	// find the hash taken, so a damaged blob is for people to look at.
 	Repair bool
 	// Deep reads all blobs and compares their hashes.
 	Deep bool
-	// Progress is told how many files are done, if not nil. Guard is asked before each batch, if not nil; its
-	// error ends the check.
+	// Progress is told how many files are done, if not nil. Guard is asked before each batch, if
+	// not nil; its error ends the check.
 	Progress func(files int64)
 	Guard    func(context.Context) error
 }
 
-// Check compares all files with their chunks, beside live traffic and in constant memory. It returns how many files it
-// looked at.
+// Check compares all files with their chunks, beside live traffic and in constant memory. It
+// returns how many files it looked at.
 //
-// What it saw of a file and its chunks is no single moment, so whatever looks wrong is looked at again. A file's chunks
-// are written before and deleted after it. So chunks without a file belong to an upload in progress, unless they are older
-// than any such can be; and if a file is still there after its chunks were read, they must have been there.
+// What it saw of a file and its chunks is no single moment, so whatever looks wrong is looked at
+// again. A file's chunks are written before and deleted after it. So chunks without a file belong
+// to an upload in progress, unless they are older than any such can be; and if a file is still
+// there after its chunks were read, they must have been there.
 func (s *Store) Check(ctx context.Context, o CheckOptions) (files int64, err error) {
 	c := &checker{s: s, o: o, low: bson.E{Key: "$gte", Value: bson.ObjectID{}}}
 	for {
@@ -141,7 +143,8 @@ func (c *checker) page(ctx context.Context) (int, error) {
 	return len(docs), nil
 }
 
-// chunks walks along the chunks of files with such ids, and compares them with docs, which has the same order.
+// chunks walks along the chunks of files with such ids, and compares them with docs, which has the
+// same order.
 func (c *checker) chunks(ctx context.Context, ids bson.D, docs []checkedFile) error {
 	cur, err := c.s.chunks.Find(ctx, bson.D{{Key: "files_id", Value: ids}}, options.Find().
 		SetSort(bson.D{{Key: "files_id", Value: 1}, {Key: "n", Value: 1}}).
@@ -301,8 +304,8 @@ func (c *checker) file(ctx context.Context, doc *checkedFile) error {
 	return err
 }
 
-// verify reads a blob and compares its bytes with its hash, and those of each frame with its sum, if there are sums.
-// What it finds wrong is an ErrCorrupt.
+// verify reads a blob and compares its bytes with its hash, and those of each frame with its sum,
+// if there are sums. What it finds wrong is an ErrCorrupt.
 func (s *Store) verify(ctx context.Context, l *layout, sums []byte) error {
 	v := verifier{whole: blake3.New(), frame: blake3.New()}
 	if err := (&Blob{s.WithCache(nil), l}).ReadRange(ctx, 0, l.size, &v); err != nil {

@@ -9,8 +9,9 @@ import (
 	"gadwall/dedupe"
 )
 
-// Collector returns the collector of blobs that no content refers to. The files document goes first: with it the blob is
-// gone for everybody, and its chunks are what is left. Whoever stops in between leaves them to Check.
+// Collector returns the collector of blobs that no content refers to. The files document goes
+// first: with it the blob is gone for everybody, and its chunks are what is left. Whoever stops in
+// between leaves them to Check.
 func (s *Store) Collector(guard func(context.Context) error) *dedupe.Collector {
 	return &dedupe.Collector{
 		Counter: s.refs,
@@ -30,8 +31,8 @@ func (s *Store) Collector(guard func(context.Context) error) *dedupe.Collector {
 	}
 }
 
-// deleteChunks deletes the chunks of a file that does not exist any more, about count of them, a bounded number
-// at a time.
+// deleteChunks deletes the chunks of a file that does not exist any more, about count of them, a
+// bounded number at a time.
 func (s *Store) deleteChunks(ctx context.Context, id bson.ObjectID, count int64) error {
 	for n := int64(0); ; n += deleteBatch {
 		numbers := bson.D{{Key: "$gte", Value: n}}

@@ -127,8 +127,9 @@ func newFileID() bson.ObjectID {
 	return id
 }
 
-// The seek table of the zstd seekable format: a skippable frame at the end of the stored bytes that has, for
-// every frame, its stored and its decoded size (32 bits each, little endian), then a footer.
+// The seek table of the zstd seekable format: a skippable frame at the end of the stored bytes that
+// has, for every frame, its stored and its decoded size (32 bits each, little endian), then a
+// footer.
 const (
 	skippableMagic = 0x184D2A5E
 	seekableMagic  = 0x8F92EAB1
@@ -141,8 +142,8 @@ func seekTableSize(frames int) int64 {
 	return seekHeaderSize + int64(frames)*seekEntrySize + seekFooterSize
 }
 
-// seekTable returns the seek table of a blob of that decoded size whose frames have the given stored
-// sizes.
+// seekTable returns the seek table of a blob of that decoded size whose frames have the given
+// stored sizes.
 func seekTable(sizes []uint32, size int64) []byte {
 	n := len(sizes)
 	t := make([]byte, 0, seekTableSize(n))

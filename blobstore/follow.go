@@ -34,8 +34,8 @@ func (c *candidate) sum(k int) []byte {
 	return c.sums[k*dedupe.HashSize : (k+1)*dedupe.HashSize]
 }
 
-// follow looks for stored blobs with that first frame, and takes a reference to one. It returns nil if
-// there is none.
+// follow looks for stored blobs with that first frame, and takes a reference to one. It returns nil
+// if there is none.
 func (s *Store) follow(ctx context.Context, head dedupe.Hash, magic dedupe.Magic) (*follower, error) {
 	cur, err := s.files.Find(ctx, bson.D{{Key: "metadata.head", Value: head.Binary()}},
 		options.Find().SetLimit(maxCandidates).SetBatchSize(maxCandidates/4))
@@ -86,8 +86,8 @@ func (f *follower) next(ctx context.Context, sums []byte) (*candidate, error) {
 	return nil, nil
 }
 
-// agrees reports whether a candidate has all frames with those sums, the last of which is new. If not,
-// held still agrees with all but that one.
+// agrees reports whether a candidate has all frames with those sums, the last of which is new. If
+// not, held still agrees with all but that one.
 func (f *follower) agrees(ctx context.Context, sums []byte) (bool, error) {
 	last := len(sums)/dedupe.HashSize - 1
 	if bytes.Equal(f.held.sum(last), sums[last*dedupe.HashSize:]) {

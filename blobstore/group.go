@@ -9,7 +9,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
-// A group is what one query reads: consecutive chunks of one file, or the chunks of one number of several files.
+// A group is what one query reads: consecutive chunks of one file, or the chunks of one number of
+// several files.
 type group struct {
 	pieces []piece // in the order of the spans
 	chunks []chunk // of the query
@@ -38,7 +39,8 @@ type chunk struct {
 // len returns the number of bytes that the chunk must have.
 func (c *chunk) len() int64 { return min(ChunkSize, c.length-c.n*ChunkSize) }
 
-// planGroups calls f for the groups that together have all spans, until it returns false. Spans before wanted are left out.
+// planGroups calls f for the groups that together have all spans, until it returns false. Spans
+// before wanted are left out.
 func planGroups(spans []Span, wanted func() int, f func(*group) bool) {
 	g := new(group)
 	// room makes room for a chunk.
@@ -86,7 +88,8 @@ func planGroups(spans []Span, wanted func() int, f func(*group) bool) {
 	}
 }
 
-// fits reports whether one query can read a chunk beside those there are, within limit bytes in all.
+// fits reports whether one query can read a chunk beside those there are, within limit bytes in
+// all.
 func (g *group) fits(c chunk, limit int64) bool {
 	if len(g.pieces) == 0 || g.find(c) >= 0 {
 		return true
@@ -123,7 +126,8 @@ func (g *group) add(c chunk, p piece) {
 	g.pieces = append(g.pieces, p)
 }
 
-// read fills in the bytes of the pieces, or why they cannot be read: damage of one blob is not an error of another.
+// read fills in the bytes of the pieces, or why they cannot be read: damage of one blob is not an
+// error of another.
 func (g *group) read(ctx context.Context) {
 	if len(g.chunks) == 0 {
 		return
@@ -165,8 +169,8 @@ func (g *group) query(ctx context.Context) error {
 		}
 		filter[0].Value = bson.D{{Key: "$in", Value: ids}}
 	}
-	// Without a projection, for which a server copies what it has read. One more than there are, so that it knows at
-	// once that no more follow.
+	// Without a projection, for which a server copies what it has read. One more than there are, so
+	// that it knows at once that no more follow.
 	cur, err := first.s.chunks.Find(ctx, filter, options.Find().SetBatchSize(int32(len(g.chunks)+1)))
 	if err != nil {
 		return err
@@ -186,8 +190,8 @@ func (g *group) query(ctx context.Context) error {
 	return cur.Err()
 }
 
-// readStored calls f with the stored bytes [0, to), in pieces that are valid during the call only: one query for each
-// chunk.
+// readStored calls f with the stored bytes [0, to), in pieces that are valid during the call only:
+// one query for each chunk.
 func (s *Store) readStored(ctx context.Context, l *layout, to int64, f func([]byte) error) error {
 	for n := int64(0); n*ChunkSize < to; n++ {
 		var g group

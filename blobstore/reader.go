@@ -45,8 +45,8 @@ func (s *Store) Open(ctx context.Context, hash dedupe.Hash) (*Blob, error) {
 	return &Blob{s, l}, nil
 }
 
-// OpenAll returns the blobs of those hashes, by one query (for up to openBatch of them; one more for each further
-// openBatch). Those that do not exist, or are damaged, are absent: Open tells why.
+// OpenAll returns the blobs of those hashes, by one query (for up to openBatch of them; one more
+// for each further openBatch). Those that do not exist, or are damaged, are absent: Open tells why.
 func (s *Store) OpenAll(ctx context.Context, hashes []dedupe.Hash) (map[dedupe.Hash]*Blob, error) {
 	blobs := make(map[dedupe.Hash]*Blob, len(hashes))
 	for batch := range slices.Chunk(hashes, openBatch) {
@@ -87,8 +87,8 @@ func (b *Blob) Hash() dedupe.Hash { return b.hash }
 // Size returns the number of (decoded) bytes.
 func (b *Blob) Size() int64 { return b.size }
 
-// ReadRange writes the n bytes at off to w. It reads the chunks that hold the frames of the range, those
-// that are not in the cache, as an Ahead does. Its error may be that of w.
+// ReadRange writes the n bytes at off to w. It reads the chunks that hold the frames of the range,
+// those that are not in the cache, as an Ahead does. Its error may be that of w.
 func (b *Blob) ReadRange(ctx context.Context, off, n int64, w io.Writer) error {
 	span := Span{Blob: b, Off: off, N: n}
 	if err := span.check(); err != nil || n == 0 {
@@ -151,7 +151,8 @@ func (w *spanWriter) decoded(data []byte) error {
 	return err
 }
 
-// stored takes the next stored bytes, from the start of a frame or from where the call before ended.
+// stored takes the next stored bytes, from the start of a frame or from where the call before
+// ended.
 func (w *spanWriter) stored(p []byte) error {
 	for len(p) > 0 && !w.done() {
 		from, to := w.Blob.stored(w.k)
@@ -198,8 +199,8 @@ func (w *spanWriter) decode(data []byte) error {
 	return w.decoded(data)
 }
 
-// partial reports whether the span has only some of the next frame: then a client that reads in slices is
-// likely to come back for the rest.
+// partial reports whether the span has only some of the next frame: then a client that reads in
+// slices is likely to come back for the rest.
 func (w *spanWriter) partial() bool {
 	start := int64(w.k) * FrameSize
 	return w.Off > start || w.Off+w.N < start+int64(w.Blob.frameLen(w.k))

@@ -16,8 +16,8 @@ import (
 	"gadwall/dedupe"
 )
 
-// An upload turns frames into stored bytes, and these into chunk documents. A chunk is written when it
-// is full and more follows, so that what fits into one chunk is not written before commit.
+// An upload turns frames into stored bytes, and these into chunk documents. A chunk is written when
+// it is full and more follows, so that what fits into one chunk is not written before commit.
 type upload struct {
 	s        *Store
 	id       bson.ObjectID
@@ -64,8 +64,8 @@ func (u *upload) add(ctx context.Context, data []byte) error {
 	return u.decide(ctx, data)
 }
 
-// decide tries to compress the first two frames, or all there are, and stores them. Zstd must save one part in
-// trialShare to be worth the work of every reader.
+// decide tries to compress the first two frames, or all there are, and stores them. Zstd must save
+// one part in trialShare to be worth the work of every reader.
 func (u *upload) decide(ctx context.Context, second []byte) error {
 	var first []byte
 	if u.trial != nil {
@@ -169,8 +169,8 @@ func (u *upload) finish(ctx context.Context) error {
 	return u.writeChunk(ctx)
 }
 
-// commit inserts the files document, with one reference. inserted is false if there is a blob of that
-// hash already.
+// commit inserts the files document, with one reference. inserted is false if there is a blob of
+// that hash already.
 func (u *upload) commit(ctx context.Context, hash dedupe.Hash, sums []byte, magic dedupe.Magic) (inserted bool, err error) {
 	doc := filesDoc{
 		ID:         u.id,

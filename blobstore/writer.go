@@ -178,7 +178,8 @@ func (w *Writer) finish(ctx context.Context) (*Stored, error) {
 	return nil, fmt.Errorf("store blob %v: it appeared and disappeared %d times", stored.Hash, maxAttempts)
 }
 
-// insert writes what is not yet written. It returns false if another upload of the same blob was faster.
+// insert writes what is not yet written. It returns false if another upload of the same blob was
+// faster.
 func (w *Writer) insert(ctx context.Context, hash dedupe.Hash) (bool, error) {
 	if w.up == nil || !w.up.inserted {
 		if w.follow != nil {
@@ -199,9 +200,9 @@ func (w *Writer) insert(ctx context.Context, hash dedupe.Hash) (bool, error) {
 	return w.up.commit(ctx, hash, w.sums, w.magic)
 }
 
-// Abort gives up what was not finished. It does nothing after a successful Finish, or when called again.
-// It cleans up even if ctx is canceled, for a bounded time. What it cannot clean up is logged and left to
-// the collector.
+// Abort gives up what was not finished. It does nothing after a successful Finish, or when called
+// again. It cleans up even if ctx is canceled, for a bounded time. What it cannot clean up is
+// logged and left to the collector.
 func (w *Writer) Abort(ctx context.Context) {
 	if w.ended {
 		return

@@ -20,7 +20,8 @@ const (
 	Mismatch
 	// FalseQuarantine: a document with references is marked as unused. It cannot be deleted so.
 	FalseQuarantine
-	// Untouched: the document does not say when its counts were changed, so that nothing can be decided.
+	// Untouched: the document does not say when its counts were changed, so that nothing can be
+	// decided.
 	Untouched
 	// Uncounted: the document has no counts. Nothing repairs that, and nothing deletes it.
 	Uncounted
@@ -49,15 +50,15 @@ type Finding struct {
 type Audited struct {
 	Documents  int64 `json:"documents"`
 	References int64 `json:"references"`
-	// Undecided documents differ from what was found, and were changed too shortly before or during the audit to say
-	// whether that is wrong.
+	// Undecided documents differ from what was found, and were changed too shortly before or during
+	// the audit to say whether that is wrong.
 	Undecided int64 `json:"undecided"`
 	// Unreadable referrers kept the audit from lowering any count.
 	Unreadable int64 `json:"unreadable"`
 }
 
-// An Auditor compares the counts of documents with their referrers, and repairs them if told so. See the package
-// documentation for how it does so beside live traffic.
+// An Auditor compares the counts of documents with their referrers, and repairs them if told so.
+// See the package documentation for how it does so beside live traffic.
 type Auditor struct {
 	Counter *Counter
 	// Referrers gives every reference that there is to the Tally. It is called once per pass.
@@ -66,15 +67,16 @@ type Auditor struct {
 	Holds func(ctx context.Context, holder []byte, ref Ref) (bool, error)
 	// Found is called with each finding.
 	Found func(Finding)
-	// Grace is how long a document must not have been touched to be judged, Settle how long to wait for
-	// releases on their way. Less than DefaultGrace and DefaultSettle is only for when nothing else
-	// uses the store.
+	// Grace is how long a document must not have been touched to be judged, Settle how long to wait
+	// for releases on their way. Less than DefaultGrace and DefaultSettle is only for when nothing
+	// else uses the store.
 	Grace, Settle time.Duration
 	// Wait waits; nil uses the clock.
 	Wait func(ctx context.Context, d time.Duration) error
 	// Repair says whether to repair what can be, LeaksOnly that this is leaks.
 	Repair, LeaksOnly bool
-	// Guard is called before each batch, if not nil. It may take its time; its error ends the audit.
+	// Guard is called before each batch, if not nil. It may take its time; its error ends the
+	// audit.
 	Guard func(ctx context.Context) error
 	// TableSize is the number of documents per pass; 0 is DefaultTableSize.
 	TableSize int
@@ -126,8 +128,8 @@ func (a *Auditor) guard(ctx context.Context) error {
 	return a.Guard(ctx)
 }
 
-// missing reports a reference to a document that does not exist, if the referrer is still there. It was there before the
-// document was looked up, so it was there at that moment.
+// missing reports a reference to a document that does not exist, if the referrer is still there. It
+// was there before the document was looked up, so it was there at that moment.
 func (a *Auditor) missing(ctx context.Context, holder []byte, ref Ref) error {
 	holds, err := a.Holds(ctx, holder, ref)
 	if err != nil {
@@ -195,14 +197,16 @@ func (a *Auditor) settle(ctx context.Context) error {
 	}
 }
 
-// decide reports what is wrong with a document that differs and that nobody has touched since, and repairs it.
+// decide reports what is wrong with a document that differs and that nobody has touched since, and
+// repairs it.
 func (a *Auditor) decide(ctx context.Context, e *entry, raiseOnly bool) (decided bool, err error) {
 	now, quarantined, exists, err := a.Counter.read(ctx, e.hash)
 	if err != nil {
 		return false, err
 	}
 	if !exists {
-		// Collected meanwhile, so it had no references. Whoever needs it reports that it is missing.
+		// Collected meanwhile, so it had no references. Whoever needs it reports that it is
+		// missing.
 		return e.found.refs == 0, nil
 	}
 	if now != e.counts {

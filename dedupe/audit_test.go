@@ -80,7 +80,8 @@ func (b *bench) audit(want Audited, faults ...Fault) {
 	}
 }
 
-// Faults are found and repaired in any number of passes, and only in documents that nobody has touched for long.
+// Faults are found and repaired in any number of passes, and only in documents that nobody has
+// touched for long.
 func TestAudit(t *testing.T) {
 	for _, size := range []int{1, 2, 3, 100} {
 		forShapes(t, func(t *testing.T, g *garden) {

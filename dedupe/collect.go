@@ -16,8 +16,8 @@ import (
 // indexUnused is the name of the index that a Collector needs.
 const indexUnused = "unused"
 
-// UnusedIndex is the index by which a Collector finds what is unused. It has an entry only for documents
-// without references.
+// UnusedIndex is the index by which a Collector finds what is unused. It has an entry only for
+// documents without references.
 func (c *Counter) UnusedIndex() mongo.IndexModel {
 	return mongo.IndexModel{
 		Keys: bson.D{{Key: c.quarantined, Value: 1}},
@@ -26,16 +26,17 @@ func (c *Counter) UnusedIndex() mongo.IndexModel {
 	}
 }
 
-// A Collector deletes documents to which nothing refers. Its methods may be called concurrently, by any number of
-// processes. What belongs to a document is given up by Holds or by Deleted, of which one at most is set.
+// A Collector deletes documents to which nothing refers. Its methods may be called concurrently, by
+// any number of processes. What belongs to a document is given up by Holds or by Deleted, of which
+// one at most is set.
 type Collector struct {
 	Counter *Counter
 	// Bytes says how much is stored for a document.
 	Bytes func(doc bson.Raw) int64
 	// Holds says what references documents hold themselves.
 	Holds *Holds
-	// Deleted is called, once, with each document after it was deleted, and gives up what belongs to it. Its context
-	// does not end with that of Collect. An error ends the collection.
+	// Deleted is called, once, with each document after it was deleted, and gives up what belongs
+	// to it. Its context does not end with that of Collect. An error ends the collection.
 	Deleted func(ctx context.Context, doc bson.Raw) error
 	// Guard is asked before each batch; its error ends the collection. Nil is none.
 	Guard func(ctx context.Context) error
@@ -100,8 +101,9 @@ func (c *Collector) plan(ctx context.Context, p *Plan, part bson.E, grace time.D
 	return cur.Err()
 }
 
-// Collect quarantines what is unused, and deletes what has been in quarantine for the grace period; with none, what
-// it has just quarantined, too. After an error, what it returns was done nevertheless.
+// Collect quarantines what is unused, and deletes what has been in quarantine for the grace period;
+// with none, what it has just quarantined, too. After an error, what it returns was done
+// nevertheless.
 func (c *Collector) Collect(ctx context.Context, grace time.Duration) (done Collected, err error) {
 	if done.Quarantined, err = c.quarantine(ctx); err != nil {
 		return done, err
@@ -115,12 +117,14 @@ func (c *Collector) Collect(ctx context.Context, grace time.Duration) (done Coll
 	return done, err
 }
 
-// unused is the condition that nothing refers to a document. Queries need one on the quarantine, too, to find the index.
+// unused is the condition that nothing refers to a document. Queries need one on the quarantine,
+// too, to find the index.
 func (c *Counter) unused(more ...bson.E) bson.D {
 	return append(bson.D{{Key: c.refs, Value: int64(0)}, {Key: c.magic, Value: int64(0)}}, more...)
 }
 
-// fresh is the condition that a document is not in quarantine, old that it is, expired that it is since cutoff or before.
+// fresh is the condition that a document is not in quarantine, old that it is, expired that it is
+// since cutoff or before.
 func (c *Counter) fresh() bson.E { return bson.E{Key: c.quarantined, Value: nil} }
 
 func (c *Counter) old() bson.E {
@@ -131,8 +135,8 @@ func (c *Counter) expired(cutoff time.Time) bson.E {
 	return bson.E{Key: c.quarantined, Value: bson.D{{Key: "$lte", Value: cutoff}}}
 }
 
-// quarantine marks unused documents. The condition stands in the update: one that was referenced since the query
-// is not marked.
+// quarantine marks unused documents. The condition stands in the update: one that was referenced
+// since the query is not marked.
 func (c *Collector) quarantine(ctx context.Context) (int64, error) {
 	k := c.Counter
 	var n int64
@@ -182,8 +186,8 @@ func (c *Collector) deleteExpired(ctx context.Context, cutoff time.Time) (Amount
 	return Amount{documents.Load(), bytes.Load()}, err
 }
 
-// delete deletes the document that meets the filter, if there is one, and returns its bytes; -1 if there is none.
-// Two who delete the same document do not both get it.
+// delete deletes the document that meets the filter, if there is one, and returns its bytes; -1 if
+// there is none. Two who delete the same document do not both get it.
 func (c *Collector) delete(ctx context.Context, filter bson.D) (int64, error) {
 	// Begun is finished: what Deleted gives up would be leaked.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
@@ -209,7 +213,8 @@ func (c *Collector) hashes(ctx context.Context, filter bson.D, f func([]Hash) er
 	})
 }
 
-// batches calls read with each document that meets the filter and has a hash, and flush after each batch of them.
+// batches calls read with each document that meets the filter and has a hash, and flush after each
+// batch of them.
 func (c *Collector) batches(ctx context.Context, filter, projection bson.D, read func(Hash, bson.Raw), flush func() error) error {
 	opts := options.Find().SetBatchSize(collectBatch)
 	if projection != nil {

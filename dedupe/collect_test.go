@@ -85,7 +85,8 @@ func TestCollect(t *testing.T) {
 	forShapes(t, func(t *testing.T, g *garden) {
 		ctx := t.Context()
 		used, unused, odd := g.plant("used", 1), g.plant("unused"), g.plant("odd", 7, 8)
-		if err := g.Remove(ctx, odd, 7, 9); err != nil { // magic is left: something else was released
+		// magic is left: something else was released
+		if err := g.Remove(ctx, odd, 7, 9); err != nil {
 			t.Fatal(err)
 		}
 		var deleted []Hash
@@ -131,7 +132,8 @@ func TestCollect(t *testing.T) {
 	})
 }
 
-// What is referenced between the query and the delete survives; what was deleted before the reference does not exist.
+// What is referenced between the query and the delete survives; what was deleted before the
+// reference does not exist.
 func TestReusedWhileCollected(t *testing.T) {
 	forShapes(t, func(t *testing.T, g *garden) {
 		ctx := t.Context()

@@ -33,7 +33,8 @@ var (
 	ErrNotHeld = errors.New("reference is not counted")
 )
 
-// MissingError lists the documents that were to be referenced and do not exist. It is an ErrMissing.
+// MissingError lists the documents that were to be referenced and do not exist. It is an
+// ErrMissing.
 type MissingError struct{ Hashes []Hash }
 
 func (e *MissingError) Error() string {
@@ -49,7 +50,8 @@ type Ref struct {
 	Magic Magic
 }
 
-// A Counter counts the references to the documents of one collection. It is safe for concurrent use.
+// A Counter counts the references to the documents of one collection. It is safe for concurrent
+// use.
 type Counter struct {
 	coll                              *mongo.Collection
 	key                               string
@@ -57,8 +59,8 @@ type Counter struct {
 	now                               func() time.Time
 }
 
-// NewCounter returns the counter of a collection whose documents have their hash in the field key (it
-// needs a unique index) and the counting fields under prefix ("" or, e.g., "metadata.").
+// NewCounter returns the counter of a collection whose documents have their hash in the field key
+// (it needs a unique index) and the counting fields under prefix ("" or, e.g., "metadata.").
 func NewCounter(coll *mongo.Collection, key, prefix string) *Counter {
 	return &Counter{
 		coll:        coll.Clone(database.Collection()),
@@ -83,9 +85,9 @@ func (c *Counter) WithClock(now func() time.Time) *Counter {
 // Now is the present time as the Counter writes it.
 func (c *Counter) Now() time.Time { return c.now().UTC().Truncate(time.Millisecond) }
 
-// Add counts one reference per magic, and takes the document out of quarantine. It returns false, and has
-// done nothing, if there is no such document. On an error the references may or may not be counted;
-// the caller must not use them.
+// Add counts one reference per magic, and takes the document out of quarantine. It returns false,
+// and has done nothing, if there is no such document. On an error the references may or may not be
+// counted; the caller must not use them.
 func (c *Counter) Add(ctx context.Context, hash Hash, magics ...Magic) (existed bool, err error) {
 	if len(magics) == 0 {
 		return false, errors.New("dedupe: no reference to add")
@@ -101,9 +103,9 @@ func (c *Counter) Add(ctx context.Context, hash Hash, magics ...Magic) (existed 
 	return res.MatchedCount == 1, nil
 }
 
-// Remove takes back references that Add counted. It returns ErrNotHeld if the document does not exist or
-// counts fewer. On any other error the references may or may not have been taken back: it must not be
-// called again for them.
+// Remove takes back references that Add counted. It returns ErrNotHeld if the document does not
+// exist or counts fewer. On any other error the references may or may not have been taken back: it
+// must not be called again for them.
 func (c *Counter) Remove(ctx context.Context, hash Hash, magics ...Magic) error {
 	if len(magics) == 0 {
 		return nil
@@ -122,8 +124,8 @@ func (c *Counter) Remove(ctx context.Context, hash Hash, magics ...Magic) error 
 	return nil
 }
 
-// AddMany counts all refs, or none: if documents are missing it takes back what it added and returns a
-// MissingError.
+// AddMany counts all refs, or none: if documents are missing it takes back what it added and
+// returns a MissingError.
 func (c *Counter) AddMany(ctx context.Context, refs []Ref) error {
 	groups := groupRefs(refs)
 	for i, batch := range batches(groups) {
@@ -269,8 +271,8 @@ func (g *group) add(m Magic) {
 	g.magic += int64(m)
 }
 
-// groupRefs sums references by document. The groups are in the order of their hashes, so that concurrent
-// batches meet documents in the same order.
+// groupRefs sums references by document. The groups are in the order of their hashes, so that
+// concurrent batches meet documents in the same order.
 func groupRefs(refs []Ref) []group {
 	index := make(map[Hash]int, len(refs))
 	groups := make([]group, 0, len(refs))

@@ -17,8 +17,8 @@ const HashSize = 32
 // Hash is the BLAKE3-256 of some bytes.
 type Hash [HashSize]byte
 
-// lastHash is the greatest one. Binary values sort by length, then subtype, then bytes, so that between the zero Hash and
-// this one there is nothing but hashes.
+// lastHash is the greatest one. Binary values sort by length, then subtype, then bytes, so that
+// between the zero Hash and this one there is nothing but hashes.
 var lastHash = Hash(bytes.Repeat([]byte{0xff}, HashSize))
 
 // Sum returns the hash of b.

@@ -15,18 +15,20 @@ import (
 	"gadwall/internal/database"
 )
 
-// Holds says what references the documents of a Collector hold to documents of another kind. A holder is deleted and its
-// references are released in one transaction, so that no crash leaves them counted. Others who change the counts of
-// the same documents wait for that transaction, or make it fail and begin again.
+// Holds says what references the documents of a Collector hold to documents of another kind. A
+// holder is deleted and its references are released in one transaction, so that no crash leaves
+// them counted. Others who change the counts of the same documents wait for that transaction, or
+// make it fail and begin again.
 type Holds struct {
 	// Counter counts the references.
 	Counter *Counter
-	// Field is where a document keeps them; it never changes. A document that was deleted and stored again meanwhile
-	// has another value there, since every reference has a magic of its own.
+	// Field is where a document keeps them; it never changes. A document that was deleted and
+	// stored again meanwhile has another value there, since every reference has a magic of its own.
 	Field string
 	// Refs reads the references from a document with that field.
 	Refs func(doc bson.Raw) []Ref
-	// NotHeld is told of a deleted document some of whose references were not counted. The others were released.
+	// NotHeld is told of a deleted document some of whose references were not counted. The others
+	// were released.
 	NotHeld func(Hash)
 }
 
@@ -39,13 +41,14 @@ type holder struct {
 }
 
 var (
-	// errChanged: a document to be deleted is not what it was. errPartly: some references were not counted. Both undo
-	// a transaction on several documents, which are deleted one by one then.
+	// errChanged: a document to be deleted is not what it was. errPartly: some references were not
+	// counted. Both undo a transaction on several documents, which are deleted one by one then.
 	errChanged = errors.New("unused documents were changed meanwhile")
 	errPartly  = errors.New("some references are not counted")
 )
 
-// deleteHolders deletes what was quarantined until cutoff and is still unused, with the references it holds.
+// deleteHolders deletes what was quarantined until cutoff and is still unused, with the references
+// it holds.
 func (c *Collector) deleteHolders(ctx context.Context, cutoff time.Time, done *Collected) error {
 	k := c.Counter
 	expired := k.expired(cutoff)
@@ -86,7 +89,8 @@ func holdersPerTransaction(holders []holder) (n int) {
 	return n
 }
 
-// deletions are the statements that delete these documents, if they are still unused and what they were.
+// deletions are the statements that delete these documents, if they are still unused and what they
+// were.
 func (c *Collector) deletions(expired bson.E, list []holder) []mongo.WriteModel {
 	models := make([]mongo.WriteModel, len(list))
 	for i, h := range list {
@@ -155,9 +159,10 @@ func (c *Collector) deleteTogether(ctx context.Context, expired bson.E, list []h
 	return nil
 }
 
-// deleteHeld deletes documents and releases the references that they hold, all or nothing; with partly, also if some are
-// not counted. The error is errChanged, errPartly, a conflict, or trouble. When it is unknown whether a commit took place, that is
-// trouble: who comes next finds the documents there or not.
+// deleteHeld deletes documents and releases the references that they hold, all or nothing; with
+// partly, also if some are not counted. The error is errChanged, errPartly, a conflict, or trouble.
+// When it is unknown whether a commit took place, that is trouble: who comes next finds the
+// documents there or not.
 func (c *Collector) deleteHeld(ctx context.Context, expired bson.E, list []holder, partly bool) error {
 	deletions := c.deletions(expired, list)
 	var refs []Ref
@@ -194,8 +199,8 @@ func (c *Collector) deleteHeld(ctx context.Context, expired bson.E, list []holde
 	return err
 }
 
-// transact runs fn in a transaction with a durable commit, again while it conflicts with others and patience lasts. After
-// that, the error is the last conflict.
+// transact runs fn in a transaction with a durable commit, again while it conflicts with others and
+// patience lasts. After that, the error is the last conflict.
 func transact(parent context.Context, client *mongo.Client, patience time.Duration, fn func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(parent, patience)
 	defer cancel()

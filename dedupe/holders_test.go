@@ -17,8 +17,8 @@ import (
 	"gadwall/internal/dbtest"
 )
 
-// holders are documents (counted by _id) that hold references to others (counted under a prefix), with a collector. Commands
-// can be watched.
+// holders are documents (counted by _id) that hold references to others (counted under a prefix),
+// with a collector. Commands can be watched.
 type holders struct {
 	t          *testing.T
 	holds, has *Counter
@@ -165,7 +165,8 @@ func TestHoldersPerTransaction(t *testing.T) {
 	}
 }
 
-// References that are not counted, or whose documents do not exist, keep neither the document nor the other references.
+// References that are not counted, or whose documents do not exist, keep neither the document nor
+// the other references.
 func TestHolderOfWhatIsNotCounted(t *testing.T) {
 	h := newHolders(t)
 	a, b := h.held("a", 1, 2, 3), h.held("b", 4)
@@ -185,7 +186,8 @@ func TestHolderOfWhatIsNotCounted(t *testing.T) {
 	}
 }
 
-// What is used again, or was deleted and stored again with other references, after it was read stays with what it holds.
+// What is used again, or was deleted and stored again with other references, after it was read
+// stays with what it holds.
 func TestHoldersChangedWhileCollected(t *testing.T) {
 	for _, held := range []bool{true, false} {
 		t.Run(fmt.Sprintf("held=%v", held), func(t *testing.T) {
@@ -253,7 +255,8 @@ func TestCollectionOfHoldersInterrupted(t *testing.T) {
 	}
 }
 
-// A transaction that meets another one begins again; if that does not end, the documents are left to the next collection.
+// A transaction that meets another one begins again; if that does not end, the documents are left
+// to the next collection.
 func TestCollectionOfHoldersMeetsTransaction(t *testing.T) {
 	for _, ends := range []bool{true, false} {
 		t.Run(fmt.Sprintf("ends=%v", ends), func(t *testing.T) {

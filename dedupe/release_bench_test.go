@@ -11,9 +11,9 @@ import (
 	"gadwall/internal/dbtest"
 )
 
-// BenchmarkReleaseShared lets 16 users at once release a reference to each of the same 100 documents (the same mail, expunged by
-// all of them): by updates, as is done, and in a transaction each, as would be needed to lose none in a crash. One op is a release of
-// all 16.
+// BenchmarkReleaseShared lets 16 users at once release a reference to each of the same 100
+// documents (the same mail, expunged by all of them): by updates, as is done, and in a transaction
+// each, as would be needed to lose none in a crash. One op is a release of all 16.
 func BenchmarkReleaseShared(b *testing.B) {
 	const users, documents = 16, 100
 	for _, transaction := range []bool{false, true} {

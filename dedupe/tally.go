@@ -61,8 +61,8 @@ type unknown struct {
 	ref    Ref
 }
 
-// Add counts a reference that the referrer named by holder has. References outside of the pass are passed
-// over. Nothing counts before Commit.
+// Add counts a reference that the referrer named by holder has. References outside of the pass are
+// passed over. Nothing counts before Commit.
 func (t *Tally) Add(holder []byte, ref Ref) {
 	t.seen++
 	if !t.in(ref.Hash) {
@@ -80,11 +80,12 @@ func (t *Tally) Add(holder []byte, ref Ref) {
 	e.pending = e.pending.plus(sums{1, int64(ref.Magic)})
 }
 
-// Unreadable counts a referrer whose references cannot be read. Then nothing can be said to be a leak.
+// Unreadable counts a referrer whose references cannot be read. Then nothing can be said to be a
+// leak.
 func (t *Tally) Unreadable() { t.unreadable++ }
 
-// Commit makes what was added since the last Commit or Rollback count. All of it was read at one moment, or is
-// such that referrers do not move.
+// Commit makes what was added since the last Commit or Rollback count. All of it was read at one
+// moment, or is such that referrers do not move.
 func (t *Tally) Commit(ctx context.Context) error {
 	for _, i := range t.pending {
 		e := &t.entries[i]
@@ -111,7 +112,8 @@ func (t *Tally) Rollback() {
 // Pending is the number of documents with references that are not committed.
 func (t *Tally) Pending() int { return len(t.pending) + len(t.unknown) - t.held }
 
-// Seen is the number of references given to Add, those of other passes and those rolled back included.
+// Seen is the number of references given to Add, those of other passes and those rolled back
+// included.
 func (t *Tally) Seen() int64 { return t.seen }
 
 // resolve looks up the documents of unknown references: most were stored after the table was read.
@@ -159,8 +161,9 @@ func (t *Tally) find(h Hash) (int, bool) {
 	return i, i < to && t.entries[i].hash == h
 }
 
-// load reads the counts of the next documents, at most size, in the order of their hashes. It reports whether
-// there may be more behind them. Documents whose key is no hash are none of ours: nothing can refer to them.
+// load reads the counts of the next documents, at most size, in the order of their hashes. It
+// reports whether there may be more behind them. Documents whose key is no hash are none of ours:
+// nothing can refer to them.
 func (t *Tally) load(ctx context.Context, after *Hash, size int) (more bool, err error) {
 	c := t.counter
 	low := bson.E{Key: "$gte", Value: Hash{}.Binary()}

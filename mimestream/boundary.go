@@ -36,8 +36,8 @@ func eolLen(b []byte) int {
 	return 0
 }
 
-// lineLen is the length of the line with which b starts, without its line end. A CR at the end of b is
-// left out unless the input ends there.
+// lineLen is the length of the line with which b starts, without its line end. A CR at the end of b
+// is left out unless the input ends there.
 func lineLen(b []byte, eof bool) int {
 	n := bytes.IndexByte(b, '\n')
 	if n < 0 {
@@ -52,12 +52,12 @@ func lineLen(b []byte, eof bool) int {
 	return n
 }
 
-// boundaryAt looks for a boundary at the start of a line. ok is false if that cannot be decided yet;
-// bound is the index in p.bounds or -1; closing says that two dashes follow it.
+// boundaryAt looks for a boundary at the start of a line. ok is false if that cannot be decided
+// yet; bound is the index in p.bounds or -1; closing says that two dashes follow it.
 //
-// As RFC 2046 section 5.1.1 wants it, the line need not equal the boundary, it must start with it. The
-// longest one that fits wins, and among equals the innermost, so that nested multiparts may share
-// a boundary and one boundary may be the start of another.
+// As RFC 2046 section 5.1.1 wants it, the line need not equal the boundary, it must start with it.
+// The longest one that fits wins, and among equals the innermost, so that nested multiparts may
+// share a boundary and one boundary may be the start of another.
 func (p *Parser) boundaryAt(line []byte, eof bool) (bound int, closing, ok bool) {
 	if !p.bounded() {
 		return -1, false, true

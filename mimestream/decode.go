@@ -5,11 +5,12 @@ import (
 	"io"
 )
 
-// The decoders are tolerant: they never fail by themselves, whatever the input, they only pass on the
-// errors of the reader below. Memory is constant. Part.DecodedSize is the size of what they give.
+// The decoders are tolerant: they never fail by themselves, whatever the input, they only pass on
+// the errors of the reader below. Memory is constant. Part.DecodedSize is the size of what they
+// give.
 
-// NewDecoder returns a reader of r with the given transfer encoding undone, as it is in Part.Encoding.
-// Any encoding but base64 and quoted-printable is passed through.
+// NewDecoder returns a reader of r with the given transfer encoding undone, as it is in
+// Part.Encoding. Any encoding but base64 and quoted-printable is passed through.
 func NewDecoder(encoding string, r io.Reader) io.Reader {
 	switch encoding {
 	case "base64":
@@ -20,14 +21,16 @@ func NewDecoder(encoding string, r io.Reader) io.Reader {
 	return r
 }
 
-// NewBase64Decoder decodes base64 (RFC 2045 section 6.8). Octets outside of the alphabet are ignored; padding
-// ends a quantum and decoding goes on after it; an incomplete quantum gives the octets it has in full.
+// NewBase64Decoder decodes base64 (RFC 2045 section 6.8). Octets outside of the alphabet are
+// ignored; padding ends a quantum and decoding goes on after it; an incomplete quantum gives the
+// octets it has in full.
 func NewBase64Decoder(r io.Reader) io.Reader {
 	return &decoder{src: r, codec: &base64Decoder{}}
 }
 
-// NewQPDecoder decodes quoted-printable (RFC 2045 section 6.7). An equals sign without two hexadecimal digits
-// or a line end stays as it is; white space at line ends goes; line ends are kept as they are.
+// NewQPDecoder decodes quoted-printable (RFC 2045 section 6.7). An equals sign without two
+// hexadecimal digits or a line end stays as it is; white space at line ends goes; line ends are
+// kept as they are.
 func NewQPDecoder(r io.Reader) io.Reader {
 	return &decoder{src: r, codec: &qpDecoder{}}
 }
@@ -39,8 +42,8 @@ type codec interface {
 	finish(dst []byte) int
 }
 
-// maxSpace is how much white space at the end of a quoted-printable line is held back to be dropped. If
-// there is more, it is taken as text.
+// maxSpace is how much white space at the end of a quoted-printable line is held back to be
+// dropped. If there is more, it is taken as text.
 const maxSpace = 998
 
 const slack = maxSpace + 8
@@ -156,9 +159,9 @@ func (d *base64Decoder) finish(dst []byte) int {
 	return w
 }
 
-// A qpDecoder holds back what may turn out to be an escape, a soft line break, or white space at the
-// end of a line. At most one of them at a time: held starts with '=' or is all white space, with a CR
-// perhaps.
+// A qpDecoder holds back what may turn out to be an escape, a soft line break, or white space at
+// the end of a line. At most one of them at a time: held starts with '=' or is all white space,
+// with a CR perhaps.
 type qpDecoder struct {
 	held []byte
 }

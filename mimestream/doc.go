@@ -10,8 +10,8 @@
 //   - multipart: a part whose body is preamble, children between boundary lines, and epilogue.
 //   - message: a message/rfc822 or message/global part. It has exactly one child, the embedded
 //     message, whose header starts where the message part's body starts.
-//   - delimiter: a boundary line together with the line end before it (RFC 2046 section 5.1.1). That line
-//     end belongs neither to the body before it nor to the header before it.
+//   - delimiter: a boundary line together with the line end before it (RFC 2046 section 5.1.1).
+//     That line end belongs neither to the body before it nor to the header before it.
 //   - structure: every byte that is not in the body of a leaf.
 //
 // # Data flow

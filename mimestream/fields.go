@@ -58,8 +58,8 @@ func (c *collector) write(b []byte) {
 	}
 }
 
-// finish keeps the field that has been read, if it is of interest. A line without a colon is no field
-// and does not end the header.
+// finish keeps the field that has been read, if it is of interest. A line without a colon is no
+// field and does not end the header.
 func (c *collector) finish() {
 	line, cut := c.line, c.cut
 	c.line, c.cut = c.line[:0], false

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// A scanner reads the tokens of a structured field value (RFC 2045 section 5.1). It takes what it can
-// make sense of and steps over the rest.
+// A scanner reads the tokens of a structured field value (RFC 2045 section 5.1). It takes what it
+// can make sense of and steps over the rest.
 type scanner struct{ rest string }
 
 // skip steps over white space and comments, nested ones too (RFC 5322 section 3.2.2).

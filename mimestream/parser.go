@@ -5,8 +5,8 @@ import (
 	"errors"
 )
 
-// A Handler receives every input byte exactly once and in order, through exactly one of Structure and
-// Body. Byte slices are valid during the call only. An error ends the parse: Write and Close
+// A Handler receives every input byte exactly once and in order, through exactly one of Structure
+// and Body. Byte slices are valid during the call only. An error ends the parse: Write and Close
 // return it, and no further event follows.
 type Handler interface {
 	// PartBegin comes before the header bytes of p; only Path, Parent and HeaderOffset are known.
@@ -146,8 +146,8 @@ func (p *Parser) begin() {
 // undecided is what the scan functions return when they need more input.
 const undecided = -1
 
-// scan consumes as much of b as can be decided and returns how much that is. What remains is shorter
-// than lookahead, and empty at the end of the input. An error ends it early.
+// scan consumes as much of b as can be decided and returns how much that is. What remains is
+// shorter than lookahead, and empty at the end of the input. An error ends it early.
 func (p *Parser) scan(b []byte, eof bool) int {
 	used := 0
 	for used < len(b) && p.err == nil {

@@ -26,12 +26,14 @@ func (k Kind) String() string {
 type Degraded uint8
 
 const (
-	DegradedNesting  Degraded = 1 << iota // MaxDepth: a multipart or message kept as a leaf
-	DegradedParts                         // MaxParts: the rest of the message went into this part
-	DegradedHeader                        // MaxHeaderBytes: header cut, the rest of it is body
-	DegradedFields                        // MaxFields, MaxFieldBytes, MaxKeptBytes: fields missing or cut
-	DegradedBoundary                      // a multipart without a boundary parameter, kept as a leaf
-	DegradedUnclosed                      // a multipart without its close delimiter
+	DegradedNesting Degraded = 1 << iota // MaxDepth: a multipart or message kept as a leaf
+	DegradedParts                        // MaxParts: the rest of the message went into this part
+	DegradedHeader                       // MaxHeaderBytes: header cut, the rest of it is body
+	// MaxFields, MaxFieldBytes, MaxKeptBytes: fields missing or cut
+	DegradedFields
+	// a multipart without a boundary parameter, kept as a leaf
+	DegradedBoundary
+	DegradedUnclosed // a multipart without its close delimiter
 )
 
 var degradedNames = [...]string{"nesting", "parts", "header", "fields", "boundary", "unclosed"}
@@ -47,14 +49,14 @@ func (d Degraded) String() string {
 	return strings.Join(names, ",")
 }
 
-// A Part is a node of the MIME tree. Its header fields are set when BodyBegin is called (for a leaf)
-// or when its first child begins; its sizes when PartEnd is called. A Part belongs to the parser
-// until Close has returned: handlers read, and change nothing.
+// A Part is a node of the MIME tree. Its header fields are set when BodyBegin is called (for a
+// leaf) or when its first child begins; its sizes when PartEnd is called. A Part belongs to the
+// parser until Close has returned: handlers read, and change nothing.
 type Part struct {
-	// Path is the IMAP section number, nil for the root (RFC 3501 section 6.4.5). The embedded message
-	// of a message part has that part's own path (its sections are path.HEADER and path.TEXT). If
-	// that part is itself the root or an embedded message, then a 1 follows: the number of its
-	// body. Use Find to go from a section to a part.
+	// Path is the IMAP section number, nil for the root (RFC 3501 section 6.4.5). The embedded
+	// message of a message part has that part's own path (its sections are path.HEADER and
+	// path.TEXT). If that part is itself the root or an embedded message, then a 1 follows: the
+	// number of its body. Use Find to go from a section to a part.
 	Path     []int
 	Parent   *Part
 	Children []*Part
@@ -101,8 +103,8 @@ type Part struct {
 	startLF int64 // LFs of the input before the header block, then before the body
 }
 
-// A Param is a parameter of Content-Type or Content-Disposition. Continuations (RFC 2231 section 3) are
-// already joined.
+// A Param is a parameter of Content-Type or Content-Disposition. Continuations (RFC 2231 section 3)
+// are already joined.
 type Param struct {
 	Name  string // lower case, without the asterisk of extended values
 	Value string // UTF-8, with RFC 2231 and RFC 2047 encoding undone
@@ -123,8 +125,8 @@ type Field struct {
 // Header is a list of fields in the order of the message.
 type Header []Field
 
-// Get returns the last value of the named (lower case) field, as Dovecot does where a field that should
-// be unique is not. ok is false if there is none.
+// Get returns the last value of the named (lower case) field, as Dovecot does where a field that
+// should be unique is not. ok is false if there is none.
 func (h Header) Get(name string) (value string, ok bool) {
 	for i := len(h) - 1; i >= 0; i-- {
 		if h[i].Name == name {
@@ -189,10 +191,11 @@ func findParam(params []Param, name string) string {
 	return value
 }
 
-// Find returns the part that an IMAP section number addresses, or nil (RFC 3501 section 6.4.5), for p a
-// message (root or embedded). An empty section is p itself. Where the number names a message part,
-// that part is returned, not the message embedded in it. A message whose body is not multipart has that
-// body as its part 1, so Find may return a message, which then stands for its body.
+// Find returns the part that an IMAP section number addresses, or nil (RFC 3501 section 6.4.5), for
+// p a message (root or embedded). An empty section is p itself. Where the number names a message
+// part, that part is returned, not the message embedded in it. A message whose body is not
+// multipart has that body as its part 1, so Find may return a message, which then stands for its
+// body.
 func (p *Part) Find(section []int) *Part {
 	asBody := false // p was reached by a number, so that only its body is left to number
 	for _, n := range section {

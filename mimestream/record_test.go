@@ -127,8 +127,8 @@ func (r *recorder) PartEnd(p *mimestream.Part) error {
 	return nil
 }
 
-// parse feeds the message in pieces, whose sizes next gives, and checks everything that must hold for any
-// message.
+// parse feeds the message in pieces, whose sizes next gives, and checks everything that must hold
+// for any message.
 func parse(t testing.TB, message []byte, next func() int) (*mimestream.Part, *recorder) {
 	t.Helper()
 	r := newRecorder(t)

@@ -33,8 +33,8 @@ func childPath(parent *Part) []int {
 	return parent.Path
 }
 
-// endHeaders ends the header block that is open where no more header follows. If that makes the part a
-// message part, then the header block of the embedded message is open: it is empty.
+// endHeaders ends the header block that is open where no more header follows. If that makes the
+// part a message part, then the header block of the embedded message is open: it is empty.
 func (p *Parser) endHeaders() {
 	for p.state == stHeader {
 		p.endHeader()
@@ -101,8 +101,9 @@ func (p *Parser) describe(part *Part) (bound string) {
 	return bound
 }
 
-// encoded reports whether the bytes of a body are not those of what it holds. RFC 2046 section 5.2.1 forbids that
-// for messages, but some mailers do it. Looked into, it would be one long broken header.
+// encoded reports whether the bytes of a body are not those of what it holds. RFC 2046 section
+// 5.2.1 forbids that for messages, but some mailers do it. Looked into, it would be one long broken
+// header.
 func encoded(encoding string) bool {
 	return encoding == "base64" || encoding == "quoted-printable"
 }

@@ -34,10 +34,10 @@ func DecodeCharset(name, text string) string {
 	return strings.ToValidUTF8(string(out), "\uFFFD")
 }
 
-// DecodeWords undoes the encoded words (RFC 2047) of a field's value and makes the rest valid UTF-8.
-// White space between two encoded words goes (6.2). Neighbours of the same charset are put together
-// before the conversion, since many mailers cut characters in two. What is no proper encoded word stays
-// as it is.
+// DecodeWords undoes the encoded words (RFC 2047) of a field's value and makes the rest valid
+// UTF-8. White space between two encoded words goes (6.2). Neighbours of the same charset are put
+// together before the conversion, since many mailers cut characters in two. What is no proper
+// encoded word stays as it is.
 func DecodeWords(s string) string {
 	if !strings.Contains(s, "=?") {
 		return DecodeCharset("", s)
@@ -87,7 +87,8 @@ func DecodeWords(s string) string {
 	return out.String()
 }
 
-// encodedWord reads =?charset?encoding?text?= at the start of s; n is its length, 0 if there is none.
+// encodedWord reads =?charset?encoding?text?= at the start of s; n is its length, 0 if there is
+// none.
 func encodedWord(s string) (charset string, octets []byte, n int) {
 	parts := strings.SplitN(s[2:], "?", 4)
 	if len(parts) < 4 || parts[0] == "" || !strings.HasPrefix(parts[3], "=") {

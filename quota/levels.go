@@ -43,7 +43,8 @@ type Crossing struct {
 	Limit    int64
 }
 
-// Crossed returns the levels that the charge which led to this account crossed, at most one for each resource.
+// Crossed returns the levels that the charge which led to this account crossed, at most one for
+// each resource.
 func (l Levels) Crossed(after Account, charged Usage) []Crossing {
 	var list []Crossing
 	for _, r := range []struct {

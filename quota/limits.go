@@ -16,8 +16,8 @@ const (
 // MaxLimit is the greatest amount a limit can be.
 const MaxLimit = boundless - 1
 
-// boundless is what the free amount is counted down from where the own limit is no amount. Sums of message
-// sizes stay far below it.
+// boundless is what the free amount is counted down from where the own limit is no amount. Sums of
+// message sizes stay far below it.
 const boundless int64 = 1 << 60
 
 // ErrInvalidLimit: an amount below 1 or above MaxLimit that is not one of the words either.
@@ -25,7 +25,8 @@ var ErrInvalidLimit = errors.New("quota: limit out of range")
 
 // Limits of a user: amounts, Unlimited or Default.
 type Limits struct {
-	Bytes    int64 // octets of messages (STORAGE, which RFC 9208 section 5.1 counts in units of 1024)
+	// octets of messages (STORAGE, which RFC 9208 section 5.1 counts in units of 1024)
+	Bytes    int64
 	Messages int64 // RFC 9208 section 5.2
 }
 

@@ -22,7 +22,8 @@ var (
 	ErrNoSuchUser = errors.New("quota: no such user")
 )
 
-// Field is the field of the user document that is this package's own. NewState returns its initial value.
+// Field is the field of the user document that is this package's own. NewState returns its initial
+// value.
 const Field = "quota"
 
 const (
@@ -76,9 +77,9 @@ func (k *Keeper) state(ctx context.Context, user mailkey.UserID) (State, error) 
 	return doc.Quota, nil
 }
 
-// Charge raises the usage by u, if that much is free, and returns the account after it. It belongs into the
-// transaction that stores the messages, as its first write: a transaction that conflicts on the user then does so
-// before it has done the rest of its work.
+// Charge raises the usage by u, if that much is free, and returns the account after it. It belongs
+// into the transaction that stores the messages, as its first write: a transaction that conflicts
+// on the user then does so before it has done the rest of its work.
 func (k *Keeper) Charge(ctx context.Context, user mailkey.UserID, u Usage) (Account, error) {
 	room := append(
 		room(fieldLimitBytes, fieldFreeBytes, u.Bytes, k.policy.Limits.Bytes),
@@ -100,8 +101,8 @@ func (k *Keeper) Charge(ctx context.Context, user mailkey.UserID, u Usage) (Acco
 	return account, ErrOverQuota
 }
 
-// room are the conditions that n is free of a resource: of the own limit or, where that is Default, of the
-// policy's.
+// room are the conditions that n is free of a resource: of the own limit or, where that is Default,
+// of the policy's.
 func room(limit, free string, n, byDefault int64) bson.A {
 	enough := func(n int64) bson.D { return bson.D{{Key: free, Value: bson.D{{Key: "$gte", Value: n}}}} }
 	if byDefault <= 0 {
@@ -126,8 +127,9 @@ func (k *Keeper) Release(ctx context.Context, user mailkey.UserID, u Usage) erro
 	return nil
 }
 
-// SetLimits changes the own limits to what change makes of them; usage stays. Limits below the usage are allowed: nothing
-// more can be stored then. change runs again if others change the limits at the same time.
+// SetLimits changes the own limits to what change makes of them; usage stays. Limits below the
+// usage are allowed: nothing more can be stored then. change runs again if others change the limits
+// at the same time.
 func (k *Keeper) SetLimits(ctx context.Context, user mailkey.UserID, change func(Limits) Limits) (Account, error) {
 	for range casAttempts {
 		old, err := k.state(ctx, user)
@@ -158,9 +160,9 @@ func (k *Keeper) SetLimits(ctx context.Context, user mailkey.UserID, change func
 	return Account{}, fmt.Errorf("set quota limits: others changed them %d times meanwhile", casAttempts)
 }
 
-// Recalculate compares the usage with what count returns, reports how far it is off (what is
-// there minus what is recorded), and with repair set corrects it. ctx is that of a transaction with snapshot reads, in which count
-// sums up the user's mail.
+// Recalculate compares the usage with what count returns, reports how far it is off (what is there
+// minus what is recorded), and with repair set corrects it. ctx is that of a transaction with
+// snapshot reads, in which count sums up the user's mail.
 func (k *Keeper) Recalculate(ctx context.Context, user mailkey.UserID, repair bool, count func(context.Context) (Usage, error)) (diff Usage, err error) {
 	account, err := k.Get(ctx, user)
 	if err != nil {

@@ -134,7 +134,8 @@ func TestLimitsOutOfRange(t *testing.T) {
 	}
 }
 
-// Another policy is in force at once for those who have no limits of their own, and for nobody else.
+// Another policy is in force at once for those who have no limits of their own, and for nobody
+// else.
 func TestPolicy(t *testing.T) {
 	f := newFixture(t)
 	small := quota.New(f.users, alive, quota.Policy{Limits: quota.Limits{Bytes: 100, Messages: 5}})

@@ -1,12 +1,12 @@
-// Package frame compresses and decompresses frames: pieces of stored bytes, of a bounded size, each of
-// which is a zstd frame of its own, so that any of them can be read without the others.
+// Package frame compresses and decompresses frames: pieces of stored bytes, of a bounded size, each
+// of which is a zstd frame of its own, so that any of them can be read without the others.
 //
-// One encoder and one decoder, for as many calls at a time as there are processors, serve the whole process: an
-// encoder keeps about 4.5 MiB of tables, which would otherwise be the greatest part of the memory of a
-// delivery. Their window is no larger than a frame.
+// One encoder and one decoder, for as many calls at a time as there are processors, serve the whole
+// process: an encoder keeps about 4.5 MiB of tables, which would otherwise be the greatest part of
+// the memory of a delivery. Their window is no larger than a frame.
 //
-// The level is "better": 2 % smaller than "default" where anything is to be gained, at 150 MB/s for each processor; "best" does
-// 25 MB/s for another 2 %. See docs/storage-contents.md.
+// The level is "better": 2 % smaller than "default" where anything is to be gained, at 150 MB/s for
+// each processor; "best" does 25 MB/s for another 2 %. See docs/storage-contents.md.
 package frame
 
 import (
@@ -21,8 +21,8 @@ import (
 // MaxSize is the greatest number of decoded bytes of a frame.
 const MaxSize = 128 << 10
 
-// MaxStored is the greatest size of a compressed frame: bytes that do not compress gain a frame header
-// and block headers.
+// MaxStored is the greatest size of a compressed frame: bytes that do not compress gain a frame
+// header and block headers.
 const MaxStored = MaxSize + 64
 
 // ErrCorrupt reports stored bytes that are not the frame which was expected.
@@ -57,8 +57,8 @@ func Compress(dst, src []byte) ([]byte, error) {
 	return enc.EncodeAll(src, dst), nil
 }
 
-// Decompress decodes a compressed frame of exactly size bytes into dst, which needs that capacity, and
-// returns them. Whatever src holds, nothing larger is made of it.
+// Decompress decodes a compressed frame of exactly size bytes into dst, which needs that capacity,
+// and returns them. Whatever src holds, nothing larger is made of it.
 func Decompress(dst, src []byte, size int) ([]byte, error) {
 	if size > MaxSize || size > cap(dst) {
 		return nil, fmt.Errorf("decompress a frame of %d bytes into %d", size, cap(dst))
@@ -77,8 +77,9 @@ func Decompress(dst, src []byte, size int) ([]byte, error) {
 	return out, nil
 }
 
-// Room returns dst, empty, with the room that a decoder gets for a frame of size bytes: a little more than that, where
-// there is, for then it copies in longer steps. Whether it made size bytes is for the caller to see.
+// Room returns dst, empty, with the room that a decoder gets for a frame of size bytes: a little
+// more than that, where there is, for then it copies in longer steps. Whether it made size bytes is
+// for the caller to see.
 func Room(dst []byte, size int) []byte {
 	const slack = 16
 	return dst[:0:min(size+slack, cap(dst))]
@@ -87,7 +88,8 @@ func Room(dst []byte, size int) []byte {
 // buffers holds byte slices of capacity MaxStored.
 var buffers = sync.Pool{New: func() any { b := make([]byte, 0, MaxStored); return &b }}
 
-// Buffer returns an empty buffer that holds any frame, decoded or stored. Give it back with Release.
+// Buffer returns an empty buffer that holds any frame, decoded or stored. Give it back with
+// Release.
 func Buffer() *[]byte { return buffers.Get().(*[]byte) }
 
 // Release gives back a buffer, which the caller must not use any more. nil is ignored.

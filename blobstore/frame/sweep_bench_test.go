@@ -13,11 +13,13 @@ import (
 	"gadwall/mimestream"
 )
 
-// BenchmarkSweep compresses the blobs of the mixed corpus, each once, with every level and in frames of several sizes:
+// BenchmarkSweep compresses the blobs of the mixed corpus, each once, with every level and in
+// frames of several sizes:
 //
 //	go test -run '^$' -bench Sweep -benchtime 1x ./blobstore/frame
 //
-// It reports what they take, and of that what those blobs take which compress, as shares of their own bytes.
+// It reports what they take, and of that what those blobs take which compress, as shares of their
+// own bytes.
 func BenchmarkSweep(b *testing.B) {
 	blobs := corpusBlobs(b, 1000, 4<<10)
 	for _, size := range []int{64 << 10, 255 << 10 / 2, 255 << 10} {
@@ -61,7 +63,8 @@ func sweep(b *testing.B, enc *zstd.Encoder, blobs [][]byte, size int) {
 	b.ReportMetric(float64(soft)/float64(all), "soft")
 }
 
-// corpusBlobs returns the decoded bodies of at least so many bytes that are no text to read, each once.
+// corpusBlobs returns the decoded bodies of at least so many bytes that are no text to read, each
+// once.
 func corpusBlobs(b *testing.B, mails, least int) [][]byte {
 	c := &collector{least: least, seen: map[[32]byte]bool{}}
 	corpus := bench.NewCorpus(bench.CorpusOptions{Seed: bench.MeasureSeed})

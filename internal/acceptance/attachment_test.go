@@ -55,8 +55,8 @@ func (s *server) database(t testing.TB) *mongo.Database {
 	return client.Database("gadwall")
 }
 
-// TestAttachmentOnce sends the same attachment in many mails, wrapped at different line lengths and under
-// different names: one blob with as many references, and the disk grows by about one copy.
+// TestAttachmentOnce sends the same attachment in many mails, wrapped at different line lengths and
+// under different names: one blob with as many references, and the disk grows by about one copy.
 func TestAttachmentOnce(t *testing.T) {
 	const (
 		mails = 20
@@ -114,7 +114,8 @@ func TestAttachmentOnce(t *testing.T) {
 	}
 }
 
-// TestLargeMessage streams 200 MB through the server and reads a slice of it: neither may cost memory.
+// TestLargeMessage streams 200 MB through the server and reads a slice of it: neither may cost
+// memory.
 func TestLargeMessage(t *testing.T) {
 	const (
 		size   = 150_000_000 // decoded; about 200 MB on the wire
@@ -167,7 +168,8 @@ func TestLargeMessage(t *testing.T) {
 	}
 	encoded := whole.n
 	lines := (size + 56) / 57
-	if wantLen := int64(size/3*4 + 2*lines); encoded != wantLen-2 { // the CRLF before the boundary belongs to it
+	// the CRLF before the boundary belongs to it
+	if wantLen := int64(size/3*4 + 2*lines); encoded != wantLen-2 {
 		t.Errorf("BODY[2] has %d bytes, want %d", encoded, wantLen-2)
 	}
 	grown := s.memory(t, "VmHWM") - before

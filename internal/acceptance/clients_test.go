@@ -19,8 +19,8 @@ import (
 // clientMails is how many messages the sync tests begin with.
 const clientMails = 60
 
-// seed delivers mail as people send it. (Of broken mail some clients make less than the server does:
-// mbsync skips a message whose header has no end.)
+// seed delivers mail as people send it. (Of broken mail some clients make less than the server
+// does: mbsync skips a message whose header has no end.)
 func (s *server) seed(t testing.TB, n int) {
 	t.Helper()
 	corpus := mailgen.NewCorpus(3, mailgen.CorpusOptions{})

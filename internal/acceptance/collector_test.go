@@ -14,13 +14,15 @@ import (
 	"testing"
 )
 
-// collectorKills is how often TestCollectorBesideKills ends the server; GADWALL_ACCEPTANCE_KILLS says otherwise.
+// collectorKills is how often TestCollectorBesideKills ends the server; GADWALL_ACCEPTANCE_KILLS
+// says otherwise.
 const collectorKills = 8
 
-// TestCollectorBesideKills lets clients append, copy, move and expunge mail with a few attachments in common, and users
-// with the same attachments come and go, while collections without any grace period and repairing checks run one after
-// the other, and all of them are ended with SIGKILL again and again. Whatever clients were told must be so, byte for byte,
-// and in the end nothing is wrong but counts that are too high, and after a repair and a collection nothing at all.
+// TestCollectorBesideKills lets clients append, copy, move and expunge mail with a few attachments
+// in common, and users with the same attachments come and go, while collections without any grace
+// period and repairing checks run one after the other, and all of them are ended with SIGKILL again
+// and again. Whatever clients were told must be so, byte for byte, and in the end nothing is wrong
+// but counts that are too high, and after a repair and a collection nothing at all.
 func TestCollectorBesideKills(t *testing.T) {
 	kills := killTimes(t, collectorKills)
 	s := startServer(t)
@@ -88,7 +90,8 @@ func (s *server) checkOffline(t *testing.T, flags ...string) map[string]int {
 	return sum.Found
 }
 
-// guests lets users with mail like that of the others come and go. Their commands may fail when the server is killed.
+// guests lets users with mail like that of the others come and go. Their commands may fail when the
+// server is killed.
 func guests(t *testing.T, s *server, side *sideProcesses, done <-chan struct{}) {
 	rng := rand.New(rand.NewPCG(7, 7))
 	for n := 0; ; n++ {
@@ -146,7 +149,8 @@ func (p *sideProcesses) run(args ...string) ([]byte, error) {
 	return out.Bytes(), err
 }
 
-// repeat runs a command again and again. It may be killed, or lose the server; it must not find anything wrong.
+// repeat runs a command again and again. It may be killed, or lose the server; it must not find
+// anything wrong.
 func (p *sideProcesses) repeat(t *testing.T, done <-chan struct{}, args ...string) {
 	for {
 		select {

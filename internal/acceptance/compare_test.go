@@ -15,8 +15,8 @@ import (
 	"gadwall/internal/mailgen"
 )
 
-// The comparison with Dovecot: the same corpus over the same protocols into both, one after the other
-// on the same machine. Run it with
+// The comparison with Dovecot: the same corpus over the same protocols into both, one after the
+// other on the same machine. Run it with
 //
 //	go test -run '^$' -bench Compare -benchtime 1x ./internal/acceptance
 //

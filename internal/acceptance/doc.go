@@ -1,7 +1,7 @@
-// Package acceptance holds tests only: they build the gadwall binary, run it as an operator would and
-// talk to it as mail programs do (LMTP, IMAP, HTTP, mbsync, offlineimap, mutt, curl, imaplib), kill it and
-// measure it. What a package promises by itself is tested beside that package; here stands what
-// only the whole can promise:
+// Package acceptance holds tests only: they build the gadwall binary, run it as an operator would
+// and talk to it as mail programs do (LMTP, IMAP, HTTP, mbsync, offlineimap, mutt, curl, imaplib),
+// kill it and measure it. What a package promises by itself is tested beside that package; here
+// stands what only the whole can promise:
 //
 //   - mail comes back byte for byte, and as Dovecot would answer;
 //   - whatever was acknowledged survives kill -9;

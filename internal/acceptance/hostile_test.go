@@ -10,8 +10,9 @@ import (
 	"gadwall/internal/contents"
 )
 
-// TestHostileMail sends mail that is made to lead a parser, a decoder or a limit astray: all of it is taken, comes back byte
-// for byte, whole and in slices, passes a deep check, and leaves nothing when it is expunged.
+// TestHostileMail sends mail that is made to lead a parser, a decoder or a limit astray: all of it
+// is taken, comes back byte for byte, whole and in slices, passes a deep check, and leaves nothing
+// when it is expunged.
 func TestHostileMail(t *testing.T) {
 	s := startServer(t)
 	mails := hostileMails()
@@ -106,7 +107,8 @@ func hostileMails() [][]byte {
 	add("%s%s", head, multipart("x", strings.Split(strings.Repeat("Content-Type: text/plain\r\n\r\npart\x01", 9_999)+"end", "\x01")...))
 	add("%s%s", head, multipart("x", strings.Split(strings.Repeat(file(1, 6000)+"\x01", 500)+"end", "\x01")...))
 	add("%s%s", head, multipart("x", strings.Split(strings.Repeat(file(2, 6000)+"!\r\n\x01", 1500)+"end", "\x01")...))
-	// Boundaries that begin one another, are those of the outer one, end with blanks, are empty, or very long.
+	// Boundaries that begin one another, are those of the outer one, end with blanks, are empty, or
+	// very long.
 	add("%s%s", head, multipart("a", multipart("ab", file(3, 9000), "x"), multipart("a", "y", file(3, 9000)), "z"))
 	add("%sContent-Type: multipart/mixed; boundary=\"b \"\r\n\r\n--b \t\r\n\r\none\r\n--b\r\n\r\ntwo\r\n--b -- \r\nthree\r\n--b --\r\n", head)
 	add("%sContent-Type: multipart/mixed; boundary=\"\"\r\n\r\n--\r\n\r\none\r\n----\r\n", head)

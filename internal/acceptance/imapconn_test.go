@@ -73,8 +73,8 @@ func (c *imapConn) line() (string, error) {
 	}
 }
 
-// do sends a command and returns the untagged responses and what the tagged one says after its tag. The error
-// is that of the connection.
+// do sends a command and returns the untagged responses and what the tagged one says after its tag.
+// The error is that of the connection.
 func (c *imapConn) do(format string, args ...any) (untagged []string, status string, err error) {
 	c.n++
 	tag := fmt.Sprintf("c%d", c.n)

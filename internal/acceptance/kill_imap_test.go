@@ -24,15 +24,16 @@ import (
 )
 
 const (
-	// killSessionCount is how often TestKillSessions ends the server; GADWALL_ACCEPTANCE_KILLS says otherwise.
+	// killSessionCount is how often TestKillSessions ends the server; GADWALL_ACCEPTANCE_KILLS says
+	// otherwise.
 	killSessionCount = 30
 	killClients      = 6
 )
 
-// TestKillSessions ends the server with SIGKILL again and again while clients append, copy, move, flag and
-// expunge messages and create, rename and delete mailboxes. What was acknowledged must be so after the restart; the
-// command that was cut off is done as a whole or not at all; no UID is given twice, and counters, quota and
-// references are right in the end.
+// TestKillSessions ends the server with SIGKILL again and again while clients append, copy, move,
+// flag and expunge messages and create, rename and delete mailboxes. What was acknowledged must be
+// so after the restart; the command that was cut off is done as a whole or not at all; no UID is
+// given twice, and counters, quota and references are right in the end.
 func TestKillSessions(t *testing.T) {
 	kills := killTimes(t, killSessionCount)
 	s := startServer(t)
@@ -94,15 +95,16 @@ func (w *killWorld) identify(id uidOf, token string) error {
 	return nil
 }
 
-// killMessage is a message that a client knows of: where it stands does not matter, so uid is not compared.
+// killMessage is a message that a client knows of: where it stands does not matter, so uid is not
+// compared.
 type killMessage struct {
 	token string
 	flags string
 	uid   uint32
 }
 
-// killClient owns messages, some of them in INBOX beside those of others, and mailboxes below "cN". It alone
-// changes them, so it knows exactly what must be there.
+// killClient owns messages, some of them in INBOX beside those of others, and mailboxes below "cN".
+// It alone changes them, so it knows exactly what must be there.
 type killClient struct {
 	world *killWorld
 	addr  string
@@ -246,7 +248,8 @@ func parseKillMessage(line string) (m killMessage, err error) {
 	return killMessage{token, strings.Join(flags, " "), uint32(uid)}, err
 }
 
-// checkAnew compares what is there by a connection of its own: the one there was may be of a server that is gone.
+// checkAnew compares what is there by a connection of its own: the one there was may be of a server
+// that is gone.
 func (c *killClient) checkAnew(t *testing.T) {
 	t.Helper()
 	if c.conn != nil {
@@ -261,7 +264,8 @@ func (c *killClient) checkAnew(t *testing.T) {
 	}
 }
 
-// check compares the server with what must be there: the state before or after the command that was cut off.
+// check compares the server with what must be there: the state before or after the command that was
+// cut off.
 func (c *killClient) check() error {
 	if c.conn == nil {
 		conn, err := loginIMAP(c.addr, testUser, testPassword)
@@ -446,8 +450,8 @@ func (c *killClient) manage(names []string) error {
 	return c.commit(after, "RENAME %s %s", name, to)
 }
 
-// checkAccounts compares counters, quota and the reference counts of contents with the messages. A crash may leave
-// references too many, never too few.
+// checkAccounts compares counters, quota and the reference counts of contents with the messages. A
+// crash may leave references too many, never too few.
 func (s *server) checkAccounts(t *testing.T) {
 	t.Helper()
 	ctx := t.Context()

@@ -16,15 +16,17 @@ import (
 	"gadwall/quota"
 )
 
-// removalMessages is how many messages are being removed when the server is killed: far more than one transaction takes.
+// removalMessages is how many messages are being removed when the server is killed: far more than
+// one transaction takes.
 const removalMessages = 12_000
 
 // removalWait bounds how long the server may take for what it does on its own.
 const removalWait = 2 * time.Minute
 
-// TestKillRemoval ends the server with SIGKILL in the middle of removing many messages. After the restart counters and usage are right,
-// and what is left can be removed; a mailbox or user that was being deleted is gone, its name is free, and the server finishes
-// the deletion when the lease of the dead one is over.
+// TestKillRemoval ends the server with SIGKILL in the middle of removing many messages. After the
+// restart counters and usage are right, and what is left can be removed; a mailbox or user that was
+// being deleted is gone, its name is free, and the server finishes the deletion when the lease of
+// the dead one is over.
 func TestKillRemoval(t *testing.T) {
 	t.Run("EXPUNGE", func(t *testing.T) { killedExpunge(t, "EXPUNGE") })
 	t.Run("UID EXPUNGE", func(t *testing.T) { killedExpunge(t, "UID EXPUNGE 1:*") })
@@ -97,8 +99,9 @@ func killedUserDelete(t *testing.T) {
 	s.nothingLeft(t)
 }
 
-// killDuring runs remove, which has messages removed and ends with its context at the latest. It kills the server, and that, when it sees
-// some gone, and returns how many there are after a restart, which it ends by killing the server again.
+// killDuring runs remove, which has messages removed and ends with its context at the latest. It
+// kills the server, and that, when it sees some gone, and returns how many there are after a
+// restart, which it ends by killing the server again.
 func (s *server) killDuring(t *testing.T, remove func(ctx context.Context)) (left int64) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -138,8 +141,8 @@ func (s *server) killDuring(t *testing.T, remove func(ctx context.Context)) (lef
 	return left
 }
 
-// finishes makes the lease of the dead server as old as it would be two minutes later, and waits until the server, started again, has
-// finished the deletion.
+// finishes makes the lease of the dead server as old as it would be two minutes later, and waits
+// until the server, started again, has finished the deletion.
 func (s *server) finishes(t *testing.T, collection, lease, mark string) {
 	t.Helper()
 	coll := s.database(t).Collection(collection)
@@ -169,7 +172,8 @@ func (s *server) finishes(t *testing.T, collection, lease, mark string) {
 	}
 }
 
-// nothingLeft is checked when all messages were removed: by the database, by the usage, and by gadwall check.
+// nothingLeft is checked when all messages were removed: by the database, by the usage, and by
+// gadwall check.
 func (s *server) nothingLeft(t *testing.T) {
 	t.Helper()
 	if n, err := s.database(t).Collection("messages").CountDocuments(t.Context(), bson.D{}); err != nil || n != 0 {

@@ -33,8 +33,9 @@ func killTimes(t *testing.T, otherwise int) int {
 	return n
 }
 
-// TestKill ends the server with SIGKILL again and again while senders deliver. Every message that was
-// acknowledged must be there, whole; none may be there in part; UIDs and counters must be right.
+// TestKill ends the server with SIGKILL again and again while senders deliver. Every message that
+// was acknowledged must be there, whole; none may be there in part; UIDs and counters must be
+// right.
 func TestKill(t *testing.T) {
 	kills := killTimes(t, killCount)
 	s := startServer(t)

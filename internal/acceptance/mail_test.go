@@ -82,7 +82,8 @@ func (c *lmtpConn) replies(to []string) error {
 	return nil
 }
 
-// send delivers one message, which ends with CRLF, by DATA; nil means that every recipient got its 250.
+// send delivers one message, which ends with CRLF, by DATA; nil means that every recipient got its
+// 250.
 func (c *lmtpConn) send(from string, to []string, msg io.Reader) error {
 	if err := c.envelope(from, to); err != nil {
 		return err
@@ -128,8 +129,8 @@ func (c *lmtpConn) sendChunks(from string, to []string, msg []byte, size int) er
 	return c.replies(to)
 }
 
-// deliver sends messages over one LMTP connection to testUser: by DATA what DATA can carry unchanged, the
-// rest by BDAT.
+// deliver sends messages over one LMTP connection to testUser: by DATA what DATA can carry
+// unchanged, the rest by BDAT.
 func (s *server) deliver(t testing.TB, msgs ...[]byte) {
 	t.Helper()
 	c, err := dialLMTP(s.lmtp)

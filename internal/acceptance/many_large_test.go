@@ -14,9 +14,9 @@ import (
 	"time"
 )
 
-// TestManyLargeMessages receives large messages from many senders at once, by LMTP and by APPEND, and sends them to as
-// many readers: what one costs in memory must be a small constant, whatever its size. GADWALL_ACCEPTANCE_LARGE=NxM
-// has N messages of M megabytes instead of 20 of 20.
+// TestManyLargeMessages receives large messages from many senders at once, by LMTP and by APPEND,
+// and sends them to as many readers: what one costs in memory must be a small constant, whatever
+// its size. GADWALL_ACCEPTANCE_LARGE=NxM has N messages of M megabytes instead of 20 of 20.
 func TestManyLargeMessages(t *testing.T) {
 	count, megabytes := 20, 20
 	if v := os.Getenv("GADWALL_ACCEPTANCE_LARGE"); v != "" {
@@ -29,8 +29,8 @@ func TestManyLargeMessages(t *testing.T) {
 		each = 4 << 20
 		// shared is for the database: its cache, its write buffers and what it compacts.
 		shared = 64 << 20
-		// logins is for the passwords that are checked at a time: 19 MiB for each processor, of which the garbage
-		// collector lets as much again lie about.
+		// logins is for the passwords that are checked at a time: 19 MiB for each processor, of
+		// which the garbage collector lets as much again lie about.
 		logins = 80 << 20
 	)
 	size := megabytes * 1_000_000 / 78 * 57 // decoded

@@ -11,8 +11,9 @@ import (
 	"testing"
 )
 
-// TestQuotaByEveryDoor fills a mailbox to the last octet by LMTP, APPEND and COPY at the same time, while others expunge.
-// The usage is never above the limit, is what is there in the end, and all that was acknowledged is there.
+// TestQuotaByEveryDoor fills a mailbox to the last octet by LMTP, APPEND and COPY at the same time,
+// while others expunge. The usage is never above the limit, is what is there in the end, and all
+// that was acknowledged is there.
 func TestQuotaByEveryDoor(t *testing.T) {
 	const limit = 300_000
 	s := startServer(t)

@@ -10,8 +10,8 @@ import (
 // roundTripMails is how many generated messages go through the whole system.
 const roundTripMails = 1000
 
-// TestRoundTrip delivers messages of every shape, broken ones among them, and reads each back byte for
-// byte after the trace lines that delivery added.
+// TestRoundTrip delivers messages of every shape, broken ones among them, and reads each back byte
+// for byte after the trace lines that delivery added.
 func TestRoundTrip(t *testing.T) {
 	s := startServer(t)
 	sent := make([][]byte, roundTripMails)

@@ -128,7 +128,8 @@ func (s *server) start(t testing.TB) {
 			select {
 			case <-exited:
 				t.Fatalf("gadwall ended while starting:\n%s", s.logTail(8<<10))
-			case <-time.After(5 * time.Millisecond): // polling another process, there is nothing to wait on
+			// polling another process, there is nothing to wait on
+			case <-time.After(5 * time.Millisecond):
 			}
 			if time.Now().After(deadline) {
 				t.Fatalf("gadwall does not listen on %s:\n%s", addr, s.logTail(8<<10))

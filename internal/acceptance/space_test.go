@@ -12,12 +12,13 @@ import (
 	"gadwall/internal/dovecottest"
 )
 
-// The space that a mixed corpus takes, in Gadwall and in Dovecot's most compact formats. Run it with
+// The space that a mixed corpus takes, in Gadwall and in Dovecot's most compact formats. Run it
+// with
 //
 //	go test -run '^$' -bench Space -benchtime 1x -timeout 60m ./internal/acceptance
 //
-// with "Space/mixed" or "Space/packed" for one of the corpora. The server runs while it is measured, and has settled. The floor
-// is that of package bench.
+// with "Space/mixed" or "Space/packed" for one of the corpora. The server runs while it is
+// measured, and has settled. The floor is that of package bench.
 const spaceMails = 5000
 
 func BenchmarkSpace(b *testing.B) {

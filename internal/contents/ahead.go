@@ -7,12 +7,13 @@ import (
 	"gadwall/dedupe"
 )
 
-// ReadAhead opens the blobs of ranges, by one query (for up to 256 of them; one more for each further 256), and
-// starts to read what the ranges need of them, in their order. WriteRange takes it from there, so ranges that are written
-// in this order do not wait for a query each. Ranges that are passed over, or written out of turn, do no harm.
+// ReadAhead opens the blobs of ranges, by one query (for up to 256 of them; one more for each
+// further 256), and starts to read what the ranges need of them, in their order. WriteRange takes
+// it from there, so ranges that are written in this order do not wait for a query each. Ranges that
+// are passed over, or written out of turn, do no harm.
 //
-// The caller closes the result, which is nil if no blob is needed, when the ranges are written. A blob that is missing
-// is left to Prepare and WriteRange.
+// The caller closes the result, which is nil if no blob is needed, when the ranges are written. A
+// blob that is missing is left to Prepare and WriteRange.
 func (s *Store) ReadAhead(ctx context.Context, ranges []Range) (*blobstore.Ahead, error) {
 	var hashes []dedupe.Hash
 	seen := make(map[dedupe.Hash]bool)
@@ -47,8 +48,9 @@ func (s *Store) ReadAhead(ctx context.Context, ranges []Range) (*blobstore.Ahead
 	return ahead, nil
 }
 
-// Prepare does for a range what WriteRange would do first: it loads inline bytes and opens blobs. What is missing is
-// noticed before anything is written then; what is damaged inside may still not be.
+// Prepare does for a range what WriteRange would do first: it loads inline bytes and opens blobs.
+// What is missing is noticed before anything is written then; what is damaged inside may still not
+// be.
 func (c *Content) Prepare(ctx context.Context, off, n int64) error {
 	missing, err := c.missing(off, n)
 	if err != nil {
@@ -78,8 +80,8 @@ func (n blobNeed) segment() *segment { return &n.content.layout.segments[n.cut.s
 // stored returns which bytes of the blob it needs.
 func (n blobNeed) stored() (off, size int64) { return n.segment().recipe.Map(n.cut.off, n.cut.n) }
 
-// blobNeeds returns what ranges need of blobs, in their order. Ranges outside of their content are for WriteRange to
-// refuse.
+// blobNeeds returns what ranges need of blobs, in their order. Ranges outside of their content are
+// for WriteRange to refuse.
 func blobNeeds(ranges []Range) []blobNeed {
 	var needs []blobNeed
 	for _, r := range ranges {

@@ -71,8 +71,8 @@ func TestReadAheadGivesTheBytes(t *testing.T) {
 	})
 }
 
-// Whole mails with attachments take a query for their documents, one for the blobs, and one for several blobs' bytes;
-// what is there twice is read once.
+// Whole mails with attachments take a query for their documents, one for the blobs, and one for
+// several blobs' bytes; what is there twice is read once.
 func TestReadAheadQueries(t *testing.T) {
 	db, cmds := dbtest.Monitored(t)
 	s := newStore(t, db)

@@ -20,11 +20,13 @@ type Finding struct {
 	Detail string
 }
 
-// Check reads all contents beside live traffic, and calls found with those that are damaged: whose layout or part table
-// contradict themselves, or whose frames need a dictionary that is not there or was changed, and with deep set also those
-// whose frames cannot be decoded, or whose bytes, those from blobs included, do not have the hash that is their ID. (Of
-// contents with a blob that is missing or damaged only the frames are decoded; the blobs have a check of their own.) It
-// returns how many it read. progress is told so, if not nil, now and then. It may take its time; its error ends the check.
+// Check reads all contents beside live traffic, and calls found with those that are damaged: whose
+// layout or part table contradict themselves, or whose frames need a dictionary that is not there
+// or was changed, and with deep set also those whose frames cannot be decoded, or whose bytes,
+// those from blobs included, do not have the hash that is their ID. (Of contents with a blob that
+// is missing or damaged only the frames are decoded; the blobs have a check of their own.) It
+// returns how many it read. progress is told so, if not nil, now and then. It may take its time;
+// its error ends the check.
 func (s *Store) Check(ctx context.Context, deep bool, found func(Finding), progress func(ctx context.Context, n int64) error) (n int64, err error) {
 	projection, page := bson.D{{Key: "segs", Value: 1}, {Key: "parts", Value: 1}, {Key: "size", Value: 1}}, auditBatch
 	if deep {

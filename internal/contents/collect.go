@@ -13,8 +13,8 @@ import (
 	"gadwall/dedupe"
 )
 
-// auditBatch is the number of contents that one query of an audit returns, deepBatch that of a check which reads all
-// their bytes: servers close cursors that wait for ten minutes.
+// auditBatch is the number of contents that one query of an audit returns, deepBatch that of a
+// check which reads all their bytes: servers close cursors that wait for ten minutes.
 const (
 	auditBatch = 1000
 	deepBatch  = 100
@@ -29,8 +29,8 @@ func (s *Store) Collection() *mongo.Collection { return s.coll }
 // Refs counts the references to contents.
 func (s *Store) Refs() *dedupe.Counter { return s.refs }
 
-// Collector returns the collector of contents that no message refers to. With a document go its references to blobs, which
-// are collected after contents.
+// Collector returns the collector of contents that no message refers to. With a document go its
+// references to blobs, which are collected after contents.
 func (s *Store) Collector(guard func(context.Context) error) *dedupe.Collector {
 	return &dedupe.Collector{
 		Counter: s.refs,
@@ -72,8 +72,9 @@ func blobRefsOf(doc bson.Raw) (ID, []dedupe.Ref, error) {
 	return ID(hash), l.blobRefs(), nil
 }
 
-// BlobReferrers gives the references to blobs of all contents to a Tally. A content never changes, so the moment at which
-// it is read does not matter. progress is told how many contents were read, if not nil, now and then. It may take its time; its error ends the audit.
+// BlobReferrers gives the references to blobs of all contents to a Tally. A content never changes,
+// so the moment at which it is read does not matter. progress is told how many contents were read,
+// if not nil, now and then. It may take its time; its error ends the audit.
 func (s *Store) BlobReferrers(progress func(ctx context.Context, n int64) error) func(context.Context, *dedupe.Tally) error {
 	return func(ctx context.Context, t *dedupe.Tally) error {
 		var n int64
@@ -118,8 +119,8 @@ func (s *Store) HoldsBlob(ctx context.Context, content []byte, ref dedupe.Ref) (
 	return false, nil
 }
 
-// scan calls f with every content, in the order of their ids. Contents that come or go meanwhile may be passed
-// over. A query reads a page of so many.
+// scan calls f with every content, in the order of their ids. Contents that come or go meanwhile
+// may be passed over. A query reads a page of so many.
 func (s *Store) scan(ctx context.Context, projection bson.D, page int, f func(bson.Raw) error) error {
 	// Pages rather than one cursor: f may take its time, and servers close cursors that wait.
 	filter := bson.D{}

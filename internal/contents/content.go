@@ -17,7 +17,8 @@ import (
 	"gadwall/mimestream"
 )
 
-// Content is a stored content. It loads what it needs when it needs it. Not safe for concurrent use.
+// Content is a stored content. It loads what it needs when it needs it. Not safe for concurrent
+// use.
 type Content struct {
 	ID   ID
 	Size int64
@@ -76,18 +77,18 @@ func (c *Content) addFrames(doc bson.Raw) error {
 	return nil
 }
 
-// Root returns the MIME tree, or nil if it was not wanted. It has what the part table has: Path, Parent,
-// Children, Kind, offsets, sizes, lines, HasContentType, Type, Subtype, the charset in Params, Encoding,
-// Disposition, Degraded, HasNUL and Has8bit; no Header, and no other parameters.
+// Root returns the MIME tree, or nil if it was not wanted. It has what the part table has: Path,
+// Parent, Children, Kind, offsets, sizes, lines, HasContentType, Type, Subtype, the charset in
+// Params, Encoding, Disposition, Degraded, HasNUL and Has8bit; no Header, and no other parameters.
 func (c *Content) Root() *mimestream.Part { return c.root }
 
 // HeaderSize is the size of the root header block with the empty line that ends it: BODY[HEADER] is
 // WriteRange(0, HeaderSize). It is known without Want.Parts.
 func (c *Content) HeaderSize() int64 { return c.layout.headerSize }
 
-// WriteRange writes the bytes [off, off+n) to w. It loads the frames and chunks that hold them, unless they
-// are loaded or in the cache already: inline bytes by one query, blobs in a constant amount of memory.
-// Its error may be that of w.
+// WriteRange writes the bytes [off, off+n) to w. It loads the frames and chunks that hold them,
+// unless they are loaded or in the cache already: inline bytes by one query, blobs in a constant
+// amount of memory. Its error may be that of w.
 func (c *Content) WriteRange(ctx context.Context, w io.Writer, off, n int64) error {
 	missing, err := c.missing(off, n)
 	if err != nil {
@@ -287,6 +288,6 @@ func (c *Content) cached(k int) []byte {
 	return c.s.cache.Get(dedupe.Hash(c.ID), cacheKey(k))
 }
 
-// cacheKey is the number of an inline frame in the FrameCache: negative, because a blob of the same bytes, an
-// attached message, has the same hash and other frames.
+// cacheKey is the number of an inline frame in the FrameCache: negative, because a blob of the same
+// bytes, an attached message, has the same hash and other frames.
 func cacheKey(k int) int { return -1 - k }

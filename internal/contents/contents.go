@@ -92,8 +92,8 @@ func (s *Store) EnsureIndexes(ctx context.Context) error {
 	return database.CreateIndexes(ctx, s.Indexes())
 }
 
-// Indexes are those that are relied on, those of the blobs included. Contents themselves are found by _id only, but for those
-// that nobody uses.
+// Indexes are those that are relied on, those of the blobs included. Contents themselves are found
+// by _id only, but for those that nobody uses.
 func (s *Store) Indexes() []database.Indexes {
 	own := database.Indexes{Collection: s.coll, Models: []mongo.IndexModel{s.refs.UnusedIndex()}}
 	return append([]database.Indexes{own}, s.blobs.Indexes()...)
@@ -108,14 +108,14 @@ func (s *Store) WithCache(cache *blobstore.FrameCache) *Store {
 	return &t
 }
 
-// AddRefs counts references to contents that exist: all, or none and a dedupe.MissingError. It must return
-// before any referrer is written.
+// AddRefs counts references to contents that exist: all, or none and a dedupe.MissingError. It must
+// return before any referrer is written.
 func (s *Store) AddRefs(ctx context.Context, refs []Ref) error {
 	return s.refs.AddMany(ctx, hashRefs(refs))
 }
 
-// ReleaseRefs takes back references whose referrers are gone. It returns dedupe.ErrNotHeld if some are not
-// counted; on any other error it must not be called again for them: see dedupe.
+// ReleaseRefs takes back references whose referrers are gone. It returns dedupe.ErrNotHeld if some
+// are not counted; on any other error it must not be called again for them: see dedupe.
 func (s *Store) ReleaseRefs(ctx context.Context, refs []Ref) error {
 	return s.refs.RemoveMany(ctx, hashRefs(refs))
 }

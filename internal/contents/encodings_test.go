@@ -30,7 +30,8 @@ func attachment(kind, encoding, name, body string) string {
 		"\r\nContent-Disposition: attachment; filename=\""+name+"\"\r\n\r\n"+body)
 }
 
-// The same file is one blob, however it is encoded, wrapped or called, and every mail comes back as it was.
+// The same file is one blob, however it is encoded, wrapped or called, and every mail comes back as
+// it was.
 func TestOneBlobForEveryEncoding(t *testing.T) {
 	file := []byte(text(30_000) + "Größe = 12 €\r\nno line end")
 	for _, c := range []struct {

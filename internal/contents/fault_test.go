@@ -23,8 +23,8 @@ import (
 	"gadwall/internal/docstore"
 )
 
-// A faulty dialer lets connections to the database fail at a chosen write command, either before it is sent
-// or after it was executed and before its answer is read.
+// A faulty dialer lets connections to the database fail at a chosen write command, either before it
+// is sent or after it was executed and before its answer is read.
 type faulty struct {
 	inner options.ContextDialer
 
@@ -117,8 +117,8 @@ func quietStore(t *testing.T, db *mongo.Database) *Store {
 	return s
 }
 
-// faultMessages returns a message, and another one that shares a blob with it, has one that begins like
-// that and goes on in its own way, and has blobs of its own, large and small.
+// faultMessages returns a message, and another one that shares a blob with it, has one that begins
+// like that and goes on in its own way, and has blobs of its own, large and small.
 func faultMessages() (stored, delivered []byte) {
 	shared := random(1, 2*blobstore.FrameSize+100)
 	deviating := append(bytes.Clone(shared[:2*blobstore.FrameSize]), random(2, blobstore.FrameSize)...)
@@ -127,8 +127,8 @@ func faultMessages() (stored, delivered []byte) {
 			base64Header+encode(random(3, 2*blobstore.FrameSize+100), 76, "\r\n"), base64Header+encode(random(4, 9000), 76, "\r\n")))
 }
 
-// Whatever write fails, executed or not, with or without cleaning up behind it: what is stored stays
-// complete, no count is too low, and the delivery succeeds when it is repeated.
+// Whatever write fails, executed or not, with or without cleaning up behind it: what is stored
+// stays complete, no count is too low, and the delivery succeeds when it is repeated.
 func TestFaults(t *testing.T) {
 	server, err := docstore.Open(docstore.Options{Dir: "faults", FS: vfs.NewMem()})
 	if err != nil {
@@ -200,8 +200,8 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// deliver stores a message, and aborts if that fails and cleanup is wanted; without, it is as if the process
-// had ended there.
+// deliver stores a message, and aborts if that fails and cleanup is wanted; without, it is as if
+// the process had ended there.
 func deliver(t *testing.T, s *Store, message []byte, cleanup bool) (*Stored, error) {
 	w := s.NewWriter(t.Context())
 	_, err := w.Write(message)
@@ -215,8 +215,8 @@ func deliver(t *testing.T, s *Store, message []byte, cleanup bool) (*Stored, err
 	return stored, err
 }
 
-// A delivery that is canceled before some write, and then aborted, leaves nothing behind, except where the
-// commit of a content or a blob was underway.
+// A delivery that is canceled before some write, and then aborted, leaves nothing behind, except
+// where the commit of a content or a blob was underway.
 func TestCancellation(t *testing.T) {
 	var (
 		mu        sync.Mutex

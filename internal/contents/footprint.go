@@ -67,8 +67,9 @@ func (s *Store) Footprints(ctx context.Context, ids []ID) (map[ID]Footprint, err
 	return out, nil
 }
 
-// Distinct is how many bytes there are when every content and every blob that is referred to is counted once, before
-// compression. It reads all contents, beside live traffic, and holds a page of them.
+// Distinct is how many bytes there are when every content and every blob that is referred to is
+// counted once, before compression. It reads all contents, beside live traffic, and holds a page of
+// them.
 func (s *Store) Distinct(ctx context.Context) (int64, error) {
 	var sum int64
 	err := s.scan(ctx, footprintProjection, auditBatch, func(doc bson.Raw) error {

@@ -10,7 +10,8 @@ import (
 	"gadwall/internal/dbtest"
 )
 
-// Lines that all end softly behind a blank leave a decoder nothing to be certain of. What follows deviates.
+// Lines that all end softly behind a blank leave a decoder nothing to be certain of. What follows
+// deviates.
 func TestNothingCertainBeforeADeviation(t *testing.T) {
 	for name, line := range map[string]string{
 		"blanks": strings.Repeat(" ", 75) + "=\r\n",
@@ -54,8 +55,8 @@ func TestHostileBodies(t *testing.T) {
 	}
 }
 
-// hostileMail is a mail whose bodies are made of pieces of encodings, right ones and almost right ones, long enough for
-// thresholds, batches and marks to lie in any of them.
+// hostileMail is a mail whose bodies are made of pieces of encodings, right ones and almost right
+// ones, long enough for thresholds, batches and marks to lie in any of them.
 func hostileMail(rng *rand.Rand) []byte {
 	var b bytes.Buffer
 	b.WriteString("Subject: x\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n")

@@ -63,7 +63,8 @@ func (l *layout) inlineSize() int64 {
 	return last.start + int64(last.size)
 }
 
-// segmentAt returns the index of the segment that has the byte at off, which must be in the content.
+// segmentAt returns the index of the segment that has the byte at off, which must be in the
+// content.
 func (l *layout) segmentAt(off int64) int {
 	return sort.Search(len(l.segments), func(i int) bool { return l.segments[i].end() > off })
 }
@@ -89,9 +90,9 @@ const (
 	segmentBlob
 )
 
-// append appends the stored form of l: a version byte; the sizes of content and root header; the number of
-// frames, and for each codec, size, and for zstd the dictionary; the number of segments, and for each
-// kind, for blobs hash and magic (32 bits, big endian), and recipe.
+// append appends the stored form of l: a version byte; the sizes of content and root header; the
+// number of frames, and for each codec, size, and for zstd the dictionary; the number of segments,
+// and for each kind, for blobs hash and magic (32 bits, big endian), and recipe.
 func (l *layout) append(dst []byte) []byte {
 	dst = append(dst, layoutVersion)
 	dst = binary.AppendUvarint(dst, uint64(l.size))
@@ -116,8 +117,8 @@ func (l *layout) append(dst []byte) []byte {
 	return dst
 }
 
-// readLayout reads a stored layout, and checks that the segments cover the content and the inline segments
-// the frames.
+// readLayout reads a stored layout, and checks that the segments cover the content and the inline
+// segments the frames.
 func readLayout(src []byte) (*layout, error) {
 	r := layoutReader{src: src}
 	if v := r.bytes(1); r.err != nil || v[0] != layoutVersion {

@@ -46,7 +46,8 @@ type decoder interface {
 	Recipe() transfer.Recipe
 }
 
-// newDecoder returns the decoder of an encoding, which there must be, for a body with these first bytes.
+// newDecoder returns the decoder of an encoding, which there must be, for a body with these first
+// bytes.
 func (e encoding) newDecoder(decoded, tail io.Writer, first []byte) decoder {
 	if e == quotedEncoding {
 		return transfer.NewQuotedDecoder(decoded, tail, first)
@@ -92,7 +93,8 @@ func (r *receiver) BodyBegin(p *mimestream.Part) error {
 		l.threshold = r.s.textThreshold
 	}
 	if l.encoding == base64Encoding {
-		l.threshold += l.threshold * 3 / 8 // about the same decoded size: 4 characters and a part of a line end for 3
+		// about the same decoded size: 4 characters and a part of a line end for 3
+		l.threshold += l.threshold * 3 / 8
 	}
 	l.mode = leafHolding
 	if (*Writer)(r).merging() {
@@ -135,8 +137,8 @@ func (w *Writer) body(b []byte) error {
 	return w.body(b[n:])
 }
 
-// startBlob makes a blob of a leaf that exceeds its threshold. What deviates from its encoding before that is
-// kept as it came.
+// startBlob makes a blob of a leaf that exceeds its threshold. What deviates from its encoding
+// before that is kept as it came.
 func (w *Writer) startBlob() error {
 	l := &w.leaf
 	if err := w.endSpill(); err != nil {
@@ -151,16 +153,16 @@ func (w *Writer) startBlob() error {
 	return w.body(l.hold)
 }
 
-// describes reports whether the first bytes of a body do not deviate, and some of them are certain: a body that deviates
-// later has a decoded part then.
+// describes reports whether the first bytes of a body do not deviate, and some of them are certain:
+// a body that deviates later has a decoded part then.
 func (e encoding) describes(first []byte) bool {
 	d := e.newDecoder(io.Discard, io.Discard, first)
 	d.Write(first) // the writers do not fail
 	return !d.Deviated() && d.Recipe().DecodedSize > 0
 }
 
-// A tailWriter receives what follows the deviation of a leaf in leafDecoding: that begins as a leaf anew,
-// but is not decoded.
+// A tailWriter receives what follows the deviation of a leaf in leafDecoding: that begins as a leaf
+// anew, but is not decoded.
 type tailWriter struct{ w *Writer }
 
 func (t tailWriter) Write(p []byte) (int, error) {

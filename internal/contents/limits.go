@@ -3,28 +3,28 @@ package contents
 import "time"
 
 const (
-	// BlobThreshold is the size from which on a leaf that is not text, or is text that is attached, becomes a
-	// blob: as it came, or for base64 about when decoded.
+	// BlobThreshold is the size from which on a leaf that is not text, or is text that is attached,
+	// becomes a blob: as it came, or for base64 about when decoded.
 	BlobThreshold = 4 << 10
 
-	// TextThreshold is the same for other text, which is rarely equal to other text, and is read with the
-	// message.
+	// TextThreshold is the same for other text, which is rarely equal to other text, and is read
+	// with the message.
 	TextThreshold = 64 << 10
 
-	// DecodeThreshold is the encoded size from which on a small body is stored decoded, and DecodeSaving how much
-	// shorter it must become: otherwise the recipe costs more than is gained.
+	// DecodeThreshold is the encoded size from which on a small body is stored decoded, and
+	// DecodeSaving how much shorter it must become: otherwise the recipe costs more than is gained.
 	DecodeThreshold = 128
 	DecodeSaving    = 32
 
 	// FrameSize is the greatest number of inline bytes in a frame.
 	FrameSize = 64 << 10
 
-	// HeadRest is how many inline bytes must follow the root header for it to get a frame of its own.
-	// With fewer, one frame with both is smaller, and as cheap to read.
+	// HeadRest is how many inline bytes must follow the root header for it to get a frame of its
+	// own. With fewer, one frame with both is smaller, and as cheap to read.
 	HeadRest = 512
 
-	// InlineBudget is the greatest sum of the stored sizes of the frames of one content. Whatever comes
-	// after it goes to blobs, structure too.
+	// InlineBudget is the greatest sum of the stored sizes of the frames of one content. Whatever
+	// comes after it goes to blobs, structure too.
 	InlineBudget = 512 << 10
 
 	// SpillSegments is the number of segments from which on, beyond the InlineBudget, no blobs are
@@ -41,8 +41,8 @@ const (
 	// loadBatch is the number of contents that one query loads.
 	loadBatch = 256
 
-	// allFrames is how many frames Want.All loads at once: all of nearly every mail. Further ones are loaded
-	// when they are read.
+	// allFrames is how many frames Want.All loads at once: all of nearly every mail. Further ones
+	// are loaded when they are read.
 	allFrames = 8
 
 	// cacheFrom is the decoded size from which on a frame that was read in part is kept in the

@@ -25,10 +25,10 @@ type Range struct {
 	Off, N  int64
 }
 
-// Load returns the contents of ids, by one query (for up to 256 of them; one more for each further 256).
-// Those that do not exist are absent from the result. What it holds in memory is the part tables, and
-// with Want.All usually all the inline bytes, compressed: callers choose the number of ids with
-// that in mind.
+// Load returns the contents of ids, by one query (for up to 256 of them; one more for each further
+// 256). Those that do not exist are absent from the result. What it holds in memory is the part
+// tables, and with Want.All usually all the inline bytes, compressed: callers choose the number of
+// ids with that in mind.
 func (s *Store) Load(ctx context.Context, ids []ID, want Want) (map[ID]*Content, error) {
 	projection := bson.D{{Key: "segs", Value: 1}}
 	if want.Parts {
@@ -60,8 +60,8 @@ func (s *Store) Load(ctx context.Context, ids []ID, want Want) (map[ID]*Content,
 	return out, nil
 }
 
-// Prefetch loads the inline bytes of all ranges, by one query (for up to 256 contents), so that WriteRange
-// needs none for them, except for blobs.
+// Prefetch loads the inline bytes of all ranges, by one query (for up to 256 contents), so that
+// WriteRange needs none for them, except for blobs.
 func (s *Store) Prefetch(ctx context.Context, ranges []Range) error {
 	contents := make(map[ID]*Content)
 	frames := make(map[int]bool)

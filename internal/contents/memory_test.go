@@ -10,8 +10,8 @@ import (
 	"gadwall/internal/dbtest"
 )
 
-// The memory of a delivery does not depend on its size. Measured as what the writer itself keeps: the heap,
-// without what the embedded database has, is that of the difference between two sizes.
+// The memory of a delivery does not depend on its size. Measured as what the writer itself keeps:
+// the heap, without what the embedded database has, is that of the difference between two sizes.
 func TestMemoryOfADelivery(t *testing.T) {
 	s := newStore(t, dbtest.Database(t))
 	kept := func(size int) uint64 {

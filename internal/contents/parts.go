@@ -26,8 +26,8 @@ const (
 	partFlags // all above are less
 )
 
-// The words that are stored as a number: their index plus one. A word that is not in the list is stored as
-// a 0, its length and itself. The lists are part of the format: append only.
+// The words that are stored as a number: their index plus one. A word that is not in the list is
+// stored as a 0, its length and itself. The lists are part of the format: append only.
 var (
 	mediaTypes = []string{
 		"text/plain", "text/html", "multipart/alternative", "multipart/mixed", "multipart/related",
@@ -53,8 +53,8 @@ func appendParts(dst []byte, root *mimestream.Part) []byte {
 	return appendPart(append(dst, partsVersion), root, 0)
 }
 
-// appendPart appends p and all below it, parents first. Offsets are stored as distances: from is where p would start at
-// the earliest.
+// appendPart appends p and all below it, parents first. Offsets are stored as distances: from is
+// where p would start at the earliest.
 func appendPart(dst []byte, p *mimestream.Part, from int64) []byte {
 	charset := p.Charset()
 	if len(charset) > maxWord {

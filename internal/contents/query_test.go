@@ -114,8 +114,8 @@ func TestSlicesOfInlineTextUseTheCache(t *testing.T) {
 	}
 }
 
-// An attached message as a blob and the same message as a content have the same hash, but not the same
-// frames.
+// An attached message as a blob and the same message as a content have the same hash, but not the
+// same frames.
 func TestCacheTellsBlobsFromContents(t *testing.T) {
 	s := newStore(t, dbtest.Database(t)).WithCache(blobstore.NewFrameCache(1 << 20))
 	inner := []byte("Subject: x\r\n\r\n" + text(60_000))

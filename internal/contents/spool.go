@@ -8,8 +8,9 @@ import (
 
 // A spool collects inline bytes into compressed frames.
 type spool struct {
-	dicts  dictionary.Current
-	kind   dictionary.Kind // of the frame being filled: HTML if there is any, Headers if there is nothing else
+	dicts dictionary.Current
+	// of the frame being filled: HTML if there is any, Headers if there is nothing else
+	kind   dictionary.Kind
 	adding dictionary.Kind // of what is added
 
 	buf    []byte // the frame being filled
@@ -20,11 +21,12 @@ type spool struct {
 	head   int      // where the root header ends in buf, if it is to be cut there
 }
 
-// full reports whether no more bytes are to be added: the budget is spent. The frame being filled, and a small
-// body that is added as a whole, may exceed it.
+// full reports whether no more bytes are to be added: the budget is spent. The frame being filled,
+// and a small body that is added as a whole, may exceed it.
 func (sp *spool) full() bool { return sp.total >= InlineBudget || len(sp.frames) >= maxFrames-3 }
 
-// begin says that what is added from now on belongs to the body of a leaf; nil for what is between bodies.
+// begin says that what is added from now on belongs to the body of a leaf; nil for what is between
+// bodies.
 func (sp *spool) begin(leaf *mimestream.Part) {
 	switch {
 	case leaf == nil:
@@ -69,8 +71,8 @@ func (sp *spool) endHeader() {
 	}
 }
 
-// flush ends the frame being filled. If there is a root header with enough behind it, that is a frame, and
-// the rest stays to be filled up.
+// flush ends the frame being filled. If there is a root header with enough behind it, that is a
+// frame, and the rest stays to be filled up.
 func (sp *spool) flush() error {
 	if head := sp.head; head > 0 {
 		sp.head = 0

@@ -22,7 +22,8 @@ import (
 
 // rawContent is the document as stored.
 
-// audit recounts the references to blobs and looks for what is missing. It returns how many references there
+// audit recounts the references to blobs and looks for what is missing. It returns how many
+// references there
 
 // are that nobody holds; fewer than held is an error.
 

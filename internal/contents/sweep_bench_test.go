@@ -10,12 +10,14 @@ import (
 	"gadwall/internal/dbtest"
 )
 
-// BenchmarkThresholds stores the mixed corpus with other thresholds between what is stored inline and what becomes a blob:
+// BenchmarkThresholds stores the mixed corpus with other thresholds between what is stored inline
+// and what becomes a blob:
 //
 //	go test -run '^$' -bench Thresholds -benchtime 1x -timeout 60m ./internal/contents
 //
-// It reports what the documents of contents and blobs have as BSON, which is nearly what they take, since their bytes are
-// compressed already; and how many blobs there are, each of which is two documents with four entries in indexes.
+// It reports what the documents of contents and blobs have as BSON, which is nearly what they take,
+// since their bytes are compressed already; and how many blobs there are, each of which is two
+// documents with four entries in indexes.
 func BenchmarkThresholds(b *testing.B) {
 	const mails = 1000
 	corpus := bench.NewCorpus(bench.CorpusOptions{Seed: bench.MeasureSeed})

@@ -19,20 +19,21 @@ import (
 
 // A Usage says what bytes of one sort are in one content and what they take.
 type Usage struct {
-	// Type is the media type of the leaf whose body it is, as "text/html"; empty for what is between bodies:
-	// headers, boundary lines and the like.
+	// Type is the media type of the leaf whose body it is, as "text/html"; empty for what is
+	// between bodies: headers, boundary lines and the like.
 	Type string
 
 	// Logical is the number of bytes in messages: those of the content, times its references.
 	Logical int64
 
-	// Stored is the number of compressed bytes in the content's frames, of which a frame with several sorts
-	// has as much of each as they take when compressed apart, and of each blob its part by the number of its references. The
-	// documents around them are not counted.
+	// Stored is the number of compressed bytes in the content's frames, of which a frame with
+	// several sorts has as much of each as they take when compressed apart, and of each blob its
+	// part by the number of its references. The documents around them are not counted.
 	Stored float64
 }
 
-// Usage calls f for every sort of bytes in every content. It works beside live traffic, with what it finds.
+// Usage calls f for every sort of bytes in every content. It works beside live traffic, with what
+// it finds.
 func (s *Store) Usage(ctx context.Context, f func(Usage) error) error {
 	return s.each(ctx, nil, 0, func(c *Content, refs int64) error {
 		list, err := c.usage(ctx, refs)
@@ -48,7 +49,8 @@ func (s *Store) Usage(ctx context.Context, f func(Usage) error) error {
 	})
 }
 
-// each calls f for the contents with IDs from from on, in order, at most limit unless that is 0, with all their frames.
+// each calls f for the contents with IDs from from on, in order, at most limit unless that is 0,
+// with all their frames.
 func (s *Store) each(ctx context.Context, from []byte, limit int64, f func(c *Content, refs int64) error) error {
 	filter := bson.D{}
 	if from != nil {
@@ -117,7 +119,8 @@ type piece struct {
 	leaf       *mimestream.Part
 }
 
-// pieces calls inline for the pieces of inline bytes, in order, and blob for the segments that are blobs.
+// pieces calls inline for the pieces of inline bytes, in order, and blob for the segments that are
+// blobs.
 func (c *Content) pieces(spans []span, inline func(piece), blob func(*segment, *mimestream.Part)) {
 	i := 0
 	for k := range c.layout.segments {
@@ -227,9 +230,9 @@ const maxSampled = 200_000
 // errSampled ends the walk of Sample.
 var errSampled = errors.New("enough samples")
 
-// Sample returns decoded frames of contents chosen at random, by what dictionaries are for, up to limit
-// bytes of each kind. IDs are hashes, so contents that follow a random one are a random choice. Sample goes
-// on at the first content after the last one, and so sees all of a small store.
+// Sample returns decoded frames of contents chosen at random, by what dictionaries are for, up to
+// limit bytes of each kind. IDs are hashes, so contents that follow a random one are a random
+// choice. Sample goes on at the first content after the last one, and so sees all of a small store.
 func (s *Store) Sample(ctx context.Context, limit int) (samples [dictionary.Kinds][][]byte, err error) {
 	from := make([]byte, dedupe.HashSize)
 	rand.Read(from) // never fails (crypto/rand)

@@ -27,8 +27,8 @@ type Stored struct {
 	Shared bool      // the content existed before
 }
 
-// A Writer stores one content while its bytes come in. Not safe for concurrent use. It must be ended by
-// Finish or Abort.
+// A Writer stores one content while its bytes come in. Not safe for concurrent use. It must be
+// ended by Finish or Abort.
 type Writer struct {
 	s       *Store
 	ctx     context.Context // of the writes: io.Writer and mimestream.Handler have none
@@ -72,8 +72,8 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Finish makes the content durable, with that many references, at least one. After an error it must be followed
-// by Abort.
+// Finish makes the content durable, with that many references, at least one. After an error it must
+// be followed by Abort.
 func (w *Writer) Finish(ctx context.Context, refs int) (*Stored, error) {
 	switch {
 	case w.ended:
@@ -167,7 +167,8 @@ func (w *Writer) insert(ctx context.Context, stored *Stored) (bool, error) {
 	return false, fmt.Errorf("insert content: %w", err)
 }
 
-// checkStored reads layout and part table as readers will: what they refuse must not be acknowledged.
+// checkStored reads layout and part table as readers will: what they refuse must not be
+// acknowledged.
 func checkStored(segs, parts []byte, size int64) error {
 	if _, err := readLayout(segs); err != nil {
 		return err
@@ -176,9 +177,9 @@ func checkStored(segs, parts []byte, size int64) error {
 	return err
 }
 
-// Abort gives up what was not finished. It does nothing after a successful Finish, or when called again. It
-// cleans up even if ctx is canceled, for a bounded time. What it cannot clean up is logged and left to the
-// collector.
+// Abort gives up what was not finished. It does nothing after a successful Finish, or when called
+// again. It cleans up even if ctx is canceled, for a bounded time. What it cannot clean up is
+// logged and left to the collector.
 func (w *Writer) Abort(ctx context.Context) {
 	if w.ended {
 		return
@@ -261,8 +262,8 @@ func (w *Writer) beyond() bool {
 	return w.spool.full() || len(w.segments) >= MaxSegments-segmentsPerLeaf
 }
 
-// segmentsPerLeaf is how many segments a leaf can add after beyond was asked: what was spilled before, its
-// blob, a tail, and what is spilled behind it.
+// segmentsPerLeaf is how many segments a leaf can add after beyond was asked: what was spilled
+// before, its blob, a tail, and what is spilled behind it.
 const segmentsPerLeaf = 4
 
 // merging reports whether all the rest goes into one blob.

@@ -42,21 +42,23 @@ const (
 	// MaxSize bounds a dictionary in bytes. Larger ones gain next to nothing.
 	MaxSize = 128 << 10
 
-	// firstTrained is the first ID of trained dictionaries. Shipped ones begin where those do that zstd leaves to
-	// everybody (RFC 8878 section 5).
+	// firstTrained is the first ID of trained dictionaries. Shipped ones begin where those do that
+	// zstd leaves to everybody (RFC 8878 section 5).
 	firstShipped = 32768
 	firstTrained = 65536
 	lastTrained  = 1<<31 - 1
 
-	// largeFrame is the size from which on frames with HTML are compressed by the level "better" instead of "fastest". For
-	// smaller ones, copying the tables of the dictionary takes longer than compressing; see docs/storage-contents.md.
+	// largeFrame is the size from which on frames with HTML are compressed by the level "better"
+	// instead of "fastest". For smaller ones, copying the tables of the dictionary takes longer
+	// than compressing; see docs/storage-contents.md.
 	largeFrame = 8 << 10
 
-	// maxLarge bounds how many of those are compressed at a time: each takes about 8 MiB, and does some 40 MB/s.
+	// maxLarge bounds how many of those are compressed at a time: each takes about 8 MiB, and does
+	// some 40 MB/s.
 	maxLarge = 2
 
-	// maxParallel bounds how many frames are compressed at a time with one dictionary, and decompressed: each takes
-	// about 1 MiB.
+	// maxParallel bounds how many frames are compressed at a time with one dictionary, and
+	// decompressed: each takes about 1 MiB.
 	maxParallel = 8
 )
 
@@ -68,8 +70,8 @@ var (
 	ErrUnknown = errors.New("unknown dictionary")
 )
 
-// A Dictionary compresses and decompresses frames. It is safe for concurrent use. Nil is none: frames are made and
-// read without.
+// A Dictionary compresses and decompresses frames. It is safe for concurrent use. Nil is none:
+// frames are made and read without.
 type Dictionary struct {
 	id           ID
 	kind         Kind
@@ -149,8 +151,8 @@ func (d *Dictionary) Compress(dst, src []byte) ([]byte, error) {
 	return enc.EncodeAll(src, dst), nil
 }
 
-// Decompress decodes a frame of exactly size bytes as frame.Decompress does. A frame that was made without a dictionary
-// or with another one is frame.ErrCorrupt.
+// Decompress decodes a frame of exactly size bytes as frame.Decompress does. A frame that was made
+// without a dictionary or with another one is frame.ErrCorrupt.
 func (d *Dictionary) Decompress(dst, src []byte, size int) ([]byte, error) {
 	if d == nil {
 		return frame.Decompress(dst, src, size)

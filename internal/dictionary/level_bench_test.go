@@ -14,7 +14,8 @@ import (
 	"gadwall/mimestream"
 )
 
-// BenchmarkLevels compresses the texts with HTML of the corpus with the shipped dictionary, by level and size of the frame:
+// BenchmarkLevels compresses the texts with HTML of the corpus with the shipped dictionary, by
+// level and size of the frame:
 //
 //	go test -run '^$' -bench Levels -benchtime 1x ./internal/dictionary
 func BenchmarkLevels(b *testing.B) {

@@ -21,7 +21,8 @@ import (
 const Collection = "dictionaries"
 
 const (
-	// RefreshInterval is how often a Set looks for newer dictionaries, if it is asked for the current ones.
+	// RefreshInterval is how often a Set looks for newer dictionaries, if it is asked for the
+	// current ones.
 	RefreshInterval = time.Minute
 
 	// refreshTimeout bounds looking. Until it is over, the old ones are used.
@@ -44,7 +45,8 @@ func NewSet(db *mongo.Database, log *slog.Logger) *Set {
 	return (&Set{coll: db.Collection(Collection, database.Collection()), log: log}).Unread()
 }
 
-// Unread returns the Set of the same database that knows none of its dictionaries yet: for who wants to see what is stored.
+// Unread returns the Set of the same database that knows none of its dictionaries yet: for who
+// wants to see what is stored.
 func (s *Set) Unread() *Set {
 	return &Set{coll: s.coll, log: s.log, known: make(map[ID]*Dictionary), current: Shipped()}
 }
@@ -70,8 +72,8 @@ type Info struct {
 	SampleBytes int64
 }
 
-// Current returns the dictionaries for new frames. If they cannot be looked for, that is logged, and those
-// last known are returned.
+// Current returns the dictionaries for new frames. If they cannot be looked for, that is logged,
+// and those last known are returned.
 func (s *Set) Current(ctx context.Context) Current {
 	s.mu.Lock()
 	if time.Since(s.checked) < RefreshInterval {
@@ -117,8 +119,8 @@ func (s *Set) newest(ctx context.Context, kind Kind) (*Dictionary, error) {
 	return s.Get(ctx, ID(found.ID))
 }
 
-// Get returns the dictionary of an ID: nil for 0, ErrUnknown if there is none, ErrMalformed if what is stored is not what
-// was. It reads the database for one that it does not know yet.
+// Get returns the dictionary of an ID: nil for 0, ErrUnknown if there is none, ErrMalformed if what
+// is stored is not what was. It reads the database for one that it does not know yet.
 func (s *Set) Get(ctx context.Context, id ID) (*Dictionary, error) {
 	if id == 0 {
 		return nil, nil
@@ -151,8 +153,8 @@ func (s *Set) Get(ctx context.Context, id ID) (*Dictionary, error) {
 	return d, nil
 }
 
-// read makes a dictionary of its document. The error is ErrMalformed. A dictionary with a single other byte would make other
-// mail of frames, without an error; hence the sum.
+// read makes a dictionary of its document. The error is ErrMalformed. A dictionary with a single
+// other byte would make other mail of frames, without an error; hence the sum.
 func read(raw bson.Raw, id ID) (*Dictionary, error) {
 	var doc document
 	if err := bson.Unmarshal(raw, &doc); err != nil {
@@ -172,7 +174,8 @@ func read(raw bson.Raw, id ID) (*Dictionary, error) {
 	return d, err
 }
 
-// Add makes a dictionary trained on those samples durable, and from then on the current one of its kind.
+// Add makes a dictionary trained on those samples durable, and from then on the current one of its
+// kind.
 func (s *Set) Add(ctx context.Context, d *Dictionary, samples [][]byte) error {
 	if d.id < firstTrained || d.id > lastTrained {
 		return fmt.Errorf("store dictionary %d: %w: the ID is not one for trained ones", d.id, ErrMalformed)
@@ -187,7 +190,8 @@ func (s *Set) Add(ctx context.Context, d *Dictionary, samples [][]byte) error {
 		Samples: int64(len(samples)), SampleBytes: size,
 	})
 	if err != nil {
-		return fmt.Errorf("store dictionary %d: %w", d.id, err) // also if the ID is taken: a chance of nearly nothing
+		// also if the ID is taken: a chance of nearly nothing
+		return fmt.Errorf("store dictionary %d: %w", d.id, err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -10,17 +10,19 @@ import (
 )
 
 const (
-	// TrainedSize is the size of the contents of a dictionary in bytes: four times as much gains 1 %.
+	// TrainedSize is the size of the contents of a dictionary in bytes: four times as much gains 1
+	// %.
 	TrainedSize = 32 << 10
 
-	// SampleBytes is how much mail of a kind is trained with at most: training takes about 50 times that in
-	// memory.
+	// SampleBytes is how much mail of a kind is trained with at most: training takes about 50 times
+	// that in memory.
 	SampleBytes = 4 << 20
 
 	// MinSamples is the least number of samples. With fewer, what they have in common is chance.
 	MinSamples = 200
 
-	// MinSample is the least size of a sample that Train uses, in bytes. A shorter one says nothing.
+	// MinSample is the least size of a sample that Train uses, in bytes. A shorter one says
+	// nothing.
 	MinSample = 8
 )
 

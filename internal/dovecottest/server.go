@@ -49,8 +49,8 @@ type setup struct {
 	extra    string // further lines of the configuration
 }
 
-// LMTP adds a listener for LMTP, which delivers to any user, and makes the server write mail to the disk as it does
-// in production. Without it nothing is synced, since that only takes time.
+// LMTP adds a listener for LMTP, which delivers to any user, and makes the server write mail to the
+// disk as it does in production. Without it nothing is synced, since that only takes time.
 func LMTP() Option { return func(o *setup) { o.lmtp = true } }
 
 // Quota limits each user to so many units of 1024 octets and so many messages; 0 is no limit.
@@ -58,9 +58,9 @@ func Quota(storage, messages int64) Option {
 	return func(o *setup) { o.extra += fmt.Sprintf(quotaConfiguration, storage, messages) }
 }
 
-// MDBox keeps mail in Dovecot's own format of many messages per file, compressed with zstd: the most compact one that
-// it has. singleInstance moves attachments, decoded, to files of their own of which equal ones are kept once
-// (mail_attachment_dir).
+// MDBox keeps mail in Dovecot's own format of many messages per file, compressed with zstd: the
+// most compact one that it has. singleInstance moves attachments, decoded, to files of their own of
+// which equal ones are kept once (mail_attachment_dir).
 func MDBox(singleInstance bool) Option {
 	return func(o *setup) {
 		o.location = "mdbox:DIR/mail/%u"
@@ -71,8 +71,8 @@ func MDBox(singleInstance bool) Option {
 	}
 }
 
-// Start runs a Dovecot until the test ends. It skips the test if there is none, and fails it if it does not
-// start.
+// Start runs a Dovecot until the test ends. It skips the test if there is none, and fails it if it
+// does not start.
 func Start(t testing.TB, options ...Option) *Server {
 	t.Helper()
 	if _, err := os.Stat(binary); err != nil {
@@ -80,7 +80,8 @@ func Start(t testing.TB, options ...Option) *Server {
 	}
 	s := &Server{User: "user", Password: "any", t: t}
 	var err error
-	// Not t.TempDir: the path of a unix socket must be short, and the server's users must get there.
+	// Not t.TempDir: the path of a unix socket must be short, and the server's users must get
+	// there.
 	if s.dir, err = os.MkdirTemp("", "dovecot"); err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +113,8 @@ func (s *Server) prepare(o setup) error {
 	}
 	s.Addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 
-	// Dovecot wants three different identities and no root. A test that runs as an ordinary user has one.
+	// Dovecot wants three different identities and no root. A test that runs as an ordinary user
+	// has one.
 	internal, login, uid, gid := "dovecot", "dovenull", 65534, 65534
 	if os.Getuid() != 0 {
 		me, err := user.Current()
@@ -313,8 +315,9 @@ func (s *Server) Log() string {
 	return string(log)
 }
 
-// MaildirAppend puts messages into the user's INBOX as files, byte for byte, in the order given: unlike
-// APPEND that keeps every octet, bare LF and NUL too. Call it before the first session looks at the mailbox.
+// MaildirAppend puts messages into the user's INBOX as files, byte for byte, in the order given:
+// unlike APPEND that keeps every octet, bare LF and NUL too. Call it before the first session looks
+// at the mailbox.
 func (s *Server) MaildirAppend(user string, messages ...[]byte) {
 	s.t.Helper()
 	base := filepath.Join(s.MailDir(), user)

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// A Session is a logged-in connection to an IMAP server, not necessarily Dovecot. Every failure fails the
-// test.
+// A Session is a logged-in connection to an IMAP server, not necessarily Dovecot. Every failure
+// fails the test.
 type Session struct {
 	t    testing.TB
 	conn net.Conn
@@ -45,8 +45,8 @@ func Dial(t testing.TB, addr, user, password string) *Session {
 	return c
 }
 
-// Command sends a command and returns the untagged responses, each without its last CRLF and with its
-// literals in place. The answer must be OK.
+// Command sends a command and returns the untagged responses, each without its last CRLF and with
+// its literals in place. The answer must be OK.
 func (c *Session) Command(command string) []string {
 	c.t.Helper()
 	tag := c.send(command + "\r\n")

@@ -3,23 +3,26 @@
 // # Words
 //
 //   - task: what is done, by name.
-//   - lease: the right of one instance to do a task for some time. It is renewed while the task is done.
+//   - lease: the right of one instance to do a task for some time. It is renewed while the task is
+//     done.
 //   - token: the number of a lease: each has a greater one than all before.
 //
 // # How
 //
-// With Redis, the lease is a lock there: a key with an owner and a time to live. Without, or when it does not answer, it is
-// the task's document in the database, which names an owner and when the lease ends. The token is counted in that document in either case,
-// since a Redis may forget; so is when the task was done last.
+// With Redis, the lease is a lock there: a key with an owner and a time to live. Without, or when
+// it does not answer, it is the task's document in the database, which names an owner and when the
+// lease ends. The token is counted in that document in either case, since a Redis may forget; so is
+// when the task was done last.
 //
 //	leases {_id: task, owner, token, until, done: {name: time}}
 //
 // # What it is worth
 //
-// An instance that is stopped for longer than the lease lasts does not know that another has begun. Hence Check: it reads
-// the document, and fails if it has a token greater than one's own. Whoever asks before each batch does at most a batch
-// beside another. No lock can promise more to somebody who writes to another system; so a task must be harmless when
-// done twice at the same time. The lease keeps work from being done twice, it does not keep data right.
+// An instance that is stopped for longer than the lease lasts does not know that another has begun.
+// Hence Check: it reads the document, and fails if it has a token greater than one's own. Whoever
+// asks before each batch does at most a batch beside another. No lock can promise more to somebody
+// who writes to another system; so a task must be harmless when done twice at the same time. The
+// lease keeps work from being done twice, it does not keep data right.
 package lease
 
 import (
@@ -87,7 +90,8 @@ type Lease struct {
 	renewer sync.WaitGroup
 }
 
-// Acquire takes the lease, or returns ErrHeld. It is renewed until Release, even when ctx has ended.
+// Acquire takes the lease, or returns ErrHeld. It is renewed until Release, even when ctx has
+// ended.
 func (t *Task) Acquire(ctx context.Context) (*Lease, error) {
 	l := &Lease{task: t, coll: t.Database.Collection(collection, database.Collection()), owner: rand.Text()}
 	if err := l.acquire(ctx); err != nil {
@@ -167,7 +171,8 @@ func (l *Lease) SetDone(ctx context.Context, name string, at time.Time) error {
 	return nil
 }
 
-// Check returns ErrLost if another instance has taken the lease. It is to be called before each batch.
+// Check returns ErrLost if another instance has taken the lease. It is to be called before each
+// batch.
 func (l *Lease) Check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -186,7 +191,8 @@ func (l *Lease) mine() bson.D {
 	return bson.D{{Key: "_id", Value: l.task.Name}, {Key: "token", Value: l.token}}
 }
 
-// renew renews the lease until ctx ends. Trouble is logged: Check tells whether the lease was lost by it.
+// renew renews the lease until ctx ends. Trouble is logged: Check tells whether the lease was lost
+// by it.
 func (l *Lease) renew(ctx context.Context) {
 	ticker := time.NewTicker(renewal)
 	defer ticker.Stop()
@@ -219,7 +225,8 @@ func (l *Lease) extend(ctx context.Context) error {
 	return errors.Join(lock, err)
 }
 
-// Release ends the lease. It tries to tell the others, for a bounded time; else the lease ends by itself.
+// Release ends the lease. It tries to tell the others, for a bounded time; else the lease ends by
+// itself.
 func (l *Lease) Release(ctx context.Context) {
 	l.stop()
 	l.renewer.Wait()

@@ -5,9 +5,9 @@ import (
 	"sync"
 )
 
-// A Corpus makes mails as an organisation gets them: mostly short text with an HTML copy, in threads
-// that quote what was said, a logo in most of them, and files of which many are sent again and again.
-// All methods may be called by several goroutines.
+// A Corpus makes mails as an organisation gets them: mostly short text with an HTML copy, in
+// threads that quote what was said, a logo in most of them, and files of which many are sent again
+// and again. All methods may be called by several goroutines.
 type Corpus struct {
 	seed    uint64
 	options CorpusOptions
@@ -126,8 +126,8 @@ func (b *builder) quote(text string) string {
 	return out
 }
 
-// around is a size of which half are above and half below the median, at most largest: log-normal, as sizes of
-// files and texts are.
+// around is a size of which half are above and half below the median, at most largest: log-normal,
+// as sizes of files and texts are.
 func (b *builder) around(median, largest int) int {
 	return min(largest, 1+int(float64(median)*math.Exp(1.4*b.NormFloat64())))
 }

@@ -23,8 +23,8 @@ func Text(seed uint64, size int) []byte {
 	return []byte(newGen(seed, 2).text(size))[:size]
 }
 
-// PDF returns size octets that look like a PDF file: a header, objects whose streams do not compress, text between
-// them, and a cross-reference table. About a tenth of it compresses.
+// PDF returns size octets that look like a PDF file: a header, objects whose streams do not
+// compress, text between them, and a cross-reference table. About a tenth of it compresses.
 func PDF(seed uint64, size int) []byte {
 	g := newGen(seed, 3)
 	out := make([]byte, 0, size+4096)

@@ -7,8 +7,8 @@
 //   - corpus: a stream of mails as an organisation gets them, with threads, common attachments and
 //     logos, in realistic proportions. It is what sizes and speeds are measured with.
 //
-// Message gives a message of a shape chosen by the seed, Of one of a given shape, Mixed one with given
-// attachments, NewCorpus a corpus, and Large writes a message of any size without holding it.
+// Message gives a message of a shape chosen by the seed, Of one of a given shape, Mixed one with
+// given attachments, NewCorpus a corpus, and Large writes a message of any size without holding it.
 //
 // Line ends are CRLF, but for the shapes that are about line ends.
 package mailgen

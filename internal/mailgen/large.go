@@ -6,9 +6,9 @@ import (
 	"io"
 )
 
-// Large writes a message of at least size octets whose second part (section 2) is one base64 file that
-// does not compress. It needs little memory, whatever the size. It returns the number of octets
-// written and the error of w.
+// Large writes a message of at least size octets whose second part (section 2) is one base64 file
+// that does not compress. It needs little memory, whatever the size. It returns the number of
+// octets written and the error of w.
 func Large(w io.Writer, seed uint64, size int64) (int64, error) {
 	out := &countingWriter{w: bufio.NewWriterSize(w, 1<<16)}
 	b := newBuilder(seed, 6)

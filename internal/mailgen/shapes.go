@@ -90,7 +90,8 @@ func Shapes() []Shape {
 	return list
 }
 
-// Message returns a message whose shape follows from the seed: seeds 0 to n-1 have all n shapes in turn.
+// Message returns a message whose shape follows from the seed: seeds 0 to n-1 have all n shapes in
+// turn.
 func Message(seed uint64) []byte { return Of(Shape(seed%uint64(shapes)), seed) }
 
 // Of returns a message of the given shape. Different seeds give different messages.

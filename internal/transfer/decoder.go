@@ -8,8 +8,8 @@ import (
 // decodeBatch is the number of decoded bytes collected before the sink is called.
 const decodeBatch = 12 << 10
 
-// A Decoder takes encoded bytes by Write, in pieces of any size, and passes on decoded bytes and tail.
-// Its memory is constant. Not safe for concurrent use.
+// A Decoder takes encoded bytes by Write, in pieces of any size, and passes on decoded bytes and
+// tail. Its memory is constant. Not safe for concurrent use.
 type Decoder struct {
 	decoded, tail io.Writer
 	recipe        Recipe
@@ -30,8 +30,8 @@ const (
 	ended               // after a short line and its end: nothing can follow
 )
 
-// NewDecoder returns a Decoder that writes decoded bytes to decoded, and from the first byte that the
-// recipe does not describe on, what it is given to tail.
+// NewDecoder returns a Decoder that writes decoded bytes to decoded, and from the first byte that
+// the recipe does not describe on, what it is given to tail.
 func NewDecoder(decoded, tail io.Writer) *Decoder {
 	return &Decoder{decoded: decoded, tail: tail, out: make([]byte, 0, decodeBatch)}
 }
@@ -39,7 +39,8 @@ func NewDecoder(decoded, tail io.Writer) *Decoder {
 // Deviated reports whether the tail has begun.
 func (d *Decoder) Deviated() bool { return d.deviated }
 
-// Recipe returns the recipe of the bytes passed on as decoded. It is final after Close, or once Deviated.
+// Recipe returns the recipe of the bytes passed on as decoded. It is final after Close, or once
+// Deviated.
 func (d *Decoder) Recipe() Recipe { return d.recipe }
 
 // Write takes the next encoded bytes. Its error is that of one of the two writers.
@@ -104,8 +105,8 @@ func (d *Decoder) room() int64 {
 	return d.recipe.LineLength - d.col
 }
 
-// groups decodes whole base64 groups of p, which starts with one and is no longer than the line, up to a
-// line end or a deviation, and carries a rest shorter than a group.
+// groups decodes whole base64 groups of p, which starts with one and is no longer than the line, up
+// to a line end or a deviation, and carries a rest shorter than a group.
 func (d *Decoder) groups(p []byte) (int, error) {
 	if d.recipe.LineLength == 0 {
 		if i := bytes.IndexByte(p, '\n'); i >= 0 {
@@ -142,8 +143,8 @@ func (d *Decoder) fillGroup(p []byte) (int, error) {
 	return n, err
 }
 
-// decode decodes whole groups of one line, up to the first that is not as the encoder writes it, and
-// returns how many characters that were.
+// decode decodes whole groups of one line, up to the first that is not as the encoder writes it,
+// and returns how many characters that were.
 func (d *Decoder) decode(p []byte) (int, error) {
 	if len(d.out)+len(p)/4*3 > cap(d.out) {
 		if err := d.flush(); err != nil {
@@ -170,8 +171,8 @@ func (d *Decoder) decode(p []byte) (int, error) {
 	return used, nil
 }
 
-// canonicalEnd reports whether p ends with just as many pad characters as its decoded bytes are fewer than
-// three per group. Otherwise a line end inside of p was skipped.
+// canonicalEnd reports whether p ends with just as many pad characters as its decoded bytes are
+// fewer than three per group. Otherwise a line end inside of p was skipped.
 func canonicalEnd(p []byte, pads int) bool {
 	found := 0
 	for found < 2 && p[len(p)-1-found] == '=' {

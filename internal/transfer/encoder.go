@@ -9,7 +9,8 @@ import (
 )
 
 const (
-	// encodeBatch is the number of encoded bytes collected before the writer is called. It may be a socket.
+	// encodeBatch is the number of encoded bytes collected before the writer is called. It may be a
+	// socket.
 	encodeBatch = 64 << 10
 
 	// encodeStep is the number of decoded bytes encoded at a time, at most.
@@ -22,11 +23,12 @@ var encodeBuffers = sync.Pool{New: func() any { b := make([]byte, 0, encodeBatch
 // ErrShort reports that an Encoder was closed before it had all decoded bytes of its range.
 var ErrShort = errors.New("transfer: decoded bytes are missing")
 
-// ErrRange reports a range outside of the encoded bytes, or more decoded bytes than the range needs.
+// ErrRange reports a range outside of the encoded bytes, or more decoded bytes than the range
+// needs.
 var ErrRange = errors.New("transfer: outside of the range")
 
-// An Encoder takes the decoded bytes of a range by Write, in pieces of any size, and writes the encoded
-// bytes of that range. Its memory is constant. Not safe for concurrent use.
+// An Encoder takes the decoded bytes of a range by Write, in pieces of any size, and writes the
+// encoded bytes of that range. Its memory is constant. Not safe for concurrent use.
 type Encoder struct {
 	w       io.Writer
 	r       Recipe
@@ -44,8 +46,8 @@ type Encoder struct {
 	final bool   // Quoted: the last decoded byte of the range is the last of all
 }
 
-// NewEncoder returns an Encoder for the n encoded bytes at off. It must be given exactly the decoded bytes
-// that Map(off, n) names, and be closed.
+// NewEncoder returns an Encoder for the n encoded bytes at off. It must be given exactly the
+// decoded bytes that Map(off, n) names, and be closed.
 func (r Recipe) NewEncoder(w io.Writer, off, n int64) (*Encoder, error) {
 	if off < 0 || n < 0 || off > r.EncodedLen() || n > r.EncodedLen()-off {
 		return nil, fmt.Errorf("%w: %d bytes at %d of %d", ErrRange, n, off, r.EncodedLen())
@@ -121,8 +123,8 @@ func (e *Encoder) Write(p []byte) (int, error) {
 	return total, nil
 }
 
-// Close writes what is left, and returns ErrShort if that cannot be all. It does not close the writer. The Encoder must
-// not be used any more.
+// Close writes what is left, and returns ErrShort if that cannot be all. It does not close the
+// writer. The Encoder must not be used any more.
 func (e *Encoder) Close() error {
 	defer e.release()
 	if e.pending > 0 {
@@ -177,8 +179,8 @@ func (e *Encoder) encode(p []byte) error {
 	return nil
 }
 
-// wholeLines makes as many whole lines as there is room for, but not the last of all. It returns how many bytes of p are
-// in them.
+// wholeLines makes as many whole lines as there is room for, but not the last of all. It returns
+// how many bytes of p are in them.
 func (e *Encoder) wholeLines(p []byte) int {
 	line := e.r.LineLength
 	if e.col != 0 || line == 0 {

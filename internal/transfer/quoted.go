@@ -6,17 +6,17 @@ import (
 	"fmt"
 )
 
-// How a quoted-printable body is made from decoded bytes: every byte is itself or =XX, and a line gets a soft
-// line end (RFC 2045 section 6.7 rule 5) before the first byte that does not fit any more. The parameters of a Recipe say
-// how long lines are, and what stands for line ends.
+// How a quoted-printable body is made from decoded bytes: every byte is itself or =XX, and a line
+// gets a soft line end (RFC 2045 section 6.7 rule 5) before the first byte that does not fit any
+// more. The parameters of a Recipe say how long lines are, and what stands for line ends.
 
 const (
-	// markSpacing is the least number of encoded bytes between two marks: what is made in vain to serve a
-	// range is less than twice that.
+	// markSpacing is the least number of encoded bytes between two marks: what is made in vain to
+	// serve a range is less than twice that.
 	markSpacing = 64 << 10
 
-	// lookahead is the number of decoded bytes behind a place in the encoded ones that decide what stands before
-	// it: one byte, and whether a line end follows.
+	// lookahead is the number of decoded bytes behind a place in the encoded ones that decide what
+	// stands before it: one byte, and whether a line end follows.
 	lookahead = 3
 
 	minQuotedLine = 8
@@ -30,7 +30,8 @@ func plainByte(c byte) bool { return c > ' ' && c < 0x7f && c != '=' || c == ' '
 
 func isBlank(c byte) bool { return c == ' ' || c == '\t' }
 
-// A mark is a place from which encoded bytes can be made without those before it: the start of a line.
+// A mark is a place from which encoded bytes can be made without those before it: the start of a
+// line.
 type mark struct{ encoded, decoded int64 }
 
 // appendMark appends the distances from the mark before.
@@ -77,7 +78,8 @@ func (r Recipe) checkQuoted() error {
 	return nil
 }
 
-// around returns the last mark at or before off, and the decoded offset of the first at or after end.
+// around returns the last mark at or before off, and the decoded offset of the first at or after
+// end.
 func (r Recipe) around(off, end int64) (start mark, decodedEnd int64) {
 	var m mark
 	for rest := r.Marks; rest != ""; {

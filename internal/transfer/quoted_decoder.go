@@ -5,11 +5,12 @@ import (
 	"io"
 )
 
-// A QuotedDecoder is a Decoder for quoted-printable. Its memory is constant. Not safe for concurrent use.
+// A QuotedDecoder is a Decoder for quoted-printable. Its memory is constant. Not safe for
+// concurrent use.
 //
-// It goes on line by line. A line is right if each of its bytes is written as the encoder writes it, and if
-// the soft line end before it was needed. What is certain then is passed on: up to a line end of the
-// text, or to just before a soft one, where the encoder could have stopped.
+// It goes on line by line. A line is right if each of its bytes is written as the encoder writes
+// it, and if the soft line end before it was needed. What is certain then is passed on: up to a
+// line end of the text, or to just before a soft one, where the encoder could have stopped.
 type QuotedDecoder struct {
 	decoded, tail io.Writer
 	recipe        Recipe // its sizes are those of what is certain
@@ -31,8 +32,8 @@ type QuotedDecoder struct {
 // maxUncertain bounds the input that is kept because it is not certain yet.
 const maxUncertain = 16 << 10
 
-// NewQuotedDecoder returns a QuotedDecoder that writes as NewDecoder's does. The sample is the first bytes of
-// the body, from which it learns how long lines are; the more the better.
+// NewQuotedDecoder returns a QuotedDecoder that writes as NewDecoder's does. The sample is the
+// first bytes of the body, from which it learns how long lines are; the more the better.
 func NewQuotedDecoder(decoded, tail io.Writer, sample []byte) *QuotedDecoder {
 	return newQuotedDecoder(decoded, tail, learnQuoted(sample))
 }
@@ -44,7 +45,8 @@ func newQuotedDecoder(decoded, tail io.Writer, parameters Recipe) *QuotedDecoder
 // Deviated reports whether the tail has begun.
 func (d *QuotedDecoder) Deviated() bool { return d.deviated }
 
-// Recipe returns the recipe of the bytes passed on as decoded. It is final after Close, or once Deviated.
+// Recipe returns the recipe of the bytes passed on as decoded. It is final after Close, or once
+// Deviated.
 func (d *QuotedDecoder) Recipe() Recipe {
 	if d.recipe.DecodedSize == 0 {
 		return Recipe{}
@@ -121,7 +123,8 @@ func (d *QuotedDecoder) endLine() error {
 	}
 	switch {
 	case soft:
-		// The encoder could have stopped here, unless what is at the end of a text would be written otherwise.
+		// The encoder could have stopped here, unless what is at the end of a text would be written
+		// otherwise.
 		if last := text[len(text)-1]; tokens > 1 && !isBlank(last) {
 			d.accept(d.from + len(text))
 		}
@@ -141,8 +144,8 @@ func (d *QuotedDecoder) endLine() error {
 	return nil
 }
 
-// take decodes a line without its end and checks that the encoder would have written it: ends says that a
-// line end or the end of all follows. It returns the number of bytes it stands for.
+// take decodes a line without its end and checks that the encoder would have written it: ends says
+// that a line end or the end of all follows. It returns the number of bytes it stands for.
 func (d *QuotedDecoder) take(text []byte, soft, ends bool) (tokens int, ok bool) {
 	limit := int(d.recipe.LineLength)
 	if !ends || !d.recipe.Full {

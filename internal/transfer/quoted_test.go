@@ -11,8 +11,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// quote encodes data as mail programs do (RFC 2045 section 6.7). Line ends in data are CRLF, or LF if bareLF; binary
-// encodes them.
+// quote encodes data as mail programs do (RFC 2045 section 6.7). Line ends in data are CRLF, or LF
+// if bareLF; binary encodes them.
 func quote(data string, limit int, full, bareLF, binary bool) string {
 	eol := "\r\n"
 	if bareLF {
@@ -47,7 +47,8 @@ func quote(data string, limit int, full, bareLF, binary bool) string {
 	return out.String()
 }
 
-// decodeQuoted runs input through a QuotedDecoder that learns from the given number of its first bytes.
+// decodeQuoted runs input through a QuotedDecoder that learns from the given number of its first
+// bytes.
 func decodeQuoted(t interface{ Fatal(...any) }, input []byte, piece, sample int) (decoded, tail []byte, r Recipe) {
 	var dec, rest bytes.Buffer
 	d := NewQuotedDecoder(&dec, &rest, input[:min(sample, len(input))])

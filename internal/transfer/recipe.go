@@ -8,8 +8,8 @@ import (
 	"math"
 )
 
-// A Recipe says how encoded bytes are made from decoded ones. The zero Recipe describes nothing, encoded and
-// decoded.
+// A Recipe says how encoded bytes are made from decoded ones. The zero Recipe describes nothing,
+// encoded and decoded.
 type Recipe struct {
 	// Identity: the encoded bytes are the decoded ones. Of the other fields only DecodedSize
 	// counts then.
@@ -26,21 +26,23 @@ type Recipe struct {
 	// BareLF: lines end with LF instead of CRLF.
 	BareLF bool
 
-	// FinalEOL: the last line ends with a line end, too. Quoted: only if Binary, else it is decoded.
+	// FinalEOL: the last line ends with a line end, too. Quoted: only if Binary, else it is
+	// decoded.
 	FinalEOL bool
 
-	// Full (Quoted): a line that ends with a line end of the text may have LineLength characters, else one less:
-	// the "=" would have had room.
+	// Full (Quoted): a line that ends with a line end of the text may have LineLength characters,
+	// else one less: the "=" would have had room.
 	Full bool
 
-	// Binary (Quoted): line ends in the decoded bytes are written as =0D and =0A, else as themselves.
+	// Binary (Quoted): line ends in the decoded bytes are written as =0D and =0A, else as
+	// themselves.
 	Binary bool
 
 	// EncodedSize (Quoted) is the number of encoded bytes.
 	EncodedSize int64
 
-	// Marks (Quoted) are places from which encoded bytes can be made, in stored form: for each the number of encoded
-	// and of decoded bytes since the mark before, as unsigned varints.
+	// Marks (Quoted) are places from which encoded bytes can be made, in stored form: for each the
+	// number of encoded and of decoded bytes since the mark before, as unsigned varints.
 	Marks string
 
 	// DecodedSize is the number of decoded bytes.
@@ -100,9 +102,9 @@ func (r Recipe) charsBefore(off int64) int64 {
 	return min(off/full*r.LineLength+min(off%full, r.LineLength), r.chars())
 }
 
-// Map returns the decoded bytes that are needed to make the n encoded bytes at off: those of whole base64
-// groups, except for the last group of all. n is 0 if the range is a line end only. Quoted: those from the mark
-// before to the one behind. The range must be within [0, EncodedLen()].
+// Map returns the decoded bytes that are needed to make the n encoded bytes at off: those of whole
+// base64 groups, except for the last group of all. n is 0 if the range is a line end only. Quoted:
+// those from the mark before to the one behind. The range must be within [0, EncodedLen()].
 func (r Recipe) Map(off, n int64) (decodedOff, decodedN int64) {
 	if r.Identity {
 		return off, n
@@ -129,8 +131,8 @@ const (
 )
 
 // Append appends the stored form of r: a byte of flags, then LineLength (unless identity) and
-// DecodedSize as unsigned varints; for quoted-printable then by how much EncodedSize is more, and the length of
-// Marks, and Marks.
+// DecodedSize as unsigned varints; for quoted-printable then by how much EncodedSize is more, and
+// the length of Marks, and Marks.
 func (r Recipe) Append(dst []byte) []byte {
 	if r.Identity {
 		return binary.AppendUvarint(append(dst, recipeIdentity), uint64(r.DecodedSize))
@@ -200,6 +202,6 @@ func readSize(src []byte) (int64, []byte, error) {
 	return int64(v), src[n:], nil
 }
 
-// strict refuses what the encoder would not have written: pad bits that are not zero. It skips line ends
-// within its input, so callers compare the length of the result.
+// strict refuses what the encoder would not have written: pad bits that are not zero. It skips line
+// ends within its input, so callers compare the length of the result.
 var strict = base64.StdEncoding.Strict()

@@ -1,9 +1,10 @@
-// Command gen trains the dictionaries that are shipped, on generated mail of seeds that nothing is measured with:
+// Command gen trains the dictionaries that are shipped, on generated mail of seeds that nothing is
+// measured with:
 //
 //	go run ./gen -version 2
 //
-// writes shipped/*-2.zdict; then raise Version. The trainer does not give the same bytes twice, so a version is never
-// made again.
+// writes shipped/*-2.zdict; then raise Version. The trainer does not give the same bytes twice, so
+// a version is never made again.
 package main
 
 import (
