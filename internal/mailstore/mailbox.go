@@ -58,6 +58,8 @@ type mailboxDoc struct {
 	Expunged    int64       `bson:"x"`
 	Created     time.Time   `bson:"t"`
 	Deleting    bool        `bson:"del"`
+	Advanced    bson.Binary `bson:"adv"`
+	Floor       int64       `bson:"fl"`
 }
 
 // newMailboxDoc is the document of a new, empty mailbox.

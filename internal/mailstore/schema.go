@@ -49,6 +49,7 @@ const (
 	collSubscriptions = "subscriptions"
 	collMessages      = "messages"
 	collJournal       = "journal"
+	collState         = "state" // one document for each thing that happens to the whole store
 )
 
 // Fields of user documents. Those of the quota belong to package quota.
@@ -60,6 +61,7 @@ const (
 	userPurged      = "purged"   // date: lease of the purge, the time of its latest progress
 	userMailboxes   = "mboxes"   // int64: how many mailbox numbers were given out
 	userUIDValidity = "uidv"     // int64: the last UIDVALIDITY given out
+	userAdvanced    = "adv"      // binary: the latest advance that raised the two before
 	userTree        = "tree"     // int64: counts changes of the mailbox list, which all write it
 )
 
@@ -87,6 +89,8 @@ const (
 	boxKeywords    = "k" // array: spellings of the keywords seen so far
 	boxExpunged    = "x" // int64: mod-sequence of the newest journal entry
 	boxCreated     = "t"
+	boxAdvanced    = "adv" // binary: the latest advance that raised the mailbox
+	boxFloor       = "fl"  // int64: the mod-sequence that it left no message below
 	boxDeleting    = "del" // true once DeleteMailbox began
 	boxPurged      = "dt"  // date: lease of the purge, the time of its latest progress
 )

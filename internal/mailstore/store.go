@@ -29,6 +29,8 @@ type Options struct {
 	Resume bool
 	// ReadOnly makes Open create nothing, for somebody who only looks at what there is.
 	ReadOnly bool
+	// Restored opens a database whose advance is not through, to finish it. Otherwise Open refuses with ErrAdvancing.
+	Restored bool
 	Logger   *slog.Logger
 
 	// For tests.
@@ -45,7 +47,7 @@ type Store struct {
 	log      *slog.Logger
 	quota    *quota.Keeper
 
-	users, addresses, mailboxes, subscriptions, messages, journal *mongo.Collection
+	users, addresses, mailboxes, subscriptions, messages, journal, state *mongo.Collection
 	// clustered says that the server keeps messages in _id order and has no separate index on _id.
 	clustered bool
 	// uidsFromIndex says that the UIDs of a mailbox are best read from the index on mod-sequences:
@@ -92,6 +94,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		subscriptions: o.Database.Collection(collSubscriptions, durable),
 		messages:      o.Database.Collection(collMessages, durable),
 		journal:       o.Database.Collection(collJournal, durable),
+		state:         o.Database.Collection(collState, durable),
 		transactions:  make(chan struct{}, maxTransactions),
 		long:          make(chan struct{}, longOperations()),
 		hashing:       newHashing(),
@@ -106,6 +109,9 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		s.clustered, err = s.isClustered(ctx)
 	} else {
 		err = s.ensureCollections(ctx)
+	}
+	if err == nil && !o.ReadOnly && !o.Restored {
+		err = s.checkAdvanced(ctx)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("mailstore: %w", err)
