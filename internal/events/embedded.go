@@ -1,7 +1,6 @@
 package events
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -41,14 +40,18 @@ func limited(opt *redis.Options) *redis.Options {
 	return opt
 }
 
-// Embedded is a Redis inside this process, for when none is configured. Further
-// processes on the same data reach it through a unix socket, so that they wake
-// each other up as instances around a real Redis do. It keeps nothing on disk.
+// Embedded carries events between the processes of one machine when no Redis is
+// configured: a Redis inside this process, which the others reach through a unix
+// socket. It understands the commands of embeddedConn alone, so it is no place for
+// locks, and it keeps nothing on disk.
 type Embedded struct {
 	mini   *miniredis.Miniredis
 	client *redis.Client
 	ln     net.Listener
 	wg     sync.WaitGroup
+
+	mu    sync.Mutex
+	conns int // open ones
 }
 
 // StartEmbedded starts a Redis that listens on a unix socket at path, mode 0600.
@@ -73,24 +76,59 @@ func StartEmbedded(path string) (*Embedded, error) {
 		return nil, fmt.Errorf("embedded redis: %w", err)
 	}
 	first.Close()
-	e.client = redis.NewClient(limited(&redis.Options{
-		Addr:   "embedded",
-		Dialer: func(context.Context, string, string) (net.Conn, error) { return e.mini.Dial() },
-	}))
-	e.wg.Go(func() {
-		for {
-			conn, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			e.mini.Server().ServeConn(conn)
-		}
-	})
+	// This process uses the socket, too. A pipe within the process has no buffer, and go-redis
+	// holds a lock while it writes which it needs for reading: both sides would wait for each other.
+	e.client = SocketClient(path)
+	e.wg.Go(e.accept)
 	return e, nil
 }
 
-// Client returns a client that reaches the embedded Redis without a socket.
-// Close ends it.
+// accept serves connections until the listener is closed.
+func (e *Embedded) accept() {
+	for {
+		nc, err := e.ln.Accept()
+		if err != nil {
+			return
+		}
+		if !e.admit() {
+			nc.Close()
+			continue
+		}
+		conn := newEmbeddedConn(nc)
+		conn.Conn = &releasedConn{Conn: nc, release: sync.OnceFunc(e.release)}
+		e.mini.Server().ServeConn(conn)
+	}
+}
+
+func (e *Embedded) admit() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.conns >= maxEmbeddedConns {
+		return false
+	}
+	e.conns++
+	return true
+}
+
+func (e *Embedded) release() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.conns--
+}
+
+// releasedConn calls release when it is closed.
+type releasedConn struct {
+	net.Conn
+	release func()
+}
+
+// Close implements net.Conn.
+func (c *releasedConn) Close() error {
+	c.release()
+	return c.Conn.Close()
+}
+
+// Client returns a client of the embedded Redis for this process. Close ends it.
 func (e *Embedded) Client() *redis.Client { return e.client }
 
 // Close ends the client, the listener and all connections.

@@ -30,4 +30,11 @@ const (
 	reconnectMax = 5 * time.Second
 	// subscribeBatch bounds the channels named in one SUBSCRIBE command.
 	subscribeBatch = 1000
+	// maxEmbeddedCommand bounds one command to the embedded Redis in octets: subscribeBatch
+	// channels, or one event.
+	maxEmbeddedCommand = 128 << 10
+	// maxEmbeddedConns bounds the connections to the embedded Redis.
+	maxEmbeddedConns = 256
+	// embeddedWriteTimeout bounds how long a client of the embedded Redis may not read.
+	embeddedWriteTimeout = 5 * time.Second
 )

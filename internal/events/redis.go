@@ -54,6 +54,7 @@ type Redis struct {
 
 	published, dropped, received, connects atomic.Uint64
 	connected                              atomic.Bool
+	outage                                 outage
 	closeOnce                              sync.Once
 }
 
@@ -64,12 +65,13 @@ var _ Bus = (*Redis)(nil)
 // by NewLocal.
 func NewRedis(client *redis.Client, logger *slog.Logger) *Redis {
 	if logger == nil {
-		logger = slog.New(slog.DiscardHandler)
+		logger = slog.Default()
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	b := &Redis{
 		client:  client,
 		log:     logger,
+		outage:  outage{now: time.Now},
 		local:   newLocal(),
 		origin:  rand.Text(),
 		cancel:  cancel,
@@ -181,7 +183,11 @@ func (b *Redis) publishLoop(ctx context.Context) {
 			b.miss(batch...)
 			failing = true
 			retry.Reset(reconnectMax)
-			b.log.Warn("events: cannot publish to Redis; other instances will notice by polling", "error", err)
+			b.outage.begin(b.log, "publish", err)
+			continue
+		}
+		if len(batch) > 0 {
+			b.outage.end(b.log, "publish")
 		}
 	}
 }

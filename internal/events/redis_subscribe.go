@@ -52,7 +52,7 @@ func (b *Redis) subscribeLoop(ctx context.Context) {
 		if confirmed {
 			pause = reconnectMin
 		}
-		b.log.Warn("events: no connection to Redis; subscribers rely on polling", "error", err, "retry_in", pause)
+		b.outage.begin(b.log, "subscribe", err)
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
@@ -127,6 +127,7 @@ func (b *Redis) listen(ctx context.Context) (confirmed bool, err error) {
 				confirmed = true
 				b.connected.Store(true)
 				b.connects.Add(1)
+				b.outage.end(b.log, "subscribe")
 			} else if user, ok := userOf(msg.Channel); ok {
 				// From here on nothing is missed; before, something may have been.
 				b.local.resyncUser(user)

@@ -1,6 +1,8 @@
 package events
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"log/slog"
 	"os"
@@ -300,4 +302,39 @@ func FuzzDecode(f *testing.F) {
 			t.Errorf("%q: %v", again, err)
 		}
 	})
+}
+
+// FuzzReadCommand: a command that is passed on is whole, is one that events need, and stands at the
+// beginning of what was sent.
+func FuzzReadCommand(f *testing.F) {
+	for _, s := range []string{
+		"*1\r\n$4\r\nPING\r\n", "*3\r\n$7\r\npublish\r\n$1\r\nc\r\n$0\r\n\r\n", "*-5\r\n", "*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n",
+		"*1\r\n$4\r\nPI\r\n\r\n", "*01\r\n$04\r\nPING\r\n",
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		command, err := readCommand(bufio.NewReader(bytes.NewReader(data)))
+		if err != nil {
+			return
+		}
+		if !bytes.HasPrefix(data, command) || len(command) > maxEmbeddedCommand+100 {
+			t.Fatalf("%q of %q", command, data)
+		}
+		again, err := readCommand(bufio.NewReader(bytes.NewReader(command)))
+		if err != nil || !bytes.Equal(again, command) {
+			t.Fatalf("%q, read again: %q, %v", command, again, err)
+		}
+	})
+}
+
+// socketDir is a directory with a short name: t.TempDir may be too long for a socket.
+func socketDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "redis")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
 }

@@ -18,10 +18,11 @@ const redisSocket = "redis.sock"
 // openBus connects to what carries events to other processes on this data.
 func (n *Node) openBus(cfg config.Storage) error {
 	redis.SetLogger(redisLog{n.log})
+	var client *redis.Client
 	switch {
 	case cfg.RedisURL != "":
-		client, err := events.NewClient(cfg.RedisURL)
-		if err != nil {
+		var err error
+		if client, err = events.NewClient(cfg.RedisURL); err != nil {
 			return err
 		}
 		n.closers = append(n.closers, client.Close)
@@ -33,17 +34,17 @@ func (n *Node) openBus(cfg config.Storage) error {
 			break
 		}
 		n.closers = append(n.closers, embedded.Close)
-		n.Redis = embedded.Client()
+		client = embedded.Client()
 	case cfg.Embedded():
-		n.Redis = events.SocketClient(filepath.Join(cfg.DataDir, redisSocket))
-		n.closers = append(n.closers, n.Redis.Close)
+		client = events.SocketClient(filepath.Join(cfg.DataDir, redisSocket))
+		n.closers = append(n.closers, client.Close)
 	default:
 		n.log.Warn("no --redis-url: other instances notice changes by polling only")
 	}
-	if n.Redis == nil {
+	if client == nil {
 		n.Bus = events.NewLocal()
 	} else {
-		n.Bus = events.NewRedis(n.Redis, n.log)
+		n.Bus = events.NewRedis(client, n.log)
 	}
 	n.closers = append(n.closers, n.Bus.Close)
 	return nil

@@ -56,7 +56,7 @@ type Node struct {
 	Embedded *docstore.Server
 	Client   *mongo.Client
 	Database *mongo.Database
-	// Redis carries events and leases between processes; nil without.
+	// Redis holds leases; nil without --redis-url, and then the database holds them.
 	Redis    *redis.Client
 	Bus      events.Bus
 	Contents *contents.Store
