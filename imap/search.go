@@ -2,6 +2,7 @@ package imap
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"gadwall/imap/wire"
@@ -12,7 +13,7 @@ import (
 // handleSearch answers SEARCH and UID SEARCH (RFC 3501 sections 6.4.4 and 6.4.8,
 // RFC 4731). Only messages of the view are found.
 func (c *conn) handleSearch(ctx context.Context, cmd *command) error {
-	p := searchParser{dec: cmd.args, resolve: c.resolve, now: time.Now().Truncate(time.Second)}
+	p := searchParser{dec: cmd.args, resolve: c.sel.view.Existing, now: time.Now().Truncate(time.Second)}
 	req, err := p.parse()
 	if err != nil {
 		return err
@@ -36,6 +37,16 @@ func (c *conn) handleSearch(ctx context.Context, cmd *command) error {
 		found.write(c.enc, req)
 	}
 	cmd.ok("", "SEARCH completed")
+	if cmd.uid || len(found.asked) == 0 {
+		return c.enc.Err() // what UID SEARCH left out, EXPUNGE tells right after it
+	}
+	if err := c.sync(ctx, syncNoExpunge); err != nil {
+		return err
+	}
+	view := &c.sel.view
+	if view.HasGone() && slices.ContainsFunc(view.Within(found.asked), view.Gone) {
+		cmd.ok("EXPUNGEISSUED", "Some messages were already expunged")
+	}
 	return c.enc.Err()
 }
 
@@ -43,6 +54,8 @@ func (c *conn) handleSearch(ctx context.Context, cmd *command) error {
 type searchResult struct {
 	nums    []uint32 // UIDs, or sequence numbers
 	modseqs []uint64 // beside them, if asked for
+
+	asked uidset.Set // the messages that the store was asked about, not the view
 }
 
 // search finds the UIDs that req asks for.
@@ -56,7 +69,7 @@ func (c *conn) search(ctx context.Context, req *searchRequest) (*searchResult, e
 	if plan.Filter == nil && plan.Residual == nil && !req.modseq {
 		return &searchResult{nums: view.Within(plan.UIDs)}, nil // needs no query
 	}
-	found := &searchResult{}
+	found := &searchResult{asked: plan.UIDs}
 	for msg, err := range c.sel.box.Search(ctx, search.Request{
 		Plan: plan, ModSeqs: req.modseq,
 		Known: func(uid uint32) bool { _, ok := view.Seq(uid); return ok },

@@ -56,7 +56,7 @@ func testView(n int) *mailview.View {
 var testNow = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 
 func parseSearchLine(t testing.TB, line string, v *mailview.View) (*searchRequest, error) {
-	p := searchParser{dec: decoderOf(t, " "+line), resolve: v.Resolve, now: testNow}
+	p := searchParser{dec: decoderOf(t, " "+line), resolve: v.Existing, now: testNow}
 	r, err := p.parse()
 	if err != nil {
 		return nil, err
@@ -116,7 +116,7 @@ func TestCompileSearch(t *testing.T) {
 func TestParseSearchErrors(t *testing.T) {
 	v := testView(5)
 	deep := strings.Repeat("NOT ", search.MaxDepth+1) + "SEEN"
-	for _, line := range []string{"", "FOO", "SEEN FOO", "()", "(SEEN", "(SEEN)X", "OR SEEN", "NOT", "6", "0", "1:6", "UID 0", "UID a", "KEYWORD",
+	for _, line := range []string{"", "FOO", "SEEN FOO", "()", "(SEEN", "(SEEN)X", "OR SEEN", "NOT", "0", "UID 0", "UID a", "KEYWORD",
 		"KEYWORD \"x\"", "BEFORE", "BEFORE 32-Jan-2026", "ON yesterday", "LARGER", "LARGER x", "LARGER -1", "HEADER a", "BODY",
 		"SUBJECT \xff", "SUBJECT {1+}\r\n\xff", "RETURN ALL", "RETURN (FOO) ALL", "RETURN (MIN)", "SEEN RETURN (MIN) ALL", "SEEN CHARSET UTF-8",
 		"CHARSET UTF-8", "YOUNGER 0", "MODSEQ", "MODSEQ \"/flags/x\" foo 5", "SEEN  FLAGGED", deep,
@@ -127,7 +127,7 @@ func TestParseSearchErrors(t *testing.T) {
 			t.Errorf("%.60q is accepted as %s", line, r.key)
 		}
 	}
-	for _, line := range []string{"CHARSET KOI8-R ALL", "RETURN (MIN) CHARSET x BODY y"} {
+	for _, line := range []string{"CHARSET X-UNKNOWN ALL", "RETURN (MIN) CHARSET x BODY y"} {
 		_, err := parseSearchLine(t, line, v)
 		if no, ok := err.(*imap.Error); !ok || !strings.HasPrefix(string(no.Code), "BADCHARSET") {
 			t.Errorf("%q: %v", line, err)
@@ -144,7 +144,7 @@ func FuzzParseSearch(f *testing.F) {
 	}
 	v := testView(5)
 	f.Fuzz(func(t *testing.T, line string) {
-		p := searchParser{dec: decoderOf(t, " "+line), resolve: v.Resolve, now: testNow}
+		p := searchParser{dec: decoderOf(t, " "+line), resolve: v.Existing, now: testNow}
 		r, err := p.parse()
 		if err != nil {
 			return

@@ -1,7 +1,6 @@
 package imap
 
 import (
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -34,17 +33,21 @@ type searchRequest struct {
 // searchParser reads the arguments of SEARCH (RFC 3501 section 6.4.4).
 type searchParser struct {
 	dec     *wire.Decoder
-	resolve func(imap.NumSet) (uidset.Set, error) // to UIDs of the view
-	now     time.Time                             // for YOUNGER and OLDER
+	resolve func(imap.NumSet) uidset.Set // to UIDs of the view; numbers past the end are of none
+	now     time.Time                    // for YOUNGER and OLDER
 
-	req  searchRequest
-	keys int // keys read so far
+	req    searchRequest
+	decode func(string) (text string, ok bool) // of the charset; nil: UTF-8
+	keys   int                                 // keys read so far
 }
 
-// badCharset is the answer to a charset that is not known (RFC 3501 section 6.4.4).
-func badCharset() error {
-	return &imap.Error{Type: imap.StatusResponseTypeNo, Code: "BADCHARSET (US-ASCII UTF-8)",
-		Text: "Unknown charset"}
+// badCharset is the answer to a charset that is not known (RFC 3501
+// section 6.4.4). Of those that are known it lists the ones that clients use.
+func badCharset(name string) error {
+	return &imap.Error{Type: imap.StatusResponseTypeNo, Code: "BADCHARSET (US-ASCII UTF-8 " +
+		"ISO-8859-1 ISO-8859-2 ISO-8859-15 WINDOWS-1250 WINDOWS-1251 WINDOWS-1252 KOI8-R " +
+		"ISO-2022-JP EUC-JP SHIFT_JIS GB18030 BIG5 EUC-KR)",
+		Text: "Unknown charset " + clip(name)}
 }
 
 // parse reads from after the command's name to before the end of the line.
@@ -128,8 +131,7 @@ func (p *searchParser) returns() error {
 	return err
 }
 
-// charset reads " name". Strings are taken as UTF-8 in any case, of which
-// US-ASCII is a part.
+// charset reads " name".
 func (p *searchParser) charset() error {
 	if err := p.dec.SP(); err != nil {
 		return err
@@ -138,8 +140,8 @@ func (p *searchParser) charset() error {
 	if err != nil {
 		return err
 	}
-	if !strings.EqualFold(name, "UTF-8") && !strings.EqualFold(name, "US-ASCII") {
-		return badCharset()
+	if p.decode = search.Charset(name); p.decode == nil {
+		return badCharset(name)
 	}
 	return nil
 }
@@ -189,11 +191,7 @@ func (p *searchParser) set(uid bool) (*search.Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	ranges, err := p.resolve(set)
-	if err != nil {
-		return nil, err
-	}
-	return search.UIDs(ranges), nil
+	return search.UIDs(p.resolve(set)), nil
 }
 
 // plainKeys are the keys without an argument.
@@ -345,13 +343,24 @@ func (p *searchParser) within(younger bool) (*search.Key, error) {
 	return search.Internal(time.Time{}, at.Add(time.Second)), nil
 }
 
-// string reads a string to look for.
+// string reads a string to look for, in the charset that was named. Without one
+// it is UTF-8, of which US-ASCII is a part.
 func (p *searchParser) string() (string, error) {
 	s, err := p.dec.AString()
-	if err == nil && !utf8.ValidString(s) {
-		err = wire.Errorf("search string is not UTF-8")
+	if err != nil {
+		return "", err
 	}
-	return s, err
+	if p.decode == nil {
+		if !utf8.ValidString(s) {
+			return "", wire.Errorf("search string is not UTF-8")
+		}
+		return s, nil
+	}
+	text, ok := p.decode(s)
+	if !ok {
+		return "", wire.Errorf("search string is not in the charset that was named")
+	}
+	return text, nil
 }
 
 func (p *searchParser) text(key func(text string) *search.Key) (*search.Key, error) {

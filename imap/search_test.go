@@ -209,6 +209,14 @@ func TestSearchKeys(t *testing.T) {
 		{"OLD", "1 2 3 4"},
 		{"OLDER 3600", "1 2 3 4"},
 		{"CHARSET us-ascii 2:3 SUBJECT m1", "2"},
+		// Numbers that no message has are fulfilled by none.
+		{"5", ""},
+		{"3:9", "3 4"},
+		{"9:3", "3 4"},
+		{"9:*", "4"},
+		{"2,7,9:10", "2"},
+		{"NOT 2:7", "1"},
+		{"OR 9 UID 2", "2"},
 	})
 	// As deep as it may be nested, to the database too.
 	deep := "DRAFT"
@@ -216,8 +224,8 @@ func TestSearchKeys(t *testing.T) {
 		deep = fmt.Sprintf("OR FLAGGED (UNSEEN LARGER %d %s)", i, deep)
 	}
 	c.checkSearches([]searchCase{{deep, ""}})
-	c.refused("BADCHARSET (US-ASCII UTF-8)", "SEARCH CHARSET KOI8-R ALL")
-	c.refused("BAD", "SEARCH 5")
+	c.refused("BADCHARSET (US-ASCII UTF-8 ISO-8859-1", "SEARCH CHARSET X-UNKNOWN ALL")
+	c.refused("BAD", "SEARCH BODY %s", strings.Repeat("x", 4097))
 	c.refused("BAD", "SEARCH")
 
 	c.ok("STORE 1 +FLAGS (\\Deleted)")
@@ -261,6 +269,40 @@ func TestSearchModSeq(t *testing.T) {
 	}
 }
 
+// TestSearchEmptyMailbox: a set is a condition, which no message of an empty
+// mailbox fulfils. Where a set says which messages to act on, it must name some.
+func TestSearchEmptyMailbox(t *testing.T) {
+	c := newTestServer(t).selectMails(t)
+	for _, criteria := range []string{"ALL", "1", "1:*", "*", "*:4", "UID 1:*", "1:* NOT DELETED", "NOT 1"} {
+		c.checkSearches([]searchCase{{criteria, ""}})
+		if lines, _ := c.ok("UID SEARCH RETURN (COUNT) %s", criteria); !strings.HasSuffix(lines[0], " COUNT 0") {
+			t.Errorf("%s: %q", criteria, lines)
+		}
+	}
+	for _, command := range []string{"FETCH 1 FLAGS", "FETCH 1:* FLAGS", "STORE * FLAGS ()", "COPY 1:* INBOX"} {
+		c.refused("BAD", "%s", command)
+	}
+}
+
+// TestSearchCharset: the strings of a search are converted from its charset.
+func TestSearchCharset(t *testing.T) {
+	c := newTestServer(t).selectMails(t,
+		crlf("Subject: =?utf-8?q?K=C3=B6ln?=\nContent-Type: text/plain; charset=koi8-r\n\n\xd3\xde\xa3\xd4\n"))
+	for _, tt := range []searchCase{
+		{"CHARSET ISO-8859-1 SUBJECT " + nonSync("K\xf6LN"), "1"},
+		{"CHARSET latin1 HEADER subject " + nonSync("k\xf6"), "1"},
+		{"CHARSET KOI8-R BODY " + nonSync("\xd3\xde\xa3\xd4"), "1"},
+		{"CHARSET cp1251 BODY " + nonSync("\xf1\xf7\xb8\xf2"), "1"},
+		{"CHARSET cp1251 TEXT " + nonSync("\xd3\xde\xa3\xd4"), ""},
+		{"CHARSET ANSI_X3.4-1968 SUBJECT ln", "1"},
+		{"CHARSET UTF8 BODY " + nonSync("счёт"), "1"},
+	} {
+		c.checkSearches([]searchCase{tt})
+	}
+	c.refused("BAD", "SEARCH CHARSET UTF-8 SUBJECT %s", nonSync("K\xf6LN"))
+	c.refused("BAD", "SEARCH CHARSET utf-16be SUBJECT %s", nonSync("abc"))
+}
+
 // TestSearchOtherSession: what another session expunged keeps its number, and
 // what it added is not found before this one was told.
 func TestSearchOtherSession(t *testing.T) {
@@ -271,15 +313,19 @@ func TestSearchOtherSession(t *testing.T) {
 	other.ok("SELECT INBOX")
 	other.ok("STORE 1 +FLAGS.SILENT (\\Deleted)")
 	other.ok("EXPUNGE")
-	// The answer comes before the news, of which EXPUNGE has to wait.
-	if lines, _ := c.ok("SEARCH TEXT hello"); len(lines) != 2 || lines[0] != "* SEARCH 2" || lines[1] != "* 3 EXISTS" {
-		t.Errorf("%q", lines)
-	}
-	if lines, _ := c.ok("SEARCH UNSEEN"); lines[0] != "* SEARCH 2 3" {
-		t.Errorf("%q", lines)
-	}
-	c.ok("NOOP")
-	if lines, _ := c.ok("SEARCH TEXT hello"); lines[0] != "* SEARCH 1 2" {
-		t.Errorf("%q", lines)
+	// The answer comes before the news, of which EXPUNGE has to wait. The client is
+	// told that there is such news where the answer lacks messages for it.
+	for _, tt := range []struct{ command, lines, status string }{
+		{"SEARCH TEXT hello", "* SEARCH 2|* 3 EXISTS", "OK [EXPUNGEISSUED]"},
+		{"SEARCH UNSEEN", "* SEARCH 2 3", "OK [EXPUNGEISSUED]"},
+		{"SEARCH 2:3 UNSEEN", "* SEARCH 2 3", "OK SEARCH"},
+		{"SEARCH 1:2", "* SEARCH 1 2", "OK SEARCH"}, // known to the view
+		{"UID SEARCH UNSEEN", "* SEARCH 2 3|* 1 EXPUNGE", "OK SEARCH"},
+		{"SEARCH TEXT hello", "* SEARCH 1 2", "OK SEARCH"},
+	} {
+		lines, status := c.ok("%s", tt.command)
+		if got := strings.Join(lines, "|"); got != tt.lines || !strings.HasPrefix(status, tt.status) {
+			t.Errorf("%s: %q, %s", tt.command, got, status)
+		}
 	}
 }

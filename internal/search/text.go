@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/emersion/go-message/charset"
-
 	"gadwall/internal/contents"
 	"gadwall/internal/mailstore"
 	"gadwall/mimestream"
@@ -135,20 +133,6 @@ func (m *matcher) readPart(ctx context.Context, part *mimestream.Part, content *
 		}
 	}
 	return sink.Close()
-}
-
-// decodeText converts text to UTF-8. Text of an unknown charset is taken for
-// UTF-8, and what is not valid in it for windows-1252.
-func decodeText(r io.Reader, name string) io.Reader {
-	switch name {
-	case "", "us-ascii", "ascii", "utf-8", "utf8", "unknown-8bit":
-		return r // the sink does the rest
-	}
-	decoded, err := charset.Reader(name, r)
-	if err != nil {
-		return r
-	}
-	return decoded
 }
 
 // rangeReader reads a range of a content.
