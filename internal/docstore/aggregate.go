@@ -1,6 +1,7 @@
 package docstore
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 
+	"gadwall/internal/docstore/engine"
 	"gadwall/internal/docstore/mongoerr"
 	"gadwall/internal/docstore/query"
 )
@@ -36,7 +38,7 @@ func (r *request) parseAggregate() (*aggregateArgs, error) {
 			a.hasStages = true
 			a.stages, err = r.docsArg(key, v)
 			for i := range a.stages {
-				a.stages[i] = clone(a.stages[i])
+				a.stages[i] = bytes.Clone(a.stages[i])
 			}
 		case "cursor":
 			a.batch, err = r.parseCursor(v)
@@ -61,32 +63,13 @@ func (r *request) parseAggregate() (*aggregateArgs, error) {
 	return a, err
 }
 
-// pipeline plans an aggregation and returns its stream; over nothing when the collection does not exist.
-func (r *request) pipeline(rd *reading, a *aggregateArgs) (*pipelineStream, error) {
+// pipeline plans an aggregation and returns its stream.
+func (r *request) pipeline(rd *engine.Reading, a *aggregateArgs) (*engine.PipelineStream, error) {
 	p, err := query.ParsePipeline(a.stages)
 	if err != nil {
 		return nil, err
 	}
-	c := rd.collection(r, a.collection)
-	var h hint
-	if a.hint.Type != 0 {
-		if h, err = r.parseHint(a.hint, c); err != nil {
-			return nil, err
-		}
-	}
-	sort := p.Lead()
-	wantsOrder := sort != nil && len(sort.Fields) > 0
-	if !wantsOrder {
-		sort = &query.Sort{}
-	}
-	if c == nil {
-		return newPipelineStream(newDocScan(rd.view, &plan{filter: p.Match()}), p, wantsOrder), nil
-	}
-	pl, err := planQuery(rd.view, c, p.Match(), sort, h)
-	if err != nil {
-		return nil, err
-	}
-	return newPipelineStream(newDocScan(rd.view, pl), p, wantsOrder && pl.sorted), nil
+	return rd.Aggregate(r.db, a.collection, p, a.hint)
 }
 
 func (s *Server) aggregate(ctx context.Context, r *request) (bson.Raw, error) {
@@ -100,13 +83,13 @@ func (s *Server) aggregate(ctx context.Context, r *request) (bson.Raw, error) {
 	if wantsCollStats(a.stages) {
 		return s.collStats(ctx, r, a)
 	}
-	rd := r.beginRead()
-	p, err := r.pipeline(rd, a)
+	c := r.beginRead()
+	p, err := r.pipeline(c.reading, a)
 	if err != nil {
-		return nil, rd.abandon(err)
+		return nil, errors.Join(err, c.close())
 	}
-	rd.cur.stream = p
-	return s.openCursor(ctx, r, rd, r.db+"."+a.collection, a.batch, false)
+	c.stream = p
+	return s.openCursor(ctx, r, c, r.db+"."+a.collection, a.batch, false)
 }
 
 // parseCount makes a find of a count command.
@@ -145,7 +128,7 @@ const emptyDocument = 5
 // drain counts what is left of a stream.
 func drain(ctx context.Context, st stream) (n int64, err error) {
 	for {
-		if _, err := st.next(ctx); err == io.EOF {
+		if _, err := st.Next(ctx); err == io.EOF {
 			return n, nil
 		} else if err != nil {
 			return n, err
@@ -159,22 +142,9 @@ func (s *Server) count(ctx context.Context, r *request) (bson.Raw, error) {
 	if err != nil {
 		return nil, err
 	}
-	rd := r.beginRead()
-	f, err := r.query(rd, a)
-	if err != nil || f == nil {
-		if err := rd.abandon(err); err != nil {
-			return nil, err
-		}
-		return okReply(func(dst []byte) []byte { return bsoncore.AppendInt32Element(dst, "n", 0) }), nil
-	}
-	rd.cur.stream = f
-	var n int64
-	if len(a.filter) <= emptyDocument && a.skip == 0 && a.limit == 0 {
-		n, err = f.scan.countKeys(ctx)
-	} else {
-		n, err = drain(ctx, f)
-	}
-	if err := errors.Join(err, rd.cur.close()); err != nil {
+	c := r.beginRead()
+	n, err := r.countDocuments(ctx, c, a)
+	if err := errors.Join(err, c.close()); err != nil {
 		return nil, err
 	}
 	return okReply(func(dst []byte) []byte {
@@ -183,4 +153,16 @@ func (s *Server) count(ctx context.Context, r *request) (bson.Raw, error) {
 		}
 		return bsoncore.AppendInt32Element(dst, "n", int32(n))
 	}), nil
+}
+
+func (r *request) countDocuments(ctx context.Context, c *cursor, a *findArgs) (int64, error) {
+	f, err := r.query(c.reading, a)
+	if err != nil || f == nil {
+		return 0, err
+	}
+	c.stream = f
+	if len(a.filter) <= emptyDocument && a.skip == 0 && a.limit == 0 {
+		return f.CountKeys(ctx)
+	}
+	return drain(ctx, f)
 }

@@ -14,6 +14,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"gadwall/internal/docstore"
+	"gadwall/internal/docstore/engine"
 )
 
 // checkable is a collection with each kind of index and 50 documents.
@@ -37,71 +38,71 @@ func TestCheckFindsDamage(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		damage func(t *testing.T, s *docstore.Server) error
-		kinds  map[docstore.ProblemKind]int
+		kinds  map[engine.ProblemKind]int
 		index  string // that is not valid any more
 	}{
 		{"none", func(*testing.T, *docstore.Server) error { return nil }, nil, ""},
 		{"entry gone", func(t *testing.T, s *docstore.Server) error {
 			return s.DamageEntry("d.c", "n", raw(t, doc7), true)
-		}, map[docstore.ProblemKind]int{docstore.MissingEntry: 1}, "n"},
+		}, map[engine.ProblemKind]int{engine.MissingEntry: 1}, "n"},
 		{"one of two entries gone", func(t *testing.T, s *docstore.Server) error {
 			return s.DamageEntry("d.c", "tags", raw(t, d("_id", 7, "n", 0, "tags", 8)), true)
-		}, map[docstore.ProblemKind]int{docstore.MissingEntry: 1}, "tags"},
+		}, map[engine.ProblemKind]int{engine.MissingEntry: 1}, "tags"},
 		{"entry too many", func(t *testing.T, s *docstore.Server) error {
 			return s.DamageEntry("d.c", "n", raw(t, d("_id", 7, "n", 99)), false)
-		}, map[docstore.ProblemKind]int{docstore.ExtraEntry: 1}, "n"},
+		}, map[engine.ProblemKind]int{engine.ExtraEntry: 1}, "n"},
 		{"entry moved, as many as before", func(t *testing.T, s *docstore.Server) error {
 			if err := s.DamageEntry("d.c", "n", raw(t, doc7), true); err != nil {
 				return err
 			}
 			return s.DamageEntry("d.c", "n", raw(t, d("_id", 7, "n", 99)), false)
-		}, map[docstore.ProblemKind]int{docstore.ExtraEntry: 1, docstore.MissingEntry: 1}, "n"},
+		}, map[engine.ProblemKind]int{engine.ExtraEntry: 1, engine.MissingEntry: 1}, "n"},
 		{"entry of no document", func(t *testing.T, s *docstore.Server) error {
 			return s.DamageEntry("d.c", "even", raw(t, d("_id", 1000, "even", true)), false)
-		}, map[docstore.ProblemKind]int{docstore.ExtraEntry: 1}, "even"},
+		}, map[engine.ProblemKind]int{engine.ExtraEntry: 1}, "even"},
 		{"entry outside of a partial index", func(t *testing.T, s *docstore.Server) error {
 			return s.DamageEntry("d.c", "even", raw(t, d("_id", 8, "even", true)), true)
-		}, map[docstore.ProblemKind]int{docstore.MissingEntry: 1}, "even"},
+		}, map[engine.ProblemKind]int{engine.MissingEntry: 1}, "even"},
 		{"document gone", func(t *testing.T, s *docstore.Server) error {
 			return s.DamageDocument("d.c", bson.RawValue{Type: bson.TypeInt32, Value: []byte{7, 0, 0, 0}}, nil)
-		}, map[docstore.ProblemKind]int{docstore.ExtraEntry: 4}, "u"},
+		}, map[engine.ProblemKind]int{engine.ExtraEntry: 4}, "u"},
 		{"document of other values", func(t *testing.T, s *docstore.Server) error {
 			return s.DamageDocument("d.c", bson.RawValue{Type: bson.TypeInt32, Value: []byte{7, 0, 0, 0}},
 				raw(t, d("_id", 7, "n", 5, "tags", A{7, 8}, "u", 7)))
-		}, map[docstore.ProblemKind]int{docstore.ExtraEntry: 3, docstore.MissingEntry: 3}, "n"},
+		}, map[engine.ProblemKind]int{engine.ExtraEntry: 3, engine.MissingEntry: 3}, "n"},
 		{"document of another _id", func(t *testing.T, s *docstore.Server) error {
 			return s.DamageDocument("d.c", bson.RawValue{Type: bson.TypeInt32, Value: []byte{7, 0, 0, 0}},
 				raw(t, d("_id", "x", "n", 0, "tags", A{7, 8}, "u", 7)))
-		}, map[docstore.ProblemKind]int{docstore.WrongID: 1}, "_id_"},
+		}, map[engine.ProblemKind]int{engine.WrongID: 1}, "_id_"},
 		{"document without _id", func(t *testing.T, s *docstore.Server) error {
 			return s.DamageDocument("d.c", bson.RawValue{Type: bson.TypeInt32, Value: []byte{7, 0, 0, 0}},
 				raw(t, d("n", 0, "tags", A{7, 8}, "u", 7)))
-		}, map[docstore.ProblemKind]int{docstore.WrongID: 1}, "_id_"},
+		}, map[engine.ProblemKind]int{engine.WrongID: 1}, "_id_"},
 		{"document cut short", func(t *testing.T, s *docstore.Server) error {
 			doc := raw(t, doc7)
 			return s.DamageDocument("d.c", bson.RawValue{Type: bson.TypeInt32, Value: []byte{7, 0, 0, 0}}, doc[:len(doc)-3])
-		}, map[docstore.ProblemKind]int{docstore.BadDocument: 1}, ""},
+		}, map[engine.ProblemKind]int{engine.BadDocument: 1}, ""},
 		{"unique key twice", func(t *testing.T, s *docstore.Server) error {
 			return s.DamageEntry("d.c", "u", raw(t, d("_id", 8, "u", 7)), false)
-		}, map[docstore.ProblemKind]int{docstore.DuplicateKey: 1, docstore.ExtraEntry: 1}, "u"},
+		}, map[engine.ProblemKind]int{engine.DuplicateKey: 1, engine.ExtraEntry: 1}, "u"},
 		{"not multikey", func(t *testing.T, s *docstore.Server) error {
 			return s.DamageMultikey("d.c", "tags")
-		}, map[docstore.ProblemKind]int{docstore.NotMultikey: 1}, "tags"},
+		}, map[engine.ProblemKind]int{engine.NotMultikey: 1}, "tags"},
 		{"key that is none", func(t *testing.T, s *docstore.Server) error {
 			return s.DamageKey(append(s.IndexPrefix("d.c", "n"), 0xfe))
-		}, map[docstore.ProblemKind]int{docstore.BadEntry: 1}, "n"},
+		}, map[engine.ProblemKind]int{engine.BadEntry: 1}, "n"},
 		{"catalogue record", func(t *testing.T, s *docstore.Server) error {
 			return s.DamageKey([]byte{2, 0, 0, 1, 0})
-		}, map[docstore.ProblemKind]int{docstore.BadCatalogue: 1}, ""},
+		}, map[engine.ProblemKind]int{engine.BadCatalogue: 1}, ""},
 		{"counter gone", func(t *testing.T, s *docstore.Server) error {
 			return s.DamageKey([]byte("\x01numbers"))
-		}, map[docstore.ProblemKind]int{docstore.BadCatalogue: 6}, ""},
+		}, map[engine.ProblemKind]int{engine.BadCatalogue: 6}, ""},
 		{"session", func(t *testing.T, s *docstore.Server) error {
 			return s.DamageKey([]byte("\x05sixteen bytes id"))
-		}, map[docstore.ProblemKind]int{docstore.BadSession: 1}, ""},
+		}, map[engine.ProblemKind]int{engine.BadSession: 1}, ""},
 		{"unknown key", func(t *testing.T, s *docstore.Server) error {
 			return s.DamageKey([]byte("\x09x"))
-		}, map[docstore.ProblemKind]int{docstore.UnknownKey: 1}, ""},
+		}, map[engine.ProblemKind]int{engine.UnknownKey: 1}, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			ctx := testContext(t)
@@ -111,7 +112,7 @@ func TestCheckFindsDamage(t *testing.T) {
 			must(0, test.damage(t, s))(t)
 
 			report := must(s.Check(ctx, nil))(t)
-			got := map[docstore.ProblemKind]int{}
+			got := map[engine.ProblemKind]int{}
 			inCollection := 0
 			for _, p := range report.List {
 				got[p.Kind]++
@@ -248,7 +249,7 @@ func TestCheckUnreadable(t *testing.T) {
 		if c.Name == "large" && c.Documents != 2 {
 			t.Errorf("%d documents of 2: one that cannot be read hides those behind it", c.Documents)
 		}
-		unreadable := len(c.List) == 1 && c.List[0].Kind == docstore.Unreadable
+		unreadable := len(c.List) == 1 && c.List[0].Kind == engine.Unreadable
 		if unreadable != (c.Name == "large") {
 			t.Errorf("%s: %v", c.Name, c.List)
 		}

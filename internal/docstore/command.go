@@ -3,11 +3,11 @@ package docstore
 import (
 	"context"
 	"errors"
-	"strings"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 
+	"gadwall/internal/docstore/engine"
 	"gadwall/internal/docstore/mongoerr"
 	"gadwall/internal/docstore/wire"
 )
@@ -89,7 +89,7 @@ func (s *Server) handle(ctx context.Context, c *conn, m *wire.Message) bson.Raw 
 	}
 	e := wireError(err, r != nil && r.inTransaction)
 	if e.Code == mongoerr.InternalError && r != nil {
-		s.log.Error("command failed", "command", r.name, "db", r.db, "err", err)
+		s.log.Error("command failed", "command", r.name, "db", r.db, "error", err)
 	}
 	i, dst := bsoncore.AppendDocumentStart(make([]byte, 0, 256))
 	dst = appendError(dst, err, e)
@@ -121,7 +121,7 @@ func (s *Server) dispatch(ctx context.Context, r *request, legacy bool) (bson.Ra
 	}
 	ctx, cancel := r.context(ctx)
 	defer cancel()
-	s.eng.metrics.commands.Add(1)
+	s.commands.Add(1)
 	if !r.hasLsid {
 		return cmd.run(s, ctx, r)
 	}
@@ -152,8 +152,8 @@ func (s *Server) dispatch(ctx context.Context, r *request, legacy bool) (bson.Ra
 // results unless these are not durable; whether there is space for new ones, or for a change of the catalogue, is seen when there
 // is something to write.
 func (s *Server) spaceFor(cmd command) error {
-	if (cmd.catalog || cmd.retryable) && s.eng.space.isFull() {
-		return s.eng.space.check()
+	if (cmd.catalog || cmd.retryable) && s.eng.Stalled() {
+		return s.eng.CheckSpace()
 	}
 	return nil
 }
@@ -166,7 +166,7 @@ func (r *request) failTransaction() {
 	}
 }
 
-func (s *Server) closeCursorsOf(u *unit) {
+func (s *Server) closeCursorsOf(u *engine.Unit) {
 	s.cursors.kill(func(c *cursor) bool { return c.unit == u })
 }
 
@@ -175,23 +175,23 @@ func (s *Server) commitTransaction(ctx context.Context, r *request) (bson.Raw, e
 		return nil, err
 	}
 	if r.session.state == txnCommitted {
-		if !s.eng.space.whenFree(unsettledWait, ctx.Done()) {
+		if !s.eng.AwaitSpace(unsettledWait, ctx.Done()) {
 			return nil, mongoerr.New(mongoerr.OutOfDiskSpace,
 				"the disk of the database is full: the transaction is not durable").With(mongoerr.LabelUnknownCommit)
 		}
 		// The first commit may have been satisfied with less durability than this one asks for.
-		return okReply(nil), s.eng.sync(r.durable)
+		return okReply(nil), s.eng.Sync(r.durable)
 	}
 	s.closeCursorsOf(r.session.unit)
 	err := r.session.commit(r.durable)
-	var unsettled *unsettledError
+	var unsettled *engine.UnsettledError
 	switch {
 	case err == nil:
 		return okReply(nil), nil
 	case errors.As(err, &unsettled):
-		err = unsettled.err.With(mongoerr.LabelUnknownCommit)
+		err = unsettled.Err.With(mongoerr.LabelUnknownCommit)
 	}
-	s.log.Error("commit failed", "err", err)
+	s.log.Error("commit failed", "error", err)
 	return nil, err
 }
 
@@ -246,6 +246,3 @@ func (s *Server) endSessions(ctx context.Context, r *request) (bson.Raw, error) 
 	}
 	return okReply(nil), errors.Join(errs...)
 }
-
-// splitPath splits a dotted path.
-func splitPath(path string) []string { return strings.Split(path, ".") }

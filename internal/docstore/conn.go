@@ -80,9 +80,9 @@ func (c *conn) read(ctx context.Context, requests chan<- *wire.Message) {
 		if err != nil {
 			var bad *wire.ProtocolError
 			if errors.As(err, &bad) {
-				c.srv.log.Warn("closing a connection", "conn", c.id, "err", err)
+				c.srv.log.Warn("closing a connection", "conn", c.id, "error", err)
 			} else if !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) && !errors.Is(err, io.ErrClosedPipe) {
-				c.srv.log.Debug("connection lost", "conn", c.id, "err", err)
+				c.srv.log.Debug("connection lost", "conn", c.id, "error", err)
 			}
 			return
 		}

@@ -1,6 +1,7 @@
 package docstore
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -8,12 +9,27 @@ import (
 	"sync"
 	"time"
 
+	"gadwall/internal/docstore/engine"
 	"gadwall/internal/docstore/mongoerr"
 
-	"github.com/cockroachdb/pebble/v2"
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 )
+
+// A stream is the outcome of a query, document by document. It is used by one goroutine at a time.
+type stream interface {
+	// Next returns a document that is valid until the next call of any method, or io.EOF.
+	Next(ctx context.Context) (bson.Raw, error)
+	// Pause lets go of what pins memory until Next is called again.
+	Pause() error
+	Close() error
+}
+
+type emptyStream struct{}
+
+func (emptyStream) Next(context.Context) (bson.Raw, error) { return nil, io.EOF }
+func (emptyStream) Pause() error                           { return nil }
+func (emptyStream) Close() error                           { return nil }
 
 // A cursor is a stream that waits for getMore.
 type cursor struct {
@@ -22,24 +38,23 @@ type cursor struct {
 	stream stream
 	// pending is a document that did not fit into the last batch.
 	pending bson.Raw
-	// snap is the snapshot the cursor reads, if it has one of its own.
-	snap *pebble.Snapshot
+	// reading is what the stream reads; nil for a stream that reads nothing.
+	reading *engine.Reading
 	// lsid and txn tell the session, and the transaction, in which the cursor lives.
 	lsid      sessionID
 	hasLsid   bool
-	unit      *unit
+	unit      *engine.Unit
 	noTimeout bool
 	lastUse   time.Time
 	// busy is set while a command uses the cursor; doomed, when it is to be closed after that.
 	busy, doomed bool
 }
 
-// close releases what the cursor holds.
+// close releases what the cursor holds. It may be called more than once.
 func (c *cursor) close() error {
-	err := c.stream.close()
-	if c.snap != nil {
-		err = errors.Join(err, c.snap.Close())
-		c.snap = nil
+	err := c.stream.Close()
+	if c.reading != nil {
+		err = errors.Join(err, c.reading.Close())
 	}
 	return err
 }
@@ -151,7 +166,7 @@ func (c *cursor) fill(ctx context.Context, dst []byte, field string, batch int64
 		doc := c.pending
 		c.pending = nil
 		if doc == nil {
-			doc, err = c.stream.next(ctx)
+			doc, err = c.stream.Next(ctx)
 			if err == io.EOF {
 				done, err = true, nil
 				break
@@ -161,7 +176,7 @@ func (c *cursor) fill(ctx context.Context, dst []byte, field string, batch int64
 			}
 		}
 		if n > 0 && len(dst)-start+len(doc) > maxBatchBytes {
-			c.pending = clone(doc)
+			c.pending = bytes.Clone(doc)
 			break
 		}
 		dst = appendItem(dst, n, doc)
@@ -169,7 +184,7 @@ func (c *cursor) fill(ctx context.Context, dst []byte, field string, batch int64
 	}
 	dst, _ = bsoncore.AppendArrayEnd(dst, i)
 	if !done {
-		err = c.stream.pause()
+		err = c.stream.Pause()
 	}
 	return dst, n, done, err
 }

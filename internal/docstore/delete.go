@@ -1,10 +1,12 @@
 package docstore
 
 import (
+	"bytes"
 	"context"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"gadwall/internal/docstore/engine"
 	"gadwall/internal/docstore/mongoerr"
 	"gadwall/internal/docstore/query"
 	"gadwall/internal/docstore/rawdoc"
@@ -63,21 +65,21 @@ func (s *Server) delete(ctx context.Context, r *request) (bson.Raw, error) {
 		}
 	}
 	w := r.newWriter(a.collection)
-	defer w.close()
+	defer w.Close()
 	var n int32
 	var failed []writeError
 	for i := range statements {
 		var deleted int32
-		if known := w.done(int32(i)); known != nil {
+		if known := w.Done(int32(i)); known != nil {
 			deleted, err = known.N, nil
 		} else {
-			deleted, err = w.runDelete(ctx, &statements[i], int32(i))
+			deleted, err = statements[i].run(ctx, w, int32(i))
 		}
 		if err == nil {
 			n += deleted
 			continue
 		}
-		if w.fatal(err) {
+		if engine.EndsCommand(err) {
 			return nil, err
 		}
 		failed = append(failed, writeError{i, err})
@@ -85,45 +87,13 @@ func (s *Server) delete(ctx context.Context, r *request) (bson.Raw, error) {
 			break
 		}
 	}
-	return w.reply(n, nil, failed)
+	return r.finish(w, n, nil, failed)
 }
 
-func (w *writer) runDelete(ctx context.Context, d *deleteStatement, stmt int32) (n int32, err error) {
-	filter, err := query.ParseFilter(clone(d.q))
+func (d *deleteStatement) run(ctx context.Context, w *engine.Writer, stmt int32) (n int32, err error) {
+	filter, err := query.ParseFilter(bytes.Clone(d.q))
 	if err != nil {
 		return 0, err
 	}
-	if w.nowhere() {
-		return 0, nil
-	}
-	if !d.one {
-		if w.retryable() {
-			return 0, mongoerr.New(mongoerr.InvalidOptions, "Cannot use retryable writes with limit=0")
-		}
-		err = w.many(ctx, filter, d.hint, func(c *collection, t *target) error {
-			if err := w.unit.writeDoc(ctx, c, t.idKey, t.doc, nil); err != nil {
-				return err
-			}
-			n++
-			return nil
-		})
-		return n, err
-	}
-	err = w.statement(ctx, func(c *collection) error {
-		n = 0
-		h, err := w.r.hintOf(d.hint, c)
-		if err != nil {
-			return err
-		}
-		t, err := w.unit.findOne(ctx, c, filter, &query.Sort{}, h)
-		if err != nil || t == nil {
-			return err
-		}
-		n = 1
-		return w.unit.writeDoc(ctx, c, t.idKey, t.doc, nil)
-	})
-	if err != nil {
-		return 0, err
-	}
-	return n, w.wrote(stmtResult{First: stmt, Count: 1, N: n})
+	return w.Delete(ctx, &engine.Delete{Filter: filter, One: d.one, Hint: d.hint}, stmt)
 }

@@ -8,14 +8,10 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 
+	"gadwall/internal/docstore/engine"
 	"gadwall/internal/docstore/mongoerr"
 	"gadwall/internal/docstore/rawdoc"
 )
-
-func errCatalogChanged(ns string) *mongoerr.Error {
-	return mongoerr.Transient(mongoerr.New(mongoerr.SnapshotUnavailable,
-		"Unable to read from a snapshot due to pending collection catalog changes; please retry the operation. Collection %s", ns))
-}
 
 func errUnknownField(command, field string) *mongoerr.Error {
 	return mongoerr.New(mongoerr.UnknownField, "BSON field '%s.%s' is an unknown field.", command, field)
@@ -29,35 +25,6 @@ func errWrongType(command, field string, v bson.RawValue, want string) *mongoerr
 	return mongoerr.New(mongoerr.TypeMismatch, "BSON field '%s.%s' is the wrong type '%s', expected type '%s'", command, field, rawdoc.TypeName(v.Type), want)
 }
 
-// A duplicateKeyError is error 11000 with the key pattern and value that MongoDB reports beside it.
-type duplicateKeyError struct {
-	err            *mongoerr.Error
-	pattern, value bson.Raw
-}
-
-func (e *duplicateKeyError) Error() string { return e.err.Error() }
-func (e *duplicateKeyError) Unwrap() error { return e.err }
-
-// duplicateKey is the error about a key with these values in the fields of an index.
-func duplicateKey(c *collection, indexName string, keySpec bson.Raw, vals []bson.RawValue) error {
-	start, value := bsoncore.AppendDocumentStart(nil)
-	it := rawdoc.Over(keySpec)
-	for i := 0; it.Next(); i++ {
-		v := vals[i]
-		if rawdoc.IsMissing(v) {
-			v = rawdoc.Null
-		}
-		value = rawdoc.AppendElem(value, it.Key(), v)
-	}
-	value, _ = bsoncore.AppendDocumentEnd(value, start)
-	return &duplicateKeyError{
-		err: mongoerr.New(mongoerr.DuplicateKey, "E11000 duplicate key error collection: %s index: %s dup key: %s",
-			c.ns(), indexName, bson.Raw(value)),
-		pattern: keySpec,
-		value:   value,
-	}
-}
-
 // wireError turns any error into the one that goes to the client. Trouble of our own keeps its text,
 // since the client is an operator of this same store.
 func wireError(err error, inTransaction bool) *mongoerr.Error {
@@ -65,7 +32,7 @@ func wireError(err error, inTransaction bool) *mongoerr.Error {
 	switch {
 	case errors.As(err, &qe):
 		return qe
-	case errors.Is(err, errConflict):
+	case errors.Is(err, engine.ErrConflict):
 		e := mongoerr.New(mongoerr.WriteConflict, "Caused by :: Write conflict during plan execution and yielding is disabled. :: Please retry your operation or multi-document transaction.")
 		if inTransaction {
 			return mongoerr.Transient(e)
@@ -97,10 +64,10 @@ func appendError(dst []byte, err error, e *mongoerr.Error) []byte {
 }
 
 func appendDuplicate(dst []byte, err error) []byte {
-	var dup *duplicateKeyError
+	var dup *engine.DuplicateKeyError
 	if errors.As(err, &dup) {
-		dst = bsoncore.AppendDocumentElement(dst, "keyPattern", bsoncore.Document(dup.pattern))
-		dst = bsoncore.AppendDocumentElement(dst, "keyValue", bsoncore.Document(dup.value))
+		dst = bsoncore.AppendDocumentElement(dst, "keyPattern", bsoncore.Document(dup.Pattern))
+		dst = bsoncore.AppendDocumentElement(dst, "keyValue", bsoncore.Document(dup.Value))
 	}
 	return dst
 }

@@ -2,11 +2,13 @@ package docstore
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 
+	"gadwall/internal/docstore/engine"
 	"gadwall/internal/docstore/mongoerr"
 	"gadwall/internal/docstore/rawdoc"
 )
@@ -47,37 +49,38 @@ func (s *Server) explain(ctx context.Context, r *request) (bson.Raw, error) {
 			return nil, mongoerr.New(mongoerr.InvalidNamespace, "Mismatched $db in explain command. Expected %s but got %s", r.db, db)
 		}
 	}
-	rd := r.beginRead()
-	e, err := sub.explained(rd)
-	if err != nil {
-		return nil, rd.abandon(err)
-	}
-	if verbosity != "queryPlanner" && e.stream != nil {
-		if err := e.run(ctx); err != nil {
-			return nil, rd.abandon(err)
+	c := r.beginRead()
+	e, err := sub.explained(c.reading)
+	if err == nil && e.stream != nil {
+		c.stream = e.stream
+		if verbosity != "queryPlanner" {
+			err = e.run(ctx)
 		}
 	}
-	if e.stream != nil {
-		rd.cur.stream = e.stream
-	}
-	if err := rd.abandon(nil); err != nil {
+	if err := errors.Join(err, c.close()); err != nil {
 		return nil, err
 	}
 	return e.reply(r, verbosity != "queryPlanner"), nil
 }
 
+// An explainable is a stream that tells how it reads.
+type explainable interface {
+	stream
+	Plan() *engine.Plan
+	Examined() (keys, docs int64)
+}
+
 // explanation is a query to be explained.
 type explanation struct {
 	ns     string
-	stream stream   // nil when the collection does not exist
-	scan   *docScan // under the stream
-	find   *findStream
+	stream explainable        // nil when the collection does not exist
+	find   *engine.FindStream // the stream, if it is that of a find
 
 	returned int64
 	took     time.Duration
 }
 
-func (r *request) explained(rd *reading) (*explanation, error) {
+func (r *request) explained(rd *engine.Reading) (*explanation, error) {
 	e := &explanation{}
 	var a *findArgs
 	var err error
@@ -96,8 +99,8 @@ func (r *request) explained(rd *reading) (*explanation, error) {
 			return nil, err
 		}
 		e.ns = r.db + "." + ag.collection
-		if p.scan.plan.coll != nil {
-			e.stream, e.scan = p, p.scan
+		if p.Plan() != nil {
+			e.stream = p
 		}
 		return e, nil
 	case "update", "delete":
@@ -115,7 +118,7 @@ func (r *request) explained(rd *reading) (*explanation, error) {
 	if err != nil || f == nil {
 		return e, err
 	}
-	e.stream, e.scan, e.find = f, f.scan, f
+	e.stream, e.find = f, f
 	return e, nil
 }
 
@@ -195,37 +198,38 @@ func (e *explanation) reply(r *request, stats bool) bson.Raw {
 }
 
 func (e *explanation) examined() (keys, docs int64) {
-	if e.scan == nil {
+	if e.stream == nil {
 		return 0, 0
 	}
-	return e.scan.keysExamined, e.scan.docsExamined
+	return e.stream.Examined()
 }
 
 // winningPlan is the tree of stages, the outermost first.
 func (e *explanation) winningPlan(stats bool) bson.Raw {
-	if e.scan == nil {
-		return stageDoc(stageEOF, nil, nil)
+	if e.stream == nil {
+		return stageDoc(engine.StageEOF, nil, nil)
 	}
 	var count func(dst []byte) []byte
 	if stats {
 		count = func(dst []byte) []byte {
-			dst = bsoncore.AppendInt32Element(dst, "keysExamined", int32(e.scan.keysExamined))
-			return bsoncore.AppendInt32Element(dst, "docsExamined", int32(e.scan.docsExamined))
+			keys, docs := e.examined()
+			dst = bsoncore.AppendInt32Element(dst, "keysExamined", int32(keys))
+			return bsoncore.AppendInt32Element(dst, "docsExamined", int32(docs))
 		}
 	}
-	doc := e.scan.plan.describe(count)
+	doc := describePlan(e.stream.Plan(), count)
 	if f := e.find; f != nil {
-		if f.sort != nil {
+		if sort := f.SortsBy(); sort != nil {
 			doc = stageDoc("SORT", doc, func(dst []byte) []byte {
 				i, dst := bsoncore.AppendDocumentElementStart(dst, "sortPattern")
-				for _, field := range f.sort.Fields {
+				for _, field := range sort.Fields {
 					dst = bsoncore.AppendInt32Element(dst, field.Path, direction(field.Desc))
 				}
 				dst, _ = bsoncore.AppendDocumentEnd(dst, i)
 				return dst
 			})
 		}
-		if f.projection != nil {
+		if f.Projects() {
 			doc = stageDoc("PROJECTION_DEFAULT", doc, nil)
 		}
 	}
@@ -239,11 +243,11 @@ func direction(desc bool) int32 {
 	return 1
 }
 
-// describe is the plan's part of the tree.
-func (p *plan) describe(count func(dst []byte) []byte) bson.Raw {
+// describePlan is the plan's part of the tree.
+func describePlan(p *engine.Plan, count func(dst []byte) []byte) bson.Raw {
 	details := func(dst []byte) []byte {
 		way := "forward"
-		if p.reverse {
+		if p.Reverse {
 			way = "backward"
 		}
 		dst = bsoncore.AppendStringElement(dst, "direction", way)
@@ -252,16 +256,16 @@ func (p *plan) describe(count func(dst []byte) []byte) bson.Raw {
 		}
 		return dst
 	}
-	if p.stage != stageIndex {
-		return stageDoc(p.stage, nil, details)
+	if p.Stage != engine.StageIndex {
+		return stageDoc(p.Stage, nil, details)
 	}
-	scan := stageDoc(stageIndex, nil, func(dst []byte) []byte {
-		dst = bsoncore.AppendDocumentElement(dst, "keyPattern", bsoncore.Document(p.index.keySpec))
-		dst = bsoncore.AppendStringElement(dst, "indexName", p.index.name)
-		dst = bsoncore.AppendBooleanElement(dst, "isMultiKey", p.dedupe)
-		dst = bsoncore.AppendBooleanElement(dst, "isUnique", p.index.unique)
-		dst = bsoncore.AppendBooleanElement(dst, "isSparse", p.index.sparse)
-		dst = bsoncore.AppendBooleanElement(dst, "isPartial", p.index.partial != nil)
+	scan := stageDoc(engine.StageIndex, nil, func(dst []byte) []byte {
+		dst = bsoncore.AppendDocumentElement(dst, "keyPattern", bsoncore.Document(p.Index.KeySpec))
+		dst = bsoncore.AppendStringElement(dst, "indexName", p.Index.Name)
+		dst = bsoncore.AppendBooleanElement(dst, "isMultiKey", p.Dedupe)
+		dst = bsoncore.AppendBooleanElement(dst, "isUnique", p.Index.Unique)
+		dst = bsoncore.AppendBooleanElement(dst, "isSparse", p.Index.Sparse)
+		dst = bsoncore.AppendBooleanElement(dst, "isPartial", p.Index.Partial != nil)
 		return details(dst)
 	})
 	return stageDoc("FETCH", scan, nil)

@@ -1,74 +1,86 @@
 package docstore
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"time"
+
+	"gadwall/internal/docstore/engine"
+
+	"github.com/cockroachdb/pebble/v2"
 )
 
 // Verify compares each index with what its documents ask for, entry by entry.
 func (s *Server) Verify() error {
-	snap, cat := s.eng.snapshot()
+	snap := s.eng.Pebble().NewSnapshot()
 	defer snap.Close()
-	v := pebbleView{snap}
-	for _, c := range cat.byName {
-		for _, ix := range c.indexes {
-			if err := verifyIndex(v, c, ix); err != nil {
-				return fmt.Errorf("index %s of %s: %w", ix.name, c.ns(), err)
+	for _, db := range s.eng.Catalog().Databases() {
+		for _, c := range s.eng.Catalog().InDatabase(db) {
+			for _, ix := range c.Indexes {
+				if err := verifyIndex(snap, c, ix); err != nil {
+					return fmt.Errorf("index %s of %s: %w", ix.Name, c.Ns(), err)
+				}
 			}
 		}
 	}
 	return nil
 }
 
-func verifyIndex(v view, c *collection, ix *index) error {
-	want := map[string]bool{}
-	lower := prefixOf(spaceDoc, c.id)
-	docs, err := v.scan(lower, successor(clone(lower)), false)
+// eachKey calls f for each key with a prefix, and its value.
+func eachKeyWith(snap *pebble.Snapshot, prefix []byte, f func(key, value []byte) error) error {
+	upper := bytes.Clone(prefix)
+	upper[len(upper)-1]++ // the numbers of tests are small
+	it, err := snap.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: upper})
 	if err != nil {
 		return err
 	}
-	for docs.next() {
-		doc, err := docs.value()
+	for ok := it.First(); ok; ok = it.Next() {
+		if err := f(it.Key(), it.Value()); err != nil {
+			return errors.Join(err, it.Close())
+		}
+	}
+	return it.Close()
+}
+
+func verifyIndex(snap *pebble.Snapshot, c *engine.Collection, ix *engine.Index) error {
+	want := map[string]bool{}
+	docPrefix := c.DocKey(nil)
+	err := eachKeyWith(snap, docPrefix, func(key, doc []byte) error {
+		keys, multikey, err := ix.Keys(doc)
 		if err != nil {
 			return err
 		}
-		keys, multikey, err := ix.keys(doc)
-		if err != nil {
-			return err
-		}
-		if multikey && !ix.multikey.Load() {
-			return fmt.Errorf("document %x has several entries, and the index is not multikey", docs.key())
+		if multikey && !ix.Multikey.Load() {
+			return fmt.Errorf("document %x has several entries, and the index is not multikey", key)
 		}
 		for _, k := range keys {
-			want[string(ix.prefix)+string(k)+string(docs.key()[prefixLen:])] = true
+			want[string(ix.Prefix)+string(k)+string(key[len(docPrefix):])] = true
 		}
-	}
-	if err := docs.close(); err != nil {
-		return err
-	}
-	entries, err := v.scan(ix.prefix, successor(clone(ix.prefix)), false)
+		return nil
+	})
 	if err != nil {
 		return err
 	}
 	seen := map[string]bool{}
-	for entries.next() {
-		key := string(entries.key())
-		if !want[key] {
+	err = eachKeyWith(snap, ix.Prefix, func(key, _ []byte) error {
+		if !want[string(key)] {
 			return fmt.Errorf("entry %x has no document", key)
 		}
-		k, _, err := splitEntry(entries.key(), len(ix.fields))
+		k, _, err := engine.SplitEntry(key, len(ix.Fields))
 		if err != nil {
 			return err
 		}
-		if ix.unique && seen[string(k)] {
+		if ix.Unique && seen[string(k)] {
 			return fmt.Errorf("key %x is there twice", k)
 		}
 		seen[string(k)] = true
-		delete(want, key)
-	}
-	if err := entries.close(); err != nil {
+		delete(want, string(key))
+		return nil
+	})
+	if err != nil {
 		return err
 	}
 	if len(want) > 0 {
@@ -92,18 +104,10 @@ func (s *Server) Sessions() int {
 }
 
 // Reclaim gives back space as the server does from time to time.
-func (s *Server) Reclaim() error { return s.eng.reclaim(s.ctx) }
+func (s *Server) Reclaim() error { return s.eng.Reclaim(s.ctx) }
 
 // EmptyLogs empties the logs as the server does when nothing is written.
-func (s *Server) EmptyLogs() error { return s.emptyLogs() }
+func (s *Server) EmptyLogs() error { return s.eng.EmptyLogs() }
 
 // Garbage is how many bytes deletions have made useless.
-func (s *Server) Garbage() (n int64) {
-	g := &s.eng.garbage
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for _, c := range g.prefixes {
-		n += c.bytes
-	}
-	return n
-}
+func (s *Server) Garbage() int64 { return s.eng.Garbage() }

@@ -1,6 +1,7 @@
 package docstore
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"strconv"
@@ -8,6 +9,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 
+	"gadwall/internal/docstore/engine"
 	"gadwall/internal/docstore/mongoerr"
 	"gadwall/internal/docstore/query"
 	"gadwall/internal/docstore/rawdoc"
@@ -19,119 +21,6 @@ func appendItem(dst []byte, i int64, doc bson.Raw) []byte {
 	dst = strconv.AppendInt(dst, i, 10)
 	dst = append(dst, 0)
 	return append(dst, doc...)
-}
-
-// A reading is what a reading command works on: a view and the collection as it is there.
-type reading struct {
-	view view
-	// cat is the catalogue that belongs to the view.
-	cat *catalog
-	cur *cursor // takes the snapshot, the session and the transaction
-}
-
-// beginRead gives the view for a reading command: the transaction's, or a new snapshot.
-func (r *request) beginRead() *reading {
-	cur := &cursor{lsid: r.lsid, hasLsid: r.hasLsid}
-	if r.inTransaction {
-		u := r.session.unit
-		cur.unit = u
-		return &reading{view: u.view(), cat: u.snapCatalog, cur: cur}
-	}
-	snap, cat := r.srv.eng.snapshot()
-	cur.snap = snap
-	return &reading{view: pebbleView{snap}, cat: cat, cur: cur}
-}
-
-// beginFind is beginRead; a lookup by _id alone reads the newest state, for one key needs no snapshot.
-func (r *request) beginFind(a *findArgs) *reading {
-	if r.inTransaction || a.hint.Type != 0 || !isLookup(a.filter) {
-		return r.beginRead()
-	}
-	e := r.srv.eng
-	cat := e.catalog.Load()
-	return &reading{view: pebbleView{e.db}, cat: cat, cur: &cursor{lsid: r.lsid, hasLsid: r.hasLsid}}
-}
-
-// isLookup reports that a filter is nothing but {_id: value}.
-func isLookup(filter bson.Raw) bool {
-	it := rawdoc.Over(filter)
-	if len(filter) == 0 || !it.Next() || string(it.Key()) != "_id" {
-		return false
-	}
-	switch it.Type() {
-	case bson.TypeEmbeddedDocument, bson.TypeArray, bson.TypeRegex:
-		return false
-	}
-	return !it.Next()
-}
-
-// collection finds the collection; nil when there is none.
-func (rd *reading) collection(r *request, name string) *collection {
-	c := rd.cat.lookup(r.db, name)
-	if c == nil && rd.cur.unit != nil {
-		// The transaction itself may have made it.
-		if now := r.srv.eng.catalog.Load().lookup(r.db, name); now != nil && rd.cur.unit.gates[now.id] != nil {
-			return now
-		}
-	}
-	return c
-}
-
-// parseHint finds the index that a hint names by its name or its pattern.
-func (r *request) parseHint(v bson.RawValue, c *collection) (hint, error) {
-	h := hint{set: true}
-	bad := mongoerr.New(mongoerr.BadValue, "error processing query: planner returned error: hint provided does not correspond to an existing index")
-	switch v.Type {
-	case bson.TypeString:
-		name := string(rawdoc.String(v))
-		if h.id = name == "_id_"; h.id || c == nil {
-			return h, nil
-		}
-		h.index = c.indexNamed(name)
-	case bson.TypeEmbeddedDocument:
-		doc := bson.Raw(v.Value)
-		it := rawdoc.Over(doc)
-		if !it.Next() {
-			return hint{}, nil
-		}
-		first := string(it.Key())
-		n, _ := rawdoc.Integer(it.Value())
-		if single := !it.Next(); single && first == "$natural" {
-			if n != 1 {
-				return hint{}, mongoerr.New(mongoerr.BadValue, "$natural hint must be 1")
-			}
-			h.scan = true
-			return h, nil
-		} else if single && first == "_id" && n == 1 || c == nil {
-			h.id = true
-			return h, nil
-		}
-		for _, ix := range c.indexes {
-			if samePattern(ix.keySpec, doc) {
-				h.index = ix
-			}
-		}
-	}
-	if h.index == nil {
-		return hint{}, bad
-	}
-	return h, nil
-}
-
-// samePattern compares index patterns; directions count by their sign.
-func samePattern(a, b bson.Raw) bool {
-	x, y := rawdoc.Over(a), rawdoc.Over(b)
-	for {
-		more, also := x.Next(), y.Next()
-		if !more || !also {
-			return more == also
-		}
-		n, ok := rawdoc.Integer(x.Value())
-		m, also := rawdoc.Integer(y.Value())
-		if string(x.Key()) != string(y.Key()) || !ok || !also || (n < 0) != (m < 0) {
-			return false
-		}
-	}
 }
 
 // findArgs are the arguments of find, and of what explain explains.
@@ -210,43 +99,54 @@ func (r *request) notNegative(key string, v bson.RawValue) (int64, error) {
 
 // query plans a find and returns its stream; nil when the collection does not exist. Everything is
 // checked all the same.
-func (r *request) query(rd *reading, a *findArgs) (*findStream, error) {
-	filter, err := query.ParseFilter(clone(a.filter))
-	if err != nil {
+func (r *request) query(rd *engine.Reading, a *findArgs) (*engine.FindStream, error) {
+	q := engine.FindQuery{DB: r.db, Collection: a.collection, Skip: a.skip, Limit: a.limit, Hint: a.hint}
+	var err error
+	if q.Filter, err = query.ParseFilter(bytes.Clone(a.filter)); err != nil {
 		return nil, err
 	}
-	sort, err := query.ParseSort(clone(a.sort))
-	if err != nil {
+	if q.Sort, err = query.ParseSort(bytes.Clone(a.sort)); err != nil {
 		return nil, err
 	}
-	var projection *query.Projection
-	if len(a.projection) > 5 {
-		if projection, err = query.ParseProjection(clone(a.projection)); err != nil {
+	if len(a.projection) > emptyDocument {
+		if q.Projection, err = query.ParseProjection(bytes.Clone(a.projection)); err != nil {
 			return nil, err
 		}
 	}
-	c := rd.collection(r, a.collection)
-	var h hint
-	if a.hint.Type != 0 {
-		if h, err = r.parseHint(a.hint, c); err != nil {
-			return nil, err
-		}
+	return rd.Find(&q)
+}
+
+// beginRead gives the view for a reading command: the transaction's, or a new snapshot.
+func (r *request) beginRead() *cursor {
+	c := &cursor{lsid: r.lsid, hasLsid: r.hasLsid, stream: emptyStream{}}
+	if r.inTransaction {
+		c.unit = r.session.unit
+		c.reading = c.unit.Read()
+	} else {
+		c.reading = r.srv.eng.Read()
 	}
-	if c == nil {
-		return nil, nil
+	return c
+}
+
+// beginFind is beginRead. A lookup by _id alone reads the newest state, for one key needs no snapshot.
+func (r *request) beginFind(a *findArgs) *cursor {
+	if r.inTransaction || a.hint.Type != 0 || !isLookup(a.filter) {
+		return r.beginRead()
 	}
-	p, err := planQuery(rd.view, c, filter, sort, h)
-	if err != nil {
-		return nil, err
+	return &cursor{lsid: r.lsid, hasLsid: r.hasLsid, stream: emptyStream{}, reading: r.srv.eng.ReadNewest()}
+}
+
+// isLookup reports that a filter is nothing but {_id: value}.
+func isLookup(filter bson.Raw) bool {
+	it := rawdoc.Over(filter)
+	if len(filter) == 0 || !it.Next() || string(it.Key()) != "_id" {
+		return false
 	}
-	f := &findStream{scan: newDocScan(rd.view, p), projection: projection, skip: a.skip, limit: a.limit}
-	if a.limit == 0 {
-		f.limit = -1
+	switch it.Type() {
+	case bson.TypeEmbeddedDocument, bson.TypeArray, bson.TypeRegex:
+		return false
 	}
-	if !p.sorted {
-		f.sort = sort
-	}
-	return f, nil
+	return !it.Next()
 }
 
 func (s *Server) find(ctx context.Context, r *request) (bson.Raw, error) {
@@ -254,37 +154,25 @@ func (s *Server) find(ctx context.Context, r *request) (bson.Raw, error) {
 	if err != nil {
 		return nil, err
 	}
-	rd := r.beginFind(a)
-	f, err := r.query(rd, a)
+	c := r.beginFind(a)
+	f, err := r.query(c.reading, a)
 	if err != nil {
-		return nil, rd.abandon(err)
+		return nil, errors.Join(err, c.close())
 	}
 	if f != nil {
-		rd.cur.stream = f
+		c.stream = f
 	}
-	rd.cur.noTimeout = a.noTimeout
+	c.noTimeout = a.noTimeout
 	batch := int64(firstBatch)
 	if a.hasBatch {
 		batch = a.batch
 	}
-	return s.openCursor(ctx, r, rd, r.db+"."+a.collection, batch, a.single)
-}
-
-// abandon ends a reading that failed.
-func (rd *reading) abandon(err error) error {
-	if rd.cur.stream == nil {
-		rd.cur.stream = emptyStream{}
-	}
-	return errors.Join(err, rd.cur.close())
+	return s.openCursor(ctx, r, c, r.db+"."+a.collection, batch, a.single)
 }
 
 // openCursor makes the first batch, and keeps the cursor if there is more.
-func (s *Server) openCursor(ctx context.Context, r *request, rd *reading, ns string, batch int64, single bool) (bson.Raw, error) {
-	c := rd.cur
+func (s *Server) openCursor(ctx context.Context, r *request, c *cursor, ns string, batch int64, single bool) (bson.Raw, error) {
 	c.ns = ns
-	if c.stream == nil {
-		c.stream = emptyStream{}
-	}
 	start, dst := bsoncore.AppendDocumentStart(r.conn.replyBuffer())
 	i, dst := bsoncore.AppendDocumentElementStart(dst, "cursor")
 	dst, _, done, err := c.fill(ctx, dst, "firstBatch", batch)
@@ -296,7 +184,7 @@ func (s *Server) openCursor(ctx context.Context, r *request, rd *reading, ns str
 		err = s.cursors.add(c)
 	}
 	if err != nil {
-		return nil, rd.abandon(err)
+		return nil, errors.Join(err, c.close())
 	}
 	return c.endReply(dst, start, i, c.id), nil
 }

@@ -1,11 +1,13 @@
 package docstore
 
 import (
+	"bytes"
 	"context"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 
+	"gadwall/internal/docstore/engine"
 	"gadwall/internal/docstore/mongoerr"
 	"gadwall/internal/docstore/query"
 	"gadwall/internal/docstore/rawdoc"
@@ -14,8 +16,9 @@ import (
 // findModify is a findAndModify: an update or a removal of one document that gives it back.
 type findModify struct {
 	collection string
-	updateSpec
-	remove     bool
+	// delete is set when the document is removed, else update is.
+	delete     *engine.Delete
+	update     *engine.Update
 	after      bool
 	projection *query.Projection
 }
@@ -23,6 +26,8 @@ type findModify struct {
 func (r *request) parseFindModify() (*findModify, error) {
 	m := &findModify{}
 	var q, sort, fields bson.Raw
+	var hint bson.RawValue
+	var remove, upsert bool
 	var change bson.RawValue
 	var arrayFilters []bson.Raw
 	err := r.args(func(key string, v bson.RawValue) (bool, error) {
@@ -39,15 +44,15 @@ func (r *request) parseFindModify() (*findModify, error) {
 		case "update":
 			change, err = v, checkChange(v)
 		case "remove":
-			m.remove, err = r.boolArg(key, v)
+			remove, err = r.boolArg(key, v)
 		case "new":
 			m.after, err = r.boolArg(key, v)
 		case "upsert":
-			m.upsert, err = r.boolArg(key, v)
+			upsert, err = r.boolArg(key, v)
 		case "arrayFilters":
 			arrayFilters, err = r.docsArg(key, v)
 		case "hint":
-			m.hint, err = v, checkHint(v)
+			hint, err = v, checkHint(v)
 		case "bypassDocumentValidation":
 			// There are no validators to bypass.
 			_, err = r.boolArg(key, v)
@@ -62,22 +67,27 @@ func (r *request) parseFindModify() (*findModify, error) {
 		return nil, err
 	}
 	if len(fields) > 5 {
-		if m.projection, err = query.ParseProjection(clone(fields)); err != nil {
+		if m.projection, err = query.ParseProjection(bytes.Clone(fields)); err != nil {
 			return nil, err
 		}
 	}
 	switch {
-	case m.remove && (change.Type != 0 || m.upsert || m.after):
+	case remove && (change.Type != 0 || upsert || m.after):
 		return nil, mongoerr.New(mongoerr.FailedToParse, "Cannot specify both an update, upsert or new=true and remove=true")
-	case m.remove:
-		if m.filter, err = query.ParseFilter(clone(q)); err == nil {
-			m.sort, err = query.ParseSort(clone(sort))
+	case remove:
+		m.delete = &engine.Delete{One: true, Hint: hint}
+		if m.delete.Filter, err = query.ParseFilter(bytes.Clone(q)); err == nil {
+			m.delete.Sort, err = query.ParseSort(bytes.Clone(sort))
 		}
 		return m, err
 	case change.Type == 0:
 		return nil, mongoerr.New(mongoerr.FailedToParse, "Either an update or remove=true must be specified")
 	}
-	return m, m.parse(q, sort, change, arrayFilters)
+	if m.update, err = newUpdate(q, sort, change, arrayFilters, false); err != nil {
+		return nil, err
+	}
+	m.update.Upsert, m.update.Hint = upsert, hint
+	return m, nil
 }
 
 func (s *Server) findAndModify(ctx context.Context, r *request) (bson.Raw, error) {
@@ -86,61 +96,41 @@ func (s *Server) findAndModify(ctx context.Context, r *request) (bson.Raw, error
 		return nil, err
 	}
 	w := r.newWriter(m.collection)
-	defer w.close()
-	if known := w.done(0); known != nil {
+	defer w.Close()
+	if known := w.Done(0); known != nil {
 		return known.Reply, nil
 	}
-	var out outcome
-	if m.remove {
-		out, err = w.removeOne(ctx, m)
+	var out engine.Outcome
+	if m.delete != nil {
+		out, err = w.DeleteOne(ctx, m.delete)
 	} else {
-		out, err = w.updateOne(ctx, &m.updateSpec)
+		out, err = w.UpdateOne(ctx, m.update)
 	}
 	if err != nil {
 		return nil, err
 	}
 	reply := m.reply(out)
-	if err := w.wrote(stmtResult{Count: 1, N: out.matched, Reply: reply}); err != nil {
+	if err := w.Wrote(engine.StatementResult{Count: 1, N: out.Matched, Reply: reply}); err != nil {
 		return nil, err
 	}
-	return reply, w.flush()
+	return reply, w.Flush()
 }
 
-func (w *writer) removeOne(ctx context.Context, m *findModify) (out outcome, err error) {
-	if w.nowhere() {
-		return out, nil
-	}
-	err = w.statement(ctx, func(c *collection) error {
-		out = outcome{}
-		h, err := w.r.hintOf(m.hint, c)
-		if err != nil {
-			return err
-		}
-		t, err := w.unit.findOne(ctx, c, m.filter, m.sort, h)
-		if err != nil || t == nil {
-			return err
-		}
-		out.matched, out.before = 1, t.doc
-		return w.unit.writeDoc(ctx, c, t.idKey, t.doc, nil)
-	})
-	return out, err
-}
-
-func (m *findModify) reply(out outcome) bson.Raw {
-	value := out.before
+func (m *findModify) reply(out engine.Outcome) bson.Raw {
+	value := out.Before
 	if m.after {
-		value = out.after
+		value = out.After
 	}
 	if value != nil && m.projection != nil {
 		value = m.projection.Apply(value)
 	}
 	return okReply(func(dst []byte) []byte {
 		i, dst := bsoncore.AppendDocumentElementStart(dst, "lastErrorObject")
-		dst = bsoncore.AppendInt32Element(dst, "n", out.matched)
-		if !m.remove {
-			dst = bsoncore.AppendBooleanElement(dst, "updatedExisting", out.matched > 0 && out.upserted == nil)
-			if out.upserted != nil {
-				dst = rawdoc.AppendElem(dst, "upserted", rawdoc.Get(out.upserted, "_id"))
+		dst = bsoncore.AppendInt32Element(dst, "n", out.Matched)
+		if m.delete == nil {
+			dst = bsoncore.AppendBooleanElement(dst, "updatedExisting", out.Matched > 0 && out.Upserted == nil)
+			if out.Upserted != nil {
+				dst = rawdoc.AppendElem(dst, "upserted", rawdoc.Get(out.Upserted, "_id"))
 			}
 		}
 		dst, _ = bsoncore.AppendDocumentEnd(dst, i)

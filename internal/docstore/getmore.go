@@ -7,6 +7,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 
+	"gadwall/internal/docstore/engine"
 	"gadwall/internal/docstore/mongoerr"
 	"gadwall/internal/docstore/rawdoc"
 )
@@ -74,7 +75,7 @@ func (r *request) owns(c *cursor) bool {
 	return r.hasLsid == c.hasLsid && r.lsid == c.lsid && r.transaction() == c.unit
 }
 
-func (r *request) transaction() *unit {
+func (r *request) transaction() *engine.Unit {
 	if !r.inTransaction {
 		return nil
 	}

@@ -3,6 +3,7 @@ package docstore
 import (
 	"context"
 
+	"gadwall/internal/docstore/engine"
 	"gadwall/internal/docstore/mongoerr"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -54,45 +55,25 @@ func (s *Server) insert(ctx context.Context, r *request) (bson.Raw, error) {
 		return nil, err
 	}
 	w := r.newWriter(a.collection)
-	defer w.close()
+	defer w.Close()
 	var n int32
 	var failed []writeError
 	for i, doc := range docs {
-		if w.done(int32(i)) != nil {
-			n++
-			continue
-		}
-		if doc, err = prepareInsert(doc); err == nil {
-			if r.inTransaction {
-				doc = clone(doc) // the request's buffer goes when the command ends
-			}
-			err = w.statement(ctx, func(c *collection) error { return w.unit.insertDoc(ctx, c, doc) })
+		if w.Done(int32(i)) == nil {
+			err = w.Insert(ctx, doc, int32(i))
 		}
 		if err == nil {
 			n++
-			err = w.wrote(stmtResult{First: int32(i), Count: 1, N: 1})
-		}
-		if err == nil {
 			continue
 		}
-		if w.fatal(err) {
+		if engine.EndsCommand(err) {
 			return nil, err
 		}
 		failed = append(failed, writeError{i, err})
+		err = nil
 		if a.ordered || r.inTransaction {
 			break
 		}
 	}
-	return w.reply(n, nil, failed)
-}
-
-// reply commits what is left and builds the reply.
-func (w *writer) reply(n int32, extra func(dst []byte) []byte, failed []writeError) (bson.Raw, error) {
-	if err := w.flush(); err != nil {
-		return nil, err
-	}
-	if len(failed) > 0 && w.r.inTransaction {
-		w.r.failTransaction()
-	}
-	return writeReply(n, extra, failed), nil
+	return r.finish(w, n, nil, failed)
 }

@@ -20,78 +20,17 @@ const (
 	firstBatch = 101
 	// maxBatchBytes bounds a reply's documents; a single larger document still goes out alone.
 	maxBatchBytes = 16 << 20
-	// maxSortBytes bounds what a sort without an index holds in memory.
-	maxSortBytes = 100 << 20
 	// sessionTimeout is how long a session lives without use, and how long its retry record is kept.
 	sessionTimeout = 30 * time.Minute
 	// maxSessions bounds the sessions held in memory. The oldest idle ones are forgotten first; their
 	// retry records stay on disk.
 	maxSessions = 100_000
-	// maxRetryStatements bounds the statement results kept for one retryable command.
-	maxRetryStatements = maxWriteBatch
 	// transactionLifetime aborts a transaction that is still open after it.
 	transactionLifetime = 60 * time.Second
-	// maxTransactionBytes bounds the writes that a transaction holds in memory until it commits.
-	maxTransactionBytes = 64 << 20
-	// gateWait is how long a transaction waits for an index build or drop of a collection it wants to write to.
-	gateWait = 100 * time.Millisecond
-	// writeChunk is how much a statement on many documents writes before it commits and goes on.
-	writeChunk = 1 << 20
-	// writeChunkDocs is the same by number of documents.
-	writeChunkDocs = 1000
-	// maxTurn is how long a command has its processor before it gives way to others ...
-	maxTurn = time.Millisecond
-	// ... and yieldEvery how many documents it writes between two looks at the clock.
-	yieldEvery = 16
-	// maxNesting is how deep a stored document may nest, itself counted. MongoDB documents 100 and takes more.
-	maxNesting = 100
-	// maxIndexes bounds the indexes of a collection, _id included.
-	maxIndexes = 64
-	// maxIndexFields bounds the fields of an index.
-	maxIndexFields = 32
-	// maxIntervals bounds the key ranges that one query reads; a query that would need more of an
-	// index's fields uses fewer of them.
-	maxIntervals = 5000
-	// maxNamespace bounds "database.collection" in bytes.
-	maxNamespace = 255
-	// maxProblems bounds the problems that a check of a collection lists; further ones are counted.
-	maxProblems = 100
-	// spaceLook is how old the answer to how much of the disk is free may be.
-	spaceLook = 200 * time.Millisecond
-	// floorEighths is the part of the reserve of disk space, in eighths, that even what frees space does not begin to use up.
-	floorEighths = 3
-	// A write that frees space inserts at most insertSlack bytes more than it deletes, and lets each document it updates grow by
-	// at most growthSlack bytes: deleting mail writes counters, marks and an entry of the journal.
-	insertSlack = 256
-	growthSlack = 256
-	// spaceRetry is the pause between two tries of a write that waits for space on the disk.
-	spaceRetry = 100 * time.Millisecond
-	// compactionPause is how long compactions rest after one that failed for want of space.
-	compactionPause = 10 * time.Second
-	// fullWait is how long a commit that the full disk holds up keeps its client waiting.
-	fullWait = 2 * time.Second
 	// unsettledWait is how long a client that commits again waits for a commit that the full disk holds up.
 	unsettledWait = 2 * time.Second
-	// closeWait bounds how long closing waits for commands and for the storage.
-	closeWait = 30 * time.Second
-	// ttlPeriod is the pause between two passes of the TTL worker.
-	ttlPeriod = 60 * time.Second
 	// maintenancePeriod is the pause between two looks for idle cursors, transactions and sessions.
 	maintenancePeriod = 5 * time.Second
-	// logsIdle is how long nothing may have been written for the logs to be emptied, and the pause between two looks.
-	logsIdle = 5 * time.Second
-	// logsWorth is how much must have been written since then, unless Pebble keeps old logs.
-	logsWorth = 1 << 20
-	// logStart is how much space a log allocates for what is written to it first.
-	logStart = 128 << 10
-	// reclaimPeriod is the pause between two looks for space to give back.
-	reclaimPeriod = 10 * time.Second
-	// reclaimBytes is how much of a collection or index must have been deleted before its keys are compacted ...
-	reclaimBytes = 16 << 20
-	// ... and reclaimShare how many bytes may be rewritten for each of them.
-	reclaimShare = 4
-	// reclaimPiece bounds, roughly, what one compaction rewrites, so that others get their turn.
-	reclaimPiece = 128 << 20
 	// sessionSweepPeriod is the pause between two passes over the stored retry records.
 	sessionSweepPeriod = 10 * time.Minute
 )

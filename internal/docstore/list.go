@@ -1,6 +1,7 @@
 package docstore
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"strconv"
@@ -8,6 +9,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 
+	"gadwall/internal/docstore/engine"
 	"gadwall/internal/docstore/mongoerr"
 	"gadwall/internal/docstore/query"
 	"gadwall/internal/docstore/rawdoc"
@@ -16,7 +18,7 @@ import (
 // listStream is a cursor over documents that are all there.
 type listStream struct{ docs []bson.Raw }
 
-func (l *listStream) next(context.Context) (bson.Raw, error) {
+func (l *listStream) Next(context.Context) (bson.Raw, error) {
 	if len(l.docs) == 0 {
 		return nil, io.EOF
 	}
@@ -25,12 +27,12 @@ func (l *listStream) next(context.Context) (bson.Raw, error) {
 	return doc, nil
 }
 
-func (l *listStream) pause() error { return nil }
-func (l *listStream) close() error { return nil }
+func (l *listStream) Pause() error { return nil }
+func (l *listStream) Close() error { return nil }
 
 func (s *Server) openList(ctx context.Context, r *request, ns string, docs []bson.Raw, batch int64) (bson.Raw, error) {
-	rd := &reading{cur: &cursor{stream: &listStream{docs}, lsid: r.lsid, hasLsid: r.hasLsid}}
-	return s.openCursor(ctx, r, rd, ns, batch, false)
+	c := &cursor{stream: &listStream{docs}, lsid: r.lsid, hasLsid: r.hasLsid}
+	return s.openCursor(ctx, r, c, ns, batch, false)
 }
 
 // parseCursor reads the batch size of a command's cursor option.
@@ -63,7 +65,7 @@ func (s *Server) listCollections(ctx context.Context, r *request) (bson.Raw, err
 		case "filter":
 			var doc bson.Raw
 			if doc, err = r.docArg(key, v); err == nil {
-				filter, err = query.ParseFilter(clone(doc))
+				filter, err = query.ParseFilter(bytes.Clone(doc))
 			}
 		case "nameOnly":
 			nameOnly, err = r.boolArg(key, v)
@@ -78,25 +80,25 @@ func (s *Server) listCollections(ctx context.Context, r *request) (bson.Raw, err
 		return nil, err
 	}
 	var docs []bson.Raw
-	for _, c := range s.eng.catalog.Load().inDatabase(r.db) {
-		if doc := c.describe(nameOnly); filter.Match(doc) {
+	for _, c := range s.eng.Catalog().InDatabase(r.db) {
+		if doc := describeCollection(c, nameOnly); filter.Match(doc) {
 			docs = append(docs, doc)
 		}
 	}
 	return s.openList(ctx, r, r.db+".$cmd.listCollections", docs, batch)
 }
 
-// describe is the collection as listCollections shows it.
-func (c *collection) describe(nameOnly bool) bson.Raw {
+// describeCollection is the collection as listCollections shows it.
+func describeCollection(c *engine.Collection, nameOnly bool) bson.Raw {
 	i, dst := bsoncore.AppendDocumentStart(nil)
-	dst = bsoncore.AppendStringElement(dst, "name", c.name)
+	dst = bsoncore.AppendStringElement(dst, "name", c.Name)
 	dst = bsoncore.AppendStringElement(dst, "type", "collection")
 	if !nameOnly {
 		o, d := bsoncore.AppendDocumentElementStart(dst, "options")
-		if c.clustered {
+		if c.Clustered {
 			k, e := bsoncore.AppendDocumentElementStart(d, "clusteredIndex")
 			e = bsoncore.AppendInt32Element(e, "v", 2)
-			e = bsoncore.AppendDocumentElement(e, "key", bsoncore.Document(rawdoc.Get(idIndexSpec(false), "key").Value))
+			e = bsoncore.AppendDocumentElement(e, "key", bsoncore.Document(rawdoc.Get(engine.IDIndexSpec(false), "key").Value))
 			e = bsoncore.AppendStringElement(e, "name", "_id_")
 			e = bsoncore.AppendBooleanElement(e, "unique", true)
 			d, _ = bsoncore.AppendDocumentEnd(e, k)
@@ -104,10 +106,10 @@ func (c *collection) describe(nameOnly bool) bson.Raw {
 		dst, _ = bsoncore.AppendDocumentEnd(d, o)
 		o, d = bsoncore.AppendDocumentElementStart(dst, "info")
 		d = bsoncore.AppendBooleanElement(d, "readOnly", false)
-		d = bsoncore.AppendBinaryElement(d, "uuid", c.uuid.Subtype, c.uuid.Data)
+		d = bsoncore.AppendBinaryElement(d, "uuid", c.Uuid.Subtype, c.Uuid.Data)
 		dst, _ = bsoncore.AppendDocumentEnd(d, o)
-		if !c.clustered {
-			dst = bsoncore.AppendDocumentElement(dst, "idIndex", bsoncore.Document(idIndexSpec(false)))
+		if !c.Clustered {
+			dst = bsoncore.AppendDocumentElement(dst, "idIndex", bsoncore.Document(engine.IDIndexSpec(false)))
 		}
 	}
 	dst, _ = bsoncore.AppendDocumentEnd(dst, i)
@@ -132,15 +134,15 @@ func (s *Server) listIndexes(ctx context.Context, r *request) (bson.Raw, error) 
 	if err != nil {
 		return nil, err
 	}
-	c := s.eng.catalog.Load().lookup(r.db, name)
+	c := s.eng.Catalog().Lookup(r.db, name)
 	if c == nil {
 		return nil, mongoerr.New(mongoerr.NamespaceNotFound, "ns does not exist: %s.%s", r.db, name)
 	}
-	docs := []bson.Raw{idIndexSpec(c.clustered)}
-	for _, ix := range c.indexes {
-		docs = append(docs, ix.spec)
+	docs := []bson.Raw{engine.IDIndexSpec(c.Clustered)}
+	for _, ix := range c.Indexes {
+		docs = append(docs, ix.Spec)
 	}
-	return s.openList(ctx, r, c.ns(), docs, batch)
+	return s.openList(ctx, r, c.Ns(), docs, batch)
 }
 
 func (s *Server) listDatabases(_ context.Context, r *request) (bson.Raw, error) {
@@ -157,7 +159,7 @@ func (s *Server) listDatabases(_ context.Context, r *request) (bson.Raw, error) 
 		case "filter":
 			var doc bson.Raw
 			if doc, err = r.docArg(key, v); err == nil {
-				filter, err = query.ParseFilter(clone(doc))
+				filter, err = query.ParseFilter(bytes.Clone(doc))
 			}
 		default:
 			return false, nil
@@ -169,9 +171,9 @@ func (s *Server) listDatabases(_ context.Context, r *request) (bson.Raw, error) 
 	}
 	var total int64
 	var docs []bson.Raw
-	cat := s.eng.catalog.Load()
-	for _, db := range cat.databases() {
-		size, err := s.eng.databaseSize(cat, db)
+	cat := s.eng.Catalog()
+	for _, db := range cat.Databases() {
+		size, err := s.eng.DatabaseSize(cat, db)
 		if err != nil {
 			return nil, err
 		}
@@ -199,26 +201,4 @@ func (s *Server) listDatabases(_ context.Context, r *request) (bson.Raw, error) 
 		}
 		return dst
 	}), nil
-}
-
-// databaseSize estimates the bytes on disk of a database's documents and indexes.
-func (e *engine) databaseSize(cat *catalog, db string) (int64, error) {
-	var total uint64
-	add := func(space byte, number uint32) error {
-		lower := prefixOf(space, number)
-		n, err := e.db.EstimateDiskUsage(lower, successor(clone(lower)))
-		total += n
-		return err
-	}
-	for _, c := range cat.inDatabase(db) {
-		if err := add(spaceDoc, c.id); err != nil {
-			return 0, err
-		}
-		for _, ix := range c.indexes {
-			if err := add(spaceIndex, ix.id); err != nil {
-				return 0, err
-			}
-		}
-	}
-	return int64(total), nil
 }

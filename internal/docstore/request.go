@@ -9,6 +9,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 
+	"gadwall/internal/docstore/engine"
 	"gadwall/internal/docstore/mongoerr"
 	"gadwall/internal/docstore/rawdoc"
 	"gadwall/internal/docstore/wire"
@@ -250,7 +251,7 @@ func (r *request) intArg(field string, v bson.RawValue) (int64, error) {
 func (r *request) collectionName(v bson.RawValue) (string, error) {
 	name, err := r.stringArg(r.name, v)
 	if err == nil {
-		err = checkNamespace(r.db, name)
+		err = engine.CheckNamespace(r.db, name)
 	}
 	return name, err
 }

@@ -2,39 +2,33 @@ package docstore
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
-	"github.com/cockroachdb/pebble/v2/vfs"
-	dto "github.com/prometheus/client_model/go"
-	"go.mongodb.org/mongo-driver/v2/bson"
+	"gadwall/internal/docstore/engine"
+
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
 // Server is an open database and the connections to it. All methods may be called concurrently.
 type Server struct {
-	eng      *engine
+	eng      *engine.Engine
 	log      *slog.Logger
-	dir      string
-	fs       vfs.FS
 	cursors  *cursors
 	sessions *sessions
-	cache    *pebble.Cache
-	lock     *pebble.Lock
 	started  time.Time
-	// backups is held while a backup is made: there is one at a time.
-	backups chan struct{}
+	// commands counts the commands since the start.
+	commands atomic.Int64
 
-	// ctx ends when the server closes; wg counts everything that must have ended before Pebble closes.
+	// ctx ends when the server closes; wg counts what must have ended before the engine closes.
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
@@ -45,8 +39,32 @@ type Server struct {
 	conns     map[net.Conn]struct{}
 }
 
-// ErrClosed is returned by a server that has been closed.
-var ErrClosed = errors.New("docstore: the server is closed")
+// Open opens the database, and makes it if there is none. It returns an LockedError when another
+// process has it open.
+func Open(opts Options) (*Server, error) {
+	eng, err := engine.Open(opts)
+	var locked *engine.LockedError
+	if errors.As(err, &locked) {
+		return nil, &LockedError{Dir: locked.Dir, Socket: filepath.Join(locked.Dir, SocketName), cause: locked.Unwrap()}
+	}
+	if err != nil {
+		return nil, err
+	}
+	log := opts.Logger
+	if log == nil {
+		log = slog.Default()
+	}
+	s := &Server{
+		eng: eng, log: log, started: time.Now(),
+		cursors:   newCursors(func(err error) { log.Error("close a cursor", "error", err) }),
+		sessions:  newSessions(eng),
+		listeners: map[net.Listener]struct{}{},
+		conns:     map[net.Conn]struct{}{},
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.wg.Go(s.maintain)
+	return s, nil
+}
 
 // embeddedHost is the address by which the driver knows the in-memory connection.
 const embeddedHost = "embedded.gadwall:27017"
@@ -161,20 +179,20 @@ func (s *Server) acceptAll(l net.Listener, path string) {
 		nc, err := l.Accept()
 		if err != nil {
 			if !errors.Is(err, net.ErrClosed) {
-				s.log.Error("the socket stopped accepting", "path", path, "err", err)
+				s.log.Error("the socket stopped accepting", "path", path, "error", err)
 			}
 			return
 		}
 		if err := s.accept(nc, path); err != nil {
-			s.log.Warn("refused a connection", "path", path, "err", err)
+			s.log.Warn("refused a connection", "path", path, "error", err)
 			nc.Close()
 		}
 	}
 }
 
 // Close ends all connections, waits for the commands that run, and closes the database. Writes that
-// were not durable become so. If that takes more than closeWait, or the disk is full, it gives up: the database is left as the end of the
-// process will leave it, with everything that was acknowledged as durable.
+// were not durable become so. If that takes very long, or the disk is full, it gives up: the database is
+// left as the end of the process will leave it, with everything that was acknowledged as durable.
 func (s *Server) Close() error {
 	s.mu.Lock()
 	if s.closed {
@@ -190,106 +208,37 @@ func (s *Server) Close() error {
 		nc.Close()
 	}
 	s.mu.Unlock()
-	close(s.eng.space.closing)
-
-	closed := make(chan error, 1)
-	go func() { closed <- s.finish() }()
-	limit := time.NewTimer(closeWait)
-	defer limit.Stop()
-	select {
-	case err := <-closed:
-		return err
-	case <-limit.C:
-		return fmt.Errorf("docstore: close: the storage was not ready after %v", closeWait)
-	case <-s.eng.space.whenFull():
-	}
-	limit.Reset(fullWait)
-	select {
-	case err := <-closed:
-		return err
-	case <-limit.C:
-		return errors.New("docstore: close: the disk is full; what was not acknowledged may be lost")
-	}
+	return s.eng.Close(func() {
+		s.wg.Wait()
+		s.cursors.kill(func(*cursor) bool { return true })
+		s.sessions.abortAll()
+	})
 }
 
-// finish waits for whoever uses the storage, and closes it.
-func (s *Server) finish() error {
-	s.wg.Wait()
-	s.eng.commits.Wait()
-	s.cursors.kill(func(*cursor) bool { return true })
-	s.sessions.abortAll()
-	err := s.eng.db.LogData(nil, pebble.Sync)
-	err = errors.Join(err, s.eng.db.Close(), s.lock.Close())
-	s.cache.Unref()
-	if err != nil {
-		return fmt.Errorf("docstore: close: %w", err)
-	}
-	return nil
+// Check compares every index with the documents of its collection, both ways, and looks at everything
+// else that is stored. See Engine.Check.
+func (s *Server) Check(ctx context.Context, progress func(ns string)) (*engine.CheckReport, error) {
+	return s.eng.Check(ctx, progress)
 }
 
-func newUUID() bson.Binary {
-	u := make([]byte, 16)
-	rand.Read(u) // never fails
-	u[6] = u[6]&0x0f | 0x40
-	u[8] = u[8]&0x3f | 0x80
-	return bson.Binary{Subtype: bson.TypeBinaryUUID, Data: u}
-}
+// Backup makes a copy of the database in dir. See Engine.Backup.
+func (s *Server) Backup(ctx context.Context, dir string) error { return s.eng.Backup(ctx, dir) }
 
 // Metrics tells how the server is doing.
 type Metrics struct {
+	engine.Metrics
 	Connections, Cursors int
 	// Commands counts all since the start.
 	Commands int64
-	// SyncedCommits counts the commits that waited for the disk, and SyncWait their time in all. LogSyncs counts
-	// the syncs they shared.
-	SyncedCommits, LogSyncs int64
-	SyncWait                time.Duration
-	// DiskBytes is the size of the database's files.
-	DiskBytes uint64
-	// MemTableBytes and CacheBytes are what write buffers and block cache hold.
-	MemTableBytes, CacheBytes uint64
-}
-
-type metrics struct {
-	commands, syncedCommits, syncWait atomic.Int64
-}
-
-func (m *metrics) synced(d time.Duration) {
-	m.syncedCommits.Add(1)
-	m.syncWait.Add(int64(d))
 }
 
 // Metrics returns the current numbers.
 func (s *Server) Metrics() Metrics {
 	s.mu.Lock()
 	conns := len(s.conns)
-	closed := s.closed
 	s.mu.Unlock()
 	s.cursors.mu.Lock()
 	cursors := len(s.cursors.all)
 	s.cursors.mu.Unlock()
-	m := Metrics{
-		Connections:   conns,
-		Cursors:       cursors,
-		Commands:      s.eng.metrics.commands.Load(),
-		SyncedCommits: s.eng.metrics.syncedCommits.Load(),
-		SyncWait:      time.Duration(s.eng.metrics.syncWait.Load()),
-	}
-	if !closed {
-		p := s.eng.db.Metrics()
-		m.DiskBytes = diskBytes(p)
-		m.MemTableBytes = p.MemTable.Size
-		m.CacheBytes = uint64(p.BlockCache.Size)
-		var latency dto.Metric
-		if h := p.LogWriter.FsyncLatency; h != nil && h.Write(&latency) == nil {
-			m.LogSyncs = int64(latency.GetHistogram().GetSampleCount())
-		}
-	}
-	return m
-}
-
-// diskBytes is the size of the database's files. Pebble itself leaves out the files of values that were there when
-// it was opened, and subtracts them when they go.
-func diskBytes(m *pebble.Metrics) uint64 {
-	return m.DiskSpaceUsage() - m.BlobFiles.Local.LiveSize + m.BlobFiles.LiveSize
+	return Metrics{Metrics: s.eng.Metrics(), Connections: conns, Cursors: cursors, Commands: s.commands.Load()}
 }

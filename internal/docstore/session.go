@@ -7,17 +7,15 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"gadwall/internal/docstore/engine"
 	"gadwall/internal/docstore/mongoerr"
 	"gadwall/internal/docstore/rawdoc"
 )
 
 // sessionID is the UUID with which a client names its session.
-type sessionID [16]byte
-
-func (id sessionID) key() []byte { return append([]byte{spaceSession}, id[:]...) }
+type sessionID engine.RetryKey
 
 func parseSessionID(command string, v bson.RawValue) (sessionID, error) {
 	var id sessionID
@@ -56,9 +54,9 @@ type session struct {
 	state  txnState
 	// number is the highest transaction number seen.
 	number  int64
-	unit    *unit
+	unit    *engine.Unit
 	started time.Time
-	retry   retryRecord
+	retries engine.RetryLog
 
 	lastUse time.Time // under sessions.mu
 }
@@ -83,70 +81,14 @@ func (s *session) tryLock() bool {
 
 func (s *session) unlock() { <-s.busy }
 
-// retryRecord is what is kept on disk of a session, written in the batch of the writes it tells of.
-type retryRecord struct {
-	Number    int64         `bson:"n"`
-	Committed bool          `bson:"c,omitempty"`
-	Time      bson.DateTime `bson:"t"`
-	Results   []stmtResult  `bson:"s,omitempty"`
-}
-
-// A stmtResult is the outcome of a statement, or of each of a run of Count statements.
-type stmtResult struct {
-	First    int32 `bson:"i"`
-	Count    int32 `bson:"c"`
-	N        int32 `bson:"n,omitempty"`
-	Modified int32 `bson:"m,omitempty"`
-	// Upserted is {_id: ...} of an upsert that inserted.
-	Upserted bson.Raw `bson:"u,omitempty"`
-	// Reply is the whole reply of a findAndModify.
-	Reply bson.Raw `bson:"r,omitempty"`
-}
-
-// result returns what a statement of the current number has given already, or nil.
-func (s *session) result(stmt int32) *stmtResult {
-	for i := range s.retry.Results {
-		if r := &s.retry.Results[i]; stmt >= r.First && stmt-r.First < r.Count {
-			return r
-		}
-	}
-	return nil
-}
-
-// with returns the record with further results. Runs of statements that gave the same become one.
-func (r retryRecord) with(results []stmtResult) (retryRecord, error) {
-	next := retryRecord{Number: r.Number, Committed: r.Committed, Time: bson.NewDateTimeFromTime(time.Now())}
-	next.Results = append(next.Results, r.Results...)
-	for _, res := range results {
-		if n := len(next.Results); n > 0 && res.follows(&next.Results[n-1]) {
-			next.Results[n-1].Count += res.Count
-			continue
-		}
-		next.Results = append(next.Results, res)
-	}
-	if len(next.Results) > maxRetryStatements {
-		return next, fmt.Errorf("more than %d statements in one retryable write", maxRetryStatements)
-	}
-	return next, nil
-}
-
-// follows reports that r is the same outcome as last, of the statements after it.
-func (r *stmtResult) follows(last *stmtResult) bool {
-	return last.First+last.Count == r.First && last.N == r.N && last.Modified == r.Modified &&
-		last.plain() && r.plain()
-}
-
-// plain reports that the numbers are all there is.
-func (r *stmtResult) plain() bool { return r.Upserted == nil && r.Reply == nil }
-
 // sessions holds the sessions that were used lately.
 type sessions struct {
-	eng *engine
+	eng *engine.Engine
 	mu  sync.Mutex
 	all map[sessionID]*session
 }
 
-func newSessions(e *engine) *sessions { return &sessions{eng: e, all: map[sessionID]*session{}} }
+func newSessions(e *engine.Engine) *sessions { return &sessions{eng: e, all: map[sessionID]*session{}} }
 
 // get returns the session, new or known.
 func (ss *sessions) get(id sessionID) *session {
@@ -157,7 +99,7 @@ func (ss *sessions) get(id sessionID) *session {
 		if len(ss.all) >= maxSessions {
 			ss.forgetSome()
 		}
-		s = &session{id: id, busy: make(chan struct{}, 1), number: -1}
+		s = &session{id: id, busy: make(chan struct{}, 1), number: -1, retries: engine.RetryLog{Key: engine.RetryKey(id)}}
 		ss.all[id] = s
 	}
 	s.lastUse = time.Now()
@@ -186,34 +128,21 @@ func (ss *sessions) load(s *session) error {
 	if s.loaded {
 		return nil
 	}
-	value, closer, err := ss.eng.db.Get(s.id.key())
-	if errors.Is(err, pebble.ErrNotFound) {
-		s.loaded = true
-		return nil
-	}
+	record, found, err := ss.eng.LoadRetries(engine.RetryKey(s.id))
 	if err != nil {
-		return fmt.Errorf("read a session's record: %w", err)
-	}
-	err = bson.Unmarshal(clone(value), &s.retry)
-	if err := errors.Join(err, closer.Close()); err != nil {
-		return fmt.Errorf("read a session's record: %w", err)
+		return err
 	}
 	s.loaded = true
-	s.number = s.retry.Number
+	if !found {
+		return nil
+	}
+	s.retries.Record = record
+	s.number = record.Number
 	s.state = txnRetryable
-	if s.retry.Committed {
+	if record.Committed {
 		s.state = txnCommitted
 	}
 	return nil
-}
-
-// put adds the record to a batch.
-func (s *session) put(b *pebble.Batch, r retryRecord) error {
-	value, err := bson.Marshal(r)
-	if err != nil {
-		return fmt.Errorf("encode a session's record: %w", err)
-	}
-	return b.Set(s.id.key(), value, nil)
 }
 
 // begin checks a numbered command against the session's state and moves the session on to its number.
@@ -236,12 +165,12 @@ func (ss *sessions) begin(s *session, r *request) error {
 	}
 	s.abort()
 	s.number = r.txnNumber
-	s.retry = retryRecord{Number: r.txnNumber}
+	s.retries.Record = engine.RetryRecord{Number: r.txnNumber}
 	s.state = txnRetryable
 	if r.inTransaction {
 		s.state = txnOpen
 		s.started = time.Now()
-		s.unit = ss.eng.newTransaction()
+		s.unit = ss.eng.NewTransaction()
 	}
 	return nil
 }
@@ -265,7 +194,7 @@ func (s *session) resume(r *request) error {
 // abort ends an open transaction without its writes.
 func (s *session) abort() {
 	if s.unit != nil {
-		s.unit.abort()
+		s.unit.Abort()
 		s.unit = nil
 		s.state = txnAborted
 	}
@@ -276,15 +205,10 @@ func (s *session) commit(durable bool) error {
 	u := s.unit
 	s.unit = nil
 	s.state = txnAborted
-	record := retryRecord{Number: s.number, Committed: true, Time: bson.NewDateTimeFromTime(time.Now())}
-	extra := func(b *pebble.Batch) error { return s.put(b, record) }
-	if u.writes.len() == 0 {
-		extra = nil
-	}
-	err := u.commit(durable, extra)
-	var unsettled *unsettledError
+	err := u.CommitTransaction(durable, &s.retries, s.number)
+	var unsettled *engine.UnsettledError
 	if err == nil || errors.As(err, &unsettled) {
-		s.retry, s.state = record, txnCommitted
+		s.state = txnCommitted
 	}
 	return err
 }
@@ -307,15 +231,15 @@ func (ss *sessions) end(ctx context.Context, id sessionID) error {
 		return nil
 	}
 	delete(ss.all, id)
-	if s == nil || s.number < 0 && s.loaded || ss.eng.space.isFull() { // it expires
+	if s == nil || s.number < 0 && s.loaded || ss.eng.Stalled() { // it expires
 		return nil
 	}
-	return ss.eng.db.Delete(id.key(), pebble.NoSync)
+	return ss.eng.DeleteRetries(engine.RetryKey(id))
 }
 
 // expire aborts transactions that are open too long and forgets sessions idle too long.
 // beforeAbort is called with the unit of each transaction.
-func (ss *sessions) expire(now time.Time, beforeAbort func(*unit)) {
+func (ss *sessions) expire(now time.Time, beforeAbort func(*engine.Unit)) {
 	ss.mu.Lock()
 	var all []*session
 	for _, s := range ss.all {
@@ -341,32 +265,15 @@ func (ss *sessions) expire(now time.Time, beforeAbort func(*unit)) {
 
 // sweep deletes the records of sessions that have long ended.
 func (ss *sessions) sweep(ctx context.Context, now time.Time) error {
-	scan, err := pebbleView{ss.eng.db}.scan([]byte{spaceSession}, []byte{spaceSession + 1}, false)
+	old, err := ss.eng.OldRetries(ctx, now.Add(-sessionTimeout))
 	if err != nil {
 		return fmt.Errorf("sweep the sessions: %w", err)
 	}
-	var old []sessionID
-	for scan.next() && ctx.Err() == nil {
-		value, err := scan.value()
-		if err != nil {
-			break // close reports it
-		}
-		t := rawdoc.Get(value, "t")
-		if len(scan.key()) != 1+len(sessionID{}) || t.Type != bson.TypeDateTime ||
-			now.Sub(time.UnixMilli(rawdoc.Int64(t))) > sessionTimeout {
-			if len(scan.key()) == 1+len(sessionID{}) {
-				old = append(old, sessionID(scan.key()[1:]))
-			}
-		}
-	}
-	if err := scan.close(); err != nil {
-		return fmt.Errorf("sweep the sessions: %w", err)
-	}
-	for _, id := range old {
-		if err := ss.eng.space.checkFloor(); err != nil {
+	for _, key := range old {
+		if err := ss.eng.CheckFloor(); err != nil {
 			return fmt.Errorf("sweep the sessions: %w", err)
 		}
-		if err := ss.remove(id); err != nil {
+		if err := ss.remove(sessionID(key)); err != nil {
 			return fmt.Errorf("sweep the sessions: %w", err)
 		}
 	}
@@ -381,7 +288,7 @@ func (ss *sessions) remove(id sessionID) error {
 	if ss.all[id] != nil {
 		return nil
 	}
-	return ss.eng.db.Delete(id.key(), pebble.NoSync)
+	return ss.eng.DeleteRetries(engine.RetryKey(id))
 }
 
 // abortAll ends every open transaction; the server is closing and no command runs any more.

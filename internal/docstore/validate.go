@@ -2,9 +2,9 @@ package docstore
 
 import (
 	"context"
-	"errors"
 	"strconv"
 
+	"gadwall/internal/docstore/engine"
 	"gadwall/internal/docstore/mongoerr"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -13,10 +13,10 @@ import (
 
 // validate is MongoDB's command of that name: it checks one collection, as Check does. Other than MongoDB's it
 // keeps nobody out meanwhile, and always does all it can, so that "full" and "background" change nothing.
-func (s *Server) validate(ctx context.Context, r *request) (_ bson.Raw, err error) {
+func (s *Server) validate(ctx context.Context, r *request) (bson.Raw, error) {
 	var name string
 	full, background := false, false
-	err = r.args(func(key string, v bson.RawValue) (bool, error) {
+	err := r.args(func(key string, v bson.RawValue) (bool, error) {
 		var err error
 		var on bool
 		switch key {
@@ -43,34 +43,31 @@ func (s *Server) validate(ctx context.Context, r *request) (_ bson.Raw, err erro
 	if full && background {
 		return nil, mongoerr.New(mongoerr.InvalidOptions, "Running the validate command with both { background: true } and { full: true } is not supported.")
 	}
-	snap, cat := s.eng.snapshot()
-	defer func() { err = errors.Join(err, snap.Close()) }()
-	c := cat.lookup(r.db, name)
-	if c == nil {
-		return nil, mongoerr.New(mongoerr.NamespaceNotFound, "Collection '%s.%s' does not exist to validate.", r.db, name)
-	}
-	report, err := checkCollection(ctx, pebbleView{snap}, c)
+	c, report, err := s.eng.CheckCollection(ctx, r.db, name)
 	if err != nil {
 		return nil, err
 	}
+	if c == nil {
+		return nil, mongoerr.New(mongoerr.NamespaceNotFound, "Collection '%s.%s' does not exist to validate.", r.db, name)
+	}
 	for _, p := range report.List {
-		s.log.Error("the database is damaged", "collection", c.ns(), "problem", p.String())
+		s.log.Error("the database is damaged", "collection", c.Ns(), "problem", p.String())
 	}
 	return validateReply(c, report), nil
 }
 
-func validateReply(c *collection, r *CollectionReport) bson.Raw {
+func validateReply(c *engine.Collection, r *engine.CollectionReport) bson.Raw {
 	indexes := r.Indexes
-	if !c.clustered { // where MongoDB has an index for it
-		id := IndexReport{Name: "_id_", Keys: r.Documents, Valid: true}
+	if !c.Clustered { // where MongoDB has an index for it
+		id := engine.IndexReport{Name: "_id_", Keys: r.Documents, Valid: true}
 		for _, p := range r.List {
-			id.Valid = id.Valid && p.Kind != WrongID
+			id.Valid = id.Valid && p.Kind != engine.WrongID
 		}
-		indexes = append([]IndexReport{id}, indexes...)
+		indexes = append([]engine.IndexReport{id}, indexes...)
 	}
 	return okReply(func(dst []byte) []byte {
-		dst = bsoncore.AppendStringElement(dst, "ns", c.ns())
-		dst = bsoncore.AppendBinaryElement(dst, "uuid", c.uuid.Subtype, c.uuid.Data)
+		dst = bsoncore.AppendStringElement(dst, "ns", c.Ns())
+		dst = bsoncore.AppendBinaryElement(dst, "uuid", c.Uuid.Subtype, c.Uuid.Data)
 		dst = bsoncore.AppendInt64Element(dst, "nInvalidDocuments", r.Invalid)
 		dst = bsoncore.AppendInt64Element(dst, "nNonCompliantDocuments", 0)
 		dst = bsoncore.AppendInt64Element(dst, "nrecords", r.Documents)
@@ -91,12 +88,12 @@ func validateReply(c *collection, r *CollectionReport) bson.Raw {
 		dst = bsoncore.AppendBooleanElement(dst, "repaired", false)
 		dst = appendStrings(dst, "warnings", nil)
 		dst = appendStrings(dst, "errors", r.Texts())
-		dst = appendEntries(dst, "extraIndexEntries", r, ExtraEntry)
-		dst = appendEntries(dst, "missingIndexEntries", r, MissingEntry)
+		dst = appendEntries(dst, "extraIndexEntries", r, engine.ExtraEntry)
+		dst = appendEntries(dst, "missingIndexEntries", r, engine.MissingEntry)
 		i, dst = bsoncore.AppendArrayElementStart(dst, "corruptRecords")
 		n := 0
 		for _, p := range r.List {
-			if p.Kind == BadDocument || p.Kind == WrongID {
+			if p.Kind == engine.BadDocument || p.Kind == engine.WrongID {
 				dst = bsoncore.AppendBinaryElement(dst, strconv.Itoa(n), bson.TypeBinaryGeneric, p.Key)
 				n++
 			}
@@ -116,7 +113,7 @@ func appendStrings(dst []byte, name string, texts []string) []byte {
 }
 
 // appendEntries lists index entries as validate does: with the record id, which is the key of the _id here.
-func appendEntries(dst []byte, name string, r *CollectionReport, kind ProblemKind) []byte {
+func appendEntries(dst []byte, name string, r *engine.CollectionReport, kind engine.ProblemKind) []byte {
 	i, dst := bsoncore.AppendArrayElementStart(dst, name)
 	n := int64(0)
 	for _, p := range r.List {

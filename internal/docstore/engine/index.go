@@ -1,7 +1,8 @@
-package docstore
+package engine
 
 import (
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -14,50 +15,50 @@ import (
 )
 
 // An index is a secondary index. Beyond its two flags it never changes.
-type index struct {
+type Index struct {
 	id   uint32
-	name string
+	Name string
 	// spec is the index as listIndexes shows it.
-	spec        bson.Raw
-	keySpec     bson.Raw
-	fields      []query.SortField
-	unique      bool
-	sparse      bool
-	partial     *query.Filter
+	Spec        bson.Raw
+	KeySpec     bson.Raw
+	Fields      []query.SortField
+	Unique      bool
+	Sparse      bool
+	Partial     *query.Filter
 	ttl         bool
 	expireAfter time.Duration
 	// prefix begins all of the index's keys.
-	prefix []byte
+	Prefix []byte
 	// multikey is set before the first document shows that has several entries.
-	multikey atomic.Bool
+	Multikey atomic.Bool
 	// multikeyStored is set when that is on disk.
 	multikeyStored atomic.Bool
 }
 
-func (ix *index) setID(id uint32) {
+func (ix *Index) setID(id uint32) {
 	ix.id = id
-	ix.prefix = prefixOf(spaceIndex, id)
+	ix.Prefix = prefixOf(spaceIndex, id)
 }
 
 // keys returns the entries of doc, without the index's prefix and the document's id.
-func (ix *index) keys(doc bson.Raw) (keys [][]byte, multikey bool, err error) {
-	if doc == nil || ix.partial != nil && !ix.partial.Match(doc) {
+func (ix *Index) Keys(doc bson.Raw) (keys [][]byte, multikey bool, err error) {
+	if doc == nil || ix.Partial != nil && !ix.Partial.Match(doc) {
 		return nil, false, nil
 	}
-	return query.IndexKeys(doc, ix.fields, ix.sparse)
+	return query.IndexKeys(doc, ix.Fields, ix.Sparse)
 }
 
 // duplicate is the error about key, which doc has in common with another document.
-func (ix *index) duplicate(c *collection, key []byte, doc bson.Raw) error {
-	return duplicateKey(c, ix.name, ix.keySpec, query.IndexKeyValues(doc, ix.fields, key))
+func (ix *Index) duplicate(c *Collection, key []byte, doc bson.Raw) error {
+	return duplicateKey(c, ix.Name, ix.KeySpec, query.IndexKeyValues(doc, ix.Fields, key))
 }
 
 // maxExpireAfter is MongoDB's bound of expireAfterSeconds.
 const maxExpireAfter = 1<<31 - 1
 
-// parseIndex parses an index as createIndexes has it.
-func parseIndex(raw bson.Raw) (*index, error) {
-	ix := &index{}
+// ParseIndex parses an index as createIndexes has it.
+func ParseIndex(raw bson.Raw) (*Index, error) {
+	ix := &Index{}
 	var partial bson.Raw
 	hasName, hasTTL := false, false
 	var ttl int64
@@ -73,19 +74,19 @@ func parseIndex(raw bson.Raw) (*index, error) {
 			if v.Type != bson.TypeEmbeddedDocument {
 				return nil, mongoerr.New(mongoerr.TypeMismatch, "The field 'key' must be an object, but got %s", rawdoc.TypeName(v.Type))
 			}
-			ix.keySpec = bson.Raw(v.Value)
+			ix.KeySpec = bson.Raw(v.Value)
 		case "name":
 			if v.Type != bson.TypeString {
 				return nil, mongoerr.New(mongoerr.TypeMismatch, "The field 'name' must be a string, but got %s", rawdoc.TypeName(v.Type))
 			}
-			ix.name, hasName = string(rawdoc.String(v)), true
+			ix.Name, hasName = string(rawdoc.String(v)), true
 		case "unique", "sparse":
 			on, err := truth("createIndexes", key, v)
 			if err != nil {
 				return nil, err
 			}
-			ix.unique = ix.unique || key == "unique" && on
-			ix.sparse = ix.sparse || key == "sparse" && on
+			ix.Unique = ix.Unique || key == "unique" && on
+			ix.Sparse = ix.Sparse || key == "sparse" && on
 		case "partialFilterExpression":
 			if v.Type != bson.TypeEmbeddedDocument {
 				return nil, mongoerr.New(mongoerr.TypeMismatch, "'partialFilterExpression' must be an object")
@@ -104,7 +105,7 @@ func parseIndex(raw bson.Raw) (*index, error) {
 			return nil, mongoerr.New(mongoerr.InvalidIndexSpecOption, "The field '%s' is not valid for an index specification", key)
 		}
 	}
-	if ix.keySpec == nil {
+	if ix.KeySpec == nil {
 		return nil, mongoerr.New(mongoerr.FailedToParse, "The 'key' field is a required property of an index specification")
 	}
 	if err := ix.parseKey(); err != nil {
@@ -113,11 +114,11 @@ func parseIndex(raw bson.Raw) (*index, error) {
 	if err := ix.checkName(hasName); err != nil {
 		return nil, err
 	}
-	if ix.isID() && (ix.unique || ix.sparse || partial != nil || hasTTL) {
+	if ix.isID() && (ix.Unique || ix.Sparse || partial != nil || hasTTL) {
 		return nil, mongoerr.New(mongoerr.InvalidIndexSpecOption, "An index on _id takes no options: %s", raw)
 	}
 	if partial != nil {
-		if ix.sparse {
+		if ix.Sparse {
 			return nil, mongoerr.New(mongoerr.CannotCreateIndex, "cannot mix \"partialFilterExpression\" and \"sparse\" options")
 		}
 		f, err := query.ParseFilter(clone(partial))
@@ -127,10 +128,10 @@ func parseIndex(raw bson.Raw) (*index, error) {
 		if !f.FitsPartialIndex() {
 			return nil, mongoerr.New(mongoerr.CannotCreateIndex, "Expression not supported in partial index: %s", partial)
 		}
-		ix.partial = f
+		ix.Partial = f
 	}
 	if hasTTL {
-		if len(ix.fields) != 1 {
+		if len(ix.Fields) != 1 {
 			return nil, mongoerr.New(mongoerr.CannotCreateIndex, "TTL indexes are single-field indexes, compound indexes do not support TTL")
 		}
 		ix.ttl, ix.expireAfter = true, time.Duration(ttl)*time.Second
@@ -139,8 +140,8 @@ func parseIndex(raw bson.Raw) (*index, error) {
 	return ix, nil
 }
 
-func (ix *index) parseKey() error {
-	it := rawdoc.Over(ix.keySpec)
+func (ix *Index) parseKey() error {
+	it := rawdoc.Over(ix.KeySpec)
 	seen := map[string]bool{}
 	for it.Next() {
 		path, v := string(it.Key()), it.Value()
@@ -154,52 +155,52 @@ func (ix *index) parseKey() error {
 		if path == "" || seen[path] {
 			return mongoerr.New(mongoerr.CannotCreateIndex, "Index keys must be distinct and not empty: '%s'", path)
 		}
-		for _, part := range splitPath(path) {
+		for _, part := range strings.Split(path, ".") {
 			if part == "" || part[0] == '$' {
 				return mongoerr.New(mongoerr.CannotCreateIndex, "Index key contains an illegal field name: '%s'", path)
 			}
 		}
 		seen[path] = true
-		ix.fields = append(ix.fields, query.SortField{Path: path, Desc: n < 0})
+		ix.Fields = append(ix.Fields, query.SortField{Path: path, Desc: n < 0})
 	}
-	if len(ix.fields) == 0 {
+	if len(ix.Fields) == 0 {
 		return mongoerr.New(mongoerr.CannotCreateIndex, "Index keys cannot be empty")
 	}
-	if len(ix.fields) > maxIndexFields {
+	if len(ix.Fields) > maxIndexFields {
 		return mongoerr.New(mongoerr.CannotCreateIndex, "Index key pattern has more than %d fields", maxIndexFields)
 	}
 	return nil
 }
 
-func (ix *index) checkName(given bool) error {
+func (ix *Index) checkName(given bool) error {
 	switch {
 	case !given:
 		return mongoerr.New(mongoerr.FailedToParse, "The 'name' field is a required property of an index specification")
-	case ix.name == "":
+	case ix.Name == "":
 		return mongoerr.New(mongoerr.CannotCreateIndex, "index name cannot be empty")
-	case ix.name == "*":
+	case ix.Name == "*":
 		return mongoerr.New(mongoerr.BadValue, "The index name '*' is not valid.")
-	case ix.name == "_id_" && !ix.isID():
-		return mongoerr.New(mongoerr.BadValue, "The index name '_id_' is reserved for the _id index, which must have key pattern {_id: 1}, found key: %s", ix.keySpec)
+	case ix.Name == "_id_" && !ix.isID():
+		return mongoerr.New(mongoerr.BadValue, "The index name '_id_' is reserved for the _id index, which must have key pattern {_id: 1}, found key: %s", ix.KeySpec)
 	}
 	return nil
 }
 
 // isID reports the pattern {_id: 1}: the order of the documents themselves.
-func (ix *index) isID() bool {
-	return len(ix.fields) == 1 && ix.fields[0] == query.SortField{Path: "_id"}
+func (ix *Index) isID() bool {
+	return len(ix.Fields) == 1 && ix.Fields[0] == query.SortField{Path: "_id"}
 }
 
 // normalise builds the specification that is stored and shown.
-func (ix *index) normalise(partial bson.Raw, ttl int64) {
+func (ix *Index) normalise(partial bson.Raw, ttl int64) {
 	i, dst := bsoncore.AppendDocumentStart(nil)
 	dst = bsoncore.AppendInt32Element(dst, "v", 2)
-	dst = bsoncore.AppendDocumentElement(dst, "key", bsoncore.Document(ix.keySpec))
-	dst = bsoncore.AppendStringElement(dst, "name", ix.name)
-	if ix.unique {
+	dst = bsoncore.AppendDocumentElement(dst, "key", bsoncore.Document(ix.KeySpec))
+	dst = bsoncore.AppendStringElement(dst, "name", ix.Name)
+	if ix.Unique {
 		dst = bsoncore.AppendBooleanElement(dst, "unique", true)
 	}
-	if ix.sparse {
+	if ix.Sparse {
 		dst = bsoncore.AppendBooleanElement(dst, "sparse", true)
 	}
 	if partial != nil {
@@ -209,12 +210,12 @@ func (ix *index) normalise(partial bson.Raw, ttl int64) {
 		dst = bsoncore.AppendInt32Element(dst, "expireAfterSeconds", int32(ttl))
 	}
 	dst, _ = bsoncore.AppendDocumentEnd(dst, i)
-	ix.spec = dst
-	ix.keySpec = bson.Raw(rawdoc.Get(dst, "key").Value)
+	ix.Spec = dst
+	ix.KeySpec = bson.Raw(rawdoc.Get(dst, "key").Value)
 }
 
-// idIndexSpec is what listIndexes shows for the order of the documents.
-func idIndexSpec(clustered bool) bson.Raw {
+// IDIndexSpec is what listIndexes shows for the order of the documents.
+func IDIndexSpec(clustered bool) bson.Raw {
 	i, dst := bsoncore.AppendDocumentStart(nil)
 	dst = bsoncore.AppendInt32Element(dst, "v", 2)
 	k, dst := bsoncore.AppendDocumentElementStart(dst, "key")
@@ -238,3 +239,6 @@ func truth(command, field string, v bson.RawValue) (bool, error) {
 	}
 	return false, mongoerr.New(mongoerr.TypeMismatch, "%s", fmt.Sprintf("BSON field '%s.%s' is the wrong type '%s', expected type 'bool'", command, field, rawdoc.TypeName(v.Type)))
 }
+
+// multikeyKey is the key whose presence says that the index is multikey.
+func (ix *Index) MultikeyKey() []byte { return prefixOf(spaceMulti, ix.id) }

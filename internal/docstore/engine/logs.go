@@ -1,4 +1,4 @@
-package docstore
+package engine
 
 import (
 	"fmt"
@@ -133,50 +133,50 @@ func (f *logFile) Close() error {
 	return err
 }
 
-// trimLogs empties the logs, until the server closes, whenever there is something in them and nothing has been written for
+// trimLogs empties the logs, until the database closes, whenever there is something in them and nothing has been written for
 // as long as idle.
-func (s *Server) trimLogs(idle time.Duration) {
+func (e *Engine) trimLogs(idle time.Duration) {
 	t := time.NewTicker(idle)
 	defer t.Stop()
 	last, emptied := int64(-1), int64(0)
 	for {
 		select {
-		case <-s.ctx.Done():
+		case <-e.ctx.Done():
 			return
 		case <-t.C:
 		}
-		written := s.eng.logs.written.Load()
-		_, full := s.eng.logs.all()
-		if idle := written == last; !idle || full == 0 && written-emptied < logsWorth || s.eng.space.isFull() {
+		written := e.logs.written.Load()
+		_, full := e.logs.all()
+		if idle := written == last; !idle || full == 0 && written-emptied < logsWorth || e.space.isFull() {
 			last = written
 			continue
 		}
-		if err := s.emptyLogs(); err != nil {
-			s.log.Error("trim the logs", "err", err)
+		if err := e.EmptyLogs(); err != nil {
+			e.log.Error("trim the logs", "error", err)
 		}
-		last = s.eng.logs.written.Load()
+		last = e.logs.written.Load()
 		emptied = last
 	}
 }
 
-// emptyLogs writes everything that is in logs to tables, and empties them. What is written meanwhile is
+// EmptyLogs writes everything that is in logs to tables, and empties them. What is written meanwhile is
 // in a log that was begun later.
 //
 // A flush begins a new log, for which it takes one of those that are kept, and returns when tables durably have whatever was
 // in the logs before. So the second one begins a log of no size.
-func (s *Server) emptyLogs() error {
+func (e *Engine) EmptyLogs() error {
 	select {
-	case s.backups <- struct{}{}: // a backup may be reading them
-		defer func() { <-s.backups }()
+	case e.backups <- struct{}{}: // a backup may be reading them
+		defer func() { <-e.backups }()
 	default:
 		return nil
 	}
 	for range 2 {
-		logs, _ := s.eng.logs.all()
-		if err := s.eng.db.Flush(); err != nil {
+		logs, _ := e.logs.all()
+		if err := e.db.Flush(); err != nil {
 			return fmt.Errorf("flush: %w", err)
 		}
-		if err := s.eng.logs.empty(s.fs, logs); err != nil {
+		if err := e.logs.empty(e.fs, logs); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,7 @@
-package docstore
+package engine
 
 import (
+	"crypto/rand"
 	"encoding/binary"
 	"fmt"
 	"maps"
@@ -15,30 +16,30 @@ import (
 
 // A catalog is all collections and their indexes. It never changes: a change makes a new one and publishes
 // it when what readers will look for is in the database already, and before what they look for no more is removed.
-type catalog struct {
-	byName map[string]*collection
-	byID   map[uint32]*collection
+type Catalog struct {
+	byName map[string]*Collection
+	byID   map[uint32]*Collection
 }
 
 // A collection is one version of a collection's catalogue entry.
-type collection struct {
+type Collection struct {
 	id        uint32
-	db, name  string
-	uuid      bson.Binary
-	clustered bool // created with clusteredIndex: only matters to what listCollections says
-	indexes   []*index
+	db, Name  string
+	Uuid      bson.Binary
+	Clustered bool // created with clusteredIndex: only matters to what listCollections says
+	Indexes   []*Index
 	gate      *gate // shared by all versions
 }
 
-func (c *collection) ns() string { return c.db + "." + c.name }
+func (c *Collection) Ns() string { return c.db + "." + c.Name }
 
-func (c *collection) docKey(idKey []byte) []byte {
+func (c *Collection) DocKey(idKey []byte) []byte {
 	return append(appendPrefix(make([]byte, 0, prefixLen+len(idKey)), spaceDoc, c.id), idKey...)
 }
 
-func (c *collection) indexNamed(name string) *index {
-	for _, ix := range c.indexes {
-		if ix.name == name {
+func (c *Collection) IndexNamed(name string) *Index {
+	for _, ix := range c.Indexes {
+		if ix.Name == name {
 			return ix
 		}
 	}
@@ -59,66 +60,66 @@ type indexRecord struct {
 	Spec bson.Raw `bson:"spec"`
 }
 
-func (c *collection) marshal() ([]byte, error) {
-	r := record{DB: c.db, Name: c.name, UUID: c.uuid, Clustered: c.clustered, Indexes: []indexRecord{}}
-	for _, ix := range c.indexes {
-		r.Indexes = append(r.Indexes, indexRecord{ID: int64(ix.id), Spec: ix.spec})
+func (c *Collection) marshal() ([]byte, error) {
+	r := record{DB: c.db, Name: c.Name, UUID: c.Uuid, Clustered: c.Clustered, Indexes: []indexRecord{}}
+	for _, ix := range c.Indexes {
+		r.Indexes = append(r.Indexes, indexRecord{ID: int64(ix.id), Spec: ix.Spec})
 	}
 	return bson.Marshal(r)
 }
 
-func unmarshalCollection(id uint32, value []byte, multikey map[uint32]bool) (*collection, error) {
+func unmarshalCollection(id uint32, value []byte, multikey map[uint32]bool) (*Collection, error) {
 	var r record
 	if err := bson.Unmarshal(value, &r); err != nil {
 		return nil, fmt.Errorf("catalogue record %d: %w", id, err)
 	}
-	c := &collection{id: id, db: r.DB, name: r.Name, uuid: r.UUID, clustered: r.Clustered, gate: newGate()}
+	c := &Collection{id: id, db: r.DB, Name: r.Name, Uuid: r.UUID, Clustered: r.Clustered, gate: newGate()}
 	for _, ir := range r.Indexes {
-		ix, err := parseIndex(ir.Spec)
+		ix, err := ParseIndex(ir.Spec)
 		if err != nil {
-			return nil, fmt.Errorf("catalogue record of %s: %w", c.ns(), err)
+			return nil, fmt.Errorf("catalogue record of %s: %w", c.Ns(), err)
 		}
 		ix.setID(uint32(ir.ID))
-		ix.multikey.Store(multikey[ix.id])
+		ix.Multikey.Store(multikey[ix.id])
 		ix.multikeyStored.Store(multikey[ix.id])
-		c.indexes = append(c.indexes, ix)
+		c.Indexes = append(c.Indexes, ix)
 	}
 	return c, nil
 }
 
 // with returns a catalogue where c takes the place of the collection of its number.
-func (cat *catalog) with(c *collection) *catalog {
-	next := &catalog{byName: maps.Clone(cat.byName), byID: maps.Clone(cat.byID)}
-	next.byName[c.ns()] = c
+func (cat *Catalog) with(c *Collection) *Catalog {
+	next := &Catalog{byName: maps.Clone(cat.byName), byID: maps.Clone(cat.byID)}
+	next.byName[c.Ns()] = c
 	next.byID[c.id] = c
 	return next
 }
 
 // without returns a catalogue without these collections.
-func (cat *catalog) without(drop []*collection) *catalog {
-	next := &catalog{byName: maps.Clone(cat.byName), byID: maps.Clone(cat.byID)}
+func (cat *Catalog) without(drop []*Collection) *Catalog {
+	next := &Catalog{byName: maps.Clone(cat.byName), byID: maps.Clone(cat.byID)}
 	for _, c := range drop {
-		delete(next.byName, c.ns())
+		delete(next.byName, c.Ns())
 		delete(next.byID, c.id)
 	}
 	return next
 }
 
-func (cat *catalog) lookup(db, name string) *collection { return cat.byName[db+"."+name] }
+func (cat *Catalog) Lookup(db, name string) *Collection { return cat.byName[db+"."+name] }
 
 // inDatabase returns the database's collections by name.
-func (cat *catalog) inDatabase(db string) []*collection {
-	var out []*collection
+func (cat *Catalog) InDatabase(db string) []*Collection {
+	var out []*Collection
 	for _, c := range cat.byName {
 		if c.db == db {
 			out = append(out, c)
 		}
 	}
-	slices.SortFunc(out, func(a, b *collection) int { return strings.Compare(a.name, b.name) })
+	slices.SortFunc(out, func(a, b *Collection) int { return strings.Compare(a.Name, b.Name) })
 	return out
 }
 
-func (cat *catalog) databases() []string {
+func (cat *Catalog) Databases() []string {
 	seen := map[string]bool{}
 	for _, c := range cat.byName {
 		seen[c.db] = true
@@ -129,9 +130,9 @@ func (cat *catalog) databases() []string {
 // readable reports as an error that a transaction with this catalogue at its snapshot cannot write to
 // c: c replaces another collection or has other indexes, whose entries the snapshot lacks. A
 // collection that is new altogether is well: the snapshot knows nothing of it, and that is all there was.
-func (cat *catalog) readable(c *collection) error {
-	if then := cat.byName[c.ns()]; then != nil && then != c {
-		return errCatalogChanged(c.ns())
+func (cat *Catalog) readable(c *Collection) error {
+	if then := cat.byName[c.Ns()]; then != nil && then != c {
+		return errCatalogChanged(c.Ns())
 	}
 	return nil
 }
@@ -151,8 +152,8 @@ func (n *counter) unmarshal(value []byte) error {
 	return nil
 }
 
-// checkNamespace checks the names of a database and a collection.
-func checkNamespace(db, name string) error {
+// CheckNamespace checks the names of a database and a collection.
+func CheckNamespace(db, name string) error {
 	if db == "" || strings.ContainsAny(db, "/\\. \"$\x00") || len(db) > 63 {
 		return mongoerr.New(mongoerr.InvalidNamespace, "Invalid database name: '%s'", db)
 	}
@@ -163,4 +164,12 @@ func checkNamespace(db, name string) error {
 		return mongoerr.New(mongoerr.InvalidNamespace, "Fully qualified namespace is too long. Namespace: %s.%s Max: %d", db, name, maxNamespace)
 	}
 	return nil
+}
+
+func newUUID() bson.Binary {
+	u := make([]byte, 16)
+	rand.Read(u) // never fails
+	u[6] = u[6]&0x0f | 0x40
+	u[8] = u[8]&0x3f | 0x80
+	return bson.Binary{Subtype: bson.TypeBinaryUUID, Data: u}
 }

@@ -1,4 +1,4 @@
-package docstore
+package engine
 
 import (
 	"encoding/binary"
@@ -11,7 +11,7 @@ const (
 	spaceCatalog byte = 0x02 // collection number -> catalogue record
 	spaceDoc     byte = 0x03 // collection number | key of _id -> document
 	spaceIndex   byte = 0x04 // index number | keys of the fields | key of _id -> nothing
-	spaceSession byte = 0x05 // session id -> results of its last retryable write
+	spaceRetry   byte = 0x05 // session id -> results of its last retryable write
 	spaceMulti   byte = 0x06 // index number -> nothing; the index is multikey
 )
 

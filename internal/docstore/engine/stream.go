@@ -1,4 +1,4 @@
-package docstore
+package engine
 
 import (
 	"bytes"
@@ -14,17 +14,8 @@ import (
 	"gadwall/internal/docstore/query"
 )
 
-// A stream is the outcome of a query, document by document. It is used by one goroutine at a time.
-type stream interface {
-	// next returns a document that is valid until the next call of any method, or io.EOF.
-	next(ctx context.Context) (bson.Raw, error)
-	// pause lets go of what pins memory until next is called again.
-	pause() error
-	close() error
-}
-
-// findStream sorts, skips, limits and projects what a scan yields.
-type findStream struct {
+// FindStream sorts, skips, limits and projects what a scan yields.
+type FindStream struct {
 	scan       *docScan
 	sort       *query.Sort // nil when the scan is in order
 	projection *query.Projection
@@ -37,7 +28,8 @@ type findStream struct {
 	out     []byte
 }
 
-func (f *findStream) next(ctx context.Context) (bson.Raw, error) {
+// Next returns a document that is valid until the next call of any method, or io.EOF.
+func (f *FindStream) Next(ctx context.Context) (bson.Raw, error) {
 	if f.limit == 0 {
 		return nil, io.EOF
 	}
@@ -63,7 +55,7 @@ func (f *findStream) next(ctx context.Context) (bson.Raw, error) {
 	return f.out, nil
 }
 
-func (f *findStream) pull(ctx context.Context) (bson.Raw, error) {
+func (f *FindStream) pull(ctx context.Context) (bson.Raw, error) {
 	if f.sort == nil {
 		_, doc, err := f.scan.next(ctx)
 		return doc, err
@@ -81,9 +73,11 @@ func (f *findStream) pull(ctx context.Context) (bson.Raw, error) {
 	return f.sorted.next()
 }
 
-func (f *findStream) pause() error { return f.scan.pause() }
+// Pause lets go of what pins memory until Next is called again.
+func (f *FindStream) Pause() error { return f.scan.pause() }
 
-func (f *findStream) close() error {
+// Close ends the stream.
+func (f *FindStream) Close() error {
 	f.sorted = nil
 	return f.scan.close()
 }
@@ -172,15 +166,15 @@ func (s *sorter) Pop() any {
 	return last
 }
 
-// pipelineStream runs an aggregation over a scan.
-type pipelineStream struct {
+// PipelineStream runs an aggregation over a scan.
+type PipelineStream struct {
 	scan *docScan
 	run  query.Source
 	ctx  context.Context // of the call of next that is under way
 }
 
-func newPipelineStream(scan *docScan, p *query.Pipeline, sorted bool) *pipelineStream {
-	s := &pipelineStream{scan: scan}
+func newPipelineStream(scan *docScan, p *query.Pipeline, sorted bool) *PipelineStream {
+	s := &PipelineStream{scan: scan}
 	s.run = p.Run(func() (bson.Raw, error) {
 		_, doc, err := scan.next(s.ctx)
 		return doc, err
@@ -188,16 +182,42 @@ func newPipelineStream(scan *docScan, p *query.Pipeline, sorted bool) *pipelineS
 	return s
 }
 
-func (s *pipelineStream) next(ctx context.Context) (bson.Raw, error) {
+// Next returns a document that is valid until the next call of any method, or io.EOF.
+func (s *PipelineStream) Next(ctx context.Context) (bson.Raw, error) {
 	s.ctx = ctx
 	return s.run()
 }
 
-func (s *pipelineStream) pause() error { return s.scan.pause() }
-func (s *pipelineStream) close() error { return s.scan.close() }
+// Pause lets go of what pins memory until Next is called again.
+func (s *PipelineStream) Pause() error { return s.scan.pause() }
 
-type emptyStream struct{}
+// Close ends the stream.
+func (s *PipelineStream) Close() error { return s.scan.close() }
 
-func (emptyStream) next(context.Context) (bson.Raw, error) { return nil, io.EOF }
-func (emptyStream) pause() error                           { return nil }
-func (emptyStream) close() error                           { return nil }
+// CountKeys counts the documents of a query that matches everything, without reading them.
+func (f *FindStream) CountKeys(ctx context.Context) (int64, error) { return f.scan.countKeys(ctx) }
+
+// Plan tells how the query reads.
+func (f *FindStream) Plan() *Plan { return f.scan.plan }
+
+// SortsBy is the order in which the stream sorts in memory; nil when the plan gives it.
+func (f *FindStream) SortsBy() *query.Sort { return f.sort }
+
+// Projects reports that the stream gives parts of documents.
+func (f *FindStream) Projects() bool { return f.projection != nil }
+
+// Examined counts the index entries and documents that the stream has read.
+func (f *FindStream) Examined() (keys, docs int64) { return f.scan.keysExamined, f.scan.docsExamined }
+
+// Plan tells how the aggregation reads; nil when its collection does not exist.
+func (s *PipelineStream) Plan() *Plan {
+	if s.scan.plan.coll == nil {
+		return nil
+	}
+	return s.scan.plan
+}
+
+// Examined counts the index entries and documents that the stream has read.
+func (s *PipelineStream) Examined() (keys, docs int64) {
+	return s.scan.keysExamined, s.scan.docsExamined
+}

@@ -1,4 +1,4 @@
-package docstore
+package engine
 
 import (
 	"context"
@@ -19,38 +19,38 @@ import (
 // has locked, so that it never overwrites what it has not seen.
 //
 // A unit is used by one goroutine at a time.
-type unit struct {
-	eng *engine
+type Unit struct {
+	eng *Engine
 	// snap is a transaction's snapshot; nil in a plain unit.
 	snap       *pebble.Snapshot
 	snapNumber uint64
 	// snapCatalog is the catalogue at the time of the snapshot.
-	snapCatalog *catalog
+	snapCatalog *Catalog
 	writes      *overlay
 	held        []string
 	// touched are the keys among held under which something was written.
 	touched  []string
 	gates    map[uint32]*gate
-	multikey []*index
+	multikey []*Index
 }
 
 // newUnit starts a plain unit.
-func (e *engine) newUnit() *unit {
-	return &unit{eng: e, writes: &overlay{}}
+func (e *Engine) newUnit() *Unit {
+	return &Unit{eng: e, writes: &overlay{}}
 }
 
 // newTransaction starts a unit that reads a snapshot of now.
-func (e *engine) newTransaction() *unit {
+func (e *Engine) NewTransaction() *Unit {
 	u := e.newUnit()
 	u.snapNumber = e.locks.openSnapshot()
 	u.snap, u.snapCatalog = e.snapshot()
 	return u
 }
 
-func (u *unit) isTransaction() bool { return u.snap != nil }
+func (u *Unit) isTransaction() bool { return u.snap != nil }
 
 // view is what the unit reads.
-func (u *unit) view() view {
+func (u *Unit) view() view {
 	base := pebbleView{u.eng.db}
 	if u.snap != nil {
 		base.r = u.snap
@@ -62,12 +62,12 @@ func (u *unit) view() view {
 }
 
 // lock takes the write lock of a key of the key space.
-func (u *unit) lock(ctx context.Context, key []byte) error {
+func (u *Unit) lock(ctx context.Context, key []byte) error {
 	return u.eng.locks.acquire(ctx, u, string(key))
 }
 
 // enter makes sure that c stays as it is until the unit ends: no index comes or goes.
-func (u *unit) enter(ctx context.Context, c *collection) error {
+func (u *Unit) enter(ctx context.Context, c *Collection) error {
 	if u.gates[c.id] != nil {
 		return nil
 	}
@@ -81,14 +81,14 @@ func (u *unit) enter(ctx context.Context, c *collection) error {
 	}
 	if err := c.gate.enter(ctx); err != nil {
 		if u.isTransaction() {
-			return mongoerr.Transient(mongoerr.New(mongoerr.LockTimeout, "Unable to acquire lock on '%s' within %v", c.ns(), gateWait))
+			return mongoerr.Transient(mongoerr.New(mongoerr.LockTimeout, "Unable to acquire lock on '%s' within %v", c.Ns(), gateWait))
 		}
 		return err
 	}
 	if u.eng.catalog.Load().byID[c.id] != c {
 		c.gate.leave()
 		if u.isTransaction() {
-			return errCatalogChanged(c.ns())
+			return errCatalogChanged(c.Ns())
 		}
 		return errStaleCollection
 	}
@@ -104,13 +104,13 @@ var errStaleCollection = errors.New("the collection changed meanwhile")
 
 // readDoc returns a copy of the document with the id key, or nil when there is none. To
 // overwrite it, lock it first.
-func (u *unit) readDoc(c *collection, idKey []byte) (bson.Raw, error) {
-	value, release, err := u.view().get(c.docKey(idKey))
+func (u *Unit) readDoc(c *Collection, idKey []byte) (bson.Raw, error) {
+	value, release, err := u.view().get(c.DocKey(idKey))
 	if errors.Is(err, errNotFound) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read a document of %s: %w", c.ns(), err)
+		return nil, fmt.Errorf("read a document of %s: %w", c.Ns(), err)
 	}
 	doc := clone(value)
 	return doc, release.Close()
@@ -119,45 +119,45 @@ func (u *unit) readDoc(c *collection, idKey []byte) (bson.Raw, error) {
 // writeDoc replaces old (nil: there is none) by doc (nil: delete it) under the id key, and keeps the
 // indexes. The caller holds the document's lock and has read old under it. The unit keeps doc until
 // it ends. Nothing is written when an error is returned.
-func (u *unit) writeDoc(ctx context.Context, c *collection, idKey []byte, old, doc bson.Raw) error {
+func (u *Unit) writeDoc(ctx context.Context, c *Collection, idKey []byte, old, doc bson.Raw) error {
 	var gone, added, touched []string
-	for _, ix := range c.indexes {
-		before, _, err := ix.keys(old)
+	for _, ix := range c.Indexes {
+		before, _, err := ix.Keys(old)
 		if err != nil {
 			return err
 		}
-		after, multi, err := ix.keys(doc)
+		after, multi, err := ix.Keys(doc)
 		if err != nil {
 			return err
 		}
 		if multi && !ix.multikeyStored.Load() {
 			// Readers look at the flag after they have their snapshot: it must be up before the entries show.
-			ix.multikey.Store(true)
+			ix.Multikey.Store(true)
 			u.multikey = append(u.multikey, ix)
 		}
 		for _, k := range before {
 			if containsKey(after, k) {
 				continue
 			}
-			if ix.unique {
-				if err := u.lock(ctx, joined(ix.prefix, k)); err != nil {
+			if ix.Unique {
+				if err := u.lock(ctx, joined(ix.Prefix, k)); err != nil {
 					return err
 				}
-				touched = append(touched, string(ix.prefix)+string(k))
+				touched = append(touched, string(ix.Prefix)+string(k))
 			}
-			gone = append(gone, string(ix.prefix)+string(k)+string(idKey))
+			gone = append(gone, string(ix.Prefix)+string(k)+string(idKey))
 		}
 		for _, k := range after {
 			if containsKey(before, k) {
 				continue
 			}
-			if ix.unique {
+			if ix.Unique {
 				if err := u.claim(ctx, c, ix, k, idKey, doc); err != nil {
 					return err
 				}
-				touched = append(touched, string(ix.prefix)+string(k))
+				touched = append(touched, string(ix.Prefix)+string(k))
 			}
-			added = append(added, string(ix.prefix)+string(k)+string(idKey))
+			added = append(added, string(ix.Prefix)+string(k)+string(idKey))
 		}
 	}
 	for _, k := range gone {
@@ -166,7 +166,7 @@ func (u *unit) writeDoc(ctx context.Context, c *collection, idKey []byte, old, d
 	for _, k := range added {
 		u.writes.put(k, overlayWrite{})
 	}
-	key := string(c.docKey(idKey))
+	key := string(c.DocKey(idKey))
 	u.writes.put(key, overlayWrite{value: doc, deleted: doc == nil, replaced: len(old)})
 	u.touched = append(append(u.touched, touched...), key)
 	if u.isTransaction() && u.writes.bytes > maxTransactionBytes {
@@ -185,14 +185,14 @@ func containsKey(keys [][]byte, k []byte) bool {
 }
 
 // claim locks the key k of a unique index and makes sure that no other document has it.
-func (u *unit) claim(ctx context.Context, c *collection, ix *index, k, idKey []byte, doc bson.Raw) error {
-	prefix := joined(ix.prefix, k)
+func (u *Unit) claim(ctx context.Context, c *Collection, ix *Index, k, idKey []byte, doc bson.Raw) error {
+	prefix := joined(ix.Prefix, k)
 	if err := u.lock(ctx, prefix); err != nil {
 		return err
 	}
 	s, err := u.view().scan(prefix, successor(clone(prefix)), false)
 	if err != nil {
-		return fmt.Errorf("look for duplicates in %s: %w", ix.name, err)
+		return fmt.Errorf("look for duplicates in %s: %w", ix.Name, err)
 	}
 	for s.next() {
 		if compareBytes(s.key()[len(prefix):], idKey) != 0 {
@@ -203,13 +203,13 @@ func (u *unit) claim(ctx context.Context, c *collection, ix *index, k, idKey []b
 		}
 	}
 	if err := s.close(); err != nil {
-		return fmt.Errorf("look for duplicates in %s: %w", ix.name, err)
+		return fmt.Errorf("look for duplicates in %s: %w", ix.Name, err)
 	}
 	return nil
 }
 
 // checkSpace refuses the writes if there is no space for them. In the reserve there is for those that free some.
-func (u *unit) checkSpace() error {
+func (u *Unit) checkSpace() error {
 	if u.writes.len() == 0 {
 		return nil
 	}
@@ -223,7 +223,7 @@ func (u *unit) checkSpace() error {
 // frees reports that the writes will leave less stored than there is, or hardly more: what is inserted is no more than what is
 // deleted, or tiny (a lease), and documents that are updated stay about as large. Space is free only when it was compacted, but nothing else
 // leads there.
-func (u *unit) frees() bool {
+func (u *Unit) frees() bool {
 	var inserted, deleted, grown, updated int
 	_ = u.writes.each(func(key string, w overlayWrite) error { // f returns no error
 		size := len(key) + len(w.value)
@@ -251,11 +251,11 @@ func (u *unit) frees() bool {
 }
 
 // commit applies the writes and, with durable set, waits until they are on disk. It ends the unit
-// whatever it returns, so that it must not be used any more. The error may be an *unsettledError. extra writes what belongs to the
+// whatever it returns, so that it must not be used any more. The error may be an *UnsettledError. extra writes what belongs to the
 // same batch.
-func (u *unit) commit(durable bool, extra func(*pebble.Batch) error) error {
+func (u *Unit) commit(durable bool, extra func(*pebble.Batch) error) error {
 	if err := u.checkSpace(); err != nil {
-		u.abort()
+		u.Abort()
 		return err
 	}
 	b := u.eng.db.NewBatch()
@@ -268,17 +268,17 @@ func (u *unit) commit(durable bool, extra func(*pebble.Batch) error) error {
 		return b.Set([]byte(key), w.value, nil)
 	})
 	for _, ix := range u.multikey {
-		err = errors.Join(err, b.Set(prefixOf(spaceMulti, ix.id), nil, nil))
+		err = errors.Join(err, b.Set(ix.MultikeyKey(), nil, nil))
 	}
 	if extra != nil {
 		err = errors.Join(err, extra(b))
 	}
 	if err != nil {
-		u.abort()
+		u.Abort()
 		return errors.Join(fmt.Errorf("build a batch: %w", err), b.Close())
 	}
 	if b.Empty() {
-		u.abort()
+		u.Abort()
 		return b.Close()
 	}
 	return u.eng.apply(b, durable, func(applied bool) {
@@ -294,10 +294,10 @@ func (u *unit) commit(durable bool, extra func(*pebble.Batch) error) error {
 	})
 }
 
-// abort drops the writes.
-func (u *unit) abort() { u.end(false) }
+// Abort drops the writes.
+func (u *Unit) Abort() { u.end(false) }
 
-func (u *unit) end(written bool) {
+func (u *Unit) end(written bool) {
 	u.eng.locks.release(u, written)
 	for _, g := range u.gates {
 		g.leave()
@@ -306,7 +306,7 @@ func (u *unit) end(written bool) {
 	if u.snap != nil {
 		u.eng.locks.closeSnapshot(u.snapNumber)
 		if err := u.snap.Close(); err != nil && !errors.Is(err, io.EOF) {
-			u.eng.log.Error("close a snapshot", "err", err)
+			u.eng.log.Error("close a snapshot", "error", err)
 		}
 		u.snap = nil
 	}

@@ -1,4 +1,4 @@
-package docstore
+package engine
 
 import (
 	"bytes"
@@ -17,17 +17,17 @@ import (
 // that is stored. It reads one snapshot, beside all other traffic, in constant memory. progress is called with the
 // name of each collection before its turn; it may be nil. What is wrong is in the report; an error
 // means that the check was not finished.
-func (s *Server) Check(ctx context.Context, progress func(ns string)) (_ *CheckReport, err error) {
-	done, err := s.begin()
+func (e *Engine) Check(ctx context.Context, progress func(ns string)) (_ *CheckReport, err error) {
+	done, err := e.begin()
 	if err != nil {
 		return nil, err
 	}
 	defer done()
 	var snap *pebble.Snapshot
-	var cat *catalog
+	var cat *Catalog
 	// Between changes of the catalogue, its records are as published.
-	err = s.eng.change(ctx, func(*catalog) error {
-		snap, cat = s.eng.snapshot()
+	err = e.change(ctx, func(*Catalog) error {
+		snap, cat = e.snapshot()
 		return nil
 	})
 	if err != nil {
@@ -39,10 +39,10 @@ func (s *Server) Check(ctx context.Context, progress func(ns string)) (_ *CheckR
 	if err := checkRecords(ctx, v, cat, r); err != nil {
 		return nil, err
 	}
-	for _, db := range cat.databases() {
-		for _, c := range cat.inDatabase(db) {
+	for _, db := range cat.Databases() {
+		for _, c := range cat.InDatabase(db) {
 			if progress != nil {
-				progress(c.ns())
+				progress(c.Ns())
 			}
 			report, err := checkCollection(ctx, v, c)
 			if err != nil {
@@ -54,15 +54,15 @@ func (s *Server) Check(ctx context.Context, progress func(ns string)) (_ *CheckR
 	return r, nil
 }
 
-// begin keeps the database from being closed until done is called.
-func (s *Server) begin() (done func(), err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return nil, ErrClosed
+// CheckCollection checks one collection; both results are nil when there is none.
+func (e *Engine) CheckCollection(ctx context.Context, db, name string) (c *Collection, r *CollectionReport, err error) {
+	snap, cat := e.snapshot()
+	defer func() { err = errors.Join(err, snap.Close()) }()
+	if c = cat.Lookup(db, name); c == nil {
+		return nil, nil, nil
 	}
-	s.wg.Add(1)
-	return s.wg.Done, nil
+	r, err = checkCollection(ctx, pebbleView{snap}, c)
+	return c, r, err
 }
 
 // A digest tells whether two sets of keys are the same, whatever their order: the sums of two
@@ -100,7 +100,7 @@ func (h *hasher) add(d *digest, a, b []byte) {
 // those that are there must have the same digest. Only where they differ, each one is looked up.
 type collectionCheck struct {
 	view    view
-	coll    *collection
+	coll    *Collection
 	report  *CollectionReport
 	hash    *hasher
 	indexes []*indexCheck
@@ -109,33 +109,33 @@ type collectionCheck struct {
 }
 
 type indexCheck struct {
-	*index
+	*Index
 	multikey   bool // as stored
 	told       bool // that it should be multikey and is not
 	want, have digest
 	bad        bool
 }
 
-func checkCollection(ctx context.Context, v view, c *collection) (*CollectionReport, error) {
-	k := &collectionCheck{view: v, coll: c, hash: newHasher(), report: &CollectionReport{DB: c.db, Name: c.name}}
-	for _, ix := range c.indexes {
-		ic := &indexCheck{index: ix}
-		switch _, release, err := v.get(prefixOf(spaceMulti, ix.id)); {
+func checkCollection(ctx context.Context, v view, c *Collection) (*CollectionReport, error) {
+	k := &collectionCheck{view: v, coll: c, hash: newHasher(), report: &CollectionReport{DB: c.db, Name: c.Name}}
+	for _, ix := range c.Indexes {
+		ic := &indexCheck{Index: ix}
+		switch _, release, err := v.get(ix.MultikeyKey()); {
 		case err == nil:
 			ic.multikey = true
 			if err := release.Close(); err != nil {
 				return nil, err
 			}
 		case !errors.Is(err, errNotFound):
-			k.problem(Problem{Kind: Unreadable, Index: ix.name, Detail: err.Error()}, ic)
+			k.problem(Problem{Kind: Unreadable, Index: ix.Name, Detail: err.Error()}, ic)
 		}
 		k.indexes = append(k.indexes, ic)
 	}
 	if err := k.run(ctx); err != nil {
-		return nil, fmt.Errorf("check %s: %w", c.ns(), err)
+		return nil, fmt.Errorf("check %s: %w", c.Ns(), err)
 	}
 	for _, ic := range k.indexes {
-		k.report.Indexes = append(k.report.Indexes, IndexReport{Name: ic.name, Keys: ic.have.n, Valid: !ic.bad})
+		k.report.Indexes = append(k.report.Indexes, IndexReport{Name: ic.Name, Keys: ic.have.n, Valid: !ic.bad})
 	}
 	return k.report, nil
 }
@@ -173,7 +173,7 @@ func (ic *indexCheck) differs() bool { return ic.want != ic.have }
 func (k *collectionCheck) problem(p Problem, ic *indexCheck) {
 	if ic != nil {
 		ic.bad = true
-		p.Index = ic.name
+		p.Index = ic.Name
 	}
 	k.report.add(p)
 }
@@ -237,7 +237,7 @@ func (k *collectionCheck) documents(ctx context.Context) error {
 			k.report.add(Problem{Kind: WrongID, ID: id, Key: idKey, Detail: fmt.Sprintf("stored under the key %x, belongs under %x", idKey, want)})
 		}
 		for _, ic := range k.indexes {
-			keys, multi, err := ic.keys(doc)
+			keys, multi, err := ic.Keys(doc)
 			if err != nil {
 				k.report.Invalid++
 				k.problem(Problem{Kind: BadDocument, ID: id, Key: idKey, Detail: err.Error()}, ic)
@@ -258,14 +258,14 @@ func (k *collectionCheck) documents(ctx context.Context) error {
 // entries reads the entries of an index.
 func (k *collectionCheck) entries(ctx context.Context, ic *indexCheck) error {
 	var last []byte
-	return k.walk(ctx, ic, ic.prefix, func(s scanner) error {
+	return k.walk(ctx, ic, ic.Prefix, func(s scanner) error {
 		k.hash.add(&ic.have, s.key()[prefixLen:], nil)
-		key, idKey, err := splitEntry(s.key(), len(ic.fields))
+		key, idKey, err := SplitEntry(s.key(), len(ic.Fields))
 		if err != nil {
 			k.problem(Problem{Kind: BadEntry, Key: s.key()[prefixLen:], Detail: err.Error()}, ic)
 			return nil
 		}
-		if ic.unique && ic.have.n > 1 && bytes.Equal(key, last) {
+		if ic.Unique && ic.have.n > 1 && bytes.Equal(key, last) {
 			k.problem(Problem{Kind: DuplicateKey, Key: idKey, Detail: fmt.Sprintf("another document has the key %x too", key)}, ic)
 		}
 		last = append(last[:0], key...)
@@ -288,12 +288,12 @@ func (k *collectionCheck) findMissing(ctx context.Context) error {
 			if !ic.differs() {
 				continue
 			}
-			keys, _, err := ic.keys(doc)
+			keys, _, err := ic.Keys(doc)
 			if err != nil {
 				continue // told before
 			}
 			for _, key := range keys {
-				switch _, release, err := k.view.get(append(joined(ic.prefix, key), idKey...)); {
+				switch _, release, err := k.view.get(append(joined(ic.Prefix, key), idKey...)); {
 				case err == nil:
 					if err := release.Close(); err != nil {
 						return err
@@ -312,12 +312,12 @@ func (k *collectionCheck) findMissing(ctx context.Context) error {
 
 // findExtra looks up the document of each entry.
 func (k *collectionCheck) findExtra(ctx context.Context, ic *indexCheck) error {
-	return k.walk(ctx, ic, ic.prefix, func(s scanner) error {
-		key, idKey, err := splitEntry(s.key(), len(ic.fields))
+	return k.walk(ctx, ic, ic.Prefix, func(s scanner) error {
+		key, idKey, err := SplitEntry(s.key(), len(ic.Fields))
 		if err != nil {
 			return nil // told before
 		}
-		doc, release, err := k.view.get(k.coll.docKey(idKey))
+		doc, release, err := k.view.get(k.coll.DocKey(idKey))
 		if errors.Is(err, errNotFound) {
 			k.problem(Problem{Kind: ExtraEntry, Key: idKey, Detail: fmt.Sprintf("the entry with the key %x has no document", key)}, ic)
 			return nil
@@ -326,7 +326,7 @@ func (k *collectionCheck) findExtra(ctx context.Context, ic *indexCheck) error {
 			return err
 		}
 		if rawdoc.Validate(doc) == nil { // else told before
-			keys, _, err := ic.keys(doc)
+			keys, _, err := ic.Keys(doc)
 			if err == nil && !containsKey(keys, key) {
 				k.problem(Problem{Kind: ExtraEntry, ID: rawdoc.Get(doc, "_id"), Key: idKey,
 					Detail: fmt.Sprintf("its document does not ask for the entry with the key %x", key)}, ic)

@@ -1,4 +1,4 @@
-package docstore
+package engine
 
 import (
 	"bytes"
@@ -12,8 +12,8 @@ import (
 )
 
 // checkRecords checks what is stored beside documents and index entries: the catalogue, of which cat is the
-// published version, and the sessions.
-func checkRecords(ctx context.Context, v view, cat *catalog, r *CheckReport) error {
+// published version, and the retry records.
+func checkRecords(ctx context.Context, v view, cat *Catalog, r *CheckReport) error {
 	last, err := checkCounter(v, r)
 	if err != nil {
 		return err
@@ -34,21 +34,21 @@ func checkRecords(ctx context.Context, v view, cat *catalog, r *CheckReport) err
 			bad("%v", err)
 			return
 		}
-		if names[c.ns()] {
-			bad("a second collection %s", c.ns())
+		if names[c.Ns()] {
+			bad("a second collection %s", c.Ns())
 		}
-		names[c.ns()] = true
+		names[c.Ns()] = true
 		if published := cat.byID[id]; published == nil {
-			bad("%s is not in use", c.ns())
+			bad("%s is not in use", c.Ns())
 		} else if record, err := published.marshal(); err != nil || !bytes.Equal(record, value) {
-			bad("%s is not as it is in use", c.ns())
+			bad("%s is not as it is in use", c.Ns())
 		}
 		for _, number := range c.numbers() {
 			if owners[number] {
-				bad("%s: the number %d is used twice", c.ns(), number)
+				bad("%s: the number %d is used twice", c.Ns(), number)
 			}
 			if number > last {
-				bad("%s: the number %d has not been given out yet", c.ns(), number)
+				bad("%s: the number %d has not been given out yet", c.Ns(), number)
 			}
 			owners[number] = true
 		}
@@ -58,16 +58,16 @@ func checkRecords(ctx context.Context, v view, cat *catalog, r *CheckReport) err
 	}
 	for id, c := range cat.byID {
 		if !owners[id] {
-			r.add(Problem{Kind: BadCatalogue, Key: prefixOf(spaceCatalog, id), Detail: c.ns() + " has no record"})
+			r.add(Problem{Kind: BadCatalogue, Key: prefixOf(spaceCatalog, id), Detail: c.Ns() + " has no record"})
 		}
 	}
-	err = eachKey(ctx, v, spaceSession, r, func(key, value []byte) {
+	err = eachKey(ctx, v, spaceRetry, r, func(key, value []byte) {
 		bad := func(err error) { r.add(Problem{Kind: BadSession, Key: key[1:], Detail: err.Error()}) }
-		if len(key) != 1+len(sessionID{}) {
+		if len(key) != 1+len(RetryKey{}) {
 			bad(fmt.Errorf("an id of %d bytes", len(key)-1))
 			return
 		}
-		var record retryRecord
+		var record RetryRecord
 		if err := rawdoc.Validate(value); err != nil {
 			bad(err)
 		} else if err := bson.Unmarshal(value, &record); err != nil {
@@ -81,9 +81,9 @@ func checkRecords(ctx context.Context, v view, cat *catalog, r *CheckReport) err
 }
 
 // numbers are those of the collection and its indexes.
-func (c *collection) numbers() []uint32 {
+func (c *Collection) numbers() []uint32 {
 	out := []uint32{c.id}
-	for _, ix := range c.indexes {
+	for _, ix := range c.Indexes {
 		out = append(out, ix.id)
 	}
 	return out
@@ -166,7 +166,7 @@ func checkKeys(ctx context.Context, v view, owners map[uint32]bool, r *CheckRepo
 				r.add(Problem{Kind: UnknownKey, Key: key})
 			}
 			lower = append(key, 0)
-		case spaceCatalog, spaceSession:
+		case spaceCatalog, spaceRetry:
 			lower = []byte{space + 1}
 		case spaceDoc, spaceIndex, spaceMulti:
 			number, err := numberOf(key)

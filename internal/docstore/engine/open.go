@@ -1,22 +1,17 @@
-package docstore
+package engine
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
-
-// SocketName is the name of the unix socket in a data directory on which its owner listens.
-const SocketName = "docstore.sock"
 
 // Options say where the database is and what it may use.
 type Options struct {
@@ -26,7 +21,7 @@ type Options struct {
 	FS vfs.FS
 	// CacheSize bounds the block cache in bytes; 0 for DefaultCacheSize.
 	CacheSize int64
-	// Logger gets what an operator should know; nil for none.
+	// Logger gets what an operator should know; nil for slog.Default().
 	Logger *slog.Logger
 	// Reserve is how much of the disk must be free for a write to begin, in bytes; 0 for DefaultReserve.
 	Reserve uint64
@@ -63,38 +58,17 @@ const (
 	bloomBits = 10
 )
 
-// ErrLocked says that another process has the database open. Its message names the socket to use.
-var ErrLocked = errors.New("docstore: the data directory is in use by another process")
-
-// A LockedError is the ErrLocked that Open returns.
+// A LockedError says that another process has the database open.
 type LockedError struct {
-	Dir string
-	// Socket is where the process that has the database listens, if it does.
-	Socket string
-	cause  error
+	Dir   string
+	cause error
 }
 
 func (e *LockedError) Error() string {
-	return fmt.Sprintf("%v: %s; use its socket: mongodb://%s/?directConnection=true (%v)",
-		ErrLocked, e.Dir, escapeSocket(e.Socket), e.cause)
+	return fmt.Sprintf("the data directory %s is in use by another process (%v)", e.Dir, e.cause)
 }
-
-// Is makes errors.Is(err, ErrLocked) true.
-func (e *LockedError) Is(target error) bool { return target == ErrLocked }
 
 func (e *LockedError) Unwrap() error { return e.cause }
-
-func escapeSocket(path string) string {
-	var out []byte
-	for i := range len(path) {
-		if c := path[i]; c == '/' || c == '%' || c == ':' || c == '@' || c == '?' || c == ' ' {
-			out = fmt.Appendf(out, "%%%02X", c)
-		} else {
-			out = append(out, c)
-		}
-	}
-	return string(out)
-}
 
 // Exists reports whether there is a database in dir.
 func Exists(dir string) (bool, error) {
@@ -110,14 +84,14 @@ func Exists(dir string) (bool, error) {
 
 // Open opens the database, and makes it if there is none. It returns a LockedError when another
 // process has it open.
-func Open(opts Options) (*Server, error) {
+func Open(opts Options) (*Engine, error) {
 	fs := opts.FS
 	if fs == nil {
 		fs = vfs.Default
 	}
 	log := opts.Logger
 	if log == nil {
-		log = slog.New(slog.DiscardHandler)
+		log = slog.Default()
 	}
 	if opts.CacheSize <= 0 {
 		opts.CacheSize = DefaultCacheSize
@@ -136,7 +110,7 @@ func Open(opts Options) (*Server, error) {
 	}
 	lock, err := pebble.LockDirectory(opts.Dir, fs)
 	if err != nil {
-		return nil, &LockedError{Dir: opts.Dir, Socket: filepath.Join(opts.Dir, SocketName), cause: err}
+		return nil, &LockedError{Dir: opts.Dir, cause: err}
 	}
 	space := newDiskSpace(fs, opts.Dir, opts.Reserve, log)
 	if err := space.checkOpen(); err != nil {
@@ -149,25 +123,21 @@ func Open(opts Options) (*Server, error) {
 		cache.Unref()
 		return nil, errors.Join(fmt.Errorf("docstore: open %s: %w", opts.Dir, err), lock.Close())
 	}
-	eng, err := newEngine(db, space, logs, log)
-	if err != nil {
+	e := &Engine{
+		db: db, dir: opts.Dir, fs: fs, cache: cache, lock: lock, space: space, logs: logs, log: log,
+		locks: newLockTable(), ddl: make(chan struct{}, 1), backups: make(chan struct{}, 1),
+	}
+	e.ctx, e.cancel = context.WithCancel(context.Background())
+	if err := errors.Join(e.load(), e.loadGarbage()); err != nil {
 		err = errors.Join(fmt.Errorf("docstore: open %s: %w", opts.Dir, err), db.Close(), lock.Close())
 		cache.Unref()
+		e.cancel()
 		return nil, err
 	}
-	s := &Server{
-		eng: eng, log: log, dir: opts.Dir, fs: fs, backups: make(chan struct{}, 1), cache: cache, lock: lock, started: time.Now(),
-		cursors:   newCursors(func(err error) { log.Error("close a cursor", "err", err) }),
-		sessions:  newSessions(eng),
-		listeners: map[net.Listener]struct{}{},
-		conns:     map[net.Conn]struct{}{},
-	}
-	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.wg.Go(s.maintain)
-	s.wg.Go(func() { s.reclaimSpace(reclaimPeriod) })
-	s.wg.Go(func() { s.trimLogs(opts.LogsIdle) })
-	s.wg.Go(func() { s.expireDocuments(opts.TTLPeriod) })
-	return s, nil
+	e.background.Go(func() { e.reclaimSpace(reclaimPeriod) })
+	e.background.Go(func() { e.trimLogs(opts.LogsIdle) })
+	e.background.Go(func() { e.expireDocuments(opts.TTLPeriod) })
+	return e, nil
 }
 
 func pebbleOptions(fs vfs.FS, cache *pebble.Cache, lock *pebble.Lock, log *slog.Logger) *pebble.Options {
@@ -181,7 +151,7 @@ func pebbleOptions(fs vfs.FS, cache *pebble.Cache, lock *pebble.Lock, log *slog.
 		Logger:                      pebbleLogger{log},
 		// What cannot be read makes the reads of it fail, not the process: all other mail is still there.
 		EventListener: &pebble.EventListener{DataCorruption: func(info pebble.DataCorruptionInfo) {
-			log.Error("the database is damaged: run gadwall check --database, restore a backup", "file", info.Path, "err", info.Details.Error())
+			log.Error("the database is damaged: run gadwall check --database, restore a backup", "file", info.Path, "error", info.Details.Error())
 		}},
 	}
 	for i := range o.Levels {

@@ -1,4 +1,4 @@
-package docstore
+package engine
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 // docScan reads the documents of a plan that match its filter.
 type docScan struct {
 	view view
-	plan *plan
+	plan *Plan
 	// filter is what the plan's ranges leave to be asked of a document.
 	filter *query.Filter
 
@@ -31,12 +31,12 @@ type docScan struct {
 	turn                       turn
 }
 
-func newDocScan(v view, p *plan) *docScan {
+func newDocScan(v view, p *Plan) *docScan {
 	d := &docScan{view: v, plan: p, filter: p.filter, ranges: p.ranges}
-	if p.stage == stageClustered {
+	if p.Stage == stageClustered {
 		d.filter = p.filter.Residual()
 	}
-	if p.dedupe {
+	if p.Dedupe {
 		d.seen = map[string]struct{}{}
 	}
 	return d
@@ -96,7 +96,7 @@ func (d *docScan) advance() (bool, error) {
 				return false, nil
 			}
 			if err := d.open(d.ranges[0]); err != nil {
-				return false, fmt.Errorf("read %s: %w", d.plan.coll.ns(), err)
+				return false, fmt.Errorf("read %s: %w", d.plan.coll.Ns(), err)
 			}
 		}
 		if d.s.next() {
@@ -109,7 +109,7 @@ func (d *docScan) advance() (bool, error) {
 		err := d.s.close()
 		d.s = nil
 		if err != nil {
-			return false, fmt.Errorf("read %s: %w", d.plan.coll.ns(), err)
+			return false, fmt.Errorf("read %s: %w", d.plan.coll.Ns(), err)
 		}
 		d.ranges = d.ranges[1:]
 	}
@@ -120,27 +120,27 @@ func (d *docScan) open(r keyRange) (err error) {
 		d.s = &pointScanner{view: d.view, k: r.lower}
 		return nil
 	}
-	d.s, err = d.view.scan(r.lower, r.upper, d.plan.reverse)
+	d.s, err = d.view.scan(r.lower, r.upper, d.plan.Reverse)
 	return err
 }
 
 // fetch returns the document of the current key; nil when it came up before.
 func (d *docScan) fetch() (idKey []byte, doc bson.Raw, err error) {
 	key := d.s.key()
-	if d.plan.stage != stageIndex {
-		if d.plan.stage == stageClustered {
+	if d.plan.Stage != StageIndex {
+		if d.plan.Stage == stageClustered {
 			d.keysExamined++
 		}
 		d.docsExamined++
 		value, err := d.s.value()
 		if err != nil {
-			return nil, nil, fmt.Errorf("read %s: %w", d.plan.coll.ns(), err)
+			return nil, nil, fmt.Errorf("read %s: %w", d.plan.coll.Ns(), err)
 		}
 		return key[prefixLen:], value, nil
 	}
 	d.keysExamined++
-	if _, idKey, err = splitEntry(key, len(d.plan.index.fields)); err != nil {
-		return nil, nil, fmt.Errorf("index %s of %s: %w", d.plan.index.name, d.plan.coll.ns(), err)
+	if _, idKey, err = SplitEntry(key, len(d.plan.Index.Fields)); err != nil {
+		return nil, nil, fmt.Errorf("index %s of %s: %w", d.plan.Index.Name, d.plan.coll.Ns(), err)
 	}
 	if d.seen != nil {
 		if _, twice := d.seen[string(idKey)]; twice {
@@ -152,19 +152,19 @@ func (d *docScan) fetch() (idKey []byte, doc bson.Raw, err error) {
 		return nil, nil, err
 	}
 	d.docsExamined++
-	value, release, err := d.view.get(d.plan.coll.docKey(idKey))
+	value, release, err := d.view.get(d.plan.coll.DocKey(idKey))
 	if errors.Is(err, errNotFound) {
-		return nil, nil, fmt.Errorf("index %s of %s has an entry without a document", d.plan.index.name, d.plan.coll.ns())
+		return nil, nil, fmt.Errorf("index %s of %s has an entry without a document", d.plan.Index.Name, d.plan.coll.Ns())
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("read %s: %w", d.plan.coll.ns(), err)
+		return nil, nil, fmt.Errorf("read %s: %w", d.plan.coll.Ns(), err)
 	}
 	d.release = release
 	return idKey, value, nil
 }
 
 // splitEntry splits the key of an index entry into the keys of its fields and that of the _id.
-func splitEntry(key []byte, fields int) (fieldKeys, idKey []byte, err error) {
+func SplitEntry(key []byte, fields int) (fieldKeys, idKey []byte, err error) {
 	fieldKeys = key[prefixLen:]
 	idKey = fieldKeys
 	for range fields {
@@ -195,7 +195,7 @@ func (d *docScan) pause() error {
 	d.key = append(d.key[:0], d.s.key()...)
 	r := d.ranges[0]
 	r.point = false
-	if d.plan.reverse {
+	if d.plan.Reverse {
 		r.upper = clone(d.key)
 	} else {
 		r.lower = joined(d.key, []byte{0})

@@ -1,4 +1,4 @@
-package docstore
+package engine
 
 import (
 	"context"
@@ -7,9 +7,9 @@ import (
 	"sync"
 )
 
-// errConflict says that a transaction wants to write what another unit has written since the
+// ErrConflict says that a transaction wants to write what another unit has written since the
 // transaction's snapshot, or is writing now.
-var errConflict = errors.New("write conflict")
+var ErrConflict = errors.New("write conflict")
 
 // A busyError says that a unit which already holds locks found another one taken. It may not wait
 // while it holds any (two such units could wait for each other for ever), so it must let go of
@@ -41,12 +41,12 @@ type lockTable struct {
 }
 
 type heldLock struct {
-	owner   *unit
+	owner   *Unit
 	waiters []*lockWaiter
 }
 
 type lockWaiter struct {
-	unit    *unit
+	unit    *Unit
 	granted chan struct{}
 }
 
@@ -61,16 +61,16 @@ func newLockTable() *lockTable {
 	}
 }
 
-// acquire locks key for u. A transaction never waits: it gets errConflict when the key is locked, or was written
+// acquire locks key for u. A transaction never waits: it gets ErrConflict when the key is locked, or was written
 // after its snapshot. A plain write waits its turn if it holds nothing else, and gets a
 // busyError otherwise.
-func (t *lockTable) acquire(ctx context.Context, u *unit, key string) error {
+func (t *lockTable) acquire(ctx context.Context, u *Unit, key string) error {
 	t.mu.Lock()
 	l := t.held[key]
 	if l == nil {
 		if u.isTransaction() && t.recent[maphash.String(t.seed, key)] > u.snapNumber {
 			t.mu.Unlock()
-			return errConflict
+			return ErrConflict
 		}
 		t.held[key] = &heldLock{owner: u}
 		u.held = append(u.held, key)
@@ -83,7 +83,7 @@ func (t *lockTable) acquire(ctx context.Context, u *unit, key string) error {
 	}
 	if u.isTransaction() {
 		t.mu.Unlock()
-		return errConflict
+		return ErrConflict
 	}
 	if len(u.held) > 0 {
 		t.mu.Unlock()
@@ -116,7 +116,7 @@ func (t *lockTable) acquire(ctx context.Context, u *unit, key string) error {
 }
 
 // release gives back all locks of u. With written, the keys that u touched count as written now.
-func (t *lockTable) release(u *unit, written bool) {
+func (t *lockTable) release(u *Unit, written bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if written {

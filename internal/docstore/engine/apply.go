@@ -1,4 +1,4 @@
-package docstore
+package engine
 
 import (
 	"fmt"
@@ -9,17 +9,17 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// An unsettledError is that of a commit which the full disk holds up. It shows already, and will become durable when there is
+// An UnsettledError is that of a commit which the full disk holds up. It shows already, and will become durable when there is
 // space, unless the process ends before that. Until it is durable no write is begun, nor answered with what
 // it gave before: whatever is acknowledged later is durable with it.
-type unsettledError struct{ err *mongoerr.Error }
+type UnsettledError struct{ Err *mongoerr.Error }
 
-func (e *unsettledError) Error() string { return e.err.Error() }
-func (e *unsettledError) Unwrap() error { return e.err }
+func (e *UnsettledError) Error() string { return e.Err.Error() }
+func (e *UnsettledError) Unwrap() error { return e.Err }
 
 // apply applies a batch, which it closes, and with durable set waits until it is on disk. settled is called once, by
-// another goroutine, when the batch is applied (true) or nothing of it will be. After an *unsettledError that may be later.
-func (e *engine) apply(b *pebble.Batch, durable bool, settled func(applied bool)) error {
+// another goroutine, when the batch is applied (true) or nothing of it will be. After an *UnsettledError that may be later.
+func (e *Engine) apply(b *pebble.Batch, durable bool, settled func(applied bool)) error {
 	full := e.space.whenFull()
 	done := make(chan error, 1)
 	// Pebble cannot be told to stop waiting.
@@ -39,15 +39,15 @@ func (e *engine) apply(b *pebble.Batch, durable bool, settled func(applied bool)
 	e.space.begin()
 	e.commits.Go(func() {
 		if err := <-done; err != nil {
-			e.log.Error("a write that waited for space failed", "err", err)
+			e.log.Error("a write that waited for space failed", "error", err)
 		}
 		e.space.end()
 	})
-	return &unsettledError{mongoerr.New(mongoerr.OutOfDiskSpace, "the disk of the database is full: the write waits for space and is not durable")}
+	return &UnsettledError{mongoerr.New(mongoerr.OutOfDiskSpace, "the disk of the database is full: the write waits for space and is not durable")}
 }
 
 // applyNow does it, for as long as it takes.
-func (e *engine) applyNow(b *pebble.Batch, durable bool, settled func(applied bool)) error {
+func (e *Engine) applyNow(b *pebble.Batch, durable bool, settled func(applied bool)) error {
 	started := time.Now()
 	var err error
 	if durable {
@@ -67,7 +67,7 @@ func (e *engine) applyNow(b *pebble.Batch, durable bool, settled func(applied bo
 		e.metrics.synced(time.Since(started))
 	}
 	if err := b.Close(); err != nil {
-		e.log.Error("close a batch", "err", err)
+		e.log.Error("close a batch", "error", err)
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package docstore
+package engine
 
 import (
 	"bytes"
@@ -11,20 +11,20 @@ import (
 )
 
 // A plan says which keys to read for a filter, and in which order they come.
-type plan struct {
-	coll   *collection
+type Plan struct {
+	coll   *Collection
 	filter *query.Filter
 	// stage is MongoDB's name of the access: EOF, IDHACK, CLUSTERED_IXSCAN, COLLSCAN or IXSCAN.
-	stage string
+	Stage string
 	// index is set for IXSCAN.
-	index *index
+	Index *Index
 	// ranges are disjoint and in the order in which they are read.
 	ranges  []keyRange
-	reverse bool
+	Reverse bool
 	// sorted reports that the documents come in the order asked for.
 	sorted bool
 	// dedupe reports that a document may come up more than once.
-	dedupe bool
+	Dedupe bool
 	// equalities counts the leading fields that are bound to single values; ranged reports a range on
 	// the one after them.
 	equalities int
@@ -38,33 +38,25 @@ type keyRange struct {
 }
 
 const (
-	stageEOF       = "EOF"
+	StageEOF       = "EOF"
 	stageID        = "IDHACK"
 	stageClustered = "CLUSTERED_IXSCAN"
 	stageScan      = "COLLSCAN"
-	stageIndex     = "IXSCAN"
+	StageIndex     = "IXSCAN"
 )
 
-// A hint names the index to use.
-type hint struct {
-	set   bool
-	id    bool // the order of the documents
-	scan  bool // {$natural: 1}
-	index *index
-}
-
 // planQuery chooses how to read the documents of c that match filter, best in the order of sort.
-func planQuery(v view, c *collection, filter *query.Filter, sort *query.Sort, h hint) (*plan, error) {
+func planQuery(v view, c *Collection, filter *query.Filter, sort *query.Sort, h hint) (*Plan, error) {
 	if id, ok := filter.IDEquals(); ok && (!h.set || h.id) {
-		key := c.docKey(bsonkey.Append(nil, id))
-		return &plan{coll: c, filter: filter, stage: stageID, sorted: true,
+		key := c.DocKey(bsonkey.Append(nil, id))
+		return &Plan{coll: c, filter: filter, Stage: stageID, sorted: true,
 			ranges: []keyRange{{lower: key, upper: successor(clone(key)), point: true}}}, nil
 	}
-	var candidates []*plan
+	var candidates []*Plan
 	if !h.set || h.id || h.scan {
 		candidates = append(candidates, planClustered(c, filter, sort, h.scan))
 	}
-	for _, ix := range c.indexes {
+	for _, ix := range c.Indexes {
 		if h.set && h.index != ix {
 			continue
 		}
@@ -81,13 +73,13 @@ func planQuery(v view, c *collection, filter *query.Filter, sort *query.Sort, h 
 }
 
 // planClustered reads the documents in the order of _id, within the bounds that the filter sets.
-func planClustered(c *collection, filter *query.Filter, sort *query.Sort, whole bool) *plan {
+func planClustered(c *Collection, filter *query.Filter, sort *query.Sort, whole bool) *Plan {
 	prefix := prefixOf(spaceDoc, c.id)
-	p := &plan{coll: c, filter: filter, stage: stageScan}
+	p := &Plan{coll: c, filter: filter, Stage: stageScan}
 	if iv, ok := filter.Intervals("_id", false); ok && !whole {
-		p.stage = stageClustered
+		p.Stage = stageClustered
 		if len(iv) == 0 {
-			p.stage = stageEOF
+			p.Stage = StageEOF
 		}
 		p.ranged = true
 		p.ranges = appendRanges(nil, prefix, iv, false)
@@ -99,19 +91,19 @@ func planClustered(c *collection, filter *query.Filter, sort *query.Sort, whole 
 }
 
 // planIndex reads through an index, or returns nil when the index may lack a match.
-func planIndex(c *collection, ix *index, filter *query.Filter, sort *query.Sort, hinted bool) *plan {
-	if ix.partial != nil && !filter.Implies(ix.partial) {
+func planIndex(c *Collection, ix *Index, filter *query.Filter, sort *query.Sort, hinted bool) *Plan {
+	if ix.Partial != nil && !filter.Implies(ix.Partial) {
 		return nil
 	}
-	multikey := ix.multikey.Load()
-	p := &plan{coll: c, filter: filter, stage: stageIndex, index: ix, dedupe: multikey}
-	prefixes := [][]byte{ix.prefix}
-	fixed := make([]bool, len(ix.fields))
+	multikey := ix.Multikey.Load()
+	p := &Plan{coll: c, filter: filter, Stage: StageIndex, Index: ix, Dedupe: multikey}
+	prefixes := [][]byte{ix.Prefix}
+	fixed := make([]bool, len(ix.Fields))
 	// complete reports that the bounds leave out documents without any of the fields. Who hints at a sparse index
 	// goes without them.
-	complete := !ix.sparse || hinted
+	complete := !ix.Sparse || hinted
 	open := true
-	for i, f := range ix.fields {
+	for i, f := range ix.Fields {
 		iv, ok := filter.Intervals(f.Path, multikey)
 		if !ok {
 			open = false
@@ -124,7 +116,7 @@ func planIndex(c *collection, ix *index, filter *query.Filter, sort *query.Sort,
 			continue
 		}
 		if len(iv) == 0 {
-			return &plan{coll: c, filter: filter, stage: stageEOF, index: ix, sorted: true}
+			return &Plan{coll: c, filter: filter, Stage: StageEOF, Index: ix, sorted: true}
 		}
 		if points := pointKeys(iv, f.Desc); points != nil && len(points)*len(prefixes) <= maxIntervals {
 			prefixes = cross(prefixes, points)
@@ -153,7 +145,7 @@ func planIndex(c *collection, ix *index, filter *query.Filter, sort *query.Sort,
 		}
 	}
 	if !multikey {
-		p.orderBy(ix.fields, fixed, sort)
+		p.orderBy(ix.Fields, fixed, sort)
 	} else {
 		p.sorted = len(sort.Fields) == 0
 	}
@@ -162,7 +154,7 @@ func planIndex(c *collection, ix *index, filter *query.Filter, sort *query.Sort,
 
 // orderBy finds out whether reading by fields, forwards or backwards, gives the order of sort. fixed
 // tells the fields that have one value throughout.
-func (p *plan) orderBy(fields []query.SortField, fixed []bool, sort *query.Sort) {
+func (p *Plan) orderBy(fields []query.SortField, fixed []bool, sort *query.Sort) {
 	isFixed := func(path string) bool {
 		for i, f := range fields {
 			if f.Path == path {
@@ -199,7 +191,7 @@ func (p *plan) orderBy(fields []query.SortField, fixed []bool, sort *query.Sort)
 	}
 	p.sorted = true
 	if reverse {
-		p.reverse = true
+		p.Reverse = true
 		for a, b := 0, len(p.ranges)-1; a < b; a, b = a+1, b-1 {
 			p.ranges[a], p.ranges[b] = p.ranges[b], p.ranges[a]
 		}
@@ -287,7 +279,7 @@ const probeKeys = 64
 // choose takes the best plan. Candidates with bounds are first compared by looking: one whose keys
 // run out within probeKeys wins. Otherwise equalities count more than a range, and a range
 // more than the right order.
-func choose(v view, candidates []*plan) (*plan, error) {
+func choose(v view, candidates []*Plan) (*Plan, error) {
 	best := candidates[0]
 	for _, p := range candidates[1:] {
 		if p.rank() > best.rank() {
@@ -319,7 +311,7 @@ func choose(v view, candidates []*plan) (*plan, error) {
 	return best, nil
 }
 
-func (p *plan) rank() int {
+func (p *Plan) rank() int {
 	rank := 4 * p.equalities
 	if p.ranged {
 		rank += 2
@@ -331,13 +323,13 @@ func (p *plan) rank() int {
 }
 
 // probe counts the plan's keys up to limit.
-func (p *plan) probe(v view, limit int) (int, error) {
+func (p *Plan) probe(v view, limit int) (int, error) {
 	n := 0
 	for i, r := range p.ranges {
 		if n >= limit || i >= limit {
 			return limit, nil
 		}
-		s, err := v.scan(r.lower, r.upper, p.reverse)
+		s, err := v.scan(r.lower, r.upper, p.Reverse)
 		if err != nil {
 			return 0, err
 		}

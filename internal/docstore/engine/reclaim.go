@@ -1,4 +1,4 @@
-package docstore
+package engine
 
 import (
 	"bytes"
@@ -144,7 +144,7 @@ var keyGarbage = append([]byte{spaceMeta}, "garbage"...)
 const garbageRecord = prefixLen + 8
 
 // saveGarbage stores the counts, if they have changed. What a crash loses of them is little, and is only space.
-func (e *engine) saveGarbage() error {
+func (e *Engine) saveGarbage() error {
 	if e.space.isFull() {
 		return nil
 	}
@@ -166,7 +166,7 @@ func (e *engine) saveGarbage() error {
 	return nil
 }
 
-func (e *engine) loadGarbage() error {
+func (e *Engine) loadGarbage() error {
 	value, closer, err := e.db.Get(keyGarbage)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil
@@ -184,27 +184,27 @@ func (e *engine) loadGarbage() error {
 	return closer.Close()
 }
 
-// reclaimSpace gives back the space of what was deleted, until the server closes.
-func (s *Server) reclaimSpace(period time.Duration) {
+// reclaimSpace gives back the space of what was deleted, until the database closes.
+func (e *Engine) reclaimSpace(period time.Duration) {
 	t := time.NewTicker(period)
 	defer t.Stop()
 	for open := true; open; {
 		select {
-		case <-s.ctx.Done():
+		case <-e.ctx.Done():
 			open = false
 		case <-t.C:
-			if err := s.eng.reclaim(s.ctx); err != nil && s.ctx.Err() == nil {
-				s.log.Error("reclaim space", "err", err)
+			if err := e.Reclaim(e.ctx); err != nil && e.ctx.Err() == nil {
+				e.log.Error("reclaim space", "error", err)
 			}
 		}
-		if err := s.eng.saveGarbage(); err != nil {
-			s.log.Error("reclaim space", "err", err)
+		if err := e.saveGarbage(); err != nil {
+			e.log.Error("reclaim space", "error", err)
 		}
 	}
 }
 
-// reclaim compacts the collections and indexes that have much garbage in proportion to what that rewrites.
-func (e *engine) reclaim(ctx context.Context) error {
+// Reclaim compacts the collections and indexes that have much garbage in proportion to what that rewrites.
+func (e *Engine) Reclaim(ctx context.Context) error {
 	m := e.db.Metrics()
 	if b := m.BlobFiles; float64(b.ValueSize-b.ReferencedValueSize) > float64(b.ValueSize)*blobGarbageRatio {
 		// Files of values become old enough to be rewritten, but Pebble looks only when something happens.
@@ -229,7 +229,7 @@ func (e *engine) reclaim(ctx context.Context) error {
 
 // compact compacts the keys of a prefix if the garbage is worth it. It does so piece by piece, and rests after each
 // as long as it took: the compactions that make room for new writes must not wait.
-func (e *engine) compact(ctx context.Context, p keyPrefix, garbage int64) (done bool, err error) {
+func (e *Engine) compact(ctx context.Context, p keyPrefix, garbage int64) (done bool, err error) {
 	lower, upper := p.bounds()
 	levels, err := e.db.SSTables(pebble.WithKeyRangeFilter(lower, upper))
 	if err != nil {
@@ -283,4 +283,15 @@ func pieces(levels [][]pebble.SSTableInfo, lower, upper []byte) (cuts [][]byte) 
 		}
 	}
 	return cuts
+}
+
+// Garbage is how many bytes deletions have made useless that are not reclaimed yet.
+func (e *Engine) Garbage() (n int64) {
+	g := &e.garbage
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, c := range g.prefixes {
+		n += c.bytes
+	}
+	return n
 }

@@ -1,4 +1,4 @@
-package docstore
+package engine
 
 import (
 	"context"
@@ -8,25 +8,41 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"gadwall/internal/docstore/mongoerr"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 // engine is the storage under the commands: Pebble, the catalogue and the locks.
-type engine struct {
+type Engine struct {
 	db      *pebble.DB
 	log     *slog.Logger
 	space   *diskSpace
 	logs    *logFiles
 	locks   *lockTable
-	catalog atomic.Pointer[catalog]
+	catalog atomic.Pointer[Catalog]
 	numbers counter
 	metrics metrics
 	garbage garbage
-	// commits counts the batches that are being applied, by whomever.
-	commits sync.WaitGroup
+
+	dir   string
+	fs    vfs.FS
+	cache *pebble.Cache
+	lock  *pebble.Lock
+	// backups is held while a backup is made: there is one at a time.
+	backups chan struct{}
+
+	// ctx ends when the database closes. background counts the goroutines that look after the database,
+	// and the checks and backups; commits counts the batches that are being applied.
+	ctx        context.Context
+	cancel     context.CancelFunc
+	background sync.WaitGroup
+	commits    sync.WaitGroup
+	closing    sync.Mutex
+	closed     bool
 
 	// ddl is held while the catalogue changes. It is a channel, so that a context can end the wait:
 	// a change may wait for a transaction that itself waits for another change.
@@ -35,15 +51,7 @@ type engine struct {
 
 var keyNumbers = append([]byte{spaceMeta}, "numbers"...)
 
-func newEngine(db *pebble.DB, space *diskSpace, logs *logFiles, log *slog.Logger) (*engine, error) {
-	e := &engine{db: db, space: space, logs: logs, log: log, locks: newLockTable(), ddl: make(chan struct{}, 1)}
-	if err := e.load(); err != nil {
-		return nil, err
-	}
-	return e, e.loadGarbage()
-}
-
-func (e *engine) load() error {
+func (e *Engine) load() error {
 	value, closer, err := e.db.Get(keyNumbers)
 	switch {
 	case errors.Is(err, pebble.ErrNotFound):
@@ -59,13 +67,13 @@ func (e *engine) load() error {
 	if err := e.eachNumber(spaceMulti, func(n uint32, _ []byte) error { multikey[n] = true; return nil }); err != nil {
 		return err
 	}
-	cat := &catalog{byName: map[string]*collection{}, byID: map[uint32]*collection{}}
+	cat := &Catalog{byName: map[string]*Collection{}, byID: map[uint32]*Collection{}}
 	err = e.eachNumber(spaceCatalog, func(n uint32, value []byte) error {
 		c, err := unmarshalCollection(n, value, multikey)
 		if err != nil {
 			return err
 		}
-		cat.byName[c.ns()], cat.byID[c.id] = c, c
+		cat.byName[c.Ns()], cat.byID[c.id] = c, c
 		return nil
 	})
 	if err != nil {
@@ -76,7 +84,7 @@ func (e *engine) load() error {
 }
 
 // eachNumber calls f for each numbered key of a space.
-func (e *engine) eachNumber(space byte, f func(n uint32, value []byte) error) error {
+func (e *Engine) eachNumber(space byte, f func(n uint32, value []byte) error) error {
 	s, err := pebbleView{e.db}.scan([]byte{space}, []byte{space + 1}, false)
 	if err != nil {
 		return fmt.Errorf("read the catalogue: %w", err)
@@ -96,8 +104,14 @@ func (e *engine) eachNumber(space byte, f func(n uint32, value []byte) error) er
 	return s.close()
 }
 
+// Pebble is the storage itself, for tests that damage it.
+func (e *Engine) Pebble() *pebble.DB { return e.db }
+
+// Catalog is the published catalogue.
+func (e *Engine) Catalog() *Catalog { return e.catalog.Load() }
+
 // snapshot returns a snapshot and the catalogue that belongs to it.
-func (e *engine) snapshot() (*pebble.Snapshot, *catalog) {
+func (e *Engine) snapshot() (*pebble.Snapshot, *Catalog) {
 	for {
 		cat := e.catalog.Load()
 		s := e.db.NewSnapshot()
@@ -105,13 +119,28 @@ func (e *engine) snapshot() (*pebble.Snapshot, *catalog) {
 			return s, cat
 		}
 		if err := s.Close(); err != nil {
-			e.log.Error("close a snapshot", "err", err)
+			e.log.Error("close a snapshot", "error", err)
 		}
 	}
 }
 
-// sync makes durable, if that is asked for, what has been applied so far.
-func (e *engine) sync(durable bool) error {
+// Stalled reports that something waits for space on the disk.
+func (e *Engine) Stalled() bool { return e.space.isFull() }
+
+// CheckSpace refuses a write for which there is no space.
+func (e *Engine) CheckSpace() error { return e.space.check() }
+
+// CheckFloor refuses a write for which there is no space even if it frees some.
+func (e *Engine) CheckFloor() error { return e.space.checkFloor() }
+
+// AwaitSpace waits until nothing waits for space any more. It returns false when that takes longer
+// than limit, or done or the database is closed first.
+func (e *Engine) AwaitSpace(limit time.Duration, done <-chan struct{}) bool {
+	return e.space.whenFree(limit, done)
+}
+
+// Sync makes durable, if that is asked for, what has been applied so far.
+func (e *Engine) Sync(durable bool) error {
 	if !durable {
 		return nil
 	}
@@ -122,7 +151,7 @@ func (e *engine) sync(durable bool) error {
 }
 
 // change runs f alone among all changes of the catalogue.
-func (e *engine) change(ctx context.Context, f func(cat *catalog) error) error {
+func (e *Engine) change(ctx context.Context, f func(cat *Catalog) error) error {
 	select {
 	case e.ddl <- struct{}{}:
 	case <-ctx.Done():
@@ -133,10 +162,10 @@ func (e *engine) change(ctx context.Context, f func(cat *catalog) error) error {
 }
 
 // store writes c's record, and publishes it.
-func (e *engine) store(cat *catalog, c *collection) error {
+func (e *Engine) store(cat *Catalog, c *Collection) error {
 	value, err := c.marshal()
 	if err != nil {
-		return fmt.Errorf("catalogue record of %s: %w", c.ns(), err)
+		return fmt.Errorf("catalogue record of %s: %w", c.Ns(), err)
 	}
 	b := e.db.NewBatch()
 	defer b.Close()
@@ -145,46 +174,46 @@ func (e *engine) store(cat *catalog, c *collection) error {
 		b.Set(keyNumbers, e.numbers.marshal(), nil),
 		b.Commit(pebble.Sync))
 	if err != nil {
-		return fmt.Errorf("write the catalogue record of %s: %w", c.ns(), err)
+		return fmt.Errorf("write the catalogue record of %s: %w", c.Ns(), err)
 	}
 	e.catalog.Store(cat.with(c))
 	return nil
 }
 
-// collectionFor returns the collection, which it creates when there is none.
-func (e *engine) collectionFor(ctx context.Context, db, name string) (*collection, error) {
-	if c := e.catalog.Load().lookup(db, name); c != nil {
+// CollectionFor returns the collection, which it creates when there is none.
+func (e *Engine) CollectionFor(ctx context.Context, db, name string) (*Collection, error) {
+	if c := e.catalog.Load().Lookup(db, name); c != nil {
 		return c, nil
 	}
-	c, _, err := e.create(ctx, db, name, false)
+	c, _, err := e.Create(ctx, db, name, false)
 	return c, err
 }
 
-// create makes a collection; existed reports that there was one.
-func (e *engine) create(ctx context.Context, db, name string, clustered bool) (c *collection, existed bool, err error) {
-	if err := checkNamespace(db, name); err != nil {
+// Create makes a collection; existed reports that there was one.
+func (e *Engine) Create(ctx context.Context, db, name string, clustered bool) (c *Collection, existed bool, err error) {
+	if err := CheckNamespace(db, name); err != nil {
 		return nil, false, err
 	}
 	if strings.HasPrefix(name, "system.") {
 		return nil, false, mongoerr.New(mongoerr.InvalidNamespace, "Invalid system namespace: %s.%s", db, name)
 	}
-	err = e.change(ctx, func(cat *catalog) error {
-		if c = cat.lookup(db, name); c != nil {
+	err = e.change(ctx, func(cat *Catalog) error {
+		if c = cat.Lookup(db, name); c != nil {
 			existed = true
 			return nil
 		}
 		if err := e.space.checkFloor(); err != nil { // a collection takes next to nothing
 			return err
 		}
-		c = &collection{id: e.numbers.next(), db: db, name: name, uuid: newUUID(), clustered: clustered, gate: newGate()}
+		c = &Collection{id: e.numbers.next(), db: db, Name: name, Uuid: newUUID(), Clustered: clustered, gate: newGate()}
 		return e.store(cat, c)
 	})
 	return c, existed, err
 }
 
-// drop removes collections. It waits until nobody writes to them any more.
-func (e *engine) drop(ctx context.Context, choose func(cat *catalog) []*collection) (dropped []*collection, err error) {
-	err = e.change(ctx, func(cat *catalog) error {
+// Drop removes collections. It waits until nobody writes to them any more.
+func (e *Engine) Drop(ctx context.Context, choose func(cat *Catalog) []*Collection) (dropped []*Collection, err error) {
+	err = e.change(ctx, func(cat *Catalog) error {
 		if dropped = choose(cat); len(dropped) == 0 {
 			return nil
 		}
@@ -217,7 +246,7 @@ func (e *engine) drop(ctx context.Context, choose func(cat *catalog) []*collecti
 		if err := e.erase(spaceDoc, c.id); err != nil {
 			return nil, err
 		}
-		for _, ix := range c.indexes {
+		for _, ix := range c.Indexes {
 			if err := e.eraseIndex(ix.id); err != nil {
 				return nil, err
 			}
@@ -228,7 +257,7 @@ func (e *engine) drop(ctx context.Context, choose func(cat *catalog) []*collecti
 
 // erase removes all keys of a numbered prefix that nothing refers to any more. It need not be
 // durable: what a crash brings back is erased at the next start.
-func (e *engine) erase(space byte, number uint32) error {
+func (e *Engine) erase(space byte, number uint32) error {
 	lower := prefixOf(space, number)
 	upper := successor(clone(lower))
 	size, err := e.db.EstimateDiskUsage(lower, upper)
@@ -242,16 +271,16 @@ func (e *engine) erase(space byte, number uint32) error {
 	return nil
 }
 
-func (e *engine) eraseIndex(number uint32) error {
+func (e *Engine) eraseIndex(number uint32) error {
 	return errors.Join(e.erase(spaceIndex, number), e.db.Delete(prefixOf(spaceMulti, number), pebble.NoSync))
 }
 
 // dropOrphans erases documents and index entries of collections and indexes that the catalogue does
 // not have: of drops and index builds that a crash cut short.
-func (e *engine) dropOrphans(cat *catalog) error {
+func (e *Engine) dropOrphans(cat *Catalog) error {
 	indexes := map[uint32]bool{}
 	for _, c := range cat.byID {
-		for _, ix := range c.indexes {
+		for _, ix := range c.Indexes {
 			indexes[ix.id] = true
 		}
 	}
@@ -261,7 +290,7 @@ func (e *engine) dropOrphans(cat *catalog) error {
 	return e.orphans(spaceIndex, func(n uint32) bool { return indexes[n] })
 }
 
-func (e *engine) orphans(space byte, known func(uint32) bool) error {
+func (e *Engine) orphans(space byte, known func(uint32) bool) error {
 	it, err := e.db.NewIter(&pebble.IterOptions{LowerBound: []byte{space}, UpperBound: []byte{space + 1}})
 	if err != nil {
 		return fmt.Errorf("look for dropped data: %w", err)

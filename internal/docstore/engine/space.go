@@ -1,4 +1,4 @@
-package docstore
+package engine
 
 import (
 	"errors"
@@ -125,7 +125,7 @@ func (d *diskSpace) whenFull() <-chan struct{} {
 func (d *diskSpace) whenFree(limit time.Duration, done <-chan struct{}) bool {
 	t := time.NewTimer(limit)
 	defer t.Stop()
-	tick := time.NewTicker(spaceRetry)
+	tick := time.NewTicker(spacePause)
 	defer tick.Stop()
 	for d.isFull() {
 		select {
@@ -170,7 +170,7 @@ func (d *diskSpace) persist(name string, op func() error) error {
 	d.log.Error("the disk of the database is full: a write waits for space", "file", name)
 	started := time.Now()
 	for noSpace(err) {
-		time.Sleep(spaceRetry)
+		time.Sleep(spacePause)
 		err = op()
 	}
 	d.log.Info("the write that waited for space goes on", "file", name, "waited", time.Since(started).Round(time.Millisecond))

@@ -1,0 +1,56 @@
+package engine
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	dto "github.com/prometheus/client_model/go"
+)
+
+// Metrics tells how the storage is doing.
+type Metrics struct {
+	// SyncedCommits counts the commits that waited for the disk, and SyncWait their time in all. LogSyncs
+	// counts the syncs they shared.
+	SyncedCommits, LogSyncs int64
+	SyncWait                time.Duration
+	// DiskBytes is the size of the database's files.
+	DiskBytes uint64
+	// MemTableBytes and CacheBytes are what write buffers and block cache hold.
+	MemTableBytes, CacheBytes uint64
+}
+
+type metrics struct{ syncedCommits, syncWait atomic.Int64 }
+
+func (m *metrics) synced(d time.Duration) {
+	m.syncedCommits.Add(1)
+	m.syncWait.Add(int64(d))
+}
+
+// Metrics returns the current numbers; those of Pebble are 0 after the database was closed.
+func (e *Engine) Metrics() Metrics {
+	m := Metrics{
+		SyncedCommits: e.metrics.syncedCommits.Load(),
+		SyncWait:      time.Duration(e.metrics.syncWait.Load()),
+	}
+	done, err := e.begin()
+	if err != nil {
+		return m
+	}
+	defer done()
+	p := e.db.Metrics()
+	m.DiskBytes = diskBytes(p)
+	m.MemTableBytes = p.MemTable.Size
+	m.CacheBytes = uint64(p.BlockCache.Size)
+	var latency dto.Metric
+	if h := p.LogWriter.FsyncLatency; h != nil && h.Write(&latency) == nil {
+		m.LogSyncs = int64(latency.GetHistogram().GetSampleCount())
+	}
+	return m
+}
+
+// diskBytes is the size of the database's files. Pebble itself leaves out the files of values that were there when
+// it was opened, and subtracts them when they go.
+func diskBytes(m *pebble.Metrics) uint64 {
+	return m.DiskSpaceUsage() - m.BlobFiles.Local.LiveSize + m.BlobFiles.LiveSize
+}
