@@ -11,6 +11,7 @@ import (
 	"gadwall/internal/account"
 	"gadwall/internal/contents"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/section"
 	"gadwall/internal/uidset"
 )
 
@@ -178,23 +179,17 @@ func (f *fetcher) oneByOne(ctx context.Context, messages iter.Seq2[fetched, erro
 
 // span returns the bytes of a message that the section is, or is selected
 // from, with the partial applied where that can be done before reading.
-func (s *fetchSection) span(m *mailstore.Message, content *contents.Content) span {
-	prefix := int64(len(m.Prefix))
-	var bytes span
-	switch {
-	case s.path != nil:
-		bytes = s.resolve(content.Root(), prefix)
-	case s.kind == sectionAll:
-		bytes = span{prefix: prefix, n: content.Size}
-	case s.kind == sectionText:
-		bytes = span{off: content.HeaderSize(), n: content.Size - content.HeaderSize()}
-	default:
-		bytes = span{prefix: prefix, n: content.HeaderSize()}
+func (s *fetchSection) span(m *mailstore.Message, content *contents.Content) section.Span {
+	span := s.Span(section.Message{
+		Prefix:     int64(len(m.Prefix)),
+		Size:       content.Size,
+		HeaderSize: content.HeaderSize(),
+		Root:       content.Root(),
+	})
+	if s.Filtered() {
+		return span
 	}
-	if s.filtered() {
-		return bytes
-	}
-	return bytes.cut(s.partial)
+	return span.Cut(s.partial)
 }
 
 var (

@@ -135,8 +135,8 @@ func (f *fetcher) ranges(messages []fetched) []contents.Range {
 			continue
 		}
 		for i := range f.req.sections {
-			if span := f.req.sections[i].span(m.msg, m.content); span.n > 0 {
-				ranges = append(ranges, contents.Range{Content: m.content, Off: span.off, N: span.n})
+			if span := f.req.sections[i].span(m.msg, m.content); span.N > 0 {
+				ranges = append(ranges, contents.Range{Content: m.content, Off: span.Off, N: span.N})
 			}
 		}
 	}
@@ -157,15 +157,15 @@ func (f *fetcher) prefetch(ctx context.Context, messages []fetched) error {
 		}
 		for i := range f.req.sections {
 			s := &f.req.sections[i]
-			if s.rootHeader() {
+			if s.RootHeader() {
 				continue
 			}
 			span := s.span(m.msg, m.content)
-			if span.n == 0 || total+span.n > fetchBatchBytes {
+			if span.N == 0 || total+span.N > fetchBatchBytes {
 				continue // read when it is written
 			}
-			total += span.n
-			ranges = append(ranges, contents.Range{Content: m.content, Off: span.off, N: span.n})
+			total += span.N
+			ranges = append(ranges, contents.Range{Content: m.content, Off: span.Off, N: span.N})
 		}
 	}
 	return f.c.sel.box.Contents().Prefetch(ctx, ranges)

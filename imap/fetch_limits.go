@@ -13,10 +13,6 @@ const (
 	// maxSectionDepth bounds the numbers of a section part.
 	maxSectionDepth = 256
 
-	// maxStructureDepth bounds the nesting of a stored BODYSTRUCTURE; the MIME
-	// parser stops nesting far earlier.
-	maxStructureDepth = 512
-
 	// fetchBatch is how many messages share one read of contents and one
 	// change of \Seen, and fetchBatchBytes the size of messages that are read
 	// before the first of them is written.

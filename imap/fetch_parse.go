@@ -2,10 +2,9 @@ package imap
 
 import (
 	"slices"
-	"strconv"
-	"strings"
 
 	"gadwall/imap/wire"
+	"gadwall/internal/section"
 )
 
 // fetchItems is the set of those data items of FETCH that are not sections.
@@ -28,8 +27,8 @@ const (
 
 // fetchSection is one BODY[...] item, or RFC822 and its kin.
 type fetchSection struct {
-	section
-	partial partial
+	section.Section
+	partial section.Partial
 	label   []byte // the name of the item in the response
 	seen    bool   // fetching it sets \Seen
 }
@@ -117,9 +116,9 @@ func (r *fetchRequest) parseItem(dec *wire.Decoder, alone bool) error {
 	case "RFC822":
 		return r.add(fetchSection{label: []byte(name), seen: true})
 	case "RFC822.HEADER":
-		return r.add(fetchSection{label: []byte(name), section: section{kind: sectionHeader}})
+		return r.add(fetchSection{label: []byte(name), Section: section.Section{Kind: section.Header}})
 	case "RFC822.TEXT":
-		return r.add(fetchSection{label: []byte(name), section: section{kind: sectionText}, seen: true})
+		return r.add(fetchSection{label: []byte(name), Section: section.Section{Kind: section.Text}, seen: true})
 	case "BODY", "BODY.PEEK":
 		if dec.Peek() == '[' {
 			return r.parseSection(dec, name == "BODY")
@@ -148,114 +147,33 @@ func (r *fetchRequest) parseSection(dec *wire.Decoder, seen bool) error {
 		return err
 	}
 	s := fetchSection{seen: seen}
-	var names [][]byte
+	var names []string
 	if dec.Peek() != ']' {
 		spec, err := dec.AtomUntil("]")
 		if err != nil {
 			return err
 		}
-		if s.section, err = parseSectionSpec(spec); err != nil {
+		if s.Section, err = parseSectionSpec(spec); err != nil {
 			return err
 		}
-		if s.filtered() {
+		if s.Filtered() {
 			if names, err = parseFieldNames(dec); err != nil {
 				return err
 			}
-			for _, n := range names {
-				s.fields = append(s.fields, strings.ToLower(string(n)))
-			}
+			s.Names = section.Lower(names)
 		}
 	}
 	if err := dec.Expect(']'); err != nil {
 		return err
 	}
 	if dec.Accept('<') {
-		if err := s.partial.parse(dec); err != nil {
+		var err error
+		if s.partial, err = parsePartial(dec); err != nil {
 			return err
 		}
 	}
-	s.label = s.appendLabel([]byte("BODY"), names, s.partial)
+	s.label = appendSectionLabel([]byte("BODY"), s.Section, names, s.partial)
 	return r.add(s)
-}
-
-// parse reads "offset.size>". The offset counts from 0; a size of 0 is no
-// nz-number, but some clients ask for it and mean it.
-func (p *partial) parse(dec *wire.Decoder) error {
-	offset, err := dec.Number64()
-	if err != nil {
-		return err
-	}
-	if err := dec.Expect('.'); err != nil {
-		return err
-	}
-	size, err := dec.Number64()
-	if err != nil {
-		return err
-	}
-	*p = partial{set: true, offset: int64(offset), size: int64(size)}
-	return dec.Expect('>')
-}
-
-// parseFieldNames reads " (name name)" of a HEADER.FIELDS section.
-func parseFieldNames(dec *wire.Decoder) ([][]byte, error) {
-	if err := dec.SP(); err != nil {
-		return nil, err
-	}
-	var names [][]byte
-	err := dec.List(func() error {
-		name, err := dec.AString()
-		switch {
-		case err != nil:
-			return err
-		case len(name) > maxHeaderName || len(names) >= maxHeaderNames:
-			return wire.Errorf("too many or too long header field names")
-		}
-		names = append(names, []byte(name))
-		return nil
-	})
-	if err == nil && len(names) == 0 {
-		err = wire.Errorf("HEADER.FIELDS without a field name")
-	}
-	return names, err
-}
-
-// parseSectionSpec parses a section up to its list of field names, in upper
-// case: section-spec of RFC 3501 section 9.
-func parseSectionSpec(spec string) (section, error) {
-	s := section{}
-	for spec != "" && isDigit(spec[0]) {
-		number, rest, dot := strings.Cut(spec, ".")
-		n, err := strconv.ParseUint(number, 10, 32)
-		if spec = rest; err != nil || number[0] == '0' || dot && rest == "" {
-			return s, wire.Errorf("invalid part number in a section")
-		}
-		if len(s.path) >= maxSectionDepth {
-			return s, wire.Errorf("section deeper than %d parts", maxSectionDepth)
-		}
-		s.path = append(s.path, int(min(n, 1<<31-1)))
-	}
-	switch spec {
-	case "":
-		if s.path == nil {
-			return s, wire.Errorf("invalid section")
-		}
-	case "HEADER":
-		s.kind = sectionHeader
-	case "HEADER.FIELDS":
-		s.kind = sectionFields
-	case "HEADER.FIELDS.NOT":
-		s.kind = sectionFieldsNot
-	case "TEXT":
-		s.kind = sectionText
-	case "MIME":
-		if s.path == nil {
-			return s, wire.Errorf("MIME needs a part number")
-		}
-		s.kind = sectionMIME
-	default:
-		return s, wire.Errorf("unknown section %s", clip(spec))
-	}
-	return s, nil
 }
 
 // parseModifiers reads "(CHANGEDSINCE n)".

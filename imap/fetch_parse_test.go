@@ -37,14 +37,14 @@ func (r *fetchRequest) describe() string {
 	}
 	for _, s := range r.sections {
 		word := string(s.label)
-		if s.partial.set {
-			word += fmt.Sprintf("+%d", s.partial.size)
+		if s.partial.Set {
+			word += fmt.Sprintf("+%d", s.partial.Size)
 		}
 		if s.seen {
 			word += "!"
 		}
-		if s.filtered() {
-			word += strings.Join(s.fields, "|")
+		if s.Filtered() {
+			word += strings.Join(s.Names, "|")
 		}
 		words = append(words, word)
 	}
@@ -140,8 +140,8 @@ func FuzzParseFetch(f *testing.F) {
 		}
 		for _, s := range r.sections {
 			label := string(s.label)
-			if s.partial.set {
-				label = strings.TrimSuffix(label, ">") + fmt.Sprintf(".%d>", s.partial.size)
+			if s.partial.Set {
+				label = strings.TrimSuffix(label, ">") + fmt.Sprintf(".%d>", s.partial.Size)
 			}
 			label = strings.Replace(label, "}\r\n", "+}\r\n", -1) // as a client must write it
 			again, err := parseFetchLine(t, label, false)

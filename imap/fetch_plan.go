@@ -43,13 +43,13 @@ func planFetch(r *fetchRequest, setSeen bool) fetchPlan {
 		s := &r.sections[i]
 		p.content = true
 		switch {
-		case s.rootHeader():
+		case s.RootHeader():
 			p.header = true
-		case s.path != nil:
+		case s.Path != nil:
 			p.parts = true
 			fallthrough
 		default:
-			if s.partial.set && !s.filtered() {
+			if s.partial.Set && !s.Filtered() {
 				p.cuts = true
 			} else {
 				p.body = true

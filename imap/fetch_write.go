@@ -8,13 +8,14 @@ import (
 	"io"
 	"log/slog"
 	"slices"
-	"strconv"
-	"time"
 
 	"gadwall/blobstore"
 	"gadwall/dedupe"
+	"gadwall/imap/wire"
 	"gadwall/internal/contents"
+	"gadwall/internal/envelope"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/section"
 )
 
 // write writes the FETCH response of one message. A message that cannot be
@@ -75,11 +76,11 @@ func (f *fetcher) items(m fetched) error {
 	}
 	if items&itemInternalDate != 0 {
 		f.resp.item("INTERNALDATE ")
-		f.resp.buf = appendDateTime(f.resp.buf, msg.InternalDate)
+		f.resp.buf = wire.AppendDateTime(f.resp.buf, msg.InternalDate.UTC())
 	}
 	if items&itemSize != 0 {
 		f.resp.item("RFC822.SIZE ")
-		f.resp.buf = strconv.AppendInt(f.resp.buf, msg.Size, 10)
+		f.resp.buf = wire.AppendNumber(f.resp.buf, uint64(msg.Size))
 	}
 	if items&itemEnvelope != 0 {
 		if len(msg.Envelope) == 0 {
@@ -91,7 +92,7 @@ func (f *fetcher) items(m fetched) error {
 	if items&itemBody != 0 {
 		f.resp.item("BODY ")
 		var err error
-		if f.resp.buf, err = appendBody(f.resp.buf, msg.BodyStructure); err != nil {
+		if f.resp.buf, err = envelope.AppendBody(f.resp.buf, msg.BodyStructure); err != nil {
 			return fmt.Errorf("%w: %w", errUnreadable, err)
 		}
 	}
@@ -105,11 +106,6 @@ func (f *fetcher) items(m fetched) error {
 	return nil
 }
 
-// appendDateTime appends a quoted date-time (RFC 3501 section 9) in UTC.
-func appendDateTime(dst []byte, t time.Time) []byte {
-	return t.UTC().AppendFormat(dst, `"_2-Jan-2006 15:04:05 -0700"`)
-}
-
 // sections appends the sections in the order in which they were asked for. What is missing of any is noticed before
 // the first is sent.
 func (f *fetcher) sections(ctx context.Context, msg *mailstore.Message, content *contents.Content) error {
@@ -120,12 +116,12 @@ func (f *fetcher) sections(ctx context.Context, msg *mailstore.Message, content 
 		s := &f.req.sections[i]
 		span := s.span(msg, content)
 		switch {
-		case s.filtered():
+		case s.Filtered():
 			if err := f.filteredSection(ctx, s, span, msg, content); err != nil {
 				return err
 			}
-		case span.size() <= fetchBuffer:
-			f.literal(s.label, span.size())
+		case span.Size() <= fetchBuffer:
+			f.literal(s.label, span.Size())
 			if err := f.appendSpan(ctx, span, msg, content); err != nil {
 				return sectionError(s, err)
 			}
@@ -140,14 +136,14 @@ func (f *fetcher) sections(ctx context.Context, msg *mailstore.Message, content 
 
 // prepare notices what is missing of the sections, if any of them will be sent before all are read.
 func (f *fetcher) prepare(ctx context.Context, msg *mailstore.Message, content *contents.Content) error {
-	streams := func(s fetchSection) bool { return !s.filtered() && s.span(msg, content).size() > fetchBuffer }
+	streams := func(s fetchSection) bool { return !s.Filtered() && s.span(msg, content).Size() > fetchBuffer }
 	if !slices.ContainsFunc(f.req.sections, streams) {
 		return nil
 	}
 	for i := range f.req.sections {
 		s := &f.req.sections[i]
 		span := s.span(msg, content)
-		if err := content.Prepare(ctx, span.off, span.n); err != nil {
+		if err := content.Prepare(ctx, span.Off, span.N); err != nil {
 			return sectionError(s, err)
 		}
 	}
@@ -157,50 +153,40 @@ func (f *fetcher) prepare(ctx context.Context, msg *mailstore.Message, content *
 // literal appends the name of an item and the mark of a literal.
 func (f *fetcher) literal(label []byte, size int64) {
 	f.resp.item(string(label))
-	f.resp.buf = append(f.resp.buf, " {"...)
-	f.resp.buf = strconv.AppendInt(f.resp.buf, size, 10)
-	f.resp.buf = append(f.resp.buf, "}\r\n"...)
+	f.resp.buf = wire.AppendLiteral(append(f.resp.buf, ' '), size)
 }
 
 // appendSpan appends the bytes of a small span to the response.
-func (f *fetcher) appendSpan(ctx context.Context, s span, msg *mailstore.Message, content *contents.Content) error {
-	buf := bytes.NewBuffer(slices.Grow(f.resp.buf, int(s.size())+len(")\r\n")))
-	err := writeSpan(ctx, buf, s, msg, content)
-	if got := buf.Len() - len(f.resp.buf); err == nil && int64(got) != s.size() {
-		err = fmt.Errorf("%d octets instead of %d", got, s.size())
+func (f *fetcher) appendSpan(ctx context.Context, s section.Span, msg *mailstore.Message, content *contents.Content) error {
+	buf := bytes.NewBuffer(slices.Grow(f.resp.buf, int(s.Size())+len(")\r\n")))
+	err := s.Write(ctx, buf, msg.Prefix, content)
+	if got := buf.Len() - len(f.resp.buf); err == nil && int64(got) != s.Size() {
+		err = fmt.Errorf("%d octets instead of %d", got, s.Size())
 	}
 	f.resp.buf = buf.Bytes()
 	return err
 }
 
-// writeSpan writes the bytes of a span: trace lines, then content.
-func writeSpan(ctx context.Context, w io.Writer, s span, msg *mailstore.Message, content *contents.Content) error {
-	if s.prefix > 0 {
-		if _, err := w.Write(msg.Prefix[s.prefixAt : s.prefixAt+s.prefix]); err != nil {
-			return err
-		}
-	}
-	if s.n == 0 {
-		return nil
-	}
-	return content.WriteRange(ctx, w, s.off, s.n)
-}
-
-// filteredSection appends a HEADER.FIELDS section. The header is in memory for
-// it; mimestream.MaxHeaderBytes bounds it.
-func (f *fetcher) filteredSection(ctx context.Context, s *fetchSection, header span, msg *mailstore.Message, content *contents.Content) error {
-	if header.size() == 0 && s.path != nil {
+// filteredSection appends a HEADER.FIELDS section. What is selected is in memory, since its size comes
+// first; mimestream.MaxHeaderBytes bounds it.
+func (f *fetcher) filteredSection(
+	ctx context.Context, s *fetchSection, header section.Span, msg *mailstore.Message, content *contents.Content,
+) error {
+	if header.Size() == 0 && s.Path != nil {
 		f.literal(s.label, 0) // a part that is no message
 		return nil
 	}
 	buf := bytes.NewBuffer(f.head[:0])
-	if err := writeSpan(ctx, buf, header, msg, content); err != nil {
+	fields := section.NewFieldSelector(buf, s.Names, s.Kind == section.FieldsNot)
+	err := header.Write(ctx, fields, msg.Prefix, content)
+	if err == nil {
+		err = fields.Close()
+	}
+	if err != nil {
 		return sectionError(s, err)
 	}
-	// The selection goes behind the header in the same buffer.
-	n := buf.Len()
-	f.head = s.fields.appendFields(buf.Bytes(), buf.Bytes(), s.kind == sectionFieldsNot)
-	selected := s.partial.cutBytes(f.head[n:])
+	f.head = buf.Bytes()
+	selected := s.partial.Bytes(f.head)
 	f.literal(s.label, int64(len(selected)))
 	f.resp.buf = append(f.resp.buf, selected...)
 	if cap(f.head) > fetchKeep {
@@ -211,7 +197,7 @@ func (f *fetcher) filteredSection(ctx context.Context, s *fetchSection, header s
 
 // stream writes what the response holds so far, and then the section straight
 // from the store, never whole in memory.
-func (f *fetcher) stream(ctx context.Context, s *fetchSection, span span, msg *mailstore.Message, content *contents.Content) error {
+func (f *fetcher) stream(ctx context.Context, s *fetchSection, span section.Span, msg *mailstore.Message, content *contents.Content) error {
 	f.resp.item(string(s.label))
 	f.resp.buf = append(f.resp.buf, ' ')
 	if _, err := f.c.enc.Write(f.resp.buf); err != nil {
@@ -219,8 +205,8 @@ func (f *fetcher) stream(ctx context.Context, s *fetchSection, span span, msg *m
 	}
 	f.resp.buf, f.sent = f.resp.buf[:0], true
 	var storeErr error
-	err := f.c.enc.Literal(span.size(), func(w io.Writer) error {
-		err := writeSpan(ctx, w, span, msg, content)
+	err := f.c.enc.Literal(span.Size(), func(w io.Writer) error {
+		err := span.Write(ctx, w, msg.Prefix, content)
 		if f.c.enc.Err() == nil {
 			storeErr = err
 		}

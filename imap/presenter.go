@@ -2,7 +2,6 @@ package imap
 
 import (
 	"slices"
-	"strconv"
 
 	"gadwall/imap/wire"
 	"gadwall/internal/account"
@@ -111,12 +110,12 @@ func (p *presenter) modseq(seq uint32, f mailstore.FlagState, withUID bool) {
 // begin starts a FETCH response (RFC 3501 section 7.4.2): "* 7 FETCH (UID 12".
 func (p *presenter) begin(r *fetchResponse, seq, uid uint32, withUID bool) {
 	r.buf = append(r.buf[:0], "* "...)
-	r.buf = strconv.AppendUint(r.buf, uint64(seq), 10)
+	r.buf = wire.AppendNumber(r.buf, uint64(seq))
 	r.buf = append(r.buf, " FETCH ("...)
 	r.empty = true
 	if withUID {
 		r.item("UID ")
-		r.buf = strconv.AppendUint(r.buf, uint64(uid), 10)
+		r.buf = wire.AppendNumber(r.buf, uint64(uid))
 	}
 }
 
@@ -137,14 +136,13 @@ func (r *fetchResponse) item(name string) {
 }
 
 func (r *fetchResponse) flags(flags mailstore.Flags, keywords []string) {
-	r.item("FLAGS (")
-	r.buf = appendFlags(r.buf, flags, keywords)
-	r.buf = append(r.buf, ')')
+	r.item("FLAGS ")
+	r.buf = wire.AppendFlags(r.buf, flagTexts[flags&mailstore.AllFlags], keywords)
 }
 
 func (r *fetchResponse) modseq(n uint64) {
 	r.item("MODSEQ (")
-	r.buf = strconv.AppendUint(r.buf, n, 10)
+	r.buf = wire.AppendNumber(r.buf, n)
 	r.buf = append(r.buf, ')')
 }
 
@@ -161,17 +159,3 @@ var flagTexts = func() (t [mailstore.AllFlags + 1]string) {
 	}
 	return t
 }()
-
-// appendFlags appends flags and keywords, separated by spaces.
-func appendFlags(dst []byte, flags mailstore.Flags, keywords []string) []byte {
-	dst = append(dst, flagTexts[flags&mailstore.AllFlags]...)
-	sep := flags&mailstore.AllFlags != 0
-	for _, k := range keywords {
-		if sep {
-			dst = append(dst, ' ')
-		}
-		dst = append(dst, k...)
-		sep = true
-	}
-	return dst
-}

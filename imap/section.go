@@ -2,154 +2,115 @@ package imap
 
 import (
 	"strconv"
+	"strings"
 
-	"gadwall/mimestream"
+	"gadwall/imap/wire"
+	"gadwall/internal/section"
 )
 
-// sectionKind is the last word of a section specification (RFC 3501 section 6.4.5).
-type sectionKind uint8
-
-const (
-	sectionAll       sectionKind = iota // no word: the part's body, or the whole message
-	sectionHeader                       // HEADER
-	sectionFields                       // HEADER.FIELDS
-	sectionFieldsNot                    // HEADER.FIELDS.NOT
-	sectionText                         // TEXT
-	sectionMIME                         // MIME
-)
-
-// section is what stands between the brackets of BODY[...]. All but the two
-// FIELDS kinds are a range of the message's bytes; those two are a selection
-// of the lines of such a range.
-type section struct {
-	path   []int // part numbers; nil: the message itself
-	kind   sectionKind
-	fields fieldNames
-}
-
-// filtered reports whether the section selects lines of a header.
-func (s *section) filtered() bool {
-	return s.kind == sectionFields || s.kind == sectionFieldsNot
-}
-
-// rootHeader reports whether the header of the message is all it needs, for
-// which the part table has not to be loaded.
-func (s *section) rootHeader() bool {
-	return s.path == nil && (s.kind == sectionHeader || s.filtered())
-}
-
-// partial is the <offset.size> of a FETCH item.
-type partial struct {
-	set          bool
-	offset, size int64
-}
-
-// span is a range of a message's bytes: of the first `prefix` bytes of its
-// trace lines, followed by a range of the content. Its zero value is the empty
-// range, which a section that a message does not have is answered with, as
-// Dovecot does.
-type span struct {
-	prefix   int64 // bytes of the prefix, from prefixAt
-	prefixAt int64
-	off, n   int64 // range of the content
-}
-
-// size is how many octets the span holds.
-func (s span) size() int64 { return s.prefix + s.n }
-
-// resolve returns the bytes of a message that the section stands for: where
-// it is filtered, those of the header whose lines it selects. prefix is the
-// length of the message's trace lines, which belong to the header of the
-// message but not to its content.
-func (s *section) resolve(root *mimestream.Part, prefix int64) span {
-	part := root
-	if s.path != nil {
-		part = root.Find(s.path)
-		if part == nil {
-			return span{}
+// parseSectionSpec parses a section up to its list of field names, in upper
+// case: section-spec of RFC 3501 section 9.
+func parseSectionSpec(spec string) (section.Section, error) {
+	s := section.Section{}
+	for spec != "" && spec[0] >= '0' && spec[0] <= '9' {
+		number, rest, dot := strings.Cut(spec, ".")
+		n, err := strconv.ParseUint(number, 10, 32)
+		if spec = rest; err != nil || number[0] == '0' || dot && rest == "" {
+			return s, wire.Errorf("invalid part number in a section")
 		}
-		switch s.kind {
-		case sectionAll:
-			return span{off: part.BodyOffset, n: part.BodySize}
-		case sectionMIME:
-			// The body of a message that is not multipart has no header of its
-			// own: its part 1 is described by the header of the message.
-			return headerSpan(part, prefix)
+		if len(s.Path) >= maxSectionDepth {
+			return s, wire.Errorf("section deeper than %d parts", maxSectionDepth)
 		}
-		if part.Kind != mimestream.Message {
-			return span{} // only an embedded message has HEADER and TEXT
+		s.Path = append(s.Path, int(min(n, 1<<31-1)))
+	}
+	switch spec {
+	case "":
+		if s.Path == nil {
+			return s, wire.Errorf("invalid section")
 		}
-		part = part.Children[0]
+	case "HEADER":
+		s.Kind = section.Header
+	case "HEADER.FIELDS":
+		s.Kind = section.Fields
+	case "HEADER.FIELDS.NOT":
+		s.Kind = section.FieldsNot
+	case "TEXT":
+		s.Kind = section.Text
+	case "MIME":
+		if s.Path == nil {
+			return s, wire.Errorf("MIME needs a part number")
+		}
+		s.Kind = section.MIME
+	default:
+		return s, wire.Errorf("unknown section %s", clip(spec))
 	}
-	switch s.kind {
-	case sectionAll:
-		return span{prefix: prefix, off: part.HeaderOffset, n: part.End() - part.HeaderOffset}
-	case sectionText:
-		return span{off: part.BodyOffset, n: part.BodySize}
-	}
-	return headerSpan(part, prefix)
+	return s, nil
 }
 
-// headerSpan returns the header block of a part, with the trace lines if it is
-// that of the message.
-func headerSpan(part *mimestream.Part, prefix int64) span {
-	if part.Parent != nil {
-		prefix = 0
+// parseFieldNames reads " (name name)" of a HEADER.FIELDS section.
+func parseFieldNames(dec *wire.Decoder) ([]string, error) {
+	if err := dec.SP(); err != nil {
+		return nil, err
 	}
-	return span{prefix: prefix, off: part.HeaderOffset, n: part.HeaderSize}
+	var names []string
+	err := dec.List(func() error {
+		name, err := dec.AString()
+		switch {
+		case err != nil:
+			return err
+		case len(name) > maxHeaderName || len(names) >= maxHeaderNames:
+			return wire.Errorf("too many or too long header field names")
+		}
+		names = append(names, name)
+		return nil
+	})
+	if err == nil && len(names) == 0 {
+		err = wire.Errorf("HEADER.FIELDS without a field name")
+	}
+	return names, err
 }
 
-// cut narrows the span to a partial. A start beyond the end gives the empty
-// string (RFC 3501 section 6.4.5).
-func (s span) cut(p partial) span {
-	if !p.set {
-		return s
+// parsePartial reads "offset.size>". The offset counts from 0; a size of 0 is no
+// nz-number, but some clients ask for it and mean it.
+func parsePartial(dec *wire.Decoder) (section.Partial, error) {
+	offset, err := dec.Number64()
+	if err != nil {
+		return section.Partial{}, err
 	}
-	skip := min(p.offset, s.prefix)
-	s.prefixAt += skip
-	s.prefix -= skip
-	rest := min(p.offset-skip, s.n)
-	s.off += rest
-	s.n -= rest
-
-	s.prefix = min(s.prefix, p.size)
-	s.n = min(s.n, p.size-s.prefix)
-	return s
+	if err := dec.Expect('.'); err != nil {
+		return section.Partial{}, err
+	}
+	size, err := dec.Number64()
+	if err != nil {
+		return section.Partial{}, err
+	}
+	return section.Partial{Set: true, Offset: int64(offset), Size: int64(size)}, dec.Expect('>')
 }
 
-// cutBytes narrows b to a partial.
-func (p partial) cutBytes(b []byte) []byte {
-	if !p.set {
-		return b
-	}
-	b = b[min(p.offset, int64(len(b))):]
-	return b[:min(p.size, int64(len(b)))]
-}
-
-// appendLabel appends the section as the response names it, with the brackets
+// appendSectionLabel appends the section as the response names it, with the brackets
 // and the origin octet: field names as the client wrote them, so that it finds
 // its answer by comparing.
-func (s *section) appendLabel(dst []byte, names [][]byte, p partial) []byte {
+func appendSectionLabel(dst []byte, s section.Section, names []string, p section.Partial) []byte {
 	dst = append(dst, '[')
-	for i, n := range s.path {
+	for i, n := range s.Path {
 		if i > 0 {
 			dst = append(dst, '.')
 		}
 		dst = strconv.AppendInt(dst, int64(n), 10)
 	}
-	if s.path != nil && s.kind != sectionAll {
+	if s.Path != nil && s.Kind != section.All {
 		dst = append(dst, '.')
 	}
-	switch s.kind {
-	case sectionHeader:
+	switch s.Kind {
+	case section.Header:
 		dst = append(dst, "HEADER"...)
-	case sectionText:
+	case section.Text:
 		dst = append(dst, "TEXT"...)
-	case sectionMIME:
+	case section.MIME:
 		dst = append(dst, "MIME"...)
-	case sectionFields, sectionFieldsNot:
+	case section.Fields, section.FieldsNot:
 		dst = append(dst, "HEADER.FIELDS"...)
-		if s.kind == sectionFieldsNot {
+		if s.Kind == section.FieldsNot {
 			dst = append(dst, ".NOT"...)
 		}
 		dst = append(dst, " ("...)
@@ -157,49 +118,15 @@ func (s *section) appendLabel(dst []byte, names [][]byte, p partial) []byte {
 			if i > 0 {
 				dst = append(dst, ' ')
 			}
-			dst = appendAString(dst, name)
+			dst = wire.AppendAString(dst, name)
 		}
 		dst = append(dst, ')')
 	}
 	dst = append(dst, ']')
-	if p.set {
+	if p.Set {
 		dst = append(dst, '<')
-		dst = strconv.AppendInt(dst, p.offset, 10)
+		dst = strconv.AppendInt(dst, p.Offset, 10)
 		dst = append(dst, '>')
 	}
 	return dst
-}
-
-// appendAString appends b as an atom where it is one, else as a quoted string
-// or a literal.
-func appendAString(dst, b []byte) []byte {
-	atom := len(b) > 0
-	quoted := true
-	for _, c := range b {
-		switch {
-		case c >= 0x80 || c < ' ' || c == 0x7f:
-			atom = false
-			quoted = quoted && c != '\r' && c != '\n' && c != 0 && c < 0x80
-		case c == ' ' || c == '(' || c == ')' || c == '{' || c == '%' || c == '*' ||
-			c == '"' || c == '\\' || c == ']':
-			atom = false
-		}
-	}
-	switch {
-	case atom:
-		return append(dst, b...)
-	case quoted:
-		dst = append(dst, '"')
-		for _, c := range b {
-			if c == '"' || c == '\\' {
-				dst = append(dst, '\\')
-			}
-			dst = append(dst, c)
-		}
-		return append(dst, '"')
-	}
-	dst = append(dst, '{')
-	dst = strconv.AppendInt(dst, int64(len(b)), 10)
-	dst = append(dst, "}\r\n"...)
-	return append(dst, b...)
 }

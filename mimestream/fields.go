@@ -63,14 +63,11 @@ func (c *collector) write(b []byte) {
 func (c *collector) finish() {
 	line, cut := c.line, c.cut
 	c.line, c.cut = c.line[:0], false
+	name, ok := FieldName(line)
+	if !ok || len(name) > len("content-transfer-encoding") {
+		return
+	}
 	colon := bytes.IndexByte(line, ':')
-	if colon < 0 {
-		return
-	}
-	name := bytes.TrimRight(line[:colon], " \t")
-	if len(name) > len("content-transfer-encoding") {
-		return
-	}
 	lower := strings.ToLower(string(name))
 	if !mimeFields[lower] && !keptFields[lower] {
 		return

@@ -38,8 +38,3 @@ func (d *Decoder) Date() (time.Time, error) {
 	}
 	return t, nil
 }
-
-// DateTime writes a quoted date-time, in t's own time zone.
-func (e *Encoder) DateTime(t time.Time) *Encoder {
-	return e.Byte('"').Raw(t.Format(dateTimeLayout)).Byte('"')
-}

@@ -3,12 +3,9 @@ package wire
 import (
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 	"sync"
 	"unicode/utf8"
-
-	"github.com/emersion/go-imap/v2"
 
 	"gadwall/internal/uidset"
 )
@@ -45,9 +42,6 @@ func (e *Encoder) Reset(w io.Writer) {
 
 // Err returns the first error of writing; the connection is then of no use.
 func (e *Encoder) Err() error { return e.err }
-
-// Written returns how many bytes were given to the encoder so far.
-func (e *Encoder) Written() int64 { return e.written }
 
 // LineOpen reports whether a line was begun and not ended.
 func (e *Encoder) LineOpen() bool { return e.written > 0 && e.last != '\n' }
@@ -99,6 +93,29 @@ func (e *Encoder) Write(p []byte) (int, error) {
 	}
 	*e.buf = append(*e.buf, p...)
 	return len(p), e.err
+}
+
+// reserve makes room for n octets in the buffer. It returns false if the buffer is too small for them
+// at all, or after an error.
+func (e *Encoder) reserve(n int) bool {
+	if e.err != nil || n > encoderSize {
+		return false
+	}
+	if e.buf == nil {
+		e.buf = encoderBuffers.Get().(*[]byte)
+	}
+	if len(*e.buf)+n > encoderSize {
+		e.flush()
+	}
+	return true
+}
+
+// appended takes over the buffer after something was appended to it within what was reserved.
+func (e *Encoder) appended(b []byte) *Encoder {
+	e.written += int64(len(b) - len(*e.buf))
+	e.last = b[len(b)-1]
+	*e.buf = b
+	return e
 }
 
 // Raw writes s as it is.
@@ -165,68 +182,19 @@ func (e *Encoder) Number(n uint32) *Encoder { return e.Number64(uint64(n)) }
 
 // Number64 writes a 63-bit number.
 func (e *Encoder) Number64(n uint64) *Encoder {
-	if e.err != nil {
+	if !e.reserve(20) {
 		return e
 	}
-	if e.buf == nil {
-		e.buf = encoderBuffers.Get().(*[]byte)
-	}
-	if len(*e.buf)+20 > encoderSize {
-		e.flush()
-	}
-	before := len(*e.buf)
-	*e.buf = strconv.AppendUint(*e.buf, n, 10)
-	e.written += int64(len(*e.buf) - before)
-	e.last = '0'
-	return e
+	return e.appended(AppendNumber(*e.buf, n))
 }
 
-// String writes s quoted when that is possible and as a literal otherwise.
-// NUL, which a literal may not hold (RFC 3501 section 4.3), is written as
-// U+FFFD's closest in ASCII, "?".
+// String writes s quoted when that is possible and as a literal otherwise. NUL, which neither may
+// hold (RFC 3501 section 4.3), is written as U+FFFD.
 func (e *Encoder) String(s string) *Encoder {
-	if strings.IndexByte(s, 0) >= 0 {
-		s = strings.ReplaceAll(s, "\x00", "?")
+	if !e.reserve(3*len(s) + 32) { // NUL becomes three octets
+		return e.RawBytes(appendString(nil, s, e.UTF8))
 	}
-	if !e.quotable(s) {
-		e.Byte('{').Number64(uint64(len(s))).Raw("}\r\n")
-		return e.Raw(s)
-	}
-	e.Byte('"')
-	for s != "" {
-		i := strings.IndexAny(s, `"\`)
-		if i < 0 {
-			e.Raw(s)
-			break
-		}
-		e.Raw(s[:i]).Byte('\\').Byte(s[i])
-		s = s[i+1:]
-	}
-	return e.Byte('"')
-}
-
-func (e *Encoder) quotable(s string) bool {
-	if len(s) > maxQuoted {
-		return false
-	}
-	ascii := true
-	for i := 0; i < len(s); i++ {
-		switch c := s[i]; {
-		case c == '\r' || c == '\n':
-			return false
-		case c >= 0x80:
-			ascii = false
-		}
-	}
-	return ascii || e.UTF8 && utf8.ValidString(s)
-}
-
-// NString writes NIL when s is nil, else the string.
-func (e *Encoder) NString(s *string) *Encoder {
-	if s == nil {
-		return e.NIL()
-	}
-	return e.String(*s)
+	return e.appended(appendString(*e.buf, s, e.UTF8))
 }
 
 // NIL writes NIL.
@@ -245,19 +213,7 @@ func (e *Encoder) Mailbox(name string) *Encoder {
 
 // Flags writes a parenthesised list of flags, leaving out what is not a flag.
 func (e *Encoder) Flags(flags []string) *Encoder {
-	e.Byte('(')
-	sep := false
-	for _, f := range flags {
-		if !IsFlag(f) {
-			continue
-		}
-		if sep {
-			e.SP()
-		}
-		e.Raw(f)
-		sep = true
-	}
-	return e.Byte(')')
+	return e.RawBytes(AppendFlags(nil, "", flags))
 }
 
 // List writes a parenthesised list of n elements.
@@ -272,26 +228,14 @@ func (e *Encoder) List(n int, element func(i int)) *Encoder {
 	return e.Byte(')')
 }
 
-// NumSet writes a set of numbers.
-func (e *Encoder) NumSet(set imap.NumSet) *Encoder { return e.Raw(set.String()) }
-
 // UIDs writes UIDs in ascending order as a set.
-func (e *Encoder) UIDs(uids []uint32) *Encoder { return e.Raw(uidset.Format(uids)) }
+func (e *Encoder) UIDs(uids []uint32) *Encoder { return e.RawBytes(uidset.Append(nil, uids)) }
 
 // Literal writes a literal of exactly size bytes, which fill writes to w. When
 // fill fails or writes another number of bytes, the connection is broken: the
 // error is kept, since the client could not find the end of the literal.
 func (e *Encoder) Literal(size int64, fill func(w io.Writer) error) error {
-	return e.literal("{", size, fill)
-}
-
-// Literal8 is Literal in the form for binary data (RFC 3516 section 4.4).
-func (e *Encoder) Literal8(size int64, fill func(w io.Writer) error) error {
-	return e.literal("~{", size, fill)
-}
-
-func (e *Encoder) literal(open string, size int64, fill func(w io.Writer) error) error {
-	e.Raw(open).Number64(uint64(size)).Raw("}\r\n")
+	e.RawBytes(AppendLiteral(nil, size))
 	if e.err != nil {
 		return e.err
 	}
@@ -369,9 +313,4 @@ func IsFlag(s string) bool {
 		return rest == "*" || IsAtom(rest)
 	}
 	return IsAtom(s)
-}
-
-func writeUint(b *strings.Builder, n uint64) {
-	var buf [20]byte
-	b.Write(strconv.AppendUint(buf[:0], n, 10))
 }

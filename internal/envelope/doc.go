@@ -1,18 +1,18 @@
 // Package envelope describes a parsed message for IMAP: it turns the part tree of mimestream into the
-// wire forms of ENVELOPE, BODY and BODYSTRUCTURE (RFC 3501 section 7.4.2, RFC 9051 section 7.5.2) and into the
-// normalised fields that lists, SEARCH, SORT and THREAD work on.
+// wire forms of ENVELOPE, BODYSTRUCTURE and BODY (RFC 3501 section 7.4.2, RFC 9051 section 7.5.2) and
+// into the normalised fields that lists, SEARCH, SORT and THREAD work on.
 //
 // # Words
 //
 //   - wire form: what follows the item's name in a FETCH response: {n} CRLF and n octets for a
-//     literal, no line end after it.
+//     literal, no line end after it. The elements of it are those of package wire.
 //   - fields: Fields, decoded to UTF-8.
 //
 // # What always holds
 //
 //   - Any tree gives a valid wire form. What is broken in the message is left out or NIL.
-//   - No wire form exceeds MaxWire octets, but see Body; a message that asks for more is described with
-//     less detail, step by step (see limits.go).
+//   - No wire form exceeds MaxWire octets, but see there; a message that asks for more is described
+//     with less detail, step by step (see limits.go).
 //   - The same tree gives the same octets.
 //
 // Where the standards leave a choice, the answer is the one that Dovecot gives. The deliberate

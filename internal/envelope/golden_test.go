@@ -41,7 +41,7 @@ func TestGolden(t *testing.T) {
 			wire []byte
 		}{
 			{"ENVELOPE", envelope.Envelope(root)},
-			{"BODY", envelope.Body(root)},
+			{"BODY", body(root)},
 			{"BODYSTRUCTURE", envelope.BodyStructure(root)},
 		} {
 			if _, err := dovecottest.Parse(string(item.wire)); err != nil {

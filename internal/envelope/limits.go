@@ -28,4 +28,8 @@ const (
 	// maxReferences is the number of References that are kept: the first, which is the root of
 	// the thread, and the last ones.
 	maxReferences = 50
+
+	// maxStructureDepth bounds the nesting of a stored BODYSTRUCTURE that AppendBody takes; the MIME
+	// parser stops nesting far earlier.
+	maxStructureDepth = 512
 )

@@ -9,9 +9,6 @@ import (
 // BodyStructure returns the BODYSTRUCTURE of a message, extension data included.
 func BodyStructure(p *mimestream.Part) []byte { return structure(p, true) }
 
-// Body returns the BODY of a message: BODYSTRUCTURE without extension data.
-func Body(p *mimestream.Part) []byte { return structure(p, false) }
-
 // A detail is how much of a message a structure tells.
 type detail struct {
 	extended bool

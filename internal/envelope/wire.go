@@ -1,9 +1,10 @@
 package envelope
 
 import (
-	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"gadwall/imap/wire"
 )
 
 // A writer appends wire forms to a buffer.
@@ -12,44 +13,11 @@ type writer struct{ buf []byte }
 func (w *writer) raw(s string) { w.buf = append(w.buf, s...) }
 func (w *writer) sp()          { w.buf = append(w.buf, ' ') }
 
-func (w *writer) number(n int64) { w.buf = strconv.AppendInt(w.buf, n, 10) }
+func (w *writer) number(n int64) { w.buf = wire.AppendNumber(w.buf, uint64(n)) }
 
-// str appends s as a quoted string where it may be one, else as a literal (RFC 3501 section 4.3). A NUL can be in
-// neither, U+FFFD stands for it. 8-bit octets go into literals as they are, as Dovecot does: header fields may
-// have any, and a client that has not enabled UTF8=ACCEPT must not get them in quotes.
-func (w *writer) str(s string) {
-	if strings.IndexByte(s, 0) >= 0 {
-		s = strings.ReplaceAll(s, "\x00", "\uFFFD")
-	}
-	quoted := true
-	for i := 0; i < len(s) && quoted; i++ {
-		quoted = s[i] < 0x80 && s[i] != '\r' && s[i] != '\n'
-	}
-	if !quoted {
-		w.raw("{")
-		w.number(int64(len(s)))
-		w.raw("}\r\n")
-		w.raw(s)
-		return
-	}
-	w.raw(`"`)
-	for i := 0; i < len(s); i++ {
-		if s[i] == '"' || s[i] == '\\' {
-			w.buf = append(w.buf, '\\')
-		}
-		w.buf = append(w.buf, s[i])
-	}
-	w.raw(`"`)
-}
-
-// nstr is str, or NIL if s is empty.
-func (w *writer) nstr(s string) {
-	if s == "" {
-		w.raw("NIL")
-		return
-	}
-	w.str(s)
-}
+// str appends s as a string, nstr the same or NIL if s is empty.
+func (w *writer) str(s string)  { w.buf = wire.AppendString(w.buf, s) }
+func (w *writer) nstr(s string) { w.buf = wire.AppendNString(w.buf, s) }
 
 // human is s with every run of white space made a single space, and none around it. Folding leaves
 // such runs behind in what people read: subjects, names, descriptions.

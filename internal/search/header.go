@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"gadwall/internal/envelope"
+	"gadwall/mimestream"
 )
 
 // matchHeader compares the leaves that name a header field with one.
@@ -38,7 +39,7 @@ func headerFields(header []byte) func(yield func(name, value string) bool) {
 				line = header[:i+1]
 			}
 			header = header[len(line):]
-			if isEmptyLine(line) {
+			if mimestream.IsEmptyLine(line) {
 				break
 			}
 			text := bytes.TrimRight(line, "\r\n")
@@ -60,9 +61,4 @@ func headerFields(header []byte) func(yield func(name, value string) bool) {
 			yield(name, string(value))
 		}
 	}
-}
-
-// isEmptyLine reports a line end with nothing before it.
-func isEmptyLine(line []byte) bool {
-	return line[0] == '\n' || len(line) >= 2 && line[0] == '\r' && line[1] == '\n'
 }

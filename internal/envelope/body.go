@@ -1,22 +1,23 @@
-package imap
+package envelope
 
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
-// errStructure reports a stored BODYSTRUCTURE that is not one. It never comes
-// from a client: it means a damaged message document.
-var errStructure = errors.New("malformed body structure")
+// ErrStructure reports a stored BODYSTRUCTURE that is not one. It never comes from a client: the
+// message's document is damaged.
+var ErrStructure = errors.New("malformed body structure")
 
-// appendBody appends to dst the BODY form (RFC 3501 section 7.4.2: BODYSTRUCTURE
-// without extension data) of a BODYSTRUCTURE in wire form. Only BODYSTRUCTURE
-// is stored; BODY is a subsequence of its bytes, so nothing is decoded: runs
-// of bytes are copied and the extension data of each body is left out.
+// AppendBody appends to dst the BODY form of a BODYSTRUCTURE in wire form: BODYSTRUCTURE without
+// extension data (RFC 3501 section 7.4.2). The store keeps only BODYSTRUCTURE. BODY is a subsequence
+// of its octets, so nothing is decoded: AppendBody copies runs of octets and leaves out the extension
+// data of each body.
 //
-// It fails with errStructure, and then dst is returned unchanged in length,
-// unless structure is exactly one well-formed body.
-func appendBody(dst, structure []byte) ([]byte, error) {
+// It fails with ErrStructure, and returns dst unchanged in length, unless structure is exactly one
+// well-formed body.
+func AppendBody(dst, structure []byte) ([]byte, error) {
 	s := bodyStripper{src: structure, dst: dst}
 	if err := s.body(0); err != nil {
 		return dst, err
@@ -35,7 +36,7 @@ type bodyStripper struct {
 }
 
 func (s *bodyStripper) fail(what string) error {
-	return fmt.Errorf("%w at octet %d: %s", errStructure, s.pos, what)
+	return fmt.Errorf("%w at octet %d: %s", ErrStructure, s.pos, what)
 }
 
 // peek returns the next byte, 0 at the end.
@@ -253,26 +254,9 @@ func (s *bodyStripper) skipLiteral() error {
 	return nil
 }
 
-// equalQuoted reports whether the wire form of a string says word (lower
-// case), in any case of its letters.
+// equalQuoted reports whether the wire form of a string says word, in any case of its letters.
 func equalQuoted(wire []byte, word string) bool {
-	return len(wire) == len(word)+2 && wire[0] == '"' && equalFoldLower(wire[1:len(wire)-1], word)
-}
-
-// equalFoldLower compares ASCII without regard to case; lower is lower case.
-func equalFoldLower(b []byte, lower string) bool {
-	if len(b) != len(lower) {
-		return false
-	}
-	for i, c := range b {
-		if 'A' <= c && c <= 'Z' {
-			c += 'a' - 'A'
-		}
-		if c != lower[i] {
-			return false
-		}
-	}
-	return true
+	return len(wire) == len(word)+2 && wire[0] == '"' && strings.EqualFold(string(wire[1:len(wire)-1]), word)
 }
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }

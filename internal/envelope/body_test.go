@@ -1,10 +1,9 @@
-package imap
+package envelope
 
 import (
 	"errors"
 	"testing"
 
-	"gadwall/internal/envelope"
 	"gadwall/mimestream"
 )
 
@@ -25,7 +24,7 @@ func TestAppendBody(t *testing.T) {
 			"(\"text\" \"plain\" (\"name\" {5}\r\n()\"\\x) NIL NIL \"8bit\" 1 1)"},
 	}
 	for _, tt := range tests {
-		got, err := appendBody([]byte("BODY "), []byte(tt.structure))
+		got, err := AppendBody([]byte("BODY "), []byte(tt.structure))
 		if err != nil || string(got) != "BODY "+tt.want {
 			t.Errorf("%s:\n got %s, %v\nwant %s", tt.structure, got, err, tt.want)
 		}
@@ -37,8 +36,8 @@ func TestAppendBodyRefuses(t *testing.T) {
 		`("a" "b" NIL NIL NIL "7bit" x)`, `("a" "b" NIL NIL NIL "7bit" 1) `, `("a" "b" NIL NIL NIL "7bit" 1`,
 		`("a" "b" NIL NIL NIL "7bit" 1 (`, `("a" "b" {9}` + "\r\nx", `("a`, `("a" "b" {99999999999999999999}` + "\r\n",
 		`(("a" "b" NIL NIL NIL "7bit" 1))`, `("message" "rfc822" NIL NIL NIL "7bit" 1 (NIL) NIL 1)`} {
-		got, err := appendBody([]byte("x"), []byte(s))
-		if !errors.Is(err, errStructure) || string(got) != "x" {
+		got, err := AppendBody([]byte("x"), []byte(s))
+		if !errors.Is(err, ErrStructure) || string(got) != "x" {
 			t.Errorf("%q: %q, %v", s, got, err)
 		}
 	}
@@ -46,25 +45,26 @@ func TestAppendBodyRefuses(t *testing.T) {
 
 // FuzzAppendBody: the stripper takes any bytes, keeps what it says of dst, its
 // result has no extension data left (stripping it again changes nothing), and
-// of the structure of any mail it makes what package envelope calls BODY.
+// of the structure of any mail it makes the structure without extension data.
 func FuzzAppendBody(f *testing.F) {
-	for _, mail := range []string{plainMail, nestMail, embeddedMail} {
-		f.Add([]byte(crlf(mail)))
-	}
+	f.Add([]byte("From: A <a@b.c>\r\nSubject: hello\r\n\r\nbody line\r\n"))
+	f.Add([]byte("Content-Type: message/rfc822\r\n\r\nSubject: deep\r\n\r\ndeep body\r\n"))
+	f.Add([]byte("Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\r\na\r\n--x\r\n" +
+		"Content-Type: multipart/alternative; boundary=y\r\n\r\n--y\r\n\r\nb\r\n--y--\r\n--x--\r\n"))
 	f.Add([]byte(`("a" "b" NIL NIL NIL "7bit" 1 "md5" ("x" NIL) NIL NIL)`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if body, err := appendBody(nil, data); err == nil {
-			again, err := appendBody(nil, body)
+		if body, err := AppendBody(nil, data); err == nil {
+			again, err := AppendBody(nil, body)
 			if err != nil || string(again) != string(body) {
 				t.Fatalf("%q becomes %q and then %q, %v", data, body, again, err)
 			}
 		}
 		root := mimestream.Parse(data)
-		got, err := appendBody(nil, envelope.BodyStructure(root))
+		got, err := AppendBody(nil, BodyStructure(root))
 		if err != nil {
 			t.Fatalf("structure of %q: %v", data, err)
 		}
-		if want := envelope.Body(root); string(got) != string(want) {
+		if want := structure(root, false); string(got) != string(want) {
 			t.Fatalf("%q:\n got %q\nwant %q", data, got, want)
 		}
 	})
