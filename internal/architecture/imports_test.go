@@ -92,7 +92,7 @@ var rules = []rule{
 	}, {
 		why:  "the elements of IMAP know nothing of mail",
 		from: []string{"imap/wire"},
-		not:  []string{module, driver},
+		not:  []string{module},
 		but:  []string{"internal/uidset"},
 	}, {
 		why:  "sections know nothing but part tables",
