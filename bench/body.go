@@ -12,7 +12,8 @@ func plainText(texts []said) string {
 	prefix := ""
 	for i, t := range texts {
 		if i > 0 {
-			attribution := strings.NewReplacer("DATE", t.when.Format("Mon, Jan 2, 2006 at 3:04 PM"), "NAME", t.by.name()+" <"+t.by.address()+">").Replace(texts[i-1].by.lang.wrote)
+			attribution := strings.NewReplacer("DATE", t.when.Format("Mon, Jan 2, 2006 at 3:04 PM"),
+				"NAME", t.by.name()+" <"+t.by.address()+">").Replace(texts[i-1].by.lang.wrote)
 			b.WriteString(prefix + "\n" + prefix + attribution + "\n")
 			prefix += ">"
 		}
@@ -93,7 +94,9 @@ func (b *builder) markup(texts []said, p *person, logo bool) string {
 	case webmail:
 		out.WriteString("<div dir=\"ltr\">")
 	default:
-		out.WriteString("<html><head><meta http-equiv=\"content-type\" content=\"text/html; charset=utf-8\"></head><body style=\"overflow-wrap: break-word; -webkit-nbsp-mode: space; line-break: after-white-space;\">")
+		out.WriteString("<html><head><meta http-equiv=\"content-type\" content=\"text/html; " +
+			"charset=utf-8\"></head><body style=\"overflow-wrap: break-word; -webkit-nbsp-mode: " +
+			"space; line-break: after-white-space;\">")
 	}
 	for i, t := range texts {
 		if i > 0 {
@@ -103,7 +106,9 @@ func (b *builder) markup(texts []said, p *person, logo bool) string {
 			text := strings.ReplaceAll(html.EscapeString(para), "\n", "<br>\n")
 			switch p.program {
 			case exchange:
-				out.WriteString("<p class=\"MsoNormal\"><span lang=\"" + strings.ToUpper(p.lang.code) + "\">" + wrap(text, 76) + "<o:p></o:p></span></p>\n<p class=\"MsoNormal\"><o:p>&nbsp;</o:p></p>\n")
+				out.WriteString("<p class=\"MsoNormal\"><span lang=\"" +
+					strings.ToUpper(p.lang.code) + "\">" + wrap(text, 76) +
+					"<o:p></o:p></span></p>\n<p class=\"MsoNormal\"><o:p>&nbsp;</o:p></p>\n")
 			case webmail:
 				out.WriteString("<div>" + text + "</div><div><br></div>")
 			case apple:
@@ -126,32 +131,45 @@ func (b *builder) markup(texts []said, p *person, logo bool) string {
 
 // attribution says whose text follows.
 func (b *builder) attribution(out *strings.Builder, reader *person, t said, p program) {
-	words := strings.NewReplacer("DATE", t.when.Format("Mon, Jan 2, 2006 at 3:04 PM"), "NAME", html.EscapeString(t.by.name())+" &lt;<a href=\"mailto:"+t.by.address()+"\">"+t.by.address()+"</a>&gt;").Replace(reader.lang.wrote)
+	words := strings.NewReplacer("DATE", t.when.Format("Mon, Jan 2, 2006 at 3:04 PM"), "NAME",
+		html.EscapeString(t.by.name())+" &lt;<a href=\"mailto:"+t.by.address()+"\">"+t.by.address()+
+			"</a>&gt;").Replace(reader.lang.wrote)
 	switch p {
 	case exchange:
-		fmt.Fprintf(out, "<div style=\"border:none;border-top:solid #E1E1E1 1.0pt;padding:3.0pt 0cm 0cm 0cm\">\n<p class=\"MsoNormal\"><b><span lang=\"EN-US\">From:</span></b><span lang=\"EN-US\"> %s &lt;%s&gt;<br>\n<b>Sent:</b> %s<br>\n<b>To:</b> %s<br>\n<b>Subject:</b> <o:p></o:p></span></p>\n</div>\n", html.EscapeString(t.by.name()), t.by.address(), t.when.Format("Monday, January 2, 2006 3:04 PM"), html.EscapeString(reader.name()))
+		fmt.Fprintf(out, "<div style=\"border:none;border-top:solid #E1E1E1 1.0pt;padding:3.0pt "+
+			"0cm 0cm 0cm\">\n<p class=\"MsoNormal\"><b><span lang=\"EN-US\">From:</span></b>"+
+			"<span lang=\"EN-US\"> %s &lt;%s&gt;<br>\n<b>Sent:</b> %s<br>\n<b>To:</b> %s<br>\n"+
+			"<b>Subject:</b> <o:p></o:p></span></p>\n</div>\n", html.EscapeString(t.by.name()),
+			t.by.address(), t.when.Format("Monday, January 2, 2006 3:04 PM"), html.EscapeString(reader.name()))
 	case webmail:
-		fmt.Fprintf(out, "<br><div class=\"gmail_quote\"><div dir=\"ltr\" class=\"gmail_attr\">%s<br></div><blockquote class=\"gmail_quote\" style=\"margin:0px 0px 0px 0.8ex;border-left:1px solid rgb(204,204,204);padding-left:1ex\">", words)
+		fmt.Fprintf(out, "<br><div class=\"gmail_quote\"><div dir=\"ltr\" class=\"gmail_attr\">"+
+			"%s<br></div><blockquote class=\"gmail_quote\" style=\"margin:0px 0px 0px 0.8ex;"+
+			"border-left:1px solid rgb(204,204,204);padding-left:1ex\">", words)
 	case apple:
-		fmt.Fprintf(out, "<div><br><blockquote type=\"cite\"><div>%s</div><br class=\"Apple-interchange-newline\"><div>", words)
+		fmt.Fprintf(out, "<div><br><blockquote type=\"cite\"><div>%s</div><br "+
+			"class=\"Apple-interchange-newline\"><div>", words)
 	default:
-		fmt.Fprintf(out, "<div class=\"moz-cite-prefix\">%s<br>\n    </div>\n    <blockquote type=\"cite\" cite=\"mid:%s@%s\">\n      ", words, b.token(20), t.by.domain)
+		fmt.Fprintf(out, "<div class=\"moz-cite-prefix\">%s<br>\n    </div>\n"+
+			"    <blockquote type=\"cite\" cite=\"mid:%s@%s\">\n      ", words, b.token(20), t.by.domain)
 	}
 }
 
 func signatureMarkup(lines []string, p *person, logo bool) string {
 	var out strings.Builder
-	out.WriteString(map[program]string{exchange: "<p class=\"MsoNormal\">", webmail: "<div dir=\"ltr\" class=\"gmail_signature\" data-smartmail=\"gmail_signature\">"}[p.program])
+	out.WriteString(map[program]string{exchange: "<p class=\"MsoNormal\">",
+		webmail: "<div dir=\"ltr\" class=\"gmail_signature\" data-smartmail=\"gmail_signature\">"}[p.program])
 	for _, l := range lines {
 		if strings.HasPrefix(l, "https://") {
 			l = "<a href=\"" + l + "\" target=\"_blank\">" + l + "</a>"
 		} else {
 			l = html.EscapeString(l)
 		}
-		out.WriteString("<span style=\"font-size:10.0pt;font-family:&quot;Arial&quot;,sans-serif;color:#44546A\">" + l + "</span><br>\n")
+		out.WriteString("<span style=\"font-size:10.0pt;font-family:&quot;Arial&quot;,sans-serif;" +
+			"color:#44546A\">" + l + "</span><br>\n")
 	}
 	if logo {
-		out.WriteString("<img width=\"180\" height=\"60\" style=\"width:1.875in;height:.625in\" id=\"Picture_x0020_1\" src=\"cid:image001.png@01DA\" alt=\"\">")
+		out.WriteString("<img width=\"180\" height=\"60\" style=\"width:1.875in;height:.625in\" " +
+			"id=\"Picture_x0020_1\" src=\"cid:image001.png@01DA\" alt=\"\">")
 	}
 	out.WriteString(map[program]string{exchange: "</p>", webmail: "</div>"}[p.program])
 	return out.String()

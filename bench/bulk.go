@@ -29,14 +29,19 @@ func (w *world) newBulkSender(k int) *bulkSender {
 	s := newSource(w.seed, "bulk", k)
 	t := &bulkSender{lang: w.lexicon[languages[s.weighted(languageWeights)].code], domain: w.domain(s)}
 	t.name = capital(w.lexicon["en"].latin(s)) + pick(s, []string{" News", "", " Shop", " Team", " Weekly"})
-	t.address = pick(s, []string{"news", "newsletter", "hello", "info", "no-reply", "marketing"}) + "@" + pick(s, []string{"mail.", "news.", "e.", ""}) + t.domain
+	t.address = pick(s, []string{"news", "newsletter", "hello", "info", "no-reply", "marketing"}) +
+		"@" + pick(s, []string{"mail.", "news.", "e.", ""}) + t.domain
 	t.links = "https://" + pick(s, []string{"click.", "links.", "t.", "email.", "trk."}) + t.domain + pick(s, []string{"/ls/click?upn=", "/f/a/", "/c/", "/track/click/", "/CL0/"})
-	t.esp = pick(s, []string{"X-Mailgun-Sid", "X-SG-EID", "X-MC-User", "X-campaignid", "X-SES-Outgoing", "X-CSA-Complaints"})
+	t.esp = pick(s, []string{"X-Mailgun-Sid", "X-SG-EID", "X-MC-User", "X-campaignid",
+		"X-SES-Outgoing", "X-CSA-Complaints"})
 	for range 8 {
 		t.classes = append(t.classes, w.lexicon["en"].latin(s))
 		t.colors = append(t.colors, "#"+s.hex(6))
 	}
-	properties := []string{"padding", "margin", "font-size", "line-height", "border-radius", "width", "max-width", "border", "text-align", "font-family", "color", "background-color", "display", "mso-line-height-rule", "-webkit-text-size-adjust", "vertical-align", "text-decoration", "font-weight", "border-collapse"}
+	properties := []string{"padding", "margin", "font-size", "line-height", "border-radius",
+		"width", "max-width", "border", "text-align", "font-family", "color", "background-color",
+		"display", "mso-line-height-rule", "-webkit-text-size-adjust", "vertical-align",
+		"text-decoration", "font-weight", "border-collapse"}
 	value := func(p string) string {
 		switch p {
 		case "color", "background-color":
@@ -44,7 +49,8 @@ func (w *world) newBulkSender(k int) *bulkSender {
 		case "text-align":
 			return pick(s, []string{"left", "center"})
 		case "font-family":
-			return pick(s, []string{"Arial, Helvetica, sans-serif", "Georgia, serif", "'Open Sans', Arial, sans-serif", "Roboto, Tahoma, sans-serif"})
+			return pick(s, []string{"Arial, Helvetica, sans-serif", "Georgia, serif",
+				"'Open Sans', Arial, sans-serif", "Roboto, Tahoma, sans-serif"})
 		case "display":
 			return pick(s, []string{"block", "inline-block", "none"})
 		case "mso-line-height-rule":
@@ -72,11 +78,16 @@ func (w *world) newBulkSender(k int) *bulkSender {
 	}
 	var css strings.Builder
 	for range 20 + s.IntN(90) {
-		fmt.Fprintf(&css, "%s {%s}\n", pick(s, []string{"body", "table", "td", "a", "img", "p", "h1", "h2", "#outlook a", ".ExternalClass", "." + pick(s, t.classes), "." + pick(s, t.classes) + " td"}), rule(1+s.IntN(6)))
+		fmt.Fprintf(&css, "%s {%s}\n", pick(s, []string{"body", "table", "td", "a", "img", "p",
+			"h1", "h2", "#outlook a", ".ExternalClass", "." + pick(s, t.classes), "." +
+				pick(s, t.classes) + " td"}), rule(1+s.IntN(6)))
 	}
-	t.style = "<style type=\"text/css\">\n" + css.String() + "@media only screen and (max-width: 600px) {\n." + t.classes[0] + " { width: 100% !important; }\n}\n</style>"
+	t.style = "<style type=\"text/css\">\n" + css.String() +
+		"@media only screen and (max-width: 600px) {\n." + t.classes[0] + " { width: 100% !important; }\n}\n</style>"
 	for range 6 {
-		t.attributes = append(t.attributes, fmt.Sprintf(`align="%s" valign="top" class="%s" style="%s"`, pick(s, []string{"left", "center"}), pick(s, t.classes), rule(3+s.IntN(6))))
+		t.attributes = append(t.attributes,
+			fmt.Sprintf(`align="%s" valign="top" class="%s" style="%s"`,
+				pick(s, []string{"left", "center"}), pick(s, t.classes), rule(3+s.IntN(6))))
 	}
 	for range 3 + s.IntN(3) {
 		t.blocks = append(t.blocks, t.newBlock(s, rule))
@@ -106,13 +117,19 @@ func (t *bulkSender) newBlock(s source, rule func(n int) string) string {
 	}
 	columns := 1 + s.IntN(2)
 	for range columns {
-		fmt.Fprintf(&b, "<div class=\"%s\" style=\"%s\">\n<table border=\"0\" cellpadding=\"0\" cellspacing=\"0\" role=\"presentation\" width=\"100%%\">\n", pick(s, t.classes), rule(5))
+		fmt.Fprintf(&b, "<div class=\"%s\" style=\"%s\">\n<table border=\"0\" cellpadding=\"0\" "+
+			"cellspacing=\"0\" role=\"presentation\" width=\"100%%\">\n", pick(s, t.classes), rule(5))
 		if s.chance(85) {
 			fmt.Fprintf(&b, "<tr><td %s><a href=\"LINK\" target=\"_blank\" style=\"%s\"><img src=\"https://images.%s/IMAGE.png\" width=\"%d\" alt=\"TITLE\" border=\"0\" style=\"%s\" /></a></td></tr>\n", pick(s, t.attributes), rule(2), t.domain, 100+s.IntN(500), rule(4))
 		}
-		fmt.Fprintf(&b, "<tr><td %s><h2 style=\"%s\">TITLE</h2></td></tr>\n<tr><td %s><div style=\"%s\">TEXT</div></td></tr>\n", pick(s, t.attributes), rule(5), pick(s, t.attributes), rule(5))
+		fmt.Fprintf(&b, "<tr><td %s><h2 style=\"%s\">TITLE</h2></td></tr>\n"+
+			"<tr><td %s><div style=\"%s\">TEXT</div></td></tr>\n", pick(s, t.attributes), rule(5),
+			pick(s, t.attributes), rule(5))
 		if s.chance(75) {
-			fmt.Fprintf(&b, "<tr><td %s><table border=\"0\" cellpadding=\"0\" cellspacing=\"0\" role=\"presentation\" style=\"%s\"><tr><td align=\"center\" bgcolor=\"%s\" style=\"%s\"><a href=\"LINK\" style=\"%s\" target=\"_blank\">BUTTON</a></td></tr></table></td></tr>\n", pick(s, t.attributes), rule(3), pick(s, t.colors), rule(3), rule(6))
+			fmt.Fprintf(&b, "<tr><td %s><table border=\"0\" cellpadding=\"0\" cellspacing=\"0\" "+
+				"role=\"presentation\" style=\"%s\"><tr><td align=\"center\" bgcolor=\"%s\" "+
+				"style=\"%s\"><a href=\"LINK\" style=\"%s\" target=\"_blank\">BUTTON</a></td>"+
+				"</tr></table></td></tr>\n", pick(s, t.attributes), rule(3), pick(s, t.colors), rule(3), rule(6))
 		}
 		b.WriteString("</table></div>\n")
 	}
@@ -130,10 +147,14 @@ func (t *bulkSender) page(s source) (markup, plain string) {
 	for h.Len() < size {
 		title, text := capital(t.lang.words(s, 2+s.IntN(5))), strings.Join(t.lang.paragraphs(s, 60+s.IntN(400)), " ")
 		target := link()
-		h.WriteString("<tr>\n<td>\n" + strings.NewReplacer("LINK", target, "IMAGE", s.hex(8)+"/"+s.hex(24), "TITLE", title, "TEXT", text, "BUTTON", t.lang.words(s, 2)).Replace(pick(s, t.blocks)) + "</td>\n</tr>\n")
+		h.WriteString("<tr>\n<td>\n" + strings.NewReplacer("LINK", target, "IMAGE", s.hex(8)+"/"+
+			s.hex(24), "TITLE", title, "TEXT", text, "BUTTON", t.lang.words(s, 2)).
+			Replace(pick(s, t.blocks)) + "</td>\n</tr>\n")
 		p.WriteString(title + "\n\n" + wrap(text, 76) + "\n" + target + "\n\n")
 	}
-	fmt.Fprintf(&h, "<tr><td %s>%s<br /><a href=\"%s\">%s</a></td></tr>\n</tbody></table>\n<img src=\"%s\" width=\"1\" height=\"1\" alt=\"\" style=\"display:block\" />\n</body>\n</html>\n", t.attributes[0], strings.Join(t.footer, " "), link(), t.lang.words(s, 2), link())
+	fmt.Fprintf(&h, "<tr><td %s>%s<br /><a href=\"%s\">%s</a></td></tr>\n</tbody></table>\n"+
+		"<img src=\"%s\" width=\"1\" height=\"1\" alt=\"\" style=\"display:block\" />\n</body>\n"+
+		"</html>\n", t.attributes[0], strings.Join(t.footer, " "), link(), t.lang.words(s, 2), link())
 	p.WriteString(wrap(strings.Join(t.footer, " "), 76) + "\n")
 	return h.String(), p.String()
 }
@@ -141,8 +162,11 @@ func (t *bulkSender) page(s source) (markup, plain string) {
 func (b *builder) newsletter(n int) *Message {
 	t := often(b.source, b.w.bulk)
 	bounce := "bounce-" + b.hex(20) + "@" + t.domain
-	e := &envelope{n: n, when: when(n), from: b.encoded(t.name) + " <" + t.address + ">", fromAddress: t.address, to: []string{"user@" + domainOf(b.w.mx[0])},
-		subject: capital(t.lang.words(b.source, 4+b.IntN(6))) + pick(b.source, []string{"", "!", " 🎉", "?"}), id: "<" + b.token(40) + "@" + t.domain + ">", program: script, bulk: t, ip: "198.51.100." + b.digits(2)}
+	e := &envelope{n: n, when: when(n), from: b.encoded(t.name) + " <" + t.address + ">",
+		fromAddress: t.address, to: []string{"user@" + domainOf(b.w.mx[0])},
+		subject: capital(t.lang.words(b.source, 4+b.IntN(6))) +
+			pick(b.source, []string{"", "!", " 🎉", "?"}), id: "<" + b.token(40) + "@" + t.domain + ">",
+		program: script, bulk: t, ip: "198.51.100." + b.digits(2)}
 	b.head(e)
 	b.line("List-Unsubscribe: <", t.links, b.token(180), ">,\r\n <mailto:unsubscribe-", b.token(30), "@", t.domain, ">")
 	b.line("List-Unsubscribe-Post: List-Unsubscribe=One-Click")
@@ -189,7 +213,11 @@ func (w *world) newNotifier(k int) *notifier {
 		t.lines = append(t.lines, line)
 	}
 	if s.chance(60) {
-		t.html = `<html><head><style>body { font-family: ` + pick(s, []string{"Helvetica", "Verdana", "Segoe UI"}) + `; color: #` + s.hex(6) + `; } td { padding: ` + s.digits(1) + `px; } .` + w.lexicon["en"].latin(s) + ` { border: 1px solid #` + s.hex(6) + `; }</style></head><body><table width="100%" cellpadding="0" cellspacing="0">`
+		t.html = `<html><head><style>body { font-family: ` +
+			pick(s, []string{"Helvetica", "Verdana", "Segoe UI"}) + `; color: #` + s.hex(6) +
+			`; } td { padding: ` + s.digits(1) + `px; } .` + w.lexicon["en"].latin(s) +
+			` { border: 1px solid #` + s.hex(6) +
+			`; }</style></head><body><table width="100%" cellpadding="0" cellspacing="0">`
 	}
 	return t
 }
@@ -212,8 +240,10 @@ func (c *Corpus) notice(b *builder, n int) *Message {
 		}
 		return out.String()
 	}
-	e := &envelope{n: n, when: when(n), from: t.name + " <" + t.address + ">", fromAddress: t.address, to: []string{"user@" + domainOf(b.w.mx[0])},
-		subject: capital(fill(t.subject)), id: "<" + b.hex(30) + "@" + t.domain + ">", program: script, ip: "203.0.113." + b.digits(2)}
+	e := &envelope{n: n, when: when(n), from: t.name + " <" + t.address + ">",
+		fromAddress: t.address, to: []string{"user@" + domainOf(b.w.mx[0])},
+		subject: capital(fill(t.subject)), id: "<" + b.hex(30) + "@" + t.domain + ">",
+		program: script, ip: "203.0.113." + b.digits(2)}
 	b.head(e)
 	b.line("Auto-Submitted: auto-generated")
 	b.line("X-Auto-Response-Suppress: All")
@@ -226,7 +256,8 @@ func (c *Corpus) notice(b *builder, n int) *Message {
 		plain := body
 		body = func() {
 			b.multipart("alternative", "", script, plain, func() {
-				b.text("html", t.html+"<tr><td>"+strings.Join(lines, "</td></tr>\n<tr><td>")+"</td></tr>\n</table></body></html>\n", t.lang, script)
+				b.text("html", t.html+"<tr><td>"+strings.Join(lines, "</td></tr>\n<tr><td>")+
+					"</td></tr>\n</table></body></html>\n", t.lang, script)
 			})
 		}
 	}

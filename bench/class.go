@@ -39,7 +39,8 @@ func ClassOf(mediaType string) Class {
 		strings.HasPrefix(minor, "vnd.ms-") || minor == "msword":
 		return Office
 	case minor == "zip" || minor == "gzip" || minor == "x-zip-compressed" || minor == "x-gzip" || minor == "x-tar" ||
-		minor == "x-7z-compressed" || minor == "x-rar-compressed" || minor == "vnd.rar" || minor == "x-bzip2" || minor == "zstd":
+		minor == "x-7z-compressed" || minor == "x-rar-compressed" || minor == "vnd.rar" ||
+		minor == "x-bzip2" || minor == "zstd":
 		return Archives
 	}
 	return Other

@@ -78,7 +78,8 @@ func (c *Corpus) place(n int) (k kind, thread, position int) {
 		}
 		return personal, block, p
 	}
-	return []kind{personal, newsletter, notice, listPost}[c.source("kind", n).weighted([]int{18, 40, 32, 10})], -1 - n, 0
+	return []kind{personal, newsletter, notice, listPost}[c.source("kind", n).
+		weighted([]int{18, 40, 32, 10})], -1 - n, 0
 }
 
 func when(n int) time.Time { return epoch.Add(time.Duration(n) * 193 * time.Second) }
@@ -154,8 +155,10 @@ type said struct {
 func (c *Corpus) conversation(b *builder, n, thread, position int, onList bool) *Message {
 	p := c.author(thread, position)
 	lang := c.author(thread, 0).lang
-	subject := strings.TrimSpace(capital(lang.words(c.source("subject", thread), 2+c.source("subject", thread).IntN(6))))
-	e := &envelope{n: n, when: when(n), from: b.mailbox(p), fromAddress: p.address(), subject: subject, id: c.messageID(thread, position), program: p.program, ip: p.ip}
+	subject := strings.TrimSpace(capital(lang.words(c.source("subject", thread), 2+
+		c.source("subject", thread).IntN(6))))
+	e := &envelope{n: n, when: when(n), from: b.mailbox(p), fromAddress: p.address(),
+		subject: subject, id: c.messageID(thread, position), program: p.program, ip: p.ip}
 	var texts []said
 	for at := position; at >= 0 && at > position-quoteDepth; at-- {
 		a := c.author(thread, at)
@@ -272,7 +275,8 @@ func (c *Corpus) attach(b *builder, n, slot int, p program) {
 		b.line("Content-ID: <f_", b.token(10), ">")
 	}
 	switch {
-	case strings.HasPrefix(f.kind, "text/") && strings.Contains(string(f.data[:min(len(f.data), 400)]), "\r\n") && b.chance(30):
+	case strings.HasPrefix(f.kind, "text/") &&
+		strings.Contains(string(f.data[:min(len(f.data), 400)]), "\r\n") && b.chance(30):
 		b.line("Content-Transfer-Encoding: quoted-printable")
 		b.line()
 		b.quotedPrintable(f.data, 76)

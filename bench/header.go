@@ -64,7 +64,8 @@ func (b *builder) head(e *envelope) {
 	var hops []string
 	hops = append(hops, b.received(domain, pick(b.source, b.w.mx), to, e.when.Add(4*time.Second), 0))
 	for range b.IntN(4) {
-		hops = append(hops, b.received(pick(b.source, b.w.relays), pick(b.source, b.w.relays), to, e.when.Add(2*time.Second), b.IntN(5)))
+		hops = append(hops, b.received(pick(b.source, b.w.relays), pick(b.source, b.w.relays), to,
+			e.when.Add(2*time.Second), b.IntN(5)))
 	}
 	for i, hop := range hops {
 		b.WriteString(hop)
@@ -88,7 +89,8 @@ func (b *builder) head(e *envelope) {
 	case webmail:
 		b.line("X-Gm-Message-State: ", b.token(150))
 		b.line("X-Google-Smtp-Source: ", b.token(110))
-		b.line("X-Received: by 2002:a05:", b.hex(4), ":", b.hex(3), ":b0:", b.hex(3), ":", b.hex(4), " with SMTP id ", b.token(30), ";\r\n        ", date(e.when, -8))
+		b.line("X-Received: by 2002:a05:", b.hex(4), ":", b.hex(3), ":b0:", b.hex(3), ":", b.hex(4),
+			" with SMTP id ", b.token(30), ";\r\n        ", date(e.when, -8))
 	case apple:
 		b.line("X-Mailer: Apple Mail (2.3774.", b.digits(3), ")")
 	case thunder:
@@ -100,7 +102,9 @@ func (b *builder) head(e *envelope) {
 	}
 	if b.chance(55) {
 		score := fmt.Sprintf("%d.%d", b.IntN(4), b.IntN(10))
-		b.line("X-Spam-Status: No, score=", score, " required=5.0 tests=DKIM_SIGNED,DKIM_VALID,\r\n\tHTML_MESSAGE,RCVD_IN_DNSWL_NONE,SPF_PASS autolearn=ham version=4.0.0")
+		b.line("X-Spam-Status: No, score=", score,
+			" required=5.0 tests=DKIM_SIGNED,DKIM_VALID,\r\n"+
+				"\tHTML_MESSAGE,RCVD_IN_DNSWL_NONE,SPF_PASS autolearn=ham version=4.0.0")
 		b.line("X-Spam-Score: ", score)
 	}
 }
@@ -151,19 +155,30 @@ func (b *builder) received(from, by, to string, when time.Time, style int) strin
 	ip := fmt.Sprintf("%d.%d.%d.%d", pick(b.source, []int{192, 198, 203}), b.IntN(256), b.IntN(256), b.IntN(256))
 	switch style {
 	case 0:
-		return fmt.Sprintf("Received: from %s (%s [%s])\r\n\t(using TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits)\r\n\t key-exchange X25519 server-signature RSA-PSS (2048 bits) server-digest SHA256)\r\n\t(No client certificate requested)\r\n\tby %s (Postfix) with ESMTPS id %s\r\n\tfor <%s>; %s\r\n",
+		return fmt.Sprintf("Received: from %s (%s [%s])\r\n\t(using TLSv1.3 with cipher "+
+			"TLS_AES_256_GCM_SHA384 (256/256 bits)\r\n\t key-exchange X25519 server-signature "+
+			"RSA-PSS (2048 bits) server-digest SHA256)\r\n\t(No client certificate requested)\r\n"+
+			"\tby %s (Postfix) with ESMTPS id %s\r\n\tfor <%s>; %s\r\n",
 			from, from, ip, by, b.queueID(), to, date(when, 1))
 	case 1:
-		return fmt.Sprintf("Received: from %s (%s. [%s])\r\n        by %s with ESMTPSA id %s\r\n        for <%s>\r\n        (version=TLS1_3 cipher=TLS_AES_128_GCM_SHA256 bits=128/128);\r\n        %s\r\n",
+		return fmt.Sprintf("Received: from %s (%s. [%s])\r\n        by %s with ESMTPSA id %s\r\n"+
+			"        for <%s>\r\n        (version=TLS1_3 cipher=TLS_AES_128_GCM_SHA256 "+
+			"bits=128/128);\r\n        %s\r\n",
 			from, from, ip, by, b.token(28), to, date(when, -8)+" (PST)")
 	case 2:
-		return fmt.Sprintf("Received: from %s (2603:10a6:%s::%s) by\r\n %s (2603:10a6:%s::%s) with\r\n Microsoft SMTP Server (version=TLS1_2,\r\n cipher=TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384) id 15.20.%s.%s; %s +0000\r\n",
-			strings.ToUpper(from), b.hex(3), b.hex(2), strings.ToUpper(by), b.hex(3), b.hex(2), b.digits(4), b.digits(2), when.Format("Mon, 2 Jan\r\n 2006 15:04:05"))
+		return fmt.Sprintf("Received: from %s (2603:10a6:%s::%s) by\r\n"+
+			" %s (2603:10a6:%s::%s) with\r\n Microsoft SMTP Server (version=TLS1_2,\r\n"+
+			" cipher=TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384) id 15.20.%s.%s; %s +0000\r\n",
+			strings.ToUpper(from), b.hex(3), b.hex(2), strings.ToUpper(by), b.hex(3), b.hex(2),
+			b.digits(4), b.digits(2), when.Format("Mon, 2 Jan\r\n 2006 15:04:05"))
 	case 3:
-		return fmt.Sprintf("Received: from [%s] (helo=%s)\r\n\tby %s with esmtps  (TLS1.3) tls TLS_AES_256_GCM_SHA384\r\n\t(Exim 4.96)\r\n\t(envelope-from <bounce-%s@%s>)\r\n\tid 1r%s-%s-0%s\r\n\tfor %s;\r\n\t%s\r\n",
+		return fmt.Sprintf("Received: from [%s] (helo=%s)\r\n\tby %s with esmtps  (TLS1.3) tls "+
+			"TLS_AES_256_GCM_SHA384\r\n\t(Exim 4.96)\r\n\t(envelope-from <bounce-%s@%s>)\r\n"+
+			"\tid 1r%s-%s-0%s\r\n\tfor %s;\r\n\t%s\r\n",
 			ip, from, by, b.digits(7), from, b.token(4), b.token(6), b.token(1), to, date(when, 0))
 	}
-	return fmt.Sprintf("Received: by %s (Postfix, from userid %d)\r\n\tid %s; %s\r\n", by, 33+b.IntN(1000), b.queueID(), date(when, 2))
+	return fmt.Sprintf("Received: by %s (Postfix, from userid %d)\r\n\tid %s; %s\r\n", by, 33+
+		b.IntN(1000), b.queueID(), date(when, 2))
 }
 
 func (b *builder) queueID() string {
@@ -176,11 +191,17 @@ func (b *builder) queueID() string {
 // results writes what the receiving server found of the sender (RFC 8601).
 func (b *builder) results(e *envelope, domain string) {
 	if b.chance(85) {
-		b.linef("Authentication-Results: %s;\r\n\tdkim=pass (2048-bit key; unprotected) header.d=%s header.i=@%s header.a=rsa-sha256 header.s=%s header.b=%s;\r\n\tdmarc=pass (p=%s) header.from=%s;\r\n\tspf=pass (%s: domain of %s designates %s as permitted sender) smtp.mailfrom=%s",
-			b.w.mx[0], domain, domain, "s1", b.token(8), pick(b.source, []string{"none", "quarantine", "reject"}), domain, b.w.mx[0], e.fromAddress, e.ip, e.fromAddress)
+		b.linef("Authentication-Results: %s;\r\n\tdkim=pass (2048-bit key; unprotected) "+
+			"header.d=%s header.i=@%s header.a=rsa-sha256 header.s=%s header.b=%s;\r\n"+
+			"\tdmarc=pass (p=%s) header.from=%s;\r\n\tspf=pass (%s: domain of %s designates %s "+
+			"as permitted sender) smtp.mailfrom=%s",
+			b.w.mx[0], domain, domain, "s1", b.token(8),
+			pick(b.source, []string{"none", "quarantine", "reject"}), domain, b.w.mx[0],
+			e.fromAddress, e.ip, e.fromAddress)
 	}
 	if b.chance(35) {
-		b.linef("Received-SPF: Pass (%s: domain of %s designates %s as permitted sender) receiver=%s; client-ip=%s; helo=%s;", b.w.mx[0], domain, e.ip, b.w.mx[0], e.ip, domain)
+		b.linef("Received-SPF: Pass (%s: domain of %s designates %s as permitted sender) "+
+			"receiver=%s; client-ip=%s; helo=%s;", b.w.mx[0], domain, e.ip, b.w.mx[0], e.ip, domain)
 	}
 }
 
@@ -204,14 +225,20 @@ func (b *builder) dkim(e *envelope, domain, selector string, key int) {
 		"Date:From:To:List-Unsubscribe:Subject:MIME-Version:Content-Type",
 	})
 	b.linef("DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/%s; d=%s; s=%s;\r\n\tt=%d; h=%s;\r\n\tbh=%s;\r\n\tb=%s",
-		pick(b.source, []string{"relaxed", "simple"}), domain, selector, e.when.Unix(), fields, b.b64(32), b.signature(key))
+		pick(b.source, []string{"relaxed", "simple"}), domain, selector, e.when.Unix(), fields,
+		b.b64(32), b.signature(key))
 }
 
 // arc writes a set of the chain (RFC 8617 section 4.1).
 func (b *builder) arc(e *envelope, domain string) {
 	b.linef("ARC-Seal: i=1; a=rsa-sha256; s=arcselector10001; d=%s; cv=none;\r\n b=%s", domain, b.signature(256))
-	b.linef("ARC-Message-Signature: i=1; a=rsa-sha256; c=relaxed/relaxed; d=%s;\r\n s=arcselector10001;\r\n h=From:Date:Subject:Message-ID:Content-Type:MIME-Version:X-MS-Exchange-AntiSpam-MessageData-ChunkCount:X-MS-Exchange-AntiSpam-MessageData-0;\r\n bh=%s;\r\n b=%s", domain, b.b64(32), b.signature(256))
-	b.linef("ARC-Authentication-Results: i=1; %s 1; spf=pass smtp.mailfrom=%s; dmarc=pass action=none\r\n header.from=%s; dkim=pass header.d=%s; arc=none", domain, domain, domain, domain)
+	b.linef("ARC-Message-Signature: i=1; a=rsa-sha256; c=relaxed/relaxed; d=%s;\r\n"+
+		" s=arcselector10001;\r\n"+
+		" h=From:Date:Subject:Message-ID:Content-Type:MIME-Version:X-MS-Exchange-AntiSpam-Message"+
+		"Data-ChunkCount:X-MS-Exchange-AntiSpam-MessageData-0;\r\n bh=%s;\r\n b=%s", domain,
+		b.b64(32), b.signature(256))
+	b.linef("ARC-Authentication-Results: i=1; %s 1; spf=pass smtp.mailfrom=%s; dmarc=pass "+
+		"action=none\r\n header.from=%s; dkim=pass header.d=%s; arc=none", domain, domain, domain, domain)
 }
 
 // groupware writes the fields that such a server adds.
@@ -230,7 +257,8 @@ func (b *builder) groupware(e *envelope, domain string) {
 	b.line("x-ms-exchange-antispam-relay: 0")
 	b.line("x-microsoft-antispam: BCL:0;ARA:13230040|", b.digits(6), "|376014|1800799024|366016|38070700018;")
 	b.line("x-microsoft-antispam-message-info: ", b.signature(280))
-	b.line("x-forefront-antispam-report: CIP:255.255.255.255;CTRY:;LANG:en;SCL:1;SRV:;IPV:NLI;SFV:NSPM;H:", domain, ";PTR:;CAT:NONE;SFS:(13230040)(", b.digits(6), ")(376014);DIR:OUT;SFP:1102;")
+	b.line("x-forefront-antispam-report: CIP:255.255.255.255;CTRY:;LANG:en;SCL:1;SRV:;IPV:NLI;"+
+		"SFV:NSPM;H:", domain, ";PTR:;CAT:NONE;SFS:(13230040)(", b.digits(6), ")(376014);DIR:OUT;SFP:1102;")
 	b.line("x-ms-exchange-antispam-messagedata-chunkcount: 1")
 	b.line("x-ms-exchange-antispam-messagedata-0: ", b.signature(500))
 	b.line("X-OriginatorOrg: ", domain)

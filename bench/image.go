@@ -44,7 +44,9 @@ func jpeg(s source, l *lexicon, size int) *file {
 	b.WriteString("\xff\xd8")
 	segment(0xe0, []byte("JFIF\x00\x01\x01\x00\x00\x48\x00\x48\x00\x00"))
 	if s.chance(60) { // Exif, with a thumbnail
-		exif := fmt.Appendf(nil, "Exif\x00\x00II*\x00\x08\x00\x00\x00Camera %s\x00%s\x00%s:%s:%s %s:%s:%s\x00", s.token(4), s.token(6), "2024", "01", s.digits(2), s.digits(2), s.digits(2), s.digits(2))
+		exif := fmt.Appendf(nil,
+			"Exif\x00\x00II*\x00\x08\x00\x00\x00Camera %s\x00%s\x00%s:%s:%s %s:%s:%s\x00",
+			s.token(4), s.token(6), "2024", "01", s.digits(2), s.digits(2), s.digits(2), s.digits(2))
 		for tag := range 30 {
 			exif = append(exif, byte(tag), 0x92, 5, 0, 1, 0, 0, 0, byte(s.IntN(256)), 2, 0, 0)
 		}
@@ -94,9 +96,11 @@ func bitmap(s source, size int) *file {
 		}
 	}
 	if s.chance(50) {
-		return &file{"scan" + s.digits(3) + ".tif", "image/tiff", append([]byte("II*\x00\x08\x00\x00\x00\x0e\x00"), data...)}
+		return &file{"scan" + s.digits(3) + ".tif", "image/tiff",
+			append([]byte("II*\x00\x08\x00\x00\x00\x0e\x00"), data...)}
 	}
-	return &file{"scan" + s.digits(3) + ".bmp", "image/bmp", append([]byte("BM\x00\x00\x00\x00\x00\x00\x00\x006\x00\x00\x00(\x00\x00\x00"), data...)}
+	return &file{"scan" + s.digits(3) + ".bmp", "image/bmp",
+		append([]byte("BM\x00\x00\x00\x00\x00\x00\x00\x006\x00\x00\x00(\x00\x00\x00"), data...)}
 }
 
 // xmp is a packet of metadata, with the padding that lets programs change it in place.

@@ -99,7 +99,8 @@ func (b *builder) text(subtype, text string, l *lexicon, p program) {
 	if p == exchange {
 		b.line("Content-Type: text/", subtype, `; charset="`, charset, `"`)
 	} else {
-		b.line("Content-Type: text/", subtype, "; charset=", charset, pick(b.source, []string{"", "; format=flowed", ""}))
+		b.line("Content-Type: text/", subtype, "; charset=", charset,
+			pick(b.source, []string{"", "; format=flowed", ""}))
 	}
 	encoding := []string{"quoted-printable", "base64", "8bit"}[b.weighted([]int{60, 22, 18})]
 	if ascii && !long && (subtype == "plain" || b.chance(30)) && b.chance(70) {

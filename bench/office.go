@@ -71,9 +71,12 @@ func zipOffice(s source, l *lexicon, size int) *file {
 		p.add("word/document.xml", []byte(documentXML(s, l, min(size, 200_000))), zip.Deflate)
 	case 1:
 		for sheet := 1; sheet <= 1+s.IntN(3); sheet++ {
-			p.add(fmt.Sprintf("xl/worksheets/sheet%d.xml", sheet), []byte(sheetXML(s, min(size*2, 600_000))), zip.Deflate)
+			p.add(fmt.Sprintf("xl/worksheets/sheet%d.xml", sheet),
+				[]byte(sheetXML(s, min(size*2, 600_000))), zip.Deflate)
 		}
-		p.add("xl/sharedStrings.xml", []byte(xmlHead+"<sst><si><t>"+strings.Join(strings.Fields(strings.Join(l.paragraphs(s, min(size/2, 100_000)), " ")), "</t></si><si><t>")+"</t></si></sst>"), zip.Deflate)
+		p.add("xl/sharedStrings.xml", []byte(xmlHead+"<sst><si><t>"+
+			strings.Join(strings.Fields(strings.Join(l.paragraphs(s, min(size/2, 100_000)), " ")),
+				"</t></si><si><t>")+"</t></si></sst>"), zip.Deflate)
 	default:
 		for slide := 1; slide <= 4+s.IntN(20); slide++ {
 			p.add(fmt.Sprintf("ppt/slides/slide%d.xml", slide), []byte(slideXML(s, l)), zip.Deflate)
@@ -88,11 +91,14 @@ func zipOffice(s source, l *lexicon, size int) *file {
 		p.add(fmt.Sprintf("media/image%d.png", k), s.bytes(min(size, 3000+s.IntN(60000))), zip.Store)
 	}
 	must(p.z.Close())
-	return &file{l.words(s, 2) + []string{".docx", ".xlsx", ".pptx"}[kind], "application/vnd.openxmlformats-officedocument." + []string{"wordprocessingml.document", "spreadsheetml.sheet", "presentationml.presentation"}[kind], p.Bytes()}
+	return &file{l.words(s, 2) + []string{".docx", ".xlsx", ".pptx"}[kind],
+		"application/vnd.openxmlformats-officedocument." + []string{"wordprocessingml.document",
+			"spreadsheetml.sheet", "presentationml.presentation"}[kind], p.Bytes()}
 }
 
 // smallParts are parts that nearly every document has.
-var smallParts = []string{"settings.xml", "webSettings.xml", "fontTable.xml", "theme/theme1.xml", "numbering.xml", "_rels/document.xml.rels",
+var smallParts = []string{"settings.xml", "webSettings.xml", "fontTable.xml", "theme/theme1.xml",
+	"numbering.xml", "_rels/document.xml.rels",
 	"footnotes.xml", "endnotes.xml", "header1.xml", "footer1.xml", "customXml/item1.xml", "customXml/itemProps1.xml"}
 
 func documentXML(s source, l *lexicon, size int) string {
@@ -161,11 +167,13 @@ func binaryOffice(s source, l *lexicon, size int) *file {
 			}
 		default: // cells, or properties of paragraphs
 			for at := range 200 + s.IntN(400) {
-				fmt.Fprintf(&b, "%c\x02\x0e\x00%c\x00%c\x00\x0f\x00\x00\x00%s\x00", at&0x7f, at>>3&0x7f, s.IntN(8), s.bytes(3))
+				fmt.Fprintf(&b, "%c\x02\x0e\x00%c\x00%c\x00\x0f\x00\x00\x00%s\x00", at&0x7f,
+					at>>3&0x7f, s.IntN(8), s.bytes(3))
 			}
 		}
 		sector()
 	}
 	b.Write(make([]byte, 4096))
-	return &file{l.words(s, 2) + []string{".doc", ".xls", ".ppt"}[kind], []string{"application/msword", "application/vnd.ms-excel", "application/vnd.ms-powerpoint"}[kind], b.Bytes()}
+	return &file{l.words(s, 2) + []string{".doc", ".xls", ".ppt"}[kind],
+		[]string{"application/msword", "application/vnd.ms-excel", "application/vnd.ms-powerpoint"}[kind], b.Bytes()}
 }

@@ -47,7 +47,8 @@ func (w *world) pdf(s source, l *lexicon, packed bool) *file {
 		p.page()
 	}
 	p.end()
-	return &file{pick(s, []string{"Invoice_", "scan", "Document-", "report ", "Angebot_"}) + s.digits(5) + ".pdf", "application/pdf", p.Bytes()}
+	return &file{pick(s, []string{"Invoice_", "scan", "Document-", "report ", "Angebot_"}) +
+		s.digits(5) + ".pdf", "application/pdf", p.Bytes()}
 }
 
 // A pdfWriter writes objects and remembers where they are.
@@ -105,7 +106,10 @@ func (p *pdfWriter) picture(n int) {
 // its structure.
 func (p *pdfWriter) page() {
 	page := p.next()
-	p.object(fmt.Sprintf("/Type /Page /Parent 2 0 R /MediaBox [0 0 595.32 841.92] /Contents %d 0 R /Resources << /Font << /F1 9 0 R /F2 11 0 R >> /XObject << /Image%d %d 0 R >> /ProcSet [/PDF /Text /ImageB /ImageC] >> /Group << /Type /Group /S /Transparency /CS /DeviceRGB >> /Tabs /S", page+1, page, page+2))
+	p.object(fmt.Sprintf("/Type /Page /Parent 2 0 R /MediaBox [0 0 595.32 841.92] /Contents %d 0 "+
+		"R /Resources << /Font << /F1 9 0 R /F2 11 0 R >> /XObject << /Image%d %d 0 R >> "+
+		"/ProcSet [/PDF /Text /ImageB /ImageC] >> /Group << /Type /Group /S /Transparency /CS "+
+		"/DeviceRGB >> /Tabs /S", page+1, page, page+2))
 	if p.producer == scanner {
 		p.stream("", []byte("q 595.32 0 0 841.92 0 0 cm /Im0 Do Q"))
 		p.picture(15_000 + p.IntN(60_000))
@@ -122,7 +126,10 @@ func (p *pdfWriter) page() {
 	}
 	if p.chance(35) && p.producer != reporter { // outlines of letters
 		p.stream("/Filter /FlateDecode /Length1 "+p.digits(5), deflated(p.bytes(4000+p.IntN(14_000))))
-		p.object("/Type /FontDescriptor /FontName /" + p.token(6) + "+Calibri /Flags 32 /ItalicAngle 0 /Ascent 750 /Descent -250 /CapHeight 750 /AvgWidth 521 /MaxWidth 1743 /FontWeight 400 /XHeight 250 /StemV 52 /FontBBox [ -503 -250 1240 750] /FontFile2 " + fmt.Sprint(p.next()-1) + " 0 R")
+		p.object("/Type /FontDescriptor /FontName /" + p.token(6) +
+			"+Calibri /Flags 32 /ItalicAngle 0 /Ascent 750 /Descent -250 /CapHeight 750 " +
+			"/AvgWidth 521 /MaxWidth 1743 /FontWeight 400 /XHeight 250 /StemV 52 /FontBBox [ " +
+			"-503 -250 1240 750] /FontFile2 " + fmt.Sprint(p.next()-1) + " 0 R")
 		var widths strings.Builder
 		for range 180 {
 			fmt.Fprintf(&widths, "%d ", 226+p.IntN(600))
@@ -133,7 +140,8 @@ func (p *pdfWriter) page() {
 		var kids strings.Builder
 		for mark := range 12 + p.IntN(20) {
 			fmt.Fprintf(&kids, "%d 0 R ", p.next())
-			p.object(fmt.Sprintf("/Type /StructElem /S /%s /P %d 0 R /Pg %d 0 R /K [ %d ]", pick(p.source, []string{"P", "P", "Span", "TD", "TR", "H1", "LBody"}), page-1, page, mark))
+			p.object(fmt.Sprintf("/Type /StructElem /S /%s /P %d 0 R /Pg %d 0 R /K [ %d ]",
+				pick(p.source, []string{"P", "P", "Span", "TD", "TR", "H1", "LBody"}), page-1, page, mark))
 		}
 		p.object("/Nums [ " + fmt.Sprint(page) + " [ " + kids.String() + "] ]")
 	}
@@ -144,7 +152,8 @@ func operators(s source, l *lexicon, size int) []byte {
 	var b bytes.Buffer
 	b.WriteString("q\nBT\n/F1 10.5 Tf\n")
 	for b.Len() < size {
-		fmt.Fprintf(&b, "1 0 0 1 %d.%02d %d.%02d Tm\n[(%s) %d (%s)] TJ\n", 50+s.IntN(60), s.IntN(100), 100+s.IntN(650), s.IntN(100), l.words(s, 1+s.IntN(5)), -s.IntN(300), l.words(s, 1+s.IntN(4)))
+		fmt.Fprintf(&b, "1 0 0 1 %d.%02d %d.%02d Tm\n[(%s) %d (%s)] TJ\n", 50+s.IntN(60),
+			s.IntN(100), 100+s.IntN(650), s.IntN(100), l.words(s, 1+s.IntN(5)), -s.IntN(300), l.words(s, 1+s.IntN(4)))
 	}
 	b.WriteString("ET\nQ\n")
 	return b.Bytes()
@@ -167,5 +176,6 @@ func (p *pdfWriter) end() {
 	for _, o := range p.offsets {
 		fmt.Fprintf(p, "%010d 00000 n \n", o)
 	}
-	fmt.Fprintf(p, "trailer\n<< /Size %d /Root 1 0 R /ID [<%s> <%s>] >>\nstartxref\n%d\n%%%%EOF\n", len(p.offsets)+1, p.hex(32), p.hex(32), start)
+	fmt.Fprintf(p, "trailer\n<< /Size %d /Root 1 0 R /ID [<%s> <%s>] >>\nstartxref\n%d\n%%%%EOF\n",
+		len(p.offsets)+1, p.hex(32), p.hex(32), start)
 }

@@ -45,7 +45,8 @@ func MeasureCollections(ctx context.Context, db *mongo.Database) ([]CollectionSp
 
 func measureCollection(ctx context.Context, coll *mongo.Collection) (CollectionSpace, error) {
 	c := CollectionSpace{Name: coll.Name()}
-	cur, err := coll.Aggregate(ctx, mongo.Pipeline{{{Key: "$collStats", Value: bson.D{{Key: "storageStats", Value: bson.D{}}}}}})
+	cur, err := coll.Aggregate(ctx,
+		mongo.Pipeline{{{Key: "$collStats", Value: bson.D{{Key: "storageStats", Value: bson.D{}}}}}})
 	if err != nil {
 		return c, err
 	}
@@ -54,7 +55,8 @@ func measureCollection(ctx context.Context, coll *mongo.Collection) (CollectionS
 		return c, err
 	}
 	for _, doc := range shards {
-		for field, sum := range map[string]*int64{"count": &c.Documents, "size": &c.Bytes, "storageSize": &c.Stored, "totalIndexSize": &c.Indexes} {
+		for field, sum := range map[string]*int64{"count": &c.Documents, "size": &c.Bytes,
+			"storageSize": &c.Stored, "totalIndexSize": &c.Indexes} {
 			n, ok := number(doc.Lookup("storageStats", field))
 			if !ok {
 				return c, fmt.Errorf("no number storageStats.%s", field)

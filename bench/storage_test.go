@@ -31,14 +31,16 @@ func TestMeasureCollections(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(list) != 2 || list[0].Name != "a" || list[0].Documents != 0 || list[1].Name != "b" || list[1].Documents != 50 || list[1].Bytes != bytesOf {
+	if len(list) != 2 || list[0].Name != "a" || list[0].Documents != 0 || list[1].Name != "b" ||
+		list[1].Documents != 50 || list[1].Bytes != bytesOf {
 		t.Errorf("%+v, want 50 documents of %d bytes in b", list, bytesOf)
 	}
 }
 
 func TestWriteCollections(t *testing.T) {
 	var out bytes.Buffer
-	err := WriteCollections(&out, []CollectionSpace{{"contents", 3, 1000, 900, 20}, {"messages", 4, 500, 100, 30}}, 1200)
+	err := WriteCollections(&out, []CollectionSpace{{"contents", 3, 1000, 900, 20},
+		{"messages", 4, 500, 100, 30}}, 1200)
 	if err != nil {
 		t.Fatal(err)
 	}

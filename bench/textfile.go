@@ -41,7 +41,8 @@ func (w *world) textFile(s source, l *lexicon) *file {
 func writeCSV(b *bytes.Buffer, s source, l *lexicon, size int) {
 	b.WriteString("id;date;name;amount;status\r\n")
 	for b.Len() < size {
-		fmt.Fprintf(b, "%s;2024-%02d-%02d;%s;%d.%02d;%s\r\n", s.digits(6), 1+s.IntN(12), 1+s.IntN(28), l.words(s, 2), s.IntN(5000), s.IntN(100), pick(s, []string{"open", "paid", "late"}))
+		fmt.Fprintf(b, "%s;2024-%02d-%02d;%s;%d.%02d;%s\r\n", s.digits(6), 1+s.IntN(12), 1+
+			s.IntN(28), l.words(s, 2), s.IntN(5000), s.IntN(100), pick(s, []string{"open", "paid", "late"}))
 	}
 }
 
@@ -52,14 +53,23 @@ func writeLog(b *bytes.Buffer, s source, l *lexicon, size int) {
 	}
 	for at := when(s.IntN(3000)); b.Len() < size; {
 		at = at.Add(when(s.IntN(3)).Sub(epoch) / 40)
-		fmt.Fprintf(b, "%s %s [%s] %s: %s %d\n", at.Format("2006-01-02T15:04:05.000Z"), pick(s, []string{"INFO", "INFO", "WARN", "ERROR"}), s.hex(8), often(s, l.content), often(s, messages), s.IntN(10_000))
+		fmt.Fprintf(b, "%s %s [%s] %s: %s %d\n", at.Format("2006-01-02T15:04:05.000Z"),
+			pick(s, []string{"INFO", "INFO", "WARN", "ERROR"}), s.hex(8), often(s, l.content),
+			often(s, messages), s.IntN(10_000))
 	}
 }
 
 func writeXML(b *bytes.Buffer, s source, l *lexicon, size int) {
-	b.WriteString(xmlHead + "<Invoice xmlns:cbc=\"urn:oasis:names:specification:ubl:schema:xsd:CommonBasicComponents-2\">\r\n")
+	b.WriteString(xmlHead + "<Invoice xmlns:cbc=\"urn:oasis:names:specification:ubl:schema:xsd:Co" +
+		"mmonBasicComponents-2\">\r\n")
 	for k := 1; b.Len() < size; k++ {
-		fmt.Fprintf(b, "  <cac:InvoiceLine>\r\n    <cbc:ID>%d</cbc:ID>\r\n    <cbc:InvoicedQuantity unitCode=\"C62\">%d</cbc:InvoicedQuantity>\r\n    <cbc:LineExtensionAmount currencyID=\"EUR\">%d.%02d</cbc:LineExtensionAmount>\r\n    <cac:Item>\r\n      <cbc:Name>%s</cbc:Name>\r\n      <cac:SellersItemIdentification><cbc:ID>%s</cbc:ID></cac:SellersItemIdentification>\r\n    </cac:Item>\r\n  </cac:InvoiceLine>\r\n", k, 1+s.IntN(20), s.IntN(3000), s.IntN(100), l.words(s, 3), s.digits(8))
+		fmt.Fprintf(b, "  <cac:InvoiceLine>\r\n    <cbc:ID>%d</cbc:ID>\r\n"+
+			"    <cbc:InvoicedQuantity unitCode=\"C62\">%d</cbc:InvoicedQuantity>\r\n"+
+			"    <cbc:LineExtensionAmount currencyID=\"EUR\">%d.%02d</cbc:LineExtensionAmount>"+
+			"\r\n    <cac:Item>\r\n      <cbc:Name>%s</cbc:Name>\r\n"+
+			"      <cac:SellersItemIdentification><cbc:ID>%s</cbc:ID>"+
+			"</cac:SellersItemIdentification>\r\n    </cac:Item>\r\n  </cac:InvoiceLine>\r\n", k, 1+
+			s.IntN(20), s.IntN(3000), s.IntN(100), l.words(s, 3), s.digits(8))
 	}
 	b.WriteString("</Invoice>\r\n")
 }
@@ -67,7 +77,10 @@ func writeXML(b *bytes.Buffer, s source, l *lexicon, size int) {
 func writeJSON(b *bytes.Buffer, s source, l *lexicon, size int) {
 	b.WriteString("[\n")
 	for b.Len() < size {
-		fmt.Fprintf(b, "  {\"id\": \"%s\", \"created\": %d, \"name\": \"%s\", \"active\": %t, \"tags\": [\"%s\", \"%s\"], \"score\": %d.%d},\n", s.hex(24), epoch.Unix()+int64(s.IntN(9_000_000)), l.words(s, 2), s.chance(80), often(s, l.content), often(s, l.content), s.IntN(100), s.IntN(100))
+		fmt.Fprintf(b, "  {\"id\": \"%s\", \"created\": %d, \"name\": \"%s\", \"active\": %t, "+
+			"\"tags\": [\"%s\", \"%s\"], \"score\": %d.%d},\n", s.hex(24), epoch.Unix()+
+			int64(s.IntN(9_000_000)), l.words(s, 2), s.chance(80), often(s, l.content),
+			often(s, l.content), s.IntN(100), s.IntN(100))
 	}
 	b.WriteString("  {}\n]\n")
 }
@@ -96,7 +109,8 @@ func writeRTF(b *bytes.Buffer, s source, l *lexicon, size int) {
 }
 
 func writePage(b *bytes.Buffer, s source, l *lexicon, size int) {
-	b.WriteString("<!DOCTYPE html>\r\n<html><head><meta charset=\"utf-8\"><title>" + l.words(s, 3) + "</title></head><body><table>\r\n")
+	b.WriteString("<!DOCTYPE html>\r\n<html><head><meta charset=\"utf-8\"><title>" + l.words(s, 3) +
+		"</title></head><body><table>\r\n")
 	for b.Len() < size {
 		fmt.Fprintf(b, "<tr class=\"row\"><td class=\"num\">%d</td><td><a href=\"https://www.example.com/%s/%s\">%s</a></td><td>%s</td></tr>\r\n", s.IntN(10_000), often(s, l.content), s.hex(8), l.words(s, 2), html.EscapeString(l.sentence(s)))
 	}
@@ -112,21 +126,28 @@ func writeText(b *bytes.Buffer, s source, l *lexicon, size int) {
 func writeCalendar(b *bytes.Buffer, s source, l *lexicon, size int) {
 	b.WriteString("BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//" + l.words(s, 1) + "//EN\r\nMETHOD:REQUEST\r\n")
 	for b.Len() < size {
-		fmt.Fprintf(b, "BEGIN:VEVENT\r\nUID:%s@%s.example\r\nDTSTAMP:20240108T070000Z\r\nDTSTART:202401%02dT%02d0000Z\r\nSUMMARY:%s\r\nDESCRIPTION:%s\r\nEND:VEVENT\r\n", s.hex(32), s.hex(6), 1+s.IntN(28), s.IntN(24), l.words(s, 3), l.sentence(s))
+		fmt.Fprintf(b, "BEGIN:VEVENT\r\nUID:%s@%s.example\r\nDTSTAMP:20240108T070000Z\r\n"+
+			"DTSTART:202401%02dT%02d0000Z\r\nSUMMARY:%s\r\nDESCRIPTION:%s\r\nEND:VEVENT\r\n",
+			s.hex(32), s.hex(6), 1+s.IntN(28), s.IntN(24), l.words(s, 3), l.sentence(s))
 	}
 	b.WriteString("END:VCALENDAR\r\n")
 }
 
 func writeCards(b *bytes.Buffer, s source, l *lexicon, size int) {
 	for b.Len() < size {
-		fmt.Fprintf(b, "BEGIN:VCARD\r\nVERSION:3.0\r\nN:%s;%s;;;\r\nFN:%s\r\nTEL;TYPE=CELL:+49%s\r\nEMAIL;TYPE=INTERNET:%s@example.com\r\nEND:VCARD\r\n", capital(l.word(s)), capital(l.word(s)), l.words(s, 2), s.digits(10), s.hex(8))
+		fmt.Fprintf(b, "BEGIN:VCARD\r\nVERSION:3.0\r\nN:%s;%s;;;\r\nFN:%s\r\n"+
+			"TEL;TYPE=CELL:+49%s\r\nEMAIL;TYPE=INTERNET:%s@example.com\r\nEND:VCARD\r\n",
+			capital(l.word(s)), capital(l.word(s)), l.words(s, 2), s.digits(10), s.hex(8))
 	}
 }
 
 func writeDrawing(b *bytes.Buffer, s source, _ *lexicon, size int) {
 	b.WriteString("<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"800\" height=\"600\" viewBox=\"0 0 800 600\">\n")
 	for b.Len() < size {
-		fmt.Fprintf(b, "<path d=\"M%d.%d %d.%dl%d.%d %d.%d %d.%d-%d.%dz\" fill=\"#%s\" stroke=\"none\"/>\n", s.IntN(800), s.IntN(100), s.IntN(600), s.IntN(100), s.IntN(30), s.IntN(100), s.IntN(30), s.IntN(100), s.IntN(30), s.IntN(100), s.IntN(30), s.IntN(100), pick(s, []string{"336699", "cc0000", "eeeeee", "222222"}))
+		fmt.Fprintf(b, "<path d=\"M%d.%d %d.%dl%d.%d %d.%d %d.%d-%d.%dz\" fill=\"#%s\" "+
+			"stroke=\"none\"/>\n", s.IntN(800), s.IntN(100), s.IntN(600), s.IntN(100), s.IntN(30),
+			s.IntN(100), s.IntN(30), s.IntN(100), s.IntN(30), s.IntN(100), s.IntN(30), s.IntN(100),
+			pick(s, []string{"336699", "cc0000", "eeeeee", "222222"}))
 	}
 	b.WriteString("</svg>\n")
 }

@@ -38,12 +38,13 @@ against go came right used take three please thanks let need next week meeting`)
 werden aus er hat dass sie nach wird bei einer um am sind noch wie einem über einen so zum war haben nur oder aber
 vor zur bis mehr durch man sein wurde wenn hier alle wir ihr ich kann können uns ihre diese dieser schon unter
 bitte danke gerne morgen heute nächste Woche Termin mir dir Ihnen möchte müssen würde wäre`),
-		onsets:    strings.Fields("b d f g h k l m n r s t w z sch st pr br kl gr tr fl kn pf schw"),
-		nuclei:    strings.Fields("a e i o u ei au eu ie ä ö ü"),
-		codas:     strings.Fields("- - n r s t l ch ng ung keit en er el lich cht tz nd"),
-		wrote:     "Am DATE schrieb NAME:",
-		greetings: []string{"Hallo NAME,", "Guten Tag NAME,", "Liebe Kolleginnen und Kollegen,", "Sehr geehrte Damen und Herren,"},
-		closings:  []string{"Mit freundlichen Grüßen", "Viele Grüße", "Beste Grüße", "Liebe Grüße"},
+		onsets: strings.Fields("b d f g h k l m n r s t w z sch st pr br kl gr tr fl kn pf schw"),
+		nuclei: strings.Fields("a e i o u ei au eu ie ä ö ü"),
+		codas:  strings.Fields("- - n r s t l ch ng ung keit en er el lich cht tz nd"),
+		wrote:  "Am DATE schrieb NAME:",
+		greetings: []string{"Hallo NAME,", "Guten Tag NAME,", "Liebe Kolleginnen und Kollegen,",
+			"Sehr geehrte Damen und Herren,"},
+		closings: []string{"Mit freundlichen Grüßen", "Viele Grüße", "Beste Grüße", "Liebe Grüße"},
 	}, {
 		code: "fr", charset: "iso-8859-1",
 		function: strings.Fields(`de la le et les des en un une du que est pour qui dans par plus pas au sur ne se ce il sont
@@ -79,7 +80,8 @@ ni contra otros ese eso ante ellos e esto mí antes algunos qué unos yo otro gr
 		closings:  []string{"С уважением,", "Спасибо,"},
 	}, {
 		code: "ja", charset: "iso-2022-jp",
-		function:  strings.Fields("の に は を た が で て と し れ さ ある いる も する から な こと として い や れる など なっ ない この ため その あっ よう また もの です ます お願い いたします 確認 よろしく"),
+		function: strings.Fields("の に は を た が で て と し れ さ ある いる も する から な こと として い や れる など なっ " +
+			"ない この ため その あっ よう また もの です ます お願い いたします 確認 よろしく"),
 		onsets:    strings.Fields("会 議 資 料 明 日 連 絡 請 求 書 契 約 予 定 報 告 質 問 回 答 来 週 添 付 社 員 部 長 東 京 大 阪 電 話 番 号"),
 		nuclei:    strings.Fields("議 料 日 絡 求 書 約 定 告 問 答 週 付 社 部 長 ス ト ン ー ル サ カ メ"),
 		codas:     strings.Fields("- - - - - ー ン さん 様"),

@@ -64,7 +64,9 @@ func newWorld(seed uint64) *world {
 		domains = append(domains, w.domain(s))
 	}
 	for range 12 {
-		w.relays = append(w.relays, fmt.Sprintf("%s%d.%s", pick(s, []string{"mail-", "out", "smtp-", "relay", "mta", "mx-", "filter"}), s.IntN(90), w.domain(s)))
+		w.relays = append(w.relays,
+			fmt.Sprintf("%s%d.%s", pick(s, []string{"mail-", "out", "smtp-", "relay", "mta", "mx-",
+				"filter"}), s.IntN(90), w.domain(s)))
 	}
 	own := w.domain(s)
 	for k := range 3 {
@@ -76,7 +78,9 @@ func newWorld(seed uint64) *world {
 	for range 6 {
 		d := w.domain(s)
 		name := w.lexicon["en"].latin(s)
-		w.lists = append(w.lists, &list{name: name + pick(s, []string{"-dev", "-users", "-announce", "", "-discuss"}), domain: d, title: w.lexicon["en"].words(s, 4), host: "lists." + d})
+		w.lists = append(w.lists,
+			&list{name: name + pick(s, []string{"-dev", "-users", "-announce", "", "-discuss"}),
+				domain: d, title: w.lexicon["en"].words(s, 4), host: "lists." + d})
 	}
 	for k := range 36 {
 		w.bulk = append(w.bulk, w.newBulkSender(k))
@@ -111,7 +115,8 @@ func (w *world) newPerson(s source, domains []string) *person {
 			p.signature = append(p.signature, fmt.Sprintf("Tel. +49 30 %s | %s", s.digits(7), p.address()), "https://www."+p.domain+"/")
 		}
 		if s.chance(25) { // a notice as companies add
-			p.signature = append(p.signature, "", strings.TrimSpace(lang.sentence(s)+" "+lang.sentence(s)+" "+lang.sentence(s)))
+			p.signature = append(p.signature, "", strings.TrimSpace(lang.sentence(s)+" "+
+				lang.sentence(s)+" "+lang.sentence(s)))
 		}
 	}
 	return p
@@ -141,7 +146,8 @@ func (l *lexicon) build(s source) string {
 // latin makes a name of ASCII letters.
 func (l *lexicon) latin(s source) string {
 	for {
-		if w := strings.ToLower(l.build(s)); len(w) > 3 && strings.IndexFunc(w, func(r rune) bool { return r < 'a' || r > 'z' }) < 0 {
+		if w := strings.ToLower(l.build(s)); len(w) > 3 &&
+			strings.IndexFunc(w, func(r rune) bool { return r < 'a' || r > 'z' }) < 0 {
 			return w
 		}
 	}

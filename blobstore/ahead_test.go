@@ -36,7 +36,8 @@ func TestAheadGivesTheBytes(t *testing.T) {
 		text(6, 9*FrameSize+5), random(7, 3*ChunkSize), zeros(8, 20*FrameSize), random(9, 40_000), text(10, 40_000),
 	}
 	blobs := putAll(t, s, data...)
-	caches := map[string]*FrameCache{"none": nil, "small": NewFrameCache(FrameSize), "usual": NewFrameCache(DefaultCacheBytes)}
+	caches := map[string]*FrameCache{"none": nil, "small": NewFrameCache(FrameSize),
+		"usual": NewFrameCache(DefaultCacheBytes)}
 	rapid.Check(t, func(t *rapid.T) {
 		cache := s.WithCache(caches[rapid.SampledFrom([]string{"none", "small", "usual"}).Draw(t, "cache")])
 		index := make(map[dedupe.Hash]int)
@@ -63,7 +64,8 @@ func TestAheadGivesTheBytes(t *testing.T) {
 			}
 		}
 		for _, s := range spans {
-			switch rapid.SampledFrom([]string{"write", "write", "write", "pass over", "another first", "end"}).Draw(t, "do") {
+			switch rapid.SampledFrom([]string{"write", "write", "write", "pass over",
+				"another first", "end"}).Draw(t, "do") {
 			case "pass over":
 				continue
 			case "another first":
@@ -139,11 +141,13 @@ func TestAheadReadsOnlyWhatIsNeeded(t *testing.T) {
 		spans = append(spans, Span{b, 0, b.size}, Span{b, 100, 20_000})
 	}
 	write(spans)
-	if queries, docs := cmds.Reads(ChunksCollection), cmds.Documents(ChunksCollection); queries > 30*40_000/groupBytes+1 || docs != 30 {
+	if queries, docs := cmds.Reads(ChunksCollection),
+		cmds.Documents(ChunksCollection); queries > 30*40_000/groupBytes+1 || docs != 30 {
 		t.Errorf("30 blobs of 40,000 bytes, twice each: %d queries, %d chunks", queries, docs)
 	}
 	write([]Span{{large, 0, large.size}})
-	if docs, want := cmds.Documents(ChunksCollection), int((large.length+ChunkSize-1)/ChunkSize); docs != want || cmds.Reads("") != want {
+	if docs, want := cmds.Documents(ChunksCollection),
+		int((large.length+ChunkSize-1)/ChunkSize); docs != want || cmds.Reads("") != want {
 		t.Errorf("4,000,000 bytes: %d chunks, not %d\n%v", docs, want, cmds)
 	}
 	write([]Span{{large, 1_000_000, 4096}, {large, 2_000_000, 10}, {large, 2 * ChunkSize, 1}})
@@ -152,12 +156,14 @@ func TestAheadReadsOnlyWhatIsNeeded(t *testing.T) {
 	}
 
 	ids := bson.A{blobs[0].id, blobs[1].id, blobs[2].id}
-	plan := dbtest.Explain(t, s.chunks, bson.D{{Key: "files_id", Value: bson.D{{Key: "$in", Value: ids}}}, {Key: "n", Value: int32(0)}}, nil, nil)
+	plan := dbtest.Explain(t, s.chunks,
+		bson.D{{Key: "files_id", Value: bson.D{{Key: "$in", Value: ids}}}, {Key: "n", Value: int32(0)}}, nil, nil)
 	if plan.Stage != "IXSCAN" || plan.DocsExamined != 3 {
 		t.Errorf("chunks of several blobs: %v", plan)
 	}
 	hashes := bson.A{blobs[0].hash.Binary(), blobs[1].hash.Binary()}
-	plan = dbtest.Explain(t, s.files, bson.D{{Key: "metadata.hash", Value: bson.D{{Key: "$in", Value: hashes}}}}, nil, nil)
+	plan = dbtest.Explain(t, s.files,
+		bson.D{{Key: "metadata.hash", Value: bson.D{{Key: "$in", Value: hashes}}}}, nil, nil)
 	if plan.Stage != "IXSCAN" || plan.DocsExamined != 2 {
 		t.Errorf("files of several blobs: %v", plan)
 	}

@@ -129,7 +129,8 @@ func TestRoundTrip(t *testing.T) {
 				if got := get(t, s, stored.Hash, 0, int64(size)); !bytes.Equal(got, data) {
 					t.Fatalf("%d bytes: read back something else", size)
 				}
-				for _, r := range [][2]int{{0, 1}, {size / 2, 100}, {size - 1, 1}, {FrameSize - 1, 2}, {size, 0}, {1, size - 2}} {
+				for _, r := range [][2]int{{0, 1}, {size / 2, 100}, {size - 1, 1},
+					{FrameSize - 1, 2}, {size, 0}, {1, size - 2}} {
 					off, n := r[0], r[1]
 					if off < 0 || n < 0 || off+n > size {
 						continue

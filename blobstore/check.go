@@ -30,7 +30,8 @@ const (
 	WrongBytes
 )
 
-var faultNames = map[Fault]string{Orphans: "orphan chunks", MissingChunks: "missing chunks", BadFile: "bad file", WrongBytes: "wrong bytes"}
+var faultNames = map[Fault]string{Orphans: "orphan chunks", MissingChunks: "missing chunks",
+	BadFile: "bad file", WrongBytes: "wrong bytes"}
 
 func (f Fault) String() string { return faultNames[f] }
 
@@ -233,7 +234,8 @@ func (c *checker) found(ctx context.Context, doc *filesDoc, fault Fault, detail 
 }
 
 func (c *checker) exists(ctx context.Context, id bson.ObjectID) (bool, error) {
-	err := c.s.files.FindOne(ctx, bson.D{{Key: "_id", Value: id}}, options.FindOne().SetProjection(bson.D{{Key: "_id", Value: 1}})).Err()
+	err := c.s.files.FindOne(ctx, bson.D{{Key: "_id", Value: id}},
+		options.FindOne().SetProjection(bson.D{{Key: "_id", Value: 1}})).Err()
 	if errors.Is(err, mongo.ErrNoDocuments) {
 		return false, nil
 	}
@@ -250,7 +252,8 @@ func (c *checker) orphans(ctx context.Context, id bson.ObjectID) error {
 	}
 	// They are written in the order of their numbers: the last one is the youngest.
 	last, err := c.s.chunks.FindOne(ctx, bson.D{{Key: "files_id", Value: id}}, options.FindOne().
-		SetSort(bson.D{{Key: "files_id", Value: -1}, {Key: "n", Value: -1}}).SetProjection(bson.D{{Key: "_id", Value: 1}})).Raw()
+		SetSort(bson.D{{Key: "files_id", Value: -1}, {Key: "n", Value: -1}}).
+		SetProjection(bson.D{{Key: "_id", Value: 1}})).Raw()
 	if errors.Is(err, mongo.ErrNoDocuments) {
 		return nil
 	}

@@ -40,7 +40,8 @@ func (s *Store) deleteChunks(ctx context.Context, id bson.ObjectID, count int64)
 		if more {
 			numbers = append(numbers, bson.E{Key: "$lt", Value: n + deleteBatch})
 		}
-		if _, err := s.chunks.DeleteMany(ctx, bson.D{{Key: "files_id", Value: id}, {Key: "n", Value: numbers}}); err != nil {
+		if _, err := s.chunks.DeleteMany(ctx, bson.D{{Key: "files_id", Value: id},
+			{Key: "n", Value: numbers}}); err != nil {
 			return fmt.Errorf("delete chunks: %w", err)
 		}
 		if !more {

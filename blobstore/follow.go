@@ -138,7 +138,8 @@ func (f *follower) release(ctx context.Context) {
 	ctx, cancel := cleanup(ctx)
 	defer cancel()
 	if time.Since(f.since) > dedupe.MaxHold {
-		f.s.log.WarnContext(ctx, "a blob reference was held for too long and is left for the audit", "blob", f.held.hash)
+		f.s.log.WarnContext(ctx, "a blob reference was held for too long and is left for the audit",
+			"blob", f.held.hash)
 		return
 	}
 	if err := f.s.refs.Remove(ctx, f.held.hash, f.magic); err != nil {

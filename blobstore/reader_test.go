@@ -43,7 +43,8 @@ func TestDamage(t *testing.T) {
 	chunk := bson.D{{Key: "n", Value: 1}}
 	set := func(data []byte) {
 		t.Helper()
-		if _, err := s.chunks.UpdateOne(t.Context(), chunk, bson.D{{Key: "$set", Value: bson.D{{Key: "data", Value: data}}}}); err != nil {
+		if _, err := s.chunks.UpdateOne(t.Context(), chunk,
+			bson.D{{Key: "$set", Value: bson.D{{Key: "data", Value: data}}}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -61,7 +62,8 @@ func TestDamage(t *testing.T) {
 	if err := b.ReadRange(t.Context(), 0, b.Size(), io.Discard); !errors.Is(err, ErrCorrupt) {
 		t.Error("missing chunk:", err)
 	}
-	if _, err := s.files.UpdateOne(t.Context(), bson.D{}, bson.D{{Key: "$set", Value: bson.D{{Key: "length", Value: int64(5)}}}}); err != nil {
+	if _, err := s.files.UpdateOne(t.Context(), bson.D{},
+		bson.D{{Key: "$set", Value: bson.D{{Key: "length", Value: int64(5)}}}}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Open(t.Context(), stored.Hash); !errors.Is(err, ErrCorrupt) {
@@ -79,7 +81,8 @@ func TestFormats(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			doc := fileOf(t, s, put(t, s, data, 1<<20).Hash)
 			var file bytes.Buffer
-			n, err := db.GridFSBucket(options.GridFSBucket().SetName("blobs")).DownloadToStream(t.Context(), doc.ID, &file)
+			n, err := db.GridFSBucket(options.GridFSBucket().SetName("blobs")).
+				DownloadToStream(t.Context(), doc.ID, &file)
 			if err != nil || n != doc.Length {
 				t.Fatal("download with the driver's bucket:", n, err)
 			}
@@ -103,7 +106,8 @@ func TestFormats(t *testing.T) {
 			}
 			defer r.Close()
 			got := make([]byte, len(data)/2)
-			if _, err := r.ReadAt(got, int64(len(data)/3)); err != nil || !bytes.Equal(got, data[len(data)/3:][:len(got)]) {
+			if _, err := r.ReadAt(got, int64(len(data)/3)); err != nil ||
+				!bytes.Equal(got, data[len(data)/3:][:len(got)]) {
 				t.Fatal("read within the seekable stream:", err)
 			}
 			if program, err := exec.LookPath("zstd"); err == nil {
@@ -176,7 +180,8 @@ func TestReadsOnlyWhatIsNeeded(t *testing.T) {
 		t.Errorf("look-up by head: %v", plan)
 	}
 	plan = dbtest.Explain(t, s.chunks,
-		bson.D{{Key: "files_id", Value: newFileID()}, {Key: "n", Value: bson.D{{Key: "$gte", Value: 1}, {Key: "$lte", Value: 2}}}},
+		bson.D{{Key: "files_id", Value: newFileID()},
+			{Key: "n", Value: bson.D{{Key: "$gte", Value: 1}, {Key: "$lte", Value: 2}}}},
 		bson.D{{Key: "files_id", Value: 1}, {Key: "n", Value: 1}}, nil)
 	if plan.Stage != "IXSCAN" || plan.Sorts() {
 		t.Errorf("look-up of chunks: %v", plan)

@@ -27,7 +27,8 @@ func (s *Store) Sizes(ctx context.Context, hashes []dedupe.Hash) ([]Size, error)
 		keys[i] = h.Binary()
 	}
 	cur, err := s.files.Find(ctx, bson.D{{Key: "metadata.hash", Value: bson.D{{Key: "$in", Value: keys}}}},
-		options.Find().SetProjection(bson.D{{Key: "length", Value: 1}, {Key: "metadata.hash", Value: 1}, {Key: "metadata.refs", Value: 1}}))
+		options.Find().SetProjection(bson.D{{Key: "length", Value: 1},
+			{Key: "metadata.hash", Value: 1}, {Key: "metadata.refs", Value: 1}}))
 	if err != nil {
 		return nil, fmt.Errorf("read sizes of blobs: %w", err)
 	}

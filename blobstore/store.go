@@ -86,7 +86,8 @@ func (s *Store) Indexes() []database.Indexes {
 			{
 				Keys: bson.D{{Key: "metadata.head", Value: 1}},
 				Options: options.Index().SetName("head").
-					SetPartialFilterExpression(bson.D{{Key: "metadata.head", Value: bson.D{{Key: "$exists", Value: true}}}}),
+					SetPartialFilterExpression(bson.D{{Key: "metadata.head",
+						Value: bson.D{{Key: "$exists", Value: true}}}}),
 			},
 			s.refs.UnusedIndex(),
 		}},

@@ -171,7 +171,8 @@ func (u *upload) finish(ctx context.Context) error {
 
 // commit inserts the files document, with one reference. inserted is false if there is a blob of
 // that hash already.
-func (u *upload) commit(ctx context.Context, hash dedupe.Hash, sums []byte, magic dedupe.Magic) (inserted bool, err error) {
+func (u *upload) commit(ctx context.Context, hash dedupe.Hash, sums []byte,
+	magic dedupe.Magic) (inserted bool, err error) {
 	doc := filesDoc{
 		ID:         u.id,
 		Length:     u.length,

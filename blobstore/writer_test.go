@@ -177,12 +177,15 @@ func TestBlobVanishes(t *testing.T) {
 	if err := s.refs.Remove(t.Context(), first.Hash, first.Magic); err != nil {
 		t.Fatal(err)
 	}
-	quarantine := bson.D{{Key: "$set", Value: bson.D{{Key: "metadata.quarantined", Value: bson.NewDateTimeFromTime(fileOf(t, s, first.Hash).UploadDate)}}}}
+	quarantine := bson.D{{Key: "$set",
+		Value: bson.D{{Key: "metadata.quarantined", Value: bson.NewDateTimeFromTime(fileOf(t, s,
+			first.Hash).UploadDate)}}}}
 	unused := bson.D{{Key: "metadata.refs", Value: int64(0)}, {Key: "metadata.magic", Value: int64(0)}}
 	if res, err := s.files.UpdateOne(t.Context(), unused, quarantine); err != nil || res.ModifiedCount != 1 {
 		t.Fatal("quarantine:", res, err)
 	}
-	quarantined := append(bson.D{{Key: "metadata.quarantined", Value: bson.D{{Key: "$exists", Value: true}}}}, unused...)
+	quarantined := append(bson.D{{Key: "metadata.quarantined",
+		Value: bson.D{{Key: "$exists", Value: true}}}}, unused...)
 
 	// While an upload follows it, it is not to be deleted, and it is out of quarantine.
 	w := s.NewWriter(t.Context())

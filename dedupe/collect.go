@@ -145,7 +145,8 @@ func (c *Collector) quarantine(ctx context.Context) (int64, error) {
 		for i, h := range hashes {
 			keys[i] = h.Binary()
 		}
-		res, err := k.coll.UpdateMany(ctx, k.unused(k.fresh(), bson.E{Key: k.key, Value: bson.D{{Key: "$in", Value: keys}}}),
+		res, err := k.coll.UpdateMany(ctx,
+			k.unused(k.fresh(), bson.E{Key: k.key, Value: bson.D{{Key: "$in", Value: keys}}}),
 			bson.D{{Key: "$set", Value: bson.D{{Key: k.quarantined, Value: k.Now()}}}})
 		if err != nil {
 			return fmt.Errorf("quarantine: %w", err)
@@ -215,7 +216,8 @@ func (c *Collector) hashes(ctx context.Context, filter bson.D, f func([]Hash) er
 
 // batches calls read with each document that meets the filter and has a hash, and flush after each
 // batch of them.
-func (c *Collector) batches(ctx context.Context, filter, projection bson.D, read func(Hash, bson.Raw), flush func() error) error {
+func (c *Collector) batches(ctx context.Context, filter, projection bson.D,
+	read func(Hash, bson.Raw), flush func() error) error {
 	opts := options.Find().SetBatchSize(collectBatch)
 	if projection != nil {
 		opts.SetProjection(projection)

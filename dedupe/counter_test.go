@@ -24,10 +24,12 @@ var shapes = map[string]struct{ key, prefix string }{
 
 func insert(t testing.TB, coll *mongo.Collection, key, prefix string, hash Hash) {
 	t.Helper()
-	doc := bson.D{{Key: "_id", Value: hash.Binary()}, {Key: FieldRefs, Value: int64(0)}, {Key: FieldMagic, Value: int64(0)}}
+	doc := bson.D{{Key: "_id", Value: hash.Binary()}, {Key: FieldRefs, Value: int64(0)},
+		{Key: FieldMagic, Value: int64(0)}}
 	if prefix != "" {
 		doc = bson.D{{Key: "metadata", Value: bson.D{
-			{Key: "hash", Value: hash.Binary()}, {Key: FieldRefs, Value: int64(0)}, {Key: FieldMagic, Value: int64(0)}}}}
+			{Key: "hash", Value: hash.Binary()}, {Key: FieldRefs, Value: int64(0)},
+			{Key: FieldMagic, Value: int64(0)}}}}
 		if _, err := coll.Indexes().CreateOne(t.Context(), mongo.IndexModel{
 			Keys: bson.D{{Key: key, Value: 1}}, Options: options.Index().SetUnique(true)}); err != nil {
 			t.Fatal(err)
@@ -112,8 +114,10 @@ func TestAddEndsQuarantine(t *testing.T) {
 			c := NewCounter(coll, shape.key, shape.prefix)
 			a := Sum([]byte("a"))
 			insert(t, coll, shape.key, shape.prefix, a)
-			unused := bson.D{{Key: shape.prefix + FieldRefs, Value: int64(0)}, {Key: shape.prefix + FieldMagic, Value: int64(0)}}
-			mark := bson.D{{Key: "$set", Value: bson.D{{Key: shape.prefix + FieldQuarantined, Value: bson.NewDateTimeFromTime(time.Unix(1, 0))}}}}
+			unused := bson.D{{Key: shape.prefix + FieldRefs, Value: int64(0)},
+				{Key: shape.prefix + FieldMagic, Value: int64(0)}}
+			mark := bson.D{{Key: "$set", Value: bson.D{{Key: shape.prefix +
+				FieldQuarantined, Value: bson.NewDateTimeFromTime(time.Unix(1, 0))}}}}
 			if _, err := coll.UpdateOne(t.Context(), unused, mark); err != nil {
 				t.Fatal(err)
 			}
@@ -222,7 +226,8 @@ func TestBatches(t *testing.T) {
 	docs := make([]any, len(refs))
 	for i := range refs {
 		refs[i] = Ref{Sum(fmt.Append(nil, i)), NewMagic()}
-		docs[i] = bson.D{{Key: "_id", Value: refs[i].Hash.Binary()}, {Key: FieldRefs, Value: int64(0)}, {Key: FieldMagic, Value: int64(0)}}
+		docs[i] = bson.D{{Key: "_id", Value: refs[i].Hash.Binary()},
+			{Key: FieldRefs, Value: int64(0)}, {Key: FieldMagic, Value: int64(0)}}
 	}
 	if _, err := coll.InsertMany(t.Context(), docs[1:]); err != nil {
 		t.Fatal(err)
@@ -235,7 +240,8 @@ func TestBatches(t *testing.T) {
 		t.Errorf("%d updates, want 2", n)
 	}
 	var missing *MissingError
-	if err := c.AddMany(t.Context(), refs); !errors.As(err, &missing) || len(missing.Hashes) != 1 || missing.Hashes[0] != refs[0].Hash {
+	if err := c.AddMany(t.Context(), refs); !errors.As(err, &missing) || len(missing.Hashes) != 1 ||
+		missing.Hashes[0] != refs[0].Hash {
 		t.Errorf("with one missing: %v", err)
 	}
 	for _, r := range refs[1:] {

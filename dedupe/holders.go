@@ -201,7 +201,8 @@ func (c *Collector) deleteHeld(ctx context.Context, expired bson.E, list []holde
 
 // transact runs fn in a transaction with a durable commit, again while it conflicts with others and
 // patience lasts. After that, the error is the last conflict.
-func transact(parent context.Context, client *mongo.Client, patience time.Duration, fn func(context.Context) error) error {
+func transact(parent context.Context, client *mongo.Client, patience time.Duration,
+	fn func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(parent, patience)
 	defer cancel()
 	session, err := client.StartSession()
@@ -218,7 +219,8 @@ func transact(parent context.Context, client *mongo.Client, patience time.Durati
 			conflict = last
 		}
 		return nil, last
-	}, options.Transaction().SetReadConcern(readconcern.Snapshot()).SetReadPreference(readpref.Primary()).SetWriteConcern(database.Durable()))
+	}, options.Transaction().SetReadConcern(readconcern.Snapshot()).
+		SetReadPreference(readpref.Primary()).SetWriteConcern(database.Durable()))
 	if err != nil && conflict != nil && mongo.IsTimeout(last) && parent.Err() == nil {
 		return conflict
 	}

@@ -36,7 +36,8 @@ func newHolders(t *testing.T) *holders {
 			}
 		}}))
 	db := client.Database(dbtest.Database(t).Name())
-	h.holds, h.has = NewCounter(db.Collection("holders"), "_id", ""), NewCounter(db.Collection("held"), "metadata.hash", "metadata.")
+	h.holds, h.has = NewCounter(db.Collection("holders"), "_id", ""),
+		NewCounter(db.Collection("held"), "metadata.hash", "metadata.")
 	if _, err := h.holds.coll.Indexes().CreateOne(t.Context(), h.holds.UnusedIndex()); err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +63,8 @@ func newHolders(t *testing.T) *holders {
 func (h *holders) hold(name string, refs ...Ref) Hash {
 	h.t.Helper()
 	hash := Sum([]byte(name))
-	doc := bson.D{{Key: "_id", Value: hash.Binary()}, {Key: FieldRefs, Value: int64(0)}, {Key: FieldMagic, Value: int64(0)}}
+	doc := bson.D{{Key: "_id", Value: hash.Binary()}, {Key: FieldRefs, Value: int64(0)},
+		{Key: FieldMagic, Value: int64(0)}}
 	var data []byte
 	for _, r := range refs {
 		data = binary.BigEndian.AppendUint32(append(data, r.Hash[:]...), uint32(r.Magic))
@@ -115,7 +117,8 @@ func (h *holders) gone(hash Hash) bool {
 func (h *holders) onCommand(name, collection string, f func()) {
 	var done atomic.Bool
 	g := func(e *event.CommandStartedEvent) {
-		if c, _ := e.Command.Lookup(name).StringValueOK(); e.CommandName == name && c == collection && done.CompareAndSwap(false, true) {
+		if c, _ := e.Command.Lookup(name).StringValueOK(); e.CommandName == name &&
+			c == collection && done.CompareAndSwap(false, true) {
 			f()
 		}
 	}
@@ -174,7 +177,8 @@ func TestHolderOfWhatIsNotCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.hold("good", Ref{a, 1})
-	bad := []Hash{h.hold("missing", Ref{a, 2}, Ref{Sum([]byte("none")), 9}), h.hold("not counted", Ref{a, 3}, Ref{b, 4})}
+	bad := []Hash{h.hold("missing", Ref{a, 2}, Ref{Sum([]byte("none")), 9}),
+		h.hold("not counted", Ref{a, 3}, Ref{b, 4})}
 	h.collect(Collected{Quarantined: 3, Deleted: Amount{3, 30}})
 	h.expect(a, 0, 0)
 	h.expect(b, 0, 0)
@@ -199,7 +203,8 @@ func TestHoldersChangedWhileCollected(t *testing.T) {
 				}
 				return nil
 			}
-			used, replaced, unused := h.hold("used", refs(1)...), h.hold("replaced", refs(2)...), h.hold("unused", refs(3)...)
+			used, replaced, unused := h.hold("used", refs(1)...), h.hold("replaced", refs(2)...),
+				h.hold("unused", refs(3)...)
 			asked := 0
 			h.collector.Guard = func(ctx context.Context) error {
 				if asked++; asked != 2 { // 1: before they are put in quarantine
@@ -209,7 +214,8 @@ func TestHoldersChangedWhileCollected(t *testing.T) {
 					return err
 				}
 				var old bson.M
-				if err := h.holds.coll.FindOneAndDelete(ctx, bson.D{{Key: "_id", Value: replaced.Binary()}}).Decode(&old); err != nil {
+				if err := h.holds.coll.FindOneAndDelete(ctx,
+					bson.D{{Key: "_id", Value: replaced.Binary()}}).Decode(&old); err != nil {
 					return err
 				}
 				other := binary.BigEndian.AppendUint32(append([]byte(nil), a[:]...), 4)

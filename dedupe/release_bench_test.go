@@ -42,10 +42,11 @@ func BenchmarkReleaseShared(b *testing.B) {
 						if !transaction {
 							return c.RemoveMany(b.Context(), refs)
 						}
-						return transact(b.Context(), coll.Database().Client(), time.Minute, func(ctx context.Context) error {
-							counted[i]++
-							return c.RemoveMany(ctx, refs)
-						})
+						return transact(b.Context(), coll.Database().Client(), time.Minute,
+							func(ctx context.Context) error {
+								counted[i]++
+								return c.RemoveMany(ctx, refs)
+							})
 					})
 				}
 				if err := group.Wait(); err != nil {

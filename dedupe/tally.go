@@ -235,7 +235,8 @@ func (c *Counter) countsOf(doc bson.Raw) (s counts, quarantined bool, err error)
 
 // read returns the present state of a document.
 func (c *Counter) read(ctx context.Context, h Hash) (s counts, quarantined, exists bool, err error) {
-	doc, err := c.coll.FindOne(ctx, c.addFilter(group{hash: h}), options.FindOne().SetProjection(c.countProjection())).Raw()
+	doc, err := c.coll.FindOne(ctx, c.addFilter(group{hash: h}),
+		options.FindOne().SetProjection(c.countProjection())).Raw()
 	if errors.Is(err, mongo.ErrNoDocuments) {
 		return counts{}, false, false, nil
 	}

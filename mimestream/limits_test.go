@@ -28,13 +28,15 @@ func TestDepthLimit(t *testing.T) {
 	for ; p.Kind == mimestream.Multipart; p = p.Children[0] {
 		deepest++
 	}
-	if deepest != mimestream.MaxDepth || p.Degraded != mimestream.DegradedNesting || p.MediaType() != "application/octet-stream" {
+	if deepest != mimestream.MaxDepth || p.Degraded != mimestream.DegradedNesting ||
+		p.MediaType() != "application/octet-stream" {
 		t.Errorf("%d levels, then %v degraded by %v", deepest, p.MediaType(), p.Degraded)
 	}
 }
 
 func TestPartsLimit(t *testing.T) {
-	message := "Content-Type: multipart/mixed; boundary=b\r\n\r\n" + strings.Repeat("--b\r\n\r\nx\r\n", mimestream.MaxParts+50) + "--b--\r\n"
+	message := "Content-Type: multipart/mixed; boundary=b\r\n\r\n" +
+		strings.Repeat("--b\r\n\r\nx\r\n", mimestream.MaxParts+50) + "--b--\r\n"
 	root, _ := parse(t, []byte(message), pieces())
 	if n := len(root.Children); n != mimestream.MaxParts-1 {
 		t.Fatalf("%d children", n)
@@ -90,14 +92,16 @@ func TestHeaderLimit(t *testing.T) {
 
 // A header that is cut does not hide the boundary that ends its part, and makes no multipart.
 func TestHeaderLimitWithinMultipart(t *testing.T) {
-	long := "Content-Type: multipart/mixed; boundary=c\r\nX: " + strings.Repeat("x", mimestream.MaxHeaderBytes) + "\r\n\r\n--c\r\n\r\n"
+	long := "Content-Type: multipart/mixed; boundary=c\r\nX: " +
+		strings.Repeat("x", mimestream.MaxHeaderBytes) + "\r\n\r\n--c\r\n\r\n"
 	message := "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n" + long + "\r\n--b\r\n\r\nnext\r\n--b--\r\n"
 	root, _ := parse(t, []byte(message), pieces())
 	if len(root.Children) != 2 {
 		t.Fatalf("%d children", len(root.Children))
 	}
 	first := root.Children[0]
-	if first.Kind != mimestream.Leaf || first.Degraded != mimestream.DegradedHeader || first.MediaType() != "application/octet-stream" {
+	if first.Kind != mimestream.Leaf || first.Degraded != mimestream.DegradedHeader ||
+		first.MediaType() != "application/octet-stream" {
 		t.Errorf("first is %v %v, degraded by %v", first.Kind, first.MediaType(), first.Degraded)
 	}
 }
@@ -106,7 +110,8 @@ func TestFieldLimits(t *testing.T) {
 	t.Run("length", func(t *testing.T) {
 		root := mimestream.Parse([]byte("Subject: " + strings.Repeat("x", mimestream.MaxFieldBytes) + "\r\n\r\n"))
 		s, _ := root.Header.Get("subject")
-		if len(s) > mimestream.MaxFieldBytes || len(s) < mimestream.MaxFieldBytes-20 || root.Degraded != mimestream.DegradedFields {
+		if len(s) > mimestream.MaxFieldBytes || len(s) < mimestream.MaxFieldBytes-20 ||
+			root.Degraded != mimestream.DegradedFields {
 			t.Errorf("%d octets, degraded by %v", len(s), root.Degraded)
 		}
 	})
@@ -134,7 +139,8 @@ func TestFieldLimits(t *testing.T) {
 		}
 	})
 	t.Run("params", func(t *testing.T) {
-		root := mimestream.Parse([]byte("Content-Type: text/plain" + strings.Repeat("; a=b", 500) + "; x=" + strings.Repeat("y", 9000)))
+		root := mimestream.Parse([]byte("Content-Type: text/plain" + strings.Repeat("; a=b", 500) +
+			"; x=" + strings.Repeat("y", 9000)))
 		if n := len(root.Params); n != mimestream.MaxParams {
 			t.Errorf("%d parameters", n)
 		}
@@ -170,23 +176,28 @@ func TestConstantMemory(t *testing.T) {
 	const size = 24 << 20
 	long := strings.Repeat("x", 9<<10)
 	for name, e := range map[string]endless{
-		"one line":              {"", long, "", size},
-		"header lines":          {"", "To: " + long + "\r\n", "", size},
-		"continuation lines":    {"To: a@b,\r\n", " c@d,\r\n", "", size},
-		"parts":                 {"Content-Type: multipart/mixed; boundary=b\r\n\r\n", "--b\r\nContent-Type: text/plain; name=" + long + "\r\n\r\nx\r\n", "", size},
-		"small parts":           {"Content-Type: multipart/mixed; boundary=b\r\n\r\n", "--b\r\n", "", size},
-		"messages":              {"", "Content-Type: message/rfc822\r\nSubject: " + long + "\r\n\r\n", "", size},
-		"nested multiparts":     {"", "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n", "", size},
-		"parameters":            {"Content-Type: text/plain", "; a*1=b; c=\"d\"", "", size},
-		"boundary-like lines":   {"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n", "--\r\n--a\r\n\n--", "", size},
-		"quoted-printable":      {"Content-Transfer-Encoding: quoted-printable\r\n\r\n", "     =   \t  \r", "", size},
-		"line ends, CR and LF":  {"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n", "\r\r\n\n\r", "", size},
-		"headers of many parts": {"Content-Type: multipart/digest; boundary=b\r\n\r\n", "--b\r\n\r\nFrom: " + long[:500] + "\r\nContent-ID: " + long[:400] + "\r\n\r\n", "", size},
+		"one line":           {"", long, "", size},
+		"header lines":       {"", "To: " + long + "\r\n", "", size},
+		"continuation lines": {"To: a@b,\r\n", " c@d,\r\n", "", size},
+		"parts": {"Content-Type: multipart/mixed; boundary=b\r\n\r\n",
+			"--b\r\nContent-Type: text/plain; name=" + long + "\r\n\r\nx\r\n", "", size},
+		"small parts":       {"Content-Type: multipart/mixed; boundary=b\r\n\r\n", "--b\r\n", "", size},
+		"messages":          {"", "Content-Type: message/rfc822\r\nSubject: " + long + "\r\n\r\n", "", size},
+		"nested multiparts": {"", "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n", "", size},
+		"parameters":        {"Content-Type: text/plain", "; a*1=b; c=\"d\"", "", size},
+		"boundary-like lines": {"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n",
+			"--\r\n--a\r\n\n--", "", size},
+		"quoted-printable": {"Content-Transfer-Encoding: quoted-printable\r\n\r\n", "     =   \t  \r", "", size},
+		"line ends, CR and LF": {"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n",
+			"\r\r\n\n\r", "", size},
+		"headers of many parts": {"Content-Type: multipart/digest; boundary=b\r\n\r\n",
+			"--b\r\n\r\nFrom: " + long[:500] + "\r\nContent-ID: " + long[:400] + "\r\n\r\n", "", size},
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := heap()
 			p := mimestream.NewParser(mimestream.NopHandler{})
-			if _, err := io.CopyBuffer(struct{ io.Writer }{p}, struct{ io.Reader }{&e}, make([]byte, 32<<10)); err != nil {
+			if _, err := io.CopyBuffer(struct{ io.Writer }{p}, struct{ io.Reader }{&e},
+				make([]byte, 32<<10)); err != nil {
 				t.Fatal(err)
 			}
 			grown := int64(heap()) - int64(before)

@@ -171,7 +171,8 @@ func join(pieces []piece) []Param {
 	var params []Param
 	for len(pieces) > 0 {
 		n := 1
-		for n < len(pieces) && strings.EqualFold(pieces[n].name, pieces[0].name) && pieces[n].section == pieces[n-1].section+1 {
+		for n < len(pieces) && strings.EqualFold(pieces[n].name, pieces[0].name) &&
+			pieces[n].section == pieces[n-1].section+1 {
 			n++
 		}
 		params = append(params, joined(pieces[:n]))

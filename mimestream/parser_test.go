@@ -215,11 +215,14 @@ func BenchmarkBase64(b *testing.B) {
 }
 
 func BenchmarkText(b *testing.B) {
-	benchmark(b, append([]byte("Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n"), mailgen.Text(1, 1<<20)...))
+	benchmark(b, append([]byte("Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n"),
+		mailgen.Text(1, 1<<20)...))
 }
 
 func BenchmarkQuotedPrintable(b *testing.B) {
-	benchmark(b, append([]byte("Content-Transfer-Encoding: quoted-printable\r\n\r\n"), bytes.Repeat([]byte("Gr=C3=BC=C3=9Fe aus M=C3=BCnchen, und noch etwas mehr von dem Text, der so =\r\nlang ist\r\n"), 10000)...))
+	benchmark(b, append([]byte("Content-Transfer-Encoding: quoted-printable\r\n\r\n"),
+		bytes.Repeat([]byte("Gr=C3=BC=C3=9Fe aus M=C3=BCnchen, und noch etwas mehr von dem Text, "+
+			"der so =\r\nlang ist\r\n"), 10000)...))
 }
 
 func BenchmarkSmallMail(b *testing.B) { benchmark(b, mailgen.Of(mailgen.Related, 1)) }

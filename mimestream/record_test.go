@@ -78,7 +78,8 @@ func (r *recorder) BodyBegin(p *mimestream.Part) error {
 		r.t.Errorf("body of %v begins out of order", p.Path)
 	}
 	if p.BodyOffset != int64(r.all.Len()) || p.BodyOffset != p.HeaderOffset+p.HeaderSize {
-		r.t.Errorf("part %v: body offset %d, header %d+%d, at %d", p.Path, p.BodyOffset, p.HeaderOffset, p.HeaderSize, r.all.Len())
+		r.t.Errorf("part %v: body offset %d, header %d+%d, at %d", p.Path, p.BodyOffset,
+			p.HeaderOffset, p.HeaderSize, r.all.Len())
 	}
 	if p.Type == "" || p.Subtype == "" {
 		r.t.Errorf("part %v has no type", p.Path)
@@ -106,7 +107,8 @@ func (r *recorder) BodyEnd(p *mimestream.Part) error {
 	r.event("bodyend", p)
 	body := r.leafs[p]
 	if p.BodySize != int64(len(body)) || p.Lines != int64(bytes.Count(body, []byte("\n"))) {
-		r.t.Errorf("part %v: %d octets, %d lines, got %d, %d", p.Path, p.BodySize, p.Lines, len(body), bytes.Count(body, []byte("\n")))
+		r.t.Errorf("part %v: %d octets, %d lines, got %d, %d", p.Path, p.BodySize, p.Lines,
+			len(body), bytes.Count(body, []byte("\n")))
 	}
 	decoded, err := io.ReadAll(mimestream.NewDecoder(p.Encoding, bytes.NewReader(body)))
 	if err != nil || p.DecodedSize != int64(len(decoded)) {

@@ -75,7 +75,8 @@ func FuzzWords(f *testing.F) {
 		}
 		sc := scanner{s}
 		for _, p := range sc.params() {
-			if !utf8.ValidString(p.Value) || len(p.RawValue) > MaxParamBytes || len(p.Value) > 3*MaxParamBytes || p.Name == "" {
+			if !utf8.ValidString(p.Value) || len(p.RawValue) > MaxParamBytes ||
+				len(p.Value) > 3*MaxParamBytes || p.Name == "" {
 				t.Errorf("%q: parameter %+v", s, p)
 			}
 		}

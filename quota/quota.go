@@ -163,7 +163,8 @@ func (k *Keeper) SetLimits(ctx context.Context, user mailkey.UserID, change func
 // Recalculate compares the usage with what count returns, reports how far it is off (what is there
 // minus what is recorded), and with repair set corrects it. ctx is that of a transaction with
 // snapshot reads, in which count sums up the user's mail.
-func (k *Keeper) Recalculate(ctx context.Context, user mailkey.UserID, repair bool, count func(context.Context) (Usage, error)) (diff Usage, err error) {
+func (k *Keeper) Recalculate(ctx context.Context, user mailkey.UserID, repair bool,
+	count func(context.Context) (Usage, error)) (diff Usage, err error) {
 	account, err := k.Get(ctx, user)
 	if err != nil {
 		return Usage{}, err

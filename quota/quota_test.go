@@ -45,7 +45,8 @@ func (f *fixture) user(t interface {
 	Fatal(...any)
 }, id byte, l quota.Limits) mailkey.UserID {
 	user := mailkey.UserID{id}
-	_, err := f.users.InsertOne(t.Context(), bson.D{{Key: "_id", Value: bson.Binary{Data: user[:]}}, {Key: quota.Field, Value: quota.NewState(l)}})
+	_, err := f.users.InsertOne(t.Context(), bson.D{{Key: "_id", Value: bson.Binary{Data: user[:]}},
+		{Key: quota.Field, Value: quota.NewState(l)}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +62,8 @@ func TestChargeUpToTheLimit(t *testing.T) {
 		want   error
 	}{
 		{"no limits", quota.Limits{}, quota.Usage{Bytes: 1 << 50, Messages: 1 << 40}, nil},
-		{"unlimited", quota.Limits{Bytes: quota.Unlimited, Messages: quota.Unlimited}, quota.Usage{Bytes: 1 << 50, Messages: 1 << 40}, nil},
+		{"unlimited", quota.Limits{Bytes: quota.Unlimited, Messages: quota.Unlimited},
+			quota.Usage{Bytes: 1 << 50, Messages: 1 << 40}, nil},
 		{"exactly the bytes", quota.Limits{Bytes: 100}, quota.Usage{Bytes: 100, Messages: 7}, nil},
 		{"one byte more", quota.Limits{Bytes: 100}, quota.Usage{Bytes: 101, Messages: 1}, quota.ErrOverQuota},
 		{"exactly the messages", quota.Limits{Messages: 3}, quota.Usage{Bytes: 1 << 40, Messages: 3}, nil},
@@ -98,7 +100,8 @@ func TestChargeUpToTheLimit(t *testing.T) {
 func TestNobodyHasAQuota(t *testing.T) {
 	f := newFixture(t)
 	gone := f.user(t, 1, quota.Limits{})
-	if _, err := f.users.UpdateOne(t.Context(), bson.D{}, bson.D{{Key: "$set", Value: bson.D{{Key: "deleting", Value: true}}}}); err != nil {
+	if _, err := f.users.UpdateOne(t.Context(), bson.D{},
+		bson.D{{Key: "$set", Value: bson.D{{Key: "deleting", Value: true}}}}); err != nil {
 		t.Fatal(err)
 	}
 	for _, user := range []mailkey.UserID{{9}, gone} {
@@ -108,7 +111,8 @@ func TestNobodyHasAQuota(t *testing.T) {
 		if _, err := f.Charge(t.Context(), user, quota.Usage{}); !errors.Is(err, quota.ErrNoSuchUser) {
 			t.Errorf("charge: %v", err)
 		}
-		if _, err := f.SetLimits(t.Context(), user, func(l quota.Limits) quota.Limits { return l }); !errors.Is(err, quota.ErrNoSuchUser) {
+		if _, err := f.SetLimits(t.Context(), user,
+			func(l quota.Limits) quota.Limits { return l }); !errors.Is(err, quota.ErrNoSuchUser) {
 			t.Errorf("set limits: %v", err)
 		}
 	}
@@ -123,8 +127,10 @@ func TestNobodyHasAQuota(t *testing.T) {
 func TestLimitsOutOfRange(t *testing.T) {
 	f := newFixture(t)
 	user := f.user(t, 1, quota.Limits{})
-	for _, l := range []quota.Limits{{Bytes: -2}, {Messages: -2}, {Bytes: quota.MaxLimit + 1}, {Messages: quota.MaxLimit + 1}} {
-		if _, err := f.SetLimits(t.Context(), user, func(quota.Limits) quota.Limits { return l }); !errors.Is(err, quota.ErrInvalidLimit) {
+	for _, l := range []quota.Limits{{Bytes: -2}, {Messages: -2}, {Bytes: quota.MaxLimit + 1},
+		{Messages: quota.MaxLimit + 1}} {
+		if _, err := f.SetLimits(t.Context(), user,
+			func(quota.Limits) quota.Limits { return l }); !errors.Is(err, quota.ErrInvalidLimit) {
 			t.Errorf("%+v: %v", l, err)
 		}
 	}
@@ -145,11 +151,15 @@ func TestPolicy(t *testing.T) {
 		own          quota.Limits
 		small, large quota.Limits // in force
 	}{
-		{"default", quota.Limits{}, quota.Limits{Bytes: 100, Messages: 5}, quota.Limits{Bytes: 200, Messages: quota.Unlimited}},
-		{"own bytes", quota.Limits{Bytes: 150}, quota.Limits{Bytes: 150, Messages: 5}, quota.Limits{Bytes: 150, Messages: quota.Unlimited}},
-		{"own messages", quota.Limits{Messages: 7}, quota.Limits{Bytes: 100, Messages: 7}, quota.Limits{Bytes: 200, Messages: 7}},
+		{"default", quota.Limits{}, quota.Limits{Bytes: 100, Messages: 5},
+			quota.Limits{Bytes: 200, Messages: quota.Unlimited}},
+		{"own bytes", quota.Limits{Bytes: 150}, quota.Limits{Bytes: 150, Messages: 5},
+			quota.Limits{Bytes: 150, Messages: quota.Unlimited}},
+		{"own messages", quota.Limits{Messages: 7}, quota.Limits{Bytes: 100, Messages: 7},
+			quota.Limits{Bytes: 200, Messages: 7}},
 		{"unlimited", quota.Limits{Bytes: quota.Unlimited, Messages: quota.Unlimited},
-			quota.Limits{Bytes: quota.Unlimited, Messages: quota.Unlimited}, quota.Limits{Bytes: quota.Unlimited, Messages: quota.Unlimited}},
+			quota.Limits{Bytes: quota.Unlimited, Messages: quota.Unlimited},
+			quota.Limits{Bytes: quota.Unlimited, Messages: quota.Unlimited}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			user := f.user(t, byte(i+1), tt.own)
@@ -159,7 +169,8 @@ func TestPolicy(t *testing.T) {
 				want quota.Limits
 			}{{small, tt.small}, {large, tt.large}, {small, tt.small}} {
 				// Up to the limit, and not a byte or a message more.
-				for _, more := range []quota.Usage{{Bytes: p.want.Bytes - used.Bytes}, {Messages: p.want.Messages - used.Messages}} {
+				for _, more := range []quota.Usage{{Bytes: p.want.Bytes - used.Bytes},
+					{Messages: p.want.Messages - used.Messages}} {
 					if more.Bytes <= 0 && more.Messages <= 0 {
 						continue
 					}
@@ -202,12 +213,14 @@ func TestLevels(t *testing.T) {
 		{"below", limits(1000, quota.Unlimited), 0, 799, nil},
 		{"exactly at", limits(1000, quota.Unlimited), 799, 800, []quota.Crossing{{quota.Storage, 80, 800, 1000}}},
 		{"told before", limits(1000, quota.Unlimited), 800, 949, nil},
-		{"the highest of two", limits(1000, quota.Unlimited), 0, 1000, []quota.Crossing{{quota.Storage, 95, 1000, 1000}}},
+		{"the highest of two", limits(1000, quota.Unlimited), 0, 1000,
+			[]quota.Crossing{{quota.Storage, 95, 1000, 1000}}},
 		{"rounded up", limits(1001, quota.Unlimited), 800, 801, []quota.Crossing{{quota.Storage, 80, 801, 1001}}},
 		{"a single one", limits(1, quota.Unlimited), 0, 1, []quota.Crossing{{quota.Storage, 95, 1, 1}}},
 		{"unlimited", limits(quota.Unlimited, quota.Unlimited), 0, 1 << 59, nil},
 		{"both", limits(100, 20), 10, 81, []quota.Crossing{{quota.Storage, 80, 81, 100}, {quota.Message, 95, 81, 20}}},
-		{"huge", limits(quota.MaxLimit, quota.Unlimited), 0, quota.MaxLimit, []quota.Crossing{{quota.Storage, 95, quota.MaxLimit, quota.MaxLimit}}},
+		{"huge", limits(quota.MaxLimit, quota.Unlimited), 0, quota.MaxLimit,
+			[]quota.Crossing{{quota.Storage, 95, quota.MaxLimit, quota.MaxLimit}}},
 		{"beyond, the limit was lowered", limits(100, quota.Unlimited), 150, 160, nil},
 	} {
 		account := quota.Account{Limits: tt.limits, Usage: quota.Usage{Bytes: tt.after, Messages: tt.after}}
@@ -223,7 +236,8 @@ func TestQuotaModel(t *testing.T) {
 	f := newFixture(t)
 	id := byte(0)
 	amount := rapid.Custom(func(t *rapid.T) quota.Usage {
-		return quota.Usage{Bytes: rapid.Int64Range(0, 60).Draw(t, "bytes"), Messages: rapid.Int64Range(0, 6).Draw(t, "messages")}
+		return quota.Usage{Bytes: rapid.Int64Range(0, 60).Draw(t, "bytes"),
+			Messages: rapid.Int64Range(0, 6).Draw(t, "messages")}
 	})
 	limit := func(most int64) *rapid.Generator[int64] {
 		return rapid.OneOf(rapid.SampledFrom([]int64{quota.Default, quota.Unlimited}), rapid.Int64Range(1, most))
@@ -252,7 +266,8 @@ func TestQuotaModel(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"charge": func(t *rapid.T) {
 				u := amount.Draw(t, "amount")
-				fits := used.Bytes+u.Bytes <= inForce(own.Bytes, policy.Bytes) && used.Messages+u.Messages <= inForce(own.Messages, policy.Messages)
+				fits := used.Bytes+u.Bytes <= inForce(own.Bytes, policy.Bytes) &&
+					used.Messages+u.Messages <= inForce(own.Messages, policy.Messages)
 				account, err := keeper.Charge(t.Context(), user, u)
 				if fits {
 					used = used.Add(u)
@@ -279,7 +294,8 @@ func TestQuotaModel(t *testing.T) {
 			},
 			"recalculate": func(t *rapid.T) {
 				actual := amount.Draw(t, "actual")
-				diff, err := keeper.Recalculate(t.Context(), user, true, func(context.Context) (quota.Usage, error) { return actual, nil })
+				diff, err := keeper.Recalculate(t.Context(), user, true,
+					func(context.Context) (quota.Usage, error) { return actual, nil })
 				if err != nil || used.Add(diff) != actual {
 					t.Fatalf("recalculated %+v by %+v, %v; want %+v", used, diff, err, actual)
 				}

@@ -23,7 +23,8 @@ import (
 func BenchmarkSweep(b *testing.B) {
 	blobs := corpusBlobs(b, 1000, 4<<10)
 	for _, size := range []int{64 << 10, 255 << 10 / 2, 255 << 10} {
-		for _, level := range []zstd.EncoderLevel{zstd.SpeedFastest, zstd.SpeedDefault, zstd.SpeedBetterCompression, zstd.SpeedBestCompression} {
+		for _, level := range []zstd.EncoderLevel{zstd.SpeedFastest, zstd.SpeedDefault,
+			zstd.SpeedBetterCompression, zstd.SpeedBestCompression} {
 			b.Run(fmt.Sprintf("frame=%dK/%v", size>>10, level), func(b *testing.B) {
 				enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(level), zstd.WithEncoderConcurrency(1),
 					zstd.WithWindowSize(256<<10), zstd.WithLowerEncoderMem(true), zstd.WithEncoderCRC(false))

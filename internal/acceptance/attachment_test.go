@@ -18,7 +18,8 @@ import (
 
 // writeBase64 writes size bytes, made from seed, as base64 in lines of lineLen characters.
 func writeBase64(w io.Writer, seed uint64, size, lineLen int) {
-	rng := rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8), byte(seed >> 16), byte(seed >> 24), byte(seed >> 32), byte(seed >> 40)})
+	rng := rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8), byte(seed >> 16), byte(seed >> 24),
+		byte(seed >> 32), byte(seed >> 40)})
 	perLine := lineLen / 4 * 3
 	raw := make([]byte, perLine)
 	line := make([]byte, lineLen+2)
@@ -86,7 +87,8 @@ func TestAttachmentOnce(t *testing.T) {
 	one := settled()
 	deliver(1, mails)
 	all := settled()
-	t.Logf("the data directory: %d bytes empty, %d with one mail of %d bytes, %d with %d mails", empty, one, size, all, mails)
+	t.Logf("the data directory: %d bytes empty, %d with one mail of %d bytes, %d with %d mails",
+		empty, one, size, all, mails)
 	if one-empty > 2*size {
 		t.Errorf("one mail takes %d bytes, want about %d", one-empty, size)
 	}
@@ -142,7 +144,8 @@ func TestLargeMessage(t *testing.T) {
 		t.Fatal(err)
 	}
 	peak := s.memory(t, "VmHWM")
-	t.Logf("200 MB in %v: resident %d MiB idle, %d MiB at the peak", time.Since(start).Round(time.Millisecond), idle>>20, peak>>20)
+	t.Logf("200 MB in %v: resident %d MiB idle, %d MiB at the peak",
+		time.Since(start).Round(time.Millisecond), idle>>20, peak>>20)
 	if peak-idle > budget {
 		t.Errorf("peak memory grew by %d MiB over idle, want less than %d MiB", (peak-idle)>>20, budget>>20)
 	}

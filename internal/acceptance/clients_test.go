@@ -126,7 +126,8 @@ SyncState *
 		t.Fatal(err)
 	}
 	if *st.NumMessages != clientMails || *st.NumUnseen != clientMails-1 {
-		t.Errorf("after the second sync: %d messages, %d unseen; want %d, %d", *st.NumMessages, *st.NumUnseen, clientMails, clientMails-1)
+		t.Errorf("after the second sync: %d messages, %d unseen; want %d, %d", *st.NumMessages,
+			*st.NumUnseen, clientMails, clientMails-1)
 	}
 	if _, err := c.Select("INBOX", nil).Wait(); err != nil {
 		t.Fatal(err)

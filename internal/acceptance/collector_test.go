@@ -71,7 +71,8 @@ func TestCollectorBesideKills(t *testing.T) {
 // checkOffline checks the data of a server that does not run, and returns what was found, by kind.
 func (s *server) checkOffline(t *testing.T, flags ...string) map[string]int {
 	t.Helper()
-	out, err := exec.Command(binary, append([]string{"check", "--offline", "--json", "--data-dir", s.dir}, flags...)...).Output()
+	out, err := exec.Command(binary, append([]string{"check", "--offline", "--json", "--data-dir",
+		s.dir}, flags...)...).Output()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)
@@ -107,7 +108,8 @@ func guests(t *testing.T, s *server, side *sideProcesses, done <-chan struct{}) 
 		}
 		if c, err := dialLMTP(s.lmtp); err == nil {
 			for k := range 1 + rng.IntN(5) {
-				if c.send("grace@example.net", []string{name}, bytes.NewReader(sealed(fmt.Sprintf("guest%d-%d", n, k), rng))) != nil {
+				if c.send("grace@example.net", []string{name},
+					bytes.NewReader(sealed(fmt.Sprintf("guest%d-%d", n, k), rng))) != nil {
 					break
 				}
 			}

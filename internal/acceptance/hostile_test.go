@@ -104,24 +104,31 @@ func hostileMails() [][]byte {
 		}
 	}
 	add("%s%s", head, nested)
-	add("%s%s", head, multipart("x", strings.Split(strings.Repeat("Content-Type: text/plain\r\n\r\npart\x01", 9_999)+"end", "\x01")...))
+	add("%s%s", head, multipart("x",
+		strings.Split(strings.Repeat("Content-Type: text/plain\r\n\r\npart\x01", 9_999)+"end", "\x01")...))
 	add("%s%s", head, multipart("x", strings.Split(strings.Repeat(file(1, 6000)+"\x01", 500)+"end", "\x01")...))
 	add("%s%s", head, multipart("x", strings.Split(strings.Repeat(file(2, 6000)+"!\r\n\x01", 1500)+"end", "\x01")...))
 	// Boundaries that begin one another, are those of the outer one, end with blanks, are empty, or
 	// very long.
 	add("%s%s", head, multipart("a", multipart("ab", file(3, 9000), "x"), multipart("a", "y", file(3, 9000)), "z"))
-	add("%sContent-Type: multipart/mixed; boundary=\"b \"\r\n\r\n--b \t\r\n\r\none\r\n--b\r\n\r\ntwo\r\n--b -- \r\nthree\r\n--b --\r\n", head)
+	add("%sContent-Type: multipart/mixed; boundary=\"b \"\r\n\r\n--b \t\r\n\r\none\r\n--b\r\n\r\n"+
+		"two\r\n--b -- \r\nthree\r\n--b --\r\n", head)
 	add("%sContent-Type: multipart/mixed; boundary=\"\"\r\n\r\n--\r\n\r\none\r\n----\r\n", head)
 	long := strings.Repeat("0123456789", 30)
 	add("%s%s", head, multipart(long, file(4, 9000), file(4, 9000)))
-	add("%sContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n%s--b--\r\n--b\r\n%s--b--\r\n", head, file(5, 9000), file(5, 9000))
-	add("%sContent-Type: multipart/mixed; boundary=b\n\n--b\n%s--b--\n", head, strings.ReplaceAll(file(5, 9000), "\r\n", "\n"))
-	add("%sContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n%s\r\r\n--b\r\n\r\nx\r--b\r\n--b--", head, file(5, 9000))
+	add("%sContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n%s--b--\r\n--b\r\n%s--b--\r\n",
+		head, file(5, 9000), file(5, 9000))
+	add("%sContent-Type: multipart/mixed; boundary=b\n\n--b\n%s--b--\n", head,
+		strings.ReplaceAll(file(5, 9000), "\r\n", "\n"))
+	add("%sContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n%s\r\r\n--b\r\n\r\nx\r--b\r\n"+
+		"--b--", head, file(5, 9000))
 	// Lines of a megabyte, NULs, other charsets, headers without end.
-	add("Subject: %s\r\n\r\n%s\r\n%s", strings.Repeat("x ", 700_000), strings.Repeat("y", 1<<20), strings.Repeat("\x00", 1<<20))
+	add("Subject: %s\r\n\r\n%s\r\n%s", strings.Repeat("x ", 700_000), strings.Repeat("y", 1<<20),
+		strings.Repeat("\x00", 1<<20))
 	add("%s%s", strings.Repeat("X-Field: value\r\n", 100_000), "\r\nbody\r\n")
 	add("%sContent-Type: text/plain; charset=utf-16\r\n\r\n\xff\xfeh\x00i\x00\r\x00\n\x00", head)
-	add("%sContent-Type: text/plain; charset=\"%s\"\r\nContent-Transfer-Encoding: %s\r\n\r\nx", head, strings.Repeat("c", 5000), strings.Repeat("e", 5000))
+	add("%sContent-Type: text/plain; charset=\"%s\"\r\nContent-Transfer-Encoding: %s\r\n\r\nx",
+		head, strings.Repeat("c", 5000), strings.Repeat("e", 5000))
 	add("\r\n")
 	add("x")
 	add("\x00")
@@ -129,7 +136,9 @@ func hostileMails() [][]byte {
 	// Encodings that nearly are what they say.
 	soft := strings.Repeat(strings.Repeat(" ", 75)+"=\r\n", 100)
 	for _, end := range []string{"", "=", "=3d", "!=zz", "\r\n", "=\r\n", "\x00"} {
-		add("%s%s", head, multipart("q", "Content-Type: application/x\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"+soft+end, file(6, 70_000)+end))
+		add("%s%s", head, multipart("q",
+			"Content-Type: application/x\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"+
+				soft+end, file(6, 70_000)+end))
 	}
 	var b bytes.Buffer
 	writeBase64(&b, 7, 60_000, 76)

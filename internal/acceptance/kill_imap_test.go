@@ -377,7 +377,10 @@ func (c *killClient) some(box string) (uids string, chosen []killMessage, err er
 func without(list, chosen []killMessage) []killMessage {
 	list = slices.Clone(list)
 	for _, m := range chosen {
-		if i := slices.IndexFunc(list, func(o killMessage) bool { return o.token == m.token && o.flags == m.flags }); i >= 0 {
+		if i := slices.IndexFunc(list, func(o killMessage) bool {
+			return o.token == m.token &&
+				o.flags == m.flags
+		}); i >= 0 {
 			list = slices.Delete(list, i, i+1)
 		}
 	}
@@ -420,7 +423,8 @@ func (c *killClient) expunge(box string) error {
 		return err
 	}
 	after := c.clone()
-	after[box] = without(after[box], slices.DeleteFunc(chosen, func(m killMessage) bool { return !strings.Contains(m.flags, `\Deleted`) }))
+	after[box] = without(after[box],
+		slices.DeleteFunc(chosen, func(m killMessage) bool { return !strings.Contains(m.flags, `\Deleted`) }))
 	return c.commit(after, "UID EXPUNGE %s", uids)
 }
 
@@ -486,7 +490,8 @@ func (s *server) checkAccounts(t *testing.T) {
 	}
 	for id, n := range want {
 		var doc struct{ Refs int64 }
-		if err := db.Collection("contents").FindOne(ctx, bson.D{{Key: "_id", Value: bson.Binary{Data: id[:]}}}).Decode(&doc); err != nil || doc.Refs < n {
+		if err := db.Collection("contents").FindOne(ctx,
+			bson.D{{Key: "_id", Value: bson.Binary{Data: id[:]}}}).Decode(&doc); err != nil || doc.Refs < n {
 			t.Errorf("content %s has %d references, %d messages have it, %v", id, doc.Refs, n, err)
 		}
 	}

@@ -48,13 +48,16 @@ func killedExpunge(t *testing.T, command string) {
 		t.Errorf("usage of %d messages, there are %d", account.Messages, left)
 	}
 	c = s.session(t)
-	if got := s.mustIMAP(t, c, "STATUS Archive (MESSAGES DELETED)"); got != fmt.Sprintf("* STATUS Archive (MESSAGES %d DELETED %d)", left, left) {
+	if got := s.mustIMAP(t, c,
+		"STATUS Archive (MESSAGES DELETED)"); got != fmt.Sprintf("* STATUS Archive (MESSAGES %d "+
+		"DELETED %d)", left, left) {
 		t.Error(got)
 	}
 	// The journal has what was removed: whoever was away learns it.
 	changes, err := openStore(t, s.database(t)).Changes(t.Context(), box, 1)
 	if err != nil || !changes.Complete || int64(len(changes.Vanished)) != removalMessages-left {
-		t.Errorf("%d messages vanished, complete: %t, want %d (%v)", len(changes.Vanished), changes.Complete, removalMessages-left, err)
+		t.Errorf("%d messages vanished, complete: %t, want %d (%v)", len(changes.Vanished),
+			changes.Complete, removalMessages-left, err)
 	}
 	s.mustIMAP(t, c, "SELECT Archive")
 	s.mustIMAP(t, c, "EXPUNGE")
@@ -147,7 +150,8 @@ func (s *server) finishes(t *testing.T, collection, lease, mark string) {
 	t.Helper()
 	coll := s.database(t).Collection(collection)
 	marked := bson.D{{Key: mark, Value: true}}
-	res, err := coll.UpdateMany(t.Context(), marked, bson.D{{Key: "$set", Value: bson.D{{Key: lease, Value: time.Now().Add(-5 * time.Minute)}}}})
+	res, err := coll.UpdateMany(t.Context(), marked,
+		bson.D{{Key: "$set", Value: bson.D{{Key: lease, Value: time.Now().Add(-5 * time.Minute)}}}})
 	if err != nil || res.MatchedCount != 1 {
 		t.Fatalf("%+v deletions that nobody is at, %v", res, err)
 	}

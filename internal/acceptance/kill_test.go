@@ -69,7 +69,8 @@ func TestKill(t *testing.T) {
 						continue // the server is down just now
 					}
 				}
-				if err = c.send("grace@example.net", []string{testUser}, bytes.NewReader(sealed(token, rng))); err != nil {
+				if err = c.send("grace@example.net", []string{testUser},
+					bytes.NewReader(sealed(token, rng))); err != nil {
 					c.Close()
 					c = nil
 					if rng.IntN(2) == 0 {
@@ -141,7 +142,8 @@ func TestKill(t *testing.T) {
 		t.Fatal(err)
 	}
 	if int(*st.NumMessages) != len(uids) || int(*st.NumUnseen) != len(uids) {
-		t.Errorf("STATUS says %d messages, %d unseen; there are %d, all unseen", *st.NumMessages, *st.NumUnseen, len(uids))
+		t.Errorf("STATUS says %d messages, %d unseen; there are %d, all unseen", *st.NumMessages,
+			*st.NumUnseen, len(uids))
 	}
 	t.Logf("%d kills, %d messages acknowledged, %d stored", kills, len(acked), len(uids))
 }
@@ -164,7 +166,8 @@ func sealed(token string, rng *rand.Rand) []byte {
 		body.WriteString("--b--\r\n")
 	}
 	sum := sha256.Sum256(body.Bytes())
-	return append(fmt.Appendf(nil, "X-Token: %s\r\nX-Sum: %s\r\nMIME-Version: 1.0\r\n", token, hex.EncodeToString(sum[:])), body.Bytes()...)
+	return append(fmt.Appendf(nil, "X-Token: %s\r\nX-Sum: %s\r\nMIME-Version: 1.0\r\n", token,
+		hex.EncodeToString(sum[:])), body.Bytes()...)
 }
 
 // unseal returns the token of a sealed message, or an error when the message is not whole.

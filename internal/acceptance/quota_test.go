@@ -139,7 +139,8 @@ func TestQuotaByEveryDoor(t *testing.T) {
 			var u struct {
 				Quota struct{ Bytes, FreeBytes int64 }
 			}
-			if err := db.Collection("users").FindOne(t.Context(), map[string]any{"name": testUser}).Decode(&u); err != nil {
+			if err := db.Collection("users").FindOne(t.Context(), map[string]any{"name": testUser}).
+				Decode(&u); err != nil {
 				t.Error(err)
 				return
 			}

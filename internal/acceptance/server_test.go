@@ -193,7 +193,8 @@ func (s *server) createUser(t testing.TB, name, password string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := json.Unmarshal(raw, &answer); err != nil || !answer.Success || answer.ID == "" || answer.Username != name {
+	if err := json.Unmarshal(raw, &answer); err != nil || !answer.Success || answer.ID == "" ||
+		answer.Username != name {
 		t.Fatalf("POST /user/create answered %s: %s (%v)", resp.Status, raw, err)
 	}
 }

@@ -141,7 +141,8 @@ func TestIncompressibleMail(t *testing.T) {
 func noise(t *testing.T, rng *rand.ChaCha8, n, size int) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "From: <a@example.com>\r\nSubject: noise %d\r\nContent-Type: application/octet-stream\r\nContent-Transfer-Encoding: 8bit\r\n\r\n", n)
+	fmt.Fprintf(&b, "From: <a@example.com>\r\nSubject: noise %d\r\n"+
+		"Content-Type: application/octet-stream\r\nContent-Transfer-Encoding: 8bit\r\n\r\n", n)
 	line := make([]byte, 900)
 	for b.Len() < size {
 		if _, err := rng.Read(line); err != nil {

@@ -79,7 +79,8 @@ func TestReadAheadQueries(t *testing.T) {
 	file := func(seed int64) string { return base64Header + encode(random(seed, 9000), 76, "\r\n") }
 	var ids []ID
 	for i := range int64(20) {
-		ids = append(ids, mustPut(t, s, []byte(multipart(textHeader+"Hi.", file(i), file(i), file(i/2))+string(rune('a'+i)))).ID)
+		ids = append(ids, mustPut(t, s,
+			[]byte(multipart(textHeader+"Hi.", file(i), file(i), file(i/2))+string(rune('a'+i)))).ID)
 	}
 	cmds.Reset()
 	contents, err := s.Load(t.Context(), ids, Want{All: true})
@@ -103,12 +104,14 @@ func TestReadAheadQueries(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if cmds.Total() != 3 || cmds.Documents(blobstore.FilesCollection) != 20 || cmds.Documents(blobstore.ChunksCollection) != 20 {
+	if cmds.Total() != 3 || cmds.Documents(blobstore.FilesCollection) != 20 ||
+		cmds.Documents(blobstore.ChunksCollection) != 20 {
 		t.Errorf("20 mails with 20 different files, three each:\n%v", cmds)
 	}
 
 	cmds.Reset()
-	if none, err := s.ReadAhead(t.Context(), []Range{{contents[ids[0]], 0, 100}, {contents[ids[0]], 50, 1 << 40}}); none != nil || err != nil || cmds.Total() != 0 {
+	if none, err := s.ReadAhead(t.Context(), []Range{{contents[ids[0]], 0, 100},
+		{contents[ids[0]], 50, 1 << 40}}); none != nil || err != nil || cmds.Total() != 0 {
 		t.Errorf("without any blob: %v, %v\n%v", none, err, cmds)
 	}
 }
@@ -118,7 +121,8 @@ func TestPrepareNoticesMissingBlobs(t *testing.T) {
 	s := newStore(t, dbtest.Database(t))
 	var ids []ID
 	for i := range int64(3) {
-		ids = append(ids, mustPut(t, s, []byte(multipart(textHeader+"Hi.", base64Header+encode(random(i, 100_000), 76, "\r\n")))).ID)
+		ids = append(ids, mustPut(t, s,
+			[]byte(multipart(textHeader+"Hi.", base64Header+encode(random(i, 100_000), 76, "\r\n")))).ID)
 	}
 	contents, err := s.Load(t.Context(), ids, Want{})
 	if err != nil {

@@ -27,7 +27,8 @@ type Finding struct {
 // is missing or damaged only the frames are decoded; the blobs have a check of their own.) It
 // returns how many it read. progress is told so, if not nil, now and then. It may take its time;
 // its error ends the check.
-func (s *Store) Check(ctx context.Context, deep bool, found func(Finding), progress func(ctx context.Context, n int64) error) (n int64, err error) {
+func (s *Store) Check(ctx context.Context, deep bool, found func(Finding),
+	progress func(ctx context.Context, n int64) error) (n int64, err error) {
 	projection, page := bson.D{{Key: "segs", Value: 1}, {Key: "parts", Value: 1}, {Key: "size", Value: 1}}, auditBatch
 	if deep {
 		projection, page = nil, deepBatch

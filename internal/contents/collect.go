@@ -42,7 +42,8 @@ func (s *Store) Collector(guard func(context.Context) error) *dedupe.Collector {
 				_, refs, err := blobRefsOf(doc)
 				if err != nil {
 					// The others must not suffer. An audit puts the blobs' counts right.
-					s.log.Error("references of an unused content cannot be read, so they are not released", "error", err)
+					s.log.Error("references of an unused content cannot be read, so they are not "+
+						"released", "error", err)
 				}
 				return refs
 			},
@@ -75,7 +76,8 @@ func blobRefsOf(doc bson.Raw) (ID, []dedupe.Ref, error) {
 // BlobReferrers gives the references to blobs of all contents to a Tally. A content never changes,
 // so the moment at which it is read does not matter. progress is told how many contents were read,
 // if not nil, now and then. It may take its time; its error ends the audit.
-func (s *Store) BlobReferrers(progress func(ctx context.Context, n int64) error) func(context.Context, *dedupe.Tally) error {
+func (s *Store) BlobReferrers(progress func(ctx context.Context,
+	n int64) error) func(context.Context, *dedupe.Tally) error {
 	return func(ctx context.Context, t *dedupe.Tally) error {
 		var n int64
 		return s.scan(ctx, bson.D{{Key: "segs", Value: 1}}, auditBatch, func(doc bson.Raw) error {

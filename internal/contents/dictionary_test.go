@@ -48,19 +48,24 @@ func checkContent(t testing.TB, s *Store, id ID, want []byte) {
 func TestFramesNameTheirDictionaries(t *testing.T) {
 	s := newStore(t, dbtest.Database(t))
 	shipped := dictionary.Shipped()
-	headers, plain, html := shipped[dictionary.Headers].ID(), shipped[dictionary.Text].ID(), shipped[dictionary.HTML].ID()
-	const fields = "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=\"utf-8\"\r\nContent-Transfer-Encoding: 8bit\r\n"
+	headers, plain, html := shipped[dictionary.Headers].ID(), shipped[dictionary.Text].ID(),
+		shipped[dictionary.HTML].ID()
+	const fields = "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=\"utf-8\"\r\n" +
+		"Content-Transfer-Encoding: 8bit\r\n"
 	for _, c := range []struct {
 		name, mail string
 		want       []dictionary.ID
 	}{
 		{"header alone", fields + "\r\n", []dictionary.ID{headers}},
-		{"short text", "Subject: x\r\nFrom: somebody@example.com\r\n\r\nshort enough to go with the header\r\n", []dictionary.ID{plain}},
+		{"short text", "Subject: x\r\nFrom: somebody@example.com\r\n\r\n" +
+			"short enough to go with the header\r\n", []dictionary.ID{plain}},
 		{"text", "Subject: x\r\nFrom: somebody@example.com\r\n\r\n" + text(2000), []dictionary.ID{headers, plain}},
 		{"html", "Subject: x\r\nContent-Type: text/html\r\n\r\n<html>" + text(2000), []dictionary.ID{headers, html}},
-		{"both", multipart(textHeader+text(2000), base64Text+encode([]byte("<p>"+text(1000)), 76, "\r\n")), []dictionary.ID{headers, html}},
+		{"both", multipart(textHeader+text(2000), base64Text+encode([]byte("<p>"+text(1000)), 76,
+			"\r\n")), []dictionary.ID{headers, html}},
 		{"random", fields + "\r\n" + string(random(1, 3000)), []dictionary.ID{headers, 0}},
-		{"long", multipart(textHeader+text(60_000), base64Text+encode([]byte(text(60_000)), 76, "\r\n")), []dictionary.ID{headers, html, html}},
+		{"long", multipart(textHeader+text(60_000), base64Text+encode([]byte(text(60_000)), 76,
+			"\r\n")), []dictionary.ID{headers, html, html}},
 	} {
 		stored := mustPut(t, s, []byte(c.mail))
 		if got := dictionariesOf(t, s, stored.ID); fmt.Sprint(got) != fmt.Sprint(c.want) {
@@ -116,7 +121,8 @@ func TestContentsOutliveTheirDictionaries(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := load(t, newStore(t, db), fresh.ID, Want{})
-	if err := c.WriteRange(t.Context(), new(bytes.Buffer), 0, 10); !errors.Is(err, ErrCorrupt) || !errors.Is(err, dictionary.ErrUnknown) {
+	if err := c.WriteRange(t.Context(), new(bytes.Buffer), 0, 10); !errors.Is(err, ErrCorrupt) ||
+		!errors.Is(err, dictionary.ErrUnknown) {
 		t.Errorf("without the dictionary: %v", err)
 	}
 }
@@ -128,7 +134,8 @@ func TestUsage(t *testing.T) {
 	pdf := random(5, 300_000)
 	var logical int64
 	for i := range 4 {
-		mail := multipart(textHeader+text(3000+i), base64Text+encode([]byte(text(2000)), 76, "\r\n"), base64Header+encode(pdf, 76, "\r\n"))
+		mail := multipart(textHeader+text(3000+i), base64Text+encode([]byte(text(2000)), 76,
+			"\r\n"), base64Header+encode(pdf, 76, "\r\n"))
 		logical += mustPut(t, s, []byte(mail)).Size
 		if i == 0 {
 			mustPut(t, s, []byte(mail))

@@ -26,7 +26,8 @@ func quoted(t testing.TB, data []byte, binary bool) string {
 }
 
 func attachment(kind, encoding, name, body string) string {
-	return multipart(textHeader+"See "+name, "Content-Type: "+kind+"; name=\""+name+"\"\r\nContent-Transfer-Encoding: "+encoding+
+	return multipart(textHeader+"See "+name, "Content-Type: "+kind+"; name=\""+name+
+		"\"\r\nContent-Transfer-Encoding: "+encoding+
 		"\r\nContent-Disposition: attachment; filename=\""+name+"\"\r\n\r\n"+body)
 }
 
@@ -48,7 +49,8 @@ func TestOneBlobForEveryEncoding(t *testing.T) {
 		{"line end", attachment("text/csv", "base64", "a.csv", encode(file, 76, "\r\n")+"\r\n")},
 		{"capitals", attachment("text/csv", "BASE64", "a.csv", encode(file, 76, "\r\n"))},
 		{"quoted-printable", attachment("text/csv", "quoted-printable", "a.csv", quoted(t, file, false))},
-		{"quoted-printable, line ends encoded", attachment("text/csv", "quoted-printable", "a.csv", quoted(t, file, true))},
+		{"quoted-printable, line ends encoded", attachment("text/csv", "quoted-printable", "a.csv",
+			quoted(t, file, true))},
 		{"8bit", attachment("text/csv", "8bit", "a.csv", string(file))},
 		{"binary", attachment("text/csv", "binary", "a.csv", string(file))},
 	} {
@@ -101,7 +103,8 @@ func TestOneBlobForBinaryQuotedPrintable(t *testing.T) {
 func TestQuotedTextIsDecoded(t *testing.T) {
 	s := newStore(t, dbtest.Database(t))
 	body := quoted(t, []byte(text(3000)+"<a href=\"x\" class=\"y\">ÄÖÜ</a> ÄÖÜ ÄÖÜ ÄÖÜ"), false)
-	mail := multipart("Content-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n" + body)
+	mail := multipart("Content-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: " +
+		"quoted-printable\r\n\r\n" + body)
 	if got := segmentsOf(t, s, mail); got != "inline inline/decoded inline" {
 		t.Errorf("segments: %s", got)
 	}

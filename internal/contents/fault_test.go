@@ -123,8 +123,10 @@ func faultMessages() (stored, delivered []byte) {
 	shared := random(1, 2*blobstore.FrameSize+100)
 	deviating := append(bytes.Clone(shared[:2*blobstore.FrameSize]), random(2, blobstore.FrameSize)...)
 	return []byte(multipart(textHeader+"A", base64Header+encode(shared, 76, "\r\n"))),
-		[]byte(multipart(textHeader+"B", base64Header+encode(shared, 60, "\r\n"), base64Header+encode(deviating, 76, "\r\n"),
-			base64Header+encode(random(3, 2*blobstore.FrameSize+100), 76, "\r\n"), base64Header+encode(random(4, 9000), 76, "\r\n")))
+		[]byte(multipart(textHeader+"B", base64Header+encode(shared, 60, "\r\n"), base64Header+
+			encode(deviating, 76, "\r\n"),
+			base64Header+encode(random(3, 2*blobstore.FrameSize+100), 76, "\r\n"), base64Header+
+				encode(random(4, 9000), 76, "\r\n")))
 }
 
 // Whatever write fails, executed or not, with or without cleaning up behind it: what is stored

@@ -83,7 +83,8 @@ func (s *Store) Distinct(ctx context.Context) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	cursor, err := s.blobs.Files().Find(ctx, bson.D{{Key: "metadata." + dedupe.FieldRefs, Value: bson.D{{Key: "$gt", Value: 0}}}},
+	cursor, err := s.blobs.Files().Find(ctx,
+		bson.D{{Key: "metadata." + dedupe.FieldRefs, Value: bson.D{{Key: "$gt", Value: 0}}}},
 		options.Find().SetProjection(bson.D{{Key: "metadata.size", Value: 1}}))
 	if err != nil {
 		return 0, fmt.Errorf("sum up blobs: %w", err)

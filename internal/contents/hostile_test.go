@@ -84,7 +84,8 @@ func hostileBody(b *bytes.Buffer, rng *rand.Rand, base64 bool) {
 				line = hostileLine(rng, base64, width)
 			}
 		}
-		b.WriteString([]string{"", "", "\r", "\n", "=", "==", "=\r\n", "=0D=0A", "=3d", "\x00", " \r\n", "A", "AA==", "A===", "!", "\t"}[rng.IntN(16)])
+		b.WriteString([]string{"", "", "\r", "\n", "=", "==", "=\r\n", "=0D=0A", "=3d", "\x00",
+			" \r\n", "A", "AA==", "A===", "!", "\t"}[rng.IntN(16)])
 		if rng.IntN(8) == 0 {
 			eol = []string{"\r\n", "\n", "\r"}[rng.IntN(3)]
 		}

@@ -67,33 +67,37 @@ func sampleMessages() map[string]string {
 		manyParts[i] = fmt.Sprintf("X-Part: %d\r\n", i) + textHeader + "part"
 	}
 	return map[string]string{
-		"empty":            "",
-		"no header":        "\r\n",
-		"header only":      "Subject: x",
-		"short":            "Subject: x\r\n\r\nbody\r\n",
-		"bare LF":          "Subject: x\nFrom: a@b\n\nbody\n\x00\xff",
-		"long text":        "Subject: x\r\n\r\n" + text(200_000),
-		"medium text":      "Subject: x\r\n\r\n" + text(30_000),
-		"long header":      "Subject: " + strings.Repeat("x", 100_000) + "\r\n\r\nbody",
-		"small base64":     multipart(textHeader+"Hi.", base64Text+encode([]byte(text(3000)), 76, "\r\n")),
-		"tiny base64":      multipart(base64Header + "QUJD"),
-		"attachment":       multipart(textHeader+"Hi.", base64Header+encode(random(2, 300_000), 76, "\r\n")),
-		"attachment LF":    multipart(base64Header + encode(random(2, 300_000), 60, "\n")),
-		"one line":         multipart(base64Header + encode(random(2, 300_000), 0, "")),
-		"final line ends":  multipart(base64Header + encode(random(2, 20_000), 76, "\r\n") + "\r\n\r\n\r\n"),
-		"late deviation":   multipart(base64Header + encode(random(3, 20_000), 76, "\r\n") + "\r\n" + text(20_000)),
-		"early deviation":  multipart(base64Header + "!" + encode(random(3, 20_000), 76, "\r\n")),
-		"small tail":       multipart(base64Header + encode(random(3, 20_000), 76, "\r\n") + "\r\n-- \r\nbye"),
-		"binary":           multipart(binaryHeader+string(random(4, 50_000)), textHeader+"x"),
-		"nested":           multipart("Content-Type: message/rfc822\r\n\r\n"+nested, textHeader+"outer"),
-		"root message":     "Content-Type: message/rfc822\r\n\r\n" + nested,
-		"unclosed":         strings.TrimSuffix(multipart(textHeader+"a", textHeader+"b"), "--=_1--\r\n"),
-		"encoded message":  multipart("Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\n" + encode([]byte(nested), 76, "\r\n")),
-		"many parts":       multipart(manyParts...),
-		"incompressible":   "Subject: x\r\n\r\n" + string(random(5, 60_000)),
-		"two attachments":  multipart(base64Header+encode(random(6, 9000), 76, "\r\n"), base64Header+encode(random(6, 9000), 72, "\r\n")),
-		"digest":           "Content-Type: multipart/digest; boundary=d\r\n\r\n--d\r\n\r\nSubject: a\r\n\r\nA\r\n--d\r\n\r\nSubject: b\r\n\r\nB\r\n--d--\r\n",
-		"odd words":        "Content-Type: X-Foo/X-Bar; charset=" + strings.Repeat("y", 600) + "\r\nContent-Transfer-Encoding: X-Foo\r\nContent-Disposition: X-Baz\r\n\r\nbody",
+		"empty":           "",
+		"no header":       "\r\n",
+		"header only":     "Subject: x",
+		"short":           "Subject: x\r\n\r\nbody\r\n",
+		"bare LF":         "Subject: x\nFrom: a@b\n\nbody\n\x00\xff",
+		"long text":       "Subject: x\r\n\r\n" + text(200_000),
+		"medium text":     "Subject: x\r\n\r\n" + text(30_000),
+		"long header":     "Subject: " + strings.Repeat("x", 100_000) + "\r\n\r\nbody",
+		"small base64":    multipart(textHeader+"Hi.", base64Text+encode([]byte(text(3000)), 76, "\r\n")),
+		"tiny base64":     multipart(base64Header + "QUJD"),
+		"attachment":      multipart(textHeader+"Hi.", base64Header+encode(random(2, 300_000), 76, "\r\n")),
+		"attachment LF":   multipart(base64Header + encode(random(2, 300_000), 60, "\n")),
+		"one line":        multipart(base64Header + encode(random(2, 300_000), 0, "")),
+		"final line ends": multipart(base64Header + encode(random(2, 20_000), 76, "\r\n") + "\r\n\r\n\r\n"),
+		"late deviation":  multipart(base64Header + encode(random(3, 20_000), 76, "\r\n") + "\r\n" + text(20_000)),
+		"early deviation": multipart(base64Header + "!" + encode(random(3, 20_000), 76, "\r\n")),
+		"small tail":      multipart(base64Header + encode(random(3, 20_000), 76, "\r\n") + "\r\n-- \r\nbye"),
+		"binary":          multipart(binaryHeader+string(random(4, 50_000)), textHeader+"x"),
+		"nested":          multipart("Content-Type: message/rfc822\r\n\r\n"+nested, textHeader+"outer"),
+		"root message":    "Content-Type: message/rfc822\r\n\r\n" + nested,
+		"unclosed":        strings.TrimSuffix(multipart(textHeader+"a", textHeader+"b"), "--=_1--\r\n"),
+		"encoded message": multipart("Content-Type: message/rfc822\r\n" +
+			"Content-Transfer-Encoding: base64\r\n\r\n" + encode([]byte(nested), 76, "\r\n")),
+		"many parts":     multipart(manyParts...),
+		"incompressible": "Subject: x\r\n\r\n" + string(random(5, 60_000)),
+		"two attachments": multipart(base64Header+encode(random(6, 9000), 76, "\r\n"),
+			base64Header+encode(random(6, 9000), 72, "\r\n")),
+		"digest": "Content-Type: multipart/digest; boundary=d\r\n\r\n--d\r\n\r\n" +
+			"Subject: a\r\n\r\nA\r\n--d\r\n\r\nSubject: b\r\n\r\nB\r\n--d--\r\n",
+		"odd words": "Content-Type: X-Foo/X-Bar; charset=" + strings.Repeat("y", 600) +
+			"\r\nContent-Transfer-Encoding: X-Foo\r\nContent-Disposition: X-Baz\r\n\r\nbody",
 		"large first part": multipart(base64Header + encode(bytes.Repeat([]byte("compressible "), 80_000), 76, "\r\n")),
 	}
 }
@@ -111,17 +115,20 @@ func drawMail(t *rapid.T) []byte {
 		case 2:
 			length := rapid.SampledFrom([]int{0, 4, 60, 72, 76, 400}).Draw(t, "length")
 			eol := rapid.SampledFrom([]string{"\r\n", "\n"}).Draw(t, "eol")
-			return base64Header + encode(random(seed, size), length, eol) + rapid.SampledFrom([]string{"", "\r\n", "\n\n"}).Draw(t, "end")
+			return base64Header + encode(random(seed, size), length, eol) +
+				rapid.SampledFrom([]string{"", "\r\n", "\n\n"}).Draw(t, "end")
 		case 3:
 			return binaryHeader + string(random(seed, size))
 		}
-		return "Content-Type: message/rfc822\r\n\r\n" + multipart(textHeader+"inner", base64Header+encode(random(seed, size), 76, "\r\n"))
+		return "Content-Type: message/rfc822\r\n\r\n" + multipart(textHeader+"inner", base64Header+
+			encode(random(seed, size), 76, "\r\n"))
 	})
 	mail := []byte(multipart(rapid.SliceOfN(part, 0, 4).Draw(t, "parts")...))
 	for range rapid.IntRange(0, 3).Draw(t, "mutations") {
 		at := rapid.IntRange(0, len(mail)).Draw(t, "at")
 		cut := rapid.IntRange(0, min(100, len(mail)-at)).Draw(t, "cut")
-		insert := rapid.SampledFrom([]string{"", "\r\n", "\n", "--=_1\r\n", "--=_1--", "=", "\x00", "Content-Type: text/html\r\n\r\n"}).Draw(t, "insert")
+		insert := rapid.SampledFrom([]string{"", "\r\n", "\n", "--=_1\r\n", "--=_1--", "=", "\x00",
+			"Content-Type: text/html\r\n\r\n"}).Draw(t, "insert")
 		mail = append(append(bytes.Clone(mail[:at]), insert...), mail[at+cut:]...)
 	}
 	return mail

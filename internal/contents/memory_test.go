@@ -17,7 +17,8 @@ func TestMemoryOfADelivery(t *testing.T) {
 	kept := func(size int) uint64 {
 		w := s.NewWriter(t.Context())
 		defer w.Abort(t.Context())
-		if _, err := io.WriteString(w, "Content-Type: application/zip\r\nContent-Transfer-Encoding: base64\r\n\r\n"); err != nil {
+		if _, err := io.WriteString(w,
+			"Content-Type: application/zip\r\nContent-Transfer-Encoding: base64\r\n\r\n"); err != nil {
 			t.Fatal(err)
 		}
 		line := []byte(encode(make([]byte, 57*1000), 76, "\r\n") + "\r\n")

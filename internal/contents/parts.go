@@ -40,8 +40,9 @@ var (
 		"application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 		"application/vnd.openxmlformats-officedocument.presentationml.presentation",
 	}
-	encodings    = []string{"7bit", "8bit", "binary", "quoted-printable", "base64"}
-	charsets     = []string{"utf-8", "us-ascii", "iso-8859-1", "iso-8859-15", "windows-1252", "iso-2022-jp", "gb2312", "koi8-r"}
+	encodings = []string{"7bit", "8bit", "binary", "quoted-printable", "base64"}
+	charsets  = []string{"utf-8", "us-ascii", "iso-8859-1", "iso-8859-15", "windows-1252",
+		"iso-2022-jp", "gb2312", "koi8-r"}
 	dispositions = []string{"inline", "attachment"}
 )
 

@@ -119,7 +119,8 @@ func TestSlicesOfInlineTextUseTheCache(t *testing.T) {
 func TestCacheTellsBlobsFromContents(t *testing.T) {
 	s := newStore(t, dbtest.Database(t)).WithCache(blobstore.NewFrameCache(1 << 20))
 	inner := []byte("Subject: x\r\n\r\n" + text(60_000))
-	outer := []byte(multipart("Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\n" + encode(inner, 76, "\r\n")))
+	outer := []byte(multipart("Content-Type: message/rfc822\r\nContent-Transfer-Encoding: " +
+		"base64\r\n\r\n" + encode(inner, 76, "\r\n")))
 	in, out := mustPut(t, s, inner), mustPut(t, s, outer)
 	for range 2 {
 		c := load(t, s, in.ID, Want{})

@@ -32,7 +32,8 @@ func TestRoundTrip(t *testing.T) {
 	for name, message := range sampleMessages() {
 		t.Run(name, func(t *testing.T) {
 			stored := mustPut(t, s, []byte(message))
-			if stored.ID != ID(dedupe.Sum([]byte(message))) || stored.Size != int64(len(message)) || len(stored.Magics) != 1 {
+			if stored.ID != ID(dedupe.Sum([]byte(message))) || stored.Size != int64(len(message)) ||
+				len(stored.Magics) != 1 {
 				t.Fatalf("stored %+v", stored)
 			}
 			c := load(t, s, stored.ID, Want{Parts: true})
@@ -47,7 +48,8 @@ func TestRoundTrip(t *testing.T) {
 				t.Errorf("HeaderSize = %d, want %d", c.HeaderSize(), root.HeaderSize)
 			}
 			size := c.Size
-			for _, r := range [][2]int64{{0, size / 3}, {size / 3, size / 3}, {size - size/3, size / 3}, {size, 0}, {size / 2, min(1, size)}} {
+			for _, r := range [][2]int64{{0, size / 3}, {size / 3, size / 3},
+				{size - size/3, size / 3}, {size, 0}, {size / 2, min(1, size)}} {
 				if got := read(t, c, r[0], r[1]); string(got) != message[r[0]:r[0]+r[1]] {
 					t.Fatalf("range %d+%d differs", r[0], r[1])
 				}
@@ -129,7 +131,8 @@ func TestAttachmentIsStoredOnce(t *testing.T) {
 	for i := range 20 {
 		header := strings.ReplaceAll(base64Header, "a.pdf", fmt.Sprintf("report-%d.pdf", i))
 		eol := []string{"\r\n", "\n"}[i%2]
-		ids = append(ids, mustPut(t, s, []byte(multipart(textHeader+fmt.Sprint("Mail ", i), header+encode(pdf, 60+4*(i%5), eol)))).ID)
+		ids = append(ids, mustPut(t, s, []byte(multipart(textHeader+fmt.Sprint("Mail ", i), header+
+			encode(pdf, 60+4*(i%5), eol)))).ID)
 	}
 	blobs := all[rawBlob](t, db.Collection(blobstore.FilesCollection))
 	if len(blobs) != 1 || blobs[0].Metadata.Refs != 20 || blobs[0].Length > 520_000 {
@@ -227,7 +230,8 @@ func TestReferences(t *testing.T) {
 	none := ID(dedupe.Sum([]byte("none")))
 	err := s.AddRefs(t.Context(), append([]Ref{{none, dedupe.NewMagic()}}, refs...))
 	var missing *dedupe.MissingError
-	if !errors.Is(err, dedupe.ErrMissing) || !errors.As(err, &missing) || len(missing.Hashes) != 1 || ID(missing.Hashes[0]) != none {
+	if !errors.Is(err, dedupe.ErrMissing) || !errors.As(err, &missing) ||
+		len(missing.Hashes) != 1 || ID(missing.Hashes[0]) != none {
 		t.Errorf("a missing content: %v", err)
 	}
 	if got := counts(); got != [2]int64{3, 2} {
@@ -283,7 +287,8 @@ func TestInlineBudget(t *testing.T) {
 
 func TestFrameBound(t *testing.T) {
 	s := newStore(t, dbtest.Database(t))
-	message := []byte("Content-Type: multipart/mixed; boundary=b\r\n\r\n" + strings.Repeat("preamble\r\n", 2_000_000) + "--b--\r\n")
+	message := []byte("Content-Type: multipart/mixed; boundary=b\r\n\r\n" +
+		strings.Repeat("preamble\r\n", 2_000_000) + "--b--\r\n")
 	c := load(t, s, mustPut(t, s, message).ID, Want{})
 	if got := read(t, c, 0, c.Size); !bytes.Equal(got, message) {
 		t.Fatal("read back something else")
@@ -295,7 +300,8 @@ func TestFrameBound(t *testing.T) {
 
 func TestAbort(t *testing.T) {
 	s := newStore(t, dbtest.Database(t))
-	message := []byte(multipart(textHeader+"Hi.", base64Header+encode(random(1, 400_000), 76, "\r\n"), base64Header+encode(random(2, 9000), 76, "\r\n")))
+	message := []byte(multipart(textHeader+"Hi.", base64Header+encode(random(1, 400_000), 76,
+		"\r\n"), base64Header+encode(random(2, 9000), 76, "\r\n")))
 	for _, n := range []int{0, 100, 1000, 100_000, 500_000, 545_000, len(message)} {
 		w := s.NewWriter(t.Context())
 		if _, err := w.Write(message[:n]); err != nil {
@@ -354,7 +360,8 @@ func TestErrors(t *testing.T) {
 	if _, err := s.coll.Database().Collection(blobstore.FilesCollection).DeleteMany(t.Context(), bson.D{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.WriteRange(t.Context(), io.Discard, 0, c.Size); !errors.Is(err, ErrCorrupt) || !errors.Is(err, blobstore.ErrNotFound) {
+	if err := c.WriteRange(t.Context(), io.Discard, 0, c.Size); !errors.Is(err, ErrCorrupt) ||
+		!errors.Is(err, blobstore.ErrNotFound) {
 		t.Errorf("without its blob: %v", err)
 	}
 	w := s.NewWriter(t.Context())

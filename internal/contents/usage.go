@@ -56,7 +56,8 @@ func (s *Store) each(ctx context.Context, from []byte, limit int64, f func(c *Co
 	if from != nil {
 		filter = bson.D{{Key: "_id", Value: bson.D{{Key: "$gte", Value: bson.Binary{Data: from}}}}}
 	}
-	cur, err := s.coll.Find(ctx, filter, options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetLimit(limit).SetBatchSize(16))
+	cur, err := s.coll.Find(ctx, filter, options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).
+		SetLimit(limit).SetBatchSize(16))
 	if err != nil {
 		return fmt.Errorf("read contents: %w", err)
 	}
@@ -239,7 +240,8 @@ func (s *Store) Sample(ctx context.Context, limit int) (samples [dictionary.Kind
 	return s.sampleFrom(ctx, from, limit)
 }
 
-func (s *Store) sampleFrom(ctx context.Context, from []byte, limit int) (samples [dictionary.Kinds][][]byte, err error) {
+func (s *Store) sampleFrom(ctx context.Context, from []byte,
+	limit int) (samples [dictionary.Kinds][][]byte, err error) {
 	buf := frame.Buffer()
 	defer frame.Release(buf)
 	var sizes [dictionary.Kinds]int

@@ -203,7 +203,8 @@ func (w *Writer) releaseBlobs(ctx context.Context) {
 		return
 	}
 	if w.late() {
-		w.s.log.WarnContext(ctx, "references to blobs were held for too long and are left for the audit", "count", len(w.refs))
+		w.s.log.WarnContext(ctx,
+			"references to blobs were held for too long and are left for the audit", "count", len(w.refs))
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)

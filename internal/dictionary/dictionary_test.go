@@ -21,7 +21,9 @@ import (
 func samples(n int) [][]byte {
 	list := make([][]byte, n)
 	for i := range list {
-		list[i] = fmt.Appendf(nil, "X-Our-Own-Field: always the same value\r\nX-Number: %d\r\nX-Another-Field-Of-Ours: %x; policy=strict; zone=%d\r\n", i*7919, i*104729, i%13)
+		list[i] = fmt.Appendf(nil,
+			"X-Our-Own-Field: always the same value\r\nX-Number: %d\r\nX-Another-Field-Of-Ours: "+
+				"%x; policy=strict; zone=%d\r\n", i*7919, i*104729, i%13)
 	}
 	return list
 }

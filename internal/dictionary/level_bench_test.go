@@ -37,11 +37,13 @@ func BenchmarkLevels(b *testing.B) {
 		}
 	}
 	shipped := dictionary.Shipped()[dictionary.HTML].Bytes()
-	for _, size := range []struct{ from, to int }{{0, 8 << 10}, {8 << 10, 16 << 10}, {16 << 10, 32 << 10}, {32 << 10, 64<<10 + 1}} {
+	for _, size := range []struct{ from, to int }{{0, 8 << 10}, {8 << 10, 16 << 10},
+		{16 << 10, 32 << 10}, {32 << 10, 64<<10 + 1}} {
 		for _, level := range []zstd.EncoderLevel{zstd.SpeedFastest, zstd.SpeedDefault, zstd.SpeedBetterCompression} {
 			for name, data := range map[string][]byte{"dictionary": shipped, "none": nil} {
 				b.Run(fmt.Sprintf("from=%dK/%v/%s", size.from>>10, level, name), func(b *testing.B) {
-					options := []zstd.EOption{zstd.WithEncoderLevel(level), zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(frame.MaxSize),
+					options := []zstd.EOption{zstd.WithEncoderLevel(level),
+						zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(frame.MaxSize),
 						zstd.WithLowerEncoderMem(true), zstd.WithEncoderCRC(false)}
 					if data != nil {
 						options = append(options, zstd.WithEncoderDict(data))

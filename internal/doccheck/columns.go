@@ -27,10 +27,10 @@ func (r *repository) columnFaults() []fault {
 	return faults
 }
 
-// mayBeLong says that the line cannot be wrapped: it has an address, or is a row of a table or a
-// command of a page.
+// mayBeLong says that the line cannot be wrapped: it has an address, is a row of a table or a
+// command of a page, or has a part of a raw string, whose line ends are part of it.
 func mayBeLong(name, line string) bool {
-	if strings.Contains(line, "://") {
+	if strings.Contains(line, "://") || strings.Contains(line, "`") {
 		return true
 	}
 	return strings.HasSuffix(name, ".md") &&

@@ -94,7 +94,8 @@ func TestParse(t *testing.T) {
 			t.Errorf("%q: %s, want %s: %v", in, v, want, err)
 		}
 	}
-	for _, in := range []string{"", "(", `"a`, "{5}\r\nabc", "{x}\r\n", "a b", ")", "\"\xff\"", "\"a\nb\"", "{-1}\r\n"} {
+	for _, in := range []string{"", "(", `"a`, "{5}\r\nabc", "{x}\r\n", "a b", ")", "\"\xff\"",
+		"\"a\nb\"", "{-1}\r\n"} {
 		if v, err := Parse(in); err == nil {
 			t.Errorf("%q gave %s", in, v)
 		}

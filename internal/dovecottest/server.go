@@ -139,7 +139,9 @@ func (s *Server) prepare(o setup) error {
 		return err
 	}
 	conf := strings.NewReplacer(
-		"LOCATION", strings.ReplaceAll(o.location, "DIR", s.dir), "EXTRA", strings.ReplaceAll(o.extra, "DIR", s.dir), "DIR", s.dir, "PORT", strconv.Itoa(port), "INTERNAL", internal, "GROUP", group, "LOGIN", login,
+		"LOCATION", strings.ReplaceAll(o.location, "DIR", s.dir), "EXTRA",
+		strings.ReplaceAll(o.extra, "DIR", s.dir), "DIR", s.dir, "PORT", strconv.Itoa(port),
+		"INTERNAL", internal, "GROUP", group, "LOGIN", login,
 		"UID", strconv.Itoa(uid), "GID", strconv.Itoa(gid),
 	).Replace(configuration)
 	if o.lmtp {

@@ -209,10 +209,14 @@ func (l *Lease) renew(ctx context.Context) {
 }
 
 // extendScript lets the lock live on if it is still ours.
-var extendScript = redis.NewScript(`if redis.call("get", KEYS[1]) == ARGV[1] then return redis.call("pexpire", KEYS[1], ARGV[2]) end return 0`)
+var extendScript = redis.NewScript(`
+	if redis.call("get", KEYS[1]) == ARGV[1] then return redis.call("pexpire", KEYS[1], ARGV[2]) end
+	return 0`)
 
 // unlockScript deletes the lock if it is still ours.
-var unlockScript = redis.NewScript(`if redis.call("get", KEYS[1]) == ARGV[1] then return redis.call("del", KEYS[1]) end return 0`)
+var unlockScript = redis.NewScript(`
+	if redis.call("get", KEYS[1]) == ARGV[1] then return redis.call("del", KEYS[1]) end
+	return 0`)
 
 func (l *Lease) extend(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
@@ -221,7 +225,8 @@ func (l *Lease) extend(ctx context.Context) error {
 	if l.redis {
 		lock = extendScript.Run(ctx, l.task.Redis, []string{l.key()}, l.owner, duration.Milliseconds()).Err()
 	}
-	_, err := l.coll.UpdateOne(ctx, l.mine(), bson.D{{Key: "$set", Value: bson.D{{Key: "until", Value: l.task.now().Add(duration)}}}})
+	_, err := l.coll.UpdateOne(ctx, l.mine(),
+		bson.D{{Key: "$set", Value: bson.D{{Key: "until", Value: l.task.now().Add(duration)}}}})
 	return errors.Join(lock, err)
 }
 
@@ -232,7 +237,8 @@ func (l *Lease) Release(ctx context.Context) {
 	l.renewer.Wait()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 	defer cancel()
-	if _, err := l.coll.UpdateOne(ctx, l.mine(), bson.D{{Key: "$set", Value: bson.D{{Key: "until", Value: l.task.now()}}}}); err != nil {
+	if _, err := l.coll.UpdateOne(ctx, l.mine(),
+		bson.D{{Key: "$set", Value: bson.D{{Key: "until", Value: l.task.now()}}}}); err != nil {
 		l.task.Log.Warn("a lease was not given back", "task", l.task.Name, "error", err)
 	}
 	l.unlock(ctx)

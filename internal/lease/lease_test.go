@@ -24,7 +24,8 @@ type fixture struct {
 }
 
 func (f *fixture) task(t *testing.T) *Task {
-	task := &Task{Name: "gc", Database: f.db, Log: slog.New(slog.DiscardHandler), Clock: func() time.Time { return f.now }}
+	task := &Task{Name: "gc", Database: f.db, Log: slog.New(slog.DiscardHandler),
+		Clock: func() time.Time { return f.now }}
 	if f.redis != nil {
 		task.Redis = redis.NewClient(&redis.Options{Addr: f.redis.Addr(), MaxRetries: -1})
 		t.Cleanup(func() { task.Redis.Close() })
@@ -74,7 +75,8 @@ func TestOneAtATime(t *testing.T) {
 		if second.Token() <= first.Token() {
 			t.Errorf("token %d after %d", second.Token(), first.Token())
 		}
-		if got := second.Done("all"); !got.Equal(f.now.UTC().Truncate(time.Millisecond)) || !second.Done("none").IsZero() {
+		if got := second.Done("all"); !got.Equal(f.now.UTC().Truncate(time.Millisecond)) ||
+			!second.Done("none").IsZero() {
 			t.Errorf("done at %v, want %v; %v", got, f.now, second.Done("none"))
 		}
 	})

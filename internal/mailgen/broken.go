@@ -51,7 +51,8 @@ func (b *builder) broken(shape Shape) []byte {
 	case PrefixBoundary:
 		b.multipart("mixed", "part", text,
 			func() {
-				b.multipart("alternative", "part--", text, func() { b.multipart("related", "part--1", text, text) }, text)
+				b.multipart("alternative", "part--", text,
+					func() { b.multipart("related", "part--1", text, text) }, text)
 			}, text)
 	case BoundaryInHeader:
 		b.multipart("mixed", "x",
@@ -86,12 +87,17 @@ func (b *builder) broken(shape Shape) []byte {
 		inner := func(content string) func() {
 			return func() { b.line("Content-Type: message/rfc822"); b.line(); b.WriteString(content) }
 		}
-		b.multipart("mixed", b.boundary(), inner(""), inner("\r\n"), inner("\r\nonly body"), inner("no colon\r\nnone\r\n"),
-			inner("Subject: only header"), inner("Content-Type: multipart/mixed\r\n\r\n--x\r\n\r\ny"), inner("Content-Type: message/rfc822\r\n\r\n\r\ndeep"))
+		b.multipart("mixed", b.boundary(), inner(""), inner("\r\n"), inner("\r\nonly body"),
+			inner("no colon\r\nnone\r\n"),
+			inner("Subject: only header"),
+			inner("Content-Type: multipart/mixed\r\n\r\n--x\r\n\r\ny"),
+			inner("Content-Type: message/rfc822\r\n\r\n\r\ndeep"))
 	case NUL:
-		b.WriteString("X-Nul: a\x00b\r\nContent-Type: text/plain; name=\"a\x00b\"\r\n\r\nbody\x00 with \x00\x00\r\nNUL\r\n")
+		b.WriteString("X-Nul: a\x00b\r\nContent-Type: text/plain; name=\"a\x00b\"\r\n\r\n" +
+			"body\x00 with \x00\x00\r\nNUL\r\n")
 	case LoneCR:
-		b.WriteString("X-Cr: a\rb\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n\r--c\r\r\n--c\r\n\r\na\rb\r\r\n\r--c\r\n--c\r\r\n\r\nend\r\n--c--\r")
+		b.WriteString("X-Cr: a\rb\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n\r--c\r\r\n" +
+			"--c\r\n\r\na\rb\r\r\n\r--c\r\n--c\r\r\n\r\nend\r\n--c--\r")
 	case HugeHeader:
 		for range 200 + b.IntN(200) {
 			b.field("X-Huge", b.sentence(english, 200))
@@ -134,9 +140,12 @@ func (b *builder) unclosed(boundary string, parts ...func()) {
 
 // garbage is random pieces of what means something to a MIME parser.
 func (b *builder) garbage() []byte {
-	pieces := []string{"\r\n", "\n", "\r", "\r\n\r\n", "--", "--x", "--x--", "--xy", "\r\n--x\r\n", "\r\n--x--\r\n", "Content-Type: multipart/mixed; boundary=x\r\n",
-		"Content-Type: multipart/alternative;\r\n boundary=xy\r\n", "Content-Type: message/rfc822\r\n", "Subject: s\r\n", ":", " ", "\t", "\x00", "\xff", "=", "QUJD", "text",
-		"Content-Transfer-Encoding: base64\r\n", "Content-Type: text/plain\r\n", "From: a@b\r\n", "-", "boundary", "\r\n--x\r\nContent-Type: multipart/digest; boundary=\"x\"\r\n\r\n"}
+	pieces := []string{"\r\n", "\n", "\r", "\r\n\r\n", "--", "--x", "--x--", "--xy", "\r\n--x\r\n",
+		"\r\n--x--\r\n", "Content-Type: multipart/mixed; boundary=x\r\n",
+		"Content-Type: multipart/alternative;\r\n boundary=xy\r\n",
+		"Content-Type: message/rfc822\r\n", "Subject: s\r\n", ":", " ", "\t", "\x00", "\xff", "=", "QUJD", "text",
+		"Content-Transfer-Encoding: base64\r\n", "Content-Type: text/plain\r\n", "From: a@b\r\n",
+		"-", "boundary", "\r\n--x\r\nContent-Type: multipart/digest; boundary=\"x\"\r\n\r\n"}
 	for range 20 + b.IntN(200) {
 		b.WriteString(pick(b.gen, pieces))
 	}

@@ -125,18 +125,24 @@ func (b *builder) oddFields() {
 }
 
 var oddDates = []string{
-	"Mon, 4 Mar 2019 08:00:00 +0100 (CET)", "4 Mar 19 8:00 EST", "Mon Mar  4 08:00:00 2019", "04-Mar-2019 08:00:00 -0730",
+	"Mon, 4 Mar 2019 08:00:00 +0100 (CET)", "4 Mar 19 8:00 EST", "Mon Mar  4 08:00:00 2019",
+	"04-Mar-2019 08:00:00 -0730",
 	"Mon, 04 Mar 2019 23:59:60 GMT", "Montag, 4. März 2019", "Mon, 31 Feb 2019 10:00:00 +0000", "yesterday",
 	"Sun,  1 Jan 1995 00:00:00 -1200", "Mon,4 Mar 2019 08:00:00+0100", "2019-03-04T08:00:00Z", "Tue, 1 Jan 2041 00:00 ",
 }
 
 func (b *builder) oddAddresses() {
-	b.line("From: ", pick(b.gen, []string{"John Doe", "john@example.com (John Doe)", "<>", `"only quoted"`, "John Q. Public <j@x>",
-		"=?utf-8?q?J=C3=BCrgen?= <j@example.com>", `"a\"b\\c" <d@e>`, "root", "a@b, c@d", "[x] <y@z>", "unclosed <a@b"}))
+	b.line("From: ", pick(b.gen, []string{"John Doe", "john@example.com (John Doe)", "<>",
+		`"only quoted"`, "John Q. Public <j@x>",
+		"=?utf-8?q?J=C3=BCrgen?= <j@example.com>", `"a\"b\\c" <d@e>`, "root", "a@b, c@d",
+		"[x] <y@z>", "unclosed <a@b"}))
 	b.line("Sender: ", pick(b.gen, []string{"", "a @ b . c", "<@route,@more:a@b>", "a@[127.0.0.1]", ".a.@b"}))
-	b.line("Reply-To: ", pick(b.gen, []string{"group: a@b, \"C D\" <c@d>;", "undisclosed-recipients:;", "empty:;, x@y", "open: a@b"}))
-	b.line("To: ", pick(b.gen, []string{`"Doe, John" <a@b>, Jane <c@d>`, "a@b;c@d", "a@b,,c@d,", "A <a@b> (c), (only comment)",
-		"a (x (y) \\) z) <b@c>", `"a b"@c, <"d e"@f>`, `"unterminated <a@b>`, "x <a@b> y <c@d>, e@f", "<<a@b>>", "a@b@c, d@e"}))
+	b.line("Reply-To: ", pick(b.gen, []string{"group: a@b, \"C D\" <c@d>;",
+		"undisclosed-recipients:;", "empty:;, x@y", "open: a@b"}))
+	b.line("To: ", pick(b.gen, []string{`"Doe, John" <a@b>, Jane <c@d>`, "a@b;c@d", "a@b,,c@d,",
+		"A <a@b> (c), (only comment)",
+		"a (x (y) \\) z) <b@c>", `"a b"@c, <"d e"@f>`, `"unterminated <a@b>`,
+		"x <a@b> y <c@d>, e@f", "<<a@b>>", "a@b@c, d@e"}))
 	b.line("Cc: ", strings.Repeat("A Person <person@example.com>,\r\n ", b.IntN(5)), "last@example.com")
 	b.line("Subject: ", b.subject())
 	b.line()
@@ -145,13 +151,19 @@ func (b *builder) oddAddresses() {
 
 func (b *builder) oddTypes() {
 	var parts []func()
-	for _, typ := range []string{"text", "text/", "/plain", "", "text/plain;", "TEXT / Plain ; Charset = \"x y\"", "text/plain charset=utf-8",
-		"foo/bar/baz", "application/x; a=b c; d=\"e", "text/html (comment) ; (c) charset=us-ascii; x=; =y; z", "message/partial; id=\"a\"; number=1",
-		"image/gif; name=a b.gif", "message/external-body; access-type=URL", "application/octet-stream; name=\"\"", "text/plain; charset=utf-8; charset=ascii"} {
+	for _, typ := range []string{"text", "text/", "/plain", "", "text/plain;",
+		"TEXT / Plain ; Charset = \"x y\"", "text/plain charset=utf-8",
+		"foo/bar/baz", "application/x; a=b c; d=\"e",
+		"text/html (comment) ; (c) charset=us-ascii; x=; =y; z", "message/partial; id=\"a\"; number=1",
+		"image/gif; name=a b.gif", "message/external-body; access-type=URL",
+		"application/octet-stream; name=\"\"", "text/plain; charset=utf-8; charset=ascii"} {
 		parts = append(parts, func() {
 			b.line("Content-Type: ", typ)
-			b.line("Content-Transfer-Encoding: ", pick(b.gen, []string{"", "x-uuencode", "\"base64\"", "8bit, 7bit", "binary"}))
-			b.line("Content-Disposition: ", pick(b.gen, []string{"", "INLINE", ";filename=x", "attachment filename=x", "attachment; filename=a b; size=1"}))
+			b.line("Content-Transfer-Encoding: ",
+				pick(b.gen, []string{"", "x-uuencode", "\"base64\"", "8bit, 7bit", "binary"}))
+			b.line("Content-Disposition: ",
+				pick(b.gen, []string{"", "INLINE", ";filename=x", "attachment filename=x",
+					"attachment; filename=a b; size=1"}))
 			b.line("Content-ID: ", pick(b.gen, []string{"", "<a>", "no brackets"}))
 			b.line()
 			b.line("x")

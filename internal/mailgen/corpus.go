@@ -74,8 +74,12 @@ func (c *Corpus) head(b *builder, n int) {
 	thread := newGen(c.seed^uint64(n/8), 8)
 	subject := thread.subject()
 	host := pick(b.gen, domains)
-	b.line("Received: from ", host, " (", host, " [192.0.2.", itoa(b.IntN(256)), "])\r\n\tby mx.example.com (Mailgen) with ESMTPS id ", itoa(b.IntN(1e9)), "\r\n\tfor <user@example.com>; ", b.date())
-	b.line("DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed; d=example.com; s=2019;\r\n\th=from:to:subject:date:message-id; bh=", itoa(b.IntN(1e15)), "=;\r\n\tb=", itoa(b.IntN(1e15)), itoa(b.IntN(1e15)), "==")
+	b.line("Received: from ", host, " (", host, " [192.0.2.", itoa(b.IntN(256)),
+		"])\r\n\tby mx.example.com (Mailgen) with ESMTPS id ", itoa(b.IntN(1e9)),
+		"\r\n\tfor <user@example.com>; ", b.date())
+	b.line("DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed; d=example.com; s=2019;\r\n"+
+		"\th=from:to:subject:date:message-id; bh=", itoa(b.IntN(1e15)), "=;\r\n\tb=",
+		itoa(b.IntN(1e15)), itoa(b.IntN(1e15)), "==")
 	b.field("Date", b.date())
 	b.field("From", b.addressList(b.people(1)))
 	b.field("To", b.addressList(b.people(3)))
@@ -155,7 +159,9 @@ func (c *Corpus) newFile(b *builder) Attachment {
 	case 0, 1, 2, 3:
 		return Attachment{Name: b.subject() + ".pdf", Type: "application/pdf", Data: PDF(b.Uint64(), size)}
 	case 4, 5:
-		return Attachment{Name: b.subject() + ".docx", Type: "application/vnd.openxmlformats-officedocument.wordprocessingml.document", Data: Random(b.Uint64(), size)}
+		return Attachment{Name: b.subject() + ".docx",
+			Type: "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+			Data: Random(b.Uint64(), size)}
 	case 6:
 		return Attachment{Name: "table.csv", Type: "text/csv", Data: Text(b.Uint64(), size)}
 	}

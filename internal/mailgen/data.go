@@ -33,7 +33,8 @@ func PDF(seed uint64, size int) []byte {
 	for n := 1; len(out) < size; n++ {
 		offsets = append(offsets, len(out))
 		length := 2000 + g.IntN(30000)
-		out = append(out, itoa(n)+" 0 obj\n<< /Type /XObject /Subtype /Image /Filter /FlateDecode /Length "+itoa(length)+" >>\nstream\n"...)
+		out = append(out, itoa(n)+
+			" 0 obj\n<< /Type /XObject /Subtype /Image /Filter /FlateDecode /Length "+itoa(length)+" >>\nstream\n"...)
 		out = append(out, Random(g.Uint64(), length)...)
 		out = append(out, "\nendstream\nendobj\n"...)
 		out = append(out, g.text(length/10)...)

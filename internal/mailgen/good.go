@@ -38,10 +38,12 @@ func (b *builder) good(shape Shape) {
 	case Report:
 		b.report()
 	case Signed:
-		b.line("Content-Type: multipart/signed; micalg=sha-256; protocol=\"application/pkcs7-signature\";\r\n boundary=\"sig\"")
+		b.line("Content-Type: multipart/signed; micalg=sha-256; " +
+			"protocol=\"application/pkcs7-signature\";\r\n boundary=\"sig\"")
 		b.line()
 		b.between("sig", b.alternative, func() {
-			b.attachment(Attachment{Name: "smime.p7s", Type: "application/pkcs7-signature", Data: Random(b.Uint64(), 2000)})
+			b.attachment(Attachment{Name: "smime.p7s", Type: "application/pkcs7-signature",
+				Data: Random(b.Uint64(), 2000)})
 		})
 	case Invitation:
 		b.multipart("alternative", b.boundary(), func() { b.plain(b.gen.text(200)) }, b.calendar)
@@ -75,9 +77,12 @@ func (b *builder) file(most int) Attachment {
 	case 1:
 		return Attachment{Name: "notes.txt", Type: "text/plain", Data: Text(b.Uint64(), size)}
 	case 2:
-		return Attachment{Name: "Größe " + itoa(b.IntN(100)) + ".docx", Type: "application/vnd.openxmlformats-officedocument.wordprocessingml.document", Data: Random(b.Uint64(), size)}
+		return Attachment{Name: "Größe " + itoa(b.IntN(100)) + ".docx",
+			Type: "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+			Data: Random(b.Uint64(), size)}
 	}
-	return Attachment{Name: "photo.jpg", Type: "image/jpeg", Data: Random(b.Uint64(), size), LineLength: pick(b.gen, []int{60, 64, 72, 76})}
+	return Attachment{Name: "photo.jpg", Type: "image/jpeg", Data: Random(b.Uint64(), size),
+		LineLength: pick(b.gen, []int{60, 64, 72, 76})}
 }
 
 func (b *builder) withFiles() {
@@ -163,7 +168,8 @@ func (b *builder) international() {
 			b.multipart("alternative", b.boundary(), func() { b.plain(text) }, func() { b.htmlPart(text) })
 		},
 		func() {
-			b.attachment(Attachment{Name: b.sentence(words, 2) + ".pdf", Type: "application/pdf", Data: PDF(b.Uint64(), 3000)})
+			b.attachment(Attachment{Name: b.sentence(words, 2) + ".pdf", Type: "application/pdf",
+				Data: PDF(b.Uint64(), 3000)})
 		})
 }
 
@@ -172,7 +178,8 @@ func (b *builder) extendedParam() {
 		func() { b.plain(b.gen.text(100)) },
 		func() {
 			b.line("Content-Type: application/octet-stream;\r\n name*0=\"first part of \";\r\n name*1=\"the name.bin\"")
-			b.line("Content-Disposition: attachment;\r\n filename*0*=utf-8'de'Gr%C3%B6%C3%9Fe%20;\r\n filename*1*=%e2%82%ac%20;\r\n filename*2*=end.bin")
+			b.line("Content-Disposition: attachment;\r\n filename*0*=utf-8'de'Gr%C3%B6%C3%9Fe%20;" +
+				"\r\n filename*1*=%e2%82%ac%20;\r\n filename*2*=end.bin")
 			b.line()
 			b.line("x")
 		},

@@ -31,9 +31,12 @@ two under until up update upon us use very visit want was way we week well went 
 while who why will wish with without word work would write year yes yesterday yet you your`)
 
 var languages = map[string][]string{
-	"de": strings.Fields("Grüße Übersicht für möglich nächste Woche Angebot schöne Straße Größe Änderung Prüfung über Büro Termin bestätigen bitte Rückfrage"),
-	"fr": strings.Fields("réunion déjà très à bientôt été même où français école équipe problème résumé façon clé année prévu ça"),
-	"ru": strings.Fields("договор отчёт встреча завтра пожалуйста спасибо документ проект срок вопрос ответ неделя письмо счёт"),
+	"de": strings.Fields("Grüße Übersicht für möglich nächste Woche Angebot schöne Straße Größe " +
+		"Änderung Prüfung über Büro Termin bestätigen bitte Rückfrage"),
+	"fr": strings.Fields("réunion déjà très à bientôt été même où français école équipe problème " +
+		"résumé façon clé année prévu ça"),
+	"ru": strings.Fields("договор отчёт встреча завтра пожалуйста спасибо документ проект срок " +
+		"вопрос ответ неделя письмо счёт"),
 	"ja": strings.Fields("会議 資料 明日 確認 お願いします 請求書 契約 予定 報告 質問 回答 来週 添付 連絡"),
 	"ar": strings.Fields("اجتماع تقرير شكرا غدا مشروع سؤال عقد رسالة موعد فاتورة"),
 	"el": strings.Fields("συνάντηση αναφορά ευχαριστώ αύριο έργο ερώτηση σύμβαση"),
@@ -94,8 +97,10 @@ func (g gen) textOf(list []string, size int) string {
 // html wraps text as a mail program does: much markup, little content.
 func (g gen) html(text string) string {
 	var sb strings.Builder
-	sb.WriteString("<!DOCTYPE html>\r\n<html><head><meta http-equiv=\"Content-Type\" content=\"text/html; charset=utf-8\">\r\n" +
-		"<style>p.MsoNormal{margin:0cm;font-size:11.0pt;font-family:\"Calibri\",sans-serif;}</style></head>\r\n<body>\r\n")
+	sb.WriteString("<!DOCTYPE html>\r\n<html><head><meta http-equiv=\"Content-Type\" " +
+		"content=\"text/html; charset=utf-8\">\r\n" +
+		"<style>p.MsoNormal{margin:0cm;font-size:11.0pt;font-family:\"Calibri\",sans-serif;" +
+		"}</style></head>\r\n<body>\r\n")
 	for p := range strings.SplitSeq(text, "\r\n\r\n") {
 		sb.WriteString("<p class=\"MsoNormal\"><span style=\"color:black\">")
 		sb.WriteString(strings.NewReplacer("&", "&amp;", "<", "&lt;", "\r\n", "<br>\r\n").Replace(p))
@@ -106,9 +111,12 @@ func (g gen) html(text string) string {
 }
 
 var (
-	givenNames  = strings.Fields("Ada Ben Clara David Eva Felix Greta Hugo Ines Jonas Karla Leo Maria Nils Olga Paul Rosa Sven Tina Udo Vera Willi Xenia Yara Zoë Jürgen Małgorzata Søren Łukasz Ольга 太郎")
-	familyNames = strings.Fields("Adler Baker Costa Dietz Evans Fuchs Garcia Huber Ivanov Jansen Keller Lopez Müller Novak O'Brien Petit Quinn Rossi Schmidt Torres Ulrich Vogel Weber Young Zimmermann Kowalski")
-	domains     = strings.Fields("example.com example.org example.net mail.example.com corp.example uni.example")
+	givenNames = strings.Fields("Ada Ben Clara David Eva Felix Greta Hugo Ines Jonas Karla Leo " +
+		"Maria Nils Olga Paul Rosa Sven Tina Udo Vera Willi Xenia Yara Zoë Jürgen Małgorzata Søren Łukasz Ольга 太郎")
+	familyNames = strings.Fields("Adler Baker Costa Dietz Evans Fuchs Garcia Huber Ivanov Jansen " +
+		"Keller Lopez Müller Novak O'Brien Petit Quinn Rossi Schmidt Torres Ulrich Vogel Weber " +
+		"Young Zimmermann Kowalski")
+	domains = strings.Fields("example.com example.org example.net mail.example.com corp.example uni.example")
 )
 
 // A person has a name, possibly beyond ASCII, and an address.

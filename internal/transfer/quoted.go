@@ -70,7 +70,8 @@ func (r Recipe) checkQuoted() error {
 	var m mark
 	for rest := r.Marks; rest != ""; {
 		next, more, ok := nextMark(rest, m)
-		if !ok || next.encoded-m.encoded < markSpacing || next.encoded >= r.EncodedSize || next.decoded >= r.DecodedSize {
+		if !ok || next.encoded-m.encoded < markSpacing || next.encoded >= r.EncodedSize ||
+			next.decoded >= r.DecodedSize {
 			return fmt.Errorf("%w: marks", errRecipe)
 		}
 		m, rest = next, more

@@ -185,7 +185,8 @@ func TestQuotedAnyInput(t *testing.T) {
 			rapid.Bool().Draw(t, "full"), rapid.Bool().Draw(t, "bareLF"), rapid.Bool().Draw(t, "binary")))
 		for range rapid.IntRange(0, 3).Draw(t, "mutations") {
 			at := rapid.IntRange(0, len(in)).Draw(t, "at")
-			insert := rapid.SampledFrom([]string{"\r\n", "\n", "\r", "=", "=\r\n", "=20", "=0D=0A", "=0A", "A", " ", "\x00"}).Draw(t, "insert")
+			insert := rapid.SampledFrom([]string{"\r\n", "\n", "\r", "=", "=\r\n", "=20", "=0D=0A",
+				"=0A", "A", " ", "\x00"}).Draw(t, "insert")
 			cut := rapid.IntRange(0, min(3, len(in)-at)).Draw(t, "cut")
 			in = append(append(bytes.Clone(in[:at]), insert...), in[at+cut:]...)
 		}
@@ -213,7 +214,8 @@ func FuzzQuotedDecoder(f *testing.F) {
 }
 
 func BenchmarkQuotedDecoder(b *testing.B) {
-	in := []byte(quote(strings.Repeat("Größe und <a href=\"x\">Übergröße</a>, line after line of it all. ", 20000), 76, true, false, false))
+	in := []byte(quote(strings.Repeat("Größe und <a href=\"x\">Übergröße</a>, line after line of "+
+		"it all. ", 20000), 76, true, false, false))
 	b.SetBytes(int64(len(in)))
 	for b.Loop() {
 		d := NewQuotedDecoder(io.Discard, io.Discard, in[:4096])
@@ -226,7 +228,8 @@ func BenchmarkQuotedDecoder(b *testing.B) {
 }
 
 func BenchmarkQuotedEncoder(b *testing.B) {
-	in := []byte(quote(strings.Repeat("Größe und <a href=\"x\">Übergröße</a>, line after line of it all. ", 20000), 76, true, false, false))
+	in := []byte(quote(strings.Repeat("Größe und <a href=\"x\">Übergröße</a>, line after line of "+
+		"it all. ", 20000), 76, true, false, false))
 	decoded, _, r := decodeQuoted(b, in, len(in), 4096)
 	b.SetBytes(r.EncodedLen())
 	for b.Loop() {
