@@ -219,7 +219,7 @@ func (s *testServer) watch(t testing.TB) *watcher {
 // expunged reads until n messages were expunged, and returns how many are left.
 func (w *watcher) expunged(t testing.TB, n int) int {
 	for ; n > 0; n-- {
-		line, err := w.readLine()
+		line, err := w.Response()
 		if err != nil {
 			t.Errorf("%d more to be told: %v", n, err)
 			return w.messages

@@ -116,11 +116,11 @@ func TestFetchCutAnywhere(t *testing.T) {
 		c := s.login(t)
 		c.ok("EXAMINE INBOX")
 		c.send("x FETCH 1:* (BODY.PEEK[] BODY.PEEK[TEXT]<100.100000>)\r\n")
-		if _, err := io.CopyN(io.Discard, c.r, int64(i*i*i*500)); err != nil {
+		if _, err := io.CopyN(io.Discard, c.In, int64(i*i*i*500)); err != nil {
 			t.Fatal(err)
 		}
 		if i%5 != 0 { // the others stall until the server stops
-			c.conn.Close()
+			c.Conn.Close()
 		}
 	}
 	s.login(t).ok("NOOP")

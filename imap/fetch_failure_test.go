@@ -92,7 +92,7 @@ func TestFetchBreaksOff(t *testing.T) {
 		t.Fatal(r, err)
 	}
 	c.send("x FETCH 1 (UID BODY.PEEK[])\r\n")
-	got, err := io.ReadAll(c.r)
+	got, err := io.ReadAll(c.In)
 	if err != nil {
 		t.Logf("the connection ended with %v", err)
 	}
@@ -110,10 +110,10 @@ func TestFetchClientLeaves(t *testing.T) {
 	s.deliver(t, withFile(3<<20), "")
 	c := s.selectMails(t)
 	c.send("x FETCH 1 (BODY.PEEK[])\r\n")
-	if _, err := c.r.ReadString('\n'); err != nil {
+	if _, err := c.In.ReadString('\n'); err != nil {
 		t.Fatal(err)
 	}
-	c.conn.Close()
+	c.Conn.Close()
 	s.login(t).ok("NOOP")
 }
 

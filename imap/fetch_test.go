@@ -125,11 +125,7 @@ func TestFetchSeenManyBatches(t *testing.T) {
 func (c *testClient) appendMany(mailbox string, mails []string) {
 	c.t.Helper()
 	for _, m := range mails {
-		c.n++
-		c.send(fmt.Sprintf("t%d APPEND %s {%d+}\r\n%s\r\n", c.n, mailbox, len(m), m))
-		if _, status := c.until(fmt.Sprintf("t%d", c.n)); !strings.HasPrefix(status, "OK") {
-			c.t.Fatal(status)
-		}
+		c.ok("APPEND %s {%d+}\r\n%s", mailbox, len(m), m)
 	}
 }
 

@@ -1,7 +1,6 @@
 package imap
 
 import (
-	"bufio"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -25,6 +24,7 @@ import (
 	"gadwall/internal/contents"
 	"gadwall/internal/dbtest"
 	"gadwall/internal/events"
+	"gadwall/internal/imapconn"
 	"gadwall/internal/mailstore"
 )
 
@@ -164,107 +164,76 @@ func (s *testServer) otherInstance(t testing.TB) *mailstore.Store {
 	return store
 }
 
-// testClient speaks raw IMAP.
+// testClient speaks raw IMAP; every failure of the connection fails the test.
 type testClient struct {
-	t    testing.TB
-	conn net.Conn
-	r    *bufio.Reader
-	n    int
-
-	received int64 // bytes, literals not counted
+	*imapconn.Conn
+	t testing.TB
 }
 
 // dial connects and reads the greeting.
 func (s *testServer) dial(t testing.TB) *testClient {
 	t.Helper()
-	conn, err := net.Dial("tcp", s.addr)
+	conn, err := imapconn.Dial(s.addr, testWait)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	c := &testClient{t: t, conn: conn, r: bufio.NewReader(conn)}
-	if line := c.line(); !strings.HasPrefix(line, "* OK ") {
-		t.Fatalf("greeting %q", line)
-	}
-	return c
+	return &testClient{conn, t}
 }
 
 // login connects and logs in.
 func (s *testServer) login(t testing.TB) *testClient {
 	t.Helper()
-	c := s.dial(t)
-	c.ok("LOGIN %s %q", testUser, testPassword)
-	return c
+	return dialIMAP(t, s.addr, testUser, testPassword)
+}
+
+// dialIMAP logs in to any server.
+func dialIMAP(t testing.TB, addr, user, password string) *testClient {
+	t.Helper()
+	conn, err := imapconn.Login(addr, user, password, testWait)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return &testClient{conn, t}
 }
 
 // send writes raw text.
 func (c *testClient) send(text string) {
 	c.t.Helper()
-	_ = c.conn.SetWriteDeadline(time.Now().Add(testWait))
-	if _, err := io.WriteString(c.conn, text); err != nil {
+	if err := c.Send(text); err != nil {
 		c.t.Fatalf("send: %v", err)
 	}
 }
 
-// line reads one line without its end, literals included.
+// line reads one response without its end, literals included.
 func (c *testClient) line() string {
 	c.t.Helper()
-	line, err := c.readLine()
+	line, err := c.Response()
 	if err != nil {
 		c.t.Fatalf("read: %v (after %q)", err, line)
 	}
 	return line
 }
 
-func (c *testClient) readLine() (string, error) {
-	var b strings.Builder
-	for {
-		_ = c.conn.SetReadDeadline(time.Now().Add(testWait))
-		line, err := c.r.ReadString('\n')
-		if err != nil {
-			return b.String() + line, err
-		}
-		c.received += int64(len(line))
-		b.WriteString(strings.TrimSuffix(line, "\r\n"))
-		if !strings.HasSuffix(line, "\r\n") {
-			return b.String(), fmt.Errorf("line without CRLF: %q", line)
-		}
-		var size int
-		i := strings.LastIndexByte(line, '{')
-		if i < 0 || !strings.HasSuffix(line, "}\r\n") {
-			return b.String(), nil
-		}
-		if _, err := fmt.Sscanf(line[i:], "{%d}", &size); err != nil {
-			return b.String(), nil
-		}
-		data := make([]byte, size)
-		if _, err := io.ReadFull(c.r, data); err != nil {
-			return b.String(), err
-		}
-		b.WriteString("\r\n")
-		b.Write(data)
-	}
-}
-
 // do sends a command and returns its untagged responses and its tagged one without the tag.
 func (c *testClient) do(format string, args ...any) (untagged []string, status string) {
 	c.t.Helper()
-	c.n++
-	tag := fmt.Sprintf("t%d", c.n)
-	c.send(tag + " " + fmt.Sprintf(format, args...) + "\r\n")
-	return c.until(tag)
+	untagged, status, err := c.Do(format, args...)
+	if err != nil {
+		c.t.Fatalf("%.200s: %v (after %q)", fmt.Sprintf(format, args...), err, untagged)
+	}
+	return untagged, status
 }
 
 // until reads up to the tagged response.
 func (c *testClient) until(tag string) (untagged []string, status string) {
 	c.t.Helper()
-	for {
-		line := c.line()
-		if rest, ok := strings.CutPrefix(line, tag+" "); ok {
-			return untagged, rest
-		}
-		untagged = append(untagged, line)
+	untagged, status, err := c.Finish(tag)
+	if err != nil {
+		c.t.Fatalf("waiting for %s: %v (after %q)", tag, err, untagged)
 	}
+	return untagged, status
 }
 
 // ok sends a command that must succeed.
@@ -297,7 +266,7 @@ func (c *testClient) append(mailbox, flags, message string) (status string) {
 func (c *testClient) closed() (lines []string) {
 	c.t.Helper()
 	for {
-		line, err := c.readLine()
+		line, err := c.Response()
 		if err == io.EOF && line == "" {
 			return lines
 		}

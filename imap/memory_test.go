@@ -22,7 +22,7 @@ func TestIdleMemory(t *testing.T) {
 				t.Fatal(line)
 			}
 		}
-		c.r = nil // the client's buffer does not count
+		c.In = nil // the client's buffer does not count
 	}
 	// The aim is 20 KiB; the rest is the client's half of the connection, and
 	// what the database and its driver do meanwhile, which is more on a busy machine.

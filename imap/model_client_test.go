@@ -1,18 +1,17 @@
 package imap
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"maps"
 	"math/rand/v2"
-	"net"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
-	"time"
+
+	"gadwall/internal/imapconn"
 )
 
 // A modelClient follows a mailbox as a careful client does, from untagged responses alone, and notes
@@ -21,8 +20,7 @@ type modelClient struct {
 	world     *modelWorld
 	name      string
 	addr      string
-	conn      net.Conn
-	r         *bufio.Reader
+	conn      *imapconn.Conn
 	rng       *rand.Rand
 	condstore bool
 	n         int  // commands
@@ -126,15 +124,12 @@ func dialModel(w *modelWorld, addr, name string, seed uint64) (*modelClient, err
 
 // connect begins a session.
 func (m *modelClient) connect() error {
-	conn, err := net.Dial("tcp", m.addr)
+	conn, err := imapconn.Dial(m.addr, 12*testWait)
 	if err != nil {
 		return err
 	}
 	m.box, m.msgs, m.bye = "", nil, false
-	m.conn, m.r = conn, bufio.NewReader(conn)
-	if _, err := m.line(); err != nil {
-		return err
-	}
+	m.conn = conn
 	if _, err := m.run("LOGIN %s %q", testUser, testPassword); err != nil {
 		return err
 	}
@@ -144,31 +139,13 @@ func (m *modelClient) connect() error {
 	return err
 }
 
-// line reads a line with its literals.
+// line reads a response.
 func (m *modelClient) line() (string, error) {
-	var b strings.Builder
-	for {
-		_ = m.conn.SetReadDeadline(time.Now().Add(12 * testWait))
-		line, err := m.r.ReadString('\n')
-		if err != nil {
-			return "", fmt.Errorf("%s: after %q: %w", m.name, b.String()+line, err)
-		}
-		line = strings.TrimSuffix(line, "\r\n")
-		b.WriteString(line)
-		open := strings.LastIndexByte(line, '{')
-		if open < 0 || !strings.HasSuffix(line, "}") {
-			return b.String(), nil
-		}
-		size, err := strconv.Atoi(line[open+1 : len(line)-1])
-		if err != nil {
-			return b.String(), nil
-		}
-		data := make([]byte, size)
-		if _, err := io.ReadFull(m.r, data); err != nil {
-			return "", fmt.Errorf("%s: literal: %w", m.name, err)
-		}
-		b.Write(data)
+	line, err := m.conn.Response()
+	if err != nil {
+		return "", fmt.Errorf("%s: after %q: %w", m.name, line, err)
 	}
+	return line, nil
 }
 
 func (m *modelClient) fault(format string, args ...any) {

@@ -233,13 +233,13 @@ func TestSearchKeys(t *testing.T) {
 	if lines, _ := c.ok("UID SEARCH ALL"); lines[0] != "* SEARCH 2 3 4" {
 		t.Errorf("got %q", lines)
 	}
-	if lines, _ := c.ok("SEARCH RETURN (MIN MAX COUNT ALL) 1:*"); lines[0] != fmt.Sprintf(`* ESEARCH (TAG "t%d") MIN 1 MAX 3 ALL 1:3 COUNT 3`, c.n) {
+	if lines, _ := c.ok("SEARCH RETURN (MIN MAX COUNT ALL) 1:*"); lines[0] != fmt.Sprintf(`* ESEARCH (TAG "%s") MIN 1 MAX 3 ALL 1:3 COUNT 3`, c.Tag()) {
 		t.Errorf("got %q", lines)
 	}
-	if lines, _ := c.ok("UID SEARCH RETURN () SEEN"); lines[0] != fmt.Sprintf(`* ESEARCH (TAG "t%d") UID ALL 2:3`, c.n) {
+	if lines, _ := c.ok("UID SEARCH RETURN () SEEN"); lines[0] != fmt.Sprintf(`* ESEARCH (TAG "%s") UID ALL 2:3`, c.Tag()) {
 		t.Errorf("got %q", lines)
 	}
-	if lines, _ := c.ok("SEARCH RETURN (MIN COUNT) FLAGGED"); lines[0] != fmt.Sprintf(`* ESEARCH (TAG "t%d") COUNT 0`, c.n) {
+	if lines, _ := c.ok("SEARCH RETURN (MIN COUNT) FLAGGED"); lines[0] != fmt.Sprintf(`* ESEARCH (TAG "%s") COUNT 0`, c.Tag()) {
 		t.Errorf("got %q", lines)
 	}
 }
@@ -255,13 +255,13 @@ func TestSearchModSeq(t *testing.T) {
 		{fmt.Sprintf("SEARCH MODSEQ %d", modseq), fmt.Sprintf("* SEARCH 2 (MODSEQ %d)", modseq)},
 		{fmt.Sprintf("SEARCH MODSEQ %d", modseq+1), "* SEARCH"},
 		{fmt.Sprintf("UID SEARCH MODSEQ \"/flags/\\\\seen\" all %d TEXT hello", modseq-1), fmt.Sprintf("* SEARCH 2 3 (MODSEQ %d)", modseq)},
-		{"SEARCH RETURN (MIN) MODSEQ 1", fmt.Sprintf("* ESEARCH (TAG \"t%%d\") MIN 1 MODSEQ %d", modseq-3)},
-		{"SEARCH RETURN (COUNT) MODSEQ 1", fmt.Sprintf("* ESEARCH (TAG \"t%%d\") COUNT 3 MODSEQ %d", modseq)},
+		{"SEARCH RETURN (MIN) MODSEQ 1", fmt.Sprintf("* ESEARCH (TAG \"%%s\") MIN 1 MODSEQ %d", modseq-3)},
+		{"SEARCH RETURN (COUNT) MODSEQ 1", fmt.Sprintf("* ESEARCH (TAG \"%%s\") COUNT 3 MODSEQ %d", modseq)},
 	} {
 		lines, _ := c.ok("%s", tt.command)
 		want := tt.want
-		if strings.Contains(want, "%d") {
-			want = fmt.Sprintf(want, c.n)
+		if strings.Contains(want, "%s") {
+			want = fmt.Sprintf(want, c.Tag())
 		}
 		if len(lines) != 1 || lines[0] != want {
 			t.Errorf("%s: got %q, want %q", tt.command, lines, want)

@@ -1,7 +1,6 @@
 package imap
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -16,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"gadwall/internal/imapconn"
 	"gadwall/internal/mailstore"
 )
 
@@ -27,8 +27,7 @@ func TestStartTLS(t *testing.T) {
 		t.Errorf("capabilities before TLS: %s", untagged[0])
 	}
 	c.ok("STARTTLS")
-	tc := tls.Client(c.conn, &tls.Config{InsecureSkipVerify: true})
-	c.conn, c.r = tc, bufio.NewReader(tc)
+	c.Upgrade(tls.Client(c.Conn.Conn, &tls.Config{InsecureSkipVerify: true}))
 	if untagged, _ := c.ok("CAPABILITY"); strings.Contains(untagged[0], "STARTTLS") {
 		t.Errorf("capabilities under TLS: %s", untagged[0])
 	}
@@ -48,8 +47,7 @@ func TestStartTLSInjection(t *testing.T) {
 	if _, status := c.until("a"); !strings.HasPrefix(status, "OK") {
 		t.Fatal(status)
 	}
-	tc := tls.Client(c.conn, &tls.Config{InsecureSkipVerify: true})
-	c.conn, c.r = tc, bufio.NewReader(tc)
+	c.Upgrade(tls.Client(c.Conn.Conn, &tls.Config{InsecureSkipVerify: true}))
 	c.send("c NOOP\r\n")
 	if line := c.line(); !strings.HasPrefix(line, "c ") {
 		t.Errorf("the first answer under TLS is %q", line)
@@ -256,7 +254,7 @@ func (s *testServer) turnedAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	c := &testClient{t: t, conn: conn, r: bufio.NewReader(conn)}
+	c := &testClient{imapconn.New(conn, testWait), t}
 	if lines := c.closed(); len(lines) != 1 || !strings.HasPrefix(lines[0], "* BYE [LIMIT]") {
 		t.Errorf("one connection too many: %q", lines)
 	}
@@ -327,13 +325,13 @@ func TestLogLines(t *testing.T) {
 		lines[l.Msg] = l
 	}
 	in, out := lines["imap: login"], lines["imap: logout"]
-	if in.Session == "" || in.Remote != "127.0.0.1" || in.Port != c.conn.LocalAddr().(*net.TCPAddr).Port {
+	if in.Session == "" || in.Remote != "127.0.0.1" || in.Port != c.LocalAddr().(*net.TCPAddr).Port {
 		t.Errorf("login: %+v", in)
 	}
 	if out.Session != in.Session || out.User != testUser || out.Why != "Logging out" || out.Commands != 3 ||
-		out.In != int64(len("t1 LOGIN  \"\"\r\nt2 NOOP\r\nt3 LOGOUT\r\n")+len(testUser)+len(testPassword)) ||
-		out.Out != c.received {
-		t.Errorf("logout: %+v; received %d", out, c.received)
+		out.In != int64(len("t1 LOGIN \"\" \"\"\r\nt2 NOOP\r\nt3 LOGOUT\r\n")+len(testUser)+len(testPassword)) ||
+		out.Out != c.Received {
+		t.Errorf("logout: %+v; received %d", out, c.Received)
 	}
 }
 

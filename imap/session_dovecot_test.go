@@ -1,9 +1,7 @@
 package imap
 
 import (
-	"bufio"
 	"fmt"
-	"net"
 	"regexp"
 	"slices"
 	"strings"
@@ -69,20 +67,6 @@ func TestSessionsLikeDovecot(t *testing.T) {
 			t.Errorf("session %d: %s (-Dovecot +Gadwall)\n%s", step.session, step.command, diff)
 		}
 	}
-}
-
-// dialIMAP logs in to any server.
-func dialIMAP(t *testing.T, addr, user, password string) *testClient {
-	t.Helper()
-	conn, err := net.Dial("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	c := &testClient{t: t, conn: conn, r: bufio.NewReader(conn)}
-	c.line()
-	c.ok("LOGIN %q %q", user, password)
-	return c
 }
 
 var (

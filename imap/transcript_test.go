@@ -103,7 +103,7 @@ func play(t *testing.T, script string) string {
 			}
 		}
 		for {
-			said, err := p.readLine()
+			said, err := p.Response()
 			if err != nil {
 				fmt.Fprintf(&out, "S%s! %v\n", p.name, err)
 				break

@@ -3,15 +3,13 @@ package acceptance
 import (
 	"bufio"
 	"bytes"
-	"fmt"
-	"net"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"gadwall/internal/dovecottest"
+	"gadwall/internal/imapconn"
 	"gadwall/internal/mailgen"
 )
 
@@ -82,8 +80,15 @@ func compare(b *testing.B, p peer) {
 	}
 	b.ReportMetric(compareMails/time.Since(start).Seconds(), "lmtp-msg/s")
 
-	c := dialRawIMAP(b, p)
-	c.command(b, "SELECT INBOX")
+	c, err := imapconn.Login(p.imap, p.user, p.password, ioTimeout)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer c.Close()
+	c.In = bufio.NewReaderSize(c.Conn, 1<<20) // the client costs as little as it can
+	if _, err := c.Must("SELECT INBOX"); err != nil {
+		b.Fatal(err)
+	}
 	for _, fetch := range []struct{ unit, items string }{
 		{"flags-msg/s", "(UID FLAGS)"},
 		{"envelope-msg/s", "(ENVELOPE)"},
@@ -91,53 +96,11 @@ func compare(b *testing.B, p peer) {
 		{"bodies-msg/s", "(BODY.PEEK[])"},
 	} {
 		start := time.Now()
-		if n := c.command(b, "FETCH 1:* "+fetch.items); n < compareMails {
-			b.Fatalf("FETCH %s answered %d lines for %d messages", fetch.items, n, compareMails)
+		if n, _, err := c.Discard("FETCH 1:* %s", fetch.items); err != nil || n < compareMails {
+			b.Fatalf("FETCH %s answered %d lines for %d messages, %v", fetch.items, n, compareMails, err)
 		}
 		b.ReportMetric(compareMails/time.Since(start).Seconds(), fetch.unit)
 	}
-	c.nc.Close()
 	b.ReportMetric(float64(p.disk())/float64(received.Load()), "disk/received")
 	b.ReportMetric(0, "ns/op")
-}
-
-// rawIMAP reads answers as fast as they come, without parsing more than it must.
-type rawIMAP struct {
-	nc net.Conn
-	r  *bufio.Reader
-}
-
-func dialRawIMAP(b *testing.B, p peer) *rawIMAP {
-	nc, err := net.Dial("tcp", p.imap)
-	if err != nil {
-		b.Fatal(err)
-	}
-	c := &rawIMAP{nc: nc, r: bufio.NewReaderSize(nc, 1<<20)}
-	if _, err := c.r.ReadString('\n'); err != nil {
-		b.Fatal(err)
-	}
-	c.command(b, fmt.Sprintf("LOGIN %q %q", p.user, p.password))
-	return c
-}
-
-// command returns the number of lines before the tagged OK, those of literals included.
-func (c *rawIMAP) command(b *testing.B, text string) int {
-	if err := c.nc.SetDeadline(time.Now().Add(ioTimeout)); err != nil {
-		b.Fatal(err)
-	}
-	if _, err := fmt.Fprintf(c.nc, "tag000 %s\r\n", text); err != nil {
-		b.Fatal(err)
-	}
-	for lines := 0; ; lines++ {
-		line, err := c.r.ReadSlice('\n')
-		if err != nil && err != bufio.ErrBufferFull {
-			b.Fatalf("%s: %v", text, err)
-		}
-		if rest, ok := bytes.CutPrefix(line, []byte("tag000 ")); ok {
-			if !strings.HasPrefix(string(rest), "OK") {
-				b.Fatalf("%s: %s", text, rest)
-			}
-			return lines
-		}
-	}
 }

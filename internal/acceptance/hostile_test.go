@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"gadwall/internal/contents"
+	"gadwall/internal/imapconn"
 )
 
 // TestHostileMail sends mail that is made to lead a parser, a decoder or a limit astray: all of it
@@ -32,17 +33,17 @@ func TestHostileMail(t *testing.T) {
 	if i != len(mails) {
 		t.Fatalf("%d of %d mails", i, len(mails))
 	}
-	raw, err := loginIMAP(s.imap, testUser, testPassword)
+	raw, err := imapconn.Login(s.imap, testUser, testPassword, ioTimeout)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer raw.Close()
-	if _, err := raw.must("SELECT INBOX"); err != nil {
+	if _, err := raw.Must("SELECT INBOX"); err != nil {
 		t.Fatal(err)
 	}
 	rng := rand.New(rand.NewPCG(1, 8))
 	section := func(format string, args ...any) string {
-		lines, err := raw.must(format, args...)
+		lines, err := raw.Must(format, args...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -63,7 +64,7 @@ func TestHostileMail(t *testing.T) {
 		t.Errorf("check: %v\n%s", err, out)
 	}
 	for _, command := range []string{"STORE 1:* +FLAGS.SILENT (\\Deleted)", "EXPUNGE"} {
-		if _, err := raw.must("%s", command); err != nil {
+		if _, err := raw.Must("%s", command); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -19,6 +19,7 @@ import (
 	"gadwall/blobstore"
 	"gadwall/internal/contents"
 	"gadwall/internal/events"
+	"gadwall/internal/imapconn"
 	"gadwall/internal/mailstore"
 	"gadwall/quota"
 )
@@ -110,7 +111,7 @@ type killClient struct {
 	addr  string
 	id    int
 	rng   *rand.Rand
-	conn  *imapConn
+	conn  *imapconn.Conn
 	acked int
 	made  int
 
@@ -130,7 +131,7 @@ func (c *killClient) run(t *testing.T, ack chan<- struct{}, done <-chan struct{}
 		default:
 		}
 		if c.conn == nil {
-			conn, err := loginIMAP(c.addr, testUser, testPassword)
+			conn, err := imapconn.Login(c.addr, testUser, testPassword, ioTimeout)
 			if err != nil {
 				continue // the server is down just now
 			}
@@ -171,7 +172,7 @@ func (c *killClient) lost(err error) bool {
 
 // command sends a command that must be OK; the boxes then are as after says.
 func (c *killClient) command(format string, args ...any) (untagged []string, status string, err error) {
-	untagged, status, err = c.conn.do(format, args...)
+	untagged, status, err = c.conn.Do(format, args...)
 	if err != nil {
 		return nil, "", err
 	}
@@ -268,7 +269,7 @@ func (c *killClient) checkAnew(t *testing.T) {
 // cut off.
 func (c *killClient) check() error {
 	if c.conn == nil {
-		conn, err := loginIMAP(c.addr, testUser, testPassword)
+		conn, err := imapconn.Login(c.addr, testUser, testPassword, ioTimeout)
 		if err != nil {
 			return err
 		}

@@ -11,6 +11,7 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"gadwall/internal/imapconn"
 	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
 	"gadwall/quota"
@@ -40,7 +41,7 @@ func killedExpunge(t *testing.T, command string) {
 	box := s.fill(t, "Archive", removalMessages)
 	c := s.session(t)
 	s.mustIMAP(t, c, "SELECT Archive")
-	left := s.killDuring(t, func(context.Context) { _, _, _ = c.do("%s", command) })
+	left := s.killDuring(t, func(context.Context) { _, _, _ = c.Do("%s", command) })
 	s.start(t)
 	t.Logf("killed with %d of %d messages left", left, removalMessages)
 	s.checkAccounts(t)
@@ -69,7 +70,7 @@ func killedDelete(t *testing.T) {
 	s := startServer(t)
 	s.fill(t, "Archive", removalMessages)
 	c := s.session(t)
-	left := s.killDuring(t, func(context.Context) { _, _, _ = c.do("DELETE Archive") })
+	left := s.killDuring(t, func(context.Context) { _, _, _ = c.Do("DELETE Archive") })
 	s.start(t)
 	t.Logf("killed with %d of %d messages left", left, removalMessages)
 	if account := s.account(t); account.Messages != left {
@@ -93,7 +94,7 @@ func killedUserDelete(t *testing.T) {
 	})
 	s.start(t)
 	t.Logf("killed with %d of %d messages left", left, removalMessages)
-	if c, err := loginIMAP(s.imap, testUser, testPassword); err == nil {
+	if c, err := imapconn.Login(s.imap, testUser, testPassword, ioTimeout); err == nil {
 		c.Close()
 		t.Error("a user who is being deleted can log in")
 	}
@@ -245,9 +246,9 @@ func (s *server) fill(t *testing.T, path string, n int) mailkey.Mailbox {
 	return box.Key
 }
 
-func (s *server) session(t *testing.T) *imapConn {
+func (s *server) session(t *testing.T) *imapconn.Conn {
 	t.Helper()
-	c, err := loginIMAP(s.imap, testUser, testPassword)
+	c, err := imapconn.Login(s.imap, testUser, testPassword, ioTimeout)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -256,9 +257,9 @@ func (s *server) session(t *testing.T) *imapConn {
 }
 
 // mustIMAP runs a command and returns its untagged lines.
-func (s *server) mustIMAP(t *testing.T, c *imapConn, command string) string {
+func (s *server) mustIMAP(t *testing.T, c *imapconn.Conn, command string) string {
 	t.Helper()
-	untagged, err := c.must("%s", command)
+	untagged, err := c.Must("%s", command)
 	if err != nil {
 		t.Fatal(err)
 	}

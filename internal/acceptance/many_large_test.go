@@ -2,16 +2,16 @@ package acceptance
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"gadwall/internal/imapconn"
 )
 
 // TestManyLargeMessages receives large messages from many senders at once, by LMTP and by APPEND,
@@ -85,19 +85,19 @@ func TestManyLargeMessages(t *testing.T) {
 		return c.send("grace@example.net", []string{testUser}, pr)
 	})
 	phase("APPEND", shared+logins, func(i int) error {
-		c, err := loginIMAP(s.imap, testUser, testPassword)
+		c, err := imapconn.Login(s.imap, testUser, testPassword, ioTimeout)
 		if err != nil {
 			return err
 		}
 		defer c.Close()
-		fmt.Fprintf(c.nc, "a APPEND INBOX {%d+}\r\n", length)
-		if err := writeLarge(c.nc, uint64(1000+i), size); err != nil {
+		fmt.Fprintf(c, "a APPEND INBOX {%d+}\r\n", length)
+		if err := writeLarge(c, uint64(1000+i), size); err != nil {
 			return err
 		}
-		if _, err := io.WriteString(c.nc, "\r\n"); err != nil {
+		if _, err := io.WriteString(c, "\r\n"); err != nil {
 			return err
 		}
-		line, err := c.line()
+		line, err := c.Response()
 		if err != nil || !strings.HasPrefix(line, "a OK") {
 			return fmt.Errorf("%s: %w", line, err)
 		}
@@ -122,32 +122,14 @@ func (n *countWriter) Write(p []byte) (int, error) {
 
 // fetchDiscard reads message seq of INBOX to its end.
 func (s *server) fetchDiscard(seq int) error {
-	c, err := loginIMAP(s.imap, testUser, testPassword)
+	c, err := imapconn.Login(s.imap, testUser, testPassword, ioTimeout)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	if _, err := c.must("EXAMINE INBOX"); err != nil {
+	if _, err := c.Must("EXAMINE INBOX"); err != nil {
 		return err
 	}
-	fmt.Fprintf(c.nc, "f FETCH %d BODY.PEEK[]\r\n", seq)
-	return discardTo(c.nc, c.r, "f OK")
-}
-
-// discardTo reads lines until one begins with want.
-func discardTo(nc net.Conn, r *bufio.Reader, want string) error {
-	begin := true
-	for {
-		if err := nc.SetReadDeadline(time.Now().Add(ioTimeout)); err != nil {
-			return err
-		}
-		line, err := r.ReadSlice('\n')
-		if err != nil && err != bufio.ErrBufferFull {
-			return fmt.Errorf("waiting for %q: %w", want, err)
-		}
-		if begin && bytes.HasPrefix(line, []byte(want)) {
-			return nil
-		}
-		begin = err == nil
-	}
+	_, _, err = c.Discard("FETCH %d BODY.PEEK[]", seq)
+	return err
 }

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"gadwall/internal/imapconn"
 )
 
 // TestQuotaByEveryDoor fills a mailbox to the last octet by LMTP, APPEND and COPY at the same time,
@@ -26,13 +28,13 @@ func TestQuotaByEveryDoor(t *testing.T) {
 	}
 	s.deliver(t, message(0))
 	var n, stored, expunged atomic.Int64
-	session := func() *imapConn {
-		c, err := loginIMAP(s.imap, testUser, testPassword)
+	session := func() *imapconn.Conn {
+		c, err := imapconn.Login(s.imap, testUser, testPassword, ioTimeout)
 		if err != nil {
 			t.Error(err)
 			return nil
 		}
-		if _, err := c.must("SELECT INBOX"); err != nil {
+		if _, err := c.Must("SELECT INBOX"); err != nil {
 			t.Error(err)
 		}
 		return c
@@ -86,7 +88,7 @@ func TestQuotaByEveryDoor(t *testing.T) {
 			defer c.Close()
 			door(func() (bool, error) {
 				m := message(int(n.Add(1)))
-				_, status, err := c.do("APPEND Archive {%d+}\r\n%s", len(m), m)
+				_, status, err := c.Do("APPEND Archive {%d+}\r\n%s", len(m), m)
 				return answer(status, err)
 			})
 		})
@@ -94,7 +96,7 @@ func TestQuotaByEveryDoor(t *testing.T) {
 			c := session()
 			defer c.Close()
 			door(func() (bool, error) {
-				_, status, err := c.do("COPY 1 Sent")
+				_, status, err := c.Do("COPY 1 Sent")
 				return answer(status, err)
 			})
 		})
@@ -103,7 +105,7 @@ func TestQuotaByEveryDoor(t *testing.T) {
 	watchers.Go(func() { // makes room in Sent
 		c := session()
 		defer c.Close()
-		if _, err := c.must("SELECT Sent"); err != nil {
+		if _, err := c.Must("SELECT Sent"); err != nil {
 			t.Error(err)
 		}
 		for {
@@ -112,11 +114,11 @@ func TestQuotaByEveryDoor(t *testing.T) {
 				return
 			default:
 			}
-			if _, _, err := c.do("STORE 1 +FLAGS.SILENT (\\Deleted)"); err != nil {
+			if _, _, err := c.Do("STORE 1 +FLAGS.SILENT (\\Deleted)"); err != nil {
 				t.Error(err)
 				return
 			}
-			gone, err := c.must("EXPUNGE")
+			gone, err := c.Must("EXPUNGE")
 			if err != nil {
 				t.Error(err)
 				return
@@ -157,7 +159,7 @@ func TestQuotaByEveryDoor(t *testing.T) {
 	defer c.Close()
 	var messages, size int64
 	for _, box := range []string{"INBOX", "Archive", "Sent"} {
-		lines, err := c.must("STATUS %s (MESSAGES SIZE)", box)
+		lines, err := c.Must("STATUS %s (MESSAGES SIZE)", box)
 		if err != nil {
 			t.Fatal(err)
 		}
