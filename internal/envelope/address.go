@@ -25,6 +25,7 @@ const (
 type entry struct {
 	kind                       entryKind
 	name, route, mailbox, host string
+	local                      bool // there is a local part, which may be an empty quoted string
 }
 
 // An addressParser reads an address list, RFC 5322 section 4.4 with its obsolete forms, and makes something of
@@ -89,23 +90,38 @@ func (p *addressParser) endGroup() {
 }
 
 // bare reads an address without angle brackets, whose words have been read. A comment after it is the
-// name, an old custom.
+// name, an old custom: cron writes "root (Cron Daemon)".
 func (p *addressParser) bare(words []word) {
 	local, ok := localPart(words)
-	e := entry{mailbox: local}
+	e := entry{mailbox: local, local: len(words) > 0}
 	switch {
-	case !ok, p.rest == "" && len(words) > 0, len(words) == 1 && words[0].quoted && p.peek() != '@':
-		// People's names where an address should be.
-		e.name, e.mailbox = phrase(words), ""
-		p.comment = ""
-	case p.peek() == '@':
+	case p.peek() == '@' && ok:
 		p.rest = p.rest[1:]
 		e.host = p.domain()
+	case !ok || p.peek() != '@' && isName(words, p.comment != ""):
+		e.name, e.mailbox, e.local = phrase(words), "", false
+		p.comment = ""
 	}
 	if p.comment != "" {
 		e.name = p.comment
 	}
 	p.add(e)
+}
+
+// isName reports whether words with no at sign after them are a person's name where an address should
+// be, rather than a local part without its domain. A quoted string with a comment after it is no name,
+// since the comment is one. Encoded words are in names only (RFC 2047 section 5).
+func isName(words []word, comment bool) bool {
+	for i, w := range words {
+		last := i == len(words)-1
+		switch {
+		case w.quoted && !(len(words) == 1 && comment), !last && w.endsDotted():
+			return true
+		case !w.quoted && strings.HasPrefix(w.text, "=?") && strings.HasSuffix(w.text, "?="):
+			return true
+		}
+	}
+	return false
 }
 
 // angle reads what follows an opening angle bracket.
@@ -120,7 +136,7 @@ func (p *addressParser) angle(name string) {
 	if !ok {
 		local = words[0].text
 	}
-	e.mailbox = local
+	e.mailbox, e.local = local, len(words) > 0
 	if ok && p.peek() == '@' {
 		p.rest = p.rest[1:]
 		e.host = p.domain()
@@ -153,7 +169,7 @@ func (p *addressParser) routeList() string {
 }
 
 func (p *addressParser) add(e entry) {
-	if e.mailbox == "" {
+	if !e.local {
 		e.mailbox = missingMailbox
 	}
 	if e.host == "" {
