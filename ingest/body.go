@@ -1,114 +1,124 @@
 package ingest
 
 import (
-	"bytes"
+	"errors"
 	"io"
+	"strconv"
+	"strings"
+	"time"
 )
 
-// bodyDecoder undoes dot-stuffing and finds the end of a body sent with DATA
-// (RFC 5321 sections 4.1.1.4 and 4.5.2). The zero value stands at the start of a body.
-type bodyDecoder struct{ state bodyState }
-
-type bodyState uint8
-
-const (
-	lineStart  bodyState = iota // after CRLF, or at the start
-	afterDot                    // a dot at the start of a line, not passed on
-	afterDotCR                  // that dot and CR, neither passed on
-	afterCR                     // CR, passed on
-	inLine
-	atEnd
-)
-
-// decode reads from src and writes to dst, which must not be empty, until either
-// is used up or the body ends. It says how much of each it used.
-func (d *bodyDecoder) decode(dst, src []byte) (nDst, nSrc int) {
-	for nSrc < len(src) && nDst < len(dst) && d.state != atEnd {
-		c := src[nSrc]
-		switch d.state {
-		case inLine:
-			// Most octets: up to the next CR.
-			part := src[nSrc:]
-			if room := len(dst) - nDst; len(part) > room {
-				part = part[:room]
-			}
-			if i := bytes.IndexByte(part, '\r'); i >= 0 {
-				part = part[:i+1]
-				d.state = afterCR
-			}
-			nDst += copy(dst[nDst:], part)
-			nSrc += len(part)
-			continue
-		case lineStart:
-			if c == '.' {
-				d.state = afterDot
-				nSrc++
-				continue
-			}
-		case afterDot:
-			if c == '\r' {
-				d.state = afterDotCR
-				nSrc++
-				continue
-			}
-		case afterDotCR:
-			if c == '\n' {
-				d.state = atEnd
-				nSrc++
-				continue
-			}
-			// ". CR" and something else: the CR was text, c is looked at again.
-			dst[nDst] = '\r'
-			nDst++
-			d.state = afterCR
-			continue
-		}
-		switch {
-		case c == '\r':
-			d.state = afterCR
-		case c == '\n' && d.state == afterCR:
-			d.state = lineStart
-		default:
-			d.state = inLine
-		}
-		dst[nDst] = c
-		nDst++
-		nSrc++
+// data answers DATA and takes the body (RFC 5321 section 4.1.1.4).
+func (c *conn) data(string) error {
+	switch {
+	case c.tx == nil || len(c.tx.recipients) == 0:
+		return c.reply(replyNoRecipient)
+	case c.tx.body != nil: // RFC 3030 section 2
+		return c.reply(replyInBody)
 	}
-	return nDst, nSrc
+	if err := c.reply(reply{code: 354, text: "End the message with <CR><LF>.<CR><LF>"}); err != nil {
+		return err
+	}
+	if err := c.receive(&dataReader{in: &c.in}); err != nil {
+		return err
+	}
+	return c.deliver()
 }
 
-// dataReader reads the body that follows DATA. It returns io.EOF after the dot
-// line only; a connection that ends earlier is io.ErrUnexpectedEOF.
-type dataReader struct{ g *guard }
+// bdat takes a chunk of a body (RFC 3030 section 2). The octets of a chunk that is refused are read
+// and thrown away.
+func (c *conn) bdat(arg string) error {
+	size, last, ok := parseChunk(arg)
+	if !ok {
+		// Nobody knows how much of what follows is the chunk.
+		return c.hangUp(replyBadChunk)
+	}
+	chunk := &chunkReader{in: &c.in, left: size}
+	if c.tx == nil || len(c.tx.recipients) == 0 {
+		if err := c.throwAway(chunk); err != nil {
+			return err
+		}
+		return c.reply(replyNoRecipient)
+	}
+	if err := c.receive(chunk); err != nil {
+		return err
+	}
+	if last {
+		return c.deliver()
+	}
+	return c.reply(reply{250, "2.0.0", strconv.FormatInt(size, 10) + " octets received"})
+}
 
-func (r dataReader) Read(p []byte) (int, error) {
-	g := r.g
-	if len(p) == 0 {
-		return 0, nil
+// parseChunk parses the argument of BDAT.
+func parseChunk(arg string) (size int64, last, ok bool) {
+	digits, rest, _ := strings.Cut(arg, " ")
+	rest = strings.TrimSpace(rest)
+	last = strings.EqualFold(rest, "LAST")
+	// Messages have at most as many octets as 32 bits can count.
+	n, err := strconv.ParseUint(digits, 10, 32)
+	return int64(n), last, err == nil && (last || rest == "")
+}
+
+// receive takes what r gives for the body. An error means that the client is gone, or as good as.
+func (c *conn) receive(r io.Reader) error {
+	if c.tx.body == nil {
+		c.tx.body = c.srv.newDelivery(c.tx, c.log)
+		c.tx.bodyEnd = time.Now().Add(bodyTimeout)
 	}
-	for {
-		if g.body.state == atEnd {
-			return 0, io.EOF
+	c.bodyEnd = c.tx.bodyEnd
+	c.in.enlarge()
+	err := c.tx.body.receive(r)
+	if err != nil {
+		c.tx.body.abandon(err)
+		c.tx = nil
+		return err
+	}
+	c.bodyEnd = time.Time{}
+	return nil
+}
+
+// throwAway reads a chunk of no transaction.
+func (c *conn) throwAway(r io.Reader) error {
+	c.bodyEnd = time.Now().Add(bodyTimeout)
+	c.in.enlarge()
+	if _, err := io.Copy(io.Discard, r); err != nil {
+		return err
+	}
+	c.bodyEnd = time.Time{}
+	return nil
+}
+
+// deliver ends the transaction, whose body has come in whole, and answers it.
+func (c *conn) deliver() error {
+	tx := c.tx
+	c.tx = nil
+	results := tx.body.finish()
+	c.mistakes = 0
+	if !c.srv.opts.LMTP {
+		return c.reply(single(tx, results))
+	}
+	// RFC 2033 section 4.2: a reply for each RCPT that was accepted, in their order.
+	var err error
+	for i, r := range results {
+		err = errors.Join(err, c.reply(r.about(tx.recipients[i].address)))
+	}
+	return err
+}
+
+// single is the one answer of SMTP for all recipients: a failure if there is one, and a temporary
+// one first.
+func single(tx *transaction, results []reply) reply {
+	worst := results[0]
+	for i, r := range results {
+		if !r.failed() {
+			continue
 		}
-		if g.in.Buffered() == 0 {
-			if _, err := g.in.Peek(1); err != nil {
-				if err == io.EOF {
-					err = io.ErrUnexpectedEOF
-				}
-				return 0, err
-			}
+		if len(results) > 1 {
+			r = r.about(tx.recipients[i].address)
 		}
-		src, err := g.in.Peek(g.in.Buffered())
-		if err != nil {
-			return 0, err
-		}
-		n, used := g.body.decode(p, src)
-		if _, err := g.in.Discard(used); err != nil {
-			return n, err
-		}
-		if n > 0 {
-			return n, nil
+		if !worst.failed() || i == 0 || r.temporary() && !worst.temporary() {
+			worst = r
 		}
 	}
+	return worst
 }

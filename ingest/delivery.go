@@ -6,9 +6,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync"
 	"time"
-
-	"github.com/emersion/go-smtp"
 
 	"gadwall/internal/contents"
 	"gadwall/internal/mailkey"
@@ -38,90 +37,123 @@ type mailStore struct{ *mailstore.Store }
 
 func (m mailStore) NewWriter(ctx context.Context) contentWriter { return m.Contents().NewWriter(ctx) }
 
-// delivery is the way of one body into the mailboxes of its recipients.
+// delivery is the way of one body into the mailboxes of its recipients: receive, once or for every
+// chunk, then finish or abandon.
 type delivery struct {
 	srv     *Server
 	tx      *transaction
 	log     *slog.Logger
 	started time.Time
+	size    int64 // octets received
+
+	w       contentWriter // nil after its end
+	stop    func()        // ends the writer's context
+	refusal *reply        // the answer to a body that cannot be taken; the rest of it is thrown away
 }
 
-// run stores what r gives and delivers it. The results are those of the
-// recipients, *smtp.SMTPError, also for success. An error is the answer to the
-// whole body; then nothing was delivered and nothing is left behind, but r may
-// not be at its end.
-func (d *delivery) run(r io.Reader) ([]error, error) {
-	bodies := d.srv.opts.Metrics.bodies
-	reading, stop := context.WithCancel(d.srv.base)
-	defer stop()
-	w := d.srv.store.NewWriter(reading)
-	finished := false
-	defer func() {
-		if !finished {
-			// Also when the server is stopping: what was written must not stay.
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(d.srv.base), abortTimeout)
-			defer cancel()
-			w.Abort(ctx)
+func (s *Server) newDelivery(tx *transaction, log *slog.Logger) *delivery {
+	d := &delivery{srv: s, tx: tx, log: log.With("message", tx.id), started: time.Now()}
+	ctx, stop := context.WithCancel(s.base)
+	d.w, d.stop = s.store.NewWriter(ctx), stop
+	return d
+}
+
+// copyBuffers holds the buffers of deliveries between receiving.
+var copyBuffers = sync.Pool{New: func() any { return new([copyBuffer]byte) }}
+
+// receive stores what r gives. What is larger than the limit, or cannot be stored, is read to its
+// end all the same. An error is r's, and means that the body will never be complete.
+func (d *delivery) receive(r io.Reader) error {
+	buf := copyBuffers.Get().(*[copyBuffer]byte)
+	defer copyBuffers.Put(buf)
+	for {
+		n, err := r.Read(buf[:])
+		d.take(buf[:n])
+		if err == io.EOF {
+			return nil
 		}
-	}()
-
-	size, err := d.copy(w, r)
-	switch {
-	case errors.Is(err, errTooLarge):
-		bodies.WithLabelValues(d.srv.proto, "refused").Inc()
-		d.log.Info("message refused: too large", "from", d.tx.from, "limit", d.srv.opts.MaxMessageSize)
-		return nil, errTooLarge
-	case errors.Is(err, errWrite):
-		bodies.WithLabelValues(d.srv.proto, "failed").Inc()
-		d.log.Error("cannot store message", "from", d.tx.from, "error", err)
-		return nil, trouble(err)
-	case err != nil:
-		// Any error of the reader, not just EOF within the body, is an abort.
-		bodies.WithLabelValues(d.srv.proto, "aborted").Inc()
-		d.log.Info("message not completed by the client", "from", d.tx.from, "error", err)
-		return nil, errAborted
+		if err != nil {
+			return err
+		}
 	}
+}
 
-	// The client has done its part: from here on its going away stops nothing.
+// take stores a piece of the body, unless the body is refused.
+func (d *delivery) take(p []byte) {
+	d.size += int64(len(p))
+	if d.refusal != nil || len(p) == 0 {
+		return
+	}
+	if d.size > d.srv.opts.MaxMessageSize {
+		d.log.Info("message refused: too large", "from", d.tx.from, "limit", d.srv.opts.MaxMessageSize)
+		d.refuse("refused", replyTooLarge)
+		return
+	}
+	if _, err := d.w.Write(p); err != nil {
+		d.log.Error("cannot store message", "from", d.tx.from, "error", err)
+		d.refuse("failed", trouble(err))
+	}
+}
+
+// refuse notes the answer to the whole body, and gives up what was stored of it.
+func (d *delivery) refuse(result string, answer reply) {
+	d.srv.opts.Metrics.bodies.WithLabelValues(d.srv.proto, result).Inc()
+	d.refusal = &answer
+	d.abort()
+}
+
+// abandon gives up a body of which the client will not send the rest.
+func (d *delivery) abandon(why error) {
+	if d.refusal == nil {
+		d.srv.opts.Metrics.bodies.WithLabelValues(d.srv.proto, "aborted").Inc()
+		d.log.Info("message not completed by the client", "from", d.tx.from, "size", d.size, "error", why)
+	}
+	d.abort()
+}
+
+// abort gives up what was stored, also when the server is stopping: it must not stay.
+func (d *delivery) abort() {
+	if d.w == nil {
+		return
+	}
+	w := d.w
+	d.w = nil
+	d.stop()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(d.srv.base), abortTimeout)
+	defer cancel()
+	w.Abort(ctx)
+}
+
+// finish delivers the body, which is complete. The results are those of the recipients. From here
+// on the client has done its part: its going away stops nothing.
+func (d *delivery) finish() []reply {
+	defer d.abort()
+	if d.refusal != nil {
+		return d.all(*d.refusal)
+	}
 	ctx, cancel := context.WithTimeout(d.srv.base, deliverTimeout)
 	defer cancel()
 	targets := d.targets()
-	stored, err := w.Finish(ctx, len(targets))
+	stored, err := d.w.Finish(ctx, len(targets))
 	if err != nil {
-		bodies.WithLabelValues(d.srv.proto, "failed").Inc()
-		d.log.Error("cannot store message", "from", d.tx.from, "size", size, "error", err)
-		return nil, trouble(err)
+		d.log.Error("cannot store message", "from", d.tx.from, "size", d.size, "error", err)
+		d.refuse("failed", trouble(err))
+		return d.all(*d.refusal)
 	}
-	finished = true
-	bodies.WithLabelValues(d.srv.proto, "stored").Inc()
-	d.srv.opts.Metrics.bytes.WithLabelValues(d.srv.proto).Add(float64(size))
-	return d.deliver(ctx, stored, targets), nil
+	d.w = nil
+	d.stop()
+	d.srv.opts.Metrics.bodies.WithLabelValues(d.srv.proto, "stored").Inc()
+	d.srv.opts.Metrics.bytes.WithLabelValues(d.srv.proto).Add(float64(d.size))
+	return d.deliver(ctx, stored, targets)
 }
 
-// errWrite marks trouble of ours while a body comes in.
-var errWrite = errors.New("write content")
-
-// copy reads the body to its end, unless it is larger than the limit or cannot
-// be written.
-func (d *delivery) copy(w io.Writer, r io.Reader) (size int64, err error) {
-	buf := make([]byte, copyBuffer)
-	for {
-		n, err := r.Read(buf)
-		if size += int64(n); size > d.srv.opts.MaxMessageSize {
-			return size, errTooLarge
-		}
-		if n > 0 {
-			if _, err := w.Write(buf[:n]); err != nil {
-				return size, fmt.Errorf("%w: %w", errWrite, err)
-			}
-		}
-		if err == io.EOF {
-			return size, nil
-		}
-		if err != nil {
-			return size, err
-		}
+// all is the same result for every recipient.
+func (d *delivery) all(r reply) []reply {
+	results := make([]reply, len(d.tx.recipients))
+	for i := range results {
+		results[i] = r
 	}
+	return results
 }
 
 // target is one message to be made, and the recipients whom it stands for.
@@ -147,7 +179,7 @@ func (d *delivery) targets() []target {
 }
 
 // deliver makes the messages. It always returns a result for every recipient.
-func (d *delivery) deliver(ctx context.Context, stored *contents.Stored, targets []target) []error {
+func (d *delivery) deliver(ctx context.Context, stored *contents.Stored, targets []target) []reply {
 	now := time.Now()
 	list := make([]mailstore.Delivery, len(targets))
 	for i, t := range targets {
@@ -162,7 +194,7 @@ func (d *delivery) deliver(ctx context.Context, stored *contents.Stored, targets
 	if err == nil && len(delivered) != len(list) {
 		err = fmt.Errorf("%d results for %d deliveries", len(delivered), len(list))
 	}
-	results := make([]error, len(d.tx.recipients))
+	results := make([]reply, len(d.tx.recipients))
 	for i, t := range targets {
 		rerr := err
 		if err == nil {
@@ -177,23 +209,23 @@ func (d *delivery) deliver(ctx context.Context, stored *contents.Stored, targets
 }
 
 // answer turns the result of one delivery into its reply, and into the log.
-func (d *delivery) answer(rcpt recipient, err error, size int64) *smtp.SMTPError {
+func (d *delivery) answer(rcpt recipient, err error, size int64) reply {
 	log := d.log.With("user", rcpt.user.Username, "recipient", rcpt.address, "from", d.tx.from, "size", size)
 	count := d.srv.opts.Metrics.deliveries
 	switch {
 	case err == nil:
 		count.WithLabelValues(d.srv.proto, "ok").Inc()
 		log.Info("delivered", "took", time.Since(d.started).Round(time.Millisecond))
-		return reply(250, 2, 1, 5, d.tx.id+" delivered")
+		return reply{250, "2.1.5", d.tx.id + " delivered"}
 	case errors.Is(err, quota.ErrOverQuota):
 		count.WithLabelValues(d.srv.proto, "quota").Inc()
 		log.Info("not delivered: over quota")
-		return overQuota(d.srv.opts.RejectOverQuota, "mailbox full")
+		return d.srv.overQuota()
 	case errors.Is(err, mailstore.ErrNoSuchMailbox):
 		// INBOX cannot be deleted, but the user can, between RCPT and now.
 		count.WithLabelValues(d.srv.proto, "failed").Inc()
 		log.Info("not delivered: user deleted meanwhile")
-		return errGone
+		return replyGone
 	}
 	count.WithLabelValues(d.srv.proto, "failed").Inc()
 	log.Error("not delivered", "error", err)

@@ -1,36 +1,39 @@
-// Package ingest takes mail in over LMTP (RFC 2033) and SMTP (RFC 5321) and
-// delivers it into mailboxes of this store. It relays nothing.
+// Package ingest takes mail in over LMTP (RFC 2033) and SMTP (RFC 5321) and delivers it into
+// mailboxes of this store. It relays nothing.
 //
 // # Words
 //
-// A connection carries transactions (MAIL, RCPT..., DATA or BDAT). The body of a
-// transaction becomes one content, whatever the number of recipients; each
-// recipient's message is that content behind a prefix of trace lines of its own
-// (Return-Path, Delivered-To, Received). See internal/mailstore for these words.
+// A connection carries transactions (MAIL, RCPT..., DATA or BDAT). The body of a transaction
+// becomes one content, whatever the number of recipients. Each recipient's message is that content
+// behind a prefix of trace lines of its own (Return-Path, Delivered-To, Received). See
+// internal/mailstore for these words. A target is a mailbox that gets the message; recipients that
+// lead to the same mailbox share a target.
 //
 // # Flow
 //
-//	socket -> guard -> go-smtp -> session -> contents.Writer -> mailstore.Deliver
-//	            \__________ body ________/
+//	socket -> input -> conn -> transaction
+//	             \------ body ------------> delivery -> contents.Writer -> mailstore.Deliver
 //
-// The guard frames the byte stream: it hands go-smtp one command line at a
-// time, and hands the session the body. go-smtp keeps the state of the
-// conversation and the order of replies.
+// One goroutine per connection does everything in turn. It reads a command line (input.go), takes
+// it apart (command.go, path.go), executes it (greeting.go, transaction.go, body.go, auth.go) and
+// appends the reply to those that wait. Replies leave before the goroutine waits for the client.
+// The body readers (dots.go) know where a body ends; the delivery knows what to do with it.
 //
 // # What holds
 //
-//   - A recipient's 250 is sent after its message is durable, never before.
-//   - Nothing is delivered unless the end of the body was seen: the dot line,
-//     or all octets of the chunk marked LAST. A connection that ends before leaves nothing
-//     behind.
-//   - A body that is refused is read to its end and thrown away. No octet of a
-//     body is ever read as a command. Where its end cannot be known (a BDAT
-//     command that makes no sense), the connection is closed.
-//   - The body is never held in memory; it goes to the content writer in pieces
-//     of copyBuffer octets.
-//   - Message octets are stored as sent, CRLF by CRLF: only dot-stuffing is undone
-//     (RFC 5321 section 4.5.2). A line ends with CRLF and nothing else; bare CR and LF
-//     are part of the text. So "LF . LF" and the like do not end a message.
+//   - The server sends a recipient's 250 after the message is durable, never before.
+//   - The server delivers nothing unless it saw the end of the body: the dot line, or all octets of
+//     the chunk marked LAST. A connection that ends before leaves nothing behind.
+//   - The server reads a body that it refuses to its end and throws it away. It never reads an
+//     octet of a body as a command. Where the end cannot be known (a BDAT command that makes no
+//     sense), it closes the connection.
+//   - A body is never held in memory; it goes to the content writer in pieces of copyBuffer octets.
+//   - Octets are stored as sent: only dot-stuffing is undone (RFC 5321 section 4.5.2). A line ends
+//     with CRLF and nothing else; bare CR and LF are part of the text. So "LF . LF" and the like do
+//     not end a message. A command line may end with LF alone.
+//   - Nothing that came in clear counts under TLS: STARTTLS throws away what was sent behind it.
+//   - A fault (panic) ends its connection and releases what that had stored.
+//   - Everything that a client decides is bounded: see limits.go.
 //
 // # Answers
 //
@@ -41,16 +44,24 @@
 //	452 4.3.1  the disk of the database is full
 //	451 4.3.0  trouble of ours; the log has the cause
 //	452 4.5.3  more recipients than maxRecipients
+//	500, 501, 502, 504, 555  a command, argument or parameter that the server does not know
+//	503 5.5.1  a command in the wrong order
+//	421 4.7.0  more than maxMistakes commands of that kind; the connection ends
+//	421 4.4.2  the client let its time pass; the connection ends
 //	421 4.3.2  shutting down
 //
 // LMTP answers for every recipient by itself. A user named more than once in a transaction, by the
-// same address, by an alias or with another +detail, gets the message once, and every
-// such RCPT the same answer; Dovecot does so for the same address. SMTP has a single answer for all: 250 if
-// all have it, otherwise the failure, the temporary one first. So that nobody's mail is lost, that is
-// also the answer when only some failed; a sender that tries again then gives
-// the others a second copy. It is rare, because a full mailbox is noticed at RCPT. LMTP has
-// no such problem.
+// same address, by an alias or with another +detail, gets the message once, and every such RCPT the
+// same answer; Dovecot does so for the same address. SMTP has a single answer for all: 250 if all
+// have it, otherwise the failure, the temporary one first. So that nobody's mail is lost, that is
+// also the answer when only some failed; a sender that tries again then gives the others a second
+// copy. It is rare, because a full mailbox is noticed at RCPT. LMTP has no such problem.
 //
-// Mail for user+detail goes to the user's INBOX. There is no check for loops:
-// nothing here sends mail on.
+// Mail for user+detail goes to the user's INBOX. Mail for <Postmaster> goes where Options says.
+// There is no check for loops: nothing here sends mail on.
+//
+// # Authentication
+//
+// With Options.Authenticator, the server offers AUTH (RFC 4954) and notes who the client is. Nobody
+// needs to authenticate to deliver to mailboxes of this store.
 package ingest

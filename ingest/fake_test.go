@@ -5,6 +5,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"io"
+	"log/slog"
 	"net"
 	"slices"
 	"strings"
@@ -25,6 +27,7 @@ type fakeStore struct {
 	mu        sync.Mutex
 	users     map[string]*mailstore.User
 	fail      map[string]error // by step: "resolve", "write", "finish", "deliver", or a user's name
+	panics    string           // a step that panics
 	reached   chan string      // receives the names of steps, if not nil
 	hold      chan struct{}    // steps "finish" wait for it, if not nil
 	bodies    map[contents.ID][]byte
@@ -52,6 +55,9 @@ func (f *fakeStore) step(name string) error {
 	defer f.mu.Unlock()
 	if f.reached != nil {
 		f.reached <- name
+	}
+	if f.panics == name {
+		panic("injected at " + name)
 	}
 	return f.fail[name]
 }
@@ -180,15 +186,30 @@ func (f *fakeStore) limited(user string, n int64) {
 	f.users[user].Limits = quota.Limits{Bytes: n}
 }
 
-// panicLog fails the test when go-smtp caught a panic.
-type panicLog struct{ t testing.TB }
-
-func (p panicLog) Printf(format string, v ...any) {
-	if strings.Contains(format, "panic") {
-		p.t.Errorf(format, v...)
-	}
+// testLog drops what a server logs, but fails the test when the server caught a panic.
+type testLog struct {
+	slog.Handler
+	t testing.TB
 }
-func (p panicLog) Println(...any) {}
+
+func newTestLog(t testing.TB) *slog.Logger { return slog.New(testLog{slog.DiscardHandler, t}) }
+
+func (l testLog) Enabled(context.Context, slog.Level) bool { return true }
+
+func (l testLog) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == "panic" {
+		r.Attrs(func(a slog.Attr) bool { l.t.Errorf("panic: %v", a); return true })
+	}
+	return nil
+}
+
+func (l testLog) WithAttrs([]slog.Attr) slog.Handler { return l }
+func (l testLog) WithGroup(string) slog.Handler      { return l }
+
+// newTextLog writes all that a server tells at info and above.
+func newTextLog(w io.Writer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelInfo}))
+}
 
 // pipeListener hands out in-memory connections.
 type pipeListener struct {
@@ -228,12 +249,12 @@ func startServer(t testing.TB, st store, o Options) *testServer {
 	if o.Hostname == "" {
 		o.Hostname = "mx.example.com"
 	}
+	if o.Logger == nil {
+		o.Logger = newTestLog(t)
+	}
 	srv, err := newServer(o, st)
 	if err != nil {
 		t.Fatal(err)
-	}
-	if o.Logger == nil {
-		srv.smtp.ErrorLog = panicLog{t}
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

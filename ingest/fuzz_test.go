@@ -23,11 +23,10 @@ func FuzzConnection(f *testing.F) {
 	f.Add([]byte("LHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<ada@example.com>\r\nRCPT TO:<ada+1@example.com>\r\nBDAT 1\r\nxLHLO d\r\nDATA\r\nBDAT x\r\n"), true)
 	f.Fuzz(func(t *testing.T, input []byte, lmtp bool) {
 		st := newFakeStore("ada@example.com")
-		srv, err := newServer(Options{Hostname: "mx.example.com", LMTP: lmtp, MaxMessageSize: 1000}, st)
+		srv, err := newServer(Options{Hostname: "mx.example.com", LMTP: lmtp, MaxMessageSize: 1000, Logger: newTestLog(t)}, st)
 		if err != nil {
 			t.Fatal(err)
 		}
-		srv.smtp.ErrorLog = panicLog{t}
 		l := newPipeListener()
 		served := make(chan error, 1)
 		go func() { served <- srv.Serve(l) }()

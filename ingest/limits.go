@@ -5,39 +5,51 @@ import "time"
 const (
 	// DefaultMaxMessageSize is the largest body taken (552 5.3.4).
 	DefaultMaxMessageSize = 512 << 20
-	// DefaultMaxConnections bounds the open connections of a server; further
-	// ones wait in the listener's queue of the kernel.
+	// DefaultMaxConnections bounds the open connections of a server; further ones wait in the
+	// listener's queue of the kernel.
 	DefaultMaxConnections = 1000
 
-	// maxRecipients bounds one transaction (452 4.5.3). RFC 5321 section 4.5.3.1.8 asks for 100 at least.
+	// maxRecipients bounds one transaction (452 4.5.3). RFC 5321 section 4.5.3.1.8 asks for 100 at
+	// least.
 	maxRecipients = 1000
-	// maxCommandLine bounds a command with its line end (500 5.5.2).
-	// RFC 5321 section 4.5.3.1.4 says 512, the extensions add some hundreds.
+	// maxCommandLine bounds a command with its line end (500 5.5.2). RFC 5321 section 4.5.3.1.4
+	// says 512, the extensions add some hundreds.
 	maxCommandLine = 4 << 10
-	// maxOverlongLine bounds what is read to find the end of a longer line
-	// before the connection is closed.
+	// maxOverlongLine bounds what is read to find the end of a longer line before the connection
+	// is closed.
 	maxOverlongLine = 1 << 20
-	// maxErrors is how many lines the guard refuses before it closes the connection.
-	maxErrors = 10
+	// maxAuthLine bounds a line within AUTH (RFC 4954 section 4).
+	maxAuthLine = 12288
+	// maxMistakes is how many commands without sense a client may send between two messages
+	// (421 4.7.0).
+	maxMistakes = 10
 	// maxHelo bounds the argument of HELO, EHLO and LHLO (RFC 5321 section 4.5.3.1.2).
 	maxHelo = 255
 	// maxPath bounds an address (RFC 5321 section 4.5.3.1.3, with room for UTF-8).
 	maxPath = 512
+	// maxParameters bounds the parameters of MAIL and RCPT (501 5.5.4).
+	maxParameters = 20
+	// maxLinger bounds what is read from a client that was told that the connection ends.
+	maxLinger = 1 << 20
 
-	// readBuffer is the guard's buffer per connection; a command line must fit.
-	readBuffer = 16 << 10
+	// commandBuffer is the buffer of a waiting connection; a command line must fit.
+	commandBuffer = maxCommandLine
+	// bodyBuffer is the buffer of a connection that receives a body; a line of AUTH must fit.
+	bodyBuffer = 32 << 10
 	// copyBuffer is how much of a body is handed on at a time.
 	copyBuffer = 64 << 10
 	// writeBuffer is how many octets of replies wait at most for further ones.
 	writeBuffer = 4 << 10
 
-	// commandTimeout is how long to wait for a command, and within a body for
-	// its next octets (RFC 5321 section 4.5.3.2.7).
+	// commandTimeout is how long to wait for a command, and within a body for its next octets
+	// (RFC 5321 section 4.5.3.2.7).
 	commandTimeout = 5 * time.Minute
 	// bodyTimeout bounds the transfer of a whole body.
 	bodyTimeout = time.Hour
 	// writeTimeout bounds how long a client may take to read our replies.
 	writeTimeout = time.Minute
+	// lingerTimeout bounds how long a client is listened to that was told that the connection ends.
+	lingerTimeout = time.Second
 	// handshakeTimeout bounds a TLS handshake.
 	handshakeTimeout = 30 * time.Second
 	// lookupTimeout bounds the database queries for one RCPT.

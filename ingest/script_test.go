@@ -22,7 +22,8 @@ var update = flag.Bool("update", false, "rewrite the expected lines of the scrip
 
 // A script is a conversation:
 //
-//	! word...   set-up: smtp, lmtp, max OCTETS, reject-over-quota, limit USER OCTETS, fail STEP, full USER
+//	! word...   set-up: smtp, lmtp, max OCTETS, reject-over-quota, postmaster ADDRESS,
+//	            limit USER OCTETS, fail STEP, full USER, gone USER
 //	C: text     the client sends the line and CRLF
 //	C| "text"   the client sends the quoted octets
 //	S: text     the server answers with this line; ids and dates are masked
@@ -118,8 +119,8 @@ func runScript(t *testing.T, lines []string) string {
 		}
 	}
 	if !closed {
-		c.send("NOOP\r\n")
-		if s := c.line(); !strings.HasPrefix(s, "250 2.0.0 I have") {
+		c.send("VRFY nobody\r\n")
+		if s := c.line(); !strings.HasPrefix(s, "252 ") {
 			t.Errorf("a reply nobody expected: %q", s)
 		}
 	}
@@ -147,6 +148,8 @@ func setUp(t *testing.T, words []string, st *fakeStore, o *Options) {
 	case "smtp":
 		o.LMTP = false
 	case "lmtp":
+	case "postmaster":
+		o.Postmaster = words[1]
 	case "max":
 		o.MaxMessageSize = number(words[1])
 	case "reject-over-quota":

@@ -6,12 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net"
-	"slices"
 	"sync"
+	"syscall"
+	"time"
 
-	"github.com/emersion/go-smtp"
 	"golang.org/x/net/netutil"
 
 	"gadwall/internal/mailstore"
@@ -30,12 +29,17 @@ type Options struct {
 	MaxMessageSize int64
 	// MaxConnections bounds the open connections; 0 is DefaultMaxConnections.
 	MaxConnections int
-	// RejectOverQuota answers a full mailbox with 552 5.2.2, so that the sender
-	// gives up, instead of 452 4.2.2, which makes it try again for days.
+	// RejectOverQuota answers a full mailbox with 552 5.2.2, so that the sender gives up, instead
+	// of 452 4.2.2, which makes it try again for days.
 	RejectOverQuota bool
+	// Postmaster is the address whose mailbox gets the mail for <Postmaster>, and for the
+	// postmaster at Hostname unless a user has that address; empty refuses it.
+	Postmaster string
+	// Authenticator offers AUTH if it is not nil.
+	Authenticator Authenticator
 	// Metrics may be nil, and shared by several servers.
 	Metrics *Metrics
-	// Logger may be nil. It receives addresses and ids, never text of messages.
+	// Logger receives addresses and ids, never text of messages; nil is slog.Default().
 	Logger *slog.Logger
 }
 
@@ -44,18 +48,15 @@ type Server struct {
 	opts  Options
 	log   *slog.Logger
 	store store
-	smtp  *smtp.Server
 	proto string // "LMTP" or "SMTP"
 
 	base   context.Context // of deliveries; ends when Shutdown's patience does
 	cancel context.CancelFunc
-	bodies sync.WaitGroup // sessions working on a body
+	open   sync.WaitGroup // connections
 
-	serving sync.WaitGroup // calls of Serve
-
-	mu        sync.Mutex
-	listeners []net.Listener
-	guards    map[*guard]struct{}
+	mu        sync.Mutex // taken before conn.mu
+	listeners map[net.Listener]struct{}
+	conns     map[*conn]struct{}
 	draining  bool
 }
 
@@ -81,134 +82,136 @@ func newServer(o Options, st store) (*Server, error) {
 		return nil, errors.New("ingest: negative limit")
 	}
 	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
+		o.Logger = slog.Default()
 	}
 	if o.Metrics == nil {
 		o.Metrics = NewMetrics(nil)
 	}
-	s := &Server{opts: o, store: st, proto: "SMTP", guards: make(map[*guard]struct{})}
+	s := &Server{
+		opts: o, store: st, proto: "SMTP",
+		listeners: make(map[net.Listener]struct{}), conns: make(map[*conn]struct{}),
+	}
 	if o.LMTP {
 		s.proto = "LMTP"
 	}
 	s.log = o.Logger.With("protocol", s.proto)
 	s.base, s.cancel = context.WithCancel(context.Background())
-
-	s.smtp = smtp.NewServer(smtp.BackendFunc(s.newSession))
-	s.smtp.LMTP = o.LMTP
-	s.smtp.Domain = o.Hostname
-	s.smtp.MaxRecipients = maxRecipients
-	s.smtp.EnableSMTPUTF8 = true
-	// These limits and deadlines are the guard's and the session's: see guard.
-	s.smtp.MaxLineLength = 0
-	s.smtp.MaxMessageBytes = 0
-	s.smtp.ReadTimeout, s.smtp.WriteTimeout = 0, 0
-	// Only so that AUTH is answered with "unsupported mechanism" rather than
-	// "TLS is required": there is no mechanism.
-	s.smtp.AllowInsecureAuth = true
-	s.smtp.ErrorLog = smtpLog{s.log}
 	return s, nil
 }
 
-// Serve accepts connections on l until Shutdown, and closes l then. It returns
-// nil after Shutdown.
+// Serve accepts connections on l until Shutdown, and closes l. It returns nil after Shutdown.
 func (s *Server) Serve(l net.Listener) error {
-	l = guardListener{netutil.LimitListener(l, s.opts.MaxConnections), s}
+	l = netutil.LimitListener(l, s.opts.MaxConnections)
+	defer l.Close()
 	s.mu.Lock()
 	if s.draining {
 		s.mu.Unlock()
-		return l.Close()
+		return nil
 	}
-	s.listeners = append(s.listeners, l)
-	s.serving.Add(1)
+	s.listeners[l] = struct{}{}
 	s.mu.Unlock()
-	defer s.serving.Done()
+	defer s.forget(l)
 
-	err := s.smtp.Serve(l)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err != nil && !s.draining {
-		return fmt.Errorf("%s: %w", s.proto, err)
+	var pause time.Duration
+	for {
+		sock, err := l.Accept()
+		switch {
+		case err == nil:
+			pause = 0
+			s.start(sock)
+		case s.stopping():
+			return nil
+		case !mayPass(err):
+			return fmt.Errorf("%s: accept: %w", s.proto, err)
+		default:
+			// Out of file descriptors, for instance: wait for some to be freed.
+			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+			s.log.Warn("cannot accept a connection", "error", err, "retry_in", pause)
+			select {
+			case <-time.After(pause):
+			case <-s.base.Done():
+			}
+		}
 	}
-	return nil
 }
 
-// Shutdown stops accepting connections and ends each of them as soon as no body
-// is being transferred or delivered on it. When ctx ends it cuts what is left;
-// then nothing of that has been acknowledged. It may be called once.
+// mayPass tells whether an error of Accept may be gone the next time.
+func mayPass(err error) bool {
+	return isTimeout(err) || errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) ||
+		errors.Is(err, syscall.ENOMEM) || errors.Is(err, syscall.ENOBUFS) ||
+		errors.Is(err, syscall.ECONNABORTED)
+}
+
+func (s *Server) forget(l net.Listener) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.listeners, l)
+}
+
+func (s *Server) stopping() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.draining
+}
+
+// start serves a connection in a goroutine of its own.
+func (s *Server) start(sock net.Conn) {
+	c := newConn(s, sock)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining {
+		sock.Close()
+		return
+	}
+	s.conns[c] = struct{}{}
+	s.open.Add(1)
+	connections := s.opts.Metrics.connections.WithLabelValues(s.proto)
+	connections.Inc()
+	go func() {
+		defer s.open.Done()
+		defer connections.Dec()
+		defer func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			delete(s.conns, c)
+		}()
+		c.serve()
+	}()
+}
+
+// Shutdown stops accepting connections and ends each of them as soon as no body is being
+// transferred or delivered on it. When ctx ends it cuts what is left; then nothing of that has been
+// acknowledged. It may be called once.
 func (s *Server) Shutdown(ctx context.Context) error {
 	defer s.cancel()
 	s.mu.Lock()
 	s.draining = true
-	for _, l := range s.listeners {
-		l.Close() // go-smtp does it again
+	for l := range s.listeners {
+		l.Close() // Serve does it again
 	}
-	for g := range s.guards {
-		g.drain()
+	for c := range s.conns {
+		c.drain()
 	}
 	s.mu.Unlock()
-	// go-smtp begins to count a connection only after it is accepted, so all
-	// must have been accepted before it waits for them.
-	s.serving.Wait()
 
-	_ = s.smtp.Shutdown(ctx) // its only news would be that the listeners are closed, or ctx
-	done := make(chan struct{})
-	go func() {
-		s.bodies.Wait()
-		close(done)
+	ended := make(chan struct{})
+	go func() { // ends with the last connection
+		s.open.Wait()
+		close(ended)
 	}()
 	if ctx.Err() == nil {
 		select {
-		case <-done:
+		case <-ended:
 			return nil
 		case <-ctx.Done():
 		}
 	}
 	s.cancel()
 	s.mu.Lock()
-	guards := slices.Collect(maps.Keys(s.guards))
-	s.mu.Unlock()
-	for _, g := range guards {
-		_ = g.cut() // it may have closed meanwhile
+	for c := range s.conns {
+		c.cut()
 	}
-	<-done // abortTimeout bounds it
+	s.mu.Unlock()
+	<-ended // abortTimeout bounds it
 	return fmt.Errorf("%s: shutdown: %w", s.proto, ctx.Err())
 }
-
-// guardListener puts a guard around every accepted connection.
-type guardListener struct {
-	net.Listener
-	srv *Server
-}
-
-func (l guardListener) Accept() (net.Conn, error) {
-	conn, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	g := newGuard(l.srv, conn)
-	l.srv.mu.Lock()
-	defer l.srv.mu.Unlock()
-	l.srv.guards[g] = struct{}{}
-	l.srv.opts.Metrics.connections.WithLabelValues(l.srv.proto).Inc()
-	if l.srv.draining {
-		g.drain()
-	}
-	return g, nil
-}
-
-// forget drops a connection that closes. Locks are taken in the order Server.mu,
-// guard.sending, guard.mu.
-func (s *Server) forget(g *guard) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if _, ok := s.guards[g]; ok {
-		delete(s.guards, g)
-		s.opts.Metrics.connections.WithLabelValues(s.proto).Dec()
-	}
-}
-
-// smtpLog carries what go-smtp has to say; most of it is clients that hung up.
-type smtpLog struct{ log *slog.Logger }
-
-func (l smtpLog) Printf(format string, v ...any) { l.log.Warn("smtp: " + fmt.Sprintf(format, v...)) }
-func (l smtpLog) Println(v ...any)               { l.log.Warn("smtp: " + fmt.Sprint(v...)) }

@@ -116,12 +116,12 @@ func TestSTARTTLS(t *testing.T) {
 	c.cmd("STARTTLS", "220 2.0.0")
 	c = newClient(t, tls.Client(c.conn, &tls.Config{InsecureSkipVerify: true}))
 	c.cmd("EHLO c", "250 ")
-	c.cmd("RCPT TO:<ada@example.com>", "502 ") // the transaction is forgotten too
+	c.cmd("RCPT TO:<ada@example.com>", "503 ") // the transaction is forgotten too
 	c.cmd("MAIL FROM:<g@example.net>", "250 ")
 	c.cmd("RCPT TO:<ada@example.com>", "250 ")
 	c.cmd("DATA", "354 ")
 	c.cmd("x\r\n.", "250 2.1.5")
-	c.cmd("STARTTLS", "502 ")
+	c.cmd("STARTTLS", "503 ")
 	c.cmd("QUIT", "221 ")
 	if m := st.messages(); len(m) != 1 || !strings.Contains(m[0].prefix, " with ESMTPS id ") {
 		t.Errorf("delivered %q", m)
@@ -156,7 +156,7 @@ func TestLineLimits(t *testing.T) {
 
 	c = ts.dial(t)
 	c.want("220 ")
-	for range maxErrors {
+	for range maxMistakes {
 		c.cmd("\x00", "500 ")
 	}
 	c.cmd("\x00", "421 4.7.0")
@@ -256,7 +256,7 @@ func TestShutdownCuts(t *testing.T) {
 
 // A client that never reads its replies does not keep the server from stopping.
 func TestShutdownWithClientThatDoesNotRead(t *testing.T) {
-	srv, err := newServer(Options{Hostname: "mx.example.com"}, newFakeStore())
+	srv, err := newServer(Options{Hostname: "mx.example.com", Logger: newTestLog(t)}, newFakeStore())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,28 +15,33 @@ type trace struct {
 	id     string
 }
 
+// session is what the name of the protocol tells.
+type session struct{ lmtp, extended, tls, auth, utf8 bool }
+
 // protocolName is the name registered for the "with" clause (RFC 3848, RFC 6531 section 4.3).
-func protocolName(lmtp, extended, tls, utf8 bool) string {
+func protocolName(s session) string {
 	name := "SMTP"
 	switch {
-	case lmtp && utf8:
+	case s.lmtp && s.utf8:
 		name = "UTF8LMTP"
-	case lmtp:
+	case s.lmtp:
 		name = "LMTP"
-	case utf8:
+	case s.utf8:
 		name = "UTF8SMTP"
-	case extended:
+	case s.extended:
 		name = "ESMTP"
 	}
-	if tls {
+	if s.tls {
 		name += "S"
+	}
+	if s.auth {
+		name += "A"
 	}
 	return name
 }
 
-// prefix returns the trace lines for one recipient (RFC 5321 section 4.4). Everything in
-// it is bounded, and free of line ends and other control characters: see
-// checkPath and heloName.
+// prefix returns the trace lines for one recipient (RFC 5321 section 4.4). Everything in it is
+// bounded, and free of line ends and other control characters: see checkAddress and heloName.
 func (t trace) prefix(from, to string, now time.Time) []byte {
 	var b strings.Builder
 	b.WriteString("Return-Path: <" + quotePath(from) + ">\r\n")
@@ -47,9 +52,9 @@ func (t trace) prefix(from, to string, now time.Time) []byte {
 	return []byte(b.String())
 }
 
-// heloName returns what the client called itself if that is a domain or an
-// address literal as far as characters go, otherwise "unknown": many clients
-// send something else, and it must not break the line's syntax.
+// heloName returns what the client called itself if that is a domain or an address literal as far
+// as characters go, otherwise "unknown": many clients send something else, and it must not break
+// the line's syntax.
 func heloName(helo string) string {
 	for i := range len(helo) {
 		c := helo[i]
@@ -77,8 +82,8 @@ func addressLiteral(addr net.Addr) string {
 	return "[IPv6:" + tcp.IP.String() + "]"
 }
 
-// quotePath puts back the quotes that go-smtp takes off a local part, if it
-// needs them (RFC 5321 section 4.1.2: dot-string or quoted-string).
+// quotePath puts back the quotes that parsePath takes off a local part, if it needs them
+// (RFC 5321 section 4.1.2: dot-string or quoted-string).
 func quotePath(address string) string {
 	at := strings.LastIndexByte(address, '@')
 	if at < 0 {

@@ -35,25 +35,31 @@ func TestHeloName(t *testing.T) {
 
 func TestProtocolName(t *testing.T) {
 	for _, tt := range []struct {
-		lmtp, extended, tls, utf8 bool
-		want                      string
+		session session
+		want    string
 	}{
-		{false, false, false, false, "SMTP"}, {false, true, false, false, "ESMTP"}, {false, true, true, false, "ESMTPS"},
-		{false, true, true, true, "UTF8SMTPS"}, {true, true, false, false, "LMTP"}, {true, true, true, true, "UTF8LMTPS"},
+		{session{}, "SMTP"},
+		{session{extended: true}, "ESMTP"},
+		{session{extended: true, tls: true}, "ESMTPS"},
+		{session{extended: true, tls: true, auth: true}, "ESMTPSA"},
+		{session{extended: true, auth: true}, "ESMTPA"},
+		{session{extended: true, tls: true, utf8: true}, "UTF8SMTPS"},
+		{session{lmtp: true, extended: true}, "LMTP"},
+		{session{lmtp: true, extended: true, tls: true, utf8: true}, "UTF8LMTPS"},
 	} {
-		if got := protocolName(tt.lmtp, tt.extended, tt.tls, tt.utf8); got != tt.want {
+		if got := protocolName(tt.session); got != tt.want {
 			t.Errorf("%+v: %s", tt, got)
 		}
 	}
 }
 
-// Whatever address passes checkPath makes trace lines that are lines: printable,
+// Whatever address passes checkAddress makes trace lines that are lines: printable,
 // without a line end of their own, within what RFC 5321 section 4.5.3.1.6 and RFC 5322 section 2.1.1 allow.
 func FuzzTraceLines(f *testing.F) {
 	f.Add("grace@example.net", "client.example")
 	f.Add("a\\\"b@x@example.net", "[::1]")
 	f.Fuzz(func(t *testing.T, address, helo string) {
-		if checkPath(address, true) != nil || len(helo) > maxHelo {
+		if checkAddress(address, true) != nil || len(helo) > maxHelo {
 			return
 		}
 		tr := trace{helo: helo, host: "mx.example.com", with: "LMTP", id: "ABC"}

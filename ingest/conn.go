@@ -1,0 +1,245 @@
+package ingest
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"runtime/debug"
+	"sync"
+	"time"
+)
+
+// conn is a connection. One goroutine reads its commands, executes them and replies; all fields
+// above mu belong to that goroutine. Others only end the connection: see drain and cut.
+type conn struct {
+	srv    *Server
+	log    *slog.Logger
+	remote net.Addr
+	raw    net.Conn // the TCP or TLS connection
+	in     input
+	out    []byte // replies that wait to be sent
+	outErr error  // the socket's first write error; there is no second attempt
+
+	tls      bool
+	hello    string // argument of the greeting; empty before it, and after STARTTLS
+	extended bool   // greeted with EHLO or LHLO
+	identity string // who has authenticated; empty for nobody
+	tx       *transaction
+	mistakes int // commands that made no sense, since the last message
+
+	commandEnd time.Time // when the client must have sent the command that is waited for
+	bodyEnd    time.Time // when the transfer of the body must be over; zero outside of bodies
+
+	sock     net.Conn // the accepted connection, below TLS
+	mu       sync.Mutex
+	waiting  bool // blocked waiting for a command
+	draining bool // the server is shutting down
+}
+
+var (
+	errQuit     = errors.New("the client quit")
+	errHungUp   = errors.New("hung up")
+	errShutdown = errors.New("shutting down")
+)
+
+func newConn(srv *Server, sock net.Conn) *conn {
+	c := &conn{srv: srv, sock: sock, raw: sock}
+	c.in = newInput(socketReader{c})
+	return c
+}
+
+// serve handles the connection from its greeting to its end.
+func (c *conn) serve() {
+	defer c.close()
+	defer c.recover()
+	c.remote = c.sock.RemoteAddr()
+	c.log = c.srv.log.With("session", newID(), "remote", c.remote.String())
+	c.log.Debug("connected")
+	c.ended(c.converse())
+}
+
+// converse answers commands until the connection ends.
+func (c *conn) converse() error {
+	if err := c.greet(); err != nil {
+		return err
+	}
+	for {
+		c.commandEnd = time.Now().Add(commandTimeout)
+		line, err := c.in.readLine(maxCommandLine)
+		switch {
+		case errors.Is(err, errLineTooLong), errors.Is(err, errLineEndless):
+			err = c.overlong(line, err)
+		case err == nil:
+			err = c.execute(string(line))
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// overlong answers a line beyond the limit, of which start is the beginning. If it may be a BDAT
+// command, a chunk may follow: nobody knows where commands begin again.
+func (c *conn) overlong(start []byte, err error) error {
+	if errors.Is(err, errLineEndless) || parseCommand(string(start)).verb == "BDAT" {
+		return c.hangUp(replyTooLong)
+	}
+	return c.reply(replyTooLong)
+}
+
+// ended says the last word, if the client is there to hear it.
+func (c *conn) ended(err error) {
+	switch {
+	case errors.Is(err, errShutdown):
+		// Without lingering: the server has no time, and idle clients send nothing.
+		_ = c.reply(reply{421, "4.3.2", c.srv.opts.Hostname + " is shutting down, try again"})
+	case isTimeout(err) && c.outErr == nil:
+		_ = c.hangUp(c.tooSlow())
+	}
+	c.log.Debug("disconnected", "error", err)
+}
+
+// tooSlow is the reply to a client that let its time pass (RFC 5321 section 4.5.3.2).
+func (c *conn) tooSlow() reply {
+	if !c.bodyEnd.IsZero() {
+		return replySlow
+	}
+	return replyIdle
+}
+
+// recover keeps a fault in one connection from ending the server.
+func (c *conn) recover() {
+	if p := recover(); p != nil {
+		c.log.Error("panic", "error", p, "stack", string(debug.Stack()))
+		_ = c.hangUp(replyPanic)
+	}
+}
+
+// reply appends a reply to those that wait. It ends a conversation with too many mistakes.
+func (c *conn) reply(r reply) error {
+	if r.mistake() {
+		if c.mistakes++; c.mistakes > maxMistakes {
+			return c.hangUp(replyMistakes)
+		}
+	}
+	c.out = r.appendTo(c.out)
+	if len(c.out) >= writeBuffer {
+		return c.flush()
+	}
+	return nil
+}
+
+// hangUp sends a last reply and makes the connection end.
+func (c *conn) hangUp(r reply) error {
+	c.out = r.appendTo(c.out)
+	if err := c.flush(); err != nil {
+		return err
+	}
+	c.linger()
+	return errHungUp
+}
+
+// linger waits until the client has heard the last reply: closing a socket with octets that nobody
+// has read may take away replies that are on their way.
+func (c *conn) linger() {
+	half, ok := c.raw.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil {
+		return
+	}
+	// The deadline bounds a client that goes on sending.
+	c.sock.SetReadDeadline(time.Now().Add(lingerTimeout))
+	_, _ = io.Copy(io.Discard, io.LimitReader(c.sock, maxLinger))
+}
+
+// flush sends the waiting replies.
+func (c *conn) flush() error {
+	if len(c.out) == 0 || c.outErr != nil {
+		return c.outErr
+	}
+	c.raw.SetWriteDeadline(time.Now().Add(writeTimeout))
+	_, c.outErr = c.raw.Write(c.out)
+	c.out = c.out[:0]
+	return c.outErr
+}
+
+// socketReader reads from the socket after sending the replies that wait. So replies to pipelined
+// commands leave together (RFC 2920 section 3.2), and no client waits for one that is held back.
+type socketReader struct{ c *conn }
+
+func (r socketReader) Read(p []byte) (int, error) {
+	c := r.c
+	if err := c.flush(); err != nil {
+		return 0, err
+	}
+	inBody := !c.bodyEnd.IsZero()
+	deadline := c.commandEnd
+	if inBody {
+		deadline = earlier(time.Now().Add(commandTimeout), c.bodyEnd)
+	}
+	if inBody {
+		c.raw.SetReadDeadline(deadline)
+		return c.raw.Read(p)
+	}
+	if !c.wait(deadline) {
+		return 0, errShutdown
+	}
+	n, err := c.raw.Read(p)
+	if c.waited() && err != nil {
+		err = errShutdown
+	}
+	return n, err
+}
+
+// wait sets the deadline for a read that drain may cut short. It returns false if the server is
+// shutting down already.
+func (c *conn) wait(deadline time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.draining {
+		return false
+	}
+	c.waiting = true
+	c.sock.SetReadDeadline(deadline)
+	return true
+}
+
+// waited ends what wait began, and tells whether the server is shutting down.
+func (c *conn) waited() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waiting = false
+	return c.draining
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// drain makes the connection end as soon as no body is being transferred.
+func (c *conn) drain() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.draining = true
+	if c.waiting {
+		c.sock.SetReadDeadline(time.Unix(1, 0))
+	}
+}
+
+// cut closes the socket under the connection's goroutine.
+func (c *conn) cut() { _ = c.sock.Close() }
+
+// close gives up what the connection holds.
+func (c *conn) close() {
+	c.reset()
+	_ = c.flush() // the client may be gone
+	_ = c.raw.Close()
+}
+
+func isTimeout(err error) bool {
+	var ne net.Error
+	return errors.As(err, &ne) && ne.Timeout()
+}
