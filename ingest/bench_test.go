@@ -24,7 +24,9 @@ func (n nullStore) ResolveAddress(context.Context, string) (*mailstore.Recipient
 	return &mailstore.Recipient{User: n.user}, nil
 }
 
-func (n nullStore) MailboxByPath(_ context.Context, user mailkey.UserID, path string) (*mailstore.Mailbox, error) {
+func (n nullStore) MailboxByPath(
+	_ context.Context, user mailkey.UserID, path string,
+) (*mailstore.Mailbox, error) {
 	return &mailstore.Mailbox{Key: user.Mailbox(1), Path: path}, nil
 }
 

@@ -23,7 +23,9 @@ type store interface {
 	ResolveAddress(ctx context.Context, address string) (*mailstore.Recipient, error)
 	MailboxByPath(ctx context.Context, user mailkey.UserID, path string) (*mailstore.Mailbox, error)
 	NewWriter(ctx context.Context) contentWriter
-	Deliver(ctx context.Context, stored *contents.Stored, to []mailstore.Delivery) ([]mailstore.Delivered, error)
+	Deliver(
+		ctx context.Context, stored *contents.Stored, to []mailstore.Delivery,
+	) ([]mailstore.Delivered, error)
 }
 
 // contentWriter is *contents.Writer.
@@ -35,7 +37,9 @@ type contentWriter interface {
 
 type mailStore struct{ *mailstore.Store }
 
-func (m mailStore) NewWriter(ctx context.Context) contentWriter { return m.Contents().NewWriter(ctx) }
+func (m mailStore) NewWriter(ctx context.Context) contentWriter {
+	return m.Contents().NewWriter(ctx)
+}
 
 // delivery is the way of one body into the mailboxes of its recipients: receive, once or for every
 // chunk, then finish or abandon.
@@ -210,7 +214,8 @@ func (d *delivery) deliver(ctx context.Context, stored *contents.Stored, targets
 
 // answer turns the result of one delivery into its reply, and into the log.
 func (d *delivery) answer(rcpt recipient, err error, size int64) reply {
-	log := d.log.With("user", rcpt.user.Username, "recipient", rcpt.address, "from", d.tx.from, "size", size)
+	log := d.log.With("user", rcpt.user.Username, "recipient", rcpt.address,
+		"from", d.tx.from, "size", size)
 	count := d.srv.opts.Metrics.deliveries
 	switch {
 	case err == nil:

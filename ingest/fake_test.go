@@ -43,7 +43,10 @@ type message struct {
 }
 
 func newFakeStore(users ...string) *fakeStore {
-	f := &fakeStore{users: map[string]*mailstore.User{}, fail: map[string]error{}, bodies: map[contents.ID][]byte{}}
+	f := &fakeStore{
+		users: map[string]*mailstore.User{}, fail: map[string]error{},
+		bodies: map[contents.ID][]byte{},
+	}
 	for i, name := range users {
 		f.users[name] = &mailstore.User{ID: mailkey.UserID{byte(i + 1)}, Username: name}
 	}
@@ -74,7 +77,9 @@ func (f *fakeStore) ResolveAddress(_ context.Context, address string) (*mailstor
 	return nil, mailstore.ErrNoSuchAddress
 }
 
-func (f *fakeStore) MailboxByPath(_ context.Context, user mailkey.UserID, path string) (*mailstore.Mailbox, error) {
+func (f *fakeStore) MailboxByPath(
+	_ context.Context, user mailkey.UserID, path string,
+) (*mailstore.Mailbox, error) {
 	return &mailstore.Mailbox{Key: user.Mailbox(1), Path: path}, nil
 }
 
@@ -85,7 +90,9 @@ func (f *fakeStore) NewWriter(context.Context) contentWriter {
 	return &fakeWriter{f: f}
 }
 
-func (f *fakeStore) Deliver(_ context.Context, stored *contents.Stored, to []mailstore.Delivery) ([]mailstore.Delivered, error) {
+func (f *fakeStore) Deliver(
+	_ context.Context, stored *contents.Stored, to []mailstore.Delivery,
+) ([]mailstore.Delivered, error) {
 	err := f.step("deliver")
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -10,8 +10,8 @@ import (
 	"gadwall/internal/docstore"
 )
 
-// While the disk is full, mail is put off, and what is there can be read. References taken for mail that was then put off
-// cannot be given back meanwhile; the collector finds them.
+// While the disk is full, mail is put off, and what is there can be read. References taken for mail
+// that was then put off cannot be given back meanwhile; the collector finds them.
 func TestDiskFull(t *testing.T) {
 	disk := vfs.NewMem()
 	st := realStoreOn(t, dbtest.OnFS(t, disk))

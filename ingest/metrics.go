@@ -16,12 +16,14 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		connections: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "gadwall_ingest_connections", Help: "Open LMTP and SMTP connections."}, []string{"protocol"}),
 		bodies: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "gadwall_ingest_bodies_total", Help: "Message bodies by how their transfer ended: stored, refused, aborted, failed."},
+			Name: "gadwall_ingest_bodies_total",
+			Help: "Message bodies by how their transfer ended: stored, refused, aborted, failed."},
 			[]string{"protocol", "result"}),
 		bytes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "gadwall_ingest_bytes_total", Help: "Octets of stored message bodies."}, []string{"protocol"}),
 		deliveries: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "gadwall_ingest_deliveries_total", Help: "Deliveries into mailboxes by result: ok, quota, failed."},
+			Name: "gadwall_ingest_deliveries_total",
+			Help: "Deliveries into mailboxes by result: ok, quota, failed."},
 			[]string{"protocol", "result"}),
 	}
 	if reg != nil {

@@ -35,7 +35,9 @@ func TestGoSMTP(t *testing.T) {
 		if err := c.Hello("client.example"); err != nil {
 			t.Fatal(err)
 		}
-		for _, name := range []string{"PIPELINING", "8BITMIME", "SMTPUTF8", "CHUNKING", "ENHANCEDSTATUSCODES", "SIZE", "LIMITS"} {
+		for _, name := range strings.Fields(
+			"PIPELINING 8BITMIME SMTPUTF8 CHUNKING ENHANCEDSTATUSCODES SIZE LIMITS",
+		) {
 			if ok, _ := c.Extension(name); !ok {
 				t.Errorf("%s is not offered", name)
 			}
@@ -43,11 +45,13 @@ func TestGoSMTP(t *testing.T) {
 		if max, ok := c.MaxMessageSize(); !ok || max != DefaultMaxMessageSize {
 			t.Errorf("SIZE is %d", max)
 		}
-		if err := c.Mail("grace@example.net", &smtp.MailOptions{Size: 1000, Body: smtp.Body8BitMIME, UTF8: true}); err != nil {
+		err = c.Mail("grace@example.net", &smtp.MailOptions{Size: 1000, Body: smtp.Body8BitMIME, UTF8: true})
+		if err != nil {
 			t.Fatal(err)
 		}
 		var refused *smtp.SMTPError
-		if err := c.Rcpt("nobody@example.com", nil); !errors.As(err, &refused) || refused.EnhancedCode != (smtp.EnhancedCode{5, 1, 1}) {
+		err = c.Rcpt("nobody@example.com", nil)
+		if !errors.As(err, &refused) || refused.EnhancedCode != (smtp.EnhancedCode{5, 1, 1}) {
 			t.Errorf("unknown recipient: %v", err)
 		}
 		for _, to := range []string{"ada@example.com", "bob@example.com"} {

@@ -22,10 +22,12 @@ import (
 var conversations = []struct {
 	name, sent, after string
 }{
-	{"DATA", "LHLO c\r\nMAIL FROM:<g@example.net>\r\nRCPT TO:<ada@example.com>\r\nDATA\r\nSubject: x\r\n\r\n..\r\n.\r\n", "QUIT\r\n"},
-	{"BDAT", "LHLO c\r\nMAIL FROM:<g@example.net>\r\nRCPT TO:<ada@example.com>\r\nBDAT 5\r\nabcdeBDAT 8 LAST\r\nfghij\r\n.", "QUIT\r\n"},
-	{"BDAT 0 LAST", "LHLO c\r\nMAIL FROM:<g@example.net>\r\nRCPT TO:<ada@example.com>\r\nBDAT 4\r\nabc\nBDAT 0 LAST\r\n", "QUIT\r\n"},
+	{"DATA", opening + "DATA\r\nSubject: x\r\n\r\n..\r\n.\r\n", "QUIT\r\n"},
+	{"BDAT", opening + "BDAT 5\r\nabcdeBDAT 8 LAST\r\nfghij\r\n.", "QUIT\r\n"},
+	{"BDAT 0 LAST", opening + "BDAT 4\r\nabc\nBDAT 0 LAST\r\n", "QUIT\r\n"},
 }
+
+const opening = "LHLO c\r\nMAIL FROM:<g@example.net>\r\nRCPT TO:<ada@example.com>\r\n"
 
 // A connection that ends anywhere delivers nothing, unless the whole message had
 // been sent; and it leaves nothing behind.
@@ -286,7 +288,10 @@ func testTLS(t testing.TB) *tls.Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"mx.example.com"}}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour),
+		DNSNames: []string{"mx.example.com"},
+	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)

@@ -53,7 +53,8 @@ func realStoreOn(t testing.TB, db *mongo.Database) *mailstore.Store {
 		bus.Close()
 	})
 	for _, name := range []string{"ada", "bob", "eve"} {
-		if _, err := st.CreateUser(t.Context(), mailstore.NewUser{Username: name + "@example.com", Password: "correct horse"}); err != nil {
+		user := mailstore.NewUser{Username: name + "@example.com", Password: "correct horse"}
+		if _, err := st.CreateUser(t.Context(), user); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -174,7 +175,9 @@ func TestDeliveryIntoStore(t *testing.T) {
 		if len(got) != 1 || body(t, got[0]) != message {
 			t.Fatalf("%s has %d messages, or not what was sent", user, len(got))
 		}
-		if !strings.HasPrefix(got[0], "Return-Path: <grace@example.net>\r\nDelivered-To: <"+to+">\r\nReceived: from client.example ([127.0.0.1])\r\n") {
+		trace := "Return-Path: <grace@example.net>\r\nDelivered-To: <" + to + ">\r\n" +
+			"Received: from client.example ([127.0.0.1])\r\n"
+		if !strings.HasPrefix(got[0], trace) {
 			t.Errorf("trace lines: %.200q", got[0])
 		}
 	}
@@ -197,7 +200,8 @@ func TestOverQuotaInStore(t *testing.T) {
 	c.want("250 2.1.5 <ada@example.com>")
 	c.want("452 4.2.2 <bob@example.com>")
 	c.want("250 2.1.5 <eve@example.com>")
-	if a, b, e := len(inboxOf(t, st, "ada")), len(inboxOf(t, st, "bob")), len(inboxOf(t, st, "eve")); a != 1 || b != 0 || e != 1 {
+	a, b, e := len(inboxOf(t, st, "ada")), len(inboxOf(t, st, "bob")), len(inboxOf(t, st, "eve"))
+	if a != 1 || b != 0 || e != 1 {
 		t.Errorf("%d, %d, %d messages", a, b, e)
 	}
 }
@@ -279,7 +283,8 @@ func TestSwaks(t *testing.T) {
 	if _, err := exec.LookPath("swaks"); err != nil {
 		t.Skip("swaks is not installed")
 	}
-	if out, err := exec.CommandContext(t.Context(), "swaks", "--support").CombinedOutput(); err != nil || !bytes.Contains(out, []byte("TLS supported")) {
+	out, err := exec.CommandContext(t.Context(), "swaks", "--support").CombinedOutput()
+	if err != nil || !bytes.Contains(out, []byte("TLS supported")) {
 		t.Skip("swaks lacks TLS, which is in Net::SSLeay (libnet-ssleay-perl)")
 	}
 	st := realStore(t)
@@ -299,7 +304,10 @@ func TestSwaks(t *testing.T) {
 			if lmtp {
 				protocol = "LMTP"
 			}
-			args = append([]string{"--server", host, "--port", port, "--protocol", protocol, "--from", "grace@example.net", "--helo", "client.example"}, args...)
+			args = append([]string{
+				"--server", host, "--port", port, "--protocol", protocol,
+				"--from", "grace@example.net", "--helo", "client.example",
+			}, args...)
 			out, err := exec.CommandContext(t.Context(), "swaks", args...).CombinedOutput()
 			if wantErr := i == 3; (err != nil) != wantErr {
 				t.Errorf("swaks %s: %v\n%s", strings.Join(args, " "), err, out)

@@ -48,7 +48,8 @@ func (t trace) prefix(from, to string, now time.Time) []byte {
 	b.WriteString("Delivered-To: <" + quotePath(to) + ">\r\n")
 	b.WriteString("Received: from " + heloName(t.helo) + " (" + addressLiteral(t.remote) + ")\r\n")
 	b.WriteString("\tby " + t.host + " (Gadwall) with " + t.with + " id " + t.id + "\r\n")
-	b.WriteString("\tfor <" + quotePath(to) + ">; " + now.UTC().Format("Mon, 02 Jan 2006 15:04:05 -0700") + "\r\n")
+	date := now.UTC().Format("Mon, 02 Jan 2006 15:04:05 -0700")
+	b.WriteString("\tfor <" + quotePath(to) + ">; " + date + "\r\n")
 	return []byte(b.String())
 }
 
@@ -59,7 +60,8 @@ func heloName(helo string) string {
 	for i := range len(helo) {
 		c := helo[i]
 		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("-._:[]", c) >= 0:
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9',
+			strings.IndexByte("-._:[]", c) >= 0:
 		default:
 			return "unknown"
 		}

@@ -11,7 +11,10 @@ import (
 
 func TestTrace(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.FixedZone("", 3600))
-	tr := trace{helo: "client.example", remote: &net.TCPAddr{IP: net.ParseIP("2001:db8::1")}, host: "mx.example.com", with: "UTF8LMTPS", id: "ABC"}
+	tr := trace{
+		helo: "client.example", remote: &net.TCPAddr{IP: net.ParseIP("2001:db8::1")},
+		host: "mx.example.com", with: "UTF8LMTPS", id: "ABC",
+	}
 	want := "Return-Path: <\"gr ace\"@example.net>\r\n" +
 		"Delivered-To: <ada@example.com>\r\n" +
 		"Received: from client.example ([IPv6:2001:db8::1])\r\n" +
@@ -69,7 +72,7 @@ func FuzzTraceLines(f *testing.F) {
 			t.Fatalf("%q: not five lines", prefix)
 		}
 		for _, line := range lines {
-			if len(line) > 2*maxPath+maxHelo || strings.ContainsFunc(line, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
+			if len(line) > 2*maxPath+maxHelo || hasControl(line) {
 				t.Fatalf("line %q", line)
 			}
 		}

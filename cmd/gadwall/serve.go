@@ -140,7 +140,8 @@ func (c *serveCmd) protocols(store *node.Node, open listeners, log *slog.Logger,
 	}{{"LMTP", true}, {"SMTP", false}} {
 		server, err := ingest.New(ingest.Options{
 			Store: store.Mail, LMTP: in.lmtp, Hostname: c.Hostname, TLSConfig: tlsConfig,
-			MaxMessageSize: int64(c.MaxMessageSize), RejectOverQuota: c.RejectOverQuota, Metrics: counters, Logger: log,
+			MaxMessageSize: int64(c.MaxMessageSize), RejectOverQuota: c.RejectOverQuota, Postmaster: c.Postmaster,
+			Metrics: counters, Logger: log,
 		})
 		if err != nil {
 			return nil, err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/mail"
 	"net/netip"
 	"os"
 	"strconv"
@@ -110,6 +111,11 @@ func (s *Serve) Check() error {
 	}
 	if s.MaxMessageSize < minMessageSize || s.MaxMessageSize > maxMessageSize {
 		return fmt.Errorf("--max-message-size: want %v to %d octets", Size(minMessageSize), maxMessageSize)
+	}
+	if s.Postmaster != "" {
+		if _, err := mail.ParseAddress(s.Postmaster); err != nil || strings.ContainsAny(s.Postmaster, "<> ") {
+			return fmt.Errorf("--postmaster: %q is not an address", s.Postmaster)
+		}
 	}
 	if s.GCInterval != 0 && s.GCInterval < minGCInterval {
 		return fmt.Errorf("--gc-interval: want 0 or at least %v", minGCInterval)

@@ -129,6 +129,7 @@ func TestCheck(t *testing.T) {
 		{"--mongodb-uri http://user:secret@x", "--mongodb-uri: not a valid MongoDB URI"},
 		{"--mongodb-database a.b", "--mongodb-database"},
 		{"--redis-url http://:secret@x", "--redis-url: not a valid URL"},
+		{"--postmaster ada", "--postmaster: \"ada\" is not an address"},
 		{"--imap-listen 1143", "--imap-listen: \"1143\" is not host:port or off"},
 		{"--lmtp-listen 127.0.0.1:70000", "--lmtp-listen: \"127.0.0.1:70000\" has no valid port"},
 		{"--submission-listen x", "--submission-listen: \"x\" is not host:port or off"},
