@@ -4,14 +4,12 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
-	"time"
 
+	"gadwall/internal/heaptest"
 	"gadwall/internal/mailstore"
 )
 
@@ -161,33 +159,13 @@ func BenchmarkExpungeWatched(b *testing.B) {
 					w := srv.watch(b)
 					wg.Go(func() { w.expunged(b, total) })
 				}
-				heap := func() int64 {
-					var m runtime.MemStats
-					runtime.ReadMemStats(&m)
-					return int64(m.HeapAlloc)
-				}
-				runtime.GC()
-				before := heap()
-				var peak atomic.Int64
-				ended := make(chan struct{})
-				wg.Go(func() {
-					tick := time.NewTicker(20 * time.Millisecond)
-					defer tick.Stop()
-					for {
-						select {
-						case <-tick.C:
-							peak.Store(max(peak.Load(), heap()))
-						case <-ended:
-							return
-						}
-					}
-				})
+				before := heaptest.Settled()
+				peak := heaptest.Watch()
 				b.StartTimer()
 				c.ok("EXPUNGE")
-				close(ended)
 				wg.Wait()
 				b.StopTimer()
-				b.ReportMetric(float64((peak.Load()-before)>>10)/1024, "heap-MiB")
+				b.ReportMetric(float64((peak().Objects-before.Objects)>>10)/1024, "heap-MiB")
 				b.StartTimer()
 			}
 		})

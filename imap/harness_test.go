@@ -12,7 +12,6 @@ import (
 	"log/slog"
 	"math/big"
 	"net"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -303,14 +302,4 @@ func testTLS(t testing.TB) *tls.Config {
 		t.Fatal(err)
 	}
 	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{cert}, PrivateKey: key}}}
-}
-
-// memory is what is in use after collections.
-func memory() (heap, stack int64) {
-	for range 5 {
-		runtime.GC() // each one halves stacks that are too large, and empties pools
-	}
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc), int64(m.StackInuse)
 }

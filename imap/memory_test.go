@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"gadwall/internal/heaptest"
 )
 
 // TestIdleMemory: what an idle session costs, in IDLE and between commands.
@@ -31,13 +33,13 @@ func TestIdleMemory(t *testing.T) {
 		open(false)
 	}
 	for _, idle := range []bool{false, true} {
-		heap, stack := memory()
+		before := heaptest.Settled()
 		for range sessions {
 			open(idle)
 		}
-		heap2, stack2 := memory()
-		each := (heap2 - heap + stack2 - stack) / sessions
-		t.Logf("idle %v: %d bytes each, %d of them stack", idle, each, (stack2-stack)/sessions)
+		after := heaptest.Settled()
+		each := (after.Objects - before.Objects + after.Stacks - before.Stacks) / sessions
+		t.Logf("idle %v: %d bytes each, %d of them stack", idle, each, (after.Stacks-before.Stacks)/sessions)
 		if each > budget {
 			t.Errorf("idle %v: a session costs %d bytes, more than %d", idle, each, budget)
 		}
@@ -56,7 +58,7 @@ func TestAppendMemory(t *testing.T) {
 	b.WriteString("Content-Type: multipart/mixed; boundary=b\r\n\r\n")
 	b.WriteString(strings.Repeat("--b\r\n\r\n\r\n", 1000))
 	mail := b.String()
-	heap, _ := memory()
+	before := heaptest.Settled()
 	const messages = 30
 	c.send("a APPEND INBOX")
 	for range messages {
@@ -66,8 +68,8 @@ func TestAppendMemory(t *testing.T) {
 	if line := c.line(); line != "+ OK" {
 		t.Fatal(line)
 	}
-	grown, _ := memory()
-	each := (grown - heap) / messages
+	grown := heaptest.Settled().Objects - before.Objects
+	each := grown / messages
 	t.Logf("%d bytes for each message of %d", each, len(mail))
 	// What is stored of such a message is up to 128 KiB of wire forms; the parsed message is about 1 MiB.
 	if budget := int64(300 << 10); each > budget {

@@ -17,12 +17,12 @@ import (
 	"os"
 	"regexp"
 	"runtime"
-	"runtime/metrics"
 	"sync"
 	"testing"
 	"time"
 
 	"gadwall/internal/config"
+	"gadwall/internal/heaptest"
 	"gadwall/internal/mailstore"
 	"gadwall/internal/node"
 )
@@ -59,8 +59,8 @@ func TestMemoryOfLargeMessages(t *testing.T) {
 			}
 			defer clients[i].Close()
 		}
-		before := heapAfterGC()
-		peak := watchHeap()
+		before := heaptest.Settled()
+		peak := heaptest.Watch()
 		start := time.Now()
 		var all sync.WaitGroup
 		errs := make([]error, count)
@@ -69,14 +69,14 @@ func TestMemoryOfLargeMessages(t *testing.T) {
 		}
 		all.Wait()
 		most := peak()
-		grown, live := most.inUse-before.inUse, most.live-before.live
+		grown, live := most.InUse-before.InUse, most.Live-before.Live
 		took := time.Since(start)
 		if err := errors.Join(errs...); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
 		t.Logf("%-6s %d at once in %v: heap in use %.1f MiB before, grew by %.1f MiB (live: %.1f) at the peak, %.2f MiB (live: %.2f) for each",
 			name, count, took.Round(time.Millisecond),
-			mib(before.inUse), mib(grown), mib(live), mib(grown)/float64(count), mib(live)/float64(count))
+			mib(before.InUse), mib(grown), mib(live), mib(grown)/float64(count), mib(live)/float64(count))
 		if grown > budget {
 			t.Errorf("%s: the heap grew by %.1f MiB, want at most %.1f MiB", name, mib(grown), mib(budget))
 		}
@@ -138,14 +138,14 @@ func TestMemoryOfLargeMessages(t *testing.T) {
 		defer c.Close()
 		clients[i] = c
 	}
-	before := heapAfterGC()
+	before := heaptest.Settled()
 	for i, c := range clients {
 		fmt.Fprintf(c, "f FETCH %d BODY.PEEK[]\r\n", i+1)
 		if _, err := io.CopyN(io.Discard, c.r, 1_000_000); err != nil {
 			t.Fatal(err)
 		}
 	}
-	held := heapAfterGC().live - before.live
+	held := heaptest.Settled().Live - before.Live
 	t.Logf("%d FETCHes that nobody reads: %.2f MiB for each", count, mib(held)/float64(count))
 	if held > int64(count)*each {
 		t.Errorf("a FETCH that nobody reads holds %.2f MiB", mib(held)/float64(count))
@@ -158,48 +158,6 @@ func TestMemoryOfLargeMessages(t *testing.T) {
 }
 
 func mib(n int64) float64 { return float64(n) / (1 << 20) }
-
-// heap is the state of the heap, in bytes: inUse is the size of spans that have objects in them, garbage included; live
-// what the last collection found to be in use.
-type heap struct{ inUse, live int64 }
-
-func readHeap() heap {
-	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/heap/unused:bytes"},
-		{Name: "/gc/heap/live:bytes"}}
-	metrics.Read(sample)
-	return heap{int64(sample[0].Value.Uint64() + sample[1].Value.Uint64()), int64(sample[2].Value.Uint64())}
-}
-
-func heapAfterGC() heap {
-	for range 3 { // pools lose what they have at the second
-		runtime.GC()
-	}
-	return readHeap()
-}
-
-// watchHeap samples the heap until the returned function is called, which returns the largest values.
-func watchHeap() (peak func() heap) {
-	stop, result := make(chan struct{}), make(chan heap)
-	go func() {
-		tick := time.NewTicker(2 * time.Millisecond)
-		defer tick.Stop()
-		most := readHeap()
-		for {
-			select {
-			case <-tick.C:
-				now := readHeap()
-				most = heap{max(most.inUse, now.inUse), max(most.live, now.live)}
-			case <-stop:
-				result <- most
-				return
-			}
-		}
-	}()
-	return func() heap {
-		close(stop)
-		return <-result
-	}
-}
 
 const (
 	memoryUser     = "ada@example.com"

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"os"
-	"runtime"
 	"slices"
 	"sync"
 	"syscall"
@@ -21,6 +20,7 @@ import (
 	"gadwall/internal/contents"
 	"gadwall/internal/dbtest"
 	"gadwall/internal/docstore"
+	"gadwall/internal/heaptest"
 	"gadwall/internal/mailkey"
 	"gadwall/internal/uidset"
 )
@@ -94,7 +94,7 @@ func benchLong(b *testing.B, op longOperation, n int) {
 			u, box := fill()
 			idle, _ := e.latencies(b, other, func() { <-time.After(3 * time.Second) })
 			sizes.reset()
-			heap, cpu := watchHeap(), processorTime(b)
+			before, peak, cpu := heaptest.Settled(), heaptest.Watch(), processorTime(b)
 			b.StartTimer()
 			busy, read := e.latencies(b, other, func() {
 				if err := op.run(b.Context(), e, u, box); err != nil {
@@ -102,7 +102,7 @@ func benchLong(b *testing.B, op longOperation, n int) {
 				}
 			})
 			b.StopTimer()
-			b.ReportMetric(float64(heap()>>10)/1024, "heap-MiB")
+			b.ReportMetric(float64((peak().Objects-before.Objects)>>10)/1024, "heap-MiB")
 			b.ReportMetric((processorTime(b) - cpu).Seconds(), "cpu-s")
 			b.ReportMetric(float64(sizes.largest())/1024, "txn-KiB")
 			report := func(name string, l []time.Duration) {
@@ -187,36 +187,6 @@ func (s *transactionSizes) largest() int {
 		most = max(most, n)
 	}
 	return most
-}
-
-// watchHeap samples the heap until the function that it returns is called, which returns how far it rose.
-func watchHeap() func() uint64 {
-	runtime.GC()
-	var before, peak uint64
-	read := func() uint64 {
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return m.HeapAlloc
-	}
-	before = read()
-	done, ended := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		for tick := time.NewTicker(20 * time.Millisecond); ; {
-			select {
-			case <-tick.C:
-				peak = max(peak, read())
-			case <-done:
-				tick.Stop()
-				return
-			}
-		}
-	}()
-	return func() uint64 {
-		close(done)
-		<-ended
-		return max(peak, before) - before
-	}
 }
 
 // processorTime is what the process has used so far.

@@ -3,15 +3,14 @@ package maintenance
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"gadwall/internal/dbtest"
+	"gadwall/internal/heaptest"
 	"gadwall/internal/mailkey"
 )
 
@@ -29,7 +28,7 @@ func BenchmarkCheck(b *testing.B) {
 				for b.Loop() {
 					b.StopTimer()
 					idle := s.latencies(b, box, func() { <-time.After(5 * time.Second) })
-					heap := watchHeap()
+					before, peak := heaptest.Settled(), heaptest.Watch()
 					b.StartTimer()
 					busy := s.latencies(b, box, func() {
 						pacer := &Pacer{Check: func(context.Context) error { return nil }, Now: time.Now, Rest: Rest}
@@ -43,7 +42,7 @@ func BenchmarkCheck(b *testing.B) {
 						}
 					})
 					b.StopTimer()
-					b.ReportMetric(float64(heap()>>10)/1024, "heap-MiB")
+					b.ReportMetric(float64((peak().InUse-before.InUse)>>10)/1024, "heap-MiB")
 					for name, l := range map[string][]time.Duration{"idle": idle, "busy": busy} {
 						for q, at := range map[string]int{"p50": len(l) / 2, "p99": len(l) * 99 / 100, "max": len(l) - 1} {
 							b.ReportMetric(float64(l[at].Microseconds())/1000, name+"-"+q+"-ms")
@@ -100,35 +99,5 @@ func (s *store) latencies(b *testing.B, box mailkey.Mailbox, f func()) []time.Du
 		began := time.Now()
 		s.deliver(b, mail(fmt.Sprintf("message %d of %v", i, began)), 0, nil, box)
 		l = append(l, time.Since(began))
-	}
-}
-
-// watchHeap returns a function that returns the peak of the heap since then, above what it was.
-func watchHeap() (peak func() uint64) {
-	inUse := func() uint64 {
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return m.HeapInuse
-	}
-	runtime.GC()
-	before, most := inUse(), uint64(0)
-	stop := make(chan struct{})
-	var watching sync.WaitGroup
-	watching.Go(func() {
-		tick := time.NewTicker(20 * time.Millisecond)
-		defer tick.Stop()
-		for {
-			most = max(most, inUse())
-			select {
-			case <-tick.C:
-			case <-stop:
-				return
-			}
-		}
-	})
-	return func() uint64 {
-		close(stop)
-		watching.Wait()
-		return most - min(most, before)
 	}
 }
