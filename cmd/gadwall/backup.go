@@ -36,7 +36,7 @@ func (c *backupCmd) Run(std streams) (err error) {
 	if err != nil {
 		return usageError{err}
 	}
-	log, err := newLogger(c.Log, std)
+	log, _, err := newLogger(c.Log, std)
 	if err != nil {
 		return err
 	}

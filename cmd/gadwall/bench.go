@@ -58,7 +58,7 @@ func (c *benchSpaceCmd) Run(std streams) error {
 			return err
 		}
 	}
-	log, err := newLogger(c.Log, std)
+	log, _, err := newLogger(c.Log, std)
 	if err != nil {
 		return err
 	}

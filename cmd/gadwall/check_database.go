@@ -54,7 +54,7 @@ func (c *checkCmd) database(std streams) error {
 
 // checkDatabase checks the data directory itself when no server has it open, and else through the server.
 func (c *checkCmd) checkDatabase(std streams) (_ *databaseReport, err error) {
-	log, err := newLogger(c.Log, std)
+	log, _, err := newLogger(c.Log, std)
 	if err != nil {
 		return nil, err
 	}

@@ -11,7 +11,7 @@ import (
 type deliverCmd struct {
 	To   []string `required:"" sep:"none" placeholder:"ADDRESS" help:"Recipient; may be repeated."`
 	From string   `placeholder:"ADDRESS" help:"Envelope sender; by default the null sender <>."`
-	LMTP string   `name:"lmtp" default:"127.0.0.1:2424" placeholder:"ADDR" help:"LMTP server: host:port, or the path of a unix socket."`
+	LMTP string   `name:"lmtp" default:"127.0.0.1:2424" placeholder:"ADDR" help:"LMTP server: host:port or unix:/path."`
 
 	Files []string `arg:"" name:"file" help:"Messages, - for standard input. Lines that end with LF are sent with CRLF."`
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"gadwall/dedupe"
+	"gadwall/internal/config"
 	"gadwall/internal/maintenance"
 	"gadwall/internal/node"
 )
@@ -17,9 +18,9 @@ import (
 // gcCmd deletes what nobody uses any more, beside a running server or without one.
 type gcCmd struct {
 	storageSettings
-	DryRun bool          `help:"Say what there is to delete, and change nothing."`
-	Grace  time.Duration `default:"24h" help:"Keep what has been unused for less than this."`
-	JSON   bool          `name:"json" help:"Print the result as JSON."`
+	DryRun bool            `help:"Say what there is to delete, and change nothing."`
+	Grace  config.Duration `default:"24h" help:"Keep what has been unused for less than this."`
+	JSON   bool            `name:"json" help:"Print the result as JSON."`
 }
 
 func (c *gcCmd) Run(std streams) error {
@@ -34,7 +35,7 @@ func (c *gcCmd) Run(std streams) error {
 		a = node.Looking
 	}
 	return c.withStorage(std, a, func(ctx context.Context, s *node.Node) error {
-		options := maintenance.CollectOptions{Grace: c.Grace, Deletions: true, Orphans: true}
+		options := maintenance.CollectOptions{Grace: time.Duration(c.Grace), Deletions: true, Orphans: true}
 		plan, err := maintenance.PlanCollection(ctx, s.Mail, options)
 		if err != nil {
 			return err

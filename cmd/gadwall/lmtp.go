@@ -46,8 +46,8 @@ type lmtpClient struct {
 
 func dialLMTP(addr string) (*lmtpClient, error) {
 	network := "tcp"
-	if strings.HasPrefix(addr, "/") || strings.HasPrefix(addr, "./") {
-		network = "unix"
+	if path, ok := strings.CutPrefix(addr, "unix:"); ok || strings.HasPrefix(addr, "/") || strings.HasPrefix(addr, "./") {
+		network, addr = "unix", path
 	}
 	conn, err := net.DialTimeout(network, addr, lmtpDialTimeout)
 	if err != nil {

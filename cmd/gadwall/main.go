@@ -83,25 +83,31 @@ func run(args []string, std streams) int {
 	return exitFailure
 }
 
-// dispatch parses the arguments, a second time if they name a configuration
-// file, and runs the command.
+// dispatch parses the arguments, a second time if they name a configuration file, and runs the command.
 func dispatch(args []string, std streams) error {
-	var c cli
-	ctx, err := parse(&c, args, std)
+	_, ctx, err := parseAll(args, std)
 	if err != nil {
 		return err
 	}
-	if c.Config != "" {
-		file, err := config.ReadFile(c.Config)
-		if err != nil {
-			return usageError{err}
-		}
-		c = cli{}
-		if ctx, err = parse(&c, args, std, kong.Resolvers(file)); err != nil {
-			return err
-		}
+	return ctx.Run(std, reparse(func() (*cli, error) {
+		c, _, err := parseAll(args, std)
+		return c, err
+	}))
+}
+
+func parseAll(args []string, std streams) (*cli, *kong.Context, error) {
+	c := new(cli)
+	ctx, err := parse(c, args, std)
+	if err != nil || c.Config == "" {
+		return c, ctx, err
 	}
-	return ctx.Run(std)
+	file, err := config.ReadFile(c.Config)
+	if err != nil {
+		return nil, nil, usageError{err}
+	}
+	c = new(cli)
+	ctx, err = parse(c, args, std, kong.Resolvers(file))
+	return c, ctx, err
 }
 
 func parse(c *cli, args []string, std streams, opts ...kong.Option) (ctx *kong.Context, err error) {

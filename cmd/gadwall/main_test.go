@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -82,7 +83,50 @@ func (o outcome) want(t *testing.T, status int, texts ...string) {
 type instance struct {
 	cmd   *exec.Cmd
 	ports map[string]string // by protocol, as told on standard output
-	log   *bytes.Buffer
+	log   *transcript
+}
+
+// A transcript is what a process has written so far.
+type transcript struct {
+	mu    sync.Mutex
+	text  bytes.Buffer
+	grown chan struct{} // closed at the next write
+}
+
+func newTranscript() *transcript { return &transcript{grown: make(chan struct{})} }
+
+func (l *transcript) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	close(l.grown)
+	l.grown = make(chan struct{})
+	return l.text.Write(p)
+}
+
+func (l *transcript) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// wait waits until the texts have been written.
+func (l *transcript) wait(t *testing.T, texts ...string) {
+	t.Helper()
+	limit := time.After(within)
+	for {
+		l.mu.Lock()
+		now, grown := l.text.String(), l.grown
+		l.mu.Unlock()
+		missing := slices.DeleteFunc(slices.Clone(texts), func(s string) bool { return strings.Contains(now, s) })
+		if len(missing) == 0 {
+			return
+		}
+		select {
+		case <-grown:
+		case <-limit:
+			t.Fatalf("never written: %q", missing)
+		}
+	}
 }
 
 var readyLine = regexp.MustCompile(`^(\w+) ready on (\S+)$`)
@@ -93,8 +137,15 @@ var anyPorts = []string{"--imap-listen", "127.0.0.1:0", "--lmtp-listen", "127.0.
 
 func startServer(t *testing.T, args ...string) *instance {
 	t.Helper()
-	s := &instance{ports: map[string]string{}, log: &bytes.Buffer{}}
+	return startServerWith(t, nil, args...)
+}
+
+// startServerWith starts a server with further environment.
+func startServerWith(t *testing.T, env []string, args ...string) *instance {
+	t.Helper()
+	s := &instance{ports: map[string]string{}, log: newTranscript()}
 	s.cmd = program(t.Context(), slices.Concat([]string{"serve"}, anyPorts, args)...)
+	s.cmd.Env = append(s.cmd.Env, env...)
 	s.cmd.Stderr = s.log
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
@@ -177,7 +228,7 @@ func TestServerAndTools(t *testing.T) {
 	}
 	user("correct horse\n", "add", "Ada@Example.com", "--password-stdin", "--quota", "1MiB").want(t, 0, "created ada@example.com, id ")
 	user("correct horse\n", "add", "ada@example.com", "--password-stdin").want(t, exitFailure, "exists")
-	user("short\n", "add", "bob@example.com", "--password-stdin").want(t, exitFailure, "want 8 to")
+	user("short\n", "add", "bob@example.com", "--password-stdin").want(t, exitFailure, "it has 5 octets; 8 to 1024 are possible")
 	user("", "list").want(t, 0, "ada@example.com", "1MiB")
 	user("another horse\n", "passwd", "ada@example.com", "--password-stdin").want(t, 0, "new password for ada@example.com")
 	user("another horse\n", "passwd", "nobody@example.com", "--password-stdin").want(t, exitFailure, "no such user")

@@ -186,7 +186,7 @@ func startOwnServer(t *testing.T) *ownServer {
 			t.Fatal(err)
 		}
 	}
-	protocols, err := c.protocols(store, open, log, store.Collection(0, 0))
+	protocols, err := c.protocols(store, open, nil, log, store.Collection(0, 0))
 	if err != nil {
 		t.Fatal(err)
 	}

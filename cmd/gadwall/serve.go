@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"os/signal"
 	"sync"
 	"syscall"
@@ -18,12 +19,9 @@ import (
 	"gadwall/ingest"
 	"gadwall/internal/config"
 	"gadwall/internal/httpapi"
+	"gadwall/internal/listen"
 	"gadwall/internal/node"
 )
-
-// shutdownTimeout bounds how long a stopping server waits for transactions in
-// progress. What is cut off then was not acknowledged.
-const shutdownTimeout = 30 * time.Second
 
 type serveCmd struct {
 	config.Serve
@@ -41,19 +39,30 @@ type protocol struct {
 	shutdown func(context.Context) error
 }
 
-func (c *serveCmd) Run(std streams) (err error) {
+// Run serves until SIGTERM or SIGINT. again parses arguments and configuration file once more.
+func (c *serveCmd) Run(std streams, again reparse) (err error) {
+	// From the beginning, since without it the signal ends the process.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
 	if err := c.Check(); err != nil {
 		return usageError{err}
 	}
-	log, err := newLogger(c.Log, std)
+	log, level, err := newLogger(c.Log, std)
 	if err != nil {
 		return err
 	}
+	slog.SetDefault(log)
+	limitMemory(log)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	// First of all, so that addresses which cannot be had leave no data directory behind. Clients that are
-	// early wait.
-	listeners, err := c.listen()
+	certificates, err := c.TLS.Certificates()
+	if err != nil {
+		return usageError{err}
+	}
+	// Listeners before storage, so that addresses which cannot be had leave no data directory behind. Clients
+	// that are early wait.
+	listeners, err := c.listen(log)
 	if err != nil {
 		return usageError{err}
 	}
@@ -66,9 +75,9 @@ func (c *serveCmd) Run(std streams) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	collection := store.Collection(c.GCInterval, c.GCGrace)
-	check := store.Check(c.CheckInterval)
-	protocols, err := c.protocols(store, listeners, log, collection, check)
+	collection := store.Collection(time.Duration(c.GCInterval), time.Duration(c.GCGrace))
+	check := store.Check(time.Duration(c.CheckInterval))
+	protocols, err := c.protocols(store, listeners, certificates, log, collection, check)
 	if err != nil {
 		return err
 	}
@@ -76,34 +85,53 @@ func (c *serveCmd) Run(std streams) (err error) {
 	var running sync.WaitGroup
 	running.Go(func() { collection.Run(background) })
 	running.Go(func() { check.Run(background) })
+	reload := &reloader{again: again, certificates: certificates, level: level, log: log}
+	running.Go(func() { reload.run(background, hangups) })
 	defer running.Wait() // before the storage is closed
 	defer end()
 	log.Info("starting", "version", version, "hostname", c.Hostname)
+	c.warn(log)
 	if c.SubmissionListen != config.Off {
 		fmt.Fprintln(std.out, "submission not started: no --smarthost")
 	}
 	return serveAll(ctx, stop, protocols, std, log)
 }
 
+// warn tells of settings that work and are likely not meant.
+func (c *serveCmd) warn(log *slog.Logger) {
+	local := true
+	for _, n := range c.PlaintextLoginFrom {
+		local = local && n.Addr().IsLoopback()
+	}
+	if c.IMAPListen != config.Off && !config.IsLocal(c.IMAPListen) && len(c.Cert) == 0 && local {
+		log.Warn("IMAP listens beyond loopback without TLS: nobody but this machine can log in; set --tls-cert and --tls-key, "+
+			"or --plaintext-login-from and --trusted-proxies for a proxy that ends TLS", "imap_listen", c.IMAPListen)
+	}
+}
+
 // listeners are those that are not off, by the names of their protocols.
 type listeners map[string]net.Listener
 
 // listen opens every listener, or none.
-func (c *serveCmd) listen() (listeners, error) {
+func (c *serveCmd) listen(log *slog.Logger) (listeners, error) {
+	names := map[string]string{
+		"imap-listen": "IMAP", "imaps-listen": "IMAPS", "lmtp-listen": "LMTP", "smtp-listen": "SMTP", "http-listen": "HTTP",
+	}
 	open := make(listeners)
-	for _, l := range []struct{ name, flag, addr string }{
-		{"IMAP", "imap-listen", c.IMAPListen}, {"IMAPS", "imaps-listen", c.IMAPSListen},
-		{"LMTP", "lmtp-listen", c.LMTPListen}, {"SMTP", "smtp-listen", c.SMTPListen}, {"HTTP", "http-listen", c.HTTPListen},
-	} {
-		if l.addr == config.Off {
+	for _, at := range c.All() {
+		if at.Addr == config.Off {
 			continue
 		}
-		listener, err := net.Listen("tcp", l.addr)
+		address, err := listen.ParseAddress(at.Addr)
+		var listener net.Listener
+		if err == nil {
+			listener, err = address.Listen()
+		}
 		if err != nil {
 			open.close()
-			return nil, fmt.Errorf("--%s: %w", l.flag, err)
+			return nil, fmt.Errorf("--%s: %w", at.Flag, err)
 		}
-		open[l.name] = listener
+		open[names[at.Flag]] = listen.Proxied(listener, listen.Trusted(c.TrustedProxies), log)
 	}
 	return open, nil
 }
@@ -114,23 +142,28 @@ func (l listeners) close() {
 	}
 }
 
-// protocols makes a server for each listener.
-func (c *serveCmd) protocols(store *node.Node, open listeners, log *slog.Logger, others ...measured) ([]protocol, error) {
-	tlsConfig, err := c.TLSConfig()
-	if err != nil {
-		return nil, usageError{err}
-	}
+// protocols makes a server for each listener. certificates may be nil.
+func (c *serveCmd) protocols(store *node.Node, open listeners, certificates *listen.Certificates, log *slog.Logger,
+	others ...measured) ([]protocol, error) {
 	registry := prometheus.NewRegistry()
 	counters := ingest.NewMetrics(registry)
+	var tlsConfig *tls.Config
+	if certificates != nil {
+		tlsConfig = certificates.Config()
+		registry.MustRegister(certificates)
+	}
 
 	var list []protocol
-	add := func(name string, tlsConfig *tls.Config, serve func(net.Listener) error, shutdown func(context.Context) error) {
+	add := func(name string, tlsConfig *tls.Config, serve func(net.Listener) error,
+		shutdown func(context.Context) error) {
 		if l := open[name]; l != nil {
 			list = append(list, protocol{name, l, tlsConfig, serve, shutdown})
 		}
 	}
 	mail := imap.New(imap.Options{
-		Accounts: store.Accounts, TLSConfig: tlsConfig, Hostname: c.Hostname, Logger: log, MaxMessageSize: int64(c.MaxMessageSize),
+		Accounts: store.Accounts, TLSConfig: tlsConfig, Hostname: c.Hostname, Logger: log,
+		MaxMessageSize: int64(c.MaxMessageSize), PlaintextFrom: c.PlaintextLoginFrom,
+		MaxConnectionsPerAddress: c.MaxConnectionsPerAddress, MaxConnectionsPerUser: c.MaxConnectionsPerUser,
 	})
 	add("IMAP", nil, mail.Serve, mail.Shutdown)
 	add("IMAPS", tlsConfig, mail.Serve, mail.Shutdown)
@@ -160,13 +193,14 @@ func (c *serveCmd) protocols(store *node.Node, open listeners, log *slog.Logger,
 	return list, nil
 }
 
-// serveAll serves until ctx ends or a listener fails, then shuts down. A signal during the shutdown ends the process at once.
+// serveAll serves until ctx ends or a listener fails, then shuts down. A signal during the shutdown ends
+// the process at once.
 func serveAll(ctx context.Context, stop context.CancelFunc, protocols []protocol, std streams, log *slog.Logger) error {
 	failed := make(chan error, len(protocols))
 	var serving sync.WaitGroup
 	for _, p := range protocols {
 		l := p.listener
-		fmt.Fprintf(std.out, "%s ready on %s\n", p.name, l.Addr())
+		fmt.Fprintf(std.out, "%s ready on %s\n", p.name, listen.Text(l.Addr()))
 		if p.tls != nil {
 			l = tls.NewListener(l, p.tls)
 		}
@@ -176,25 +210,16 @@ func serveAll(ctx context.Context, stop context.CancelFunc, protocols []protocol
 			}
 		})
 	}
+	notify(log, stateReady)
 
 	var err error
 	select {
 	case <-ctx.Done():
-		log.Info("stopping")
 	case err = <-failed:
 	}
+	notify(log, stateStopping)
 	stop() // the next signal has its usual effect
-	limit, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
-	defer cancel()
-	var stopping sync.WaitGroup
-	for _, p := range protocols {
-		stopping.Go(func() {
-			if err := p.shutdown(limit); err != nil {
-				log.Warn("some connections were cut off", "protocol", p.name, "error", err)
-			}
-		})
-	}
-	stopping.Wait()
+	shutdown(protocols, log)
 	serving.Wait()
 	if err == nil {
 		log.Info("stopped")

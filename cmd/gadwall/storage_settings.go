@@ -35,7 +35,7 @@ func (c *storageSettings) withNode(std streams, o node.Options, f func(context.C
 		return usageError{err}
 	}
 	o.Storage = c.Storage
-	if o.Logger, err = newLogger(c.Log, std); err != nil {
+	if o.Logger, _, err = newLogger(c.Log, std); err != nil {
 		return err
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
@@ -48,15 +48,25 @@ func (c *storageSettings) withNode(std streams, o node.Options, f func(context.C
 	return f(ctx, n)
 }
 
-// newLogger logs to standard error.
-func newLogger(cfg config.Log, std streams) (*slog.Logger, error) {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(cfg.Level)); err != nil {
-		return nil, usageError{fmt.Errorf("--log-level: %w", err)}
+// newLogger logs to standard error, from a level on that can be changed.
+func newLogger(cfg config.Log, std streams) (*slog.Logger, *slog.LevelVar, error) {
+	at, err := levelOf(cfg)
+	if err != nil {
+		return nil, nil, err
 	}
+	level := new(slog.LevelVar)
+	level.Set(at)
 	opts := &slog.HandlerOptions{Level: level}
 	if cfg.Format == "json" {
-		return slog.New(slog.NewJSONHandler(std.err, opts)), nil
+		return slog.New(slog.NewJSONHandler(std.err, opts)), level, nil
 	}
-	return slog.New(slog.NewTextHandler(std.err, opts)), nil
+	return slog.New(slog.NewTextHandler(std.err, opts)), level, nil
+}
+
+func levelOf(cfg config.Log) (slog.Level, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(cfg.Level)); err != nil {
+		return 0, usageError{fmt.Errorf("--log-level: %w", err)}
+	}
+	return level, nil
 }

@@ -1,20 +1,19 @@
 package config
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net"
 	"net/mail"
-	"net/netip"
 	"os"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"gadwall/internal/listen"
 )
 
 const (
@@ -46,8 +45,14 @@ func (s *Storage) Check() error {
 	}
 	if s.MongoDBURI != "" {
 		// The driver's messages may quote the URI with its password.
-		if err := options.Client().ApplyURI(s.MongoDBURI).Validate(); err != nil {
-			return errors.New("--mongodb-uri: not a valid MongoDB URI, which looks like mongodb://host1,host2/?replicaSet=name")
+		err := options.Client().ApplyURI(s.MongoDBURI).Validate()
+		var lookup *net.DNSError
+		switch {
+		case errors.As(err, &lookup): // of mongodb+srv
+			return fmt.Errorf("--mongodb-uri: cannot look up %s: %s", lookup.Name, lookup.Err)
+		case err != nil:
+			return errors.New("--mongodb-uri: not a valid MongoDB URI, which looks like " +
+				"mongodb://host1,host2/?replicaSet=name")
 		}
 		return nil
 	}
@@ -73,38 +78,17 @@ func (s *Serve) Check() error {
 	if err := s.Storage.Check(); err != nil {
 		return err
 	}
-	if s.SubmissionListen != Off {
-		if err := checkAddress(s.SubmissionListen); err != nil {
-			return fmt.Errorf("--submission-listen: %w", err)
-		}
+	if err := s.Listeners.check(); err != nil {
+		return err
 	}
-	listening := 0
-	for _, l := range s.listeners() {
-		if l.addr == Off {
-			continue
-		}
-		listening++
-		if err := checkAddress(l.addr); err != nil {
-			return fmt.Errorf("--%s: %w", l.flag, err)
-		}
+	if err := s.TLS.check(); err != nil {
+		return err
 	}
-	if listening == 0 {
-		return errors.New("every listener is off, there is nothing to serve")
-	}
-	if s.HTTPListen != Off && s.HTTPToken == "" && !IsLoopback(s.HTTPListen) {
-		return errors.New("--http-listen: beyond loopback, --http-token is required")
-	}
-	if s.HTTPToken != "" && (len(s.HTTPToken) < minToken || strings.ContainsFunc(s.HTTPToken, func(r rune) bool { return r <= ' ' || r >= 0x7f })) {
-		return fmt.Errorf("--http-token: want at least %d printable ASCII characters without spaces", minToken)
-	}
-	if (s.TLSCert == "") != (s.TLSKey == "") {
-		return errors.New("--tls-cert and --tls-key belong together")
-	}
-	if s.IMAPSListen != Off && s.TLSCert == "" {
+	if s.IMAPSListen != Off && len(s.Cert) == 0 {
 		return errors.New("--imaps-listen: needs --tls-cert and --tls-key")
 	}
-	if _, err := s.TLSConfig(); err != nil {
-		return err
+	if s.MaxConnectionsPerAddress < 1 || s.MaxConnectionsPerUser < 1 {
+		return errors.New("--max-connections-per-address, --max-connections-per-user: want at least 1")
 	}
 	if err := s.checkHostname(); err != nil {
 		return err
@@ -117,14 +101,14 @@ func (s *Serve) Check() error {
 			return fmt.Errorf("--postmaster: %q is not an address", s.Postmaster)
 		}
 	}
-	if s.GCInterval != 0 && s.GCInterval < minGCInterval {
-		return fmt.Errorf("--gc-interval: want 0 or at least %v", minGCInterval)
+	if s.GCInterval != 0 && s.GCInterval < Duration(minGCInterval) {
+		return fmt.Errorf("--gc-interval: want 0s or at least %v", Duration(minGCInterval))
 	}
 	if s.GCGrace < 0 {
 		return errors.New("--gc-grace: must not be negative")
 	}
-	if s.CheckInterval != 0 && s.CheckInterval < minCheckInterval {
-		return fmt.Errorf("--check-interval: want 0 or at least %v", minCheckInterval)
+	if s.CheckInterval != 0 && s.CheckInterval < Duration(minCheckInterval) {
+		return fmt.Errorf("--check-interval: want 0s or at least %v", Duration(minCheckInterval))
 	}
 	if s.Smarthost != "" {
 		return errors.New("--smarthost: submission is not part of this version")
@@ -132,46 +116,79 @@ func (s *Serve) Check() error {
 	return nil
 }
 
-type listener struct{ flag, addr string }
+// A Listener is where one protocol listens.
+type Listener struct {
+	Flag string
+	Addr string // or Off
+}
 
-func (s *Serve) listeners() []listener {
-	return []listener{
-		{"imap-listen", s.IMAPListen}, {"imaps-listen", s.IMAPSListen}, {"lmtp-listen", s.LMTPListen},
-		{"smtp-listen", s.SMTPListen}, {"http-listen", s.HTTPListen},
+// All returns the listeners but that for submission.
+func (l *Listeners) All() []Listener {
+	return []Listener{
+		{"imap-listen", l.IMAPListen}, {"imaps-listen", l.IMAPSListen}, {"lmtp-listen", l.LMTPListen},
+		{"smtp-listen", l.SMTPListen}, {"http-listen", l.HTTPListen},
 	}
 }
 
-func checkAddress(addr string) error {
-	_, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		return fmt.Errorf("%q is not host:port or %s", addr, Off)
+func (l *Listeners) check() error {
+	listening := 0
+	for _, at := range append(l.All(), Listener{"submission-listen", l.SubmissionListen}) {
+		if at.Addr == Off {
+			continue
+		}
+		if at.Flag != "submission-listen" {
+			listening++
+		}
+		if _, err := listen.ParseAddress(at.Addr); err != nil {
+			return fmt.Errorf("--%s: %w, or %s", at.Flag, err, Off)
+		}
 	}
-	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		return fmt.Errorf("%q has no valid port number", addr)
+	if listening == 0 {
+		return errors.New("every listener is off, there is nothing to serve")
+	}
+	if l.HTTPListen != Off && l.HTTPToken == "" && !IsLocal(l.HTTPListen) {
+		return errors.New("--http-listen: beyond loopback, --http-token is required")
+	}
+	unprintable := func(r rune) bool { return r <= ' ' || r >= 0x7f }
+	if l.HTTPToken != "" && (len(l.HTTPToken) < minToken || strings.ContainsFunc(l.HTTPToken, unprintable)) {
+		return fmt.Errorf("--http-token: want at least %d printable ASCII characters without spaces", minToken)
 	}
 	return nil
 }
 
-// IsLoopback says whether only this machine reaches a listener at host:port.
-func IsLoopback(addr string) bool {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return false
-	}
-	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
+// IsLocal says whether only this machine reaches a listener. Off is not reached at all.
+func IsLocal(addr string) bool {
+	a, err := listen.ParseAddress(addr)
+	return err == nil && a.IsLocal()
 }
 
-// TLSConfig loads the certificate; it is nil when none is configured.
-func (s *Serve) TLSConfig() (*tls.Config, error) {
-	if s.TLSCert == "" {
+func (t *TLS) check() error {
+	if len(t.Cert) != len(t.Key) {
+		return errors.New("--tls-cert and --tls-key belong together: want as many of one as of the other")
+	}
+	_, err := t.Certificates()
+	return err
+}
+
+// Pairs returns the files.
+func (t *TLS) Pairs() []listen.Pair {
+	pairs := make([]listen.Pair, len(t.Cert))
+	for i := range pairs {
+		pairs[i] = listen.Pair{Certificate: t.Cert[i], Key: t.Key[i]}
+	}
+	return pairs
+}
+
+// Certificates loads the certificates; it is nil when none is configured.
+func (t *TLS) Certificates() (*listen.Certificates, error) {
+	if len(t.Cert) == 0 {
 		return nil, nil
 	}
-	cert, err := tls.LoadX509KeyPair(s.TLSCert, s.TLSKey)
+	c, err := listen.LoadCertificates(t.Pairs())
 	if err != nil {
 		return nil, fmt.Errorf("--tls-cert: %w", err)
 	}
-	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, nil
+	return c, nil
 }
 
 func (s *Serve) checkHostname() error {

@@ -2,7 +2,6 @@ package config
 
 import (
 	"strings"
-	"time"
 
 	"github.com/alecthomas/kong"
 )
@@ -32,27 +31,45 @@ type Log struct {
 type Serve struct {
 	Storage
 	Log
+	Listeners
+	TLS
+	Clients
 
-	IMAPListen       string `name:"imap-listen" env:"GADWALL_IMAP_LISTEN" default:"127.0.0.1:1143" help:"IMAP with STARTTLS."`
-	IMAPSListen      string `name:"imaps-listen" env:"GADWALL_IMAPS_LISTEN" default:"off" help:"IMAP over TLS; needs --tls-cert."`
-	LMTPListen       string `name:"lmtp-listen" env:"GADWALL_LMTP_LISTEN" default:"127.0.0.1:2424" help:"LMTP."`
-	SMTPListen       string `name:"smtp-listen" env:"GADWALL_SMTP_LISTEN" default:"127.0.0.1:2525" help:"SMTP for mail to local users."`
-	SubmissionListen string `name:"submission-listen" env:"GADWALL_SUBMISSION_LISTEN" default:"127.0.0.1:1587" help:"Submission; not started without --smarthost."`
-	HTTPListen       string `name:"http-listen" env:"GADWALL_HTTP_LISTEN" default:"127.0.0.1:8080" help:"HTTP API, health and metrics."`
-	HTTPToken        string `name:"http-token" env:"GADWALL_HTTP_TOKEN" placeholder:"TOKEN" help:"Token that HTTP requests must carry; required unless --http-listen is on loopback."`
-
-	TLSCert         string `name:"tls-cert" env:"GADWALL_TLS_CERT" placeholder:"FILE" help:"Certificate chain in PEM."`
-	TLSKey          string `name:"tls-key" env:"GADWALL_TLS_KEY" placeholder:"FILE" help:"Its private key in PEM."`
 	Hostname        string `name:"hostname" env:"GADWALL_HOSTNAME" placeholder:"NAME" help:"What the server calls itself; default: the machine's name."`
 	MaxMessageSize  Size   `name:"max-message-size" env:"GADWALL_MAX_MESSAGE_SIZE" default:"512MiB" help:"Largest message taken, e.g. 50MB or 512MiB."`
 	Postmaster      string `name:"postmaster" env:"GADWALL_POSTMASTER" placeholder:"ADDRESS" help:"Whose mailbox gets mail for <Postmaster>, the address without a domain; without it, that mail is refused."`
 	RejectOverQuota bool   `name:"reject-over-quota" env:"GADWALL_REJECT_OVER_QUOTA" help:"Answer mail for a full mailbox with 552 (give up) rather than 452 (try again)."`
 
-	GCInterval    time.Duration `name:"gc-interval" env:"GADWALL_GC_INTERVAL" default:"1h" help:"How often one of the instances deletes what nobody uses any more; 0 for never."`
-	GCGrace       time.Duration `name:"gc-grace" env:"GADWALL_GC_GRACE" default:"24h" help:"How long what nobody uses is kept."`
-	CheckInterval time.Duration `name:"check-interval" env:"GADWALL_CHECK_INTERVAL" default:"168h" help:"How often one of the instances checks what is stored; 0 for never."`
+	GCInterval    Duration `name:"gc-interval" env:"GADWALL_GC_INTERVAL" default:"1h" help:"How often one of the instances deletes what nobody uses any more; 0s for never."`
+	GCGrace       Duration `name:"gc-grace" env:"GADWALL_GC_GRACE" default:"24h" help:"How long what nobody uses is kept."`
+	CheckInterval Duration `name:"check-interval" env:"GADWALL_CHECK_INTERVAL" default:"7d" help:"How often one of the instances checks what is stored; 0s for never."`
 
 	Smarthost string `name:"smarthost" env:"GADWALL_SMARTHOST" placeholder:"ADDR" help:"Host that submitted mail is relayed to."`
+}
+
+// Listeners says where the server listens: host:port, unix:/path, or Off.
+type Listeners struct {
+	IMAPListen       string `name:"imap-listen" env:"GADWALL_IMAP_LISTEN" default:"127.0.0.1:1143" placeholder:"ADDR" help:"IMAP with STARTTLS: host:port, unix:/path (with ?mode=666 for other permissions than 660), or off. So are the other listeners."`
+	IMAPSListen      string `name:"imaps-listen" env:"GADWALL_IMAPS_LISTEN" default:"off" placeholder:"ADDR" help:"IMAP over TLS; needs --tls-cert."`
+	LMTPListen       string `name:"lmtp-listen" env:"GADWALL_LMTP_LISTEN" default:"127.0.0.1:2424" placeholder:"ADDR" help:"LMTP."`
+	SMTPListen       string `name:"smtp-listen" env:"GADWALL_SMTP_LISTEN" default:"127.0.0.1:2525" placeholder:"ADDR" help:"SMTP for mail to local users."`
+	SubmissionListen string `name:"submission-listen" env:"GADWALL_SUBMISSION_LISTEN" default:"127.0.0.1:1587" placeholder:"ADDR" help:"Submission; not started without --smarthost."`
+	HTTPListen       string `name:"http-listen" env:"GADWALL_HTTP_LISTEN" default:"127.0.0.1:8080" placeholder:"ADDR" help:"HTTP API, health and metrics."`
+	HTTPToken        string `name:"http-token" env:"GADWALL_HTTP_TOKEN" placeholder:"TOKEN" help:"Token that HTTP requests must carry; required unless --http-listen is on loopback or a Unix socket."`
+}
+
+// TLS names the files of certificates. SIGHUP reads them again.
+type TLS struct {
+	Cert []string `name:"tls-cert" env:"GADWALL_TLS_CERT" placeholder:"FILE" help:"Certificate chain in PEM. Several, by repeating the flag or with commas, are chosen by the name that a client asks for; the first is for clients that ask for none."`
+	Key  []string `name:"tls-key" env:"GADWALL_TLS_KEY" placeholder:"FILE" help:"Its private key in PEM; as many as --tls-cert, in the same order."`
+}
+
+// Clients says which clients are who they say, and how many there may be.
+type Clients struct {
+	TrustedProxies           Proxies  `name:"trusted-proxies" env:"GADWALL_TRUSTED_PROXIES" default:"none" placeholder:"NETWORKS" help:"Addresses and networks of proxies, separated by commas, that tell their clients' addresses with the PROXY protocol (version 1 or 2) on every listener; unix for all that connect to Unix sockets."`
+	PlaintextLoginFrom       Networks `name:"plaintext-login-from" env:"GADWALL_PLAINTEXT_LOGIN_FROM" default:"127.0.0.0/8,::1" placeholder:"NETWORKS" help:"Networks whose clients may send passwords without TLS: with a proxy that ends TLS, those of its clients."`
+	MaxConnectionsPerAddress int      `name:"max-connections-per-address" env:"GADWALL_MAX_CONNECTIONS_PER_ADDRESS" default:"500" placeholder:"N" help:"Most IMAP connections of one client address that is not loopback."`
+	MaxConnectionsPerUser    int      `name:"max-connections-per-user" env:"GADWALL_MAX_CONNECTIONS_PER_USER" default:"1000" placeholder:"N" help:"Most IMAP connections that are logged in as one user."`
 }
 
 // settingPrefix marks flags that are settings: those with an environment variable.

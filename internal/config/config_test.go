@@ -1,8 +1,10 @@
 package config
 
 import (
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -54,12 +56,17 @@ func TestDefaults(t *testing.T) {
 	want := &Serve{
 		Storage: Storage{DataDir: "./data", MongoDBDatabase: "gadwall",
 			Quota: Quota{DefaultStorage: StorageLimit(quota.Unlimited), DefaultMessages: MessageLimit(quota.Unlimited), Warn: WarnLevels{80, 95}}},
-		Log:        Log{Level: "info", Format: "text"},
-		IMAPListen: "127.0.0.1:1143", IMAPSListen: "off", LMTPListen: "127.0.0.1:2424", SMTPListen: "127.0.0.1:2525",
-		SubmissionListen: "127.0.0.1:1587", HTTPListen: "127.0.0.1:8080", MaxMessageSize: 512 << 20,
-		GCInterval: time.Hour, GCGrace: 24 * time.Hour, CheckInterval: 7 * 24 * time.Hour,
+		Log: Log{Level: "info", Format: "text"},
+		Listeners: Listeners{
+			IMAPListen: "127.0.0.1:1143", IMAPSListen: "off", LMTPListen: "127.0.0.1:2424", SMTPListen: "127.0.0.1:2525",
+			SubmissionListen: "127.0.0.1:1587", HTTPListen: "127.0.0.1:8080"},
+		Clients: Clients{
+			PlaintextLoginFrom:       Networks{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
+			MaxConnectionsPerAddress: 500, MaxConnectionsPerUser: 1000},
+		MaxMessageSize: 512 << 20,
+		GCInterval:     Duration(time.Hour), GCGrace: Duration(day), CheckInterval: Duration(7 * day),
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
 		t.Error(diff)
 	}
 	if err := got.Check(); err != nil {
@@ -90,7 +97,9 @@ func TestBadFiles(t *testing.T) {
 		"to = 'ada@example.com'":                     "unknown settings: to",
 		"help = true":                                "unknown settings: help",
 		"[serve]\nlmtp-listen = 'off'":               "unknown settings: serve",
-		"lmtp-listen = ['off']":                      "want a string",
+		"tls-cert = [1]":                             "want a list of strings",
+		"tls-cert = ['a,b']":                         "without commas",
+		"trusted-proxies = 'proxy.example.com'":      "is not an address or a network",
 		"max-message-size = 1.5":                     "want a string",
 		"max-message-size = 'big'":                   "is not a size",
 		"log-level = 'loud'":                         "log-level",
@@ -130,24 +139,24 @@ func TestCheck(t *testing.T) {
 		{"--mongodb-database a.b", "--mongodb-database"},
 		{"--redis-url http://:secret@x", "--redis-url: not a valid URL"},
 		{"--postmaster ada", "--postmaster: \"ada\" is not an address"},
-		{"--imap-listen 1143", "--imap-listen: \"1143\" is not host:port or off"},
+		{"--imap-listen 1143", "--imap-listen: \"1143\" is not host:port or unix:/path, or off"},
 		{"--lmtp-listen 127.0.0.1:70000", "--lmtp-listen: \"127.0.0.1:70000\" has no valid port"},
-		{"--submission-listen x", "--submission-listen: \"x\" is not host:port or off"},
+		{"--submission-listen x", "--submission-listen: \"x\" is not host:port or unix:/path, or off"},
 		{"--imap-listen off --lmtp-listen off --smtp-listen off --http-listen off", "every listener is off"},
 		{"--http-listen 0.0.0.0:80", "--http-token is required"},
 		{"--http-listen :80", "--http-token is required"},
 		{"--http-token short", "--http-token: want at least"},
 		{"--tls-cert x", "belong together"},
-		{"--tls-cert x --tls-key y", "--tls-cert: open x"},
+		{"--tls-cert x --tls-key y", "--tls-cert: certificate x: open x"},
 		{"--imaps-listen :993", "--imaps-listen: needs --tls-cert"},
 		{"--hostname -x", "--hostname"},
 		{"--hostname a..b", "--hostname"},
 		{"--max-message-size 1", "--max-message-size: want 64KiB"},
 		{"--max-message-size 5GiB", "--max-message-size"},
-		{"--gc-interval 59s", "--gc-interval: want 0 or at least 1m0s"},
+		{"--gc-interval 59s", "--gc-interval: want 0s or at least 1m"},
 		{"--gc-interval often", "--gc-interval"},
 		{"--gc-grace -1h", "--gc-grace"},
-		{"--check-interval 59m", "--check-interval: want 0 or at least 1h0m0s"},
+		{"--check-interval 59m", "--check-interval: want 0s or at least 1h"},
 		{"--smarthost mx:25", "--smarthost: submission is not part of this version"},
 		{"--http-listen 0.0.0.0:80 --http-token 0123456789abcdef", ""},
 		{"--http-listen [::1]:80 --hostname mx.example.com", ""},
@@ -202,14 +211,60 @@ func FuzzSize(f *testing.F) {
 	})
 }
 
-func TestIsLoopback(t *testing.T) {
-	for addr, want := range map[string]bool{
-		"127.0.0.1:1": true, "127.9.9.9:1": true, "[::1]:1": true, "localhost:1": true, "[::ffff:127.0.0.1]:1": true,
-		"0.0.0.0:1": false, ":1": false, "10.0.0.1:1": false, "mx.example.com:1": false, "[::]:1": false, "x": false,
+func TestDuration(t *testing.T) {
+	for text, want := range map[string]time.Duration{
+		"0s": 0, "0d": 0, "7d": 7 * day, "1d12h": 36 * time.Hour, "90m": 90 * time.Minute, "-1h": -time.Hour, "-2d": -2 * day,
+		"1.5h": 90 * time.Minute, "24h": day, "106751d": 106751 * day,
 	} {
-		if IsLoopback(addr) != want {
-			t.Errorf("%s: %v", addr, !want)
+		var d, again Duration
+		if err := d.UnmarshalText([]byte(text)); err != nil || d != Duration(want) {
+			t.Errorf("%q: %v, %v", text, d, err)
 		}
+		if err := again.UnmarshalText([]byte(d.String())); err != nil || again != d {
+			t.Errorf("%q is written %s and read %v, %v", text, d, again, err)
+		}
+	}
+	for d, want := range map[time.Duration]string{0: "0s", time.Hour: "1h", 36 * time.Hour: "1d12h", 90 * time.Second: "1m30s",
+		10 * time.Minute: "10m", 7 * day: "7d"} {
+		if got := Duration(d).String(); got != want {
+			t.Errorf("%v is %s, want %s", d, got, want)
+		}
+	}
+	for _, text := range []string{"", "d", "-", "1", "1.5d", "1dd", "1d-1h", "106752d", "often", "1d 1h1"} {
+		var d Duration
+		if err := d.UnmarshalText([]byte(text)); err == nil {
+			t.Errorf("%q became %v", text, d)
+		}
+	}
+}
+
+func TestNetworks(t *testing.T) {
+	s, err := parse(t, "", "--trusted-proxies", "10.1.2.3/8, unix,2001:db8::1", "--plaintext-login-from", "none")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Proxies{Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::1/128")}, Unix: true}
+	if p := s.TrustedProxies; p.Unix != want.Unix || !slices.Equal(p.Networks, want.Networks) {
+		t.Errorf("%+v", p)
+	}
+	// Not nil, which would be the default.
+	if n := s.PlaintextLoginFrom; n == nil || len(n) > 0 {
+		t.Errorf("%#v", n)
+	}
+	for _, text := range []string{"x", "10.0.0.0/33", "unix", "::ffff:10.0.0.0/104"} {
+		if err := new(Networks).UnmarshalText([]byte(text)); err == nil {
+			t.Errorf("%q is taken", text)
+		}
+	}
+}
+
+func TestCertificateFiles(t *testing.T) {
+	s, err := parse(t, "tls-cert = ['a', 'b']\ntls-key = ['c', 'd']\n")
+	if err != nil || !slices.Equal(s.Cert, []string{"a", "b"}) || !slices.Equal(s.Key, []string{"c", "d"}) {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if s, err = parse(t, "", "--tls-cert", "a", "--tls-cert", "b"); err != nil || !slices.Equal(s.Cert, []string{"a", "b"}) {
+		t.Errorf("%+v, %v", s, err)
 	}
 }
 

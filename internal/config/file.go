@@ -93,6 +93,21 @@ func (f *File) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, err
 		return value, nil
 	case bool, int64:
 		return fmt.Sprint(value), nil
+	case []any:
+		return joined(f.path, value)
 	}
-	return nil, fmt.Errorf("%s: want a string, a number or true/false", f.path)
+	return nil, fmt.Errorf("%s: want a string, a number, true/false or a list of strings", f.path)
+}
+
+// joined writes a list of strings as a flag has it.
+func joined(path string, list []any) (string, error) {
+	texts := make([]string, len(list))
+	for i, v := range list {
+		text, ok := v.(string)
+		if !ok || strings.Contains(text, ",") {
+			return "", fmt.Errorf("%s: want a list of strings without commas", path)
+		}
+		texts[i] = text
+	}
+	return strings.Join(texts, ","), nil
 }

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"time"
+
+	"gadwall/internal/listen"
+)
+
+// certificateLook is how often a server looks whether a certificate ends soon.
+const certificateLook = 12 * time.Hour
+
+// reparse parses the arguments of the process, its environment and the configuration file again.
+type reparse func() (*cli, error)
+
+// A reloader takes over what may change while the server runs: certificates, and the level of the log.
+type reloader struct {
+	again        reparse
+	certificates *listen.Certificates // nil without TLS
+	level        *slog.LevelVar
+	log          *slog.Logger
+}
+
+// run reloads at every signal until ctx ends.
+func (r *reloader) run(ctx context.Context, hangups <-chan os.Signal) {
+	look := time.NewTicker(certificateLook)
+	defer look.Stop()
+	r.warn()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-look.C:
+			r.warn()
+		case <-hangups:
+			notify(r.log, stateReloading())
+			r.reload()
+			notify(r.log, stateReady)
+		}
+	}
+}
+
+func (r *reloader) warn() {
+	if r.certificates != nil {
+		r.certificates.Warn(r.log, time.Now())
+	}
+}
+
+// reload keeps what it cannot read again.
+func (r *reloader) reload() {
+	c, err := r.again()
+	if err != nil {
+		r.log.Error("not reloaded: everything stays as it was", "error", err)
+		return
+	}
+	level, err := levelOf(c.Serve.Log)
+	if err != nil {
+		r.log.Error("not reloaded: everything stays as it was", "error", err)
+		return
+	}
+	r.level.Set(level)
+	if r.certificates != nil && len(c.Serve.Cert) == len(c.Serve.Key) {
+		if err := r.certificates.Load(c.Serve.Pairs()); err != nil {
+			r.log.Error("certificates not reloaded: those from before stay in use", "error", err)
+			return
+		}
+		r.warn()
+	}
+	r.log.Info("reloaded certificates and log level", "log_level", level)
+}
