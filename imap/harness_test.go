@@ -18,18 +18,18 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
-	"gadwall/blobstore"
 	"gadwall/internal/account"
 	"gadwall/internal/contents"
 	"gadwall/internal/dbtest"
 	"gadwall/internal/events"
 	"gadwall/internal/imapconn"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/storetest"
 )
 
 const (
 	testUser     = "alice@example.com"
-	testPassword = "correct horse"
+	testPassword = storetest.Password
 	// testWait bounds every wait for the server.
 	testWait = 5 * time.Second
 )
@@ -75,43 +75,19 @@ func newTestServer(t testing.TB, opts ...func(*Options)) *testServer {
 
 func newTestServerOn(t testing.TB, db *mongo.Database, opts ...func(*Options)) *testServer {
 	t.Helper()
-	ctx := context.Background()
 	errs := &errorLog{t: t}
 	log := slog.New(errs)
-	blobs, err := blobstore.New(db, blobstore.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	cs, err := contents.New(db, blobs, contents.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := blobs.EnsureIndexes(ctx); err != nil {
-		t.Fatal(err)
-	}
-	if err := cs.EnsureIndexes(ctx); err != nil {
-		t.Fatal(err)
-	}
-	bus := events.NewLocal()
-	t.Cleanup(func() { bus.Close() })
-	store, err := mailstore.Open(ctx, mailstore.Options{Database: db, Contents: cs, Bus: bus, Logger: log})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(store.Close)
-	user, err := store.CreateUser(ctx, mailstore.NewUser{Username: testUser, Password: testPassword})
-	if err != nil {
-		t.Fatal(err)
-	}
+	st := storetest.Open(t, storetest.Options{Database: db, Logger: log})
+	user := st.User(t, testUser)
 	o := Options{
-		Accounts: testAccounts(t, store, bus, log), Logger: log, Hostname: "mail.example.com",
+		Accounts: testAccounts(t, st.Store, st.Bus, log), Logger: log, Hostname: "mail.example.com",
 		AuthDelay: time.Millisecond, MaxMessageSize: 1 << 20,
 	}
 	for _, opt := range opts {
 		opt(&o)
 	}
-	s := &testServer{db: db, contents: cs, bus: bus, user: user, errs: errs}
-	return s.serve(t, o, store)
+	s := &testServer{db: db, contents: st.Contents, bus: st.Bus, user: user, errs: errs}
+	return s.serve(t, o, st.Store)
 }
 
 func testAccounts(
@@ -152,15 +128,7 @@ func (s *testServer) serve(t testing.TB, o Options, store *mailstore.Store) *tes
 // do not arrive here.
 func (s *testServer) otherInstance(t testing.TB) *mailstore.Store {
 	t.Helper()
-	bus := events.NewLocal()
-	t.Cleanup(func() { bus.Close() })
-	store, err := mailstore.Open(context.Background(), mailstore.Options{
-		Database: s.db, Contents: s.contents, Bus: bus, Logger: s.log})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(store.Close)
-	return store
+	return storetest.Open(t, storetest.Options{Database: s.db, Logger: s.log}).Store
 }
 
 // testClient speaks raw IMAP; every failure of the connection fails the test.

@@ -14,11 +14,10 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
-	"gadwall/blobstore"
 	"gadwall/internal/contents"
 	"gadwall/internal/dbtest"
-	"gadwall/internal/events"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/storetest"
 	"gadwall/quota"
 )
 
@@ -32,33 +31,11 @@ func realStore(t testing.TB) *mailstore.Store {
 
 func realStoreOn(t testing.TB, db *mongo.Database) *mailstore.Store {
 	t.Helper()
-	blobs, err := blobstore.New(db, blobstore.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	cs, err := contents.New(db, blobs, contents.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cs.EnsureIndexes(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	bus := events.NewLocal()
-	st, err := mailstore.Open(t.Context(), mailstore.Options{Database: db, Contents: cs, Bus: bus})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		st.Close()
-		bus.Close()
-	})
+	st := storetest.Open(t, storetest.Options{Database: db})
 	for _, name := range []string{"ada", "bob", "eve"} {
-		user := mailstore.NewUser{Username: name + "@example.com", Password: "correct horse"}
-		if _, err := st.CreateUser(t.Context(), user); err != nil {
-			t.Fatal(err)
-		}
+		st.User(t, name+"@example.com")
 	}
-	return st
+	return st.Store
 }
 
 // checkReferences compares the references of each content with the messages that

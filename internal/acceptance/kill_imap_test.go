@@ -1,7 +1,6 @@
 package acceptance
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -16,11 +15,10 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
-	"gadwall/blobstore"
 	"gadwall/internal/contents"
-	"gadwall/internal/events"
 	"gadwall/internal/imapconn"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/storetest"
 	"gadwall/quota"
 )
 
@@ -501,20 +499,5 @@ func (s *server) checkAccounts(t *testing.T) {
 // openStore opens what a running server has stored, as a command does.
 func openStore(t testing.TB, db *mongo.Database) *mailstore.Store {
 	t.Helper()
-	blobs, err := blobstore.New(db, blobstore.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	cs, err := contents.New(db, blobs, contents.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	bus := events.NewLocal()
-	t.Cleanup(func() { bus.Close() })
-	store, err := mailstore.Open(context.Background(), mailstore.Options{Database: db, Contents: cs, Bus: bus})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(store.Close)
-	return store
+	return storetest.Open(t, storetest.Options{Database: db}).Store
 }

@@ -14,11 +14,10 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"pgregory.net/rapid"
 
-	"gadwall/blobstore"
 	"gadwall/internal/contents"
-	"gadwall/internal/dbtest"
 	"gadwall/internal/events"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/storetest"
 	"gadwall/internal/uidset"
 	"gadwall/quota"
 )
@@ -33,36 +32,12 @@ type env struct {
 
 func newEnv(t *testing.T, limits quota.Limits) *env {
 	t.Helper()
-	db := dbtest.Database(t)
-	blobs, err := blobstore.New(db, blobstore.Options{})
+	st := storetest.Open(t, storetest.Options{Quota: quota.Policy{Limits: limits}})
+	accounts, err := New(Options{Store: st.Store, Bus: st.Bus})
 	if err != nil {
 		t.Fatal(err)
 	}
-	cs, err := contents.New(db, blobs, contents.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cs.EnsureIndexes(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	bus := events.NewLocal()
-	t.Cleanup(func() { bus.Close() })
-	store, err := mailstore.Open(t.Context(), mailstore.Options{
-		Database: db, Contents: cs, Bus: bus, Quota: quota.Policy{Limits: limits}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(store.Close)
-	accounts, err := New(Options{Store: store, Bus: bus})
-	if err != nil {
-		t.Fatal(err)
-	}
-	user, err := store.CreateUser(t.Context(), mailstore.NewUser{
-		Username: "alice@example.com", Password: "correct horse"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &env{Accounts: accounts, t: t, db: db, user: user}
+	return &env{Accounts: accounts, t: t, db: st.Database, user: st.User(t, "alice@example.com")}
 }
 
 // with opens INBOX by an account that has these rights.

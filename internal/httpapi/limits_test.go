@@ -15,6 +15,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"gadwall/internal/mailstore"
+	"gadwall/internal/storetest"
 )
 
 // dial opens a connection to a server's URL; it is closed at cleanup.
@@ -220,7 +221,7 @@ func TestFullDisk(t *testing.T) {
 }
 
 func TestTextsSayWhatIsWrong(t *testing.T) {
-	url := start(t, Options{Users: realUsers(t)}) + "/user/create"
+	url := start(t, Options{Users: storetest.Open(t, storetest.Options{})}) + "/user/create"
 	for body, want := range map[string]string{
 		`{"username":"ada","password":"correct horse"}`:               "has no @",
 		`{"username":"@example.com","password":"correct horse"}`:      "nothing stands before the @",

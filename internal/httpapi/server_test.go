@@ -15,11 +15,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"gadwall/blobstore"
-	"gadwall/internal/contents"
-	"gadwall/internal/dbtest"
-	"gadwall/internal/events"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/storetest"
 	"gadwall/quota"
 )
 
@@ -48,25 +45,6 @@ func start(t *testing.T, o Options) (url string) {
 		}
 	})
 	return "http://" + l.Addr().String()
-}
-
-func realUsers(t *testing.T) *mailstore.Store {
-	t.Helper()
-	db := dbtest.Database(t)
-	blobs, err := blobstore.New(db, blobstore.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	cs, err := contents.New(db, blobs, contents.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	st, err := mailstore.Open(t.Context(), mailstore.Options{Database: db, Contents: cs, Bus: events.NewLocal()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(st.Close)
-	return st
 }
 
 // request sends a request with lines "Name: value" of header.
@@ -98,7 +76,7 @@ func request(t *testing.T, method, url, body string, header ...string) (int, str
 const isJSON = "Content-Type: application/json"
 
 func TestCreateUser(t *testing.T) {
-	st := realUsers(t)
+	st := storetest.Open(t, storetest.Options{})
 	url := start(t, Options{Users: st}) + "/user/create"
 	status, body, header := request(t, "POST", url, `{"username":"Ada@Example.com","password":"correct horse"}`, isJSON)
 	var answer struct {

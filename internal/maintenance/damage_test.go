@@ -13,14 +13,12 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
-	"gadwall/blobstore"
 	"gadwall/dedupe"
-	"gadwall/internal/contents"
 	"gadwall/internal/dbtest"
 	"gadwall/internal/dictionary"
-	"gadwall/internal/events"
 	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/storetest"
 	"gadwall/internal/uidset"
 )
 
@@ -458,23 +456,9 @@ func TestCheckWritesNothing(t *testing.T) {
 		commands[e.CommandName] = true
 	}}))
 	db := client.Database(f.db.Name())
-	blobs, err := blobstore.New(db, blobstore.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := contents.New(db, blobs, contents.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	bus := events.NewLocal()
-	defer bus.Close()
-	s, err := mailstore.Open(t.Context(), mailstore.Options{Database: db, Contents: c, Bus: bus, ReadOnly: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
+	s := storetest.Open(t, storetest.Options{Database: db, ReadOnly: true}).Store
 	found := 0
-	_, err = Check(t.Context(), s, CheckOptions{Deep: true, Offline: true, Found: func(f Finding) { found++ }})
+	_, err := Check(t.Context(), s, CheckOptions{Deep: true, Offline: true, Found: func(f Finding) { found++ }})
 	if err != nil || found == 0 {
 		t.Fatalf("found %d, %v", found, err)
 	}

@@ -5,19 +5,17 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
-	"log/slog"
 	"math/rand"
 	"testing"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
-	"gadwall/blobstore"
 	"gadwall/internal/contents"
 	"gadwall/internal/dbtest"
-	"gadwall/internal/events"
 	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/storetest"
 )
 
 // store is a mail store on a database of a test.
@@ -33,36 +31,12 @@ func newStore(t testing.TB) *store {
 
 func openStore(t testing.TB, db *mongo.Database, clock func() time.Time) *store {
 	t.Helper()
-	quiet := slog.New(slog.DiscardHandler)
-	blobs, err := blobstore.New(db, blobstore.Options{Logger: quiet, Clock: clock})
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := contents.New(db, blobs, contents.Options{Logger: quiet, Clock: clock})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx := context.Background()
-	if err := c.EnsureIndexes(ctx); err != nil {
-		t.Fatal(err)
-	}
-	bus := events.NewLocal()
-	s, err := mailstore.Open(ctx, mailstore.Options{Database: db, Contents: c, Bus: bus, Logger: quiet})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		s.Close()
-		if err := bus.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return &store{s, db}
+	return &store{storetest.Open(t, storetest.Options{Database: db, Clock: clock}).Store, db}
 }
 
 func (s *store) user(t testing.TB, name string) *mailstore.User {
 	t.Helper()
-	u, err := s.CreateUser(t.Context(), mailstore.NewUser{Username: name, Password: "correct horse"})
+	u, err := s.CreateUser(t.Context(), mailstore.NewUser{Username: name, Password: storetest.Password})
 	if err != nil {
 		t.Fatal(err)
 	}

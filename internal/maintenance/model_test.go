@@ -287,11 +287,11 @@ func (m *model) operation(kind int) (string, func(context.Context, *actor) error
 	switch kind {
 	case kindDeliver, 1, 2:
 		text, to := m.text(), m.rng.Intn(3)
-		return "deliver", func(ctx context.Context, a *actor) error { return m.deliver(ctx, a.in.Store, text, to) }
+		return "deliver", func(ctx context.Context, a *actor) error { return m.deliver(ctx, a.in.Store.Store, text, to) }
 	case 3:
-		return "copy", func(ctx context.Context, a *actor) error { return m.copy(ctx, a.in.Store, in, other) }
+		return "copy", func(ctx context.Context, a *actor) error { return m.copy(ctx, a.in.Store.Store, in, other) }
 	case 4:
-		return "copy to itself", func(ctx context.Context, a *actor) error { return m.copy(ctx, a.in.Store, in, in) }
+		return "copy to itself", func(ctx context.Context, a *actor) error { return m.copy(ctx, a.in.Store.Store, in, in) }
 	case kindMove, 6:
 		m.remove(m.users[user].ID)
 		if m.rng.Intn(2) == 0 {
@@ -326,7 +326,7 @@ func (m *model) operation(kind int) (string, func(context.Context, *actor) error
 			grace = dedupe.DefaultGrace
 		}
 		return "gc", func(ctx context.Context, a *actor) error {
-			done, err := Collect(ctx, a.in.Store, CollectOptions{Grace: grace, Deletions: true, Orphans: true, Workers: 1})
+			done, err := Collect(ctx, a.in.Store.Store, CollectOptions{Grace: grace, Deletions: true, Orphans: true, Workers: 1})
 			m.seen.collectedBesideTraffic.Add(done.Contents.Deleted.Documents + done.Blobs.Deleted.Documents)
 			m.seen.orphans.Add(done.Orphans.Documents)
 			return err
@@ -335,7 +335,7 @@ func (m *model) operation(kind int) (string, func(context.Context, *actor) error
 		size := 1 + m.rng.Intn(4)
 		return "check", func(ctx context.Context, a *actor) error {
 			var wrong error
-			sum, err := Check(ctx, a.in.Store, CheckOptions{Repair: true, TableSize: size, Wait: a.wait, Found: func(f Finding) {
+			sum, err := Check(ctx, a.in.Store.Store, CheckOptions{Repair: true, TableSize: size, Wait: a.wait, Found: func(f Finding) {
 				wrong = m.allowed(f, wrong)
 			}})
 			if err == nil && wrong == nil {

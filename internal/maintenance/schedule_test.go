@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math/rand"
 	"net"
 	"runtime"
@@ -20,11 +19,9 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
-	"gadwall/blobstore"
-	"gadwall/internal/contents"
 	"gadwall/internal/dbtest"
-	"gadwall/internal/events"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/storetest"
 )
 
 // A scheduler lets actors use the database in an order that a random source chooses, one command at a time. An actor is a
@@ -61,9 +58,8 @@ func (c *clock) now() time.Time { return c.start.Add(time.Duration(c.days.Load()
 
 // An instance is a store with a client of its own, whose commands come to the gate.
 type instance struct {
-	*mailstore.Store
+	*storetest.Store
 	client *mongo.Client
-	bus    events.Bus
 	actor  atomic.Pointer[actor] // who uses it; nil: no gate
 }
 
@@ -191,32 +187,19 @@ func newInstance(t testing.TB, database string, clk *clock) *instance {
 	if err != nil {
 		t.Fatal(err)
 	}
-	db := client.Database(database)
-	quiet := slog.New(slog.DiscardHandler)
-	blobs, err := blobstore.New(db, blobstore.Options{Logger: quiet, Clock: clk.now})
+	st, err := storetest.OpenIn(context.Background(), storetest.Options{
+		Database: client.Database(database), Clock: clk.now,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := contents.New(db, blobs, contents.Options{Logger: quiet, Clock: clk.now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.EnsureIndexes(context.Background()); err != nil {
-		t.Fatal(err)
-	}
-	bus := events.NewLocal()
-	mail, err := mailstore.Open(context.Background(), mailstore.Options{Database: db, Contents: c, Bus: bus, Logger: quiet})
-	if err != nil {
-		t.Fatal(err)
-	}
-	in.Store, in.client, in.bus = mail, client, bus
+	in.Store, in.client = st, client
 	return in
 }
 
 func (in *instance) close(t testing.TB) {
 	in.actor.Store(nil)
-	in.Store.Close()
-	if err := in.bus.Close(); err != nil {
+	if err := in.Store.Close(); err != nil {
 		t.Error(err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
