@@ -30,6 +30,9 @@ type Entry struct {
 	Flags    mailstore.Flags
 	Keywords []string
 	Date     time.Time // INTERNALDATE; the present if zero
+	// Prefix is the trace lines of the message's delivery, if the caller has them apart: then Add
+	// reads the content alone. Nil makes Add look for them at the start.
+	Prefix []byte
 }
 
 // Imported says where the messages of an Import are, in the order in which they were added.
@@ -69,7 +72,7 @@ func (i *Import) Add(ctx context.Context, e Entry, r io.Reader) error {
 	if len(i.items) == MaxImport {
 		return fmt.Errorf("%w: more than %d messages", mailstore.ErrTooMany, MaxImport)
 	}
-	stored, prefix, err := i.store(ctx, r)
+	stored, prefix, err := i.store(ctx, e.Prefix, r)
 	if err != nil {
 		return fmt.Errorf("store message: %w", err)
 	}
@@ -90,14 +93,20 @@ func (i *Import) Add(ctx context.Context, e Entry, r io.Reader) error {
 }
 
 // store streams a message into the content store.
-func (i *Import) store(ctx context.Context, r io.Reader) (*contents.Stored, []byte, error) {
+func (i *Import) store(
+	ctx context.Context, prefix []byte, r io.Reader,
+) (*contents.Stored, []byte, error) {
 	w := i.box.contents.shared.NewWriter(ctx)
 	defer w.Abort(ctx) // does nothing after Finish
-	p := mailstore.NewPrefixWriter(w)
-	if _, err := io.CopyBuffer(onlyWriter{p}, r, make([]byte, copyBuffer)); err != nil {
-		return nil, nil, err
+	var err error
+	if prefix != nil {
+		_, err = io.CopyBuffer(onlyWriter{w}, r, make([]byte, copyBuffer))
+	} else {
+		p := mailstore.NewPrefixWriter(w)
+		if _, err = io.CopyBuffer(onlyWriter{p}, r, make([]byte, copyBuffer)); err == nil {
+			prefix, err = p.End()
+		}
 	}
-	prefix, err := p.End()
 	if err != nil {
 		return nil, nil, err
 	}

@@ -132,6 +132,12 @@ func (s *Store) Advance(ctx context.Context, o AdvanceOptions) (AdvanceCount, er
 	return run.count, nil
 }
 
+// BeginAdvance does what Advance does first: from its return on, until an Advance that resumes it is
+// through, Open refuses to serve. Errors as for Advance.
+func (s *Store) BeginAdvance(ctx context.Context, o AdvanceOptions) error {
+	return (&advanceRun{Store: s}).begin(ctx, o)
+}
+
 // advanceRun is one call of Advance.
 type advanceRun struct {
 	*Store
