@@ -41,6 +41,7 @@ type cli struct {
 	Check   checkCmd   `cmd:"" help:"Look for damage in what is stored, and repair it."`
 	GC      gcCmd      `cmd:"" name:"gc" help:"Delete what nobody uses any more."`
 	Backup  backupCmd  `cmd:"" help:"Copy the embedded database, also while the server runs."`
+	Restore restoreCmd `cmd:"" help:"Bring mail back from a backup: all of it, or that of one user."`
 	Dict    dictCmd    `cmd:"" help:"Manage compression dictionaries."`
 	Bench   benchCmd   `cmd:"" help:"Measure."`
 	Version versionCmd `cmd:"" help:"Print the version."`

@@ -69,6 +69,8 @@ func (n *Node) openEmbedded(o Options) (*options.ClientOptions, error) {
 	server, err := docstore.Open(docstore.Options{Dir: dir, Logger: n.log})
 	var locked *docstore.LockedError
 	switch {
+	case errors.As(err, &locked) && access == Restoring:
+		return nil, fmt.Errorf("the data directory %s is in use by a server: stop the server first", dir)
 	case errors.As(err, &locked) && access != Serving:
 		return options.Client().ApplyURI(SocketURI(locked.Socket)), nil
 	case errors.As(err, &locked):

@@ -7,7 +7,8 @@
 //   - node: the storage as one process has it open.
 //   - access: what the process opens it for. Serving has a data directory for itself. Sharing goes
 //     through the sockets of the process that serves, if there is one. Looking is sharing that creates
-//     nothing: no collections, no indexes, no database.
+//     nothing: no collections, no indexes, no database. Restoring has it for itself, to bring a
+//     restored database up to date.
 //
 // # How it opens
 //

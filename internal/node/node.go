@@ -32,6 +32,9 @@ const (
 	Sharing
 	// Looking is Sharing that creates nothing: neither collections nor indexes.
 	Looking
+	// Restoring has the data directory for itself, like Serving. It alone opens a database that was
+	// restored and whose mailboxes are not advanced yet.
+	Restoring
 )
 
 // Options say what to open.
@@ -96,7 +99,8 @@ func Open(ctx context.Context, o Options) (_ *Node, err error) {
 	}
 	n.Mail, err = mailstore.Open(ctx, mailstore.Options{
 		Database: n.Database, Contents: n.Contents, Bus: n.Bus, Quota: o.Storage.Quota.Policy(),
-		Resume: o.Access == Serving, ReadOnly: o.Access == Looking, Logger: n.log})
+		Resume: o.Access == Serving, ReadOnly: o.Access == Looking, Restored: o.Access == Restoring,
+		Logger: n.log})
 	if err != nil {
 		return nil, err
 	}
