@@ -40,7 +40,8 @@ func (c *restoreCmd) Run(std streams) error {
 	case c.Directory != "":
 		return c.restoreDirectory(std)
 	}
-	return c.withNode(std, node.Options{Access: node.Restoring}, func(ctx context.Context, n *node.Node) error {
+	restoring := node.Options{Access: node.Restoring}
+	return c.withNode(std, restoring, func(ctx context.Context, n *node.Node) error {
 		count, err := n.Mail.Advance(ctx, c.advance())
 		return c.report(std, count, err)
 	})
@@ -96,7 +97,7 @@ func (c *restoreCmd) restoreDirectory(std streams) error {
 	if err := c.Storage.Check(); err != nil {
 		return usageError{err}
 	}
-	log, err := newLogger(c.Log, std)
+	log, _, err := newLogger(c.Log, std)
 	if err != nil {
 		return err
 	}
@@ -138,7 +139,7 @@ func (c *restoreCmd) restoreUser(std streams) error {
 		if err != nil {
 			return err
 		}
-		log, err := newLogger(c.Log, std)
+		log, _, err := newLogger(c.Log, std)
 		if err != nil {
 			return err
 		}

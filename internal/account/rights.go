@@ -40,8 +40,8 @@ const showing = Lookup | Read
 // ErrInvalidRights reports a text that has characters other than the letters of rights.
 var ErrInvalidRights = errors.New("not a list of rights")
 
-// ParseRights reads letters as String writes them, in any order. The letters c and d, which RFC
-// 2086 had, stand for kx and te (RFC 4314 section 2.1.1).
+// ParseRights reads letters as String writes them, in any order. The letters c and d, which
+// an older RFC had, stand for kx and te (RFC 4314 section 2.1.1).
 func ParseRights(letters string) (Rights, error) {
 	var r Rights
 	for _, c := range letters {
