@@ -12,20 +12,20 @@ import (
 type Fault int
 
 const (
-	// Leaked: more references are counted than there are. It costs space.
+	// Leaked: the document counts more references than there are. That costs space.
 	Leaked Fault = iota + 1
-	// TooLow: fewer references are counted than there are. Nothing but damage does that.
+	// TooLow: the document counts fewer references than there are. Only damage does that.
 	TooLow
-	// Mismatch: as many are counted as there are, but not these.
+	// Mismatch: the number of references is right, but the magics are not theirs.
 	Mismatch
-	// FalseQuarantine: a document with references is marked as unused. It cannot be deleted so.
+	// FalseQuarantine: a document with references is marked as unused. The mark alone does not let
+	// a collector delete it.
 	FalseQuarantine
-	// Untouched: the document does not say when its counts were changed, so that nothing can be
-	// decided.
+	// Untouched: the document does not say when its counts changed, so the audit cannot judge it.
 	Untouched
-	// Uncounted: the document has no counts. Nothing repairs that, and nothing deletes it.
+	// Uncounted: the document has no counts. No repair is possible, and no collector deletes it.
 	Uncounted
-	// Missing: the document does not exist, and a referrer needs it. Nothing repairs that.
+	// Missing: the document does not exist, and a referrer needs it. No repair is possible.
 	Missing
 )
 
@@ -36,7 +36,7 @@ var faultNames = map[Fault]string{
 
 func (f Fault) String() string { return faultNames[f] }
 
-// A Finding is one thing that an audit found and is sure of.
+// A Finding is one certain fault.
 type Finding struct {
 	Fault      Fault
 	Hash       Hash
@@ -50,8 +50,8 @@ type Finding struct {
 type Audited struct {
 	Documents  int64 `json:"documents"`
 	References int64 `json:"references"`
-	// Undecided documents differ from what was found, and were changed too shortly before or during
-	// the audit to say whether that is wrong.
+	// Undecided documents differ from their referrers, and changed too shortly before or during the
+	// audit to be judged.
 	Undecided int64 `json:"undecided"`
 	// Unreadable referrers kept the audit from lowering any count.
 	Unreadable int64 `json:"unreadable"`
@@ -63,20 +63,19 @@ type Auditor struct {
 	Counter *Counter
 	// Referrers gives every reference that there is to the Tally. It is called once per pass.
 	Referrers func(ctx context.Context, t *Tally) error
-	// Holds reports whether the referrer is still there, with that reference.
+	// Holds reports whether the referrer still exists and has that reference.
 	Holds func(ctx context.Context, holder []byte, ref Ref) (bool, error)
 	// Found is called with each finding.
 	Found func(Finding)
-	// Grace is how long a document must not have been touched to be judged, Settle how long to wait
-	// for releases on their way. Less than DefaultGrace and DefaultSettle is only for when nothing
-	// else uses the store.
+	// The audit judges only documents that nobody has touched for Grace. Settle is how long it
+	// waits for releases under way. Values below DefaultGrace and DefaultSettle are for a store
+	// that nothing else uses.
 	Grace, Settle time.Duration
 	// Wait waits; nil uses the clock.
 	Wait func(ctx context.Context, d time.Duration) error
-	// Repair says whether to repair what can be, LeaksOnly that this is leaks.
+	// Repair makes the audit repair what it can, with LeaksOnly only leaks.
 	Repair, LeaksOnly bool
-	// Guard is called before each batch, if not nil. It may take its time; its error ends the
-	// audit.
+	// Guard, if not nil, is called before each batch. It may block; its error ends the audit.
 	Guard func(ctx context.Context) error
 	// TableSize is the number of documents per pass; 0 is DefaultTableSize.
 	TableSize int
@@ -128,8 +127,8 @@ func (a *Auditor) guard(ctx context.Context) error {
 	return a.Guard(ctx)
 }
 
-// missing reports a reference to a document that does not exist, if the referrer is still there. It
-// was there before the document was looked up, so it was there at that moment.
+// missing reports a reference to a document that does not exist, if the referrer still exists. The
+// referrer existed before the look-up of the document, so it existed at that moment.
 func (a *Auditor) missing(ctx context.Context, holder []byte, ref Ref) error {
 	holds, err := a.Holds(ctx, holder, ref)
 	if err != nil {
@@ -141,7 +140,7 @@ func (a *Auditor) missing(ctx context.Context, holder []byte, ref Ref) error {
 	return nil
 }
 
-// judge decides on the documents that differ. It returns on how many it cannot.
+// judge decides on the documents that differ. It returns the number of those on which it cannot.
 func (a *Auditor) judge(ctx context.Context, t *Tally, begun time.Time) (undecided int64, err error) {
 	limit := begun.Add(-a.Grace).UnixMilli()
 	settled, judged := false, 0
@@ -197,7 +196,7 @@ func (a *Auditor) settle(ctx context.Context) error {
 	}
 }
 
-// decide reports what is wrong with a document that differs and that nobody has touched since, and
+// decide reports what is wrong with a document that differs, if nobody has touched it since, and
 // repairs it.
 func (a *Auditor) decide(ctx context.Context, e *entry, raiseOnly bool) (decided bool, err error) {
 	now, quarantined, exists, err := a.Counter.read(ctx, e.hash)
@@ -205,8 +204,8 @@ func (a *Auditor) decide(ctx context.Context, e *entry, raiseOnly bool) (decided
 		return false, err
 	}
 	if !exists {
-		// Collected meanwhile, so it had no references. Whoever needs it reports that it is
-		// missing.
+		// A collector deleted it meanwhile, so it had no references. If a referrer needs it,
+		// missing reports that.
 		return e.found.refs == 0, nil
 	}
 	if now != e.counts {
@@ -216,7 +215,7 @@ func (a *Auditor) decide(ctx context.Context, e *entry, raiseOnly bool) (decided
 	to := e.found
 	switch {
 	case now.touched == noTouch:
-		// The repair is to say that it was changed now: then the next audit can judge it.
+		// The repair sets the time of change to now, so that the next audit can judge it.
 		found.Fault, to = Untouched, now.sums
 	case now.sums == e.found && quarantined && now.refs > 0:
 		found.Fault = FalseQuarantine

@@ -16,7 +16,7 @@ import (
 // indexUnused is the name of the index that a Collector needs.
 const indexUnused = "unused"
 
-// UnusedIndex is the index by which a Collector finds what is unused. It has an entry only for
+// UnusedIndex is the index by which a Collector finds unused documents. It has entries only for
 // documents without references.
 func (c *Counter) UnusedIndex() mongo.IndexModel {
 	return mongo.IndexModel{
@@ -27,26 +27,26 @@ func (c *Counter) UnusedIndex() mongo.IndexModel {
 }
 
 // A Collector deletes documents to which nothing refers. Its methods may be called concurrently, by
-// any number of processes. What belongs to a document is given up by Holds or by Deleted, of which
-// one at most is set.
+// any number of processes. At most one of Holds and Deleted is set: it says how to give up what
+// belongs to a document.
 type Collector struct {
 	Counter *Counter
-	// Bytes says how much is stored for a document.
+	// Bytes returns the number of bytes stored for a document.
 	Bytes func(doc bson.Raw) int64
-	// Holds says what references documents hold themselves.
+	// Holds, if not nil, describes the references that the documents hold themselves.
 	Holds *Holds
-	// Deleted is called, once, with each document after it was deleted, and gives up what belongs
-	// to it. Its context does not end with that of Collect. An error ends the collection.
+	// Deleted, if not nil, is called once with each deleted document, and deletes what belongs to
+	// it. Its context does not end with that of Collect. An error ends the collection.
 	Deleted func(ctx context.Context, doc bson.Raw) error
-	// Guard is asked before each batch; its error ends the collection. Nil is none.
+	// Guard, if not nil, is called before each batch; its error ends the collection.
 	Guard func(ctx context.Context) error
-	// Workers is how many documents are deleted at a time, if one by one; 0 is collectWorkers.
+	// Workers is the number of single deletes at the same time; 0 is collectWorkers.
 	Workers int
 
 	patience time.Duration // for tests; 0 is transactionTimeout
 }
 
-// An Amount is a number of documents, and what is stored for them.
+// An Amount is a number of documents, and the bytes stored for them.
 type Amount struct {
 	Documents int64 `json:"documents"`
 	Bytes     int64 `json:"bytes"`
@@ -63,11 +63,12 @@ type Plan struct {
 type Collected struct {
 	Quarantined int64  `json:"quarantined"` // documents
 	Deleted     Amount `json:"deleted"`
-	// Busy documents were left to the next collection: what they refer to was changed all the time.
+	// Busy documents are left to the next collection: others kept changing the documents to which
+	// they refer.
 	Busy int64 `json:"busy"`
 }
 
-// Plan counts what Collect would meet. It changes nothing.
+// Plan counts the documents that Collect would handle. It changes nothing.
 func (c *Collector) Plan(ctx context.Context, grace time.Duration) (Plan, error) {
 	var p Plan
 	for _, part := range []bson.E{c.Counter.fresh(), c.Counter.old()} {
@@ -101,9 +102,9 @@ func (c *Collector) plan(ctx context.Context, p *Plan, part bson.E, grace time.D
 	return cur.Err()
 }
 
-// Collect quarantines what is unused, and deletes what has been in quarantine for the grace period;
-// with none, what it has just quarantined, too. After an error, what it returns was done
-// nevertheless.
+// Collect quarantines unused documents, and deletes those that have been in quarantine for the
+// grace period. Without a grace period it also deletes those that it has just quarantined. After an
+// error, done still says what was done.
 func (c *Collector) Collect(ctx context.Context, grace time.Duration) (done Collected, err error) {
 	if done.Quarantined, err = c.quarantine(ctx); err != nil {
 		return done, err
@@ -117,8 +118,8 @@ func (c *Collector) Collect(ctx context.Context, grace time.Duration) (done Coll
 	return done, err
 }
 
-// unused is the condition that nothing refers to a document. Queries need one on the quarantine,
-// too, to find the index.
+// unused is the condition that nothing refers to a document. A query also needs a condition on the
+// quarantine, so that the database uses the index.
 func (c *Counter) unused(more ...bson.E) bson.D {
 	return append(bson.D{{Key: c.refs, Value: int64(0)}, {Key: c.magic, Value: int64(0)}}, more...)
 }
@@ -135,8 +136,8 @@ func (c *Counter) expired(cutoff time.Time) bson.E {
 	return bson.E{Key: c.quarantined, Value: bson.D{{Key: "$lte", Value: cutoff}}}
 }
 
-// quarantine marks unused documents. The condition stands in the update: one that was referenced
-// since the query is not marked.
+// quarantine marks unused documents. The update repeats the condition, so a document that was
+// referenced since the query is not marked.
 func (c *Collector) quarantine(ctx context.Context) (int64, error) {
 	k := c.Counter
 	var n int64
@@ -157,7 +158,7 @@ func (c *Collector) quarantine(ctx context.Context) (int64, error) {
 	return n, err
 }
 
-// deleteExpired deletes what was quarantined until cutoff and is still unused.
+// deleteExpired deletes documents that were quarantined until cutoff and are still unused.
 func (c *Collector) deleteExpired(ctx context.Context, cutoff time.Time) (Amount, error) {
 	k := c.Counter
 	expired := k.expired(cutoff)
@@ -188,9 +189,10 @@ func (c *Collector) deleteExpired(ctx context.Context, cutoff time.Time) (Amount
 }
 
 // delete deletes the document that meets the filter, if there is one, and returns its bytes; -1 if
-// there is none. Two who delete the same document do not both get it.
+// there is none. Of two callers that delete the same document, only one gets it.
 func (c *Collector) delete(ctx context.Context, filter bson.D) (int64, error) {
-	// Begun is finished: what Deleted gives up would be leaked.
+	// The delete and Deleted run to their end even if ctx ends: otherwise what belongs to the
+	// document would be leaked.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
 	defer cancel()
 	doc, err := c.Counter.coll.FindOneAndDelete(ctx, filter).Raw()
@@ -203,7 +205,7 @@ func (c *Collector) delete(ctx context.Context, filter bson.D) (int64, error) {
 	return c.Bytes(doc), c.Deleted(ctx, doc)
 }
 
-// hashes calls f with those of the documents that meet the filter, in batches.
+// hashes calls f with the hashes of the documents that meet the filter, in batches.
 func (c *Collector) hashes(ctx context.Context, filter bson.D, f func([]Hash) error) error {
 	var list []Hash
 	return c.batches(ctx, filter, bson.D{{Key: c.Counter.key, Value: 1}}, func(h Hash, _ bson.Raw) {
@@ -230,7 +232,8 @@ func (c *Collector) batches(ctx context.Context, filter, projection bson.D,
 	for {
 		n := 0
 		for n < collectBatch && cur.Next(ctx) {
-			// One whose key is no hash is none of ours: the others must not suffer.
+			// A document whose key is no hash is passed over, so that it does not keep the others
+			// from being collected.
 			if h, err := hashOf(cur.Current, c.Counter.key); err == nil {
 				read(h, cur.Current)
 				n++

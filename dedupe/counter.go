@@ -28,13 +28,12 @@ var (
 	// ErrMissing reports a reference to a document that does not exist. See MissingError.
 	ErrMissing = errors.New("no document of that hash")
 
-	// ErrNotHeld reports the release of a reference that the document does not count. Nothing
-	// was changed for that document. It says that counts are wrong: only an audit repairs them.
+	// ErrNotHeld reports the release of a reference that the document does not count. Nothing was
+	// changed for that document. Then counts are wrong, and only an audit repairs them.
 	ErrNotHeld = errors.New("reference is not counted")
 )
 
-// MissingError lists the documents that were to be referenced and do not exist. It is an
-// ErrMissing.
+// MissingError lists the hashes of references whose documents do not exist. It is an ErrMissing.
 type MissingError struct{ Hashes []Hash }
 
 func (e *MissingError) Error() string {
@@ -92,7 +91,7 @@ func (c *Counter) Add(ctx context.Context, hash Hash, magics ...Magic) (existed 
 	if len(magics) == 0 {
 		return false, errors.New("dedupe: no reference to add")
 	}
-	g := group{hash: hash}
+	g := docRefs{hash: hash}
 	for _, m := range magics {
 		g.add(m)
 	}
@@ -104,13 +103,13 @@ func (c *Counter) Add(ctx context.Context, hash Hash, magics ...Magic) (existed 
 }
 
 // Remove takes back references that Add counted. It returns ErrNotHeld if the document does not
-// exist or counts fewer. On any other error the references may or may not have been taken back: it
-// must not be called again for them.
+// exist or counts fewer. On any other error the references may or may not be taken back: the caller
+// must not call it again for them.
 func (c *Counter) Remove(ctx context.Context, hash Hash, magics ...Magic) error {
 	if len(magics) == 0 {
 		return nil
 	}
-	g := group{hash: hash}
+	g := docRefs{hash: hash}
 	for _, m := range magics {
 		g.add(m)
 	}
@@ -127,8 +126,8 @@ func (c *Counter) Remove(ctx context.Context, hash Hash, magics ...Magic) error 
 // AddMany counts all refs, or none: if documents are missing it takes back what it added and
 // returns a MissingError.
 func (c *Counter) AddMany(ctx context.Context, refs []Ref) error {
-	groups := groupRefs(refs)
-	for i, batch := range batches(groups) {
+	docs := byDocument(refs)
+	for i, batch := range batches(docs) {
 		missing, err := c.addBatch(ctx, batch)
 		if err != nil {
 			return err
@@ -136,9 +135,9 @@ func (c *Counter) AddMany(ctx context.Context, refs []Ref) error {
 		if len(missing) == 0 {
 			continue
 		}
-		held := slices.Clone(groups[:min((i+1)*maxBatch, len(groups))])
-		held = slices.DeleteFunc(held, func(g group) bool { return slices.Contains(missing, g.hash) })
-		if err := c.removeGroups(ctx, held); err != nil {
+		held := slices.Clone(docs[:min((i+1)*maxBatch, len(docs))])
+		held = slices.DeleteFunc(held, func(g docRefs) bool { return slices.Contains(missing, g.hash) })
+		if err := c.removeUpdates(ctx, held); err != nil {
 			return err
 		}
 		return &MissingError{missing}
@@ -147,13 +146,13 @@ func (c *Counter) AddMany(ctx context.Context, refs []Ref) error {
 }
 
 // RemoveMany takes back all refs. If some are not counted it goes on with the others and returns
-// ErrNotHeld. On any other error it must not be called again for the same references.
+// ErrNotHeld. On any other error the caller must not call it again for the same references.
 func (c *Counter) RemoveMany(ctx context.Context, refs []Ref) error {
-	return c.removeGroups(ctx, groupRefs(refs))
+	return c.removeUpdates(ctx, byDocument(refs))
 }
 
 // addBatch counts one batch and returns the hashes for which there is no document.
-func (c *Counter) addBatch(ctx context.Context, batch []group) ([]Hash, error) {
+func (c *Counter) addBatch(ctx context.Context, batch []docRefs) ([]Hash, error) {
 	models := make([]mongo.WriteModel, len(batch))
 	for i, g := range batch {
 		models[i] = mongo.NewUpdateOneModel().SetFilter(c.addFilter(g)).SetUpdate(c.addUpdate(g))
@@ -165,8 +164,8 @@ func (c *Counter) addBatch(ctx context.Context, batch []group) ([]Hash, error) {
 	if res.MatchedCount == int64(len(batch)) {
 		return nil, nil
 	}
-	// The answer has only a sum. What was counted has references now and cannot be deleted, so
-	// what is not there is what was not counted.
+	// The answer has only a sum. A document whose reference was counted cannot be deleted now. So a
+	// reference whose document is missing was not counted.
 	present, err := c.present(ctx, batch)
 	if err != nil {
 		return nil, err
@@ -178,14 +177,14 @@ func (c *Counter) addBatch(ctx context.Context, batch []group) ([]Hash, error) {
 		}
 	}
 	if int64(len(batch)-len(missing)) != res.MatchedCount {
-		// A missing one was stored just now: it is unknown which of those present are
-		// counted. Taking none back errs on the side of too many.
+		// A missing document was stored just now, so it is unknown which of the present ones were
+		// counted. Taking none back leaves counts too high rather than too low.
 		return nil, fmt.Errorf("add references: documents appeared meanwhile: %w", ErrMissing)
 	}
 	return missing, nil
 }
 
-func (c *Counter) present(ctx context.Context, batch []group) (map[Hash]bool, error) {
+func (c *Counter) present(ctx context.Context, batch []docRefs) (map[Hash]bool, error) {
 	keys := make(bson.A, len(batch))
 	for i, g := range batch {
 		keys[i] = g.hash.Binary()
@@ -210,9 +209,9 @@ func (c *Counter) present(ctx context.Context, batch []group) (map[Hash]bool, er
 	return present, nil
 }
 
-func (c *Counter) removeGroups(ctx context.Context, groups []group) error {
+func (c *Counter) removeUpdates(ctx context.Context, docs []docRefs) error {
 	var notHeld int64
-	for _, batch := range batches(groups) {
+	for _, batch := range batches(docs) {
 		models := make([]mongo.WriteModel, len(batch))
 		for i, g := range batch {
 			models[i] = mongo.NewUpdateOneModel().SetFilter(c.removeFilter(g)).SetUpdate(c.removeUpdate(g))
@@ -229,11 +228,11 @@ func (c *Counter) removeGroups(ctx context.Context, groups []group) error {
 	return nil
 }
 
-func (c *Counter) addFilter(g group) bson.D {
+func (c *Counter) addFilter(g docRefs) bson.D {
 	return bson.D{{Key: c.key, Value: g.hash.Binary()}}
 }
 
-func (c *Counter) addUpdate(g group) bson.D {
+func (c *Counter) addUpdate(g docRefs) bson.D {
 	return bson.D{
 		{Key: "$inc", Value: bson.D{{Key: c.refs, Value: g.refs}, {Key: c.magic, Value: g.magic}}},
 		{Key: "$unset", Value: bson.D{{Key: c.quarantined, Value: ""}}},
@@ -241,58 +240,58 @@ func (c *Counter) addUpdate(g group) bson.D {
 	}
 }
 
-// touch records when the counts were changed.
+// touch sets the time of the last change of the counts.
 func (c *Counter) touch() bson.E {
 	return bson.E{Key: "$set", Value: bson.D{{Key: c.touched, Value: c.Now()}}}
 }
 
-func (c *Counter) removeFilter(g group) bson.D {
+func (c *Counter) removeFilter(g docRefs) bson.D {
 	return bson.D{
 		{Key: c.key, Value: g.hash.Binary()},
 		{Key: c.refs, Value: bson.D{{Key: "$gte", Value: g.refs}}},
 	}
 }
 
-func (c *Counter) removeUpdate(g group) bson.D {
+func (c *Counter) removeUpdate(g docRefs) bson.D {
 	return bson.D{
 		{Key: "$inc", Value: bson.D{{Key: c.refs, Value: -g.refs}, {Key: c.magic, Value: -g.magic}}},
 		c.touch(),
 	}
 }
 
-// A group is all references of one call to the same document: one update.
-type group struct {
+// A docRefs is all references of one call to the same document. They take one update.
+type docRefs struct {
 	hash        Hash
 	refs, magic int64
 }
 
-func (g *group) add(m Magic) {
+func (g *docRefs) add(m Magic) {
 	g.refs++
 	g.magic += int64(m)
 }
 
-// groupRefs sums references by document. The groups are in the order of their hashes, so that
-// concurrent batches meet documents in the same order.
-func groupRefs(refs []Ref) []group {
+// byDocument sums up references by document, in the order of the hashes, so that concurrent batches
+// meet documents in the same order.
+func byDocument(refs []Ref) []docRefs {
 	index := make(map[Hash]int, len(refs))
-	groups := make([]group, 0, len(refs))
+	docs := make([]docRefs, 0, len(refs))
 	for _, r := range refs {
 		i, ok := index[r.Hash]
 		if !ok {
-			i = len(groups)
+			i = len(docs)
 			index[r.Hash] = i
-			groups = append(groups, group{hash: r.Hash})
+			docs = append(docs, docRefs{hash: r.Hash})
 		}
-		groups[i].add(r.Magic)
+		docs[i].add(r.Magic)
 	}
-	slices.SortFunc(groups, func(a, b group) int { return bytes.Compare(a.hash[:], b.hash[:]) })
-	return groups
+	slices.SortFunc(docs, func(a, b docRefs) int { return bytes.Compare(a.hash[:], b.hash[:]) })
+	return docs
 }
 
-// batches cuts groups into bulk writes.
-func batches(groups []group) [][]group {
-	var out [][]group
-	for b := range slices.Chunk(groups, maxBatch) {
+// batches cuts the updates of documents into bulk writes.
+func batches(docs []docRefs) [][]docRefs {
+	var out [][]docRefs
+	for b := range slices.Chunk(docs, maxBatch) {
 		out = append(out, b)
 	}
 	return out

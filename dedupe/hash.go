@@ -17,8 +17,8 @@ const HashSize = 32
 // Hash is the BLAKE3-256 of some bytes.
 type Hash [HashSize]byte
 
-// lastHash is the greatest one. Binary values sort by length, then subtype, then bytes, so that
-// between the zero Hash and this one there is nothing but hashes.
+// lastHash is the greatest hash. Binary values sort by length, then subtype, then bytes, so only
+// hashes lie between the zero Hash and this one.
 var lastHash = Hash(bytes.Repeat([]byte{0xff}, HashSize))
 
 // Sum returns the hash of b.
@@ -29,17 +29,6 @@ func (h Hash) String() string { return hex.EncodeToString(h[:]) }
 
 // Binary returns h as it is stored in documents.
 func (h Hash) Binary() bson.Binary { return bson.Binary{Data: h[:]} }
-
-// ParseHash reads what String wrote.
-func ParseHash(s string) (Hash, error) {
-	var h Hash
-	b, err := hex.DecodeString(s)
-	if err != nil || len(b) != HashSize {
-		return h, fmt.Errorf("not a hash of %d hexadecimal digits: %.80q", 2*HashSize, s)
-	}
-	copy(h[:], b)
-	return h, nil
-}
 
 // HashFromBytes reads the bytes of a stored hash.
 func HashFromBytes(b []byte) (Hash, error) {

@@ -15,20 +15,21 @@ import (
 	"gadwall/internal/database"
 )
 
-// Holds says what references the documents of a Collector hold to documents of another kind. A
-// holder is deleted and its references are released in one transaction, so that no crash leaves
-// them counted. Others who change the counts of the same documents wait for that transaction, or
-// make it fail and begin again.
+// Holds describes the references that the documents of a Collector hold to documents of another
+// kind. One transaction deletes a holder and releases its references, so that no crash leaves them
+// counted. Others that change the counts of the same documents wait for that transaction, or make
+// it fail and begin again.
 type Holds struct {
 	// Counter counts the references.
 	Counter *Counter
-	// Field is where a document keeps them; it never changes. A document that was deleted and
-	// stored again meanwhile has another value there, since every reference has a magic of its own.
+	// Field is the field in which a document keeps them; its value never changes. A document that
+	// was deleted and stored again meanwhile has another value there, since every reference has a
+	// magic of its own.
 	Field string
 	// Refs reads the references from a document with that field.
 	Refs func(doc bson.Raw) []Ref
-	// NotHeld is told of a deleted document some of whose references were not counted. The others
-	// were released.
+	// NotHeld is called for a deleted document some of whose references were not counted. The
+	// others were released.
 	NotHeld func(Hash)
 }
 
@@ -41,14 +42,15 @@ type holder struct {
 }
 
 var (
-	// errChanged: a document to be deleted is not what it was. errPartly: some references were not
-	// counted. Both undo a transaction on several documents, which are deleted one by one then.
+	// errChanged: a document has changed since it was read. errPartly: some references were not
+	// counted. Both undo a transaction on several documents; the collector then deletes these one
+	// by one.
 	errChanged = errors.New("unused documents were changed meanwhile")
 	errPartly  = errors.New("some references are not counted")
 )
 
-// deleteHolders deletes what was quarantined until cutoff and is still unused, with the references
-// it holds.
+// deleteHolders deletes documents that were quarantined until cutoff and are still unused, with the
+// references that they hold.
 func (c *Collector) deleteHolders(ctx context.Context, cutoff time.Time, done *Collected) error {
 	k := c.Counter
 	expired := k.expired(cutoff)
@@ -89,8 +91,8 @@ func holdersPerTransaction(holders []holder) (n int) {
 	return n
 }
 
-// deletions are the statements that delete these documents, if they are still unused and what they
-// were.
+// deletions returns the statements that delete these documents, if they are still unused and
+// unchanged.
 func (c *Collector) deletions(expired bson.E, list []holder) []mongo.WriteModel {
 	models := make([]mongo.WriteModel, len(list))
 	for i, h := range list {
@@ -104,7 +106,7 @@ func (c *Collector) deletions(expired bson.E, list []holder) []mongo.WriteModel 
 	return models
 }
 
-// deleteIdle deletes documents that hold nothing.
+// deleteIdle deletes documents that hold no references.
 func (c *Collector) deleteIdle(ctx context.Context, expired bson.E, list []holder, done *Collected) error {
 	if len(list) == 0 {
 		return nil
@@ -115,12 +117,12 @@ func (c *Collector) deleteIdle(ctx context.Context, expired bson.E, list []holde
 	}
 	left := make(map[Hash]bool)
 	if res.DeletedCount != int64(len(list)) {
-		// The answer has only a sum. Those that are used again are there.
-		groups := make([]group, len(list))
+		// The answer has only a sum. Documents that are used again still exist.
+		docs := make([]docRefs, len(list))
 		for i, h := range list {
-			groups[i].hash = h.hash
+			docs[i].hash = h.hash
 		}
-		if left, err = c.Counter.present(ctx, groups); err != nil {
+		if left, err = c.Counter.present(ctx, docs); err != nil {
 			return err
 		}
 	}
@@ -160,16 +162,16 @@ func (c *Collector) deleteTogether(ctx context.Context, expired bson.E, list []h
 }
 
 // deleteHeld deletes documents and releases the references that they hold, all or nothing; with
-// partly, also if some are not counted. The error is errChanged, errPartly, a conflict, or trouble.
-// When it is unknown whether a commit took place, that is trouble: who comes next finds the
-// documents there or not.
+// partly, also if some references are not counted. The error is errChanged, errPartly, a conflict,
+// or another failure. An unknown outcome of the commit is such a failure: the next collection finds
+// the documents, or does not.
 func (c *Collector) deleteHeld(ctx context.Context, expired bson.E, list []holder, partly bool) error {
 	deletions := c.deletions(expired, list)
 	var refs []Ref
 	for _, h := range list {
 		refs = append(refs, h.refs...)
 	}
-	groups := groupRefs(refs)
+	docs := byDocument(refs)
 	var short bool
 	patience := c.patience
 	if patience <= 0 {
@@ -184,7 +186,7 @@ func (c *Collector) deleteHeld(ctx context.Context, expired bson.E, list []holde
 		if res.DeletedCount != int64(len(list)) {
 			return errChanged
 		}
-		err = c.Holds.Counter.removeGroups(ctx, groups)
+		err = c.Holds.Counter.removeUpdates(ctx, docs)
 		if errors.Is(err, ErrNotHeld) {
 			if short = true; !partly {
 				return errPartly
@@ -199,8 +201,8 @@ func (c *Collector) deleteHeld(ctx context.Context, expired bson.E, list []holde
 	return err
 }
 
-// transact runs fn in a transaction with a durable commit, again while it conflicts with others and
-// patience lasts. After that, the error is the last conflict.
+// transact runs fn in a transaction with a durable commit. If the transaction conflicts with
+// others, transact repeats it until patience is over; then it returns the last conflict.
 func transact(parent context.Context, client *mongo.Client, patience time.Duration,
 	fn func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(parent, patience)

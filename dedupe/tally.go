@@ -61,8 +61,8 @@ type unknown struct {
 	ref    Ref
 }
 
-// Add counts a reference that the referrer named by holder has. References outside of the pass are
-// passed over. Nothing counts before Commit.
+// Add counts a reference of the referrer that holder names. It ignores references outside of the
+// pass. Nothing counts before Commit.
 func (t *Tally) Add(holder []byte, ref Ref) {
 	t.seen++
 	if !t.in(ref.Hash) {
@@ -80,12 +80,12 @@ func (t *Tally) Add(holder []byte, ref Ref) {
 	e.pending = e.pending.plus(sums{1, int64(ref.Magic)})
 }
 
-// Unreadable counts a referrer whose references cannot be read. Then nothing can be said to be a
+// Unreadable counts a referrer whose references cannot be read. Then the audit can call nothing a
 // leak.
 func (t *Tally) Unreadable() { t.unreadable++ }
 
-// Commit makes what was added since the last Commit or Rollback count. All of it was read at one
-// moment, or is such that referrers do not move.
+// Commit makes the references count that were added since the last Commit or Rollback. The caller
+// has read all of them as of one moment, or reads referrers that never move.
 func (t *Tally) Commit(ctx context.Context) error {
 	for _, i := range t.pending {
 		e := &t.entries[i]
@@ -100,7 +100,8 @@ func (t *Tally) Commit(ctx context.Context) error {
 	return nil
 }
 
-// Rollback forgets what was added since the last Commit: it will be read again.
+// Rollback forgets the references that were added since the last Commit, because the caller will
+// read them again.
 func (t *Tally) Rollback() {
 	for _, i := range t.pending {
 		t.entries[i].pending = sums{}
@@ -109,11 +110,8 @@ func (t *Tally) Rollback() {
 	t.unknown = t.unknown[:t.held]
 }
 
-// Pending is the number of documents with references that are not committed.
-func (t *Tally) Pending() int { return len(t.pending) + len(t.unknown) - t.held }
-
-// Seen is the number of references given to Add, those of other passes and those rolled back
-// included.
+// Seen is the number of references given to Add, including those of other passes and those rolled
+// back.
 func (t *Tally) Seen() int64 { return t.seen }
 
 // resolve looks up the documents of unknown references: most were stored after the table was read.
@@ -123,7 +121,7 @@ func (t *Tally) resolve(ctx context.Context) error {
 		refs[i] = u.ref
 	}
 	present := make(map[Hash]bool)
-	for _, batch := range batches(groupRefs(refs)) {
+	for _, batch := range batches(byDocument(refs)) {
 		some, err := t.counter.present(ctx, batch)
 		if err != nil {
 			return err
@@ -162,8 +160,8 @@ func (t *Tally) find(h Hash) (int, bool) {
 }
 
 // load reads the counts of the next documents, at most size, in the order of their hashes. It
-// reports whether there may be more behind them. Documents whose key is no hash are none of ours:
-// nothing can refer to them.
+// reports whether there may be more behind them. It ignores documents whose key is no hash: nothing
+// can refer to them.
 func (t *Tally) load(ctx context.Context, after *Hash, size int) (more bool, err error) {
 	c := t.counter
 	low := bson.E{Key: "$gte", Value: Hash{}.Binary()}
@@ -235,7 +233,7 @@ func (c *Counter) countsOf(doc bson.Raw) (s counts, quarantined bool, err error)
 
 // read returns the present state of a document.
 func (c *Counter) read(ctx context.Context, h Hash) (s counts, quarantined, exists bool, err error) {
-	doc, err := c.coll.FindOne(ctx, c.addFilter(group{hash: h}),
+	doc, err := c.coll.FindOne(ctx, c.addFilter(docRefs{hash: h}),
 		options.FindOne().SetProjection(c.countProjection())).Raw()
 	if errors.Is(err, mongo.ErrNoDocuments) {
 		return counts{}, false, false, nil

@@ -99,7 +99,7 @@ func (s *scanner) value() string {
 // params takes the parameters that follow, continuations joined.
 func (s *scanner) params() []Param {
 	var params []Param
-	var pieces []piece
+	var sections []paramSection
 	for n := 0; n < MaxParams; {
 		s.skip()
 		if s.rest == "" {
@@ -120,12 +120,12 @@ func (s *scanner) params() []Param {
 		value := s.value()
 		n++
 		if p, ok := splitName(name, value); ok {
-			pieces = append(pieces, p)
+			sections = append(sections, p)
 			continue
 		}
 		params = append(params, plainParam(name, value))
 	}
-	return append(params, join(pieces)...)
+	return append(params, join(sections)...)
 }
 
 func plainParam(name, value string) Param {
@@ -134,8 +134,8 @@ func plainParam(name, value string) Param {
 	return Param{Name: strings.ToLower(name), Value: DecodeWords(value), RawName: name, RawValue: value}
 }
 
-// A piece is one section of a continued or extended parameter (RFC 2231 sections 3 and 4).
-type piece struct {
+// A paramSection is a section of a continued or extended parameter (RFC 2231 sections 3 and 4).
+type paramSection struct {
 	name     string
 	section  int
 	extended bool // percent-encoded
@@ -143,12 +143,12 @@ type piece struct {
 }
 
 // splitName reads "name*", "name*0" and "name*0*".
-func splitName(name, value string) (piece, bool) {
+func splitName(name, value string) (paramSection, bool) {
 	base, section, found := strings.Cut(name, "*")
 	if !found || base == "" {
-		return piece{}, false
+		return paramSection{}, false
 	}
-	p := piece{name: truncate(base, MaxToken), value: value}
+	p := paramSection{name: truncate(base, MaxToken), value: value}
 	if section == "" {
 		p.extended = true
 		return p, true
@@ -156,33 +156,33 @@ func splitName(name, value string) (piece, bool) {
 	section, p.extended = strings.CutSuffix(section, "*")
 	n, err := strconv.ParseUint(section, 10, 16)
 	if err != nil {
-		return piece{}, false
+		return paramSection{}, false
 	}
 	p.section = int(n)
 	return p, true
 }
 
-// join makes parameters of their pieces. Pieces without a first one, or after a gap, stay what they
+// join makes parameters of their sections. Sections without a first one, or after a gap, stay what they
 // are: parameters with an odd name.
-func join(pieces []piece) []Param {
-	slices.SortStableFunc(pieces, func(a, b piece) int {
+func join(sections []paramSection) []Param {
+	slices.SortStableFunc(sections, func(a, b paramSection) int {
 		return cmp.Or(strings.Compare(strings.ToLower(a.name), strings.ToLower(b.name)), a.section-b.section)
 	})
 	var params []Param
-	for len(pieces) > 0 {
+	for len(sections) > 0 {
 		n := 1
-		for n < len(pieces) && strings.EqualFold(pieces[n].name, pieces[0].name) &&
-			pieces[n].section == pieces[n-1].section+1 {
+		for n < len(sections) && strings.EqualFold(sections[n].name, sections[0].name) &&
+			sections[n].section == sections[n-1].section+1 {
 			n++
 		}
-		params = append(params, joined(pieces[:n]))
-		pieces = pieces[n:]
+		params = append(params, joined(sections[:n]))
+		sections = sections[n:]
 	}
 	return params
 }
 
-func joined(run []piece) Param {
-	extended := slices.ContainsFunc(run, func(p piece) bool { return p.extended })
+func joined(run []paramSection) Param {
+	extended := slices.ContainsFunc(run, func(p paramSection) bool { return p.extended })
 	var raw, octets strings.Builder
 	charset := ""
 	for i, p := range run {

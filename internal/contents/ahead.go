@@ -75,7 +75,7 @@ type blobNeed struct {
 	cut     cut
 }
 
-func (n blobNeed) segment() *segment { return &n.content.layout.segments[n.cut.segment] }
+func (n blobNeed) segment() *segment { return &n.content.table.segments[n.cut.segment] }
 
 // stored returns which bytes of the blob it needs.
 func (n blobNeed) stored() (off, size int64) { return n.segment().recipe.Map(n.cut.off, n.cut.n) }

@@ -129,7 +129,7 @@ func TestPrepareNoticesMissingBlobs(t *testing.T) {
 		t.Fatal(err)
 	}
 	hash := func(i int) bson.D {
-		return bson.D{{Key: "metadata.hash", Value: contents[ids[i]].layout.blobRefs()[0].Hash.Binary()}}
+		return bson.D{{Key: "metadata.hash", Value: contents[ids[i]].table.blobRefs()[0].Hash.Binary()}}
 	}
 	if r, err := s.blobs.Files().DeleteOne(t.Context(), hash(0)); err != nil || r.DeletedCount != 1 {
 		t.Fatal(r, err)

@@ -21,7 +21,7 @@ type Finding struct {
 }
 
 // Check reads all contents beside live traffic, and calls found with those that are damaged: whose
-// layout or part table contradict themselves, or whose frames need a dictionary that is not there
+// segment table or part table contradict themselves, or whose frames need a dictionary that is not there
 // or was changed, and with deep set also those whose frames cannot be decoded, or whose bytes,
 // those from blobs included, do not have the hash that is their ID. (Of contents with a blob that
 // is missing or damaged only the frames are decoded; the blobs have a check of their own.) It
@@ -73,7 +73,7 @@ func (ch *checker) check(ctx context.Context, id ID, doc bson.Raw, deep bool) er
 	if size, ok := doc.Lookup("size").AsInt64OK(); !ok || size != c.Size {
 		return fmt.Errorf("%w: %v: size", ErrCorrupt, id)
 	}
-	for _, f := range c.layout.frames {
+	for _, f := range c.table.frames {
 		if err := ch.dictionary(ctx, f.dict); err != nil {
 			return fmt.Errorf("content %v: %w", id, err)
 		}
@@ -81,7 +81,7 @@ func (ch *checker) check(ctx context.Context, id ID, doc bson.Raw, deep bool) er
 	if !deep {
 		return nil
 	}
-	for k := range c.layout.frames {
+	for k := range c.table.frames {
 		if c.stored[k] == nil {
 			return fmt.Errorf("%w: %v: frame %d is missing", ErrCorrupt, id, k)
 		}
@@ -90,7 +90,7 @@ func (ch *checker) check(ctx context.Context, id ID, doc bson.Raw, deep bool) er
 	err = c.WriteRange(ctx, h, 0, c.Size)
 	if errors.Is(err, blobstore.ErrNotFound) || errors.Is(err, blobstore.ErrCorrupt) {
 		// A missing one may also be of a content that was collected just now.
-		return c.writeInline(ctx, io.Discard, 0, c.layout.inlineSize())
+		return c.writeInline(ctx, io.Discard, 0, c.table.inlineSize())
 	}
 	if err != nil {
 		return err

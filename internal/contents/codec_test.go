@@ -120,10 +120,10 @@ func FuzzPartTable(f *testing.F) {
 	})
 }
 
-func sampleLayout() *layout {
+func sampleTable() *segmentTable {
 	text := transfer.Recipe{LineLength: 76, FinalEOL: true, DecodedSize: 300}
 	blob := transfer.Recipe{LineLength: 72, BareLF: true, DecodedSize: 5_000_000}
-	l := &layout{
+	l := &segmentTable{
 		headerSize: 100,
 		frames: []frameInfo{
 			{start: 0, size: 1000, codec: frameZstd},
@@ -143,16 +143,16 @@ func sampleLayout() *layout {
 	return l
 }
 
-func TestLayout(t *testing.T) {
-	want := sampleLayout()
+func TestSegmentTable(t *testing.T) {
+	want := sampleTable()
 	stored := want.append(nil)
-	got, err := readLayout(stored)
+	got, err := readTable(stored)
 	if err != nil {
 		t.Fatal(err)
 	}
-	opts := cmp.AllowUnexported(layout{}, segment{}, frameInfo{})
+	opts := cmp.AllowUnexported(segmentTable{}, segment{}, frameInfo{})
 	if diff := cmp.Diff(want, got, opts); diff != "" {
-		t.Fatalf("layout (-want +got):\n%s", diff)
+		t.Fatalf("segment table (-want +got):\n%s", diff)
 	}
 	if refs := got.blobRefs(); len(refs) != 1 || refs[0].Magic != 0xfedcba98 {
 		t.Errorf("references: %v", refs)
@@ -169,28 +169,28 @@ func TestLayout(t *testing.T) {
 		t.Errorf("frames %d, %d", a, b)
 	}
 	for n := range stored {
-		if _, err := readLayout(stored[:n]); !errors.Is(err, errLayout) {
+		if _, err := readTable(stored[:n]); !errors.Is(err, errTable) {
 			t.Fatalf("cut to %d bytes: %v", n, err)
 		}
 	}
-	if _, err := readLayout(append(stored, 0)); !errors.Is(err, errLayout) {
+	if _, err := readTable(append(stored, 0)); !errors.Is(err, errTable) {
 		t.Fatal("a byte too many:", err)
 	}
 }
 
-func FuzzLayout(f *testing.F) {
-	f.Add(sampleLayout().append(nil))
-	f.Add((&layout{}).append(nil))
+func FuzzSegmentTable(f *testing.F) {
+	f.Add(sampleTable().append(nil))
+	f.Add((&segmentTable{}).append(nil))
 	f.Fuzz(func(t *testing.T, stored []byte) {
-		l, err := readLayout(stored)
+		l, err := readTable(stored)
 		if err != nil {
-			if !errors.Is(err, errLayout) {
+			if !errors.Is(err, errTable) {
 				t.Fatal(err)
 			}
 			return
 		}
-		opts := cmp.AllowUnexported(layout{}, segment{}, frameInfo{})
-		back, err := readLayout(l.append(nil))
+		opts := cmp.AllowUnexported(segmentTable{}, segment{}, frameInfo{})
+		back, err := readTable(l.append(nil))
 		if err != nil {
 			t.Fatal(err)
 		}

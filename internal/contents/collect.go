@@ -64,9 +64,9 @@ func blobRefsOf(doc bson.Raw) (ID, []dedupe.Ref, error) {
 	}
 	_, segs, ok := doc.Lookup("segs").BinaryOK()
 	if !ok {
-		return ID(hash), nil, fmt.Errorf("%w: %v: no layout", ErrCorrupt, hash)
+		return ID(hash), nil, fmt.Errorf("%w: %v: no segment table", ErrCorrupt, hash)
 	}
-	l, err := readLayout(segs)
+	l, err := readTable(segs)
 	if err != nil {
 		return ID(hash), nil, fmt.Errorf("%w: %v: %v", ErrCorrupt, hash, err)
 	}

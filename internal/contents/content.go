@@ -25,7 +25,7 @@ type Content struct {
 
 	s      *Store
 	root   *mimestream.Part
-	layout *layout
+	table  *segmentTable
 	stored map[int][]byte // frames that are loaded, as stored
 	blobs  map[int]*blobstore.Blob
 	ahead  *blobstore.Ahead // nil unless blobs are read ahead
@@ -35,13 +35,13 @@ type Content struct {
 func (s *Store) newContent(id ID, doc bson.Raw, parts bool) (*Content, error) {
 	_, segs, ok := doc.Lookup("segs").BinaryOK()
 	if !ok {
-		return nil, fmt.Errorf("%w: %v: no layout", ErrCorrupt, id)
+		return nil, fmt.Errorf("%w: %v: no segment table", ErrCorrupt, id)
 	}
-	l, err := readLayout(segs)
+	l, err := readTable(segs)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %v: %v", ErrCorrupt, id, err)
 	}
-	c := &Content{ID: id, Size: l.size, s: s, layout: l, stored: make(map[int][]byte)}
+	c := &Content{ID: id, Size: l.size, s: s, table: l, stored: make(map[int][]byte)}
 	if parts {
 		_, table, ok := doc.Lookup("parts").BinaryOK()
 		if !ok {
@@ -60,7 +60,7 @@ func (c *Content) addFrames(doc bson.Raw) error {
 	if !ok {
 		return nil
 	}
-	for k := range c.layout.frames {
+	for k := range c.table.frames {
 		if c.stored[k] != nil {
 			continue
 		}
@@ -84,7 +84,7 @@ func (c *Content) Root() *mimestream.Part { return c.root }
 
 // HeaderSize is the size of the root header block with the empty line that ends it: BODY[HEADER] is
 // WriteRange(0, HeaderSize). It is known without Want.Parts.
-func (c *Content) HeaderSize() int64 { return c.layout.headerSize }
+func (c *Content) HeaderSize() int64 { return c.table.headerSize }
 
 // WriteRange writes the bytes [off, off+n) to w. It loads the frames and chunks that hold them,
 // unless they are loaded or in the cache already: inline bytes by one query, blobs in a constant
@@ -117,8 +117,8 @@ type cut struct {
 func (c *Content) cuts(off, n int64) iter.Seq[cut] {
 	return func(yield func(cut) bool) {
 		end := off + n
-		for i := c.layout.segmentAt(off); off < end; i++ {
-			s := &c.layout.segments[i]
+		for i := c.table.segmentAt(off); off < end; i++ {
+			s := &c.table.segments[i]
 			part := min(end, s.end()) - off
 			if !yield(cut{i, off - s.start, part}) {
 				return
@@ -143,13 +143,13 @@ func (c *Content) missing(off, n int64) ([]int, error) {
 	var missing []int
 	seen := -1
 	for p := range c.cuts(off, n) {
-		s := &c.layout.segments[p.segment]
+		s := &c.table.segments[p.segment]
 		from, size := s.recipe.Map(p.off, p.n)
 		if s.blob || size == 0 {
 			continue
 		}
-		first := c.layout.frameAt(s.inline + from)
-		last := c.layout.frameAt(s.inline + from + size - 1)
+		first := c.table.frameAt(s.inline + from)
+		last := c.table.frameAt(s.inline + from + size - 1)
 		for k := max(first, seen+1); k <= last; k++ {
 			if c.stored[k] == nil && c.cached(k) == nil {
 				missing = append(missing, k)
@@ -162,7 +162,7 @@ func (c *Content) missing(off, n int64) ([]int, error) {
 
 // writeSegment writes a cut.
 func (c *Content) writeSegment(ctx context.Context, w io.Writer, p cut) error {
-	s := &c.layout.segments[p.segment]
+	s := &c.table.segments[p.segment]
 	from, size := s.recipe.Map(p.off, p.n)
 	enc, err := s.recipe.NewEncoder(w, p.off, p.n)
 	if err != nil {
@@ -195,7 +195,7 @@ func (c *Content) openBlob(ctx context.Context, i int) (*blobstore.Blob, error) 
 	if b := c.blobs[i]; b != nil {
 		return b, nil
 	}
-	s := &c.layout.segments[i]
+	s := &c.table.segments[i]
 	b, err := c.s.blobs.Open(ctx, s.hash)
 	if errors.Is(err, blobstore.ErrNotFound) {
 		return nil, fmt.Errorf("%w: %v: %w", ErrCorrupt, c.ID, err)
@@ -223,8 +223,8 @@ func (c *Content) writeInline(ctx context.Context, w io.Writer, off, n int64) er
 	buf := frame.Buffer()
 	defer frame.Release(buf)
 	for n > 0 {
-		k := c.layout.frameAt(off)
-		f := c.layout.frames[k]
+		k := c.table.frameAt(off)
+		f := c.table.frames[k]
 		data, err := c.frame(ctx, *buf, k)
 		if err != nil {
 			return err
@@ -250,7 +250,7 @@ func (c *Content) frame(ctx context.Context, buf []byte, k int) ([]byte, error) 
 	}
 	if c.stored[k] == nil {
 		// It was in the cache and has been dropped.
-		f := c.layout.frames[k]
+		f := c.table.frames[k]
 		if err := c.s.find(ctx, []ID{c.ID}, bson.D{{Key: frameField(k), Value: 1}},
 			func(_ ID, doc bson.Raw) error { return c.addFrames(doc) }); err != nil {
 			return nil, err
@@ -259,7 +259,7 @@ func (c *Content) frame(ctx context.Context, buf []byte, k int) ([]byte, error) 
 			return nil, fmt.Errorf("%w: %v: frame %d of %d bytes is missing", ErrCorrupt, c.ID, k, f.size)
 		}
 	}
-	f := c.layout.frames[k]
+	f := c.table.frames[k]
 	data := c.stored[k]
 	switch f.codec {
 	case frameRaw:

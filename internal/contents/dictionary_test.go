@@ -16,7 +16,7 @@ import (
 func dictionariesOf(t testing.TB, s *Store, id ID) []dictionary.ID {
 	t.Helper()
 	var ids []dictionary.ID
-	for _, f := range load(t, s, id, Want{}).layout.frames {
+	for _, f := range load(t, s, id, Want{}).table.frames {
 		ids = append(ids, f.dict)
 	}
 	return ids

@@ -11,15 +11,15 @@
 //   - inline bytes: what the inline segments store, one after the other. They are cut into frames:
 //     pieces of at most FrameSize, compressed on their own, each in a field of its own, so that a
 //     projection reads just those needed.
-//   - layout: the stored description of frames and segments.
+//   - segment table: the stored description of frames and segments.
 //   - part table: the stored MIME tree (mimestream.Part) with offsets into the content.
 //
 // # The document
 //
-//	{_id: ID, refs, magic, quarantined, size, segs: layout, parts: part table, f: {"0": frame, ...}}
+//	{_id: ID, refs, magic, quarantined, size, segs: segment table, parts: part table, f: {"0": frame, ...}}
 //
-// layout and part table are compact binary, specified in docs/storage-contents.md. Every IMAP
-// section is a range of the content by the part table, every range is some segments by the layout,
+// segment table and part table are compact binary, specified in docs/storage-contents.md. Every IMAP
+// section is a range of the content by the part table, every range is some segments by the segment table,
 // and a segment is some frames of this document or of a blob.
 //
 // # Writing
@@ -39,7 +39,7 @@
 //     the blobs just written are given back.
 //   - Whoever stops in between leaves references too many, never too few. Once the insert was sent
 //     and its outcome is unknown, the blobs' references stay.
-//   - The inline frames of a document are at most InlineBudget in sum, and a layout has at most
+//   - The inline frames of a document are at most InlineBudget in sum, and a segment table has at most
 //     MaxSegments: a document stays far below 16 MB, whatever the message.
 //   - A Writer uses at most 4 MiB, whatever the message.
 package contents

@@ -35,7 +35,7 @@ func (f *Footprint) Decoded() int64 {
 
 func footprint(doc bson.Raw) (Footprint, error) {
 	_, segs, _ := doc.Lookup("segs").BinaryOK()
-	l, err := readLayout(segs)
+	l, err := readTable(segs)
 	if err != nil {
 		return Footprint{}, fmt.Errorf("%w: %v: %v", ErrCorrupt, doc.Lookup("_id"), err)
 	}

@@ -109,7 +109,7 @@ func audit(t testing.TB, s *Store) (extra int64) {
 	type held struct{ refs, magic int64 }
 	want := make(map[string]held)
 	for _, doc := range all[rawContent](t, s.coll) {
-		l, err := readLayout(doc.Segs.Data)
+		l, err := readTable(doc.Segs.Data)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -153,7 +153,7 @@ func segmentsOf(t testing.TB, s *Store, message string) string {
 	t.Helper()
 	c := load(t, s, mustPut(t, s, []byte(message)).ID, Want{})
 	var out []string
-	for _, seg := range c.layout.segments {
+	for _, seg := range c.table.segments {
 		kind := "inline"
 		if seg.blob {
 			kind = "blob"

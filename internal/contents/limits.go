@@ -34,7 +34,7 @@ const (
 	// MaxSegments is the number of segments of a content. The last takes all the rest.
 	MaxSegments = 4096
 
-	// maxFrames is the number of frames that a layout may have. Frames that compress extremely well
+	// maxFrames is the number of frames that a segment table may have. Frames that compress extremely well
 	// reach it before the InlineBudget; whatever comes after it goes to blobs.
 	maxFrames = 256
 

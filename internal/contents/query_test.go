@@ -70,7 +70,7 @@ func TestLoadIsOneQuery(t *testing.T) {
 	}
 	cmds.Reset()
 	for _, r := range ranges {
-		if r.Content.layout.segments[len(r.Content.layout.segments)-1].blob {
+		if r.Content.table.segments[len(r.Content.table.segments)-1].blob {
 			continue
 		}
 		if got := read(t, r.Content, r.Off, r.N); !bytes.Equal(got, want[r.Content.ID][r.Off:r.Off+r.N]) {
@@ -86,7 +86,7 @@ func TestLoadIsOneQuery(t *testing.T) {
 func blobsIn(contents map[ID]*Content) int {
 	n := 0
 	for _, c := range contents {
-		for _, seg := range c.layout.segments {
+		for _, seg := range c.table.segments {
 			if seg.blob && seg.start < min(c.Size, TextThreshold) {
 				n++
 			}

@@ -267,7 +267,7 @@ func TestInlineBudget(t *testing.T) {
 	if got := read(t, c, 0, c.Size); !bytes.Equal(got, message) {
 		t.Fatal("read back something else")
 	}
-	if n := len(c.layout.segments); n > SpillSegments+segmentsPerLeaf {
+	if n := len(c.table.segments); n > SpillSegments+segmentsPerLeaf {
 		t.Errorf("%d segments", n)
 	}
 	doc := all[rawContent](t, s.coll)[0]
@@ -293,8 +293,8 @@ func TestFrameBound(t *testing.T) {
 	if got := read(t, c, 0, c.Size); !bytes.Equal(got, message) {
 		t.Fatal("read back something else")
 	}
-	if len(c.layout.frames) > maxFrames {
-		t.Errorf("%d frames", len(c.layout.frames))
+	if len(c.table.frames) > maxFrames {
+		t.Errorf("%d frames", len(c.table.frames))
 	}
 }
 

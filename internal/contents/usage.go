@@ -83,19 +83,19 @@ func (s *Store) each(ctx context.Context, from []byte, limit int64, f func(c *Co
 	return nil
 }
 
-// A span is consecutive bytes of a content of one sort.
-type span struct {
+// A stretch is consecutive bytes of a content of one sort.
+type stretch struct {
 	start, end int64
 	leaf       *mimestream.Part // nil between bodies
 }
 
-// spans returns the spans of a content, without gaps.
-func (c *Content) spans() []span {
-	var list []span
+// stretches returns the stretches of a content, without gaps.
+func (c *Content) stretches() []stretch {
+	var list []stretch
 	at := int64(0)
 	add := func(end int64, leaf *mimestream.Part) {
 		if end > at {
-			list = append(list, span{at, end, leaf})
+			list = append(list, stretch{at, end, leaf})
 			at = end
 		}
 	}
@@ -114,30 +114,30 @@ func (c *Content) spans() []span {
 	return list
 }
 
-// A piece is consecutive inline bytes of one sort.
-type piece struct {
+// An inlineStretch is consecutive inline bytes of one sort.
+type inlineStretch struct {
 	start, end int64
 	leaf       *mimestream.Part
 }
 
-// pieces calls inline for the pieces of inline bytes, in order, and blob for the segments that are
+// inlineStretches calls inline for the stretches of inline bytes, in order, and blob for the segments that are
 // blobs.
-func (c *Content) pieces(spans []span, inline func(piece), blob func(*segment, *mimestream.Part)) {
+func (c *Content) inlineStretches(stretches []stretch, inline func(inlineStretch), blob func(*segment, *mimestream.Part)) {
 	i := 0
-	for k := range c.layout.segments {
-		s := &c.layout.segments[k]
-		for i < len(spans)-1 && spans[i].end <= s.start {
+	for k := range c.table.segments {
+		s := &c.table.segments[k]
+		for i < len(stretches)-1 && stretches[i].end <= s.start {
 			i++
 		}
 		switch {
 		case s.blob:
-			blob(s, spans[i].leaf)
+			blob(s, stretches[i].leaf)
 		case !s.recipe.Identity:
-			inline(piece{s.inline, s.inline + s.recipe.DecodedSize, spans[i].leaf})
+			inline(inlineStretch{s.inline, s.inline + s.recipe.DecodedSize, stretches[i].leaf})
 		default:
 			for at := s.start; at < s.end(); {
-				end := min(spans[i].end, s.end())
-				inline(piece{s.inline + at - s.start, s.inline + end - s.start, spans[i].leaf})
+				end := min(stretches[i].end, s.end())
+				inline(inlineStretch{s.inline + at - s.start, s.inline + end - s.start, stretches[i].leaf})
 				if at = end; at < s.end() {
 					i++
 				}
@@ -163,14 +163,14 @@ func (c *Content) usage(ctx context.Context, refs int64) ([]Usage, error) {
 		}
 		return sums[t]
 	}
-	spans := c.spans()
-	for _, s := range spans {
+	stretches := c.stretches()
+	for _, s := range stretches {
 		at(s.leaf).Logical += (s.end - s.start) * refs
 	}
-	var pieces []piece
+	var inline []inlineStretch
 	blobs := make(map[dedupe.Hash][]*mimestream.Part)
 	var hashes []dedupe.Hash
-	c.pieces(spans, func(p piece) { pieces = append(pieces, p) }, func(s *segment, leaf *mimestream.Part) {
+	c.inlineStretches(stretches, func(p inlineStretch) { inline = append(inline, p) }, func(s *segment, leaf *mimestream.Part) {
 		if blobs[s.hash] == nil {
 			hashes = append(hashes, s.hash)
 		}
@@ -188,13 +188,13 @@ func (c *Content) usage(ctx context.Context, refs int64) ([]Usage, error) {
 	buf, scratch := frame.Buffer(), frame.Buffer()
 	defer frame.Release(buf)
 	defer frame.Release(scratch)
-	for k, f := range c.layout.frames {
+	for k, f := range c.table.frames {
 		data, err := c.frame(ctx, *buf, k)
 		if err != nil {
 			return nil, err
 		}
 		byType := make(map[*Usage][]byte)
-		for _, p := range pieces {
+		for _, p := range inline {
 			start, end := max(p.start, f.start), min(p.end, f.start+int64(f.size))
 			if start < end {
 				u := at(p.leaf)
@@ -281,11 +281,11 @@ func (s *Store) sampleFrom(ctx context.Context, from []byte,
 
 // frameKinds returns for each frame what it is compressed as.
 func (c *Content) frameKinds() []dictionary.Kind {
-	kinds := make([]dictionary.Kind, len(c.layout.frames))
-	c.pieces(c.spans(), func(p piece) {
+	kinds := make([]dictionary.Kind, len(c.table.frames))
+	c.inlineStretches(c.stretches(), func(p inlineStretch) {
 		var sp spool
 		sp.begin(p.leaf)
-		for k := c.layout.frameAt(p.start); k < len(kinds) && c.layout.frames[k].start < p.end; k++ {
+		for k := c.table.frameAt(p.start); k < len(kinds) && c.table.frames[k].start < p.end; k++ {
 			kinds[k] = max(kinds[k], sp.adding)
 		}
 	}, func(*segment, *mimestream.Part) {})

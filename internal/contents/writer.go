@@ -133,7 +133,7 @@ func (w *Writer) finish(ctx context.Context, refs int) (*Stored, error) {
 
 // insert writes the document. It returns false if there is one of that ID already.
 func (w *Writer) insert(ctx context.Context, stored *Stored) (bool, error) {
-	l := layout{size: w.end, headerSize: stored.Root.HeaderSize, frames: w.spool.frames, segments: w.segments}
+	l := segmentTable{size: w.end, headerSize: stored.Root.HeaderSize, frames: w.spool.frames, segments: w.segments}
 	segs, parts := l.append(nil), appendParts(nil, stored.Root)
 	if err := checkStored(segs, parts, w.end); err != nil {
 		return false, fmt.Errorf("content %v cannot be stored so that it could be read: %w", stored.ID, err)
@@ -167,10 +167,10 @@ func (w *Writer) insert(ctx context.Context, stored *Stored) (bool, error) {
 	return false, fmt.Errorf("insert content: %w", err)
 }
 
-// checkStored reads layout and part table as readers will: what they refuse must not be
+// checkStored reads segment table and part table as readers will: what they refuse must not be
 // acknowledged.
 func checkStored(segs, parts []byte, size int64) error {
-	if _, err := readLayout(segs); err != nil {
+	if _, err := readTable(segs); err != nil {
 		return err
 	}
 	_, err := readParts(parts, size)

@@ -11,14 +11,14 @@ import (
 	"gadwall/internal/transfer"
 )
 
-// layoutVersion is the first byte of a layout.
-const layoutVersion = 1
+// tableVersion is the first byte of a segment table.
+const tableVersion = 1
 
-// errLayout reports a stored layout that no Writer makes.
-var errLayout = errors.New("malformed layout")
+// errTable reports a stored segment table that no Writer makes.
+var errTable = errors.New("malformed segment table")
 
-// A layout says how the bytes of a content are stored.
-type layout struct {
+// A segmentTable says how the bytes of a content are stored.
+type segmentTable struct {
 	size       int64 // of the content
 	headerSize int64 // of the root header block
 	frames     []frameInfo
@@ -55,7 +55,7 @@ type segment struct {
 func (s *segment) end() int64 { return s.start + s.recipe.EncodedLen() }
 
 // inlineSize is the number of inline bytes.
-func (l *layout) inlineSize() int64 {
+func (l *segmentTable) inlineSize() int64 {
 	if len(l.frames) == 0 {
 		return 0
 	}
@@ -65,17 +65,17 @@ func (l *layout) inlineSize() int64 {
 
 // segmentAt returns the index of the segment that has the byte at off, which must be in the
 // content.
-func (l *layout) segmentAt(off int64) int {
+func (l *segmentTable) segmentAt(off int64) int {
 	return sort.Search(len(l.segments), func(i int) bool { return l.segments[i].end() > off })
 }
 
 // frameAt returns the number of the frame that has the inline byte at off, which must be one.
-func (l *layout) frameAt(off int64) int {
+func (l *segmentTable) frameAt(off int64) int {
 	return sort.Search(len(l.frames), func(i int) bool { return l.frames[i].start+int64(l.frames[i].size) > off })
 }
 
 // blobRefs returns the references that the content holds.
-func (l *layout) blobRefs() []dedupe.Ref {
+func (l *segmentTable) blobRefs() []dedupe.Ref {
 	var refs []dedupe.Ref
 	for _, s := range l.segments {
 		if s.blob {
@@ -93,8 +93,8 @@ const (
 // append appends the stored form of l: a version byte; the sizes of content and root header; the
 // number of frames, and for each codec, size, and for zstd the dictionary; the number of segments,
 // and for each kind, for blobs hash and magic (32 bits, big endian), and recipe.
-func (l *layout) append(dst []byte) []byte {
-	dst = append(dst, layoutVersion)
+func (l *segmentTable) append(dst []byte) []byte {
+	dst = append(dst, tableVersion)
 	dst = binary.AppendUvarint(dst, uint64(l.size))
 	dst = binary.AppendUvarint(dst, uint64(l.headerSize))
 	dst = binary.AppendUvarint(dst, uint64(len(l.frames)))
@@ -117,14 +117,14 @@ func (l *layout) append(dst []byte) []byte {
 	return dst
 }
 
-// readLayout reads a stored layout, and checks that the segments cover the content and the inline
+// readTable reads a stored segment table, and checks that the segments cover the content and the inline
 // segments the frames.
-func readLayout(src []byte) (*layout, error) {
-	r := layoutReader{src: src}
-	if v := r.bytes(1); r.err != nil || v[0] != layoutVersion {
-		return nil, fmt.Errorf("%w: version", errLayout)
+func readTable(src []byte) (*segmentTable, error) {
+	r := tableReader{src: src}
+	if v := r.bytes(1); r.err != nil || v[0] != tableVersion {
+		return nil, fmt.Errorf("%w: version", errTable)
 	}
-	l := &layout{}
+	l := &segmentTable{}
 	l.size = r.number(1 << 56)
 	l.headerSize = r.number(l.size)
 	r.frames(l)
@@ -138,20 +138,20 @@ func readLayout(src []byte) (*layout, error) {
 	return l, nil
 }
 
-// A layoutReader takes a layout apart. After an error everything it returns is empty.
-type layoutReader struct {
+// A tableReader takes a segment table apart. After an error everything it returns is empty.
+type tableReader struct {
 	src []byte
 	err error
 }
 
-func (r *layoutReader) fail(what string) {
+func (r *tableReader) fail(what string) {
 	if r.err == nil {
-		r.err = fmt.Errorf("%w: %s", errLayout, what)
+		r.err = fmt.Errorf("%w: %s", errTable, what)
 		r.src = nil
 	}
 }
 
-func (r *layoutReader) bytes(n int) []byte {
+func (r *tableReader) bytes(n int) []byte {
 	if len(r.src) < n {
 		r.fail("too short")
 		return nil
@@ -161,7 +161,7 @@ func (r *layoutReader) bytes(n int) []byte {
 	return b
 }
 
-func (r *layoutReader) number(limit int64) int64 {
+func (r *tableReader) number(limit int64) int64 {
 	v, n := binary.Uvarint(r.src)
 	if n <= 0 || v > uint64(limit) {
 		r.fail("number")
@@ -171,7 +171,7 @@ func (r *layoutReader) number(limit int64) int64 {
 	return int64(v)
 }
 
-func (r *layoutReader) frames(l *layout) {
+func (r *tableReader) frames(l *segmentTable) {
 	n := r.number(maxFrames)
 	l.frames = make([]frameInfo, 0, n)
 	for ; n > 0 && r.err == nil; n-- {
@@ -193,7 +193,7 @@ func (r *layoutReader) frames(l *layout) {
 	}
 }
 
-func (r *layoutReader) segments(l *layout) {
+func (r *tableReader) segments(l *segmentTable) {
 	n := r.number(MaxSegments)
 	l.segments = make([]segment, 0, n)
 	var start, inline int64
