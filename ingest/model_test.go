@@ -117,54 +117,69 @@ func (m *model) send(step, body string) string {
 }
 
 // Whatever a client does, in whatever pieces it arrives: bodies are bodies, although they look like
-// commands, and every command has its answer.
+// commands, every command has its answer, and QUIT ends it.
 func TestConversationModel(t *testing.T) {
-	steps := []string{
+	rapid.Check(t, func(rt *rapid.T) { checkConversation(t, rt) })
+}
+
+// FuzzConversation is TestConversationModel with choices by the fuzzer.
+func FuzzConversation(f *testing.F) {
+	f.Fuzz(func(t *testing.T, input []byte) {
+		rapid.MakeFuzz(func(rt *rapid.T) { checkConversation(t, rt) })(t, input)
+	})
+}
+
+var (
+	modelSteps = []string{
 		"hello", "MAIL FROM:<>\r\n", "RCPT TO:<ada@example.com>\r\n", "RCPT TO:<bob@example.com>\r\n",
 		"RCPT TO:<x@example.com>\r\n", "DATA\r\n", "BDAT", "LAST", "RSET\r\n", "NOOP\r\n", "FOO\r\n",
 	}
-	transaction := []string{"hello", "MAIL FROM:<>\r\n", "RCPT TO:<ada@example.com>\r\n"}
-	text := []string{
-		"QUIT\r\n", "RSET\r\n", "BDAT 9\r\n", "MAIL FROM:<>\r\n", ".", "\r\n", "\n", "\r", "x", "DATA\r\n", ".\r\n",
+	modelOpening = []string{"hello", "MAIL FROM:<>\r\n", "RCPT TO:<ada@example.com>\r\n"}
+	modelText    = []string{
+		"QUIT\r\n", "RSET\r\n", "BDAT 9\r\n", "MAIL FROM:<>\r\n", "DATA\r\n", ".\r\n",
+		".", "\r\n", "\n", "\r", "x",
 	}
-	rapid.Check(t, func(rt *rapid.T) {
-		m := &model{lmtp: rapid.Bool().Draw(rt, "lmtp"), max: 20}
-		var sent strings.Builder
-		for range rapid.IntRange(1, 6).Draw(rt, "rounds") {
-			list := rapid.SliceOfN(rapid.SampledFrom(steps), 0, 6).Draw(rt, "steps")
-			if rapid.Bool().Draw(rt, "transaction") {
-				list = append(slices.Clone(transaction), list...)
-			}
-			for _, step := range list {
-				body := strings.Join(rapid.SliceOfN(rapid.SampledFrom(text), 0, 5).Draw(rt, "body"), "")
-				sent.WriteString(m.send(step, body))
-			}
+)
+
+func checkConversation(t *testing.T, rt *rapid.T) {
+	m := &model{lmtp: rapid.Bool().Draw(rt, "lmtp"), max: 20}
+	var sent strings.Builder
+	for range rapid.IntRange(1, 6).Draw(rt, "rounds") {
+		list := rapid.SliceOfN(rapid.SampledFrom(modelSteps), 0, 6).Draw(rt, "steps")
+		if rapid.Bool().Draw(rt, "transaction") {
+			list = append(slices.Clone(modelOpening), list...)
 		}
-		st := newFakeStore("ada@example.com", "bob@example.com")
-		ts := startServer(t, st, Options{LMTP: m.lmtp, MaxMessageSize: int64(m.max)})
-		c := ts.dial(t)
-		pieces := rapid.SliceOfN(rapid.IntRange(1, 40), 1, 20).Draw(rt, "pieces")
-		wire := sent.String() + "QUIT\r\n"
-		go sendPieces(c.conn, wire, pieces)
-		c.want("220 ")
-		var codes []string
-		for len(codes) == 0 || codes[len(codes)-1] != "221" {
-			codes = append(codes, c.reply()[:3])
+		for _, step := range list {
+			body := rapid.SliceOfN(rapid.SampledFrom(modelText), 0, 5).Draw(rt, "body")
+			sent.WriteString(m.send(step, strings.Join(body, "")))
 		}
-		c.wantClosed()
-		ts.stop(t)
-		st.check(t)
-		if want := append(m.codes, "221"); !slices.Equal(codes, want) {
-			rt.Fatalf("%q\nanswered %v\nwant     %v", wire, codes, want)
-		}
-		var delivered []string
-		for _, got := range st.messages() {
-			delivered = append(delivered, got.user+": "+got.body)
-		}
-		if slices.Sort(delivered); !slices.Equal(delivered, slices.Sorted(slices.Values(m.delivered))) {
-			rt.Fatalf("%q\ndelivered %q\nwant      %q", wire, delivered, m.delivered)
-		}
-	})
+	}
+	pieces := rapid.SliceOfN(rapid.IntRange(1, 40), 1, 20).Draw(rt, "pieces")
+	wire := sent.String() + "QUIT\r\n"
+
+	st := newFakeStore("ada@example.com", "bob@example.com")
+	ts := startServer(t, st, Options{LMTP: m.lmtp, MaxMessageSize: int64(m.max)})
+	c := ts.dial(t)
+	defer c.conn.Close()
+	go sendPieces(c.conn, wire, pieces)
+	c.want("220 ")
+	var codes []string
+	for len(codes) == 0 || codes[len(codes)-1] != "221" {
+		codes = append(codes, c.reply()[:3])
+	}
+	c.wantClosed()
+	ts.stop(t)
+	st.check(t)
+	if want := append(m.codes, "221"); !slices.Equal(codes, want) {
+		rt.Fatalf("%q\nanswered %v\nwant     %v", wire, codes, want)
+	}
+	var delivered []string
+	for _, got := range st.messages() {
+		delivered = append(delivered, got.user+": "+got.body)
+	}
+	if slices.Sort(delivered); !slices.Equal(delivered, slices.Sorted(slices.Values(m.delivered))) {
+		rt.Fatalf("%q\ndelivered %q\nwant      %q", wire, delivered, m.delivered)
+	}
 }
 
 // sendPieces writes s in pieces of the given sizes, over and over.
