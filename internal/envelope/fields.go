@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"gadwall/internal/casemap"
 	"gadwall/mimestream"
 )
 
@@ -17,7 +18,7 @@ type SearchFields struct {
 	Sent time.Time
 
 	Subject     string // the text of all Subject fields, as Text gives it
-	BaseSubject string // RFC 5256 section 2.1, normalised by Normalize: equal ones make a thread
+	BaseSubject string // RFC 5256 section 2.1, as casemap.String gives them: equal ones make a thread
 	IsReply     bool   // the subject has a mark of a reply or forward
 
 	// The text of all fields of a name, as Text gives it.
@@ -53,7 +54,7 @@ func Fields(p *mimestream.Part) SearchFields {
 	if subject, ok := h.Get("subject"); ok {
 		subject = cut(human(clean(mimestream.DecodeWords(subject))), MaxSubject)
 		f.BaseSubject, f.IsReply = baseSubject(subject)
-		f.BaseSubject = Normalize(f.BaseSubject)
+		f.BaseSubject = casemap.String(f.BaseSubject)
 	}
 	f.Whole = p.Degraded&(mimestream.DegradedHeader|mimestream.DegradedFields) == 0
 	for _, field := range []struct {
@@ -106,7 +107,7 @@ func first(h mimestream.Header, name string) (mailbox, display string) {
 				display += "@" + e.host
 			}
 		}
-		return Normalize(cut(valid(mailbox), maxID)), Normalize(cut(valid(display), maxID))
+		return casemap.String(cut(valid(mailbox), maxID)), casemap.String(cut(valid(display), maxID))
 	}
 	return "", ""
 }

@@ -3,6 +3,7 @@ package envelope
 import (
 	"strings"
 
+	"gadwall/internal/casemap"
 	"gadwall/mimestream"
 )
 
@@ -12,11 +13,11 @@ var addressFields = map[string]bool{
 }
 
 // Text gives the text of a header field's value that searches look in: encoded words undone, without
-// control characters, white space collapsed, normalised by Normalize. A field of addresses (name is in
+// control characters, white space collapsed, as casemap.String gives them. A field of addresses (name is in
 // lower case) gives further lines: one for each address that does not stand in the value as
 // name and mailbox@host, because of quotes, comments or white space.
 func Text(name, value string) string {
-	text := human(Normalize(clean(mimestream.DecodeWords(value))))
+	text := human(casemap.String(clean(mimestream.DecodeWords(value))))
 	if !addressFields[name] {
 		return text
 	}
@@ -47,14 +48,14 @@ func Text(name, value string) string {
 
 // text returns name and mailbox@host as Text gives them, each empty if the address has it not.
 func (e entry) text() (name, addr string) {
-	name = human(Normalize(clean(mimestream.DecodeWords(e.name))))
+	name = human(casemap.String(clean(mimestream.DecodeWords(e.name))))
 	if e.mailbox != missingMailbox {
 		addr = e.mailbox
 		if e.host != missingDomain && e.host != syntaxError {
 			addr += "@" + e.host
 		}
 	}
-	return name, human(Normalize(valid(addr)))
+	return name, human(casemap.String(valid(addr)))
 }
 
 // spells reports whether text has name and address near its start, and where they end.

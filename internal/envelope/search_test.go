@@ -1,11 +1,7 @@
 package envelope
 
 import (
-	"strings"
 	"testing"
-	"unicode"
-
-	"pgregory.net/rapid"
 )
 
 func TestText(t *testing.T) {
@@ -26,35 +22,4 @@ func TestText(t *testing.T) {
 			t.Errorf("%s: %q:\n got %q\nwant %q", tt.name, tt.value, got, tt.want)
 		}
 	}
-}
-
-func TestInvisible(t *testing.T) {
-	for _, r := range "\u00ad\u034f\u061c\u115f\u180e\u200b\u200c\u200d\u200e\u2060\u2066\u3164\ufe0f\ufeff\U000e0041\U000e0100" {
-		if !Invisible(r) {
-			t.Errorf("%U is visible", r)
-		}
-	}
-	for _, r := range "a -\u00a0\u00e9\u0300\u0600\u06dd\u2003\u3000\ufff9\ufffd\U000110bd\U0001f600" {
-		if Invisible(r) {
-			t.Errorf("%U is invisible", r)
-		}
-	}
-}
-
-// TestNormalizeInvisible: invisible characters anywhere, also between a letter and its accent, change nothing.
-func TestNormalizeInvisible(t *testing.T) {
-	char := rapid.SampledFrom([]rune("abÀé\u0301\u0323ßﬁİ日\u00ad\u200b\u200d\u2060\ufeff \U0001f600"))
-	rapid.Check(t, func(t *rapid.T) {
-		text := rapid.SliceOfN(char, 0, 20).Draw(t, "text")
-		var seen []rune
-		for _, r := range text {
-			if !Invisible(r) {
-				seen = append(seen, r)
-			}
-		}
-		got, want := Normalize(string(text)), Normalize(string(seen))
-		if got != want || strings.ContainsFunc(got, Invisible) || strings.ContainsFunc(got, unicode.IsUpper) {
-			t.Fatalf("%q becomes %q, without invisible characters %q", string(text), got, want)
-		}
-	})
 }

@@ -82,27 +82,6 @@ func TestBaseSubject(t *testing.T) {
 	}
 }
 
-func TestNormalize(t *testing.T) {
-	for _, same := range [][]string{
-		{"Hello", "HELLO", "hello"},
-		{"Grüße", "GRÜßE", "gru\u0308ße"},
-		{"ΣΊΣΥΦΟΣ", "Σίσυφος", "σίσυφοσ"},
-		{"ﬁn", "fin"},
-		{"Ångström", "A\u030angstro\u0308m"},
-		{"ДОГОВОР", "договор"},
-		{"ǆ", "Ǆ", "ǅ"},
-	} {
-		for _, s := range same {
-			if got, want := Normalize(s), Normalize(same[0]); got != want {
-				t.Errorf("%q and %q: %q and %q", s, same[0], got, want)
-			}
-		}
-	}
-	if Normalize("a") == Normalize("b") || Normalize("ä") == Normalize("a") {
-		t.Error("different letters made equal")
-	}
-}
-
 func TestCut(t *testing.T) {
 	for _, tt := range []struct {
 		in   string

@@ -9,20 +9,21 @@
 //     residual).
 //   - candidate: a message that ranges and filter leave.
 //   - text: what a reader sees of a header field or of a part: transfer
-//     encoding and charset undone, of HTML what is shown, then normalised
-//     (envelope.Normalize). Texts are compared byte by byte.
-//   - needle: a normalised text that is looked for.
+//     encoding and charset undone, of HTML what is shown, then mapped
+//     (package casemap). Texts are compared octet by octet.
+//   - needle: a mapped text that is looked for.
 //
 // # How a search flows
 //
-//	protocol: its grammar, sets of numbers resolved to ranges of UIDs
-//	  -> Key
-//	  -> Compile (pure): simplified tree -> Plan{UIDs, Filter, Residual}
-//	  -> Searcher.Run: candidates by one query, in batches
-//	       -> matcher: the candidate's document decides
-//	       -> or else its contents, many read by one query
-//	            -> header, then part after part -> sink: normalises, compares
-//	  -> Found, by ascending UID
+//		protocol: its grammar, sets of numbers resolved to ranges of UIDs
+//		  -> Key
+//		  -> Compile (pure): simplified tree -> Plan{UIDs, Filter, Residual}
+//		  -> Searcher.Run: candidates by one query, in batches
+//		       -> matcher: the candidate's document decides
+//		       -> or else its contents, many read by one query
+//		            -> header, then part after part -> sink: maps the text
+//	                -> finder: all needles in one pass
+//		  -> Found, by ascending UID
 //
 // The filter names the fields of message documents by the constants that
 // package mailstore exports beside its Query, of which they are the vocabulary.

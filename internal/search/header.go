@@ -10,18 +10,20 @@ import (
 
 // matchHeader compares the leaves that name a header field with one.
 func (m *matcher) matchHeader(name, value string) {
-	var text string
-	read := false
-	for i, leaf := range m.leaves {
-		if leaf.op != opField && leaf.op != opHeader || m.known[i] != maybe || !strings.EqualFold(leaf.name, name) {
-			continue
-		}
-		if !read && leaf.text != "" {
-			read, text = true, envelope.Text(leaf.name, value)
-		}
-		if strings.Contains(text, leaf.text) {
-			m.known[i] = yes
-		}
+	if len(m.fields) == 0 {
+		return
+	}
+	name = strings.ToLower(name)
+	f := m.fields[name]
+	if f == nil {
+		return
+	}
+	for _, leaf := range f.any {
+		m.found(leaf)
+	}
+	if f.texts != nil {
+		f.texts.begin(setOf(opField, opHeader))
+		f.texts.run(0, []byte(envelope.Text(name, value)))
 	}
 }
 

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"gadwall/internal/envelope"
+	"gadwall/internal/casemap"
 	"gadwall/internal/mailstore"
 	"gadwall/internal/uidset"
 )
@@ -109,7 +109,7 @@ func Body(text string) *Key { return content(opBody, text) }
 func Text(text string) *Key { return content(opText, text) }
 
 func content(op op, text string) *Key {
-	if text = envelope.Normalize(text); text == "" {
+	if text = casemap.String(text); text == "" {
 		return All() // every text holds it
 	}
 	return &Key{op: op, text: text}
@@ -118,7 +118,7 @@ func content(op op, text string) *Key {
 // Header matches the messages that have a header field called name with text
 // in its value. Without text, any field of that name will do.
 func Header(name, text string) *Key {
-	k := &Key{op: opHeader, name: strings.ToLower(name), text: collapseSpace(envelope.Normalize(text))}
+	k := &Key{op: opHeader, name: strings.ToLower(name), text: collapseSpace(casemap.String(text))}
 	// That a field is there, whatever it says, only the header itself tells.
 	if field, ok := storedFields[k.name]; ok && k.text != "" {
 		k.op, k.field = opField, field

@@ -29,8 +29,11 @@ const (
 	// maxAtOnce is the size up to which a part is read at once to be searched;
 	// a larger one is searched as it is read.
 	maxAtOnce = 256 << 10
-	// chunkSize is how much text is normalised and compared at a time.
+	// chunkSize is how much text is mapped and searched at a time.
 	chunkSize = 32 << 10
+
+	// longSteps is how many steps over long mappings a finder remembers.
+	longSteps = 256
 
 	// maxHTMLTag is how much of an HTML tag is kept, to know its name, and
 	// maxHTMLRef how long a character reference may be.

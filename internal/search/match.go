@@ -2,7 +2,6 @@ package search
 
 import (
 	"bytes"
-	"strings"
 	"time"
 
 	"gadwall/internal/mailstore"
@@ -28,13 +27,16 @@ func truthOf(b bool) truth {
 // matcher decides the residual of a search for one message after the other. A
 // message is read only as far as it takes: document, header, parts.
 type matcher struct {
-	residual *Key
-	leaves   []*Key       // those that the content may have to tell
-	index    map[*Key]int // their places in leaves and known
-	known    []truth      // for the current message
+	residual node
+	leaves   []*Key  // those that the content may have to tell
+	known    []truth // of leaves, for the current message
+	finds    int     // how many were found in it
+
+	fields map[string]*fieldLeaves // by name of the header field, lower case
+	texts  *finder                 // for the leaves of Body and Text; nil: none
 
 	msg    *mailstore.Message
-	fields mailstore.Fields // what the other leaves need of the document
+	want   mailstore.Fields // what the residual needs of the document
 	header bool             // some leaf needs the header of the message
 	parts  bool             // some leaf needs its text parts
 
@@ -44,97 +46,157 @@ type matcher struct {
 	sink    sink
 }
 
+// node is a Key of the residual.
+type node struct {
+	*Key
+	kids []node
+	leaf int // its place in leaves, -1 if the document decides it
+}
+
+// fieldLeaves are the leaves that look in header fields of one name.
+type fieldLeaves struct {
+	all   []int
+	any   []int   // those that ask only whether there is such a field
+	texts *finder // of the others; nil: none
+}
+
 func newMatcher(residual *Key) *matcher {
-	m := &matcher{residual: residual, index: map[*Key]int{}, fields: mailstore.FieldContent}
-	residual.walk(func(k *Key) {
-		switch k.op {
-		case opHeader:
-			m.header = true
-		case opText:
-			m.header, m.parts = true, true
-		case opBody:
-			m.parts = true
-		case opFlag, opKeyword, opModSeq:
-			m.fields |= mailstore.FieldFlags
-		case opInternal:
-			m.fields |= mailstore.FieldDates
-		case opSize:
-			m.fields |= mailstore.FieldSize
-		case opSent:
-			m.fields |= mailstore.FieldSearch
-		case opField:
-			m.fields |= mailstore.FieldSearch
-			m.header = true
+	m := &matcher{fields: make(map[string]*fieldLeaves), want: mailstore.FieldContent}
+	m.residual = m.add(residual)
+	m.known = make([]truth, len(m.leaves))
+	var texts []int
+	for i, leaf := range m.leaves {
+		if leaf.op == opBody || leaf.op == opText {
+			texts = append(texts, i)
 		}
-		if k.op >= opField {
-			if _, ok := m.index[k]; !ok {
-				m.index[k] = len(m.leaves)
-				m.leaves = append(m.leaves, k)
+	}
+	if len(texts) > 0 {
+		m.texts = newFinder(m, texts)
+	}
+	for _, f := range m.fields {
+		texts = texts[:0]
+		for _, i := range f.all {
+			if m.leaves[i].text == "" {
+				f.any = append(f.any, i)
+			} else {
+				texts = append(texts, i)
 			}
 		}
-	})
-	m.known = make([]truth, len(m.leaves))
+		if len(texts) > 0 {
+			f.texts = newFinder(m, texts)
+		}
+	}
 	return m
+}
+
+// add takes in a key, and notes what it needs.
+func (m *matcher) add(k *Key) node {
+	n := node{Key: k, leaf: -1}
+	switch k.op {
+	case opHeader:
+		m.header = true
+	case opText:
+		m.header, m.parts = true, true
+	case opBody:
+		m.parts = true
+	case opFlag, opKeyword, opModSeq:
+		m.want |= mailstore.FieldFlags
+	case opInternal:
+		m.want |= mailstore.FieldDates
+	case opSize:
+		m.want |= mailstore.FieldSize
+	case opSent:
+		m.want |= mailstore.FieldSearch
+	case opField:
+		m.want |= mailstore.FieldSearch
+		m.header = true
+	}
+	if k.op >= opField {
+		n.leaf = len(m.leaves)
+		m.leaves = append(m.leaves, k)
+	}
+	if k.op == opField || k.op == opHeader {
+		f := m.fields[k.name]
+		if f == nil {
+			f = new(fieldLeaves)
+			m.fields[k.name] = f
+		}
+		f.all = append(f.all, n.leaf)
+	}
+	for _, kid := range k.kids {
+		n.kids = append(n.kids, m.add(kid))
+	}
+	return n
+}
+
+// found notes that a leaf is fulfilled.
+func (m *matcher) found(leaf int) {
+	if m.known[leaf] == maybe {
+		m.known[leaf] = yes
+		m.finds++
+	}
 }
 
 // begin turns to another message, and decides what its document does.
 func (m *matcher) begin(msg *mailstore.Message) {
-	m.msg = msg
-	for i, leaf := range m.leaves {
-		m.known[i] = maybe
-		if leaf.op == opField {
-			m.known[i] = matchStored(leaf, msg)
-		}
-	}
-}
-
-// matchStored looks in what is stored of a field. Where that is not whole, only
-// the header tells.
-func matchStored(leaf *Key, msg *mailstore.Message) truth {
+	m.msg, m.finds = msg, 0
+	clear(m.known)
 	if !msg.TextsWhole {
-		return maybe
+		return // only the header tells
 	}
-	return truthOf(strings.Contains(leaf.field.value(msg), leaf.text))
+	for name, f := range m.fields {
+		stored, ok := storedFields[name]
+		if !ok || f.texts == nil {
+			continue
+		}
+		f.texts.begin(setOf(opField))
+		f.texts.run(0, []byte(stored.value(msg)))
+	}
+	m.settle(opField)
 }
 
-// settle ends the doubt about the leaves of one of ops: what was not found up
-// to now is not there.
+// settle ends the doubt about the leaves of ops: what was not found up to now is
+// not there.
 func (m *matcher) settle(ops ...op) {
+	set := setOf(ops...)
 	for i, leaf := range m.leaves {
-		for _, op := range ops {
-			if leaf.op == op && m.known[i] == maybe {
-				m.known[i] = no
-			}
+		if m.known[i] == maybe && set.has(leaf.op) {
+			m.known[i] = no
 		}
 	}
 }
 
 // result is what is known of the whole residual.
-func (m *matcher) result() truth { return m.eval(m.residual) }
+func (m *matcher) result() truth { return m.eval(&m.residual) }
 
 // decided reports whether reading on cannot change the result.
 func (m *matcher) decided() bool { return m.result() != maybe }
 
-func (m *matcher) eval(k *Key) truth {
-	switch k.op {
+func (m *matcher) eval(n *node) truth {
+	switch n.op {
 	case opAnd:
 		t := yes
-		for _, kid := range k.kids {
-			t = min(t, m.eval(kid))
+		for i := range n.kids {
+			if t = min(t, m.eval(&n.kids[i])); t == no {
+				break
+			}
 		}
 		return t
 	case opOr:
 		t := no
-		for _, kid := range k.kids {
-			t = max(t, m.eval(kid))
+		for i := range n.kids {
+			if t = max(t, m.eval(&n.kids[i])); t == yes {
+				break
+			}
 		}
 		return t
 	case opNot:
-		return -m.eval(k.kids[0])
-	case opField, opHeader, opBody, opText:
-		return m.known[m.index[k]]
+		return -m.eval(&n.kids[0])
 	}
-	return truthOf(matchDocument(k, m.msg))
+	if n.leaf >= 0 {
+		return m.known[n.leaf]
+	}
+	return truthOf(matchDocument(n.Key, m.msg))
 }
 
 // matchDocument decides a leaf by the message's document, as the database

@@ -136,7 +136,7 @@ func (r *run) candidates(ctx context.Context, fields mailstore.Fields) iter.Seq2
 // texts decides the residual for the candidates, batch by batch.
 func (r *run) texts(ctx context.Context, yield func(Found, error) bool) {
 	m := newMatcher(r.Plan.Residual)
-	fields := m.fields
+	fields := m.want
 	if r.ModSeqs {
 		fields |= mailstore.FieldFlags
 	}

@@ -1,151 +1,100 @@
 package search
 
 import (
-	"bytes"
 	"strings"
-	"unicode/utf8"
 
-	"golang.org/x/text/encoding/charmap"
-	"golang.org/x/text/unicode/norm"
-
-	"gadwall/internal/envelope"
+	"gadwall/internal/casemap"
 	"gadwall/mimestream"
 )
 
-// sink normalises text and looks for the texts of some leaves in it, whatever
-// the pieces in which it comes.
+// sink maps a text as it comes and looks for needles in it, whatever the pieces.
 type sink struct {
 	m      *matcher
-	leaves []int  // places of those that are still looked for
-	text   []byte // not yet normalised
-	window []byte // normalised; starts with what a match could begin in
-	reach  int    // length of the longest text looked for
+	open   bool // a leaf that this text counts for is in doubt
+	state  int32
+	folder casemap.Folder
+	kept   []byte // an incomplete character
+	mapped []byte
 }
 
-// newSink looks for the leaves of ops that are still in doubt. A matcher has
-// one sink at a time.
+// newSink returns a sink of a text that counts for leaves of ops. A matcher has one sink
+// at a time.
 func (m *matcher) newSink(ops ...op) *sink {
 	s := &m.sink
-	*s = sink{m: m, leaves: s.leaves[:0], text: s.text[:0], window: s.window[:0]}
+	s.m, s.state, s.kept, s.open = m, 0, s.kept[:0], false
+	s.folder.Reset()
+	if m.texts == nil {
+		return s
+	}
+	set := setOf(ops...)
+	m.texts.begin(set)
 	for i, leaf := range m.leaves {
-		for _, op := range ops {
-			if leaf.op == op && m.known[i] == maybe {
-				s.leaves = append(s.leaves, i)
-				s.reach = max(s.reach, len(leaf.text))
-			}
-		}
+		s.open = s.open || m.known[i] == maybe && set.has(leaf.op)
 	}
 	return s
 }
 
-// WriteString implements io.StringWriter.
-func (s *sink) WriteString(text string) (int, error) {
-	if len(s.leaves) == 0 {
-		return len(text), nil
+// Write implements io.Writer. It fails with errDecided once the message is.
+func (s *sink) Write(text []byte) (int, error) {
+	for rest := text; len(rest) > 0 && s.open; {
+		n := min(len(rest), chunkSize)
+		if err := s.search(rest[:n], false); err != nil {
+			return 0, err
+		}
+		rest = rest[n:]
 	}
-	s.text = append(s.text, text...)
-	if len(s.text) < chunkSize {
-		return len(text), nil
-	}
-	return len(text), s.search(false)
+	return len(text), nil
 }
 
 // writeField writes a header field as a line, as it is read: encoded words undone
 // and white space collapsed. A line that is no field has no name.
 func (s *sink) writeField(name, value string) error {
-	if len(s.leaves) == 0 {
+	if !s.open {
 		return nil
 	}
+	line := make([]byte, 0, len(name)+len(value)+3)
 	if name != "" {
-		s.text = append(append(s.text, name...), ": "...)
+		line = append(append(line, name...), ": "...)
 	}
-	s.text = append(s.text, collapseSpace(strings.TrimSpace(mimestream.DecodeWords(value)))...)
-	_, err := s.WriteString("\n")
+	line = append(line, collapseSpace(strings.TrimSpace(mimestream.DecodeWords(value)))...)
+	_, err := s.Write(append(line, '\n'))
 	return err
-}
-
-// Write implements io.Writer. It fails with errDecided once the message is.
-func (s *sink) Write(text []byte) (int, error) {
-	if len(s.leaves) == 0 {
-		return len(text), nil
-	}
-	s.text = append(s.text, text...)
-	if len(s.text) < chunkSize {
-		return len(text), nil
-	}
-	return len(text), s.search(false)
 }
 
 // Close looks through what is left.
 func (s *sink) Close() error {
-	if len(s.leaves) == 0 {
+	if !s.open {
 		return nil
 	}
-	return s.search(true)
+	return s.search(nil, true)
 }
 
-// search normalises what came, up to a place where that does not depend on
-// what follows, and compares.
-func (s *sink) search(last bool) error {
-	cut := len(s.text)
-	if !last {
-		if cut = norm.NFKD.LastBoundary(s.text); cut < chunkSize/2 {
-			// Without boundaries it is no text; but let no character be cut.
-			for cut = len(s.text) - 1; cut > len(s.text)-utf8.UTFMax && !utf8.RuneStart(s.text[cut]); cut-- {
-			}
+// search maps the next piece and looks for needles.
+func (s *sink) search(text []byte, last bool) error {
+	if len(s.kept) > 0 {
+		s.kept = append(s.kept, text...)
+		text = s.kept
+	}
+	before := s.m.finds
+	f := s.m.texts
+	for len(text) > 0 {
+		out, n, long := s.folder.Fold(s.mapped[:0], text, last)
+		s.mapped = out
+		s.state = f.run(s.state, out)
+		if long.Text != "" {
+			s.state = f.runLong(s.state, long)
+		}
+		if text = text[n:]; n == 0 {
+			break
 		}
 	}
-	s.window = appendNormalized(s.window, s.text[:cut])
-	s.text = append(s.text[:0], s.text[cut:]...)
-
-	found := false
-	open := s.leaves[:0]
-	for _, i := range s.leaves {
-		if bytes.Contains(s.window, []byte(s.m.leaves[i].text)) {
-			s.m.known[i] = yes
-			found = true
-			continue
-		}
-		open = append(open, i)
+	if last {
+		s.mapped = s.folder.End(s.mapped[:0])
+		s.state = f.run(s.state, s.mapped)
 	}
-	s.leaves = open
-	if keep := min(s.reach-1, len(s.window)); keep >= 0 {
-		s.window = append(s.window[:0], s.window[len(s.window)-keep:]...)
-	}
-	if found && s.m.decided() {
+	s.kept = append(s.kept[:0], text...)
+	if s.m.finds > before && s.m.decided() {
 		return errDecided
 	}
 	return nil
-}
-
-// appendNormalized appends text in the form that is compared.
-func appendNormalized(dst, text []byte) []byte {
-	for i, c := range text {
-		if c >= utf8.RuneSelf {
-			return append(dst[:len(dst)-i], envelope.Normalize(validText(text))...)
-		}
-		if 'A' <= c && c <= 'Z' {
-			c += 'a' - 'A'
-		}
-		dst = append(dst, c)
-	}
-	return dst
-}
-
-// validText returns text as valid UTF-8: octets that are not are read as
-// windows-1252.
-func validText(text []byte) string {
-	if utf8.Valid(text) {
-		return string(text)
-	}
-	var b strings.Builder
-	for len(text) > 0 {
-		r, n := utf8.DecodeRune(text)
-		if r == utf8.RuneError && n == 1 {
-			r = charmap.Windows1252.DecodeByte(text[0])
-		}
-		b.WriteRune(r)
-		text = text[n:]
-	}
-	return b.String()
 }
