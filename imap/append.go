@@ -27,7 +27,7 @@ func (c *conn) handleAppend(ctx context.Context, cmd *command) error {
 	defer a.discard(ctx)
 	for n := 1; ; n++ {
 		if n > maxAppendMessages {
-			return &wire.SyntaxError{Code: "LIMIT", Text: "too many messages"}
+			return wire.Limit("one APPEND can have %d messages", maxAppendMessages)
 		}
 		if err := a.message(ctx, cmd.args); err != nil {
 			return err

@@ -151,7 +151,7 @@ func (c *conn) login(ctx context.Context, cmd *command, username, password strin
 	c.state = imap.ConnStateAuthenticated
 	c.authFailures = 0
 	c.in.unlimit()
-	c.dec.LineLimit, c.dec.LiteralLimit = 0, 0
+	c.dec.LineLimit, c.dec.LiteralLimit, c.dec.LongLine = 0, 0, nil
 	c.log = c.log.With("user", account.Username())
 	c.log.Info("imap: login", "tls", c.tls)
 	cmd.ok("CAPABILITY "+c.capabilities(), "Logged in")

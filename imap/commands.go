@@ -134,7 +134,7 @@ func (c *conn) parseName(cmd *command) (rule, error) {
 	r, ok := rules[name]
 	if !ok {
 		cmd.name = ""
-		return none, wire.Errorf("Unknown command")
+		return none, wire.Errorf("Unknown command %s", clip(name))
 	}
 	cmd.name = name
 	if r.states&c.inState() == 0 {

@@ -41,6 +41,7 @@ type conn struct {
 	started time.Time
 
 	countedAddress bool // Server.perAddr counts the connection
+	countedLine    bool // Server.longLines does
 
 	state   imap.ConnState
 	account *account.Account     // from the login on
@@ -50,6 +51,7 @@ type conn struct {
 	enabled extensions
 
 	commands     int
+	knowsID      bool // the client has sent ID
 	badInRow     int
 	authFailures int
 	closing      bool   // end after the running command
@@ -70,6 +72,7 @@ func newConn(s *Server, nc net.Conn) *conn {
 	c.enc = wire.NewEncoder(c.out)
 	c.dec.Continue = c.continueLiteral
 	c.dec.LineLimit, c.dec.LiteralLimit = maxLoginLine, maxLoginLine
+	c.dec.LongLine = c.mayBeLong
 	c.in.onQuiet = c.dropCache
 	return c
 }
@@ -132,6 +135,7 @@ func (c *conn) serve(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer c.enc.Flush()
+	defer c.endLongLine()
 	defer c.recovered("connection")
 	if tc, ok := c.netConn.(*tls.Conn); ok {
 		if err := c.handshake(tc); err != nil {
@@ -153,6 +157,7 @@ func (c *conn) serve(ctx context.Context) {
 		}
 		c.in.busy()
 		c.command(ctx, cancel)
+		c.endLongLine()
 	}
 }
 
@@ -314,7 +319,7 @@ func (c *conn) execute(ctx context.Context, cmd *command, r rule) error {
 		}
 	}
 	if err != nil {
-		typ, code, text := c.explain(cmd.name, err)
+		typ, code, text := c.explain(ctx, cmd.name, err)
 		if typ == imap.StatusResponseTypeBad {
 			c.badInRow++
 		} else {

@@ -1,7 +1,9 @@
 package imap
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/emersion/go-imap/v2"
@@ -35,16 +37,18 @@ var storeErrors = []struct {
 	{mailstore.ErrInvalidName, imap.ResponseCodeCannot, "Not a valid mailbox name"},
 	{mailstore.ErrHasChildren, imap.ResponseCodeHasChildren, "The mailbox has children and no messages of its own"},
 	{mailstore.ErrInboxUndeletable, imap.ResponseCodeCannot, "INBOX cannot be deleted"},
-	{mailstore.ErrSpecialUse, codeUseAttr, "This special use is not supported or in use by another mailbox"},
-	{mailstore.ErrInvalidKeyword, imap.ResponseCodeLimit, "Too many keywords, or one that is too long"},
-	{mailstore.ErrTooMany, imap.ResponseCodeLimit, "A limit is reached"},
+	{mailstore.ErrSpecialUse, codeUseAttr, "Special use cannot be set"},
+	{mailstore.ErrInvalidKeyword, imap.ResponseCodeLimit, "Keywords cannot be set"},
+	{mailstore.ErrTooMany, imap.ResponseCodeLimit, "Limit reached"},
 	{mailstore.ErrUIDsExhausted, imap.ResponseCodeLimit, "The mailbox has no UIDs left"},
 	{mailstore.ErrAuthFailed, imap.ResponseCodeAuthenticationFailed, "Authentication failed"},
 }
 
 // explain turns the error of a handler into what the tagged answer says. It
 // is the one place where errors become protocol.
-func (c *conn) explain(name string, err error) (typ imap.StatusResponseType, code, text string) {
+func (c *conn) explain(
+	ctx context.Context, name string, err error,
+) (typ imap.StatusResponseType, code, text string) {
 	var syntax *wire.SyntaxError
 	if errors.As(err, &syntax) {
 		text = strings.TrimSpace(name + ": " + syntax.Text)
@@ -62,7 +66,7 @@ func (c *conn) explain(name string, err error) (typ imap.StatusResponseType, cod
 	}
 	for _, e := range storeErrors {
 		if errors.Is(err, e.err) {
-			return imap.StatusResponseTypeNo, string(e.code), e.text
+			return imap.StatusResponseTypeNo, string(e.code), c.detail(ctx, err, e.text)
 		}
 	}
 	if database.IsUnavailable(err) {
@@ -75,4 +79,28 @@ func (c *conn) explain(name string, err error) (typ imap.StatusResponseType, cod
 	}
 	c.log.Error("imap: command failed", "command", name, "error", err)
 	return imap.StatusResponseTypeNo, string(imap.ResponseCodeServerBug), "Internal error"
+}
+
+// detail adds to the text of an error what the client's user can do something about: which limit is
+// reached, what is wrong with a name.
+func (c *conn) detail(ctx context.Context, err error, text string) string {
+	var invalid *mailstore.InvalidError
+	switch {
+	case errors.As(err, &invalid):
+		return text + ": " + invalid.Reason
+	case errors.Is(err, quota.ErrOverQuota) && c.account != nil:
+		limits, usage, err := c.account.Quota(ctx)
+		if err != nil {
+			return text
+		}
+		var used []string
+		if limits.Bytes > 0 {
+			used = append(used, fmt.Sprintf("%d of %d KiB", storageUnits(usage.Bytes), storageUnits(limits.Bytes)))
+		}
+		if limits.Messages > 0 {
+			used = append(used, fmt.Sprintf("%d of %d messages", usage.Messages, limits.Messages))
+		}
+		return text + ": " + strings.Join(used, " and ") + " are in use"
+	}
+	return text
 }

@@ -32,9 +32,11 @@ func TestExplain(t *testing.T) {
 		{mailstore.ErrNoSuchMailbox, "NO NONEXISTENT No such mailbox"},
 		{fmt.Errorf("x: %w", context.DeadlineExceeded), "NO UNAVAILABLE Try again later"},
 		{fmt.Errorf("x: %w", lost), "NO UNAVAILABLE Try again later"},
+		{fmt.Errorf("create: %w", &mailstore.InvalidError{Err: mailstore.ErrTooMany, Reason: "5 can be"}),
+			"NO LIMIT Limit reached: 5 can be"},
 		{errors.New("a secret of the server"), "NO SERVERBUG Internal error"},
 	} {
-		typ, code, text := c.explain("X", tt.err)
+		typ, code, text := c.explain(t.Context(), "X", tt.err)
 		if got := fmt.Sprintf("%s %s %s", typ, code, text); got != tt.want {
 			t.Errorf("%v: %q, want %q", tt.err, got, tt.want)
 		}

@@ -1,13 +1,34 @@
 package imap
 
 import (
+	"bytes"
 	"context"
 	"strings"
 
 	"gadwall/imap/wire"
 )
 
-// handleID answers ID (RFC 2971). What the client says of itself is logged.
+// mayBeLong lets a client that is not logged in send a long ID.
+func (c *conn) mayBeLong(start []byte) bool {
+	_, rest, _ := bytes.Cut(start, []byte(" "))
+	if len(rest) < 3 || !bytes.EqualFold(rest[:3], []byte("ID ")) {
+		return false
+	}
+	if c.countedLine = c.srv.longLines.Add(1) <= maxLongLines; !c.countedLine {
+		c.srv.longLines.Add(-1)
+	}
+	return c.countedLine
+}
+
+// endLongLine gives back what mayBeLong took.
+func (c *conn) endLongLine() {
+	if c.countedLine {
+		c.srv.longLines.Add(-1)
+		c.countedLine = false
+	}
+}
+
+// handleID answers ID (RFC 2971). It logs how the client describes itself, once.
 func (c *conn) handleID(_ context.Context, cmd *command) error {
 	if err := cmd.args.SP(); err != nil {
 		return err
@@ -19,8 +40,9 @@ func (c *conn) handleID(_ context.Context, cmd *command) error {
 	if err := cmd.args.CRLF(); err != nil {
 		return err
 	}
-	if len(fields) > 0 {
-		c.log.Info("imap: client", "id", strings.Join(fields, " "))
+	if id := strings.Join(fields, " "); id != "" && !c.knowsID {
+		c.log.Info("imap: client", "id", id[:min(len(id), maxIDLogged)])
+		c.knowsID = true
 	}
 	c.enc.Untagged().Raw(`ID ("name" "Gadwall")`).CRLF()
 	return nil
@@ -47,8 +69,8 @@ func parseID(dec *wire.Decoder) (fields []string, err error) {
 		if err != nil {
 			return err
 		}
-		if len(name) > 30 || len(value) > 1024 { // RFC 2971 section 3.3
-			return wire.Errorf("ID field is too long")
+		if len(name) > maxIDName || len(value) > maxIDValue {
+			return wire.Errorf("an ID field has at most %d octets, its value %d", maxIDName, maxIDValue)
 		}
 		fields = append(fields, name+"="+value)
 		if len(fields) > maxIDFields {

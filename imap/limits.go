@@ -23,8 +23,11 @@ const (
 	maxBadUnauthenticated = 10
 	// maxAuthFailures closes a connection.
 	maxAuthFailures = 5
-	// maxLoginLine is the longest line and the largest literal before login.
+	// maxLoginLine is the longest line and the largest literal before login. The
+	// line of ID may be as long as one after login, for at most maxLongLines clients
+	// at a time.
 	maxLoginLine = 8 << 10
+	maxLongLines = 500
 	// sessionIDLength is how many characters (of 5 bits) a session's id has.
 	sessionIDLength = 12
 	// maxText bounds the text of status responses, which may quote the client.
@@ -34,12 +37,16 @@ const (
 
 	// maxAppendMessages bounds the messages of one APPEND.
 	maxAppendMessages = 1000
-	// maxListPatterns and maxWildcards bound LIST.
-	maxListPatterns = 50
-	maxWildcards    = 50
-	maxPattern      = 2000
-	// maxIDFields is of RFC 2971 section 3.3.
+	// maxListPatterns bounds the patterns of LIST, maxPatternLength the octets of all
+	// of them together.
+	maxListPatterns  = 50
+	maxPatternLength = 4000
+	// maxIDFields, maxIDName and maxIDValue are of RFC 2971 section 3.3;
+	// maxIDLogged is how much of a client's ID is logged.
 	maxIDFields = 30
+	maxIDName   = 30
+	maxIDValue  = 1024
+	maxIDLogged = 1000
 	// maxStoreFlags bounds the flags named by one STORE or APPEND.
 	maxStoreFlags = 100
 	// maxAnnounced bounds the keywords that FLAGS lists.

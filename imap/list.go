@@ -2,7 +2,6 @@ package imap
 
 import (
 	"context"
-	"slices"
 	"sort"
 	"strings"
 
@@ -13,7 +12,7 @@ import (
 // listRequest is what LIST asks (RFC 3501 section 6.3.8, RFC 5258, RFC 5819,
 // RFC 6154).
 type listRequest struct {
-	patterns []pattern
+	patterns patterns
 	root     bool // an empty pattern: what is the separator?
 	extended bool // has anything of RFC 5258
 
@@ -43,15 +42,16 @@ func (c *conn) handleList(ctx context.Context, cmd *command) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if !n.matches(req.patterns) {
+		n.matches, n.selected = req.patterns.match(n.name), req.selects(n)
+	}
+	if req.recursive {
+		tree.markAncestors()
+	}
+	for _, n := range tree.nodes {
+		if !n.matches || !n.selected && !n.selectedUnlisted {
 			continue
 		}
-		selected := req.selects(n)
-		childInfo := req.recursive && n.subscribedBelow
-		if !selected && !childInfo {
-			continue
-		}
-		c.writeList("LIST", n, req, childInfo)
+		c.writeList("LIST", n, req)
 		if len(req.status) > 0 && n.box != nil {
 			c.writeStatus(n.name, n.box, req.status)
 		}
@@ -68,12 +68,13 @@ func (r *listRequest) selects(n *node) bool {
 	return r.onlySubscribed || n.box != nil || n.children
 }
 
-func (c *conn) writeList(kind string, n *node, req *listRequest, childInfo bool) {
+func (c *conn) writeList(kind string, n *node, req *listRequest) {
 	var attrs []string
-	if n.box == nil {
-		if req.extended {
-			attrs = append(attrs, `\NonExistent`) // RFC 5258 section 3
-		}
+	switch {
+	case n.box != nil:
+	case req.extended:
+		attrs = append(attrs, `\NonExistent`) // implies \Noselect (RFC 5258 section 3)
+	default:
 		attrs = append(attrs, `\Noselect`)
 	}
 	if req.onlySubscribed || req.subscribed {
@@ -90,8 +91,16 @@ func (c *conn) writeList(kind string, n *node, req *listRequest, childInfo bool)
 		attrs = append(attrs, n.box.SpecialUse)
 	}
 	c.enc.Untagged().Raw(kind).SP().Flags(attrs).Raw(` "/" `).Mailbox(n.name)
-	if childInfo {
-		c.enc.Raw(` ("CHILDINFO" ("SUBSCRIBED"))`)
+	if n.selectedBelow {
+		// RFC 5258 section 3.5: the options that mailboxes below the name meet.
+		var met []string
+		if req.onlySubscribed {
+			met = append(met, `"SUBSCRIBED"`)
+		}
+		if req.onlySpecialUse {
+			met = append(met, `"SPECIAL-USE"`)
+		}
+		c.enc.Raw(` ("CHILDINFO" (` + strings.Join(met, " ") + `))`)
 	}
 	c.enc.CRLF()
 }
@@ -111,45 +120,36 @@ func parseList(dec *wire.Decoder) (*listRequest, error) {
 		}
 	}
 	reference, err := dec.Mailbox()
-	if err != nil {
+	nothing := err == wire.ErrMailboxName // no mailbox has such a name
+	if err != nil && !nothing {
 		return nil, err
 	}
 	if err := dec.SP(); err != nil {
 		return nil, err
 	}
-	add := func() error {
-		text, err := dec.ListMailbox()
-		if err != nil {
-			return err
-		}
-		p, err := newPattern(reference, text)
-		if err != nil {
-			return err
-		}
-		if req.patterns = append(req.patterns, p); len(req.patterns) > maxListPatterns {
-			return wire.Errorf("more than %d patterns", maxListPatterns)
-		}
-		req.root = text == ""
-		return nil
-	}
 	if dec.Peek() == '(' {
 		req.extended = true
-		err = dec.List(add)
-		req.root = false
+		err = dec.List(func() error {
+			_, err := req.patterns.read(dec, reference)
+			return err
+		})
 	} else {
-		err = add()
+		var text string
+		text, err = req.patterns.read(dec, reference)
+		// RFC 5258 section 3: only the basic form asks for the separator.
+		req.root = text == "" && req.patterns.list != nil && !req.extended
 	}
 	if err != nil {
 		return nil, err
 	}
+	if nothing {
+		req.patterns.list, req.root = nil, false
+	}
 	if dec.Accept(' ') {
-		req.extended = true
+		req.extended, req.root = true, false
 		if err := req.parseReturn(dec); err != nil {
 			return nil, err
 		}
-	}
-	if req.extended {
-		req.root = false // RFC 5258 section 3: the special meaning is of the basic form only
 	}
 	return req, dec.CRLF()
 }
@@ -174,9 +174,9 @@ func (r *listRequest) parseSelection(dec *wire.Decoder) error {
 		}
 		return nil
 	})
-	if err == nil && r.recursive && !r.onlySubscribed {
-		// It modifies SUBSCRIBED, and is an error without.
-		return wire.Errorf("RECURSIVEMATCH needs SUBSCRIBED")
+	if err == nil && r.recursive && !r.onlySubscribed && !r.onlySpecialUse {
+		// It modifies these, and is an error without (RFC 5258 section 3.1).
+		return wire.Errorf("RECURSIVEMATCH needs SUBSCRIBED or SPECIAL-USE")
 	}
 	return err
 }
@@ -221,23 +221,24 @@ func (c *conn) handleLsub(ctx context.Context, cmd *command) error {
 		return err
 	}
 	reference, err := cmd.args.Mailbox()
-	if err != nil {
+	if err != nil && err != wire.ErrMailboxName {
 		return err
 	}
+	nothing := err != nil // no mailbox has such a name
 	if err := cmd.args.SP(); err != nil {
 		return err
 	}
-	text, err := cmd.args.ListMailbox()
-	if err != nil {
+	var asked patterns
+	if _, err := asked.read(cmd.args, reference); err != nil {
 		return err
 	}
 	if err := cmd.args.CRLF(); err != nil {
 		return err
 	}
-	p, err := newPattern(reference, text)
-	if err != nil {
-		return err
+	if nothing || asked.list == nil {
+		return nil
 	}
+	p := asked.list[0]
 	names, err := c.account.Subscriptions(ctx)
 	if err != nil {
 		return err
@@ -246,15 +247,15 @@ func (c *conn) handleLsub(ctx context.Context, cmd *command) error {
 	// the pattern ends in "%": "foo" for "foo/bar" (RFC 3501 section 6.3.9).
 	answer := make(map[string]bool) // name: subscribed itself
 	for _, name := range names {
-		if p.match(name) {
+		if p.matches(name) {
 			answer[name] = true
 			continue
 		}
-		if !strings.HasSuffix(string(p), "%") {
+		if !strings.HasSuffix(p.text, "%") {
 			continue
 		}
 		for parent := parentOf(name); parent != ""; parent = parentOf(parent) {
-			if _, told := answer[parent]; !told && p.match(parent) {
+			if _, told := answer[parent]; !told && p.matches(parent) {
 				answer[parent] = false
 			}
 		}
@@ -276,15 +277,17 @@ func (c *conn) handleLsub(ctx context.Context, cmd *command) error {
 
 // node is a name that LIST may return.
 type node struct {
-	name            string
-	box             *mailstore.Mailbox // nil: a missing parent, or only subscribed to
-	subscribed      bool
-	children        bool // a mailbox is below it
-	subscribedBelow bool
-}
+	name       string
+	box        *mailstore.Mailbox // nil: a missing parent, or only subscribed to
+	subscribed bool
+	children   bool // a mailbox is below it
 
-func (n *node) matches(patterns []pattern) bool {
-	return slices.ContainsFunc(patterns, func(p pattern) bool { return p.match(n.name) })
+	matches  bool // a pattern
+	selected bool // the selection options hold for it
+
+	// With RECURSIVEMATCH: a name below it is selected; and one of them matches no
+	// pattern, so that LIST does not return it itself.
+	selectedBelow, selectedUnlisted bool
 }
 
 // mailboxTree is all names of a user, sorted, INBOX first.
@@ -314,7 +317,7 @@ func (c *conn) mailboxTree(ctx context.Context, subscriptions bool) (*mailboxTre
 		for _, name := range names {
 			t.node(name).subscribed = true
 			for parent := parentOf(name); parent != ""; parent = parentOf(parent) {
-				t.node(parent).subscribedBelow = true
+				t.node(parent)
 			}
 		}
 	}
@@ -337,6 +340,20 @@ func (t *mailboxTree) node(name string) *node {
 		t.nodes = append(t.nodes, n)
 	}
 	return n
+}
+
+// markAncestors tells each name what is selected below it.
+func (t *mailboxTree) markAncestors() {
+	for _, n := range t.nodes {
+		if !n.selected {
+			continue
+		}
+		for name := parentOf(n.name); name != ""; name = parentOf(name) {
+			parent := t.index[name]
+			parent.selectedBelow = true
+			parent.selectedUnlisted = parent.selectedUnlisted || !n.matches
+		}
+	}
 }
 
 // parentOf returns the name above, "" at the top.

@@ -1,44 +1,58 @@
 package imap
 
 import (
+	"math/bits"
 	"strings"
 
 	"gadwall/imap/wire"
 )
 
-// pattern is a mailbox pattern of LIST (RFC 3501 section 6.3.8): "*" stands for
-// any characters, "%" for any but the separator.
-type pattern string
+// pattern is a mailbox pattern of LIST (RFC 3501 section 6.3.8): "*" stands for any
+// characters, "%" for any but the separator.
+//
+// A name is matched byte by byte by an automaton whose states are the positions of the
+// pattern. The set of states is a bit set, so that a byte of the name costs one step for
+// 64 positions, whatever the wildcards.
+type pattern struct {
+	text  string
+	start string // the pattern up to its first wildcard
+	rest  string // from there on; bit j of a state is the position before rest[j]
+	inbox bool   // matches INBOX, whose name is without case
 
-// newPattern joins a reference and a pattern. Names in it that are INBOX in
-// another case become INBOX.
-func newPattern(reference, text string) (pattern, error) {
-	p := reference + text
-	if len(p) > maxPattern {
-		return "", &wire.SyntaxError{Code: "LIMIT", Text: "pattern is too long"}
-	}
-	// Neighbouring wildcards are as good as the stronger one.
+	class    [256]uint8 // index into literals, 0 for bytes that are not in rest
+	literals []bitset   // by class: positions before such a byte
+	star     bitset     // positions before "*"
+	percent  bitset     // positions before "%"
+	wildcard bitset     // positions before either
+}
+
+// newPattern joins a reference and a pattern. A first name that is INBOX in another
+// case becomes INBOX.
+func newPattern(reference, text string) *pattern {
+	text = foldInbox(joinWildcards(reference + text))
+	p := compilePattern(text)
+	p.inbox = compilePattern(strings.ToUpper(text)).matchBytes("INBOX")
+	return p
+}
+
+// joinWildcards replaces neighbouring wildcards by the stronger one, which means the same.
+func joinWildcards(p string) string {
 	var b strings.Builder
-	wildcards := 0
 	for i := 0; i < len(p); i++ {
-		ch := p[i]
-		if ch != '*' && ch != '%' {
-			b.WriteByte(ch)
-			continue
-		}
-		for i+1 < len(p) && (p[i+1] == '*' || p[i+1] == '%') {
-			if i++; p[i] == '*' {
-				ch = '*'
+		c := p[i]
+		if isWildcard(c) {
+			for i+1 < len(p) && isWildcard(p[i+1]) {
+				if i++; p[i] == '*' {
+					c = '*'
+				}
 			}
 		}
-		b.WriteByte(ch)
-		wildcards++
+		b.WriteByte(c)
 	}
-	if wildcards > maxWildcards {
-		return "", &wire.SyntaxError{Code: "LIMIT", Text: "pattern has too many wildcards"}
-	}
-	return pattern(foldInbox(b.String())), nil
+	return b.String()
 }
+
+func isWildcard(c byte) bool { return c == '*' || c == '%' }
 
 // foldInbox writes a first name that is INBOX in any case in upper case
 // (RFC 3501 section 5.1).
@@ -51,56 +65,129 @@ func foldInbox(name string) string {
 	return name
 }
 
-// match reports whether name fits the pattern.
-func (p pattern) match(name string) bool {
-	if name == "INBOX" {
-		return matchPattern(strings.ToUpper(string(p)), name)
+func compilePattern(text string) *pattern {
+	p := &pattern{text: text, start: text}
+	n := strings.IndexAny(text, "*%")
+	if n < 0 {
+		return p
 	}
-	return matchPattern(string(p), name)
+	p.start, p.rest = text[:n], text[n:]
+	size := len(p.rest) + 1
+	p.star, p.percent, p.wildcard = newBitset(size), newBitset(size), newBitset(size)
+	p.literals = []bitset{newBitset(size)}
+	for j := range len(p.rest) {
+		switch c := p.rest[j]; c {
+		case '*':
+			p.star.set(j)
+			p.wildcard.set(j)
+		case '%':
+			p.percent.set(j)
+			p.wildcard.set(j)
+		default:
+			if p.class[c] == 0 {
+				p.class[c] = uint8(len(p.literals))
+				p.literals = append(p.literals, newBitset(size))
+			}
+			p.literals[p.class[c]].set(j)
+		}
+	}
+	return p
 }
 
-// matchPattern keeps for each pattern position whether the name read so far can
-// end there; its cost is the product of both lengths, whatever the wildcards.
-func matchPattern(p, name string) bool {
-	// Literal start first: most names fail on it.
-	n := strings.IndexAny(p, "*%")
-	if n < 0 {
-		return p == name
+// matches reports whether name fits the pattern.
+func (p *pattern) matches(name string) bool {
+	if name == "INBOX" {
+		return p.inbox
 	}
-	if !strings.HasPrefix(name, p[:n]) {
+	return p.matchBytes(name)
+}
+
+func (p *pattern) matchBytes(name string) bool {
+	if p.rest == "" {
+		return name == p.start
+	}
+	name, ok := strings.CutPrefix(name, p.start)
+	if !ok {
 		return false
 	}
-	p, name = p[n:], name[n:]
-
-	at := make([]bool, len(p)+1)
-	at[0] = true
-	skipWildcards(p, at)
-	for i := 0; i < len(name); i++ {
-		// From the end, so that at[j] is still the state before this byte.
-		any := false
-		for j := len(p); j > 0; j-- {
-			at[j] = at[j-1] && p[j-1] == name[i] && p[j-1] != '*' && p[j-1] != '%' || at[j] && stays(p, j, name[i])
-			any = any || at[j]
-		}
-		at[0] = at[0] && stays(p, 0, name[i])
-		if !any && !at[0] {
+	at := newBitset(len(p.rest) + 1)
+	at.set(0)
+	p.skipWildcards(at)
+	for i := range len(name) {
+		if !p.step(at, name[i]) {
 			return false
 		}
-		skipWildcards(p, at)
 	}
-	return at[len(p)]
+	return at.has(len(p.rest))
 }
 
-// stays reports whether the wildcard at p[j] takes the byte.
-func stays(p string, j int, c byte) bool {
-	return j < len(p) && (p[j] == '*' || p[j] == '%' && c != separator[0])
+// step moves all positions over one byte of the name, and reports whether any is left.
+func (p *pattern) step(at bitset, c byte) bool {
+	literal := p.literals[p.class[c]]
+	carry, left := uint64(0), uint64(0)
+	for w := range at {
+		moved := at[w] & literal[w]
+		stays := at[w] & p.star[w]
+		if c != separator[0] {
+			stays |= at[w] & p.percent[w]
+		}
+		at[w] = moved<<1 | carry | stays
+		carry = moved >> (bits.UintSize - 1)
+		left |= at[w]
+	}
+	p.skipWildcards(at)
+	return left != 0
 }
 
-// skipWildcards lets wildcards stand for nothing.
-func skipWildcards(p string, at []bool) {
-	for j := range p {
-		if at[j] && (p[j] == '*' || p[j] == '%') {
-			at[j+1] = true
+// skipWildcards lets wildcards stand for nothing. No two of them are neighbours.
+func (p *pattern) skipWildcards(at bitset) {
+	carry := uint64(0)
+	for w := range at {
+		skipped := at[w] & p.wildcard[w]
+		at[w] |= skipped<<1 | carry
+		carry = skipped >> (bits.UintSize - 1)
+	}
+}
+
+// bitset is a set of small numbers.
+type bitset []uint64
+
+func newBitset(size int) bitset { return make(bitset, (size+63)/64) }
+func (b bitset) set(i int)      { b[i/64] |= 1 << (i % 64) }
+func (b bitset) has(i int) bool { return b[i/64]&(1<<(i%64)) != 0 }
+
+// patterns are the patterns of one LIST.
+type patterns struct {
+	list   []*pattern
+	count  int // of those that the client sent
+	length int // of all of them
+}
+
+// read reads a pattern. One that is not in modified UTF-7 matches no mailbox.
+func (p *patterns) read(dec *wire.Decoder, reference string) (text string, err error) {
+	text, err = dec.ListMailbox()
+	if err != nil && err != wire.ErrMailboxName {
+		return "", err
+	}
+	p.count++
+	p.length += len(reference) + len(text)
+	switch {
+	case p.count > maxListPatterns:
+		return "", wire.Limit("more than %d patterns", maxListPatterns)
+	case p.length > maxPatternLength:
+		return "", wire.Limit("patterns are longer than %d octets together", maxPatternLength)
+	case err == nil:
+		p.list = append(p.list, newPattern(reference, text))
+	}
+	return text, nil
+}
+
+// match reports whether name fits one of the patterns.
+func (p *patterns) match(name string) bool {
+	for _, one := range p.list {
+		if one.matches(name) {
+			return true
 		}
 	}
+	return false
 }

@@ -4,7 +4,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"pgregory.net/rapid"
 )
@@ -30,54 +29,69 @@ func TestPattern(t *testing.T) {
 		{"", "%*%", "a a/b", ""},
 		{"", "", "", "a"},
 	} {
-		p, err := newPattern(tt.reference, tt.pattern)
-		if err != nil {
-			t.Fatal(err)
-		}
+		p := newPattern(tt.reference, tt.pattern)
 		for _, name := range strings.Fields(tt.match) {
-			if !p.match(name) {
+			if !p.matches(name) {
 				t.Errorf("%q %q does not match %q", tt.reference, tt.pattern, name)
 			}
 		}
 		for _, name := range strings.Fields(tt.miss) {
-			if p.match(name) {
+			if p.matches(name) {
 				t.Errorf("%q %q matches %q", tt.reference, tt.pattern, name)
 			}
 		}
 	}
-	if _, err := newPattern("", strings.Repeat("a*", maxWildcards+1)); err == nil {
-		t.Error("too many wildcards were taken")
-	}
 }
 
-// TestPatternModel compares with a regular expression.
+// TestPatternModel compares with a regular expression, also for patterns whose positions
+// do not fit into one word.
 func TestPatternModel(t *testing.T) {
 	letters := rapid.StringOfN(rapid.RuneFrom([]rune("ab/*%")), 0, 12, -1)
+	runs := rapid.SampledFrom([]string{"", strings.Repeat("a", 60), strings.Repeat("*b", 32), strings.Repeat("a%", 31)})
 	rapid.Check(t, func(t *rapid.T) {
-		text := letters.Draw(t, "pattern")
+		text := runs.Draw(t, "run") + letters.Draw(t, "pattern") + runs.Draw(t, "run 2")
 		name := rapid.StringOfN(rapid.RuneFrom([]rune("ab/")), 1, 12, -1).Draw(t, "name")
-		p, err := newPattern("", text)
-		if err != nil {
-			t.Fatal(err)
+		if rapid.Bool().Draw(t, "long") {
+			// What the pattern means, with wildcards replaced.
+			name = strings.NewReplacer("*", rapid.SampledFrom([]string{"", "a/b", name}).Draw(t, "*"),
+				"%", rapid.SampledFrom([]string{"", "ab", name}).Draw(t, "%")).Replace(text)
 		}
+		p := newPattern("", text)
 		model := regexp.MustCompile("^" + strings.NewReplacer("*", ".*", "%", "[^/]*").Replace(text) + "$")
-		if got, want := p.match(name), model.MatchString(name); got != want {
+		if got, want := p.matches(name), model.MatchString(name); got != want {
 			t.Fatalf("%q matches %q: %v, want %v", text, name, got, want)
 		}
 	})
 }
 
-// TestPatternCost: many wildcards cost no more than the product of lengths.
+// TestPatternCost: a byte of a name costs a step for each word of the patterns' states.
+// What LIST takes of them is bounded in all, so the words are.
 func TestPatternCost(t *testing.T) {
-	p, err := newPattern("", strings.Repeat("*a", maxWildcards))
+	const each = maxPatternLength / maxListPatterns
+	send := func(n, length int) (patterns, error) {
+		var p patterns
+		for range n {
+			dec := decoderOf(t, strings.Repeat("*n", length/2))
+			if _, err := p.read(dec, ""); err != nil {
+				return p, err
+			}
+		}
+		return p, nil
+	}
+	p, err := send(maxListPatterns, each)
 	if err != nil {
 		t.Fatal(err)
 	}
-	start := time.Now()
-	if p.match(strings.Repeat("a", 1000) + "b") {
-		t.Error("matches what ends in another letter")
+	words := 0
+	for _, one := range p.list {
+		words += len(one.wildcard)
 	}
-	if d := time.Since(start); d > time.Second {
-		t.Errorf("took %v", d)
+	if limit := maxPatternLength/64 + 2*maxListPatterns; words > limit {
+		t.Errorf("the patterns of one LIST have %d words, more than %d", words, limit)
+	}
+	for _, tt := range []struct{ n, length int }{{maxListPatterns + 1, 2}, {maxListPatterns, each + 2}, {1, maxPatternLength + 2}} {
+		if _, err := send(tt.n, tt.length); err == nil || !strings.Contains(err.Error(), "patterns") {
+			t.Errorf("%d patterns of %d octets: %v", tt.n, tt.length, err)
+		}
 	}
 }

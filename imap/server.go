@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gadwall/internal/account"
@@ -57,6 +58,8 @@ type Server struct {
 	opts Options
 	log  *slog.Logger
 	auth *authLimiter
+
+	longLines atomic.Int32 // long lines of clients that are not logged in
 
 	ctx    context.Context // ends when connections must end at once
 	cancel context.CancelFunc

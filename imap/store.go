@@ -63,10 +63,14 @@ func (c *conn) handleStore(ctx context.Context, cmd *command) error {
 		cmd.ok("MODIFIED "+c.numbers(result.Modified, cmd.uid), "Conditional STORE failed for some messages")
 		return nil
 	}
-	if !req.silent && !cmd.uid && v.Count(ranges) > len(states) {
-		// RFC 2180 section 4.2.2: others expunged them meanwhile.
+	if !cmd.uid && v.Count(ranges) > len(states) {
+		// Other sessions expunged them meanwhile. RFC 2180 section 4.2 wants NO when
+		// some are left; clients show that to people as an error, and it is none.
 		c.sel.stale = true
-		return refuse(codeExpungeIssued, "Some messages were expunged by another session")
+		if len(states) == 0 && !req.silent {
+			return errExpunged
+		}
+		cmd.ok(string(codeExpungeIssued), "Some messages were expunged by another session")
 	}
 	return nil
 }
@@ -90,6 +94,8 @@ func (c *conn) surprises(result *mailstore.FlagResult) map[uint32]bool {
 
 // codeExpungeIssued is of RFC 5530 section 3.
 const codeExpungeIssued imap.ResponseCode = "EXPUNGEISSUED"
+
+var errExpunged = refuse(codeExpungeIssued, "The messages were expunged by another session")
 
 // merge joins two lists in ascending order of UIDs.
 func merge(a, b []mailstore.FlagState) []mailstore.FlagState {
@@ -195,7 +201,7 @@ func flagArgument(dec *wire.Decoder) ([]string, error) {
 			return nil, err
 		}
 		if flags = append(flags, f); len(flags) > maxStoreFlags {
-			return nil, wire.Errorf("too many flags")
+			return nil, wire.Limit("more than %d flags", maxStoreFlags)
 		}
 		if !dec.Accept(' ') {
 			return flags, nil
@@ -207,7 +213,7 @@ func flagArgument(dec *wire.Decoder) ([]string, error) {
 // (RFC 3501 section 2.3.2) and other flags with a backslash do not exist here.
 func splitFlags(names []string) (flags mailstore.Flags, keywords []string, err error) {
 	if len(names) > maxStoreFlags {
-		return 0, nil, wire.Errorf("too many flags")
+		return 0, nil, wire.Limit("more than %d flags", maxStoreFlags)
 	}
 	for _, name := range names {
 		if !strings.HasPrefix(name, `\`) {

@@ -26,6 +26,11 @@ type Decoder struct {
 	// LineLimit is the longest line; 0 means MaxLine.
 	LineLimit int
 
+	// LongLine, if it is not nil, may allow a longer line than LineLimit, up to
+	// MaxLine, by how the first line of a command begins. It is called once for a
+	// line that is longer than the decoder's buffer.
+	LongLine func(start []byte) bool
+
 	// UTF8 makes quoted strings and mailbox names UTF-8
 	// (RFC 6855 section 3).
 	UTF8 bool
@@ -71,8 +76,9 @@ func (d *Decoder) Err() error { return d.broken }
 // Reset makes the decoder read from r and forget whatever it has buffered.
 func (d *Decoder) Reset(r io.Reader) {
 	d.r.Reset(r)
-	*d = Decoder{r: d.r, Continue: d.Continue, LineLimit: d.LineLimit, LiteralLimit: d.LiteralLimit,
-		UTF8: d.UTF8, finished: true}
+	*d = Decoder{r: d.r, Continue: d.Continue, LineLimit: d.LineLimit, LongLine: d.LongLine,
+		LiteralLimit: d.LiteralLimit,
+		UTF8:         d.UTF8, finished: true}
 }
 
 // Start waits for the first line of the next command. It gives io.EOF when the
@@ -114,6 +120,10 @@ func (d *Decoder) readLine() error {
 	if err != nil && d.bad == nil {
 		d.bad = err
 	}
+	if !d.hasLit {
+		// No command has a blank at its end, and some clients send one.
+		d.line = bytes.TrimRight(raw, " ")
+	}
 	return nil
 }
 
@@ -141,6 +151,9 @@ func (d *Decoder) rawLine(limit int) (line []byte, tooLong bool, err error) {
 	// literal mark may be.
 	spill := append(d.spill[:0], frag...)
 	var tail []byte
+	if d.LongLine != nil && d.lines == 0 && d.LongLine(spill) {
+		limit = MaxLine
+	}
 	for skipped := 0; err == bufio.ErrBufferFull; {
 		frag, err = d.r.ReadSlice('\n')
 		if err != nil && err != bufio.ErrBufferFull {
@@ -292,8 +305,11 @@ func (d *Decoder) memoryLiteral() ([]byte, error) {
 	if d.LiteralLimit > 0 {
 		limit = d.LiteralLimit
 	}
-	if size > limit || d.literals+size > MaxCommandLiterals {
-		return nil, tooBig("literal is too large")
+	if size > limit {
+		return nil, tooBig("literal is larger than %d bytes", limit)
+	}
+	if d.literals+size > MaxCommandLiterals {
+		return nil, tooBig("literals of the command are larger than %d bytes", MaxCommandLiterals)
 	}
 	binary := d.mark.Binary
 	r, err := d.OpenLiteral()

@@ -85,13 +85,10 @@ func (d *Decoder) AtEnd() bool {
 	return d.ready() == nil && d.pos == len(d.line)
 }
 
-// CRLF takes the end of the command. Blanks before it are forgiven.
+// CRLF takes the end of the command.
 func (d *Decoder) CRLF() error {
 	if err := d.ready(); err != nil {
 		return err
-	}
-	for d.pos < len(d.line) && d.line[d.pos] == ' ' {
-		d.pos++
 	}
 	if d.pos != len(d.line) {
 		return d.unexpected("the end of the command")
@@ -281,7 +278,7 @@ func (d *Decoder) mailboxName(s string) (string, error) {
 	}
 	name, err := DecodeUTF7(s)
 	if err != nil {
-		return "", Errorf("mailbox name is not modified UTF-7 (RFC 3501 section 5.1.3)")
+		return "", ErrMailboxName
 	}
 	return name, nil
 }

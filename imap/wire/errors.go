@@ -18,6 +18,12 @@ type SyntaxError struct {
 // Error implements error.
 func (e *SyntaxError) Error() string { return "imap syntax: " + e.Text }
 
+// ErrMailboxName says that a mailbox name is not in modified UTF-7
+// (RFC 3501 section 5.1.3). The name was read to its end: the command can be parsed on.
+var ErrMailboxName = &SyntaxError{
+	Code: "CANNOT", Text: "mailbox name is not modified UTF-7 (RFC 3501 section 5.1.3)",
+}
+
 // ErrDrain says that a refused literal is too long to be thrown away: the
 // connection must be closed.
 var ErrDrain = errors.New("imap: refused data is too long to skip")
@@ -29,6 +35,11 @@ var ErrLiteralSize = errors.New("imap: literal has another size than announced")
 // Errorf makes a SyntaxError without a code (BAD).
 func Errorf(format string, args ...any) *SyntaxError {
 	return &SyntaxError{Text: fmt.Sprintf(format, args...)}
+}
+
+// Limit makes a SyntaxError for what is too much (NO [LIMIT]).
+func Limit(format string, args ...any) *SyntaxError {
+	return &SyntaxError{Code: "LIMIT", Text: fmt.Sprintf(format, args...)}
 }
 
 func tooBig(format string, args ...any) *SyntaxError {

@@ -9,13 +9,13 @@ const (
 	// MaxCommandLines bounds the sum of all lines of one command.
 	MaxCommandLines = 256 << 10
 
-	// MaxLiteral is the largest literal taken into memory; APPEND streams
-	// its literals and has its own bound.
-	MaxLiteral = 1 << 20
+	// MaxLiteral is the largest literal taken into memory. APPEND streams the
+	// literals of its messages and has its own bound.
+	MaxLiteral = 64 << 10
 
 	// MaxCommandLiterals bounds the sum of literals of one command that are
 	// taken into memory.
-	MaxCommandLiterals = 2 << 20
+	MaxCommandLiterals = 128 << 10
 
 	// MaxDrain is how many bytes are read and thrown away to find the next
 	// command; past it Resync gives ErrDrain and the connection is closed.

@@ -70,7 +70,7 @@ func (i *Import) Admit(ctx context.Context, size int64) error {
 // one transaction cannot take all that was added.
 func (i *Import) Add(ctx context.Context, e Entry, r io.Reader) error {
 	if len(i.items) == MaxImport {
-		return fmt.Errorf("%w: more than %d messages", mailstore.ErrTooMany, MaxImport)
+		return tooMany("one APPEND can have %d messages", MaxImport)
 	}
 	stored, prefix, err := i.store(ctx, e.Prefix, r)
 	if err != nil {
@@ -86,10 +86,14 @@ func (i *Import) Add(ctx context.Context, e Entry, r io.Reader) error {
 	item := mailstore.NewAppendItem(stored, d)
 	i.items = append(i.items, item)
 	if i.held += item.Bytes(); i.held > mailstore.MaxAppendBytes {
-		return fmt.Errorf("%w: headers and parts of the messages exceed %d octets",
-			mailstore.ErrTooMany, mailstore.MaxAppendBytes)
+		return tooMany("headers and parts of the messages exceed %d octets", mailstore.MaxAppendBytes)
 	}
 	return nil
+}
+
+// tooMany returns mailstore.ErrTooMany with the limit that is reached.
+func tooMany(format string, args ...any) error {
+	return &mailstore.InvalidError{Err: mailstore.ErrTooMany, Reason: fmt.Sprintf(format, args...)}
 }
 
 // store streams a message into the content store.

@@ -207,7 +207,7 @@ func (s *Store) AddAlias(ctx context.Context, user mailkey.UserID, address strin
 			return err
 		}
 		if n > MaxAliases {
-			return fmt.Errorf("%w: %d aliases", ErrTooMany, MaxAliases)
+			return invalid(ErrTooMany, "a user can have %d aliases", MaxAliases)
 		}
 		_, err = s.addresses.InsertOne(ctx, bson.D{
 			{Key: "_id", Value: address}, {Key: addressUser, Value: user.Binary()}, {Key: addressAlias, Value: true}})

@@ -100,12 +100,12 @@ func (s *Store) Append(ctx context.Context, items []AppendItem) ([]Delivered, er
 		var p *pending
 		switch d := &items[i].delivery; {
 		case len(items) > maxBatch:
-			err = fmt.Errorf("%w: %d messages", ErrTooMany, len(items))
+			err = invalid(ErrTooMany, "one APPEND can have %d messages", maxBatch)
 		case d.Mailbox != items[0].delivery.Mailbox:
 			err = errors.New("different mailboxes")
 		default:
 			if bytes += items[i].Bytes(); bytes > MaxAppendBytes {
-				err = fmt.Errorf("%w: %d messages with large headers or many parts", ErrTooMany, len(items))
+				err = invalid(ErrTooMany, "headers and parts of the messages exceed %d octets", MaxAppendBytes)
 				break
 			}
 			p, err = items[i].template.message(d)

@@ -24,10 +24,10 @@ var (
 	ErrUIDsExhausted    = errors.New("the mailbox has no UIDs left")
 )
 
-// An InvalidError is one of the errors above with what is wrong in words for people. The words say
-// nothing of the server's inside.
+// An InvalidError is one of the errors above with what is wrong in words for people, or which limit
+// is reached. The words say nothing of the server's inside.
 type InvalidError struct {
-	Err    error // ErrInvalidAddress or ErrWeakPassword
+	Err    error
 	Reason string
 }
 

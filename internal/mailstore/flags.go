@@ -2,7 +2,6 @@ package mailstore
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 )
@@ -51,19 +50,22 @@ func ParseFlag(name string) (Flags, bool) {
 // ErrInvalidKeyword: a keyword that is not an IMAP atom, is too long, or one too many.
 var ErrInvalidKeyword = errors.New("invalid keyword")
 
+var errManyKeywords = invalid(ErrInvalidKeyword,
+	"a mailbox can have seen %d different keywords", MaxMailboxKeywords)
+
 // checkKeywords reports what is wrong with a list of keywords: a keyword is an atom (RFC 9051 section 9:
 // flag-keyword), at most MaxKeywordLength long, and a message carries at most MaxKeywords.
 func checkKeywords(keywords []string) error {
 	if len(keywords) > MaxKeywords {
-		return fmt.Errorf("%w: %d of them, at most %d are possible", ErrInvalidKeyword, len(keywords), MaxKeywords)
+		return invalid(ErrInvalidKeyword, "a message can have %d keywords", MaxKeywords)
 	}
 	for _, k := range keywords {
 		if k == "" || len(k) > MaxKeywordLength {
-			return fmt.Errorf("%w: length %d", ErrInvalidKeyword, len(k))
+			return invalid(ErrInvalidKeyword, "a keyword has 1 to %d octets", MaxKeywordLength)
 		}
 		for i := range len(k) {
 			if k[i] <= ' ' || k[i] >= 0x7f || strings.IndexByte(`(){%*"\]`, k[i]) >= 0 {
-				return fmt.Errorf("%w: %q", ErrInvalidKeyword, k)
+				return invalid(ErrInvalidKeyword, "%q is not an atom", k)
 			}
 		}
 	}

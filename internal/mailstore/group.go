@@ -141,7 +141,7 @@ func (g *groupWrite) documents(ctx context.Context, b *boxWrite) ([]any, error) 
 		known := slices.Concat(b.state.Keywords, fresh)
 		spelled, unknown := spellings(known, p.keywords)
 		if len(known)+len(unknown) > MaxMailboxKeywords {
-			err := fmt.Errorf("%w: the mailbox has seen %d different ones", ErrInvalidKeyword, len(known))
+			err := errManyKeywords
 			return nil, &refusedUnits{map[*unit]error{g.units[t.unit]: err}}
 		}
 		fresh = append(fresh, unknown...)

@@ -247,7 +247,7 @@ func (s *Store) addKeywords(ctx context.Context, key mailkey.Mailbox, state *box
 		return nil
 	}
 	if len(state.Keywords)+len(fresh) > MaxMailboxKeywords {
-		return fmt.Errorf("%w: the mailbox has seen %d different ones", ErrInvalidKeyword, len(state.Keywords))
+		return errManyKeywords
 	}
 	if _, err := s.mailboxes.UpdateOne(ctx, byID(key.Binary()), bson.D{{Key: "$push", Value: bson.D{
 		{Key: boxKeywords, Value: bson.D{{Key: "$each", Value: fresh}}}}}}); err != nil {

@@ -403,10 +403,13 @@ func (r *run) rename(t *rapid.T) {
 	renamed := make(map[string]*modelBox)
 	var want error
 	taken := false
+	tree := from != Inbox && r.hasChildren(from)
 	for p, b := range r.model.boxes {
 		name := p
 		if p == from || from != Inbox && strings.HasPrefix(p, from+Separator) {
 			name = to + strings.TrimPrefix(p, from)
+		} else if tree && (p == to || strings.HasPrefix(p, to+Separator)) {
+			taken = true // two trees do not become one
 		}
 		taken = taken || renamed[name] != nil
 		renamed[name] = b

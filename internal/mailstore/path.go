@@ -1,7 +1,6 @@
 package mailstore
 
 import (
-	"fmt"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -19,23 +18,26 @@ const Inbox = "INBOX"
 // capitals, a trailing separator removed (RFC 9051 section 6.3.4). The error is ErrInvalidName.
 func NormalizePath(path string) (string, error) {
 	if !utf8.ValidString(path) {
-		return "", fmt.Errorf("%w: not UTF-8", ErrInvalidName)
+		return "", invalid(ErrInvalidName, "it is not UTF-8")
 	}
 	path = norm.NFC.String(strings.TrimSuffix(path, Separator))
-	if path == "" || len(path) > MaxPathLength {
-		return "", fmt.Errorf("%w: empty, or longer than %d octets", ErrInvalidName, MaxPathLength)
+	if path == "" {
+		return "", invalid(ErrInvalidName, "it is empty")
+	}
+	if len(path) > MaxPathLength {
+		return "", invalid(ErrInvalidName, "it is longer than %d octets of UTF-8", MaxPathLength)
 	}
 	// RFC 5198 section 2: no control characters, nor the separators for lines and paragraphs.
 	if strings.ContainsFunc(path, func(r rune) bool { return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' }) {
-		return "", fmt.Errorf("%w: control character", ErrInvalidName)
+		return "", invalid(ErrInvalidName, "it has a control character")
 	}
 	names := strings.Split(path, Separator)
 	if len(names) > MaxPathDepth {
-		return "", fmt.Errorf("%w: more than %d levels", ErrInvalidName, MaxPathDepth)
+		return "", invalid(ErrInvalidName, "it has more than %d levels", MaxPathDepth)
 	}
 	for _, name := range names {
 		if name == "" {
-			return "", fmt.Errorf("%w: empty name between separators", ErrInvalidName)
+			return "", invalid(ErrInvalidName, "a level between two separators is empty")
 		}
 	}
 	if strings.EqualFold(names[0], Inbox) {

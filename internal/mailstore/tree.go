@@ -24,7 +24,7 @@ func (s *Store) CreateMailbox(ctx context.Context, user mailkey.UserID, path str
 		return nil, err
 	}
 	if o.SpecialUse != "" && !slices.Contains(SpecialUses, o.SpecialUse) {
-		return nil, fmt.Errorf("%w: %q", ErrSpecialUse, o.SpecialUse)
+		return nil, invalid(ErrSpecialUse, "%s is not supported", o.SpecialUse)
 	}
 	var box *Mailbox
 	err = s.transactFor(ctx, user, func(ctx context.Context) error {
@@ -40,12 +40,12 @@ func (s *Store) CreateMailbox(ctx context.Context, user mailkey.UserID, path str
 			return err
 		}
 		if n >= MaxMailboxes {
-			return fmt.Errorf("%w: %d mailboxes", ErrTooMany, n)
+			return invalid(ErrTooMany, "a user can have %d mailboxes", MaxMailboxes)
 		}
 		if o.SpecialUse != "" {
 			_, err := s.MailboxBySpecialUse(ctx, user, o.SpecialUse)
 			if err == nil {
-				return fmt.Errorf("%w: %s", ErrSpecialUse, o.SpecialUse)
+				return invalid(ErrSpecialUse, "another mailbox is the one for %s", o.SpecialUse)
 			}
 			if !errors.Is(err, ErrNoSuchMailbox) {
 				return err
@@ -105,7 +105,8 @@ func (s *Store) below(ctx context.Context, user mailkey.UserID, path string) ([]
 }
 
 // RenameMailbox renames a mailbox and all that are inferior to it, in one transaction; a name without a mailbox is
-// renamed if something is below it. Keys, UIDs and subscriptions stay with the mailboxes. Of INBOX
+// renamed if something is below it. A mailbox that has others below it, or such a name, takes no name
+// that exists or has mailboxes below it: two trees never become one. Keys, UIDs and subscriptions stay with the mailboxes. Of INBOX
 // only the messages get another name (RFC 9051 section 6.3.6): the mailbox becomes the new one, with its
 // key and UIDs, and an empty INBOX with a UIDVALIDITY of its own takes its place. Errors:
 // ErrInvalidName, ErrNoSuchMailbox, ErrMailboxExists, ErrTooMany, ErrNoSuchUser.
@@ -122,7 +123,7 @@ func (s *Store) RenameMailbox(ctx context.Context, user mailkey.UserID, from, to
 	case from == to || to == Inbox:
 		return fmt.Errorf("rename mailbox: %w: %s", ErrMailboxExists, to)
 	case from != Inbox && strings.HasPrefix(to, from+Separator):
-		return fmt.Errorf("rename mailbox: %w: %s is inferior to %s", ErrInvalidName, to, from)
+		return fmt.Errorf("rename mailbox: %w", invalid(ErrInvalidName, "it is inferior to the old name"))
 	}
 	err = s.transactFor(ctx, user, func(ctx context.Context) error {
 		if from == Inbox {
@@ -152,11 +153,26 @@ func (s *Store) renameTree(ctx context.Context, user mailkey.UserID, from, to st
 		return err
 	}
 	if len(boxes) > maxBatch {
-		return fmt.Errorf("%w: %d mailboxes to rename, at most %d at a time", ErrTooMany, len(boxes), maxBatch)
+		return invalid(ErrTooMany, "%d mailboxes would be renamed, %d can be at a time", len(boxes), maxBatch)
 	}
 	moving := make(map[string]bool)
 	for _, b := range boxes {
 		moving[b.Path] = true
+	}
+	if len(boxes) > 1 || boxes[0].Path != from {
+		// A tree takes the place of nothing: what exists below the new name would be mixed with it.
+		there, err := s.below(ctx, user, to)
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(there, func(b *mailboxDoc) bool { return !moving[b.Path] }) {
+			return fmt.Errorf("%w: %s has mailboxes below it", ErrMailboxExists, to)
+		}
+		if !moving[to] {
+			if err := s.checkFree(ctx, user, to); err != nil {
+				return err
+			}
+		}
 	}
 	// The order of paths: what a new name needs may just have been given up (a/a to a).
 	for _, b := range boxes {
@@ -243,7 +259,7 @@ func (s *Store) Subscribe(ctx context.Context, user mailkey.UserID, path string,
 			return err
 		}
 		if n >= MaxSubscriptions {
-			return fmt.Errorf("%w: %d subscriptions to names without a mailbox", ErrTooMany, n)
+			return invalid(ErrTooMany, "a user can have %d subscriptions to names without a mailbox", MaxSubscriptions)
 		}
 		return s.keepSubscription(ctx, user, path)
 	})

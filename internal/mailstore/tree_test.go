@@ -116,6 +116,14 @@ func TestRenameMailbox(t *testing.T) {
 		{"n", "m//o", ErrInvalidName, ""},
 		{"n", strings.Repeat("x", MaxPathLength), ErrInvalidName, ""}, // too long for what is below
 		{"n/b", "n", ErrMailboxExists, ""},
+		// Two trees do not become one.
+		{"w", "ab", ErrMailboxExists, ""},
+		{"w", "n", ErrMailboxExists, ""},
+		{"w", "n/b", ErrMailboxExists, ""},
+		{"n", "w", ErrMailboxExists, ""},
+		{"n", "w/y", ErrMailboxExists, ""},
+		{"n/b/c", "w/y", nil, "a-b ab n n/b w/y w/y/z"}, // nothing is below it
+		{"w/y", "n/b/c", nil, "a-b ab n n/b n/b/c n/b/c/z"},
 	} {
 		err := e.RenameMailbox(t.Context(), u.ID, tt.from, tt.to)
 		if !errors.Is(err, tt.want) {
