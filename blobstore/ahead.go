@@ -7,12 +7,13 @@ import (
 	"sync/atomic"
 )
 
-// An Ahead reads spans of blobs before they are written: while one goes to its writer, the stored
-// bytes of what follows are read by a goroutine of the Ahead. Small blobs share a query. Nothing is
-// read that no span needs, and of stored bytes there are at most three groups (see limits.go) at a
-// time: one that is written, one that waits, and one under way; however slow the writer is.
+// An Ahead reads spans of blobs before the caller writes them. While the caller writes one span, a
+// goroutine of the Ahead reads the stored bytes of the next ones. Small blobs share a query. The
+// Ahead reads no chunk that no span needs. It holds at most three groups of stored bytes (see
+// limits.go), however slow the writer is: one that is being written, one that waits, and one that
+// is being read.
 //
-// Close ends it; the goroutine is gone when Close returns. Not safe for concurrent use.
+// Close ends the goroutine before it returns. An Ahead is not safe for concurrent use.
 type Ahead struct {
 	spans  []Span
 	at     int // spans before it will not be written any more
@@ -24,7 +25,7 @@ type Ahead struct {
 	panicked any          // of the goroutine; valid once groups is closed
 }
 
-// errStopped reports that the goroutine ended before its time, because its context did.
+// errStopped reports that the goroutine ended early because its context ended.
 var errStopped = errors.New("blobstore: reading ahead has ended")
 
 // ReadAhead starts to read spans, none of them empty, in their order.
@@ -50,8 +51,8 @@ func (a *Ahead) read(ctx context.Context) {
 	})
 }
 
-// WriteSpan writes a span to w. If it is one of those that are read ahead, the spans before it are
-// passed over. Otherwise it is read on its own. Its error may be that of w.
+// WriteSpan writes a span to w. If the Ahead has the span, it drops the spans before it. Otherwise
+// it reads the span on its own. The error may be that of w.
 func (a *Ahead) WriteSpan(ctx context.Context, span Span, w io.Writer) error {
 	i := a.find(span)
 	if i < 0 {
@@ -117,7 +118,7 @@ func (a *Ahead) piece(ctx context.Context, i int) (piece, error) {
 	}
 }
 
-// Close ends reading ahead. What is written afterwards is read on its own. It may be called for
+// Close ends reading ahead. A later WriteSpan reads its span on its own. Close may be called for
 // nil, and again.
 func (a *Ahead) Close() {
 	if a == nil {

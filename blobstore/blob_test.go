@@ -15,7 +15,6 @@ import (
 )
 
 // random returns n bytes that do not compress.
-
 func random(seed int64, n int) []byte {
 	b := make([]byte, n)
 	rand.New(rand.NewSource(seed)).Read(b)
@@ -23,7 +22,6 @@ func random(seed int64, n int) []byte {
 }
 
 // text returns n bytes that compress to about a third.
-
 func text(seed int64, n int) []byte {
 	b := random(seed, n)
 	for i := range b {
@@ -33,7 +31,6 @@ func text(seed int64, n int) []byte {
 }
 
 // zeros returns n bytes that compress to nothing.
-
 func zeros(_ int64, n int) []byte { return make([]byte, n) }
 
 func newStore(t testing.TB, db *mongo.Database) *Store {
@@ -49,7 +46,6 @@ func newStore(t testing.TB, db *mongo.Database) *Store {
 }
 
 // put stores data, written in pieces.
-
 func put(t testing.TB, s *Store, data []byte, piece int) *Stored {
 	t.Helper()
 	stored, err := tryPut(t.Context(), s, data, piece)
@@ -89,7 +85,6 @@ func get(t testing.TB, s *Store, hash dedupe.Hash, off, n int64) []byte {
 }
 
 // fileOf reads the files document of a blob.
-
 func fileOf(t testing.TB, s *Store, hash dedupe.Hash) filesDoc {
 	t.Helper()
 	var doc filesDoc
@@ -147,14 +142,3 @@ func TestRoundTrip(t *testing.T) {
 		})
 	}
 }
-
-// Blobs with common beginnings: each is stored, and holds just its own references.
-
-// assertNoOrphans fails if there are chunks that do not belong to a blob, or missing ones.
-
-// A collector may remove a blob at any time when nobody refers to it.
-
-// Any GridFS client reads the stored bytes, and any reader of the seekable format, or of zstd,
-// decodes
-
-// them.

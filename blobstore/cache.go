@@ -7,8 +7,8 @@ import (
 	"gadwall/dedupe"
 )
 
-// DefaultCacheBytes is a bound for a FrameCache that is enough for one session: the frames at both
-// ends of a slice, of two parts read in turn.
+// DefaultCacheBytes is a bound for a FrameCache that is enough for one session: it holds the frames
+// at both ends of a slice, for two parts that the client reads in turn.
 const DefaultCacheBytes = 4 * FrameSize
 
 // A FrameCache keeps the decoded frames that were used last, within a bound. It is safe for

@@ -19,14 +19,13 @@ import (
 type Fault int
 
 const (
-	// Orphans: chunks that belong to no file, of an upload or a deletion that was interrupted. They
-	// cost space.
+	// Orphans: chunks of no file, left by an interrupted upload or deletion. They cost space.
 	Orphans Fault = iota + 1
-	// MissingChunks: a file has not exactly the chunks it must have.
+	// MissingChunks: a file lacks chunks, or has too many.
 	MissingChunks
 	// BadFile: a files document contradicts itself.
 	BadFile
-	// WrongBytes: what is stored cannot be decoded, or does not have the hash it is stored under.
+	// WrongBytes: the stored bytes cannot be decoded, or do not have the hash of the blob.
 	WrongBytes
 )
 
@@ -35,7 +34,7 @@ var faultNames = map[Fault]string{Orphans: "orphan chunks", MissingChunks: "miss
 
 func (f Fault) String() string { return faultNames[f] }
 
-// A Finding is one thing that a check found and is sure of.
+// A Finding is one certain fault.
 type Finding struct {
 	Fault    Fault
 	File     bson.ObjectID
@@ -46,20 +45,20 @@ type Finding struct {
 	Repaired bool
 }
 
-// CheckOptions say what Check does.
+// CheckOptions are the options of Check.
 type CheckOptions struct {
 	// Found is called with each finding.
 	Found func(Finding)
-	// Grace is the age of chunks without a file at which they are orphans. Less than OrphanGrace is
-	// only for when nothing else uses the store.
+	// Grace is the age at which chunks without a file are orphans. Values below OrphanGrace are for
+	// a store that nothing else uses.
 	Grace time.Duration
-	// Repair deletes orphans. Nothing else can be repaired: a later upload of the same blob would
-	// find the hash taken, so a damaged blob is for people to look at.
+	// Repair deletes orphans. Check repairs nothing else. A damaged blob keeps its hash, so a later
+	// upload of the same bytes does not mend it: the operator must look at it.
 	Repair bool
 	// Deep reads all blobs and compares their hashes.
 	Deep bool
-	// Progress is told how many files are done, if not nil. Guard is asked before each batch, if
-	// not nil; its error ends the check.
+	// Progress, if not nil, gets the number of files that are done. Guard, if not nil, is called
+	// before each batch; its error ends the check.
 	Progress func(files int64)
 	Guard    func(context.Context) error
 }
@@ -67,10 +66,10 @@ type CheckOptions struct {
 // Check compares all files with their chunks, beside live traffic and in constant memory. It
 // returns how many files it looked at.
 //
-// What it saw of a file and its chunks is no single moment, so whatever looks wrong is looked at
-// again. A file's chunks are written before and deleted after it. So chunks without a file belong
-// to an upload in progress, unless they are older than any such can be; and if a file is still
-// there after its chunks were read, they must have been there.
+// It reads a file and its chunks at different moments, so it looks again at what seems wrong. A
+// file's chunks are written before the file and deleted after it. So chunks without a file belong
+// to an upload in progress, unless they are older than any upload can be. And if a file still
+// exists after the check has read its chunks, the chunks must have existed.
 func (s *Store) Check(ctx context.Context, o CheckOptions) (files int64, err error) {
 	c := &checker{s: s, o: o, low: bson.E{Key: "$gte", Value: bson.ObjectID{}}}
 	for {
@@ -99,7 +98,7 @@ type checker struct {
 	low bson.E // where the next page begins: a condition on ids of files
 }
 
-// A checkedFile is a files document as far as it can be read.
+// A checkedFile is the readable part of a files document.
 type checkedFile struct {
 	filesDoc
 	unreadable error
@@ -144,7 +143,7 @@ func (c *checker) page(ctx context.Context) (int, error) {
 	return len(docs), nil
 }
 
-// chunks walks along the chunks of files with such ids, and compares them with docs, which has the
+// chunks walks along the chunks of files with these ids, and compares them with docs, which has the
 // same order.
 func (c *checker) chunks(ctx context.Context, ids bson.D, docs []checkedFile) error {
 	cur, err := c.s.chunks.Find(ctx, bson.D{{Key: "files_id", Value: ids}}, options.Find().
@@ -206,7 +205,7 @@ func (c *checker) chunks(ctx context.Context, ids bson.D, docs []checkedFile) er
 	return nil
 }
 
-// count compares the number of a file's chunks with what it must be.
+// count compares the number of a file's chunks with the right one.
 func (c *checker) count(ctx context.Context, doc *checkedFile, n int64) error {
 	want := chunkCount(doc.Length)
 	if n == want || doc.unreadable != nil {
@@ -219,7 +218,7 @@ func (c *checker) count(ctx context.Context, doc *checkedFile, n int64) error {
 	return c.found(ctx, &doc.filesDoc, MissingChunks, detail)
 }
 
-// found reports something about a file, if that is still there.
+// found reports a fault of a file, if the file still exists.
 func (c *checker) found(ctx context.Context, doc *filesDoc, fault Fault, detail string) error {
 	switch there, err := c.exists(ctx, doc.ID); {
 	case err != nil:
@@ -245,7 +244,7 @@ func (c *checker) exists(ctx context.Context, id bson.ObjectID) (bool, error) {
 	return true, nil
 }
 
-// orphans deals with chunks for which no file was seen.
+// orphans handles chunks for which no file was seen.
 func (c *checker) orphans(ctx context.Context, id bson.ObjectID) error {
 	if there, err := c.exists(ctx, id); err != nil || there {
 		return err
@@ -308,7 +307,7 @@ func (c *checker) file(ctx context.Context, doc *checkedFile) error {
 }
 
 // verify reads a blob and compares its bytes with its hash, and those of each frame with its sum,
-// if there are sums. What it finds wrong is an ErrCorrupt.
+// if there are sums. The error is ErrCorrupt if they differ.
 func (s *Store) verify(ctx context.Context, l *layout, sums []byte) error {
 	v := verifier{whole: blake3.New(), frame: blake3.New()}
 	if err := (&Blob{s.WithCache(nil), l}).ReadRange(ctx, 0, l.size, &v); err != nil {

@@ -9,9 +9,9 @@ import (
 	"gadwall/dedupe"
 )
 
-// Collector returns the collector of blobs that no content refers to. The files document goes
-// first: with it the blob is gone for everybody, and its chunks are what is left. Whoever stops in
-// between leaves them to Check.
+// Collector returns the collector of blobs that no content refers to. It deletes the files document
+// first, and then the blob is gone for everybody. If it stops in between, it leaves the chunks to
+// Check.
 func (s *Store) Collector(guard func(context.Context) error) *dedupe.Collector {
 	return &dedupe.Collector{
 		Counter: s.refs,

@@ -12,7 +12,7 @@ import (
 	"gadwall/dedupe"
 )
 
-// A follower compares an upload with stored blobs that begin like it.
+// A follower compares an upload with stored blobs that have the same head.
 type follower struct {
 	s     *Store
 	magic dedupe.Magic
@@ -34,8 +34,8 @@ func (c *candidate) sum(k int) []byte {
 	return c.sums[k*dedupe.HashSize : (k+1)*dedupe.HashSize]
 }
 
-// follow looks for stored blobs with that first frame, and takes a reference to one. It returns nil
-// if there is none.
+// follow looks for stored blobs with this head, and takes a reference to one. It returns nil if
+// there is none.
 func (s *Store) follow(ctx context.Context, head dedupe.Hash, magic dedupe.Magic) (*follower, error) {
 	cur, err := s.files.Find(ctx, bson.D{{Key: "metadata.head", Value: head.Binary()}},
 		options.Find().SetLimit(maxCandidates).SetBatchSize(maxCandidates/4))
@@ -86,8 +86,8 @@ func (f *follower) next(ctx context.Context, sums []byte) (*candidate, error) {
 	return nil, nil
 }
 
-// agrees reports whether a candidate has all frames with those sums, the last of which is new. If
-// not, held still agrees with all but that one.
+// agrees reports whether a candidate has frames with all these sums, the last of which is new. If
+// none has, held still agrees with all but the last.
 func (f *follower) agrees(ctx context.Context, sums []byte) (bool, error) {
 	last := len(sums)/dedupe.HashSize - 1
 	if bytes.Equal(f.held.sum(last), sums[last*dedupe.HashSize:]) {
@@ -102,8 +102,7 @@ func (f *follower) agrees(ctx context.Context, sums []byte) (bool, error) {
 	return true, nil
 }
 
-// equals reports whether a candidate has exactly the frames with those sums, all of which it agrees
-// with.
+// equals reports whether a candidate has exactly the frames with these sums and no more.
 func (f *follower) equals(ctx context.Context, sums []byte, size int64) (bool, error) {
 	for {
 		if f.held.size == size && len(f.held.sums) == len(sums) {

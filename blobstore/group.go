@@ -9,15 +9,15 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
-// A group is what one query reads: consecutive chunks of one file, or the chunks of one number of
-// several files.
+// A group is the result of one query: consecutive chunks of one file, or the chunks with one number
+// of several files.
 type group struct {
 	pieces []piece // in the order of the spans
 	chunks []chunk // of the query
 	bytes  int64   // of chunks; the cache bounds its frames
 }
 
-// A piece is some of the bytes of a span: a frame that was in the cache, or stored bytes.
+// A piece has some bytes of a span: a frame from the cache, or stored bytes.
 type piece struct {
 	span    int
 	decoded bool
@@ -39,8 +39,8 @@ type chunk struct {
 // len returns the number of bytes that the chunk must have.
 func (c *chunk) len() int64 { return min(ChunkSize, c.length-c.n*ChunkSize) }
 
-// planGroups calls f for the groups that together have all spans, until it returns false. Spans
-// before wanted are left out.
+// planGroups calls f for the groups that together have all spans, until f returns false. It leaves
+// out spans before wanted.
 func planGroups(spans []Span, wanted func() int, f func(*group) bool) {
 	g := new(group)
 	// room makes room for a chunk.
@@ -88,8 +88,7 @@ func planGroups(spans []Span, wanted func() int, f func(*group) bool) {
 	}
 }
 
-// fits reports whether one query can read a chunk beside those there are, within limit bytes in
-// all.
+// fits reports whether the group's query can also read c, within limit bytes in all.
 func (g *group) fits(c chunk, limit int64) bool {
 	if len(g.pieces) == 0 || g.find(c) >= 0 {
 		return true
@@ -126,8 +125,7 @@ func (g *group) add(c chunk, p piece) {
 	g.pieces = append(g.pieces, p)
 }
 
-// read fills in the bytes of the pieces, or why they cannot be read: damage of one blob is not an
-// error of another.
+// read sets the bytes of each piece, or its error: damage of one blob is not an error of another.
 func (g *group) read(ctx context.Context) {
 	if len(g.chunks) == 0 {
 		return
@@ -155,7 +153,7 @@ func (g *group) read(ctx context.Context) {
 // errChunk reports a chunk whose fields have other types than those of GridFS.
 var errChunk = errors.New("malformed chunk")
 
-// query reads the chunks. Their bytes are those of the answer, which is nobody else's.
+// query reads the chunks. Their bytes are those of the answer, which nothing else uses.
 func (g *group) query(ctx context.Context) error {
 	first, last := &g.chunks[0], &g.chunks[len(g.chunks)-1]
 	filter := bson.D{{Key: "files_id", Value: first.id}, {Key: "n", Value: int32(first.n)}}
@@ -169,8 +167,9 @@ func (g *group) query(ctx context.Context) error {
 		}
 		filter[0].Value = bson.D{{Key: "$in", Value: ids}}
 	}
-	// Without a projection, for which a server copies what it has read. One more than there are, so
-	// that it knows at once that no more follow.
+	// There is no projection, because the database would copy the documents for it. The batch size
+	// is one more than the number of documents, so that the database knows at once that no more
+	// follow.
 	cur, err := first.s.chunks.Find(ctx, filter, options.Find().SetBatchSize(int32(len(g.chunks)+1)))
 	if err != nil {
 		return err

@@ -21,7 +21,7 @@ type Blob struct {
 	*layout
 }
 
-// withoutSums is what a reader needs of a files document.
+// withoutSums is the projection of a files document to the fields that a reader needs.
 var withoutSums = bson.D{{Key: "metadata.sums", Value: 0}}
 
 // Open returns the blob of that hash, or ErrNotFound.
@@ -62,7 +62,8 @@ func (s *Store) openSome(ctx context.Context, hashes []dedupe.Hash, blobs map[de
 	for i, h := range hashes {
 		keys[i] = h.Binary()
 	}
-	// One more than there are, so that the server knows at once that no more follow.
+	// The batch size is one more than the number of documents, so that the database knows at once
+	// that no more follow.
 	cur, err := s.files.Find(ctx, bson.D{{Key: "metadata.hash", Value: bson.D{{Key: "$in", Value: keys}}}},
 		options.Find().SetProjection(withoutSums).SetBatchSize(int32(len(keys)+1)))
 	if err != nil {
@@ -117,7 +118,7 @@ func (s Span) frames() (first, last int) {
 	return int(s.Off / FrameSize), int((s.Off + s.N - 1) / FrameSize)
 }
 
-// A spanWriter makes the bytes of a span of its frames, which it is given in their order.
+// A spanWriter makes the bytes of a span from its frames, which it gets in their order.
 type spanWriter struct {
 	Span
 	w       io.Writer
@@ -134,14 +135,14 @@ func newSpanWriter(s Span, w io.Writer) *spanWriter {
 // done reports whether all frames were given.
 func (w *spanWriter) done() bool { return w.k > w.last }
 
-// release gives back what w has borrowed.
+// release gives back the buffers of w.
 func (w *spanWriter) release() {
 	frame.Release(w.in)
 	frame.Release(w.out)
 	w.in, w.out = nil, nil
 }
 
-// decoded takes the next frame as it is in the cache.
+// decoded takes the next frame from the cache.
 func (w *spanWriter) decoded(data []byte) error {
 	start := int64(w.k) * FrameSize
 	from := max(w.Off-start, 0)
@@ -199,8 +200,8 @@ func (w *spanWriter) decode(data []byte) error {
 	return w.decoded(data)
 }
 
-// partial reports whether the span has only some of the next frame: then a client that reads in
-// slices is likely to come back for the rest.
+// partial reports whether the span has only a part of the next frame. Then the client reads in
+// slices and is likely to come back for the rest.
 func (w *spanWriter) partial() bool {
 	start := int64(w.k) * FrameSize
 	return w.Off > start || w.Off+w.N < start+int64(w.Blob.frameLen(w.k))

@@ -71,6 +71,8 @@ func TestDamage(t *testing.T) {
 	}
 }
 
+// Any GridFS client reads the stored bytes. Any reader of the seekable format, or of zstd, decodes
+// them.
 func TestFormats(t *testing.T) {
 	db := dbtest.Database(t)
 	s := newStore(t, db)

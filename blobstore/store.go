@@ -39,9 +39,9 @@ var (
 
 // Options configure a Store.
 type Options struct {
-	// Logger is told of what could not be cleaned up. slog.Default if nil.
+	// Logger gets a line for each clean-up that failed; slog.Default() if nil.
 	Logger *slog.Logger
-	// Clock is the time that references are marked with; time.Now if nil.
+	// Clock gives the time with which references are marked; time.Now if nil.
 	Clock func() time.Time
 }
 
@@ -70,12 +70,12 @@ func New(db *mongo.Database, opts Options) (*Store, error) {
 	}, nil
 }
 
-// EnsureIndexes creates the indexes that reading and writing rely on.
+// EnsureIndexes creates the indexes that readers and writers need.
 func (s *Store) EnsureIndexes(ctx context.Context) error {
 	return database.CreateIndexes(ctx, s.Indexes())
 }
 
-// Indexes are those that reading and writing rely on.
+// Indexes returns the indexes that readers and writers need.
 func (s *Store) Indexes() []database.Indexes {
 	return []database.Indexes{
 		{Collection: s.files, Models: []mongo.IndexModel{
@@ -105,8 +105,8 @@ func (s *Store) WithCache(cache *FrameCache) *Store {
 	return &t
 }
 
-// Files is where the files documents are.
+// Files returns the collection of the files documents.
 func (s *Store) Files() *mongo.Collection { return s.files }
 
-// Refs counts the references to blobs.
+// Refs returns the counter of the references to blobs.
 func (s *Store) Refs() *dedupe.Counter { return s.refs }

@@ -16,8 +16,8 @@ import (
 	"gadwall/dedupe"
 )
 
-// An upload turns frames into stored bytes, and these into chunk documents. A chunk is written when
-// it is full and more follows, so that what fits into one chunk is not written before commit.
+// An upload turns frames into stored bytes, and these into chunk documents. It writes a chunk when
+// the chunk is full and more follows, so it writes a blob that fits into one chunk only at commit.
 type upload struct {
 	s        *Store
 	id       bson.ObjectID
@@ -206,7 +206,7 @@ func (u *upload) commit(ctx context.Context, hash dedupe.Hash, sums []byte,
 	return false, fmt.Errorf("insert blob: %w", err)
 }
 
-// discard deletes the chunks written, unless it is possible that there is a files document.
+// discard deletes the written chunks, unless a files document may exist.
 func (u *upload) discard(ctx context.Context) {
 	if !u.written || u.unknown {
 		return
@@ -214,7 +214,8 @@ func (u *upload) discard(ctx context.Context) {
 	ctx, cancel := cleanup(ctx)
 	defer cancel()
 	if u.inserted {
-		// Refused as a duplicate: of another one, as it must be?
+		// The insert was refused as a duplicate. Is that the document of another upload, or its
+		// own?
 		err := u.s.files.FindOne(ctx, bson.D{{Key: "_id", Value: u.id}},
 			options.FindOne().SetProjection(bson.D{{Key: "_id", Value: 1}})).Err()
 		if !errors.Is(err, mongo.ErrNoDocuments) {
@@ -227,7 +228,7 @@ func (u *upload) discard(ctx context.Context) {
 	}
 }
 
-// cleanup returns a context for what must be tried even if ctx is canceled.
+// cleanup returns a context for clean-ups that must be tried even if ctx is canceled.
 func cleanup(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 }

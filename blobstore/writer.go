@@ -32,7 +32,7 @@ type Writer struct {
 	size  int64
 	sums  []byte // of the frames so far
 
-	// Exactly one is set once there is a frame: follow while a stored blob has the same frames,
+	// Exactly one is set after the first frame: follow while a stored blob has the same frames,
 	// else up.
 	follow *follower
 	up     *upload
@@ -104,7 +104,7 @@ func (w *Writer) endFrame(ctx context.Context) error {
 	return w.up.add(ctx, data)
 }
 
-// depart ends following: the first frames are copied to an upload of its own.
+// depart ends following: it copies the first frames to a new upload.
 func (w *Writer) depart(ctx context.Context, frames int) error {
 	w.up = newUpload(w.s)
 	if err := w.follow.copyTo(ctx, w.up, frames); err != nil {
@@ -178,8 +178,8 @@ func (w *Writer) finish(ctx context.Context) (*Stored, error) {
 	return nil, fmt.Errorf("store blob %v: it appeared and disappeared %d times", stored.Hash, maxAttempts)
 }
 
-// insert writes what is not yet written. It returns false if another upload of the same blob was
-// faster.
+// insert writes the last chunk and the files document. It returns false if another upload of the
+// same blob was faster.
 func (w *Writer) insert(ctx context.Context, hash dedupe.Hash) (bool, error) {
 	if w.up == nil || !w.up.inserted {
 		if w.follow != nil {
@@ -200,9 +200,9 @@ func (w *Writer) insert(ctx context.Context, hash dedupe.Hash) (bool, error) {
 	return w.up.commit(ctx, hash, w.sums, w.magic)
 }
 
-// Abort gives up what was not finished. It does nothing after a successful Finish, or when called
-// again. It cleans up even if ctx is canceled, for a bounded time. What it cannot clean up is
-// logged and left to the collector.
+// Abort gives up a blob that was not finished. It does nothing after a successful Finish, or when
+// called again. It cleans up even if ctx is canceled, for a bounded time. It logs a clean-up that
+// fails, and leaves the rest to the collector.
 func (w *Writer) Abort(ctx context.Context) {
 	if w.ended {
 		return
@@ -211,7 +211,7 @@ func (w *Writer) Abort(ctx context.Context) {
 	w.end()
 }
 
-// discard deletes own chunks and gives back the reference of following.
+// discard deletes the upload's own chunks and gives back the follower's reference.
 func (w *Writer) discard(ctx context.Context) {
 	if w.follow != nil {
 		w.follow.release(ctx)

@@ -57,6 +57,7 @@ func TestLargeDuplicateWritesNothing(t *testing.T) {
 	}
 }
 
+// Each of several blobs with common beginnings is stored, and holds its own references only.
 func TestDeviation(t *testing.T) {
 	for name, make := range map[string]func(int64, int) []byte{"random": random, "text": text} {
 		t.Run(name, func(t *testing.T) {
@@ -94,6 +95,7 @@ func TestDeviation(t *testing.T) {
 	}
 }
 
+// assertNoOrphans fails if there are chunks of no blob, or if a blob lacks chunks.
 func assertNoOrphans(t testing.TB, s *Store) {
 	t.Helper()
 	cur, err := s.files.Find(t.Context(), bson.D{})
@@ -170,6 +172,7 @@ func TestConcurrentUploads(t *testing.T) {
 	assertNoOrphans(t, s)
 }
 
+// A collector may remove a blob at any time when no reference to it is counted.
 func TestBlobVanishes(t *testing.T) {
 	s := newStore(t, dbtest.Database(t))
 	data := random(7, 6*FrameSize)

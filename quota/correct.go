@@ -9,8 +9,8 @@ import (
 	"gadwall/internal/mailkey"
 )
 
-// Correct makes the usage actual, if the state is still seen. It returns false, and has changed
-// nothing, if it is not.
+// Correct sets the usage to actual if the state is still seen. Otherwise it changes nothing and
+// returns false.
 func (k *Keeper) Correct(ctx context.Context, user mailkey.UserID, seen State, actual Usage) (bool, error) {
 	recorded := k.policy.Account(seen).Usage
 	filter := append(k.filter(user),

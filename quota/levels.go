@@ -5,13 +5,13 @@ import (
 	"slices"
 )
 
-// MaxLevels is how many levels there can be.
+// MaxLevels is the greatest number of levels.
 const MaxLevels = 16
 
 // Levels are percentages of a limit, ascending, from 1 to 100.
 type Levels []int
 
-// Check reports whether these can be levels to warn at.
+// Check returns an error if these cannot be levels to warn at.
 func (l Levels) Check() error {
 	if len(l) > MaxLevels {
 		return fmt.Errorf("%d levels, at most %d", len(l), MaxLevels)
@@ -43,8 +43,8 @@ type Crossing struct {
 	Limit    int64
 }
 
-// Crossed returns the levels that the charge which led to this account crossed, at most one for
-// each resource.
+// Crossed returns the levels that a charge crossed, at most one for each resource. after is the
+// account after the charge.
 func (l Levels) Crossed(after Account, charged Usage) []Crossing {
 	var list []Crossing
 	for _, r := range []struct {

@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// Values of a limit that are no amount.
+// These values of a limit are no amounts.
 const (
 	// Default is an own limit that leaves the choice to the policy.
 	Default int64 = 0
@@ -16,11 +16,12 @@ const (
 // MaxLimit is the greatest amount a limit can be.
 const MaxLimit = boundless - 1
 
-// boundless is what the free amount is counted down from where the own limit is no amount. Sums of
-// message sizes stay far below it.
+// The free amount starts at boundless where the own limit is no amount. Sums of message sizes stay
+// far below it.
 const boundless int64 = 1 << 60
 
-// ErrInvalidLimit: an amount below 1 or above MaxLimit that is not one of the words either.
+// ErrInvalidLimit reports an amount below 1 or above MaxLimit that is neither Default nor
+// Unlimited.
 var ErrInvalidLimit = errors.New("quota: limit out of range")
 
 // Limits of a user: amounts, Unlimited or Default.
@@ -30,7 +31,7 @@ type Limits struct {
 	Messages int64 // RFC 9208 section 5.2
 }
 
-// Check reports whether these can be a user's own limits.
+// Check returns an error if these cannot be a user's own limits.
 func (l Limits) Check() error {
 	for _, limit := range []int64{l.Bytes, l.Messages} {
 		if limit < Unlimited || limit > MaxLimit {
@@ -51,7 +52,7 @@ func (l Limits) Or(d Limits) Limits {
 	return l
 }
 
-// Fit reports whether that much more can be stored beside what is. Default is no obstacle.
+// Fit reports whether more fits beside stored. A limit of Default lets everything fit.
 func (l Limits) Fit(stored, more Usage) bool {
 	return fits(l.Bytes, stored.Bytes, more.Bytes) && fits(l.Messages, stored.Messages, more.Messages)
 }
@@ -70,7 +71,7 @@ func (u Usage) Add(v Usage) Usage { return Usage{u.Bytes + v.Bytes, u.Messages +
 // Sub returns u less v.
 func (u Usage) Sub(v Usage) Usage { return Usage{u.Bytes - v.Bytes, u.Messages - v.Messages} }
 
-// Policy is what a process is configured with.
+// Policy is the configuration of a process.
 type Policy struct {
 	// Limits of users whose own limits are Default; Default here is no limit.
 	Limits Limits
@@ -85,7 +86,7 @@ type Account struct {
 	Usage  Usage
 }
 
-// Account returns what a user's document says, under this policy.
+// Account returns limits and usage by a user's document and this policy.
 func (p Policy) Account(s State) Account {
 	own := Limits{s.LimitBytes, s.LimitMessages}
 	return Account{
@@ -114,7 +115,7 @@ func NewState(own Limits) State {
 	}
 }
 
-// base is what the free amount is counted down from.
+// base returns the amount at which the free amount starts.
 func base(own int64) int64 {
 	if own <= 0 {
 		return boundless

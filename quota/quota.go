@@ -12,7 +12,7 @@ import (
 	"gadwall/internal/mailkey"
 )
 
-// casAttempts is how often a change of limits is tried while others change them too.
+// casAttempts bounds the attempts to change limits while others change them too.
 const casAttempts = 20
 
 var (
@@ -22,8 +22,8 @@ var (
 	ErrNoSuchUser = errors.New("quota: no such user")
 )
 
-// Field is the field of the user document that is this package's own. NewState returns its initial
-// value.
+// Field is the field of the user document that belongs to this package. NewState returns its
+// initial value.
 const Field = "quota"
 
 const (
@@ -40,8 +40,8 @@ type Keeper struct {
 	policy Policy
 }
 
-// New returns a Keeper on the collection of users. alive is the condition that a user's document
-// meets as long as the user is not being deleted.
+// New returns a Keeper on the collection of users. A user's document meets the condition alive as
+// long as the user is not being deleted.
 func New(users *mongo.Collection, alive bson.E, policy Policy) *Keeper {
 	return &Keeper{users: users, alive: alive, policy: policy}
 }
@@ -49,14 +49,15 @@ func New(users *mongo.Collection, alive bson.E, policy Policy) *Keeper {
 // Policy returns the policy in force.
 func (k *Keeper) Policy() Policy { return k.policy }
 
-// document is what is read of a user.
+// document has the fields that the Keeper reads of a user.
 type document struct {
 	Quota State `bson:"quota"`
 }
 
 var projection = bson.D{{Key: Field, Value: 1}}
 
-// Get returns limits and usage. In the context of a transaction, it is the transaction's view.
+// Get returns limits and usage. With the context of a transaction, it reads the transaction's
+// snapshot.
 func (k *Keeper) Get(ctx context.Context, user mailkey.UserID) (Account, error) {
 	state, err := k.state(ctx, user)
 	if err != nil {
@@ -77,9 +78,9 @@ func (k *Keeper) state(ctx context.Context, user mailkey.UserID) (State, error) 
 	return doc.Quota, nil
 }
 
-// Charge raises the usage by u, if that much is free, and returns the account after it. It belongs
-// into the transaction that stores the messages, as its first write: a transaction that conflicts
-// on the user then does so before it has done the rest of its work.
+// Charge raises the usage by u, if that much is free, and returns the account after it. The caller
+// makes it the first write of the transaction that stores the messages: then a conflict on the user
+// shows before the rest of the work is done.
 func (k *Keeper) Charge(ctx context.Context, user mailkey.UserID, u Usage) (Account, error) {
 	room := append(
 		room(fieldLimitBytes, fieldFreeBytes, u.Bytes, k.policy.Limits.Bytes),
@@ -101,21 +102,21 @@ func (k *Keeper) Charge(ctx context.Context, user mailkey.UserID, u Usage) (Acco
 	return account, ErrOverQuota
 }
 
-// room are the conditions that n is free of a resource: of the own limit or, where that is Default,
-// of the policy's.
+// room returns the conditions that n of a resource is free: of the own limit or, if that is
+// Default, of the policy's.
 func room(limit, free string, n, byDefault int64) bson.A {
 	enough := func(n int64) bson.D { return bson.D{{Key: free, Value: bson.D{{Key: "$gte", Value: n}}}} }
 	if byDefault <= 0 {
 		return bson.A{enough(n)}
 	}
-	// What the policy asks for is more than the first condition does.
+	// The condition of the policy is the stricter one.
 	return bson.A{enough(n), bson.D{{Key: "$or", Value: bson.A{
 		bson.D{{Key: limit, Value: bson.D{{Key: "$ne", Value: Default}}}},
 		enough(n + boundless - byDefault)}}}}
 }
 
-// Release lowers the usage by u. It belongs into the transaction that removes the messages. Users
-// that are being deleted are included.
+// Release lowers the usage by u. The caller puts it into the transaction that removes the messages.
+// It works for users that are being deleted, too.
 func (k *Keeper) Release(ctx context.Context, user mailkey.UserID, u Usage) error {
 	res, err := k.users.UpdateOne(ctx, bson.D{{Key: "_id", Value: bson.Binary{Data: user[:]}}}, incFree(u))
 	if err != nil {
@@ -127,9 +128,9 @@ func (k *Keeper) Release(ctx context.Context, user mailkey.UserID, u Usage) erro
 	return nil
 }
 
-// SetLimits changes the own limits to what change makes of them; usage stays. Limits below the
-// usage are allowed: nothing more can be stored then. change runs again if others change the limits
-// at the same time.
+// SetLimits replaces the own limits by the result of change; usage stays. Limits below the usage
+// are allowed: then no more mail can be stored. change runs again if others change the limits at
+// the same time.
 func (k *Keeper) SetLimits(ctx context.Context, user mailkey.UserID, change func(Limits) Limits) (Account, error) {
 	for range casAttempts {
 		old, err := k.state(ctx, user)
@@ -160,9 +161,9 @@ func (k *Keeper) SetLimits(ctx context.Context, user mailkey.UserID, change func
 	return Account{}, fmt.Errorf("set quota limits: others changed them %d times meanwhile", casAttempts)
 }
 
-// Recalculate compares the usage with what count returns, reports how far it is off (what is there
-// minus what is recorded), and with repair set corrects it. ctx is that of a transaction with
-// snapshot reads, in which count sums up the user's mail.
+// Recalculate compares the recorded usage with the result of count and returns the difference
+// (counted minus recorded). With repair set it corrects the usage. ctx is that of a transaction
+// with snapshot reads, in which count sums up the user's mail.
 func (k *Keeper) Recalculate(ctx context.Context, user mailkey.UserID, repair bool,
 	count func(context.Context) (Usage, error)) (diff Usage, err error) {
 	account, err := k.Get(ctx, user)
@@ -187,7 +188,7 @@ func (k *Keeper) filter(user mailkey.UserID) bson.D {
 	return bson.D{{Key: "_id", Value: bson.Binary{Data: user[:]}}, k.alive}
 }
 
-// incFree makes that much more free.
+// incFree returns the update that raises the free amounts by u.
 func incFree(u Usage) bson.D {
 	return bson.D{{Key: "$inc", Value: bson.D{
 		{Key: fieldFreeBytes, Value: u.Bytes}, {Key: fieldFreeMessages, Value: u.Messages}}}}

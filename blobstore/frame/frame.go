@@ -1,12 +1,11 @@
-// Package frame compresses and decompresses frames: pieces of stored bytes, of a bounded size, each
-// of which is a zstd frame of its own, so that any of them can be read without the others.
+// Package frame compresses and decompresses frames. A frame is a bounded number of bytes,
+// compressed as one zstd frame, so that a reader can decode any frame without the others.
 //
 // One encoder and one decoder, for as many calls at a time as there are processors, serve the whole
 // process: an encoder keeps about 4.5 MiB of tables, which would otherwise be the greatest part of
 // the memory of a delivery. Their window is no larger than a frame.
 //
-// The level is "better": 2 % smaller than "default" where anything is to be gained, at 150 MB/s for
-// each processor; "best" does 25 MB/s for another 2 %. See docs/storage-contents.md.
+// The level is "better". docs/measured.md compares the levels.
 package frame
 
 import (
@@ -25,7 +24,7 @@ const MaxSize = 128 << 10
 // header and block headers.
 const MaxStored = MaxSize + 64
 
-// ErrCorrupt reports stored bytes that are not the frame which was expected.
+// ErrCorrupt reports stored bytes that are not the expected frame.
 var ErrCorrupt = errors.New("stored frame is damaged")
 
 var encoder = sync.OnceValues(func() (*zstd.Encoder, error) {
@@ -58,7 +57,7 @@ func Compress(dst, src []byte) ([]byte, error) {
 }
 
 // Decompress decodes a compressed frame of exactly size bytes into dst, which needs that capacity,
-// and returns them. Whatever src holds, nothing larger is made of it.
+// and returns them. It never makes more bytes, whatever src holds.
 func Decompress(dst, src []byte, size int) ([]byte, error) {
 	if size > MaxSize || size > cap(dst) {
 		return nil, fmt.Errorf("decompress a frame of %d bytes into %d", size, cap(dst))
@@ -77,9 +76,9 @@ func Decompress(dst, src []byte, size int) ([]byte, error) {
 	return out, nil
 }
 
-// Room returns dst, empty, with the room that a decoder gets for a frame of size bytes: a little
-// more than that, where there is, for then it copies in longer steps. Whether it made size bytes is
-// for the caller to see.
+// Room returns dst, empty, with the capacity that a decoder gets for a frame of size bytes. It is a
+// little larger than size if dst has the room, because a decoder then copies in longer steps. The
+// caller checks that the decoder made size bytes.
 func Room(dst []byte, size int) []byte {
 	const slack = 16
 	return dst[:0:min(size+slack, cap(dst))]

@@ -29,6 +29,7 @@ func newStore(t testing.TB, db *mongo.Database) *Store {
 	return s
 }
 
+// put stores a message, written in parts of the given size, with one reference.
 func put(ctx context.Context, s *Store, message []byte, piece int) (*Stored, error) {
 	w := s.NewWriter(ctx)
 	defer w.Abort(context.WithoutCancel(ctx))
@@ -71,6 +72,7 @@ func read(t interface{ Fatal(...any) }, c *Content, off, n int64) []byte {
 	return out.Bytes()
 }
 
+// rawContent is a stored content document.
 type rawContent struct {
 	ID    bson.Binary            `bson:"_id"`
 	Refs  int64                  `bson:"refs"`
@@ -103,6 +105,8 @@ func all[T any](t testing.TB, coll *mongo.Collection) []T {
 	return docs
 }
 
+// audit recounts the references to blobs and looks for missing documents. It returns the number of
+// references that nobody holds. Fewer references than held are an error.
 func audit(t testing.TB, s *Store) (extra int64) {
 	t.Helper()
 	db := s.coll.Database()
@@ -149,6 +153,7 @@ func audit(t testing.TB, s *Store) (extra int64) {
 	return extra + int64(len(found)) - chunks
 }
 
+// segmentsOf describes how a message is stored.
 func segmentsOf(t testing.TB, s *Store, message string) string {
 	t.Helper()
 	c := load(t, s, mustPut(t, s, []byte(message)).ID, Want{})

@@ -18,15 +18,6 @@ import (
 	"gadwall/mimestream"
 )
 
-// put stores a message, written in pieces, with one reference.
-
-// rawContent is the document as stored.
-
-// audit recounts the references to blobs and looks for what is missing. It returns how many
-// references there
-
-// are that nobody holds; fewer than held is an error.
-
 func TestRoundTrip(t *testing.T) {
 	s := newStore(t, dbtest.Database(t))
 	for name, message := range sampleMessages() {
@@ -90,8 +81,6 @@ func TestAnyMail(t *testing.T) {
 		t.Errorf("%d references or chunks too many", extra)
 	}
 }
-
-// segmentsOf describes how a message is stored.
 
 func TestWhatBecomesABlob(t *testing.T) {
 	s := newStore(t, dbtest.Database(t))

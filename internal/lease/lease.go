@@ -1,28 +1,28 @@
-// Package lease lets one of many instances do what need not be done by several at once.
+// Package lease lets one instance at a time do a task.
 //
 // # Words
 //
-//   - task: what is done, by name.
-//   - lease: the right of one instance to do a task for some time. It is renewed while the task is
-//     done.
-//   - token: the number of a lease: each has a greater one than all before.
+//   - task: a piece of work, known by its name.
+//   - lease: the right of one instance to do a task for some time. The instance renews it while it
+//     does the task.
+//   - token: the number of a lease, greater than that of every lease before.
 //
 // # How
 //
-// With Redis, the lease is a lock there: a key with an owner and a time to live. Without, or when
-// it does not answer, it is the task's document in the database, which names an owner and when the
-// lease ends. The token is counted in that document in either case, since a Redis may forget; so is
-// when the task was done last.
+// With Redis, the lease is a lock there: a key with an owner and a time to live. Without Redis, or
+// while it does not answer, the lease is the task's document in the database, which names the owner
+// and the end of the lease. In both cases the document has the token, since a Redis may forget, and
+// the time at which the task was done last.
 //
 //	leases {_id: task, owner, token, until, done: {name: time}}
 //
 // # What it is worth
 //
-// An instance that is stopped for longer than the lease lasts does not know that another has begun.
-// Hence Check: it reads the document, and fails if it has a token greater than one's own. Whoever
-// asks before each batch does at most a batch beside another. No lock can promise more to somebody
-// who writes to another system; so a task must be harmless when done twice at the same time. The
-// lease keeps work from being done twice, it does not keep data right.
+// An instance that is stopped for longer than its lease does not know that another instance has
+// begun. So it calls Check before each batch. Check reads the document, and fails if its token is
+// greater than the instance's own. Two instances then overlap for at most a batch. No lock can
+// promise more to a process that writes to another system. So a task must be harmless when two
+// instances do it at the same time: the lease saves work, it does not keep data right.
 package lease
 
 import (
@@ -44,7 +44,7 @@ import (
 
 const (
 	collection = "leases"
-	// duration is how long a lease lasts that is not renewed, renewal how often it is.
+	// duration is how long a lease lasts without renewal, renewal the time between renewals.
 	duration = 2 * time.Minute
 	renewal  = duration / 4
 	// callTimeout bounds each call of database or Redis.
@@ -55,11 +55,11 @@ const (
 var (
 	// ErrHeld: another instance has the lease.
 	ErrHeld = errors.New("another instance is at it")
-	// ErrLost: the lease has ended, and another instance has taken it since.
+	// ErrLost: the lease has ended, and another instance has taken it.
 	ErrLost = errors.New("another instance has taken over")
 )
 
-// A Task is what one instance at a time does.
+// A Task is done by one instance at a time.
 type Task struct {
 	Name     string
 	Database *mongo.Database
@@ -90,8 +90,8 @@ type Lease struct {
 	renewer sync.WaitGroup
 }
 
-// Acquire takes the lease, or returns ErrHeld. It is renewed until Release, even when ctx has
-// ended.
+// Acquire takes the lease, or returns ErrHeld. A goroutine renews the lease until Release, even
+// after ctx has ended.
 func (t *Task) Acquire(ctx context.Context) (*Lease, error) {
 	l := &Lease{task: t, coll: t.Database.Collection(collection, database.Collection()), owner: rand.Text()}
 	if err := l.acquire(ctx); err != nil {
@@ -150,7 +150,7 @@ func (l *Lease) key() string { return keyPrefix + l.task.Name }
 // Token is greater than that of every lease before.
 func (l *Lease) Token() int64 { return l.token }
 
-// Done returns when the named part of the task was done last; zero for never.
+// Done returns the time at which the named part of the task was done last; zero for never.
 func (l *Lease) Done(name string) time.Time { return l.done[name] }
 
 // SetDone records that the named part was done at that time.
@@ -171,7 +171,7 @@ func (l *Lease) SetDone(ctx context.Context, name string, at time.Time) error {
 	return nil
 }
 
-// Check returns ErrLost if another instance has taken the lease. It is to be called before each
+// Check returns ErrLost if another instance has taken the lease. The holder calls it before each
 // batch.
 func (l *Lease) Check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
@@ -186,13 +186,13 @@ func (l *Lease) Check(ctx context.Context) error {
 	return nil
 }
 
-// mine is the condition that nobody has taken the lease since.
+// mine is the condition that no other instance has taken the lease.
 func (l *Lease) mine() bson.D {
 	return bson.D{{Key: "_id", Value: l.task.Name}, {Key: "token", Value: l.token}}
 }
 
-// renew renews the lease until ctx ends. Trouble is logged: Check tells whether the lease was lost
-// by it.
+// renew renews the lease until ctx ends. It logs failures. Check tells the holder whether the lease
+// is lost.
 func (l *Lease) renew(ctx context.Context) {
 	ticker := time.NewTicker(renewal)
 	defer ticker.Stop()
@@ -208,12 +208,12 @@ func (l *Lease) renew(ctx context.Context) {
 	}
 }
 
-// extendScript lets the lock live on if it is still ours.
+// extendScript extends the lock if this lease still owns it.
 var extendScript = redis.NewScript(`
 	if redis.call("get", KEYS[1]) == ARGV[1] then return redis.call("pexpire", KEYS[1], ARGV[2]) end
 	return 0`)
 
-// unlockScript deletes the lock if it is still ours.
+// unlockScript deletes the lock if this lease still owns it.
 var unlockScript = redis.NewScript(`
 	if redis.call("get", KEYS[1]) == ARGV[1] then return redis.call("del", KEYS[1]) end
 	return 0`)
@@ -230,8 +230,8 @@ func (l *Lease) extend(ctx context.Context) error {
 	return errors.Join(lock, err)
 }
 
-// Release ends the lease. It tries to tell the others, for a bounded time; else the lease ends by
-// itself.
+// Release ends the lease. It tries to free it for the others, for a bounded time; otherwise the
+// lease runs out by itself.
 func (l *Lease) Release(ctx context.Context) {
 	l.stop()
 	l.renewer.Wait()
@@ -244,7 +244,7 @@ func (l *Lease) Release(ctx context.Context) {
 	l.unlock(ctx)
 }
 
-// unlock gives up the lock in Redis, if it is ours.
+// unlock deletes the lock in Redis if this lease owns it.
 func (l *Lease) unlock(ctx context.Context) {
 	if !l.redis {
 		return
