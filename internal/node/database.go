@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -25,20 +26,24 @@ import (
 
 func (n *Node) openDatabase(ctx context.Context, o Options) error {
 	cfg, opts := o.Storage, options.Client()
+	watch := &connecting{hopeless: isHopeless, failed: make(map[string]error)}
 	if cfg.Embedded() {
 		var err error
 		if opts, err = n.openEmbedded(o); err != nil {
 			return err
 		}
+		watch.hopeless = isForbidden // the process that has the database may just be starting
 	} else {
 		opts.ApplyURI(cfg.MongoDBURI)
+		n.log.Info("connecting to the database", "servers", strings.Join(opts.Hosts, ","))
 	}
 	opts.SetAppName("gadwall").SetServerSelectionTimeout(selectTimeout)
 	// Whatever the connection string says, also for what is no collection's: making collections, and
 	// transactions.
 	opts.SetWriteConcern(database.Durable()).SetReadConcern(readconcern.Local()).SetReadPreference(readpref.Primary())
-	ctx, cancel := context.WithTimeout(ctx, openTimeout)
-	defer cancel()
+	ctx, watch.cancel = context.WithTimeout(ctx, openTimeout)
+	defer watch.cancel()
+	opts.SetServerMonitor(watch.monitor())
 	client, err := mongo.Connect(opts)
 	if err != nil {
 		return fmt.Errorf("database: %w", err)
@@ -49,7 +54,11 @@ func (n *Node) openDatabase(ctx context.Context, o Options) error {
 		defer cancel()
 		return client.Disconnect(ctx)
 	})
-	return checkDeployment(ctx, client)
+	hello, err := sayHello(ctx, client)
+	if err := watch.explain(err); err != nil {
+		return err
+	}
+	return hello.check(time.Now())
 }
 
 // openEmbedded opens the data directory, or returns the way to the process that has it open.
@@ -145,21 +154,25 @@ func SocketURI(path string) string {
 	return "mongodb://" + url.PathEscape(path) + "/?directConnection=true"
 }
 
-// checkDeployment refuses a stand-alone MongoDB, which has no transactions.
-func checkDeployment(ctx context.Context, client *mongo.Client) error {
-	var hello struct {
-		SetName   string    `bson:"setName"`
-		Msg       string    `bson:"msg"`
-		LocalTime time.Time `bson:"localTime"`
-	}
-	if err := client.Database("admin").RunCommand(ctx, bson.D{{Key: "hello", Value: 1}}).Decode(&hello); err != nil {
-		return fmt.Errorf("cannot reach the database: %w", err)
-	}
-	if hello.SetName == "" && hello.Msg != "isdbgrid" {
+// A hello is what a server says of itself.
+type hello struct {
+	SetName   string    `bson:"setName"`
+	Msg       string    `bson:"msg"`
+	LocalTime time.Time `bson:"localTime"`
+}
+
+func sayHello(ctx context.Context, client *mongo.Client) (*hello, error) {
+	h := new(hello)
+	return h, client.Database("admin").RunCommand(ctx, bson.D{{Key: "hello", Value: 1}}).Decode(h)
+}
+
+// check refuses a stand-alone MongoDB, which has no transactions, and one whose clock is another.
+func (h *hello) check(now time.Time) error {
+	if h.SetName == "" && h.Msg != "isdbgrid" {
 		return errors.New("this MongoDB is neither a replica set nor a sharded cluster; Gadwall needs transactions " +
 			"(a replica set of one member will do)")
 	}
-	return checkClock(time.Now(), hello.LocalTime)
+	return checkClock(now, h.LocalTime)
 }
 
 // checkClock refuses to work with a clock that is wrong by hours: a check would then take mail that is
