@@ -274,7 +274,7 @@ func TestServerAndTools(t *testing.T) {
 	var metrics bytes.Buffer
 	metrics.ReadFrom(resp.Body)
 	resp.Body.Close()
-	for _, name := range []string{"gadwall_info{", "gadwall_ingest_deliveries_total{", "gadwall_events_published_total ", "gadwall_docstore_commands_total ", "gadwall_imap_connections 0"} {
+	for _, name := range []string{"gadwall_info{", "gadwall_ingest_deliveries_total{", "gadwall_events_published_total ", "gadwall_docstore_commands_total ", "gadwall_docstore_disk_free_bytes ", "gadwall_docstore_writes_refused 0", "gadwall_imap_connections 0"} {
 		if !strings.Contains(metrics.String(), "\n"+name) {
 			t.Errorf("no metric %s", name)
 		}

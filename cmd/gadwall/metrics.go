@@ -5,11 +5,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"gadwall/imap"
+	"gadwall/internal/docstore"
 	"gadwall/internal/events"
 	"gadwall/internal/node"
 )
 
-// registerMetrics adds what the parts of the server count by themselves.
+// registerMetrics adds the metrics that parts of the server count by themselves.
 func registerMetrics(reg *prometheus.Registry, store *node.Node, mail *imap.Server) {
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "gadwall_info", Help: "Always 1; the label tells the version.", ConstLabels: prometheus.Labels{"version": version}})
@@ -18,27 +19,55 @@ func registerMetrics(reg *prometheus.Registry, store *node.Node, mail *imap.Serv
 		gauge("gadwall_imap_connections", "Open IMAP connections.", func() float64 { return float64(mail.Connections()) }))
 
 	if bus, ok := store.Bus.(*events.Redis); ok {
+		number := func(of func(events.Stats) float64) func() float64 {
+			return func() float64 { return of(bus.Stats()) }
+		}
 		reg.MustRegister(
-			counter("gadwall_events_published_total", "Events sent to Redis.", func() float64 { return float64(bus.Stats().Published) }),
-			counter("gadwall_events_dropped_total", "Events that did not reach Redis.", func() float64 { return float64(bus.Stats().Dropped) }),
-			counter("gadwall_events_received_total", "Events received from other instances.", func() float64 { return float64(bus.Stats().Received) }),
-			counter("gadwall_events_connects_total", "Subscriber connections made to Redis.", func() float64 { return float64(bus.Stats().Connects) }),
-			gauge("gadwall_events_connected", "Whether the subscriber connection to Redis is up.", func() float64 {
-				if bus.Stats().Connected {
-					return 1
-				}
-				return 0
-			}))
+			counter("gadwall_events_published_total", "Events sent to Redis.",
+				number(func(s events.Stats) float64 { return float64(s.Published) })),
+			counter("gadwall_events_dropped_total", "Events that did not reach Redis.",
+				number(func(s events.Stats) float64 { return float64(s.Dropped) })),
+			counter("gadwall_events_received_total", "Events received from other instances.",
+				number(func(s events.Stats) float64 { return float64(s.Received) })),
+			counter("gadwall_events_connects_total", "Subscriber connections made to Redis.",
+				number(func(s events.Stats) float64 { return float64(s.Connects) })),
+			gauge("gadwall_events_connected", "Whether the subscriber connection to Redis is up.",
+				number(func(s events.Stats) float64 { return truth(s.Connected) })))
 	}
 	if db := store.Embedded; db != nil {
-		reg.MustRegister(
-			gauge("gadwall_docstore_connections", "Open connections to the embedded database.", func() float64 { return float64(db.Metrics().Connections) }),
-			counter("gadwall_docstore_commands_total", "Commands run by the embedded database.", func() float64 { return float64(db.Metrics().Commands) }),
-			counter("gadwall_docstore_synced_commits_total", "Commits that waited for the disk.", func() float64 { return float64(db.Metrics().SyncedCommits) }),
-			counter("gadwall_docstore_log_syncs_total", "Syncs of the write-ahead log.", func() float64 { return float64(db.Metrics().LogSyncs) }),
-			counter("gadwall_docstore_sync_wait_seconds_total", "Time that commits waited for the disk.", func() float64 { return db.Metrics().SyncWait.Seconds() }),
-			gauge("gadwall_docstore_disk_bytes", "Size of the embedded database's files.", func() float64 { return float64(db.Metrics().DiskBytes) }))
+		registerEmbedded(reg, db)
 	}
+}
+
+// registerEmbedded adds the metrics of the embedded database.
+func registerEmbedded(reg *prometheus.Registry, db *docstore.Server) {
+	number := func(of func(docstore.Metrics) float64) func() float64 {
+		return func() float64 { return of(db.Metrics()) }
+	}
+	reg.MustRegister(
+		gauge("gadwall_docstore_connections", "Open connections to the embedded database.",
+			number(func(m docstore.Metrics) float64 { return float64(m.Connections) })),
+		counter("gadwall_docstore_commands_total", "Commands run by the embedded database.",
+			number(func(m docstore.Metrics) float64 { return float64(m.Commands) })),
+		counter("gadwall_docstore_synced_commits_total", "Commits that waited for the disk.",
+			number(func(m docstore.Metrics) float64 { return float64(m.SyncedCommits) })),
+		counter("gadwall_docstore_log_syncs_total", "Syncs of the write-ahead log.",
+			number(func(m docstore.Metrics) float64 { return float64(m.LogSyncs) })),
+		counter("gadwall_docstore_sync_wait_seconds_total", "Time that commits waited for the disk.",
+			number(func(m docstore.Metrics) float64 { return m.SyncWait.Seconds() })),
+		gauge("gadwall_docstore_disk_bytes", "Size of the embedded database's files.",
+			number(func(m docstore.Metrics) float64 { return float64(m.DiskBytes) })),
+		gauge("gadwall_docstore_disk_free_bytes", "What the disk of the embedded database has left.",
+			number(func(m docstore.Metrics) float64 { return float64(m.FreeBytes) })),
+		gauge("gadwall_docstore_writes_refused", "1 while the disk is too full to store anything new.",
+			number(func(m docstore.Metrics) float64 { return truth(m.WritesRefused) })))
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 func gauge(name, help string, f func() float64) prometheus.Collector {

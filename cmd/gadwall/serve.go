@@ -185,10 +185,17 @@ func (c *serveCmd) protocols(store *node.Node, open listeners, certificates *lis
 	for _, m := range others {
 		m.Register(registry)
 	}
-	api := httpapi.New(httpapi.Options{
+	web := httpapi.Options{
 		Users: store.Mail, Ping: func(ctx context.Context) error { return store.Client.Ping(ctx, nil) },
 		Token: c.HTTPToken, Gatherer: registry, Logger: log,
-	})
+	}
+	if db := store.Embedded; db != nil {
+		web.Disk = func() (httpapi.Disk, error) {
+			m := db.Metrics()
+			return httpapi.Disk{FreeBytes: m.FreeBytes, WritesRefused: m.WritesRefused}, nil
+		}
+	}
+	api := httpapi.New(web)
 	add("HTTP", nil, api.Serve, api.Shutdown)
 	return list, nil
 }

@@ -385,3 +385,21 @@ func TestDiskFullCloseOpen(t *testing.T) {
 	must(0, <-opened)(t)
 	checkCopy(t, docstore.Options{Dir: "db", FS: left}, w.acknowledged())
 }
+
+// Metrics tell how much is free, and whether writes are refused, also when nothing is written.
+func TestDiskMetrics(t *testing.T) {
+	const reserve = 8 << 20
+	disk := &smallDisk{FS: vfs.NewMem(), free: 1 << 30}
+	s := must(docstore.Open(docstore.Options{Dir: "db", FS: disk, Reserve: reserve}))(t)
+	defer s.Close()
+	if m := s.Metrics(); m.WritesRefused || m.FreeBytes < 1<<29 {
+		t.Errorf("with space: %+v", m)
+	}
+	disk.setFree(reserve - 1)
+	waitFor(t, testContext(t), func() bool { return s.Metrics().WritesRefused })
+	if m := s.Metrics(); m.FreeBytes >= reserve {
+		t.Errorf("without space: %+v", m)
+	}
+	disk.setFree(1 << 30)
+	waitFor(t, testContext(t), func() bool { return !s.Metrics().WritesRefused })
+}

@@ -3,6 +3,7 @@ package mailstore
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -143,7 +144,8 @@ func TestQuotaWarnings(t *testing.T) {
 	}
 	e.deliver(t, inbox, 9, 0)
 	expect("there is no limit any more")
-	if n := strings.Count(log.String(), "usage has reached a level"); n != 3 {
+	line := fmt.Sprintf("usage has reached a level\" user=%s id=%s ", u.Username, u.ID)
+	if n := strings.Count(log.String(), line); n != 3 {
 		t.Errorf("%d warnings in the log, want 3:\n%s", n, log.String())
 	}
 	e.checkConsistent(t, u)

@@ -185,9 +185,16 @@ func (s *Store) publish(ctx context.Context, key mailkey.Mailbox, kind events.Ki
 
 // warn tells that a charge, which is committed, took a user's usage to a level.
 func (s *Store) warn(ctx context.Context, user mailkey.UserID, crossed []quota.Crossing) {
+	if len(crossed) == 0 {
+		return
+	}
+	name := "" // unknown if the user was deleted meanwhile
+	if u, err := s.UserByID(context.WithoutCancel(ctx), user); err == nil {
+		name = u.Username
+	}
 	for _, c := range crossed {
-		s.log.Warn("quota: usage has reached a level", "user", user.String(), "resource", string(c.Resource),
-			"level", c.Level, "usage", c.Usage, "limit", c.Limit)
+		s.log.Warn("quota: usage has reached a level", "user", name, "id", user.String(),
+			"resource", string(c.Resource), "level", c.Level, "usage", c.Usage, "limit", c.Limit)
 		_ = s.bus.Publish(context.WithoutCancel(ctx), events.Event{User: user, Kind: events.Quota, Quota: &events.QuotaLevel{
 			Resource: string(c.Resource), Level: c.Level, Usage: c.Usage, Limit: c.Limit}})
 	}

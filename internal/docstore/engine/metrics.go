@@ -18,6 +18,10 @@ type Metrics struct {
 	DiskBytes uint64
 	// MemTableBytes and CacheBytes are what write buffers and block cache hold.
 	MemTableBytes, CacheBytes uint64
+	// FreeBytes is what the file system has left. WritesRefused says that this is too little to store
+	// anything new.
+	FreeBytes     uint64
+	WritesRefused bool
 }
 
 type metrics struct{ syncedCommits, syncWait atomic.Int64 }
@@ -38,6 +42,7 @@ func (e *Engine) Metrics() Metrics {
 		return m
 	}
 	defer done()
+	m.FreeBytes, m.WritesRefused = e.space.state()
 	p := e.db.Metrics()
 	m.DiskBytes = diskBytes(p)
 	m.MemTableBytes = p.MemTable.Size

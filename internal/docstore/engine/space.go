@@ -65,6 +65,12 @@ func (d *diskSpace) check() error {
 	return nil
 }
 
+// state returns how much is free, and whether check refuses writes.
+func (d *diskSpace) state() (free uint64, refused bool) {
+	refused = d.check() != nil
+	return d.free.Load(), refused
+}
+
 // checkFloor refuses a write for which there is no space even if it frees some.
 func (d *diskSpace) checkFloor() error {
 	if d.isFull() {
