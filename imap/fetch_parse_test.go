@@ -74,6 +74,7 @@ func TestParseFetch(t *testing.T) {
 		{"BODY.PEEK[3.HEADER.FIELDS.NOT ({4+}\r\nFrom)]<0.1>", "BODY[3.HEADER.FIELDS.NOT (From)]<0>+1from"},
 		{"(BODY.PEEK[TEXT] BODY.PEEK[TEXT])", "BODY[TEXT] BODY[TEXT]"},
 		{"FLAGS (CHANGEDSINCE 12345)", "FLAGS MODSEQ since=12345"},
+		{"FLAGS  ", "FLAGS"},
 	}
 	for _, tt := range tests {
 		r, err := parseFetchLine(t, tt.line, false)
@@ -98,7 +99,7 @@ func TestParseFetchUID(t *testing.T) {
 }
 
 func TestParseFetchErrors(t *testing.T) {
-	for _, line := range []string{"", "()", "(ALL)", "(FAST UID)", "FLAGS UID", "FLAGS ", "XX", "BODY.PEEK", "BODY.PEEKED[]",
+	for _, line := range []string{"", "()", "(ALL)", "(FAST UID)", "FLAGS UID", "XX", "BODY.PEEK", "BODY.PEEKED[]",
 		"BODY[", "BODY[]<", "BODY[]<0>", "BODY[]<0.>", "BODY[]<.1>", "BODY[]<-1.1>", "BODY[TEXT]<0.1", "BODY[HEADER.FIELDS]",
 		"BODY[HEADER.FIELDS ()]", "BODY[HEADER.FIELDS (a]", "BODY[HEADER.FIELDS(a)]", "BODY[MIME]", "BODY[1.]", "BODY[0]", "(FLAGS",
 		"(FLAGS  UID)", "FLAGS (CHANGEDSINCE)", "FLAGS (CHANGEDSINCE -1)", "FLAGS (VANISHED)", "FLAGS (CHANGEDSINCE 1 VANISHED)",

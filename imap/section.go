@@ -59,7 +59,8 @@ func parseFieldNames(dec *wire.Decoder) ([]string, error) {
 		case err != nil:
 			return err
 		case len(name) > maxHeaderName || len(names) >= maxHeaderNames:
-			return wire.Errorf("too many or too long header field names")
+			return wire.Limit("more than %d header field names, or one of more than %d octets",
+				maxHeaderNames, maxHeaderName)
 		}
 		names = append(names, name)
 		return nil
