@@ -54,7 +54,7 @@ func (s *Store) NewWriter(ctx context.Context) *Writer {
 // Size returns the number of bytes written so far.
 func (w *Writer) Size() int64 { return w.size }
 
-// Write takes the next bytes. After an error only Abort is of use.
+// Write takes the next bytes. After an error the caller must call Abort.
 func (w *Writer) Write(p []byte) (int, error) {
 	if w.ended {
 		return 0, errEnded
@@ -115,7 +115,7 @@ func (w *Writer) depart(ctx context.Context, frames int) error {
 	return nil
 }
 
-// Finish makes the blob durable, with one reference. After an error it must be followed by Abort.
+// Finish makes the blob durable, with one reference. After an error the caller must call Abort.
 func (w *Writer) Finish(ctx context.Context) (*Stored, error) {
 	if w.ended {
 		return nil, errEnded

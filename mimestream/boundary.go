@@ -14,8 +14,8 @@ var (
 	tails    = [...]string{"\r\n-", "\r\n", "\n-", "\r", "\n"} // longest first
 )
 
-// heldTail is the length of b's end that may be the start of a delimiter. A longer one is found
-// by its LF and dashes.
+// heldTail is the length of b's end that may be the start of a delimiter. A longer one is found by
+// its LF and dashes.
 func heldTail(b []byte) int {
 	for _, t := range tails {
 		if len(b) >= len(t) && string(b[len(b)-len(t):]) == t {
@@ -52,12 +52,12 @@ func lineLen(b []byte, eof bool) int {
 	return n
 }
 
-// boundaryAt looks for a boundary at the start of a line. ok is false if that cannot be decided
-// yet; bound is the index in p.bounds or -1; closing says that two dashes follow it.
+// boundaryAt looks for a boundary at the start of a line. ok is false if more input is needed to
+// decide; bound is the index in p.bounds or -1; closing says that two dashes follow it.
 //
-// As RFC 2046 section 5.1.1 wants it, the line need not equal the boundary, it must start with it.
-// The longest one that fits wins, and among equals the innermost, so that nested multiparts may
-// share a boundary and one boundary may be the start of another.
+// The line need not equal the boundary, it must start with it (RFC 2046 section 5.1.1). The longest
+// boundary that fits wins, and among equals the innermost. So nested multiparts may share a
+// boundary, and one boundary may be the start of another.
 func (p *Parser) boundaryAt(line []byte, eof bool) (bound int, closing, ok bool) {
 	if !p.bounded() {
 		return -1, false, true

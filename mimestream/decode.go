@@ -5,9 +5,8 @@ import (
 	"io"
 )
 
-// The decoders are tolerant: they never fail by themselves, whatever the input, they only pass on
-// the errors of the reader below. Memory is constant. Part.DecodedSize is the size of what they
-// give.
+// The decoders are tolerant: whatever the input, their only errors are those of the reader below.
+// Their memory is constant. Part.DecodedSize is the number of octets that they return.
 
 // NewDecoder returns a reader of r with the given transfer encoding undone, as it is in
 // Part.Encoding. Any encoding but base64 and quoted-printable is passed through.
@@ -35,15 +34,15 @@ func NewQPDecoder(r io.Reader) io.Reader {
 	return &decoder{src: r, codec: &qpDecoder{}}
 }
 
-// A codec decodes in steps. dst of decode has room for src and slack more octets, dst of finish for
+// A codec decodes in steps. In decode, dst has room for src and slack more octets; in finish, for
 // slack octets.
 type codec interface {
 	decode(dst, src []byte) int
 	finish(dst []byte) int
 }
 
-// maxSpace is how much white space at the end of a quoted-printable line is held back to be
-// dropped. If there is more, it is taken as text.
+// maxSpace is the greatest number of octets of white space that the decoder holds back, to drop
+// them at the end of a line. More white space counts as text.
 const maxSpace = 998
 
 const slack = maxSpace + 8
@@ -159,9 +158,8 @@ func (d *base64Decoder) finish(dst []byte) int {
 	return w
 }
 
-// A qpDecoder holds back what may turn out to be an escape, a soft line break, or white space at
-// the end of a line. At most one of them at a time: held starts with '=' or is all white space,
-// with a CR perhaps.
+// A qpDecoder holds back octets that may be an escape, a soft line break, or white space at the end
+// of a line, one of these at a time: held starts with '=', or is white space that a CR may follow.
 type qpDecoder struct {
 	held []byte
 }
@@ -235,7 +233,7 @@ func (d *qpDecoder) escape(dst []byte, c byte) (used, out int) {
 	return 0, d.finish(dst)
 }
 
-// finish gives what is held as it is, but for a soft line break at the end of the input.
+// finish returns the held octets as they are, but drops a soft line break at the end of the input.
 func (d *qpDecoder) finish(dst []byte) int {
 	n := copy(dst, d.held)
 	d.held = d.held[:0]

@@ -1,15 +1,16 @@
-// Package mimestream parses mail as it arrives: bytes go in by Write, in pieces of any size, and
-// events come out, in constant memory. It never refuses a message; what is broken or exceeds a
-// limit becomes an opaque body (see limits.go and Degraded).
+// Package mimestream parses mail as it arrives: the caller writes bytes, in pieces of any size, and
+// a Handler gets events, in constant memory. The parser never refuses a message. A part that is
+// broken or exceeds a limit becomes an opaque body (see limits.go and Degraded).
 //
 // # Words
 //
 //   - part: a node of the MIME tree. The root is the whole message.
 //   - header block: the header fields of a part with the empty line that ends them.
-//   - leaf: a part whose body is not looked into.
+//   - leaf: a part whose body the parser does not look into.
 //   - multipart: a part whose body is preamble, children between boundary lines, and epilogue.
-//   - message: a message/rfc822 or message/global part. It has exactly one child, the embedded
-//     message, whose header starts where the message part's body starts.
+//   - message: a message/rfc822 (RFC 2046 section 5.2.1) or message/global part (RFC 6532 section
+//     3.7). It has exactly one child, the embedded message, whose header starts where the message
+//     part's body starts.
 //   - delimiter: a boundary line together with the line end before it (RFC 2046 section 5.1.1).
 //     That line end belongs neither to the body before it nor to the header before it.
 //   - structure: every byte that is not in the body of a leaf.
@@ -19,8 +20,8 @@
 //	Write -> carry (fewer than 128 undecided bytes) -> scan -> Handler
 //
 // Events come in the order of the bytes. For every part: PartBegin, its header block by Structure,
-// then for a leaf BodyBegin, Body..., BodyEnd, for others the events of the children with
-// Structure between them, and PartEnd.
+// then for a leaf BodyBegin, Body..., BodyEnd, for others the events of the children with Structure
+// between them, and PartEnd.
 //
 // # What always holds
 //

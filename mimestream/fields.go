@@ -26,7 +26,7 @@ type collector struct {
 	found     found
 }
 
-// found is what a collector has got.
+// found is the result of a collector.
 type found struct {
 	list      []Field
 	degraded  bool
@@ -80,7 +80,7 @@ func (c *collector) finish() {
 	c.found.list = append(c.found.list, Field{lower, unfold(line[colon+1:])})
 }
 
-// end returns what was found in the whole block.
+// end returns the fields of the whole block.
 func (c *collector) end() found {
 	c.finish()
 	return c.found
@@ -106,7 +106,7 @@ func unfold(value []byte) string {
 	return strings.TrimLeft(sb.String(), " \t")
 }
 
-// fill sets what the fields say about part. It returns the boundary parameter.
+// fill describes part by the fields. It returns the boundary parameter.
 func (p *Parser) fill(part *Part, fields []Field) (bound string) {
 	seen := make(map[string]bool, len(fields))
 	for _, f := range fields {

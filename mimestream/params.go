@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// A scanner reads the tokens of a structured field value (RFC 2045 section 5.1). It takes what it
-// can make sense of and steps over the rest.
+// A scanner reads the tokens of a structured field value (RFC 2045 section 5.1). It takes the
+// tokens that it understands and steps over the rest.
 type scanner struct{ rest string }
 
 // skip steps over white space and comments, nested ones too (RFC 5322 section 3.2.2).
@@ -162,8 +162,8 @@ func splitName(name, value string) (paramSection, bool) {
 	return p, true
 }
 
-// join makes parameters of their sections. Sections without a first one, or after a gap, stay what they
-// are: parameters with an odd name.
+// join joins the sections of each parameter. Sections without a first one, or after a gap, stay
+// parameters with an odd name.
 func join(sections []paramSection) []Param {
 	slices.SortStableFunc(sections, func(a, b paramSection) int {
 		return cmp.Or(strings.Compare(strings.ToLower(a.name), strings.ToLower(b.name)), a.section-b.section)

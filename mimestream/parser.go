@@ -70,7 +70,7 @@ type Parser struct {
 	closed   bool
 }
 
-// NewParser returns a parser that tells h about everything it finds.
+// NewParser returns a parser whose events go to h.
 func NewParser(h Handler) *Parser {
 	return &Parser{h: h, carry: make([]byte, 0, 4*lookahead)}
 }
@@ -94,8 +94,8 @@ func (p *Parser) Write(b []byte) (int, error) {
 	p.begin()
 	n := len(b)
 	if held := len(p.carry); held > 0 && p.err == nil {
-		// Decide the carried bytes with the help of the next ones. Undecided bytes are always
-		// fewer than lookahead: either all that was held goes now, or all of b joins it.
+		// Decide the carried bytes with the help of the next ones. Undecided bytes are always fewer
+		// than lookahead: either all that was held goes now, or all of b joins it.
 		buf := append(p.carry, b[:min(len(b), 2*lookahead)]...)
 		used := p.scan(buf, false)
 		if used < held {
@@ -143,7 +143,7 @@ func (p *Parser) begin() {
 	}
 }
 
-// undecided is what the scan functions return when they need more input.
+// The scan functions return undecided when they need more input.
 const undecided = -1
 
 // scan consumes as much of b as can be decided and returns how much that is. What remains is
@@ -168,9 +168,9 @@ func (p *Parser) scan(b []byte, eof bool) int {
 	return used
 }
 
-// scanHeader consumes a piece of a header block. The line end before a line is held back until
-// that line is known to be no boundary line, to which it would belong. So b starts in the middle of
-// a line or with its line end (inLine), or with the first line of the block.
+// scanHeader consumes a piece of a header block. The line end before a line is held back until that
+// line is known to be no boundary line, to which it would belong. So b starts in the middle of a
+// line or with its line end (inLine), or with the first line of the block.
 func (p *Parser) scanHeader(b []byte, eof bool) int {
 	eol := 0
 	if p.inLine {
@@ -203,8 +203,8 @@ func (p *Parser) scanHeader(b []byte, eof bool) int {
 	return p.header(b, eol+n, false)
 }
 
-// header consumes n bytes of a header block; last says that they end it. The block ends in any
-// case when it reaches its greatest size.
+// header consumes n bytes of a header block; last says that they end it. The block ends in any case
+// when it reaches its greatest size.
 func (p *Parser) header(b []byte, n int, last bool) int {
 	room := int(MaxHeaderBytes - (p.off - p.part.HeaderOffset))
 	cut := n > room || n == room && !last

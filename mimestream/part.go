@@ -21,8 +21,8 @@ func (k Kind) String() string {
 	return "leaf"
 }
 
-// Degraded is a set of reasons for which a part is described more coarsely than its bytes would
-// allow, or its bytes were damaged.
+// Degraded is a set of reasons why the description of a part is coarser than its bytes would allow,
+// or why its bytes are damaged.
 type Degraded uint8
 
 const (
@@ -70,15 +70,15 @@ type Part struct {
 	// Lines and HeaderLines count the LF octets of body and header block, as Dovecot does.
 	Lines, HeaderLines int64
 
-	// DecodedSize is the size of a leaf's body in octets when its transfer encoding is undone
-	// by the decoders of this package. For other parts, and unknown encodings, it is BodySize.
+	// DecodedSize is the size of a leaf's body in octets when its transfer encoding is undone by
+	// the decoders of this package. For other parts, and unknown encodings, it is BodySize.
 	DecodedSize int64
 
-	// HasContentType says that the header block has a Content-Type field that names a type.
-	// Without one Type and Subtype are the defaults: text/plain, or message/rfc822 within a
+	// HasContentType says that the header block has a Content-Type field that names a type. Without
+	// one Type and Subtype are the defaults: text/plain, or message/rfc822 within a
 	// multipart/digest. Type is never multipart for a leaf: one without boundary is text/plain
-	// without parameters (RFC 2045 section 5.2), one beyond a limit application/octet-stream.
-	// A message/rfc822 leaf is one under a transfer encoding or beyond a limit.
+	// without parameters (RFC 2045 section 5.2), one beyond a limit application/octet-stream. A
+	// message/rfc822 leaf is one under a transfer encoding or beyond a limit.
 	HasContentType bool
 	Type, Subtype  string // lower case
 	Params         []Param
@@ -92,8 +92,8 @@ type Part struct {
 	ContentID, Description, MD5, Location string
 	Language                              []string
 
-	// Header holds the fields of the root and of embedded messages that describe a message
-	// (see KeptFields), in their order. Other parts have none.
+	// Header holds the fields of the root and of embedded messages that describe a message (see
+	// KeptFields), in their order. Other parts have none.
 	Header Header
 
 	Degraded Degraded
@@ -110,8 +110,7 @@ type Param struct {
 	Value string // UTF-8, with RFC 2231 and RFC 2047 encoding undone
 
 	// RawName and RawValue are what BODYSTRUCTURE shows: the name in its original case, with an
-	// asterisk if the value is an extended one (charset'language'value), and the value as
-	// received.
+	// asterisk if the value is an extended one (charset'language'value), and the value as received.
 	RawName, RawValue string
 }
 
@@ -166,8 +165,8 @@ func (p *Part) DispositionParam(name string) string { return findParam(p.Disposi
 // Charset returns the charset parameter in lower case; empty if there is none.
 func (p *Part) Charset() string { return strings.ToLower(p.Param("charset")) }
 
-// Filename returns the decoded file name, from Content-Disposition or else from Content-Type's
-// name parameter; empty if there is none. It may hold anything, directory separators too.
+// Filename returns the decoded file name, from Content-Disposition or else from Content-Type's name
+// parameter; empty if there is none. It may hold anything, directory separators too.
 func (p *Part) Filename() string {
 	if name := p.DispositionParam("filename"); name != "" {
 		return name

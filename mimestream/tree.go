@@ -64,8 +64,8 @@ func (p *Parser) endHeader() {
 	}
 }
 
-// describe fills in what the header fields say and decides the part's kind. It returns the boundary
-// of a multipart.
+// describe describes the part by its header fields and decides its kind. It returns the boundary of
+// a multipart.
 func (p *Parser) describe(part *Part) (bound string) {
 	fields := p.fields.end()
 	if fields.degraded {
@@ -101,9 +101,9 @@ func (p *Parser) describe(part *Part) (bound string) {
 	return bound
 }
 
-// encoded reports whether the bytes of a body are not those of what it holds. RFC 2046 section
-// 5.2.1 forbids that for messages, but some mailers do it. Looked into, it would be one long broken
-// header.
+// encoded reports whether a body has a transfer encoding. RFC 2046 section 5.2.1 forbids that for
+// messages, but some mailers do it. A parser that looked into such a body would find one long
+// broken header.
 func encoded(encoding string) bool {
 	return encoding == "base64" || encoding == "quoted-printable"
 }

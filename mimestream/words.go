@@ -11,8 +11,8 @@ import (
 )
 
 // DecodeCharset converts text in the named charset to valid UTF-8. An empty, unknown or wrong name
-// does not lose the text: what is valid UTF-8 stays, other octets are read as windows-1252. Within
-// UTF-8 text, invalid octets become U+FFFD.
+// does not lose the text: valid UTF-8 stays, other octets are read as windows-1252. Within UTF-8
+// text, invalid octets become U+FFFD.
 func DecodeCharset(name, text string) string {
 	name = strings.ToLower(strings.TrimSpace(name))
 	switch name {
@@ -29,15 +29,15 @@ func DecodeCharset(name, text string) string {
 	if err != nil {
 		return DecodeCharset("", text)
 	}
-	// A decoder of a stateful charset may stop at damage: what it gave up to there is kept.
+	// A decoder of a stateful charset may stop at damage: the text up to there is kept.
 	out, _ := io.ReadAll(r)
 	return strings.ToValidUTF8(string(out), "\uFFFD")
 }
 
 // DecodeWords undoes the encoded words (RFC 2047) of a field's value and makes the rest valid
-// UTF-8. White space between two encoded words goes (6.2). Neighbours of the same charset are put
-// together before the conversion, since many mailers cut characters in two. What is no proper
-// encoded word stays as it is.
+// UTF-8. It drops white space between two encoded words (RFC 2047 section 6.2). It joins neighbours
+// of the same charset before the conversion, since many mailers cut characters in two. Text that is
+// no proper encoded word stays as it is.
 func DecodeWords(s string) string {
 	if !strings.Contains(s, "=?") {
 		return DecodeCharset("", s)

@@ -9,11 +9,11 @@ import (
 
 // ReadAhead opens the blobs of ranges, by one query (for up to 256 of them; one more for each
 // further 256), and starts to read what the ranges need of them, in their order. WriteRange takes
-// it from there, so ranges that are written in this order do not wait for a query each. Ranges that
-// are passed over, or written out of turn, do no harm.
+// the bytes from there, so a caller that writes the ranges in this order does not wait for a query
+// each. It may leave out ranges, or write them in another order.
 //
-// The caller closes the result, which is nil if no blob is needed, when the ranges are written. A
-// blob that is missing is left to Prepare and WriteRange.
+// The caller closes the result when the ranges are written. The result is nil if no blob is needed.
+// Prepare and WriteRange report missing blobs.
 func (s *Store) ReadAhead(ctx context.Context, ranges []Range) (*blobstore.Ahead, error) {
 	var hashes []dedupe.Hash
 	seen := make(map[dedupe.Hash]bool)
@@ -48,9 +48,9 @@ func (s *Store) ReadAhead(ctx context.Context, ranges []Range) (*blobstore.Ahead
 	return ahead, nil
 }
 
-// Prepare does for a range what WriteRange would do first: it loads inline bytes and opens blobs.
-// What is missing is noticed before anything is written then; what is damaged inside may still not
-// be.
+// Prepare takes the first steps of WriteRange for a range: it loads inline bytes and opens blobs.
+// So the caller learns of missing documents before it writes anything. It may still learn of
+// damaged bytes later.
 func (c *Content) Prepare(ctx context.Context, off, n int64) error {
 	missing, err := c.missing(off, n)
 	if err != nil {
@@ -80,8 +80,8 @@ func (n blobNeed) segment() *segment { return &n.content.table.segments[n.cut.se
 // stored returns which bytes of the blob it needs.
 func (n blobNeed) stored() (off, size int64) { return n.segment().recipe.Map(n.cut.off, n.cut.n) }
 
-// blobNeeds returns what ranges need of blobs, in their order. Ranges outside of their content are
-// for WriteRange to refuse.
+// blobNeeds returns the cuts of ranges that need blobs, in their order. It ignores ranges outside
+// of their content, which WriteRange refuses.
 func blobNeeds(ranges []Range) []blobNeed {
 	var needs []blobNeed
 	for _, r := range ranges {

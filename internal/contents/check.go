@@ -14,19 +14,19 @@ import (
 	"gadwall/internal/dictionary"
 )
 
-// A Finding is a content that is damaged. Nothing repairs that.
+// A Finding is a damaged content. No repair is possible.
 type Finding struct {
 	ID     ID
 	Detail string
 }
 
 // Check reads all contents beside live traffic, and calls found with those that are damaged: whose
-// segment table or part table contradict themselves, or whose frames need a dictionary that is not there
-// or was changed, and with deep set also those whose frames cannot be decoded, or whose bytes,
-// those from blobs included, do not have the hash that is their ID. (Of contents with a blob that
-// is missing or damaged only the frames are decoded; the blobs have a check of their own.) It
-// returns how many it read. progress is told so, if not nil, now and then. It may take its time;
-// its error ends the check.
+// segment table or part table contradict themselves, or whose frames need a dictionary that is not
+// there or was changed, and with deep set also those whose frames cannot be decoded, or whose
+// bytes, those from blobs included, do not have the hash that is their ID. (Of contents with a blob
+// that is missing or damaged only the frames are decoded; the blobs have a check of their own.) It
+// returns the number of contents that it read. progress, if not nil, gets that number now and then.
+// It may block; its error ends the check.
 func (s *Store) Check(ctx context.Context, deep bool, found func(Finding),
 	progress func(ctx context.Context, n int64) error) (n int64, err error) {
 	projection, page := bson.D{{Key: "segs", Value: 1}, {Key: "parts", Value: 1}, {Key: "size", Value: 1}}, auditBatch
@@ -64,7 +64,7 @@ type checker struct {
 	broken map[dictionary.ID]error // dictionaries that cannot be had
 }
 
-// check verifies a content of which everything was read that is to be verified.
+// check verifies a content. doc has every field that it verifies.
 func (ch *checker) check(ctx context.Context, id ID, doc bson.Raw, deep bool) error {
 	c, err := ch.s.newContent(id, doc, true)
 	if err != nil {
@@ -89,7 +89,7 @@ func (ch *checker) check(ctx context.Context, id ID, doc bson.Raw, deep bool) er
 	h := blake3.New()
 	err = c.WriteRange(ctx, h, 0, c.Size)
 	if errors.Is(err, blobstore.ErrNotFound) || errors.Is(err, blobstore.ErrCorrupt) {
-		// A missing one may also be of a content that was collected just now.
+		// A blob may also be missing because the content was collected just now.
 		return c.writeInline(ctx, io.Discard, 0, c.table.inlineSize())
 	}
 	if err != nil {
@@ -103,7 +103,8 @@ func (ch *checker) check(ctx context.Context, id ID, doc bson.Raw, deep bool) er
 	return nil
 }
 
-// dictionary reports what is wrong with a dictionary; that it is missing or damaged is ErrCorrupt.
+// dictionary returns an error if frames cannot use the dictionary: ErrCorrupt if it is missing or
+// damaged.
 func (ch *checker) dictionary(ctx context.Context, id dictionary.ID) error {
 	if err := ch.broken[id]; err != nil {
 		return err

@@ -13,24 +13,25 @@ import (
 	"gadwall/dedupe"
 )
 
-// auditBatch is the number of contents that one query of an audit returns, deepBatch that of a
-// check which reads all their bytes: servers close cursors that wait for ten minutes.
+// auditBatch is the number of contents that one query of an audit returns, deepBatch the number for
+// a check that reads all their bytes. Both are bounded because databases close cursors that wait
+// for ten minutes.
 const (
 	auditBatch = 1000
 	deepBatch  = 100
 )
 
-// Blobs is the store of the large bodies.
+// Blobs returns the store of the large bodies.
 func (s *Store) Blobs() *blobstore.Store { return s.blobs }
 
-// Collection is where the contents are.
+// Collection returns the collection of the contents.
 func (s *Store) Collection() *mongo.Collection { return s.coll }
 
-// Refs counts the references to contents.
+// Refs returns the counter of the references to contents.
 func (s *Store) Refs() *dedupe.Counter { return s.refs }
 
-// Collector returns the collector of contents that no message refers to. With a document go its
-// references to blobs, which are collected after contents.
+// Collector returns the collector of contents that no message refers to. It releases the references
+// of a deleted content to blobs. Blobs are collected after contents.
 func (s *Store) Collector(guard func(context.Context) error) *dedupe.Collector {
 	return &dedupe.Collector{
 		Counter: s.refs,
@@ -41,7 +42,8 @@ func (s *Store) Collector(guard func(context.Context) error) *dedupe.Collector {
 			Refs: func(doc bson.Raw) []dedupe.Ref {
 				_, refs, err := blobRefsOf(doc)
 				if err != nil {
-					// The others must not suffer. An audit puts the blobs' counts right.
+					// This content does not keep the others from being collected. An audit corrects
+					// the blobs' counts.
 					s.log.Error("references of an unused content cannot be read, so they are not "+
 						"released", "error", err)
 				}
@@ -74,8 +76,8 @@ func blobRefsOf(doc bson.Raw) (ID, []dedupe.Ref, error) {
 }
 
 // BlobReferrers gives the references to blobs of all contents to a Tally. A content never changes,
-// so the moment at which it is read does not matter. progress is told how many contents were read,
-// if not nil, now and then. It may take its time; its error ends the audit.
+// so the moment at which it is read does not matter. progress, if not nil, gets the number of
+// contents that were read now and then. It may block; its error ends the audit.
 func (s *Store) BlobReferrers(progress func(ctx context.Context,
 	n int64) error) func(context.Context, *dedupe.Tally) error {
 	return func(ctx context.Context, t *dedupe.Tally) error {
@@ -121,10 +123,10 @@ func (s *Store) HoldsBlob(ctx context.Context, content []byte, ref dedupe.Ref) (
 	return false, nil
 }
 
-// scan calls f with every content, in the order of their ids. Contents that come or go meanwhile
-// may be passed over. A query reads a page of so many.
+// scan calls f with every content, in the order of their ids. It may pass over contents that come
+// or go meanwhile. A query reads page contents.
 func (s *Store) scan(ctx context.Context, projection bson.D, page int, f func(bson.Raw) error) error {
-	// Pages rather than one cursor: f may take its time, and servers close cursors that wait.
+	// It reads pages rather than one cursor: f may block, and databases close cursors that wait.
 	filter := bson.D{}
 	for {
 		opts := options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetLimit(int64(page))

@@ -17,7 +17,7 @@ import (
 	"gadwall/mimestream"
 )
 
-// Content is a stored content. It loads what it needs when it needs it. Not safe for concurrent
+// Content is a stored content. It loads documents when it needs them. It is not safe for concurrent
 // use.
 type Content struct {
 	ID   ID
@@ -77,9 +77,10 @@ func (c *Content) addFrames(doc bson.Raw) error {
 	return nil
 }
 
-// Root returns the MIME tree, or nil if it was not wanted. It has what the part table has: Path,
-// Parent, Children, Kind, offsets, sizes, lines, HasContentType, Type, Subtype, the charset in
-// Params, Encoding, Disposition, Degraded, HasNUL and Has8bit; no Header, and no other parameters.
+// Root returns the MIME tree, or nil if Want.Parts was not set. The parts have the fields of the
+// part table: Path, Parent, Children, Kind, offsets, sizes, lines, HasContentType, Type, Subtype,
+// the charset in Params, Encoding, Disposition, Degraded, HasNUL and Has8bit; no Header, and no
+// other parameters.
 func (c *Content) Root() *mimestream.Part { return c.root }
 
 // HeaderSize is the size of the root header block with the empty line that ends it: BODY[HEADER] is
@@ -113,7 +114,7 @@ type cut struct {
 	off, n  int64
 }
 
-// cuts iterates over what a range has of each segment.
+// cuts iterates over the parts of segments that a range has.
 func (c *Content) cuts(off, n int64) iter.Seq[cut] {
 	return func(yield func(cut) bool) {
 		end := off + n

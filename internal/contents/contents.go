@@ -37,7 +37,7 @@ type ID dedupe.Hash
 // String returns the ID in hexadecimal.
 func (id ID) String() string { return dedupe.Hash(id).String() }
 
-// A Ref is one reference to a content. Its holder keeps both.
+// A Ref is one reference to a content. Its referrer keeps ID and magic.
 type Ref struct {
 	ID    ID
 	Magic dedupe.Magic
@@ -45,9 +45,9 @@ type Ref struct {
 
 // Options configure a Store.
 type Options struct {
-	// Logger is told of what could not be cleaned up. slog.Default if nil.
+	// Logger gets a line for each clean-up that failed; slog.Default() if nil.
 	Logger *slog.Logger
-	// Clock is the time that references are marked with; time.Now if nil.
+	// Clock gives the time with which references are marked; time.Now if nil.
 	Clock func() time.Time
 }
 
@@ -59,7 +59,7 @@ type Store struct {
 	refs  *dedupe.Counter
 	log   *slog.Logger
 	cache *blobstore.FrameCache
-	// blobThreshold and textThreshold are the constants of these names, but for measurements.
+	// blobThreshold and textThreshold are the constants of these names. Measurements change them.
 	blobThreshold, textThreshold int
 }
 
@@ -84,16 +84,16 @@ func New(db *mongo.Database, blobs *blobstore.Store, opts Options) (*Store, erro
 	}, nil
 }
 
-// Dictionaries returns those that frames are compressed with.
+// Dictionaries returns the dictionaries that compress frames.
 func (s *Store) Dictionaries() *dictionary.Set { return s.dicts }
 
-// EnsureIndexes creates the indexes that are relied on, those of the blobs included.
+// EnsureIndexes creates the indexes that readers and writers need, those of the blobs included.
 func (s *Store) EnsureIndexes(ctx context.Context) error {
 	return database.CreateIndexes(ctx, s.Indexes())
 }
 
-// Indexes are those that are relied on, those of the blobs included. Contents themselves are found
-// by _id only, but for those that nobody uses.
+// Indexes returns the indexes that readers and writers need, those of the blobs included. Readers
+// find contents by _id; only the collector needs an index.
 func (s *Store) Indexes() []database.Indexes {
 	own := database.Indexes{Collection: s.coll, Models: []mongo.IndexModel{s.refs.UnusedIndex()}}
 	return append([]database.Indexes{own}, s.blobs.Indexes()...)
@@ -108,14 +108,15 @@ func (s *Store) WithCache(cache *blobstore.FrameCache) *Store {
 	return &t
 }
 
-// AddRefs counts references to contents that exist: all, or none and a dedupe.MissingError. It must
-// return before any referrer is written.
+// AddRefs counts references to contents that exist: all, or none and a dedupe.MissingError. The
+// caller writes no referrer before it returns.
 func (s *Store) AddRefs(ctx context.Context, refs []Ref) error {
 	return s.refs.AddMany(ctx, hashRefs(refs))
 }
 
 // ReleaseRefs takes back references whose referrers are gone. It returns dedupe.ErrNotHeld if some
-// are not counted; on any other error it must not be called again for them: see dedupe.
+// are not counted. On any other error the caller must not call it again for them: see package
+// dedupe.
 func (s *Store) ReleaseRefs(ctx context.Context, refs []Ref) error {
 	return s.refs.RemoveMany(ctx, hashRefs(refs))
 }

@@ -11,14 +11,15 @@ import (
 	"gadwall/dedupe"
 )
 
-// A Footprint says what the bytes of a content come to as they are stored, before compression.
+// A Footprint has the stored sizes of a content, before compression.
 type Footprint struct {
 	Size   int64 // of the content
 	Inline int64 // bytes in the content's own document
 	Blobs  []BlobFootprint
 }
 
-// BlobFootprint is a blob that a content refers to; one that it refers to twice is there twice.
+// BlobFootprint is a blob to which a content refers. A blob to which it refers twice is listed
+// twice.
 type BlobFootprint struct {
 	Hash dedupe.Hash
 	Size int64
@@ -52,7 +53,7 @@ func footprint(doc bson.Raw) (Footprint, error) {
 
 var footprintProjection = bson.D{{Key: "segs", Value: 1}, {Key: dedupe.FieldRefs, Value: 1}}
 
-// Footprints returns those of the contents that exist.
+// Footprints returns the footprints of those contents that exist.
 func (s *Store) Footprints(ctx context.Context, ids []ID) (map[ID]Footprint, error) {
 	out := make(map[ID]Footprint, len(ids))
 	for batch := range slices.Chunk(ids, loadBatch) {
@@ -67,9 +68,8 @@ func (s *Store) Footprints(ctx context.Context, ids []ID) (map[ID]Footprint, err
 	return out, nil
 }
 
-// Distinct is how many bytes there are when every content and every blob that is referred to is
-// counted once, before compression. It reads all contents, beside live traffic, and holds a page of
-// them.
+// Distinct returns the number of bytes before compression if every content and every blob with a
+// reference counts once. It reads all contents, beside live traffic, a page at a time.
 func (s *Store) Distinct(ctx context.Context) (int64, error) {
 	var sum int64
 	err := s.scan(ctx, footprintProjection, auditBatch, func(doc bson.Raw) error {

@@ -64,15 +64,16 @@ const (
 	leafMerging                  // with all the rest
 )
 
-// receiver is the mimestream.Handler of a Writer, which does not show these methods.
+// receiver is the mimestream.Handler of a Writer. It is a type of its own so that Writer does not
+// export these methods.
 type receiver Writer
 
 var _ mimestream.Handler = (*receiver)(nil)
 
 func (r *receiver) PartBegin(p *mimestream.Part) error {
 	if p.Parent != nil && p.Parent.Parent == nil && len(p.Parent.Children) == 1 {
-		// The preamble of a multipart lies between its header and its first child: nearly
-		// always one line, that counts as header here.
+		// The preamble of a multipart lies between its header and its first child. It is nearly
+		// always one line, and counts as header here.
 		r.spool.endHeader()
 	}
 	return nil
@@ -137,8 +138,8 @@ func (w *Writer) body(b []byte) error {
 	return w.body(b[n:])
 }
 
-// startBlob makes a blob of a leaf that exceeds its threshold. What deviates from its encoding
-// before that is kept as it came.
+// startBlob begins a blob for a leaf that exceeds its threshold. If the leaf already deviates from
+// its encoding, the blob keeps it as it came.
 func (w *Writer) startBlob() error {
 	l := &w.leaf
 	if err := w.endSpill(); err != nil {
@@ -153,16 +154,16 @@ func (w *Writer) startBlob() error {
 	return w.body(l.hold)
 }
 
-// describes reports whether the first bytes of a body do not deviate, and some of them are certain:
-// a body that deviates later has a decoded part then.
+// describes reports whether the first bytes of a body do not deviate from its encoding, and some of
+// them are certain. Then a body that deviates later has a decoded part.
 func (e encoding) describes(first []byte) bool {
 	d := e.newDecoder(io.Discard, io.Discard, first)
 	d.Write(first) // the writers do not fail
 	return !d.Deviated() && d.Recipe().DecodedSize > 0
 }
 
-// A tailWriter receives what follows the deviation of a leaf in leafDecoding: that begins as a leaf
-// anew, but is not decoded.
+// A tailWriter receives the bytes from the deviation of a leaf in leafDecoding on. They are handled
+// as a leaf of their own that is not decoded.
 type tailWriter struct{ w *Writer }
 
 func (t tailWriter) Write(p []byte) (int, error) {

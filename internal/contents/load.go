@@ -12,23 +12,23 @@ import (
 	"gadwall/dedupe"
 )
 
-// Want says what Load loads at once. Whatever else is used later is loaded then.
+// Want lists what Load loads at once. The Content loads everything else when it is used.
 type Want struct {
 	Parts      bool // the part table, for Root
 	RootHeader bool // the bytes of the root header
 	All        bool // the inline bytes (not those of blobs)
 }
 
-// A Range is the bytes [Off, Off+N) of a content that will be written soon.
+// A Range is the bytes [Off, Off+N) of a content that the caller is going to write.
 type Range struct {
 	Content *Content
 	Off, N  int64
 }
 
 // Load returns the contents of ids, by one query (for up to 256 of them; one more for each further
-// 256). Those that do not exist are absent from the result. What it holds in memory is the part
-// tables, and with Want.All usually all the inline bytes, compressed: callers choose the number of
-// ids with that in mind.
+// 256). Those that do not exist are absent from the result. It holds the part tables in memory, and
+// with Want.All usually all the inline bytes, compressed. The caller bounds the number of ids
+// accordingly.
 func (s *Store) Load(ctx context.Context, ids []ID, want Want) (map[ID]*Content, error) {
 	projection := bson.D{{Key: "segs", Value: 1}}
 	if want.Parts {
@@ -94,7 +94,7 @@ func (s *Store) Prefetch(ctx context.Context, ranges []Range) error {
 			return err
 		}
 	}
-	// The same content may be there as several objects.
+	// Several objects may stand for the same content.
 	for _, r := range ranges {
 		if c := contents[r.Content.ID]; c != nil && c != r.Content {
 			for k, data := range c.stored {
@@ -115,7 +115,8 @@ func (s *Store) find(ctx context.Context, ids []ID, projection bson.D, f func(ID
 	if len(keys) == 1 {
 		filter = bson.D{{Key: "_id", Value: keys[0]}}
 	}
-	// One more than there are, so that the server knows at once that no more follow.
+	// The batch size is one more than the number of documents, so that the database knows at once
+	// that no more follow.
 	cur, err := s.coll.Find(ctx, filter, options.Find().SetProjection(projection).SetBatchSize(int32(len(keys)+1)))
 	if err != nil {
 		return fmt.Errorf("load contents: %w", err)

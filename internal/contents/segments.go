@@ -17,7 +17,7 @@ const tableVersion = 1
 // errTable reports a stored segment table that no Writer makes.
 var errTable = errors.New("malformed segment table")
 
-// A segmentTable says how the bytes of a content are stored.
+// A segmentTable describes how the bytes of a content are stored.
 type segmentTable struct {
 	size       int64 // of the content
 	headerSize int64 // of the root header block
@@ -117,8 +117,8 @@ func (l *segmentTable) append(dst []byte) []byte {
 	return dst
 }
 
-// readTable reads a stored segment table, and checks that the segments cover the content and the inline
-// segments the frames.
+// readTable reads a stored segment table, and checks that the segments cover the content and the
+// inline segments the frames.
 func readTable(src []byte) (*segmentTable, error) {
 	r := tableReader{src: src}
 	if v := r.bytes(1); r.err != nil || v[0] != tableVersion {

@@ -21,12 +21,11 @@ type spool struct {
 	head   int      // where the root header ends in buf, if it is to be cut there
 }
 
-// full reports whether no more bytes are to be added: the budget is spent. The frame being filled,
-// and a small body that is added as a whole, may exceed it.
+// full reports whether the budget is spent. The frame being filled, and a small body that is added
+// as a whole, may exceed it.
 func (sp *spool) full() bool { return sp.total >= InlineBudget || len(sp.frames) >= maxFrames-3 }
 
-// begin says that what is added from now on belongs to the body of a leaf; nil for what is between
-// bodies.
+// begin says that the next bytes belong to the body of a leaf; nil for bytes between bodies.
 func (sp *spool) begin(leaf *mimestream.Part) {
 	switch {
 	case leaf == nil:
@@ -64,15 +63,15 @@ func (sp *spool) writeAll(p []byte) error {
 	return nil
 }
 
-// endHeader says that what was written so far is the root header.
+// endHeader says that the bytes written so far are the root header.
 func (sp *spool) endHeader() {
 	if len(sp.frames) == 0 {
 		sp.head = len(sp.buf)
 	}
 }
 
-// flush ends the frame being filled. If there is a root header with enough behind it, that is a
-// frame, and the rest stays to be filled up.
+// flush ends the frame being filled. If the buffer has a root header with enough bytes behind it,
+// the header becomes a frame, and the rest stays to be filled up.
 func (sp *spool) flush() error {
 	if head := sp.head; head > 0 {
 		sp.head = 0

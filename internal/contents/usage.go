@@ -17,23 +17,22 @@ import (
 	"gadwall/mimestream"
 )
 
-// A Usage says what bytes of one sort are in one content and what they take.
+// A Usage has the number of bytes of one sort in one content, and the space that they take.
 type Usage struct {
-	// Type is the media type of the leaf whose body it is, as "text/html"; empty for what is
+	// Type is the media type of the leaf whose body the bytes are, as "text/html"; empty for bytes
 	// between bodies: headers, boundary lines and the like.
 	Type string
 
 	// Logical is the number of bytes in messages: those of the content, times its references.
 	Logical int64
 
-	// Stored is the number of compressed bytes in the content's frames, of which a frame with
-	// several sorts has as much of each as they take when compressed apart, and of each blob its
-	// part by the number of its references. The documents around them are not counted.
+	// Stored is the number of compressed bytes in the content's frames and its share of the blobs.
+	// A frame with several sorts is divided by the sizes that they have when compressed apart. A
+	// blob is divided by the number of its references. The documents around them do not count.
 	Stored float64
 }
 
-// Usage calls f for every sort of bytes in every content. It works beside live traffic, with what
-// it finds.
+// Usage calls f for every sort of bytes in every content. It works beside live traffic.
 func (s *Store) Usage(ctx context.Context, f func(Usage) error) error {
 	return s.each(ctx, nil, 0, func(c *Content, refs int64) error {
 		list, err := c.usage(ctx, refs)
@@ -120,8 +119,8 @@ type inlineStretch struct {
 	leaf       *mimestream.Part
 }
 
-// inlineStretches calls inline for the stretches of inline bytes, in order, and blob for the segments that are
-// blobs.
+// inlineStretches calls inline for the stretches of inline bytes, in order, and blob for the
+// segments that are blobs.
 func (c *Content) inlineStretches(stretches []stretch, inline func(inlineStretch), blob func(*segment, *mimestream.Part)) {
 	i := 0
 	for k := range c.table.segments {
@@ -225,15 +224,15 @@ func (c *Content) usage(ctx context.Context, refs int64) ([]Usage, error) {
 	return list, nil
 }
 
-// maxSampled is how many contents Sample reads at most, where mail of one kind is rare.
+// maxSampled bounds the number of contents that Sample reads, where mail of one kind is rare.
 const maxSampled = 200_000
 
 // errSampled ends the walk of Sample.
 var errSampled = errors.New("enough samples")
 
-// Sample returns decoded frames of contents chosen at random, by what dictionaries are for, up to
-// limit bytes of each kind. IDs are hashes, so contents that follow a random one are a random
-// choice. Sample goes on at the first content after the last one, and so sees all of a small store.
+// Sample returns decoded frames of contents chosen at random, by kind of dictionary, up to limit
+// bytes of each kind. IDs are hashes, so contents that follow a random one are a random choice.
+// Sample goes on at the first content after the last one, and so sees all of a small store.
 func (s *Store) Sample(ctx context.Context, limit int) (samples [dictionary.Kinds][][]byte, err error) {
 	from := make([]byte, dedupe.HashSize)
 	rand.Read(from) // never fails (crypto/rand)
@@ -279,7 +278,7 @@ func (s *Store) sampleFrom(ctx context.Context, from []byte,
 	return samples, err
 }
 
-// frameKinds returns for each frame what it is compressed as.
+// frameKinds returns the kind of dictionary of each frame.
 func (c *Content) frameKinds() []dictionary.Kind {
 	kinds := make([]dictionary.Kind, len(c.table.frames))
 	c.inlineStretches(c.stretches(), func(p inlineStretch) {

@@ -58,7 +58,7 @@ func (s *Store) NewWriter(ctx context.Context) *Writer {
 	return w
 }
 
-// Write takes the next bytes. After an error only Abort is of use.
+// Write takes the next bytes. After an error the caller must call Abort.
 func (w *Writer) Write(p []byte) (int, error) {
 	if w.ended {
 		return 0, errEnded
@@ -72,8 +72,8 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Finish makes the content durable, with that many references, at least one. After an error it must
-// be followed by Abort.
+// Finish makes the content durable with refs references, at least one. After an error the caller
+// must call Abort.
 func (w *Writer) Finish(ctx context.Context, refs int) (*Stored, error) {
 	switch {
 	case w.ended:
@@ -109,7 +109,8 @@ func (w *Writer) finish(ctx context.Context, refs int) (*Stored, error) {
 	}
 	stored := &Stored{Size: w.end, Root: root, Magics: dedupe.NewMagics(refs), Since: time.Now()}
 	w.whole.Sum(stored.ID[:0])
-	// Most mail is new: insert first, look for the same content when refused.
+	// Most mail is new. So insert comes first; Finish looks for the same content only when the
+	// insert is refused.
 	for range maxAttempts {
 		inserted, err := w.insert(ctx, stored)
 		if err != nil {
@@ -167,8 +168,8 @@ func (w *Writer) insert(ctx context.Context, stored *Stored) (bool, error) {
 	return false, fmt.Errorf("insert content: %w", err)
 }
 
-// checkStored reads segment table and part table as readers will: what they refuse must not be
-// acknowledged.
+// checkStored reads segment table and part table as readers will: the Writer must not acknowledge a
+// content that they refuse.
 func checkStored(segs, parts []byte, size int64) error {
 	if _, err := readTable(segs); err != nil {
 		return err
@@ -177,9 +178,9 @@ func checkStored(segs, parts []byte, size int64) error {
 	return err
 }
 
-// Abort gives up what was not finished. It does nothing after a successful Finish, or when called
-// again. It cleans up even if ctx is canceled, for a bounded time. What it cannot clean up is
-// logged and left to the collector.
+// Abort gives up a content that was not finished. It does nothing after a successful Finish, or
+// when called again. It cleans up even if ctx is canceled, for a bounded time. It logs a clean-up
+// that fails, and leaves the rest to the collector.
 func (w *Writer) Abort(ctx context.Context) {
 	if w.ended {
 		return
@@ -194,7 +195,7 @@ func (w *Writer) Abort(ctx context.Context) {
 	}
 }
 
-// late reports whether references to blobs may have been held for longer than they may.
+// late reports whether the deadline for references to blobs is over.
 func (w *Writer) late() bool { return time.Since(w.started) > dedupe.MaxHold }
 
 // releaseBlobs gives back the references to all blobs.
@@ -258,13 +259,13 @@ func (w *Writer) addSegment(s segment) {
 	w.segments = append(w.segments, s)
 }
 
-// beyond reports whether nothing is to be added inline any more.
+// beyond reports whether no more bytes may be added inline.
 func (w *Writer) beyond() bool {
 	return w.spool.full() || len(w.segments) >= MaxSegments-segmentsPerLeaf
 }
 
-// segmentsPerLeaf is how many segments a leaf can add after beyond was asked: what was spilled
-// before, its blob, a tail, and what is spilled behind it.
+// segmentsPerLeaf is the number of segments that a leaf can add after a call of beyond: the bytes
+// spilled before, its blob, a tail, and the bytes spilled behind it.
 const segmentsPerLeaf = 4
 
 // merging reports whether all the rest goes into one blob.
@@ -272,7 +273,7 @@ func (w *Writer) merging() bool {
 	return w.beyond() && len(w.segments) >= SpillSegments
 }
 
-// spill adds bytes to the blob that takes what is beyond.
+// spill adds bytes to the blob for bytes beyond the budget.
 func (w *Writer) spill(p []byte) error {
 	if w.blob == nil {
 		w.blob = w.s.blobs.NewWriter(w.ctx)

@@ -14,7 +14,7 @@ import (
 // ID names a dictionary.
 type ID uint32
 
-// Kind is what a dictionary is for.
+// Kind is the sort of bytes that a dictionary compresses.
 type Kind uint8
 
 const (
@@ -42,23 +42,23 @@ const (
 	// MaxSize bounds a dictionary in bytes. Larger ones gain next to nothing.
 	MaxSize = 128 << 10
 
-	// firstTrained is the first ID of trained dictionaries. Shipped ones begin where those do that
-	// zstd leaves to everybody (RFC 8878 section 5).
+	// firstTrained is the first ID of trained dictionaries. Those of shipped ones begin where the
+	// IDs begin that zstd does not reserve (RFC 8878 section 5).
 	firstShipped = 32768
 	firstTrained = 65536
 	lastTrained  = 1<<31 - 1
 
 	// largeFrame is the size from which on frames with HTML are compressed by the level "better"
 	// instead of "fastest". For smaller ones, copying the tables of the dictionary takes longer
-	// than compressing; see docs/storage-contents.md.
+	// than compressing; see docs/measured.md.
 	largeFrame = 8 << 10
 
-	// maxLarge bounds how many of those are compressed at a time: each takes about 8 MiB, and does
-	// some 40 MB/s.
+	// maxLarge bounds the number of these frames that are compressed at a time: each takes about 8
+	// MiB.
 	maxLarge = 2
 
-	// maxParallel bounds how many frames are compressed at a time with one dictionary, and
-	// decompressed: each takes about 1 MiB.
+	// maxParallel bounds the number of frames that are compressed, and decompressed, at a time with
+	// one dictionary: each takes about 1 MiB.
 	maxParallel = 8
 )
 
@@ -70,8 +70,8 @@ var (
 	ErrUnknown = errors.New("unknown dictionary")
 )
 
-// A Dictionary compresses and decompresses frames. It is safe for concurrent use. Nil is none:
-// frames are made and read without.
+// A Dictionary compresses and decompresses frames. It is safe for concurrent use. A nil Dictionary
+// makes and reads frames without a dictionary.
 type Dictionary struct {
 	id           ID
 	kind         Kind
@@ -129,7 +129,7 @@ func (d *Dictionary) ID() ID {
 	return d.id
 }
 
-// Kind returns what d is for.
+// Kind returns the kind of d.
 func (d *Dictionary) Kind() Kind { return d.kind }
 
 // Compress appends the compressed form of src, at most frame.MaxSize bytes, to dst.
@@ -178,5 +178,5 @@ func (d *Dictionary) Decompress(dst, src []byte, size int) ([]byte, error) {
 	return out, nil
 }
 
-// Bytes returns d in zstd's format. They must not be changed.
+// Bytes returns d in zstd's format. The caller must not change them.
 func (d *Dictionary) Bytes() []byte { return d.data }

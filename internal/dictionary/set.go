@@ -21,11 +21,10 @@ import (
 const Collection = "dictionaries"
 
 const (
-	// RefreshInterval is how often a Set looks for newer dictionaries, if it is asked for the
-	// current ones.
+	// A Set that is asked for the current dictionaries looks for newer ones every RefreshInterval.
 	RefreshInterval = time.Minute
 
-	// refreshTimeout bounds looking. Until it is over, the old ones are used.
+	// refreshTimeout bounds this look-up. Until it ends, the Set returns the old dictionaries.
 	refreshTimeout = 5 * time.Second
 )
 
@@ -45,8 +44,8 @@ func NewSet(db *mongo.Database, log *slog.Logger) *Set {
 	return (&Set{coll: db.Collection(Collection, database.Collection()), log: log}).Unread()
 }
 
-// Unread returns the Set of the same database that knows none of its dictionaries yet: for who
-// wants to see what is stored.
+// Unread returns a Set of the same database that knows none of its dictionaries yet, so that a
+// check reads what is stored.
 func (s *Set) Unread() *Set {
 	return &Set{coll: s.coll, log: s.log, known: make(map[ID]*Dictionary), current: Shipped()}
 }
@@ -72,8 +71,8 @@ type Info struct {
 	SampleBytes int64
 }
 
-// Current returns the dictionaries for new frames. If they cannot be looked for, that is logged,
-// and those last known are returned.
+// Current returns the dictionaries for new frames. If the look-up fails, it logs that and returns
+// those last known.
 func (s *Set) Current(ctx context.Context) Current {
 	s.mu.Lock()
 	if time.Since(s.checked) < RefreshInterval {
@@ -119,8 +118,9 @@ func (s *Set) newest(ctx context.Context, kind Kind) (*Dictionary, error) {
 	return s.Get(ctx, ID(found.ID))
 }
 
-// Get returns the dictionary of an ID: nil for 0, ErrUnknown if there is none, ErrMalformed if what
-// is stored is not what was. It reads the database for one that it does not know yet.
+// Get returns the dictionary of an ID, nil for 0. The error is ErrUnknown if there is none,
+// ErrMalformed if it was changed. Get reads the database for a dictionary that it does not know
+// yet.
 func (s *Set) Get(ctx context.Context, id ID) (*Dictionary, error) {
 	if id == 0 {
 		return nil, nil
@@ -153,8 +153,8 @@ func (s *Set) Get(ctx context.Context, id ID) (*Dictionary, error) {
 	return d, nil
 }
 
-// read makes a dictionary of its document. The error is ErrMalformed. A dictionary with a single
-// other byte would make other mail of frames, without an error; hence the sum.
+// read makes a dictionary from its document. The error is ErrMalformed. A dictionary with a single
+// wrong byte would decode frames to other mail without an error, so the document has a sum.
 func read(raw bson.Raw, id ID) (*Dictionary, error) {
 	var doc document
 	if err := bson.Unmarshal(raw, &doc); err != nil {

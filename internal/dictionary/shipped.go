@@ -8,8 +8,9 @@ import (
 
 //go:generate go run ./gen -version 2
 
-// Version is that of the newest shipped dictionaries. Their files are shipped/KIND-VERSION.zdict.
-// Whoever makes new ones raises it, runs go generate, and leaves the old files where they are.
+// Version is the version of the newest shipped dictionaries. Their files are
+// shipped/KIND-VERSION.zdict. To make new ones, raise it, run go generate, and leave the old files
+// where they are.
 const Version = 1
 
 //go:embed shipped/*.zdict

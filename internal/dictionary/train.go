@@ -10,19 +10,18 @@ import (
 )
 
 const (
-	// TrainedSize is the size of the contents of a dictionary in bytes: four times as much gains 1
-	// %.
+	// TrainedSize is the size of the contents of a dictionary in bytes. Four times as much gains
+	// little.
 	TrainedSize = 32 << 10
 
-	// SampleBytes is how much mail of a kind is trained with at most: training takes about 50 times
-	// that in memory.
+	// SampleBytes bounds the mail of a kind that Train uses: training takes about 50 times as much
+	// memory.
 	SampleBytes = 4 << 20
 
-	// MinSamples is the least number of samples. With fewer, what they have in common is chance.
+	// MinSamples is the least number of samples. Fewer samples have strings in common by chance.
 	MinSamples = 200
 
-	// MinSample is the least size of a sample that Train uses, in bytes. A shorter one says
-	// nothing.
+	// MinSample is the least size of a sample that Train uses, in bytes.
 	MinSample = 8
 )
 
@@ -32,7 +31,7 @@ var ErrFewSamples = errors.New("too little mail to train a dictionary")
 // NewID returns an ID for a trained dictionary.
 func NewID() ID { return ID(firstTrained + rand.IntN(lastTrained-firstTrained)) }
 
-// Train makes a dictionary of what samples, each one frame, have in common.
+// Train makes a dictionary of the strings that samples have in common. Each sample is one frame.
 func Train(kind Kind, id ID, samples [][]byte) (*Dictionary, error) {
 	var used [][]byte
 	total := 0

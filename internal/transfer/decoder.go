@@ -30,8 +30,8 @@ const (
 	ended               // after a short line and its end: nothing can follow
 )
 
-// NewDecoder returns a Decoder that writes decoded bytes to decoded, and from the first byte that
-// the recipe does not describe on, what it is given to tail.
+// NewDecoder returns a Decoder that writes decoded bytes to decoded. From the first byte on that
+// the recipe does not describe, it writes its input to tail.
 func NewDecoder(decoded, tail io.Writer) *Decoder {
 	return &Decoder{decoded: decoded, tail: tail, out: make([]byte, 0, decodeBatch)}
 }
@@ -191,7 +191,7 @@ func (d *Decoder) accept(decoded, chars int) {
 	d.state = inLine
 }
 
-// lineEnd handles c where a line end must be.
+// lineEnd handles c in a place where a line end must be.
 func (d *Decoder) lineEnd(c byte) (int, error) {
 	first := d.recipe.LineLength == 0
 	switch {

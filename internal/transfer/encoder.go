@@ -17,7 +17,7 @@ const (
 	encodeStep = 1536
 )
 
-// encodeBuffers are what Encoders borrow.
+// encodeBuffers has the buffers of Encoders.
 var encodeBuffers = sync.Pool{New: func() any { b := make([]byte, 0, encodeBatch); return &b }}
 
 // ErrShort reports that an Encoder was closed before it had all decoded bytes of its range.
@@ -46,8 +46,8 @@ type Encoder struct {
 	final bool   // Quoted: the last decoded byte of the range is the last of all
 }
 
-// NewEncoder returns an Encoder for the n encoded bytes at off. It must be given exactly the
-// decoded bytes that Map(off, n) names, and be closed.
+// NewEncoder returns an Encoder for the n encoded bytes at off. The caller writes exactly the
+// decoded bytes that Map(off, n) names, and closes it.
 func (r Recipe) NewEncoder(w io.Writer, off, n int64) (*Encoder, error) {
 	if off < 0 || n < 0 || off > r.EncodedLen() || n > r.EncodedLen()-off {
 		return nil, fmt.Errorf("%w: %d bytes at %d of %d", ErrRange, n, off, r.EncodedLen())
@@ -123,8 +123,8 @@ func (e *Encoder) Write(p []byte) (int, error) {
 	return total, nil
 }
 
-// Close writes what is left, and returns ErrShort if that cannot be all. It does not close the
-// writer. The Encoder must not be used any more.
+// Close writes the rest, and returns ErrShort if decoded bytes are missing. It does not close the
+// writer. The caller must not use the Encoder any more.
 func (e *Encoder) Close() error {
 	defer e.release()
 	if e.pending > 0 {
@@ -139,7 +139,7 @@ func (e *Encoder) Close() error {
 	return e.flush()
 }
 
-// release gives back what the Encoder has borrowed.
+// release gives back the Encoder's buffer.
 func (e *Encoder) release() {
 	if e.borrowed != nil {
 		encodeBuffers.Put(e.borrowed)

@@ -6,17 +6,17 @@ import (
 	"fmt"
 )
 
-// How a quoted-printable body is made from decoded bytes: every byte is itself or =XX, and a line
-// gets a soft line end (RFC 2045 section 6.7 rule 5) before the first byte that does not fit any
-// more. The parameters of a Recipe say how long lines are, and what stands for line ends.
+// An encoder makes a quoted-printable body from decoded bytes as follows: every byte is itself or
+// =XX, and a line gets a soft line end (RFC 2045 section 6.7 rule 5) before the first byte that
+// does not fit any more. The Recipe has the length of the lines and the form of line ends.
 
 const (
-	// markSpacing is the least number of encoded bytes between two marks: what is made in vain to
-	// serve a range is less than twice that.
+	// markSpacing is the least number of encoded bytes between two marks. To make a range, an
+	// encoder makes less than twice as many bytes in vain.
 	markSpacing = 64 << 10
 
-	// lookahead is the number of decoded bytes behind a place in the encoded ones that decide what
-	// stands before it: one byte, and whether a line end follows.
+	// lookahead is the number of decoded bytes behind a place that decide the encoded bytes before
+	// it: one byte, and whether a line end follows.
 	lookahead = 3
 
 	minQuotedLine = 8
@@ -55,7 +55,7 @@ func nextMark(marks string, before mark) (m mark, rest string, ok bool) {
 	return mark{before.encoded + int64(e), before.decoded + int64(d)}, marks[n+k:], true
 }
 
-// checkQuoted reports what contradicts itself in a stored recipe.
+// checkQuoted returns an error if a stored recipe contradicts itself.
 func (r Recipe) checkQuoted() error {
 	switch {
 	case r.LineLength < minQuotedLine || r.LineLength > maxQuotedLine:

@@ -8,9 +8,10 @@ import (
 // A QuotedDecoder is a Decoder for quoted-printable. Its memory is constant. Not safe for
 // concurrent use.
 //
-// It goes on line by line. A line is right if each of its bytes is written as the encoder writes
-// it, and if the soft line end before it was needed. What is certain then is passed on: up to a
-// line end of the text, or to just before a soft one, where the encoder could have stopped.
+// It goes on line by line. A line is right if the encoder would write each of its bytes in the same
+// way, and if the soft line end before it was needed. Then the decoder passes on the bytes that are
+// certain: up to a line end of the text, or to just before a soft line end, where the encoder could
+// have stopped.
 type QuotedDecoder struct {
 	decoded, tail io.Writer
 	recipe        Recipe // its sizes are those of what is certain
@@ -29,7 +30,7 @@ type QuotedDecoder struct {
 	deviated bool
 }
 
-// maxUncertain bounds the input that is kept because it is not certain yet.
+// maxUncertain bounds the input that the decoder keeps because it is not certain yet.
 const maxUncertain = 16 << 10
 
 // NewQuotedDecoder returns a QuotedDecoder that writes as NewDecoder's does. The sample is the
@@ -144,8 +145,8 @@ func (d *QuotedDecoder) endLine() error {
 	return nil
 }
 
-// take decodes a line without its end and checks that the encoder would have written it: ends says
-// that a line end or the end of all follows. It returns the number of bytes it stands for.
+// take decodes a line without its end and checks that the encoder would have written it. ends says
+// that a line end or the end of the input follows. take returns the number of decoded bytes.
 func (d *QuotedDecoder) take(text []byte, soft, ends bool) (tokens int, ok bool) {
 	limit := int(d.recipe.LineLength)
 	if !ends || !d.recipe.Full {
@@ -195,7 +196,7 @@ func (d *QuotedDecoder) take(text []byte, soft, ends bool) (tokens int, ok bool)
 	return tokens, true
 }
 
-// mayEncode reports whether v can be meant by =XX although it belongs to line ends.
+// mayEncode reports whether =XX may stand for v, a byte of a line end.
 func (d *QuotedDecoder) mayEncode(v byte) bool {
 	return v != '\n' || d.recipe.Binary || !d.recipe.BareLF && !d.cr
 }
@@ -205,7 +206,7 @@ func unhex(a, b byte) (byte, bool) {
 	return byte(hi<<4 | lo), hi >= 0 && lo >= 0
 }
 
-// accept makes certain what the first n bytes of raw stand for, all of out.
+// accept makes the first n bytes of raw certain, and all of out.
 func (d *QuotedDecoder) accept(n int) {
 	if d.line.encoded-d.last.encoded >= markSpacing {
 		d.marks = appendMark(d.marks, d.last, d.line)

@@ -14,8 +14,8 @@ func (e *Encoder) quotedWrite(p []byte) (int, error) {
 	return total, nil
 }
 
-// quote makes the encoding of e.text, but for the bytes that what follows decides; final says that
-// nothing does.
+// quote encodes e.text, except for bytes whose encoding depends on the bytes that follow. final
+// says that none follow.
 func (e *Encoder) quote(final bool) error {
 	text, r := e.text, e.r
 	i := 0

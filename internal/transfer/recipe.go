@@ -8,19 +8,19 @@ import (
 	"math"
 )
 
-// A Recipe says how encoded bytes are made from decoded ones. The zero Recipe describes nothing,
-// encoded and decoded.
+// A Recipe describes how to make encoded bytes from decoded ones. The zero Recipe describes a body
+// of no bytes.
 type Recipe struct {
-	// Identity: the encoded bytes are the decoded ones. Of the other fields only DecodedSize
-	// counts then.
+	// Identity: the encoded bytes are the decoded ones. Of the other fields only DecodedSize counts
+	// then.
 	Identity bool
 
 	// Quoted: the encoding is quoted-printable, else base64.
 	Quoted bool
 
 	// LineLength is the number of base64 characters of every line but the last, a multiple of 4.
-	// The last line has at least 4 and no more than these. 0: there is a single line.
-	// Quoted: the most characters of a line, with the "=" of a soft line end.
+	// The last line has at least 4 and no more than these. 0: there is a single line. Quoted: the
+	// most characters of a line, with the "=" of a soft line end.
 	LineLength int64
 
 	// BareLF: lines end with LF instead of CRLF.
@@ -202,6 +202,6 @@ func readSize(src []byte) (int64, []byte, error) {
 	return int64(v), src[n:], nil
 }
 
-// strict refuses what the encoder would not have written: pad bits that are not zero. It skips line
-// ends within its input, so callers compare the length of the result.
+// strict refuses pad bits that are not zero, which the encoder would not have written. It skips
+// line ends within its input, so callers compare the length of the result.
 var strict = base64.StdEncoding.Strict()

@@ -1,10 +1,9 @@
-// Command gen trains the dictionaries that are shipped, on generated mail of seeds that nothing is
-// measured with:
+// Command gen trains the shipped dictionaries, on generated mail of seeds that no measurement uses:
 //
 //	go run ./gen -version 2
 //
-// writes shipped/*-2.zdict; then raise Version. The trainer does not give the same bytes twice, so
-// a version is never made again.
+// writes shipped/*-2.zdict; then raise Version. The trainer does not return the same bytes twice,
+// so nobody can make a version again.
 package main
 
 import (
