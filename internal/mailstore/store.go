@@ -189,9 +189,11 @@ func (s *Store) warn(ctx context.Context, user mailkey.UserID, crossed []quota.C
 		return
 	}
 	name := "" // unknown if the user was deleted meanwhile
-	if u, err := s.UserByID(context.WithoutCancel(ctx), user); err == nil {
+	lookup, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+	if u, err := s.UserByID(lookup, user); err == nil {
 		name = u.Username
 	}
+	cancel()
 	for _, c := range crossed {
 		s.log.Warn("quota: usage has reached a level", "user", name, "id", user.String(),
 			"resource", string(c.Resource), "level", c.Level, "usage", c.Usage, "limit", c.Limit)

@@ -8,9 +8,12 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
+	"os/user"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -64,12 +67,12 @@ func (n *Node) openDatabase(ctx context.Context, o Options) error {
 // openEmbedded opens the data directory, or returns the way to the process that has it open.
 func (n *Node) openEmbedded(o Options) (*options.ClientOptions, error) {
 	cfg, access := o.Storage, o.Access
+	suits := mayCreate
 	if access != Serving && !o.Create {
-		if err := MustExist(cfg); err != nil {
-			return nil, err
-		}
-	} else if err := mayCreate(cfg.DataDir); err != nil {
-		return nil, err
+		suits = mustExist
+	}
+	if err := suits(cfg.DataDir); err != nil {
+		return nil, explainDir(cfg.DataDir, err)
 	}
 	dir, err := filepath.Abs(cfg.DataDir)
 	if err != nil {
@@ -77,7 +80,12 @@ func (n *Node) openEmbedded(o Options) (*options.ClientOptions, error) {
 	}
 	server, err := docstore.Open(docstore.Options{Dir: dir, Logger: n.log})
 	var locked *docstore.LockedError
+	var path *fs.PathError
 	switch {
+	case errors.As(err, &path) && path.Op == "mkdir": // the directory itself
+		return nil, &SettingError{fmt.Errorf("--data-dir: %w", path)}
+	case isForbidden(err):
+		return nil, explainDir(dir, err)
 	case errors.As(err, &locked) && access == Restoring:
 		return nil, fmt.Errorf("the data directory %s is in use by a server: stop the server first", dir)
 	case errors.As(err, &locked) && access != Serving:
@@ -86,8 +94,6 @@ func (n *Node) openEmbedded(o Options) (*options.ClientOptions, error) {
 		return nil, fmt.Errorf("the data directory %s is in use by another process; a second server on the same data "+
 			"needs --mongodb-uri '%s' and --redis-url 'unix://%s'",
 			dir, SocketURI(locked.Socket), filepath.Join(dir, redisSocket))
-	case isMkdir(err):
-		return nil, &SettingError{fmt.Errorf("--data-dir: %w", err)}
 	case err != nil:
 		return nil, err
 	}
@@ -105,11 +111,37 @@ func MustExist(cfg config.Storage) error {
 	if !cfg.Embedded() {
 		return nil
 	}
-	exists, err := docstore.Exists(cfg.DataDir)
+	return explainDir(cfg.DataDir, mustExist(cfg.DataDir))
+}
+
+func mustExist(dir string) error {
+	exists, err := docstore.Exists(dir)
 	if err == nil && !exists {
-		err = &SettingError{fmt.Errorf("--data-dir: there is no database in %s; gadwall serve makes one", cfg.DataDir)}
+		err = &SettingError{fmt.Errorf("--data-dir: there is no database in %s; gadwall serve makes one", dir)}
 	}
 	return err
+}
+
+// explainDir makes a SettingError of a directory that this process may not use, and says who may.
+func explainDir(dir string, err error) error {
+	if !isForbidden(err) {
+		return err
+	}
+	text := fmt.Sprintf("--data-dir: no permission to use %s", dir)
+	if fi, err := os.Stat(dir); err == nil {
+		if stat, ok := fi.Sys().(*syscall.Stat_t); ok {
+			text += fmt.Sprintf(", which belongs to %s: run this as that user", ownerName(stat.Uid))
+		}
+	}
+	return &SettingError{errors.New(text)}
+}
+
+func ownerName(uid uint32) string {
+	id := strconv.FormatUint(uint64(uid), 10)
+	if u, err := user.LookupId(id); err == nil {
+		return u.Username
+	}
+	return "user " + id
 }
 
 // harmless are the files that may be in a directory which becomes a data directory: what file systems
@@ -141,12 +173,6 @@ func mayCreate(dir string) error {
 		}
 	}
 	return nil
-}
-
-// isMkdir reports whether the data directory itself could not be made.
-func isMkdir(err error) bool {
-	var path *fs.PathError
-	return errors.As(err, &path) && path.Op == "mkdir"
 }
 
 // SocketURI is the connection string for the embedded database's socket.

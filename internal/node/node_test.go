@@ -2,6 +2,7 @@ package node
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -115,4 +116,26 @@ func TestDirectoryWithOtherFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	open(t, withDir(dir, Serving))
+}
+
+// A directory of another user is not one in use, nor one that is missing.
+func TestForbiddenDirectory(t *testing.T) {
+	dir := dataDir(t)
+	first := open(t, withDir(dir, Serving))
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range []error{
+		explainDir(dir, &os.PathError{Op: "open", Path: dir, Err: os.ErrPermission}),
+		explainDir(dir, fmt.Errorf("docstore: %w", os.ErrPermission)),
+	} {
+		var setting *SettingError
+		want := "no permission to use " + dir + ", which belongs to "
+		if !errors.As(err, &setting) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v; want %s", err, want)
+		}
+	}
+	if err := errors.New("other"); explainDir(dir, err) != err {
+		t.Error("another error was explained away")
+	}
 }
