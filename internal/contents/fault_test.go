@@ -3,12 +3,9 @@ package contents
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"slices"
 	"sync"
 	"testing"
@@ -21,20 +18,17 @@ import (
 	"gadwall/blobstore"
 	"gadwall/internal/dbtest"
 	"gadwall/internal/docstore"
+	"gadwall/internal/faultnet"
 )
 
-// A faulty dialer lets connections to the database fail at a chosen write command, either before it
-// is sent or after it was executed and before its answer is read.
+// faulty lets a chosen write command fail, either before it is sent or after it was executed and
+// before its answer is read.
 type faulty struct {
-	inner options.ContextDialer
-
 	mu        sync.Mutex
 	countdown int // write commands until the fault; 0 for none
 	executed  bool
 	hit       bool
 }
-
-var errFault = errors.New("injected fault")
 
 // arm chooses the n-th write command from now on, and whether it is to be executed. 0 is none.
 func (f *faulty) arm(n int, executed bool) {
@@ -49,54 +43,23 @@ func (f *faulty) wasHit() bool {
 	return f.hit
 }
 
-func (f *faulty) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	c, err := f.inner.DialContext(ctx, network, address)
-	if err != nil {
-		return nil, err
+func (f *faulty) decide(c faultnet.Command) faultnet.Verdict {
+	if !slices.Contains([]string{"insert", "update", "delete"}, c.Name) {
+		return faultnet.Pass
 	}
-	return &faultyConn{Conn: c, f: f}, nil
-}
-
-type faultyConn struct {
-	net.Conn
-	f      *faulty
-	broken bool // the next answer gets lost
-}
-
-func (c *faultyConn) Write(p []byte) (int, error) {
-	if isWriteCommand(p) {
-		c.f.mu.Lock()
-		fault := c.f.countdown == 1
-		if c.f.countdown > 0 {
-			c.f.countdown--
-		}
-		c.f.hit = c.f.hit || fault
-		executed := c.f.executed
-		c.f.mu.Unlock()
-		if fault && !executed {
-			return 0, errFault
-		}
-		c.broken = fault
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.countdown == 0 {
+		return faultnet.Pass
 	}
-	return c.Conn.Write(p)
-}
-
-func (c *faultyConn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	if c.broken {
-		return 0, errFault // the server has answered, so it has done it
+	if f.countdown--; f.countdown > 0 {
+		return faultnet.Pass
 	}
-	return n, err
-}
-
-// isWriteCommand tells whether p starts an OP_MSG whose command writes.
-func isWriteCommand(p []byte) bool {
-	const opMsg, name = 2013, 16 + 4 + 1 + 4 + 1 // header, flags, kind, length, type
-	if len(p) < name+20 || binary.LittleEndian.Uint32(p[12:]) != opMsg {
-		return false
+	f.hit = true
+	if f.executed {
+		return faultnet.LoseAnswer
 	}
-	command, _, _ := bytes.Cut(p[name:name+20], []byte{0})
-	return slices.Contains([]string{"insert", "update", "delete"}, string(command))
+	return faultnet.LoseRequest
 }
 
 func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
@@ -147,8 +110,9 @@ func TestFaults(t *testing.T) {
 			t.Run(fmt.Sprintf("executed %v, cleanup %v", executed, cleanup), func(t *testing.T) {
 				t.Parallel()
 				opts := server.ClientOptions()
-				faults := &faulty{inner: opts.Dialer}
-				client, err := mongo.Connect(opts, options.Client().SetDialer(faults).SetRetryWrites(false))
+				faults := &faulty{}
+				faultnet.Use(opts, faults.decide)
+				client, err := mongo.Connect(opts, options.Client().SetRetryWrites(false))
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -2,10 +2,8 @@ package docstore_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"sync"
 	"testing"
 
@@ -17,64 +15,31 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 
 	"gadwall/internal/docstore"
+	"gadwall/internal/faultnet"
 )
 
-// A cutter opens connections that break now and then.
+// A cutter lets connections break now and then.
 type cutter struct {
-	server *docstore.Server
 	// every is how many commands go well, on average, before one is cut off; 0 for all.
 	every int
 
 	mu   sync.Mutex
 	rng  *rand.Rand
-	cuts [3]int // by moment
+	cuts [len(cutMoments)]int
 }
 
-// The moments at which a connection breaks.
-const (
-	beforeServer = iota // the server never sees the command
-	whileRunning        // the server has it, and sees that the client is gone
-	afterServer         // the server has done it, and the answer is lost
-)
+// cutMoments are those at which a connection breaks.
+var cutMoments = [...]faultnet.Verdict{faultnet.LoseRequest, faultnet.LoseClient, faultnet.LoseAnswer}
 
-var errCut = errors.New("the connection was cut")
-
-// moment decides about one command; -1 lets it through.
-func (c *cutter) moment(command string) int {
+func (c *cutter) decide(command faultnet.Command) faultnet.Verdict {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.every == 0 || command == "hello" || command == "" || c.rng.IntN(c.every) > 0 {
-		return -1
+	if c.every == 0 || command.Name == "hello" || command.Name == "" || c.rng.IntN(c.every) > 0 {
+		return faultnet.Pass
 	}
-	m := c.rng.IntN(3)
+	m := c.rng.IntN(len(cutMoments))
 	c.cuts[m]++
-	return m
-}
-
-func (c *cutter) DialContext(ctx context.Context, _, _ string) (net.Conn, error) {
-	nc, err := c.server.Dial(ctx)
-	return &cutConn{Conn: nc, cutter: c}, err
-}
-
-type cutConn struct {
-	net.Conn
-	cutter *cutter
-}
-
-// Write sends a message; the driver writes each at once.
-func (c *cutConn) Write(b []byte) (int, error) {
-	moment := c.cutter.moment(commandOf(b))
-	if moment == beforeServer {
-		return 0, errors.Join(errCut, c.Close())
-	}
-	n, err := c.Conn.Write(b)
-	if err != nil || moment < 0 {
-		return n, err
-	}
-	if moment == afterServer {
-		_, err = readMessage(c.Conn)
-	}
-	return n, errors.Join(err, c.Close())
+	return cutMoments[m]
 }
 
 // accounts are documents whose arrays tell which operations each has seen, and a count that must agree.
@@ -153,8 +118,10 @@ func TestConcurrentHistory(t *testing.T) {
 		t.Run(fmt.Sprintf("cut every=%d", every), func(t *testing.T) {
 			ctx := testContext(t)
 			s := must(docstore.Open(docstore.Options{Dir: "db", FS: vfs.NewMem()}))(t)
-			cut := &cutter{server: s, every: every, rng: rand.New(rand.NewPCG(7, uint64(every)))}
-			client := must(mongo.Connect(s.ClientOptions(), options.Client().SetDialer(cut)))(t)
+			cut := &cutter{every: every, rng: rand.New(rand.NewPCG(7, uint64(every)))}
+			opts := s.ClientOptions()
+			faultnet.Use(opts, cut.decide)
+			client := must(mongo.Connect(opts))(t)
 			sure := must(mongo.Connect(s.ClientOptions()))(t)
 			defer func() {
 				must(0, client.Disconnect(context.Background()))(t)

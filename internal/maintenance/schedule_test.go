@@ -1,12 +1,10 @@
 package maintenance
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand"
-	"net"
 	"runtime"
 	"slices"
 	"strings"
@@ -17,9 +15,9 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/event"
 	"go.mongodb.org/mongo-driver/v2/mongo"
-	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"gadwall/internal/dbtest"
+	"gadwall/internal/faultnet"
 	"gadwall/internal/mailstore"
 	"gadwall/internal/storetest"
 )
@@ -106,66 +104,19 @@ func (l *loss) set(v verdict) {
 	l.v = v
 }
 
-func (l *loss) take(v verdict) bool {
+// take returns what is to happen, once.
+func (l *loss) take() faultnet.Verdict {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.v != v {
-		return false
-	}
+	v := l.v
 	l.v = proceed
-	return true
-}
-
-// errLost is a network error that the driver takes for a slow network, so that it tries again without looking for another
-// server.
-type errLost struct{}
-
-func (errLost) Error() string   { return "lost by the test" }
-func (errLost) Timeout() bool   { return true }
-func (errLost) Temporary() bool { return true }
-
-var _ net.Error = errLost{}
-
-type lossyDialer struct {
-	options.ContextDialer
-	in *instance
-}
-
-func (d lossyDialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	c, err := d.ContextDialer.DialContext(ctx, network, address)
-	if err != nil {
-		return nil, err
+	switch v {
+	case loseAnswer:
+		return faultnet.LoseAnswer
+	case loseRequest:
+		return faultnet.LoseRequest
 	}
-	return &lossyConn{Conn: c, in: d.in}, nil
-}
-
-type lossyConn struct {
-	net.Conn
-	in   *instance
-	lose bool // the answer to what was written last
-}
-
-func (c *lossyConn) Write(b []byte) (int, error) {
-	// Commands of sessions only, not the driver's own talk about servers.
-	if a := c.in.actor.Load(); a != nil && bytes.Contains(b, []byte("\x03lsid\x00")) {
-		if a.lose.take(loseRequest) {
-			return 0, errLost{}
-		}
-		c.lose = a.lose.take(loseAnswer)
-	}
-	return c.Conn.Write(b)
-}
-
-func (c *lossyConn) Read(b []byte) (int, error) {
-	if !c.lose {
-		return c.Conn.Read(b)
-	}
-	c.lose = false
-	// The answer says that the command has taken place.
-	if _, err := c.Conn.Read(make([]byte, 1)); err != nil {
-		return 0, err
-	}
-	return 0, errLost{}
+	return faultnet.Pass
 }
 
 // newInstance opens a store on the database.
@@ -173,11 +124,13 @@ func newInstance(t testing.TB, database string, clk *clock) *instance {
 	t.Helper()
 	in := &instance{}
 	opts := dbtest.ClientOptions(t)
-	dialer := opts.Dialer
-	if dialer == nil {
-		dialer = &net.Dialer{}
-	}
-	opts.SetDialer(lossyDialer{dialer, in})
+	network := faultnet.Use(opts, func(c faultnet.Command) faultnet.Verdict {
+		if a := in.actor.Load(); a != nil && c.InSession() {
+			return a.lose.take()
+		}
+		return faultnet.Pass
+	})
+	network.Slow = true // or the driver would wait for its next look at the server
 	opts.SetMonitor(&event.CommandMonitor{Started: func(_ context.Context, e *event.CommandStartedEvent) {
 		if a := in.actor.Load(); a != nil {
 			a.gate(e)
