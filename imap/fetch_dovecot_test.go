@@ -125,7 +125,7 @@ func TestFetchLikeDovecot(t *testing.T) {
 				if oddLineEnds(mail) {
 					a, b = likeDovecot(a), likeDovecot(b)
 				}
-				if ok && a == b {
+				if ok && (a == b || closesBeforeBoundary(a, b)) {
 					continue
 				}
 				if differences++; differences < 40 {
@@ -137,6 +137,12 @@ func TestFetchLikeDovecot(t *testing.T) {
 	if differences > 0 {
 		t.Errorf("%d differences", differences)
 	}
+}
+
+// closesBeforeBoundary reports whether a is a part that ends with the close of a multipart, and b is that
+// with the line end before the next boundary, which Dovecot counts to the part.
+func closesBeforeBoundary(a, b string) bool {
+	return strings.HasSuffix(a, "--") && b == a+"\r\n"
 }
 
 // oddLineEnds reports octets that Dovecot does not give back as they came: bare

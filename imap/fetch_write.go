@@ -106,8 +106,8 @@ func (f *fetcher) items(m fetched) error {
 	return nil
 }
 
-// sections appends the sections in the order in which they were asked for. What is missing of any is noticed before
-// the first is sent.
+// sections appends the sections in the order in which they were asked for. What is missing of any
+// is noticed before the first is sent.
 func (f *fetcher) sections(ctx context.Context, msg *mailstore.Message, content *contents.Content) error {
 	if err := f.prepare(ctx, msg, content); err != nil {
 		return err
@@ -167,8 +167,8 @@ func (f *fetcher) appendSpan(ctx context.Context, s section.Span, msg *mailstore
 	return err
 }
 
-// filteredSection appends a HEADER.FIELDS section. What is selected is in memory, since its size comes
-// first; mimestream.MaxHeaderBytes bounds it.
+// filteredSection appends a HEADER.FIELDS section. What is selected is in memory, since its size
+// comes first; mimestream.MaxHeaderBytes bounds it.
 func (f *fetcher) filteredSection(
 	ctx context.Context, s *fetchSection, header section.Span, msg *mailstore.Message, content *contents.Content,
 ) error {

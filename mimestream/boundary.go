@@ -25,6 +25,27 @@ func heldTail(b []byte) int {
 	return 0
 }
 
+// maxCRs is how many CRs may stand before the LF of an empty header line. One too many is common: a
+// program writes CRLF, and something on the way makes CRLF of each LF.
+const maxCRs = 4
+
+// emptyLineLen is the length of the empty header line with which b starts, line end included, or 0.
+// ok is false if that cannot be decided yet.
+func emptyLineLen(b []byte, eof bool) (n int, ok bool) {
+	for n < len(b) && n <= maxCRs && b[n] == '\r' {
+		n++
+	}
+	switch {
+	case n > maxCRs:
+		return 0, true
+	case n == len(b):
+		return 0, eof
+	case b[n] == '\n':
+		return n + 1, true
+	}
+	return 0, true
+}
+
 // eolLen is the length of the line end with which b starts, or 0.
 func eolLen(b []byte) int {
 	switch {

@@ -5,13 +5,15 @@ import (
 	"strings"
 )
 
-// keptFields are the fields of root and embedded messages that Part.Header holds.
-var keptFields = map[string]bool{
-	"date": true, "subject": true, "from": true, "sender": true, "reply-to": true, "to": true,
-	"cc": true, "bcc": true, "in-reply-to": true, "message-id": true, "references": true,
+// keptFields are the fields of root and embedded messages that Part.Header holds. Of those that
+// count once it holds the first, of the others all: addresses add up, and searches look in each
+// Subject.
+var keptFields = map[string]struct{ all bool }{
+	"date": {}, "in-reply-to": {}, "message-id": {}, "references": {}, "subject": {true},
+	"from": {true}, "sender": {true}, "reply-to": {true}, "to": {true}, "cc": {true}, "bcc": {true},
 }
 
-// mimeFields are the fields of every part that describe its body.
+// mimeFields are the fields of every part that describe its body. The first of each counts.
 var mimeFields = map[string]bool{
 	"content-type": true, "content-transfer-encoding": true, "content-disposition": true,
 	"content-id": true, "content-description": true, "content-md5": true,
@@ -23,10 +25,11 @@ type collector struct {
 	line      []byte // the field being read, with its continuation lines and line ends
 	lineEnded bool
 	cut       bool
+	kept      map[string]int // octets remembered of each name
 	found     found
 }
 
-// found is the result of a collector.
+// found is what a collector has got.
 type found struct {
 	list      []Field
 	degraded  bool
@@ -34,7 +37,8 @@ type found struct {
 }
 
 func (c *collector) reset() {
-	*c = collector{line: c.line[:0], lineEnded: true}
+	clear(c.kept)
+	*c = collector{line: c.line[:0], lineEnded: true, kept: c.kept}
 }
 
 // write adds bytes of the header block. A line that starts with white space continues the field
@@ -59,7 +63,8 @@ func (c *collector) write(b []byte) {
 }
 
 // finish keeps the field that has been read, if it is of interest. A line without a colon is no
-// field and does not end the header.
+// field and does not end the header. Each name has room of its own, so that no field is lost
+// because of fields of other names, however many there are.
 func (c *collector) finish() {
 	line, cut := c.line, c.cut
 	c.line, c.cut = c.line[:0], false
@@ -67,26 +72,36 @@ func (c *collector) finish() {
 	if !ok || len(name) > len("content-transfer-encoding") {
 		return
 	}
-	colon := bytes.IndexByte(line, ':')
 	lower := strings.ToLower(string(name))
-	if !mimeFields[lower] && !keptFields[lower] {
+	kept, known := keptFields[lower]
+	if !known && !mimeFields[lower] {
 		return
 	}
-	if len(c.found.list) == MaxFields {
+	before, again := c.kept[lower]
+	if again && !kept.all {
+		return
+	}
+	value := unfold(line[bytes.IndexByte(line, ':')+1:])
+	c.found.degraded = c.found.degraded || cut
+	if again && before+len(value)+fieldCost > MaxFieldBytes {
 		c.found.degraded = true
 		return
 	}
-	c.found.degraded = c.found.degraded || cut
-	c.found.list = append(c.found.list, Field{lower, unfold(line[colon+1:])})
+	if c.kept == nil {
+		c.kept = make(map[string]int)
+	}
+	c.kept[lower] = before + len(value) + fieldCost
+	c.found.list = append(c.found.list, Field{lower, value})
 }
 
-// end returns the fields of the whole block.
+// end returns what was found in the whole block.
 func (c *collector) end() found {
 	c.finish()
 	return c.found
 }
 
-// unfold removes the line ends of a field's value, and the white space before it.
+// unfold removes the line ends of a field's value, with any CRs before them, and the white space
+// before the value.
 func unfold(value []byte) string {
 	var sb strings.Builder
 	sb.Grow(len(value))
@@ -96,51 +111,48 @@ func unfold(value []byte) string {
 			sb.Write(value)
 			break
 		}
-		line := value[:n]
-		if n > 0 && line[n-1] == '\r' {
-			line = line[:n-1]
-		}
-		sb.Write(line)
+		sb.Write(bytes.TrimRight(value[:n], "\r"))
 		value = value[n+1:]
 	}
 	return strings.TrimLeft(sb.String(), " \t")
 }
 
-// fill describes part by the fields. It returns the boundary parameter.
+// fill sets what the fields say about part. It returns the boundary parameter. The root has room
+// for all that a collector finds; what other parts share is bounded by MaxKeptBytes.
 func (p *Parser) fill(part *Part, fields []Field) (bound string) {
-	seen := make(map[string]bool, len(fields))
+	hasType := false
 	for _, f := range fields {
-		if keptFields[f.Name] {
-			if part.IsMessage() && p.keep(part, len(f.Name)+len(f.Value)) {
+		if _, ok := keptFields[f.Name]; ok {
+			if part.IsMessage() && p.keep(part, len(f.Value)+fieldCost) {
 				part.Header = append(part.Header, f)
 			}
 			continue
 		}
-		if f.Name == "content-type" {
-			if !seen[f.Name] {
-				seen[f.Name] = true
-				bound = p.fillType(part, f.Value)
-			}
-			continue
-		}
-		if seen[f.Name] || !p.keep(part, min(len(f.Value), MaxParamBytes)) {
-			continue
-		}
-		seen[f.Name] = true
-		value := truncate(f.Value, MaxParamBytes)
 		switch f.Name {
+		case "content-type":
+			hasType = true
+			bound = p.fillType(part, f.Value)
+			continue
 		case "content-transfer-encoding":
 			part.Encoding = encodingToken(f.Value)
+			continue
 		case "content-disposition":
 			p.fillDisposition(part, f.Value)
+			continue
+		}
+		value := truncate(f.Value, MaxParamBytes)
+		if !p.keep(part, len(value)) {
+			continue
+		}
+		switch f.Name {
 		case "content-id":
 			part.ContentID = value
 		case "content-description":
 			part.Description = value
 		case "content-md5":
-			part.MD5 = value
+			part.MD5 = withoutComments(value)
 		case "content-location":
-			part.Location = value
+			part.Location = withoutComments(value)
 		case "content-language":
 			part.Language = languages(value)
 		}
@@ -149,7 +161,7 @@ func (p *Parser) fill(part *Part, fields []Field) (bound string) {
 		return bound
 	}
 	part.Type, part.Subtype = "text", "plain"
-	if up := part.Parent; !seen["content-type"] && up != nil && up.Kind == Multipart && up.Subtype == "digest" {
+	if up := part.Parent; !hasType && up != nil && up.Kind == Multipart && up.Subtype == "digest" {
 		part.Type, part.Subtype = "message", "rfc822"
 	}
 	return bound
@@ -157,6 +169,9 @@ func (p *Parser) fill(part *Part, fields []Field) (bound string) {
 
 // keep reports whether n more octets may be remembered.
 func (p *Parser) keep(part *Part, n int) bool {
+	if part.Parent == nil {
+		return true
+	}
 	if p.kept+n > MaxKeptBytes {
 		part.Degraded |= DegradedFields
 		return false
@@ -229,6 +244,27 @@ func languages(value string) []string {
 		}
 	}
 	return tags
+}
+
+// withoutComments removes the comments of a value that is one word, as a URI is: what stands in
+// parentheses at its start or after white space (RFC 5322 section 3.2.2). Parentheses within the
+// word belong to it.
+func withoutComments(value string) string {
+	var sb strings.Builder
+	space := true
+	for i := 0; i < len(value); i++ {
+		c := value[i]
+		if c == '(' && space {
+			s := scanner{value[i:]}
+			if s.comment() {
+				i = len(value) - len(s.rest) - 1
+				continue
+			}
+		}
+		space = c == ' ' || c == '\t'
+		sb.WriteByte(c)
+	}
+	return strings.Trim(sb.String(), " \t")
 }
 
 // truncate copies at most n octets, so that a short string does not hold on to a long field.

@@ -115,10 +115,36 @@ func TestFieldLimits(t *testing.T) {
 			t.Errorf("%d octets, degraded by %v", len(s), root.Degraded)
 		}
 	})
-	t.Run("count", func(t *testing.T) {
-		root := mimestream.Parse([]byte(strings.Repeat("To: a@b\r\n", mimestream.MaxFields+10)))
-		if n := len(root.Header); n != mimestream.MaxFields || root.Degraded != mimestream.DegradedFields {
-			t.Errorf("%d fields, degraded by %v", n, root.Degraded)
+	// However many fields of other names come before, a field is there.
+	t.Run("many", func(t *testing.T) {
+		for n, degraded := range map[int]mimestream.Degraded{
+			300: 0, mimestream.MaxHeaderBytes / 25: mimestream.DegradedFields,
+		} {
+			root := mimestream.Parse([]byte(strings.Repeat("To: a@b\r\nSubject: 1\r\n", n) +
+				"Content-Type: text/html\r\nContent-Type: text/plain\r\nSubject: 2\r\nFrom: c@d\r\nFrom: e@f\r\n\r\n"))
+			subject, _ := root.Header.Get("subject")
+			if from := root.Header.Values("from"); subject != "1" || len(from) != 2 || root.Subtype != "html" {
+				t.Errorf("after %d fields: subject %q, from %q, type %s", n, subject, from, root.MediaType())
+			}
+			to := len(root.Header.Values("to"))
+			if root.Degraded != degraded || degraded == 0 && to != n || to*70 > 2*mimestream.MaxFieldBytes {
+				t.Errorf("%d of %d recipients, degraded by %v", to, n, root.Degraded)
+			}
+		}
+	})
+	// What describes a body is there in every part, whatever came before.
+	t.Run("parts", func(t *testing.T) {
+		fill := "--b\r\nContent-Type: text/plain; name=" + strings.Repeat("x", 4000) + "\r\n\r\nx\r\n"
+		root := mimestream.Parse([]byte("Content-Type: multipart/mixed; boundary=b\r\n\r\n" + strings.Repeat(fill, 200) +
+			"--b\r\nContent-Type: image/png\r\nContent-Disposition: attachment; filename=y\r\n" +
+			"Content-Transfer-Encoding: base64\r\n\r\neA==\r\n--b--\r\n"))
+		last := root.Children[len(root.Children)-1]
+		if last.MediaType() != "image/png" || last.Disposition != "attachment" || last.Encoding != "base64" ||
+			last.DecodedSize != 1 {
+			t.Errorf("%s %s %s, decoded %d", last.MediaType(), last.Disposition, last.Encoding, last.DecodedSize)
+		}
+		if before := root.Children[199]; before.Degraded != mimestream.DegradedFields {
+			t.Errorf("the part before is degraded by %v", before.Degraded)
 		}
 	})
 	t.Run("sum", func(t *testing.T) {
@@ -178,6 +204,7 @@ func TestConstantMemory(t *testing.T) {
 	for name, e := range map[string]endless{
 		"one line":           {"", long, "", size},
 		"header lines":       {"", "To: " + long + "\r\n", "", size},
+		"short header lines": {"", "To:a\nCc:b\nFrom:c\n", "", size},
 		"continuation lines": {"To: a@b,\r\n", " c@d,\r\n", "", size},
 		"parts": {"Content-Type: multipart/mixed; boundary=b\r\n\r\n",
 			"--b\r\nContent-Type: text/plain; name=" + long + "\r\n\r\nx\r\n", "", size},

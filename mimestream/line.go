@@ -3,9 +3,9 @@ package mimestream
 import "bytes"
 
 // IsEmptyLine reports whether a line of a header, line end included, has nothing before its line
-// end. Such a line ends the header block.
+// end, or only some CRs (maxCRs). Such a line ends the header block.
 func IsEmptyLine(line []byte) bool {
-	n := eolLen(line)
+	n, _ := emptyLineLen(line, true)
 	return n > 0 && n == len(line)
 }
 

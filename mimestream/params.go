@@ -25,7 +25,9 @@ func (s *scanner) skip() {
 	}
 }
 
-func (s *scanner) comment() {
+// comment takes a comment, which reaches to the end of the value if it is not closed. It reports
+// whether it is.
+func (s *scanner) comment() (closed bool) {
 	depth := 0
 	for i := 0; i < len(s.rest); i++ {
 		switch s.rest[i] {
@@ -36,11 +38,12 @@ func (s *scanner) comment() {
 		case ')':
 			if depth--; depth == 0 {
 				s.rest = s.rest[i+1:]
-				return
+				return true
 			}
 		}
 	}
 	s.rest = ""
+	return false
 }
 
 func (s *scanner) take(c byte) bool {

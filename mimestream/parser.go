@@ -158,7 +158,7 @@ func (p *Parser) scan(b []byte, eof bool) int {
 		case stBody:
 			n = p.scanBody(b[used:], eof)
 		case stBoundary:
-			n = p.scanBoundary(b[used:])
+			n = p.scanBoundary(b[used:], eof)
 		}
 		if n == undecided {
 			break
@@ -191,11 +191,15 @@ func (p *Parser) scanHeader(b []byte, eof bool) int {
 		p.endHeaders()
 		return p.delimiter(b, eol, bound, closing)
 	}
-	if n := eolLen(line); n > 0 {
+	n, ok := emptyLineLen(line, eof)
+	if !ok {
+		return undecided
+	}
+	if n > 0 {
 		p.inLine = false
 		return p.header(b, eol+n, true)
 	}
-	n := lineLen(line, eof)
+	n = lineLen(line, eof)
 	if n == 0 && !eof {
 		return undecided
 	}
@@ -291,24 +295,35 @@ func (p *Parser) delimiter(b []byte, eol, bound int, closing bool) int {
 	return n
 }
 
-// scanBoundary consumes what follows a boundary on its line.
-func (p *Parser) scanBoundary(b []byte) int {
-	lf := bytes.IndexByte(b, '\n')
-	if lf < 0 {
+// scanBoundary consumes what follows a boundary on its line. The line end of a line that opens a
+// part belongs to the boundary. That of a closing line belongs to what follows: to the next
+// boundary, if one follows at once, else to the epilogue (RFC 2046 section 5.1.1).
+func (p *Parser) scanBoundary(b []byte, eof bool) int {
+	end := bytes.IndexByte(b, '\n') + 1
+	if !p.opens {
+		n := lineLen(b, eof)
+		if end > 0 {
+			p.inLine = true
+			p.state = stBody
+		} else if n == 0 {
+			return undecided
+		}
+		p.structure(b[:n])
+		return n
+	}
+	if end == 0 {
 		p.structure(b)
 		return len(b)
 	}
-	p.structure(b[:lf+1])
+	p.structure(b[:end])
 	p.inLine = false
 	p.state = stBody
-	switch {
-	case !p.opens:
-	case p.parts < MaxParts:
+	if p.parts < MaxParts {
 		p.beginPart(p.part)
-	default:
+	} else {
 		p.part.Degraded |= DegradedParts
 	}
-	return lf + 1
+	return end
 }
 
 // structure and body are the only two that hand out bytes.

@@ -29,7 +29,7 @@ const (
 	DegradedNesting Degraded = 1 << iota // MaxDepth: a multipart or message kept as a leaf
 	DegradedParts                        // MaxParts: the rest of the message went into this part
 	DegradedHeader                       // MaxHeaderBytes: header cut, the rest of it is body
-	// MaxFields, MaxFieldBytes, MaxKeptBytes: fields missing or cut
+	// MaxFieldBytes, MaxKeptBytes: fields missing or cut
 	DegradedFields
 	// a multipart without a boundary parameter, kept as a leaf
 	DegradedBoundary
@@ -124,12 +124,11 @@ type Field struct {
 // Header is a list of fields in the order of the message.
 type Header []Field
 
-// Get returns the last value of the named (lower case) field, as Dovecot does where a field that
-// should be unique is not. ok is false if there is none.
+// Get returns the first value of the named (lower case) field. ok is false if there is none.
 func (h Header) Get(name string) (value string, ok bool) {
-	for i := len(h) - 1; i >= 0; i-- {
-		if h[i].Name == name {
-			return h[i].Value, true
+	for _, f := range h {
+		if f.Name == name {
+			return f.Value, true
 		}
 	}
 	return "", false

@@ -10,7 +10,8 @@ const (
 	invalidRoute   = "INVALID_ROUTE"
 )
 
-// maxLiteral is the length of a domain literal, brackets included; a longer one is taken for a broken one.
+// maxLiteral is the length of a domain literal, brackets included; a longer one is taken for a
+// broken one.
 const maxLiteral = 256
 
 type entryKind uint8
@@ -28,9 +29,9 @@ type entry struct {
 	local                      bool // there is a local part, which may be an empty quoted string
 }
 
-// An addressParser reads an address list, RFC 5322 section 4.4 with its obsolete forms, and makes something of
-// what is not even that. What it cannot use it steps over up to the next comma, so that one broken
-// address does not hide those behind it.
+// An addressParser reads an address list, RFC 5322 section 4.4 with its obsolete forms, and makes
+// something of what is not even that. What it cannot use it steps over up to the next comma, so
+// that one broken address does not hide those behind it.
 type addressParser struct {
 	rest    string
 	comment string // the last one stepped over
@@ -89,8 +90,8 @@ func (p *addressParser) endGroup() {
 	}
 }
 
-// bare reads an address without angle brackets, whose words have been read. A comment after it is the
-// name, an old custom: cron writes "root (Cron Daemon)".
+// bare reads an address without angle brackets, whose words have been read. A comment after it is
+// the name, an old custom: cron writes "root (Cron Daemon)".
 func (p *addressParser) bare(words []word) {
 	local, ok := localPart(words)
 	e := entry{mailbox: local, local: len(words) > 0}
@@ -108,9 +109,9 @@ func (p *addressParser) bare(words []word) {
 	p.add(e)
 }
 
-// isName reports whether words with no at sign after them are a person's name where an address should
-// be, rather than a local part without its domain. A quoted string with a comment after it is no name,
-// since the comment is one. Encoded words are in names only (RFC 2047 section 5).
+// isName reports whether words with no at sign after them are a person's name where an address
+// should be, rather than a local part without its domain. A quoted string with a comment after it
+// is no name, since the comment is one. Encoded words are in names only (RFC 2047 section 5).
 func isName(words []word, comment bool) bool {
 	for i, w := range words {
 		last := i == len(words)-1
@@ -213,7 +214,8 @@ func (p *addressParser) skip() {
 	}
 }
 
-// readComment reads a comment; parentheses nest and a backslash takes away the meaning of what follows.
+// readComment reads a comment; parentheses nest and a backslash takes away the meaning of what
+// follows.
 func (p *addressParser) readComment() {
 	var sb strings.Builder
 	depth := 0

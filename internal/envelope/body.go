@@ -11,9 +11,9 @@ import (
 var ErrStructure = errors.New("malformed body structure")
 
 // AppendBody appends to dst the BODY form of a BODYSTRUCTURE in wire form: BODYSTRUCTURE without
-// extension data (RFC 3501 section 7.4.2). The store keeps only BODYSTRUCTURE. BODY is a subsequence
-// of its octets, so nothing is decoded: AppendBody copies runs of octets and leaves out the extension
-// data of each body.
+// extension data (RFC 3501 section 7.4.2). The store keeps only BODYSTRUCTURE. BODY is a
+// subsequence of its octets, so nothing is decoded: AppendBody copies runs of octets and leaves out
+// the extension data of each body.
 //
 // It fails with ErrStructure, and returns dst unchanged in length, unless structure is exactly one
 // well-formed body.

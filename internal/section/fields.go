@@ -8,9 +8,9 @@ import (
 	"gadwall/mimestream"
 )
 
-// maxHeld is how many octets of the start of a line a FieldSelector holds until it knows the name of
-// the field. A line without a colon in so many octets is taken for one that has no name
-// (RFC 5322 section 2.1.1 allows 998 octets for a whole line).
+// maxHeld is how many octets of the start of a line a FieldSelector holds until it knows the name
+// of the field. A line without a colon in so many octets is taken for one that has no name (RFC
+// 5322 section 2.1.1 allows 998 octets for a whole line).
 const maxHeld = 4 << 10
 
 // Names is a list of names of header fields, in lower case.
@@ -52,8 +52,8 @@ func Lower(names []string) Names {
 }
 
 // A FieldSelector takes the bytes of a header block by Write, in pieces of any size, and passes on
-// those fields whose name is in a list or, with Not, is not in it, each with its folded lines exactly
-// as they are (RFC 3501 section 6.4.5). A line without a colon has no name.
+// those fields whose name is in a list or, with Not, is not in it, each with its folded lines
+// exactly as they are (RFC 3501 section 6.4.5). A line without a colon has no name.
 //
 // An empty line ends the result: that of Fields always, that of FieldsNot where the header has one.
 // So does Dovecot, and clients count on it to find the end of the fields.

@@ -69,8 +69,8 @@ func TestFieldSelector(t *testing.T) {
 	}
 }
 
-// TestFieldSelectorSplits: a header is the lines of Fields and those of FieldsNot of the same names,
-// whatever they are, and however they come.
+// TestFieldSelectorSplits: a header is the lines of Fields and those of FieldsNot of the same
+// names, whatever they are, and however they come.
 func TestFieldSelectorSplits(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		line := rapid.SampledFrom([]string{"a: 1", "B:2", "c : 3", " more", "\tx", "junk", ":", "a", "\r"})

@@ -19,8 +19,8 @@ const (
 	MIME                  // the header block of a part
 )
 
-// Section names a range of a message's bytes or, with Fields and FieldsNot, a selection of the lines
-// of such a range.
+// Section names a range of a message's bytes or, with Fields and FieldsNot, a selection of the
+// lines of such a range.
 type Section struct {
 	Path  []int // part numbers; nil: the message itself
 	Kind  Kind
@@ -41,8 +41,8 @@ type Message struct {
 	Root       *mimestream.Part // part table of the content; not needed for a section without Path
 }
 
-// Span returns the bytes of m that the section stands for: where it is filtered, those of the header
-// whose lines it selects.
+// Span returns the bytes of m that the section stands for: where it is filtered, those of the
+// header whose lines it selects.
 func (s *Section) Span(m Message) Span {
 	if s.Path == nil {
 		switch s.Kind {

@@ -72,7 +72,7 @@ func TestSpan(t *testing.T) {
 		{nestMail, []int{2}, MIME, crlf("Content-Type: message/rfc822\n\n")},
 		{nestMail, []int{2}, Header, crlf("Subject: inner\nContent-Type: multipart/alternative; boundary=y\n\n")},
 		{nestMail, []int{2}, Fields, crlf("Subject: inner\nContent-Type: multipart/alternative; boundary=y\n\n")},
-		{nestMail, []int{2}, Text, crlf("--y\n\nin1\n--y\nContent-Type: text/html\n\n<b>in2</b>\n--y--\n")},
+		{nestMail, []int{2}, Text, crlf("--y\n\nin1\n--y\nContent-Type: text/html\n\n<b>in2</b>\n--y--")},
 		{nestMail, []int{2, 1}, All, "in1"},
 		{nestMail, []int{2, 1}, MIME, "\r\n"},
 		{nestMail, []int{2, 2}, All, "<b>in2</b>"},
