@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// plainText is what a thread says as text: each mail quotes the one before.
+// plainText returns a thread as text: each mail quotes the one before.
 func plainText(texts []said) string {
 	var b strings.Builder
 	prefix := ""
@@ -85,7 +85,7 @@ func (b *builder) alternative(texts []said, p *person) {
 	})
 }
 
-// markup is the HTML of a thread as mail programs write it.
+// markup returns the HTML of a thread as mail programs write it.
 func (b *builder) markup(texts []said, p *person, logo bool) string {
 	var out strings.Builder
 	switch p.program {
@@ -129,7 +129,7 @@ func (b *builder) markup(texts []said, p *person, logo bool) string {
 	return out.String()
 }
 
-// attribution says whose text follows.
+// attribution writes the line that names the author of a quote.
 func (b *builder) attribution(out *strings.Builder, reader *person, t said, p program) {
 	words := strings.NewReplacer("DATE", t.when.Format("Mon, Jan 2, 2006 at 3:04 PM"), "NAME",
 		html.EscapeString(t.by.name())+" &lt;<a href=\"mailto:"+t.by.address()+"\">"+t.by.address()+

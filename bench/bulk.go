@@ -23,8 +23,7 @@ type bulkSender struct {
 // and for 100 KB at most, beyond which web mail cuts them off.
 const newsletterSize = 28_000
 
-// newBulkSender makes sender number k: markup that is common to all its mails, in the words of HTML
-// and CSS.
+// newBulkSender makes sender number k, with the HTML and CSS that all its mails share.
 func (w *world) newBulkSender(k int) *bulkSender {
 	s := newSource(w.seed, "bulk", k)
 	t := &bulkSender{lang: w.lexicon[languages[s.weighted(languageWeights)].code], domain: w.domain(s)}
@@ -100,7 +99,7 @@ func (w *world) newBulkSender(k int) *bulkSender {
 
 // newBlock makes the markup of an article or offer as template editors write it: tables in tables,
 // each with its style, and the same once more for one family of mail programs, in comments. The
-// words in capitals are what differs.
+// words in capitals differ from mail to mail.
 func (t *bulkSender) newBlock(s source, rule func(n int) string) string {
 	var b strings.Builder
 	table := func() string {

@@ -2,7 +2,7 @@ package bench
 
 import "strings"
 
-// Class is what bytes of a message are.
+// Class is a sort of bytes of a message.
 type Class string
 
 // The classes, in the order of reports.
@@ -17,11 +17,11 @@ const (
 	Other    Class = "other"
 )
 
-// Classes are all classes.
+// Classes has all classes, in the order of reports.
 var Classes = []Class{Headers, Text, HTML, Images, Office, PDF, Archives, Other}
 
-// ClassOf returns the class of the body of a part by its media type; that of what is between bodies
-// for an empty one.
+// ClassOf returns the class of the body of a part by its media type. An empty media type stands for
+// the bytes between bodies.
 func ClassOf(mediaType string) Class {
 	major, minor, _ := strings.Cut(mediaType, "/")
 	switch {

@@ -7,27 +7,26 @@ import (
 	"time"
 )
 
-// TrainingSeed is the first of the seeds that dictionaries are trained with. No measurement uses
-// them.
+// Seeds from TrainingSeed on are for training dictionaries. No measurement uses them.
 const TrainingSeed = 1 << 32
 
 // MeasureSeed is the seed of the measurements in the documentation: of the first nine the one whose
 // share of duplicate bytes is nearest to 35 %.
 const MeasureSeed = 9
 
-// CorpusOptions say what a corpus is like. Zero values mean the defaults.
+// CorpusOptions describe a corpus. Zero values mean the defaults.
 type CorpusOptions struct {
 	Seed uint64
 
-	// DuplicatePercent is how many of a hundred attachments were sent before, which is also their
-	// share of the decoded bytes of attachments, to a few in a hundred (30 to 39 for the seeds 1 to
-	// 9 and 5,000 mails, 35 on average); 35, negative for none.
+	// DuplicatePercent is the share of attachments that were sent before, in per cent: 35 by
+	// default, negative for none. Their share of the decoded bytes of attachments differs by a few
+	// per cent (30 to 39 for the seeds 1 to 9 and 5,000 mails, 35 on average).
 	DuplicatePercent int
 
 	// NoFiles leaves attachments out.
 	NoFiles bool
 
-	// Packed makes attachments of formats that are compressed already, and of no others.
+	// Packed makes all attachments of formats that are compressed already.
 	Packed bool
 }
 
@@ -51,7 +50,7 @@ type Message struct {
 	Raw  []byte
 }
 
-// kind is what sort of mail one is.
+// kind is a sort of mail.
 type kind int
 
 const (
@@ -61,14 +60,14 @@ const (
 	listPost
 )
 
-// blockSize is the number of mails of which some are one thread.
+// blockSize is the number of consecutive mails some of which are one thread.
 const blockSize = 10
 
 func (c *Corpus) source(purpose string, numbers ...int) source {
 	return newSource(c.options.Seed, purpose, numbers...)
 }
 
-// place says what mail n is: of a thread, its position in it.
+// place returns the kind of mail n, and for a mail of a thread its position in it.
 func (c *Corpus) place(n int) (k kind, thread, position int) {
 	block := n / blockSize
 	length := 1 + c.source("thread", block).IntN(6)
@@ -97,7 +96,7 @@ func (c *Corpus) Message(n int) *Message {
 	return c.conversation(b, n, thread, position, k == listPost)
 }
 
-// author returns who writes a mail of a thread.
+// author returns the writer of a mail of a thread.
 func (c *Corpus) author(thread, position int) *person {
 	s := c.source("authors", thread)
 	first, second := often(s, c.w.people), pick(s, c.w.people)
@@ -123,7 +122,7 @@ func (c *Corpus) messageID(thread, position int) string {
 	return "<" + b.uuid() + "@" + p.domain + ">"
 }
 
-// own is what a mail of a thread says itself.
+// own returns the paragraphs of a mail of a thread, without quotes.
 func (c *Corpus) own(thread, position int) []string {
 	p := c.author(thread, position)
 	s := c.source("text", thread, position)
@@ -138,13 +137,15 @@ func (c *Corpus) own(thread, position int) []string {
 	return paragraphs
 }
 
-// forwardPercent is how many of a hundred mails in conversations have another mail attached.
+// forwardPercent is the share of mails in conversations that have another mail attached, in per
+// cent.
 const forwardPercent = 3
 
-// quoteDepth is how many earlier mails of a thread a reply quotes at most.
+// quoteDepth is the greatest number of earlier mails of a thread that a reply quotes.
 const quoteDepth = 4
 
-// said is a mail's text with what it quotes, newest first.
+// said is the text of a mail. A list of them has the mail's own text first, then the quoted ones,
+// newest first.
 type said struct {
 	by         *person
 	when       time.Time
@@ -199,7 +200,7 @@ func (c *Corpus) conversation(b *builder, n, thread, position int, onList bool) 
 	return &Message{From: p.address(), Raw: b.Bytes()}
 }
 
-// files is the number of attachments of mail n.
+// files returns the number of attachments of mail n.
 func (c *Corpus) files(n int) int {
 	if c.options.NoFiles {
 		return 0
@@ -216,7 +217,8 @@ func (c *Corpus) files(n int) int {
 	return 1 + min(s.IntN(5), s.IntN(5))
 }
 
-// fileNumber is the number of the file in a slot of mail n: of its own, or that of an earlier mail.
+// fileNumber returns the number of the file in a slot of mail n: a new file, or one of an earlier
+// mail.
 func (c *Corpus) fileNumber(n, slot int) (number int, again bool) {
 	s := c.source("slot", n, slot)
 	if n > 0 && s.chance(c.options.DuplicatePercent) {
@@ -232,8 +234,8 @@ func (c *Corpus) fileNumber(n, slot int) (number int, again bool) {
 	return n*8 + slot, false
 }
 
-// forwarded is the number of the earlier mail that mail n has as an attachment, with the
-// attachments of that; -1 for none.
+// forwarded returns the number of the earlier mail that mail n has as an attachment, with its own
+// attachments; -1 for none.
 func (c *Corpus) forwarded(n int) int {
 	s := c.source("forward", n)
 	if n == 0 || c.options.NoFiles || c.options.DuplicatePercent < 0 || !s.chance(forwardPercent) {
@@ -255,8 +257,8 @@ func (c *Corpus) attachMail(b *builder, n int) {
 	b.Write(raw)
 }
 
-// attach writes an attachment as a part. Who sends one again may have another program, and another
-// name for it.
+// attach writes an attachment as a part. A person who sends it again may use another program, and
+// another name for it.
 func (c *Corpus) attach(b *builder, n, slot int, p program) {
 	number, again := c.fileNumber(n, slot)
 	f := c.w.newFile(number, c.options.Packed)

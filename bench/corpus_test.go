@@ -22,8 +22,8 @@ func TestCorpusIsDeterministic(t *testing.T) {
 	}
 }
 
-// Worlds of different seeds have hardly a name or content word in common: what is trained on one
-// says nothing of another that real mail would not say as well.
+// Worlds of different seeds share hardly a name or content word. So a dictionary trained on one
+// knows no more of another than of real mail.
 func TestWorldsDiffer(t *testing.T) {
 	a, b := newWorld(1), newWorld(TrainingSeed)
 	for code, l := range a.lexicon {

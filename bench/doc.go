@@ -1,29 +1,29 @@
-// Package bench measures what Gadwall is bought for: how little space mail takes, on mail as a
-// company or a hosting provider gets it.
+// Package bench measures how little space mail takes, on generated mail like that of a company or a
+// hosting provider.
 //
 // # Words
 //
 //   - corpus: a stream of generated mails, the same for the same seed on every machine. Mail number
 //     n can be made without those before it.
-//   - world: what the mails of one seed have in common: people and their mail programs, servers,
+//   - world: the things that the mails of one seed share: people and their mail programs, servers,
 //     mailing lists, senders of newsletters with their templates, and the words they use.
-//   - class: what bytes of a message are: headers, text, html, images, office, pdf, archives,
+//   - class: a sort of bytes of a message: headers, text, html, images, office, pdf, archives,
 //     other.
 //
 // # What it is like
 //
-// Sizes, shares and compressibility follow what has been published of real mail, and where that
-// differs, the middle:
+// Sizes, shares and compressibility follow published figures of real mail, and their middle where
+// they differ:
 //
-//   - Attachments are 50 to 90 % of what mail takes (85 % at a large free provider, A. Sumin, 2016;
-//     80 to 90 % in private archives and the Enron corpus, Tsipenyuk and Crowcroft, 2017; 50 to 70
-//     % in companies); here 70 %. Mails had 50 to 60 KB on average in archives of companies in
-//     2007; here 68 KB.
+//   - Attachments are 50 to 90 % of the space of mail (85 % at a large free provider, A. Sumin,
+//     2016; 80 to 90 % in private archives and the Enron corpus, Tsipenyuk and Crowcroft, 2017; 50
+//     to 70 % in companies); here 70 %. Mails had 50 to 60 KB on average in archives of companies
+//     in 2007; here 68 KB.
 //   - Of 18.6 million mails of companies ("Email Size Analysis", 256stuff.com) bodies and
 //     attachments deflate, one by one, to 0.56 of their decoded size, and 51 % of their bytes are
 //     duplicates; deduplication saved the provider above 36 %, or 42 % of attachments. Here they
 //     deflate to 0.65, for there are fewer documents of old formats today, and 35 % of the bytes of
-//     attachments are duplicates, as in the target for what mail takes.
+//     attachments are duplicates, as in this corpus by design.
 //   - HTML of newsletters: guides ask for less than 50 KB, and for 100 KB at most, where web mail
 //     cuts them off. Here the median is 28 KB. Links have random tokens of 60 to 300 characters,
 //     which do not compress.
@@ -55,17 +55,17 @@
 //	duplicate   0.349            0.394           of the decoded bytes of attachments
 //	Floor       0.334            0.385
 //
-// Packed (CorpusOptions) is the harder one: every attachment is of a format that is compressed
-// already, so that nothing can be gained on it but by deduplication.
+// The packed corpus (CorpusOptions.Packed) is the harder one: every attachment has a format that is
+// compressed already, so only deduplication saves space on it.
 //
-// # Why it is no cheat
+// # Training and measuring
 //
-// Shipped compression dictionaries are trained on such mail (internal/dictionary/gen), so what is
-// measured must not be what was trained on. A world is made from its seed: names, domains, servers,
+// Shipped compression dictionaries are trained on such mail (internal/dictionary/gen), so
+// measurements must use other mail. A world is made from its seed: names, domains, servers,
 // templates, colours, class names, addresses, tokens, and nearly all words (built of the syllables
-// of a language) differ from seed to seed. Seeds have in common what all real mail has: names and
-// syntax of header fields, markup of HTML and CSS, the function words of languages, phrases of mail
-// programs ("wrote:"). Training takes seeds from TrainingSeed on, measuring others. Attachments are
-// made with real deflate streams, zip directories and PDF objects, so whatever can be compressed in
-// real ones can be here, and no more.
+// of a language) differ from seed to seed. All seeds share the strings that all real mail shares:
+// names and syntax of header fields, markup of HTML and CSS, the function words of languages,
+// phrases of mail programs ("wrote:"). Training takes seeds from TrainingSeed on, measurements take
+// others. Attachments have real deflate streams, zip directories and PDF objects, so they compress
+// as well as real ones, and no better.
 package bench

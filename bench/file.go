@@ -23,8 +23,8 @@ func must(err error) {
 	}
 }
 
-// fileWeights and packedWeights are how many of a hundred attachments are images, PDF, office
-// documents, archives, and text of all sorts.
+// fileWeights and packedWeights are the shares of images, PDF, office documents, archives, and text
+// of all sorts among attachments, in per cent.
 var (
 	fileWeights   = []int{29, 28, 19, 4, 20}
 	packedWeights = []int{41, 34, 20, 5, 0}
@@ -60,7 +60,7 @@ func deflated(data []byte) []byte {
 	return b.Bytes()
 }
 
-// archive packs text and what does not compress.
+// archive packs text and bytes that do not compress.
 func (w *world) archive(s source, l *lexicon, size int) *file {
 	var b bytes.Buffer
 	content := func() []byte {

@@ -9,10 +9,10 @@ import (
 	"gadwall/mimestream"
 )
 
-// A Floor estimates the least that mail can take by the means of a mail store: transfer encodings
-// undone, every body that is no text stored once, everything deflated, and nothing else: no
-// document, index or log. The text of a mail is deflated together with its headers, everything else
-// by itself.
+// A Floor estimates the least space that mails can take in a mail store that undoes transfer
+// encodings, stores every body that is no text once, deflates everything, and has no documents,
+// indexes or logs. The text of a mail is deflated together with its headers, everything else by
+// itself.
 type Floor struct {
 	Size int64 // so far
 
@@ -30,7 +30,7 @@ func NewFloor() (*Floor, error) {
 	return f, err
 }
 
-// Add takes one mail into account.
+// Add adds one mail.
 func (f *Floor) Add(raw []byte) error {
 	f.text.Reset()
 	p := mimestream.NewParser((*floorHandler)(f))
@@ -51,12 +51,13 @@ func (f *Floor) deflate(data []byte) error {
 	return f.z.Close()
 }
 
-// sizeWriter counts what is written.
+// sizeWriter counts the bytes written to it.
 type sizeWriter struct{ n *int64 }
 
 func (w sizeWriter) Write(p []byte) (int, error) { *w.n += int64(len(p)); return len(p), nil }
 
-// floorHandler is the mimestream.Handler of a Floor, which does not show these methods.
+// floorHandler is the mimestream.Handler of a Floor. It is a type of its own so that Floor does not
+// export these methods.
 type floorHandler Floor
 
 var _ mimestream.Handler = (*floorHandler)(nil)

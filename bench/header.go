@@ -19,10 +19,10 @@ const (
 
 var programWeights = []int{34, 36, 16, 14}
 
-// epoch is when the corpus begins; a mail comes every few minutes.
+// epoch is the time of the first mail; a mail comes every few minutes.
 var epoch = time.Date(2024, 1, 8, 7, 0, 0, 0, time.UTC)
 
-// envelope is what the header of a mail is made from.
+// envelope has the data from which the header of a mail is made.
 type envelope struct {
 	n           int // number of the mail
 	when        time.Time
@@ -56,7 +56,7 @@ func date(t time.Time, zone int) string {
 	return t.In(time.FixedZone("", zone*3600)).Format("Mon, 2 Jan 2006 15:04:05 -0700")
 }
 
-// head writes the header but for what describes the body.
+// head writes the header without the fields that describe the body.
 func (b *builder) head(e *envelope) {
 	zone := int(e.program)%4 - 1
 	domain := domainOf(e.fromAddress)
@@ -188,7 +188,7 @@ func (b *builder) queueID() string {
 	return strings.ToUpper(b.hex(11))
 }
 
-// results writes what the receiving server found of the sender (RFC 8601).
+// results writes the receiving server's findings about the sender (RFC 8601).
 func (b *builder) results(e *envelope, domain string) {
 	if b.chance(85) {
 		b.linef("Authentication-Results: %s;\r\n\tdkim=pass (2048-bit key; unprotected) "+
@@ -216,7 +216,7 @@ func (b *builder) signature(n int) string {
 	return out.String()
 }
 
-// dkim writes a signature (RFC 6376 section 3.5) of a key of that many bytes.
+// dkim writes a signature (RFC 6376 section 3.5) with a key of that many bytes.
 func (b *builder) dkim(e *envelope, domain, selector string, key int) {
 	fields := pick(b.source, []string{
 		"From:To:Subject:Date:Message-ID:MIME-Version:Content-Type",
@@ -241,7 +241,7 @@ func (b *builder) arc(e *envelope, domain string) {
 		"action=none\r\n header.from=%s; dkim=pass header.d=%s; arc=none", domain, domain, domain, domain)
 }
 
-// groupware writes the fields that such a server adds.
+// groupware writes the fields that a groupware server adds.
 func (b *builder) groupware(e *envelope, domain string) {
 	b.line("Thread-Topic: ", b.encoded(e.subject))
 	b.line("Thread-Index: ", b.b64(22))

@@ -32,8 +32,8 @@ func png(s source, size int) *file {
 	return &file{"Screenshot " + s.digits(4) + "-" + s.digits(2) + ".png", "image/png", b.Bytes()}
 }
 
-// jpeg has what cameras and programs write before the picture, tables and a thumbnail, and then
-// entropy-coded bytes, which do not compress.
+// jpeg makes a file with the metadata that cameras and programs write, tables and a thumbnail, and
+// then entropy-coded bytes, which do not compress.
 func jpeg(s source, l *lexicon, size int) *file {
 	var b bytes.Buffer
 	segment := func(marker byte, data []byte) {

@@ -36,7 +36,7 @@ func (b *builder) encoded(text string) string {
 	return strings.ReplaceAll(mime.QEncoding.Encode("UTF-8", text), "?= =?", "?=\r\n =?")
 }
 
-// boundary is one as the program makes it.
+// boundary returns a boundary as the program makes it.
 func (b *builder) boundary(p program) string {
 	switch p {
 	case webmail:
@@ -82,7 +82,7 @@ func (b *builder) multipart(subtype, extra string, p program, parts ...func()) {
 	b.line("--", boundary, "--")
 }
 
-// text writes a part of text. Its encoding is chosen as the program does.
+// text writes a part of text in the encoding that the program would choose.
 func (b *builder) text(subtype, text string, l *lexicon, p program) {
 	text = strings.ReplaceAll(text, "\n", "\r\n")
 	ascii := strings.IndexFunc(text, func(r rune) bool { return r >= 0x80 }) < 0

@@ -8,7 +8,7 @@ import (
 	"unicode/utf16"
 )
 
-// office makes a document of a current office program, or of one before they used zip.
+// office makes a document of a current office program, or of an older one that did not use zip.
 func (w *world) office(s source, l *lexicon, packed bool) *file {
 	size := s.around(52_000, 1.1, 1_500_000)
 	if s.chance(36) && !packed {
@@ -38,7 +38,7 @@ func (p *zipPackage) add(name string, data []byte, method uint16) {
 
 const xmlHead = `<?xml version="1.0" encoding="UTF-8" standalone="yes"?>` + "\r\n"
 
-// relations is the part that says what another one refers to.
+// relations returns the part that lists the parts to which another one refers.
 func relations(s source, n int) []byte {
 	var b bytes.Buffer
 	b.WriteString(xmlHead + `<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">`)
@@ -137,7 +137,7 @@ func slideXML(s source, l *lexicon) string {
 	return b.String() + `</p:spTree></p:cSld></p:sld>`
 }
 
-// binaryOffice is a document as office programs wrote them before they used zip: text in UTF-16 or
+// binaryOffice makes a document as office programs wrote it before they used zip: text in UTF-16 or
 // one byte, tables of properties and sectors, padding, pictures as they are.
 func binaryOffice(s source, l *lexicon, size int) *file {
 	var b bytes.Buffer

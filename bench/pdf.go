@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Who makes PDF files differs in what is compressed in them.
+// Producers of PDF files differ in what they compress.
 type pdfProducer int
 
 const (
@@ -20,7 +20,7 @@ const (
 	reporter
 )
 
-// pdfWeights and packedPDFWeights are how many of a hundred files each makes.
+// pdfWeights and packedPDFWeights are the shares of the producers, in per cent.
 var (
 	pdfWeights       = []int{25, 46, 12, 17}
 	packedPDFWeights = []int{45, 0, 55, 0}
@@ -82,7 +82,7 @@ func (p *pdfWriter) stream(dict string, data []byte) {
 	p.WriteString("\nendstream\nendobj\n")
 }
 
-// picture writes one that is compressed already, in ASCII where the producer keeps files free of
+// picture writes a picture that is compressed already, in ASCII if the producer keeps files free of
 // other bytes.
 func (p *pdfWriter) picture(n int) {
 	dict := "/Type /XObject /Subtype /Image /Width 640 /Height 480 /ColorSpace /DeviceRGB /BitsPerComponent 8 /Filter "
@@ -102,8 +102,8 @@ func (p *pdfWriter) picture(n int) {
 	p.stream(dict+"[/ASCII85Decode /DCTDecode]", lines.Bytes())
 }
 
-// page writes a page with what it needs: text, pictures, a part of a font, and for tagged documents
-// its structure.
+// page writes a page with its text, pictures, a part of a font, and for tagged documents its
+// structure.
 func (p *pdfWriter) page() {
 	page := p.next()
 	p.object(fmt.Sprintf("/Type /Page /Parent 2 0 R /MediaBox [0 0 595.32 841.92] /Contents %d 0 "+
@@ -159,7 +159,7 @@ func operators(s source, l *lexicon, size int) []byte {
 	return b.Bytes()
 }
 
-// end writes where the objects are: a table, or compressed with the dictionaries.
+// end writes the places of the objects: as a table, or compressed with the dictionaries.
 func (p *pdfWriter) end() {
 	if p.producer == typesetter {
 		p.stream("/Type /ObjStm /Filter /FlateDecode", deflated(p.packed.Bytes()))

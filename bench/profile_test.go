@@ -2,7 +2,7 @@
 
 package bench
 
-// Looking at much mail tells nothing about races, and takes minutes with their detector.
+// A test of much mail finds no races, and takes minutes with the race detector.
 
 import (
 	"bytes"
@@ -14,9 +14,9 @@ import (
 	"gadwall/mimestream"
 )
 
-// The corpus is what it says: valid MIME, of a realistic size, with the share and compressibility
-// of each class that doc.go names, and with the duplicates asked for. A sample differs from the
-// whole: shares of bytes are by some large files.
+// The corpus is valid MIME of a realistic size, with the share and compressibility of each class
+// that doc.go names, and with the duplicates asked for. A sample differs from the whole corpus,
+// because a few large files decide the shares of bytes.
 func TestCorpus(t *testing.T) {
 	const mails = 1200
 	type class struct{ share, deflate float64 }

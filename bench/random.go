@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// A source is the source of chance of one thing: what it is for is part of the seed, so that each
-// thing can be made without the others.
+// A source is the source of chance of one thing. The name of the thing is part of the seed, so that
+// each thing can be made without the others.
 type source struct{ *rand.Rand }
 
 func newSource(seed uint64, purpose string, numbers ...int) source {
@@ -49,8 +49,8 @@ func (s source) weighted(weights []int) int {
 	return len(weights) - 1
 }
 
-// around is a size of which half are below and half above the median, log-normal as sizes of files
-// and texts are.
+// around returns a log-normal size, as sizes of files and texts are: half of the results are below
+// the median, half above.
 func (s source) around(median int, sigma float64, most int) int {
 	return min(most, 1+int(float64(median)*math.Exp(sigma*s.NormFloat64())))
 }

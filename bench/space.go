@@ -14,7 +14,7 @@ import (
 	"gadwall/internal/contents"
 )
 
-// A Space says what mail takes, by class.
+// A Space has the space that mail takes, by class.
 type Space struct {
 	Logical map[Class]int64   // bytes in messages
 	Stored  map[Class]float64 // compressed bytes; see contents.Usage
@@ -34,7 +34,7 @@ func MeasureSpace(ctx context.Context, store *contents.Store) (*Space, error) {
 }
 
 // WriteTable writes a line per class. received is the size of all messages as they came, directory
-// that of the data directory, 0 if unknown.
+// the size of the data directory, 0 if unknown.
 func (s *Space) WriteTable(w io.Writer, received, directory int64) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "class\tlogical bytes\tstored bytes\tratio\t")
@@ -91,12 +91,12 @@ func DiskUsage(dir string) (int64, error) {
 const (
 	settlePeriod = 1 * time.Second
 	// looks in succession with nearly the same size: the database gives back its logs after 5 to 10
-	// s
+	// seconds
 	settleSteady = 12
 )
 
-// Settled waits until the database in a directory has worked off what was written, as far as its
-// size shows, and returns the size then.
+// Settled waits until the size of a database directory no longer changes, because the database has
+// finished its work on what was written, and returns that size.
 func Settled(ctx context.Context, dir string) (int64, error) {
 	steady, last := 0, int64(0)
 	for {

@@ -12,7 +12,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 )
 
-// A CollectionSpace says what a collection takes, as the database tells it ($collStats).
+// A CollectionSpace has the space that a collection takes, as the database reports it ($collStats).
 type CollectionSpace struct {
 	Name      string
 	Documents int64
@@ -21,8 +21,8 @@ type CollectionSpace struct {
 	Indexes   int64 // what the indexes take on disk
 }
 
-// MeasureCollections asks for all collections of a database, in the order of their names. What is
-// in several shards is added up. What the database has not written to its tables yet is not in it.
+// MeasureCollections measures all collections of a database, in the order of their names. It adds
+// up shards. It does not see documents that the database has not written to its tables yet.
 func MeasureCollections(ctx context.Context, db *mongo.Database) ([]CollectionSpace, error) {
 	names, err := db.ListCollectionNames(ctx, bson.D{{Key: "type", Value: "collection"}})
 	if err != nil {
@@ -67,7 +67,7 @@ func measureCollection(ctx context.Context, coll *mongo.Collection) (CollectionS
 	return c, nil
 }
 
-// number is a number of whatever type the server chose for it.
+// number reads a number of any type, since the database chooses the type.
 func number(v bson.RawValue) (int64, bool) {
 	if n, ok := v.AsInt64OK(); ok {
 		return n, true
@@ -76,8 +76,8 @@ func number(v bson.RawValue) (int64, bool) {
 	return int64(f), ok
 }
 
-// WriteCollections writes a line per collection, and what of the data directory is something else;
-// directory is 0 if unknown.
+// WriteCollections writes a line per collection, and a line for the rest of the data directory;
+// directory is its size, 0 if unknown.
 func WriteCollections(w io.Writer, list []CollectionSpace, directory int64) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "collection\tdocuments\tbytes\tstored bytes\tindexes\t")

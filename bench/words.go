@@ -2,8 +2,8 @@ package bench
 
 import "strings"
 
-// A language is what texts are made of: its function words, which every text has, and the syllables
-// from which each world builds its own content words.
+// A language has the function words, which every text has, and the syllables from which each world
+// builds its own content words.
 type language struct {
 	code      string
 	charset   string // of older mail programs
@@ -91,5 +91,5 @@ ni contra otros ese eso ante ellos e esto mí antes algunos qué unos yo otro gr
 	},
 }
 
-// languageWeights are the parts of a hundred people who write each language.
+// languageWeights are the shares of people who write each language, in per cent.
 var languageWeights = []int{45, 20, 13, 10, 7, 5}

@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// A world is what the mails of one seed have in common.
+// A world has the things that the mails of one seed share.
 type world struct {
 	seed    uint64
 	lexicon map[string]*lexicon

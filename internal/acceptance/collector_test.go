@@ -21,8 +21,8 @@ const collectorKills = 8
 // TestCollectorBesideKills lets clients append, copy, move and expunge mail with a few attachments
 // in common, and users with the same attachments come and go, while collections without any grace
 // period and repairing checks run one after the other, and all of them are ended with SIGKILL again
-// and again. Whatever clients were told must be so, byte for byte, and in the end nothing is wrong
-// but counts that are too high, and after a repair and a collection nothing at all.
+// and again. Everything that clients were told must be true, byte for byte. In the end the only
+// faults are counts that are too high, and after a repair and a collection there is none.
 func TestCollectorBesideKills(t *testing.T) {
 	kills := killTimes(t, collectorKills)
 	s := startServer(t)
@@ -68,7 +68,8 @@ func TestCollectorBesideKills(t *testing.T) {
 	t.Logf("%d kills, %d collections and checks, found %v", kills, side.runs.Load(), found)
 }
 
-// checkOffline checks the data of a server that does not run, and returns what was found, by kind.
+// checkOffline checks the data of a server that does not run, and returns the number of findings by
+// kind.
 func (s *server) checkOffline(t *testing.T, flags ...string) map[string]int {
 	t.Helper()
 	out, err := exec.Command(binary, append([]string{"check", "--offline", "--json", "--data-dir",
@@ -91,8 +92,8 @@ func (s *server) checkOffline(t *testing.T, flags ...string) map[string]int {
 	return sum.Found
 }
 
-// guests lets users with mail like that of the others come and go. Their commands may fail when the
-// server is killed.
+// guests creates and deletes users with mail like that of the others. Their commands may fail when
+// the server is killed.
 func guests(t *testing.T, s *server, side *sideProcesses, done <-chan struct{}) {
 	rng := rand.New(rand.NewPCG(7, 7))
 	for n := 0; ; n++ {

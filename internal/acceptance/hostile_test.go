@@ -11,9 +11,9 @@ import (
 	"gadwall/internal/imapconn"
 )
 
-// TestHostileMail sends mail that is made to lead a parser, a decoder or a limit astray: all of it
-// is taken, comes back byte for byte, whole and in slices, passes a deep check, and leaves nothing
-// when it is expunged.
+// TestHostileMail sends mail made to mislead a parser, a decoder or a limit. The server takes all
+// of it and gives it back byte for byte, whole and in slices. The mail passes a deep check, and
+// leaves nothing when it is expunged.
 func TestHostileMail(t *testing.T) {
 	s := startServer(t)
 	mails := hostileMails()

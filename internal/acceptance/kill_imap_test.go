@@ -75,7 +75,7 @@ func newKillClients(s *server, seed uint64) (*killWorld, []*killClient) {
 	return world, clients
 }
 
-// killWorld is what all clients know: a UID is of one message for ever.
+// killWorld is the knowledge that all clients share: a UID belongs to one message for ever.
 type killWorld struct {
 	mu     sync.Mutex
 	tokens map[uidOf]string
@@ -83,7 +83,7 @@ type killWorld struct {
 
 type uidOf struct{ validity, uid uint32 }
 
-// identify notes which message a UID is.
+// identify notes which message has a UID.
 func (w *killWorld) identify(id uidOf, token string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -94,8 +94,8 @@ func (w *killWorld) identify(id uidOf, token string) error {
 	return nil
 }
 
-// killMessage is a message that a client knows of: where it stands does not matter, so uid is not
-// compared.
+// killMessage is a message that a client knows. Its UID is not compared, because its place does not
+// matter.
 type killMessage struct {
 	token string
 	flags string
@@ -114,7 +114,7 @@ type killClient struct {
 	made  int
 
 	boxes map[string][]killMessage
-	// after is what boxes become if the command under way is done; nil without one.
+	// after is the state of boxes if the command under way is done; nil without a command.
 	after map[string][]killMessage
 }
 
@@ -227,7 +227,7 @@ func (c *killClient) list(box string) ([]killMessage, error) {
 	return found, nil
 }
 
-// killLine is what stands before the literal, which may be large.
+// killLine returns the line before the literal, which may be large.
 var killLine = regexp.MustCompile(`^\* \d+ FETCH \(UID (\d+) FLAGS \(([^)]*)\) BODY\[\] \{\d+$`)
 
 func parseKillMessage(line string) (m killMessage, err error) {
@@ -247,8 +247,8 @@ func parseKillMessage(line string) (m killMessage, err error) {
 	return killMessage{token, strings.Join(flags, " "), uint32(uid)}, err
 }
 
-// checkAnew compares what is there by a connection of its own: the one there was may be of a server
-// that is gone.
+// checkAnew compares the state over a new connection: the old one may belong to a server that is
+// gone.
 func (c *killClient) checkAnew(t *testing.T) {
 	t.Helper()
 	if c.conn != nil {
@@ -263,8 +263,8 @@ func (c *killClient) checkAnew(t *testing.T) {
 	}
 }
 
-// check compares the server with what must be there: the state before or after the command that was
-// cut off.
+// check compares the server's state with the client's: before or after the command that was cut
+// off.
 func (c *killClient) check() error {
 	if c.conn == nil {
 		conn, err := imapconn.Login(c.addr, testUser, testPassword, ioTimeout)

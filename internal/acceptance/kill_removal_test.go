@@ -17,8 +17,8 @@ import (
 	"gadwall/quota"
 )
 
-// removalMessages is how many messages are being removed when the server is killed: far more than
-// one transaction takes.
+// removalMessages is the number of messages that the server is removing when it is killed: far more
+// than one transaction takes.
 const removalMessages = 12_000
 
 // removalWait bounds how long the server may take for what it does on its own.
@@ -177,8 +177,7 @@ func (s *server) finishes(t *testing.T, collection, lease, mark string) {
 	}
 }
 
-// nothingLeft is checked when all messages were removed: by the database, by the usage, and by
-// gadwall check.
+// nothingLeft checks that no message is left: in the database, in the usage, and by gadwall check.
 func (s *server) nothingLeft(t *testing.T) {
 	t.Helper()
 	if n, err := s.database(t).Collection("messages").CountDocuments(t.Context(), bson.D{}); err != nil || n != 0 {
@@ -197,7 +196,7 @@ func (s *server) nothingLeft(t *testing.T) {
 	}
 }
 
-// account is the usage as it is recorded.
+// account returns the recorded usage.
 func (s *server) account(t *testing.T) quota.Usage {
 	t.Helper()
 	user, err := openStore(t, s.database(t)).UserByName(t.Context(), testUser)

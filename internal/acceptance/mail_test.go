@@ -129,8 +129,8 @@ func (c *lmtpConn) sendChunks(from string, to []string, msg []byte, size int) er
 	return c.replies(to)
 }
 
-// deliver sends messages over one LMTP connection to testUser: by DATA what DATA can carry
-// unchanged, the rest by BDAT.
+// deliver sends messages over one LMTP connection to testUser. It uses DATA for messages that DATA
+// can carry unchanged, and BDAT for the others.
 func (s *server) deliver(t testing.TB, msgs ...[]byte) {
 	t.Helper()
 	c, err := dialLMTP(s.lmtp)

@@ -15,7 +15,7 @@ import (
 )
 
 // TestManyLargeMessages receives large messages from many senders at once, by LMTP and by APPEND,
-// and sends them to as many readers: what one costs in memory must be a small constant, whatever
+// and sends them to as many readers: the memory for one message must be a small constant, whatever
 // its size. GADWALL_ACCEPTANCE_LARGE=NxM has N messages of M megabytes instead of 20 of 20.
 func TestManyLargeMessages(t *testing.T) {
 	count, megabytes := 20, 20

@@ -14,8 +14,8 @@ import (
 )
 
 // TestQuotaByEveryDoor fills a mailbox to the last octet by LMTP, APPEND and COPY at the same time,
-// while others expunge. The usage is never above the limit, is what is there in the end, and all
-// that was acknowledged is there.
+// while others expunge. The usage is never above the limit. In the end it is the size of the
+// messages, and every acknowledged message exists.
 func TestQuotaByEveryDoor(t *testing.T) {
 	const limit = 300_000
 	s := startServer(t)

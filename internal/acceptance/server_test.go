@@ -53,7 +53,8 @@ const (
 	testPassword = "correct horse battery"
 )
 
-// server is one gadwall process and what is needed to reach it. It keeps its ports over restarts.
+// server is one gadwall process with its addresses and data directory. It keeps its ports over
+// restarts.
 type server struct {
 	dir              string
 	imap, lmtp, http string

@@ -108,7 +108,8 @@ func fill(b *testing.B, corpus *bench.Corpus, lmtp, user string) int64 {
 	return received.Load()
 }
 
-// Mail that comes once and does not compress takes hardly more than its own bytes, indexes and all.
+// Mail that comes once and does not compress takes hardly more than its own bytes, with indexes and
+// all else.
 func TestIncompressibleMail(t *testing.T) {
 	const mails, size = 40, 1 << 20
 	s := startServer(t)
