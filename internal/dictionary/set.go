@@ -39,8 +39,11 @@ type Set struct {
 	checked time.Time // when current was looked for
 }
 
-// NewSet returns the Set of a database.
+// NewSet returns the Set of a database. Without a logger it logs to slog.Default().
 func NewSet(db *mongo.Database, log *slog.Logger) *Set {
+	if log == nil {
+		log = slog.Default()
+	}
 	return (&Set{coll: db.Collection(Collection, database.Collection()), log: log}).Unread()
 }
 

@@ -64,7 +64,7 @@ type Task struct {
 	Name     string
 	Database *mongo.Database
 	Redis    *redis.Client // nil without
-	Log      *slog.Logger
+	Log      *slog.Logger  // slog.Default() if nil
 	// Clock is the time; time.Now if nil.
 	Clock func() time.Time
 }
@@ -102,6 +102,13 @@ func (t *Task) Acquire(ctx context.Context) (*Lease, error) {
 	return l, nil
 }
 
+func (t *Task) log() *slog.Logger {
+	if t.Log != nil {
+		return t.Log
+	}
+	return slog.Default()
+}
+
 func (t *Task) now() time.Time {
 	if t.Clock != nil {
 		return t.Clock().UTC()
@@ -123,7 +130,7 @@ func (l *Lease) acquire(ctx context.Context) error {
 		case err == nil:
 			l.redis = true
 		default:
-			l.task.Log.Warn("no lock in Redis: the database has to do", "task", l.task.Name, "error", err)
+			l.task.log().Warn("no lock in Redis: the database has to do", "task", l.task.Name, "error", err)
 		}
 	}
 	if !l.redis {
@@ -203,7 +210,7 @@ func (l *Lease) renew(ctx context.Context) {
 		case <-ticker.C:
 		}
 		if err := l.extend(ctx); err != nil && ctx.Err() == nil {
-			l.task.Log.Warn("a lease was not renewed", "task", l.task.Name, "error", err)
+			l.task.log().Warn("a lease was not renewed", "task", l.task.Name, "error", err)
 		}
 	}
 }
@@ -239,7 +246,7 @@ func (l *Lease) Release(ctx context.Context) {
 	defer cancel()
 	if _, err := l.coll.UpdateOne(ctx, l.mine(),
 		bson.D{{Key: "$set", Value: bson.D{{Key: "until", Value: l.task.now()}}}}); err != nil {
-		l.task.Log.Warn("a lease was not given back", "task", l.task.Name, "error", err)
+		l.task.log().Warn("a lease was not given back", "task", l.task.Name, "error", err)
 	}
 	l.unlock(ctx)
 }
@@ -250,6 +257,6 @@ func (l *Lease) unlock(ctx context.Context) {
 		return
 	}
 	if err := unlockScript.Run(ctx, l.task.Redis, []string{l.key()}, l.owner).Err(); err != nil {
-		l.task.Log.Warn("a lock was not given back", "task", l.task.Name, "error", err)
+		l.task.log().Warn("a lock was not given back", "task", l.task.Name, "error", err)
 	}
 }

@@ -31,7 +31,7 @@ type Options struct {
 	ReadOnly bool
 	// Restored opens a database whose advance is not through, to finish it. Otherwise Open refuses with ErrAdvancing.
 	Restored bool
-	Logger   *slog.Logger
+	Logger   *slog.Logger // slog.Default() if nil
 
 	// For tests.
 	purgeLease         time.Duration
@@ -83,7 +83,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, errors.New("mailstore: Database, Contents and Bus are required")
 	}
 	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
+		o.Logger = slog.Default()
 	}
 	durable := database.Collection()
 	s := &Store{
