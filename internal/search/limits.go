@@ -32,6 +32,10 @@ const (
 	// chunkSize is how much text is mapped and searched at a time.
 	chunkSize = 32 << 10
 
+	// turnOctets is how much of a part is searched before other searches have
+	// their turn.
+	turnOctets = 1 << 20
+
 	// longSteps is how many steps over long mappings a finder remembers.
 	longSteps = 256
 

@@ -40,6 +40,9 @@ type matcher struct {
 	header bool             // some leaf needs the header of the message
 	parts  bool             // some leaf needs its text parts
 
+	read  int          // octets of parts since the last pause
+	pause func() error // lets other searches have their turn
+
 	// Kept from one message to the next.
 	raw     bytes.Buffer // a header or part as stored
 	copying []byte

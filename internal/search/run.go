@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"runtime"
 
 	"gadwall/internal/contents"
 	"gadwall/internal/mailkey"
@@ -28,9 +29,11 @@ type Contents interface {
 }
 
 // Searcher runs searches. It may be used by any number of goroutines.
+// An instance has one, since it shares the processors between the users who search.
 type Searcher struct {
 	messages Messages
 	log      *slog.Logger
+	turns    *turns
 }
 
 // NewSearcher returns a Searcher. Without a logger it logs to slog.Default().
@@ -38,7 +41,7 @@ func NewSearcher(messages Messages, log *slog.Logger) *Searcher {
 	if log == nil {
 		log = slog.Default()
 	}
-	return &Searcher{messages: messages, log: log}
+	return &Searcher{messages: messages, log: log, turns: newTurns(runtime.GOMAXPROCS(0))}
 }
 
 // Request is a search to run.
@@ -195,18 +198,45 @@ func (r *run) matchBatch(ctx context.Context, m *matcher, batch []*mailstore.Mes
 			return nil, err
 		}
 	}
-	for _, i := range open {
-		content := loaded[batch[i].Content]
-		if content == nil {
-			r.searcher.log.Error("content of a message is missing", slog.Uint64("uid", uint64(batch[i].UID)),
-				slog.String("mailbox", r.Plan.Mailbox.String()), slog.String("content", batch[i].Content.String()))
-			continue
+	return matches, r.inTurn(ctx, m, func() error {
+		for _, i := range open {
+			content := loaded[batch[i].Content]
+			if content == nil {
+				r.searcher.log.Error("content of a message is missing", slog.Uint64("uid", uint64(batch[i].UID)),
+					slog.String("mailbox", r.Plan.Mailbox.String()), slog.String("content", batch[i].Content.String()))
+				continue
+			}
+			var err error
+			if matches[i], err = m.match(ctx, batch[i], content); err != nil {
+				return err
+			}
+			if err := m.pause(); err != nil {
+				return err
+			}
 		}
-		if matches[i], err = m.match(ctx, batch[i], content); err != nil {
-			return nil, err
-		}
+		return nil
+	})
+}
+
+// inTurn runs match with a place of the Searcher's. The matcher lets others have their
+// turn in between.
+func (r *run) inTurn(ctx context.Context, m *matcher, match func() error) error {
+	turns, user := r.searcher.turns, r.Plan.Mailbox.User()
+	if err := turns.take(ctx, user); err != nil {
+		return err
 	}
-	return matches, nil
+	placed := true
+	defer func() {
+		if placed {
+			turns.done(user)
+		}
+	}()
+	m.pause = func() error {
+		err := turns.pass(ctx, user)
+		placed = err == nil
+		return err
+	}
+	return match()
 }
 
 // load loads contents, leaving out those that are damaged.

@@ -18,15 +18,15 @@ var errDecided = errors.New("match is decided")
 // m.parts ask for; the text is read as it is needed, in bounded memory.
 func (m *matcher) match(ctx context.Context, msg *mailstore.Message, content *contents.Content) (bool, error) {
 	m.begin(msg)
-	err := m.read(ctx, content)
+	err := m.readMessage(ctx, content)
 	if err != nil && !errors.Is(err, errDecided) {
 		return false, fmt.Errorf("search message %d: %w", msg.UID, err)
 	}
 	return m.result() == yes, nil
 }
 
-// read goes through the message until it is decided.
-func (m *matcher) read(ctx context.Context, content *contents.Content) error {
+// readMessage goes through the message until it is decided.
+func (m *matcher) readMessage(ctx context.Context, content *contents.Content) error {
 	if m.decided() {
 		return nil
 	}
@@ -138,6 +138,7 @@ func (m *matcher) readPart(ctx context.Context, part *mimestream.Part, content *
 // rangeReader reads a range of a content.
 type rangeReader struct {
 	io.Reader
+	m    *matcher
 	err  error          // the error that Read gave last
 	pipe *io.PipeReader // nil for a range that was read at once
 	done chan struct{}
@@ -150,12 +151,12 @@ func (m *matcher) openRange(ctx context.Context, content *contents.Content, off,
 	if n <= maxAtOnce {
 		m.raw.Reset()
 		if err := content.WriteRange(ctx, &m.raw, off, n); err != nil {
-			return &rangeReader{Reader: failing{err}}
+			return &rangeReader{m: m, Reader: failing{err}}
 		}
-		return &rangeReader{Reader: &m.raw}
+		return &rangeReader{m: m, Reader: &m.raw}
 	}
 	pr, pw := io.Pipe()
-	r := &rangeReader{Reader: pr, pipe: pr, done: make(chan struct{})}
+	r := &rangeReader{m: m, Reader: pr, pipe: pr, done: make(chan struct{})}
 	go func() {
 		defer close(r.done)
 		pw.CloseWithError(content.WriteRange(ctx, pw, off, n))
@@ -163,9 +164,13 @@ func (m *matcher) openRange(ctx context.Context, content *contents.Content, off,
 	return r
 }
 
-// Read implements io.Reader.
+// Read implements io.Reader. After each turnOctets it lets others have their turn.
 func (r *rangeReader) Read(p []byte) (int, error) {
 	n, err := r.Reader.Read(p)
+	if r.m.read += n; r.m.read >= turnOctets && err == nil {
+		r.m.read = 0
+		err = r.m.pause()
+	}
 	if err != nil {
 		r.err = err
 	}
