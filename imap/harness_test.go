@@ -23,6 +23,7 @@ import (
 	"gadwall/internal/dbtest"
 	"gadwall/internal/events"
 	"gadwall/internal/imapconn"
+	"gadwall/internal/mailgen"
 	"gadwall/internal/mailstore"
 	"gadwall/internal/storetest"
 )
@@ -250,8 +251,7 @@ func (c *testClient) closed() (lines []string) {
 
 // message is a small message.
 func message(subject string) string {
-	return "From: Bob <bob@example.com>\r\nTo: alice@example.com\r\nSubject: " + subject +
-		"\r\nDate: Wed, 17 Jul 1996 02:44:25 -0700\r\nMessage-ID: <" + subject + "@example.com>\r\n\r\nHello.\r\n"
+	return string(mailgen.Simple(subject))
 }
 
 // testTLS returns a configuration with a certificate of its own for localhost.

@@ -11,6 +11,7 @@ import (
 
 	"gadwall/internal/dbtest"
 	"gadwall/internal/heaptest"
+	"gadwall/internal/mailgen"
 	"gadwall/internal/mailkey"
 )
 
@@ -61,7 +62,7 @@ func (s *store) plantUsed(b *testing.B, n, blobs int) {
 	ctx := b.Context()
 	u := s.user(b, "ada@example.com")
 	box := s.box(b, u, "INBOX")
-	s.deliver(b, mail("many"), 0, nil, box)
+	s.deliver(b, mailgen.Simple("many"), 0, nil, box)
 	messages := s.db.Collection("messages")
 	message := s.take(b, messages)
 	s.take(b, s.db.Collection("contents"))
@@ -97,7 +98,7 @@ func (s *store) latencies(b *testing.B, box mailkey.Mailbox, f func()) []time.Du
 		default:
 		}
 		began := time.Now()
-		s.deliver(b, mail(fmt.Sprintf("message %d of %v", i, began)), 0, nil, box)
+		s.deliver(b, mailgen.Simple(fmt.Sprintf("message %d of %v", i, began)), 0, nil, box)
 		l = append(l, time.Since(began))
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"gadwall/internal/dbtest"
+	"gadwall/internal/mailgen"
 )
 
 // BenchmarkCollect collects 50,000 contents that nobody uses, which have no blobs, or one each that ten of them share (so 5,000
@@ -41,9 +42,9 @@ func BenchmarkCollect(b *testing.B) {
 func (s *store) plantUnused(b *testing.B, n, blobs int) {
 	b.Helper()
 	ctx := b.Context()
-	text := mail("unused")
+	text := mailgen.Simple("unused")
 	if blobs > 0 {
-		text = mail("unused", attachment(1, 20_000))
+		text = mailgen.Simple("unused", attachment(1, 20_000))
 	}
 	if _, err := write(ctx, s.Store, text, 1); err != nil {
 		b.Fatal(err)

@@ -16,6 +16,7 @@ import (
 	"gadwall/dedupe"
 	"gadwall/internal/dbtest"
 	"gadwall/internal/dictionary"
+	"gadwall/internal/mailgen"
 	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
 	"gadwall/internal/storetest"
@@ -35,10 +36,10 @@ func fill(t *testing.T) *filled {
 	f.ada, f.bob = f.user(t, "ada@example.com"), f.user(t, "bob@example.com")
 	f.inbox, f.box = f.box2("INBOX"), f.box2("Archive")
 	shared, large := attachment(1, 20_000), attachment(2, 600_000)
-	f.deliver(t, mail("shared", shared, shared), 0, nil, f.inbox, f.store.box(t, f.bob, "INBOX"))
-	f.deliver(t, mail("large", large), mailstore.Seen, []string{"Important"}, f.inbox)
-	f.deliver(t, mail("small"), mailstore.Deleted, nil, f.inbox)
-	f.deliver(t, mail("gone"), mailstore.Deleted, nil, f.inbox)
+	f.deliver(t, mailgen.Simple("shared", shared, shared), 0, nil, f.inbox, f.store.box(t, f.bob, "INBOX"))
+	f.deliver(t, mailgen.Simple("large", large), mailstore.Seen, []string{"Important"}, f.inbox)
+	f.deliver(t, mailgen.Simple("small"), mailstore.Deleted, nil, f.inbox)
+	f.deliver(t, mailgen.Simple("gone"), mailstore.Deleted, nil, f.inbox)
 	if _, err := f.Copy(t.Context(), f.inbox, uidset.All(), f.box); err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +47,7 @@ func fill(t *testing.T) *filled {
 		if _, _, err := f.Expunge(t.Context(), f.inbox, uidset.Set{{First: 4, Last: 4}}); err != nil {
 			t.Fatal(err)
 		}
-		f.deliver(t, mail("gone"), mailstore.Deleted, nil, f.inbox)
+		f.deliver(t, mailgen.Simple("gone"), mailstore.Deleted, nil, f.inbox)
 		if _, _, err := f.Expunge(t.Context(), f.inbox, uidset.Set{{First: 5, Last: 9}}); err != nil {
 			t.Fatal(err)
 		}
@@ -116,7 +117,7 @@ func (f *filled) train() {
 	if err := f.Contents().Dictionaries().Add(f.t.Context(), dict, samples); err != nil {
 		f.t.Fatal(err)
 	}
-	f.deliver(f.t, mail("message 17, which says that 4 of 16 are there"), 0, nil, f.inbox)
+	f.deliver(f.t, mailgen.Simple("message 17, which says that 4 of 16 are there"), 0, nil, f.inbox)
 }
 
 // one returns a field of the first document that matches.
@@ -164,7 +165,7 @@ func TestCheckFindsAndRepairs(t *testing.T) {
 			f.update("contents", d("refs", 2), d("$inc", d("refs", int64(3), "magic", int64(77))))
 		}},
 		{name: "content leaked by nobody's last reference", kinds: []string{"content leaked"}, damage: func(f *filled) {
-			if _, err := write(f.t.Context(), f.Store, mail("never delivered", attachment(9, 9000)), 2); err != nil {
+			if _, err := write(f.t.Context(), f.Store, mailgen.Simple("never delivered", attachment(9, 9000)), 2); err != nil {
 				f.t.Fatal(err)
 			}
 		}},
@@ -197,7 +198,7 @@ func TestCheckFindsAndRepairs(t *testing.T) {
 		}},
 		{name: "content bytes beside a blob", kinds: []string{"damaged content"}, deep: true, stays: true, damage: func(f *filled) {
 			for _, subject := range []string{"one", "two"} {
-				f.deliver(f.t, mail(subject, attachment(1, 20_000)), 0, nil, f.inbox)
+				f.deliver(f.t, mailgen.Simple(subject, attachment(1, 20_000)), 0, nil, f.inbox)
 			}
 			other := f.one("contents", d("_id", f.one("messages", d("u", "two"), "c")), "f", "0")
 			f.update("contents", d("_id", f.one("messages", d("u", "one"), "c")), d("$set", d("f.0", other)))
@@ -419,7 +420,7 @@ func (f *filled) texts() []string {
 // A check that is to repair leaks only repairs these, and tells of the rest.
 func TestCheckRepairsLeaksOnly(t *testing.T) {
 	f := fill(t)
-	if _, err := write(t.Context(), f.Store, mail("never delivered", attachment(9, 9000)), 2); err != nil {
+	if _, err := write(t.Context(), f.Store, mailgen.Simple("never delivered", attachment(9, 9000)), 2); err != nil {
 		t.Fatal(err)
 	}
 	f.update("contents", d("_id", f.one("messages", d("f", int32(mailstore.Seen)), "c")), d("$inc", d("refs", int64(-1), "magic", int64(-5))))

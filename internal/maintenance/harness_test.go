@@ -3,8 +3,6 @@ package maintenance
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
-	"fmt"
 	"math/rand"
 	"testing"
 	"time"
@@ -88,24 +86,6 @@ func attachment(seed int64, n int) []byte {
 	b := make([]byte, n)
 	rand.New(rand.NewSource(seed)).Read(b)
 	return b
-}
-
-// mail returns a message with attachments.
-func mail(subject string, attachments ...[]byte) []byte {
-	var b bytes.Buffer
-	fmt.Fprintf(&b, "From: ada@example.com\r\nSubject: %s\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=xx\r\n\r\n"+
-		"--xx\r\nContent-Type: text/plain\r\n\r\nThis is %s.\r\n", subject, subject)
-	for _, a := range attachments {
-		b.WriteString("--xx\r\nContent-Type: application/octet-stream\r\nContent-Transfer-Encoding: base64\r\n\r\n")
-		enc := base64.StdEncoding.EncodeToString(a)
-		for len(enc) > 76 {
-			b.WriteString(enc[:76] + "\r\n")
-			enc = enc[76:]
-		}
-		b.WriteString(enc + "\r\n")
-	}
-	b.WriteString("--xx--\r\n")
-	return b.Bytes()
 }
 
 // read returns the bytes of a content.

@@ -17,6 +17,7 @@ import (
 
 	"gadwall/dedupe"
 	"gadwall/internal/dbtest"
+	"gadwall/internal/mailgen"
 	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
 	"gadwall/internal/uidset"
@@ -141,11 +142,11 @@ func newWorld(t *testing.T, total *stats, seen *coverage) *world {
 	}
 	p, q, large := attachment(1, 5000), attachment(2, 6000), attachment(3, 300_000)
 	w.texts = [][]byte{
-		mail("twice the same", p, p), // one blob, two references
-		mail("shared blob", p, q),
-		mail("small"),
-		mail("begins alike", large[:270_000]), // followed, then left
-		mail("large", large),
+		mailgen.Simple("twice the same", p, p), // one blob, two references
+		mailgen.Simple("shared blob", p, q),
+		mailgen.Simple("small"),
+		mailgen.Simple("begins alike", large[:270_000]), // followed, then left
+		mailgen.Simple("large", large),
 	}
 	for range maxActors {
 		w.instances = append(w.instances, newInstance(t, w.store.db.Name(), w.clock))
