@@ -118,3 +118,20 @@ func TestLinks(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+func TestOperatorPage(t *testing.T) {
+	got := faultsOf(t, map[string]string{
+		"a.go": "package a\n\ntype T struct {\n\tA int `name:\"one-two\" env:\"GADWALL_ONE_TWO\"`\n" +
+			"\tB int `name:\"three\" env:\"GADWALL_THREE\"`\n\tC int `name:\"four\"`\n}\n\n" +
+			"var m = []string{\"gadwall_a_total\", \"gadwall_b\"}\n",
+		"a_test.go":          "package a\n\nvar n = \"gadwall_c\"\n",
+		"docs/operations.md": "`one-two` `gadwall_a_total{kind}`\n",
+	})
+	want := []string{
+		"a.go:5: docs/operations.md does not name the setting `three`",
+		"a.go:9: docs/operations.md does not name the metric gadwall_b",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}

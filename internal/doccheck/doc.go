@@ -18,6 +18,7 @@
 //   - columns.go: no line is longer than 120 columns, but for tables, commands, addresses and
 //     generated code
 //   - links.go: files, headings, and tests in commands that a page names exist
+//   - operator.go: docs/operations.md names every setting and metric
 //
 // It reads the files that Git tracks, so what is not yet added is not checked.
 package main

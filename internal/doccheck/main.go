@@ -46,7 +46,8 @@ func check(dir string) ([]fault, error) {
 			return nil, err
 		}
 	}
-	faults := slices.Concat(r.citationFaults(), r.indexFaults(), r.columnFaults(), r.linkFaults(dir))
+	faults := slices.Concat(r.citationFaults(), r.indexFaults(), r.columnFaults(), r.linkFaults(dir),
+		r.operatorFaults())
 	slices.SortStableFunc(faults, func(a, b fault) int {
 		if c := strings.Compare(a.file, b.file); c != 0 {
 			return c
