@@ -3,7 +3,6 @@ package docstore
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -72,7 +71,7 @@ func (r *request) pipeline(rd *engine.Reading, a *aggregateArgs) (*engine.Pipeli
 	return rd.Aggregate(r.db, a.collection, p, a.hint)
 }
 
-func (s *Server) aggregate(ctx context.Context, r *request) (bson.Raw, error) {
+func (s *Server) aggregate(ctx context.Context, r *request) (_ bson.Raw, err error) {
 	a, err := r.parseAggregate()
 	if err != nil {
 		return nil, err
@@ -84,9 +83,10 @@ func (s *Server) aggregate(ctx context.Context, r *request) (bson.Raw, error) {
 		return s.collStats(ctx, r, a)
 	}
 	c := r.beginRead()
+	defer c.unlessKept(&err)
 	p, err := r.pipeline(c.reading, a)
 	if err != nil {
-		return nil, errors.Join(err, c.close())
+		return nil, err
 	}
 	c.stream = p
 	return s.openCursor(ctx, r, c, r.db+"."+a.collection, a.batch, false)
@@ -137,14 +137,15 @@ func drain(ctx context.Context, st stream) (n int64, err error) {
 	}
 }
 
-func (s *Server) count(ctx context.Context, r *request) (bson.Raw, error) {
+func (s *Server) count(ctx context.Context, r *request) (_ bson.Raw, err error) {
 	a, err := r.parseCount()
 	if err != nil {
 		return nil, err
 	}
 	c := r.beginRead()
+	defer c.unlessKept(&err)
 	n, err := r.countDocuments(ctx, c, a)
-	if err := errors.Join(err, c.close()); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	return okReply(func(dst []byte) []byte {

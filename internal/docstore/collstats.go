@@ -62,11 +62,11 @@ func (s *Server) collStats(ctx context.Context, r *request, a *aggregateArgs) (b
 	}
 	stats, err := s.eng.StorageStats(ctx, c)
 	if err != nil {
-		return nil, fmt.Errorf("statistics of %s: %w", c.Ns(), err)
+		return nil, fmt.Errorf("statistics of %s: %w", c.Namespace(), err)
 	}
-	doc, err := bson.Marshal(bson.D{{Key: "ns", Value: c.Ns()}, {Key: "storageStats", Value: stats}})
+	doc, err := bson.Marshal(bson.D{{Key: "ns", Value: c.Namespace()}, {Key: "storageStats", Value: stats}})
 	if err != nil {
 		return nil, err
 	}
-	return s.openList(ctx, r, c.Ns(), []bson.Raw{doc}, a.batch)
+	return s.openList(ctx, r, c.Namespace(), []bson.Raw{doc}, a.batch)
 }

@@ -3,6 +3,8 @@ package docstore
 import (
 	"context"
 	"errors"
+	"fmt"
+	"runtime/debug"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
@@ -79,8 +81,12 @@ func init() { // the table refers to functions that look into it
 
 // handle runs one request and returns its reply.
 func (s *Server) handle(ctx context.Context, c *conn, m *wire.Message) bson.Raw {
-	r, err := parseRequest(s, c, m)
+	var r *request
 	var reply bson.Raw
+	err := s.contain("a request", func() (err error) {
+		r, err = parseRequest(s, c, m)
+		return err
+	})
 	if err == nil {
 		reply, err = s.dispatch(ctx, r, m.Legacy)
 	}
@@ -89,12 +95,37 @@ func (s *Server) handle(ctx context.Context, c *conn, m *wire.Message) bson.Raw 
 	}
 	e := wireError(err, r != nil && r.inTransaction)
 	if e.Code == mongoerr.InternalError && r != nil {
-		s.log.Error("command failed", "command", r.name, "db", r.db, "error", err)
+		s.log.Error("command failed", "command", r.name, "db", r.db, "error", err.Error())
 	}
 	i, dst := bsoncore.AppendDocumentStart(make([]byte, 0, 256))
 	dst = appendError(dst, err, e)
 	dst, _ = bsoncore.AppendDocumentEnd(dst, i)
 	return dst
+}
+
+// run runs a command. A panic costs that command only.
+func (s *Server) run(ctx context.Context, cmd command, r *request) (reply bson.Raw, err error) {
+	err = s.contain(r.name, func() (err error) {
+		reply, err = cmd.run(s, ctx, r)
+		return err
+	})
+	return reply, err
+}
+
+// contain runs f, and turns a panic into an error. What f has locked or opened, it lets go of by
+// deferred calls.
+func (s *Server) contain(what string, f func() error) (err error) {
+	defer func() {
+		switch p := recover().(type) {
+		case nil:
+		case engine.FatalError:
+			panic(p)
+		default:
+			s.log.Error("a command panicked", "command", what, "error", fmt.Sprint(p), "stack", string(debug.Stack()))
+			err = mongoerr.New(mongoerr.InternalError, "the command panicked: %v", p)
+		}
+	}()
+	return f()
 }
 
 func (s *Server) dispatch(ctx context.Context, r *request, legacy bool) (bson.Raw, error) {
@@ -123,11 +154,11 @@ func (s *Server) dispatch(ctx context.Context, r *request, legacy bool) (bson.Ra
 	defer cancel()
 	s.commands.Add(1)
 	if !r.hasLsid {
-		return cmd.run(s, ctx, r)
+		return s.run(ctx, cmd, r)
 	}
 	session := s.sessions.get(r.lsid)
 	if !r.hasTxnNumber {
-		return cmd.run(s, ctx, r)
+		return s.run(ctx, cmd, r)
 	}
 	if err := session.lock(ctx); err != nil {
 		return nil, err
@@ -140,7 +171,7 @@ func (s *Server) dispatch(ctx context.Context, r *request, legacy bool) (bson.Ra
 		return nil, err
 	}
 	r.session = session
-	reply, err := cmd.run(s, ctx, r)
+	reply, err := s.run(ctx, cmd, r)
 	if err != nil && r.inTransaction {
 		// As in MongoDB, a statement that fails ends its transaction.
 		r.failTransaction()

@@ -51,12 +51,18 @@ type cursor struct {
 }
 
 // close releases what the cursor holds. It may be called more than once.
-func (c *cursor) close() error {
-	err := c.stream.Close()
-	if c.reading != nil {
-		err = errors.Join(err, c.reading.Close())
+func (c *cursor) close() (err error) {
+	if c.reading != nil { // which is closed also when the stream panics
+		defer func() { err = errors.Join(err, c.reading.Close()) }()
 	}
-	return err
+	return c.stream.Close()
+}
+
+// unlessKept closes the cursor at the end of a command that did not leave it to getMore.
+func (c *cursor) unlessKept(err *error) {
+	if c.id == 0 {
+		*err = errors.Join(*err, c.close())
+	}
 }
 
 // cursors holds the open cursors.

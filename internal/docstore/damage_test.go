@@ -2,6 +2,7 @@ package docstore
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -64,4 +65,9 @@ func (s *Server) Flush() error { return s.eng.Pebble().Flush() }
 func collectionOf(s *Server, ns string) *engine.Collection {
 	db, name, _ := strings.Cut(ns, ".")
 	return s.eng.Catalog().Lookup(db, name)
+}
+
+// Compact moves everything to the last level of tables.
+func (s *Server) Compact() error {
+	return errors.Join(s.Flush(), s.eng.Pebble().Compact(context.Background(), []byte{0}, []byte{0xff}, false))
 }

@@ -235,7 +235,7 @@ func (s *Server) dropCollections(ctx context.Context, choose func(*engine.Catalo
 	dropped, err := s.eng.Drop(ctx, choose)
 	gone := map[string]bool{}
 	for _, c := range dropped {
-		gone[c.Ns()] = true
+		gone[c.Namespace()] = true
 	}
 	if len(gone) > 0 {
 		s.cursors.kill(func(c *cursor) bool { return gone[c.ns] && c.unit == nil })

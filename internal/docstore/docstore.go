@@ -13,6 +13,22 @@ type Options = engine.Options
 // A TargetError says that a backup cannot go where it was meant to go. Nothing was written.
 type TargetError = engine.TargetError
 
+// Errors of Open, beside LockedError.
+type (
+	// A NoDatabaseError says that there is no database in a directory, and that none was to be made.
+	NoDatabaseError = engine.NoDatabaseError
+	// A ForeignFilesError says that a database was to be made in a directory that has other files.
+	ForeignFilesError = engine.ForeignFilesError
+	// An AccessError says that a data directory cannot be used.
+	AccessError = engine.AccessError
+)
+
+// A DamagedFileError says that a file of the database is missing or is not as it was written.
+type DamagedFileError = engine.DamagedFileError
+
+// Space is how much of the disk is free, and what that means.
+type Space = engine.Space
+
 // ErrClosed is returned by a database that has been closed.
 var ErrClosed = engine.ErrClosed
 

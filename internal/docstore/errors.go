@@ -38,6 +38,9 @@ func wireError(err error, inTransaction bool) *mongoerr.Error {
 			return mongoerr.Transient(e)
 		}
 		return e
+	case engine.IsDamage(err):
+		// Neither this code nor a missing label makes a driver try again.
+		return mongoerr.New(mongoerr.DataCorruptionDetected, "the database is damaged: %v", err)
 	case errors.Is(err, context.DeadlineExceeded):
 		return mongoerr.New(mongoerr.MaxTimeMSExpired, "operation exceeded time limit")
 	case errors.Is(err, context.Canceled):

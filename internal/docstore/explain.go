@@ -2,7 +2,6 @@ package docstore
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -15,10 +14,10 @@ import (
 
 // explain tells how a query is answered and, unless only the plan is asked for, runs it and counts. It
 // explains find, count, aggregate, and the search that update, delete and findAndModify make.
-func (s *Server) explain(ctx context.Context, r *request) (bson.Raw, error) {
+func (s *Server) explain(ctx context.Context, r *request) (_ bson.Raw, err error) {
 	var inner bson.Raw
 	verbosity := "allPlansExecution"
-	err := r.args(func(key string, v bson.RawValue) (bool, error) {
+	err = r.args(func(key string, v bson.RawValue) (bool, error) {
 		var err error
 		switch key {
 		case "explain":
@@ -50,6 +49,7 @@ func (s *Server) explain(ctx context.Context, r *request) (bson.Raw, error) {
 		}
 	}
 	c := r.beginRead()
+	defer c.unlessKept(&err)
 	e, err := sub.explained(c.reading)
 	if err == nil && e.stream != nil {
 		c.stream = e.stream
@@ -57,7 +57,7 @@ func (s *Server) explain(ctx context.Context, r *request) (bson.Raw, error) {
 			err = e.run(ctx)
 		}
 	}
-	if err := errors.Join(err, c.close()); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	return e.reply(r, verbosity != "queryPlanner"), nil

@@ -2,6 +2,7 @@ package docstore
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -9,8 +10,10 @@ import (
 	"time"
 
 	"gadwall/internal/docstore/engine"
+	"gadwall/internal/docstore/rawdoc"
 
 	"github.com/cockroachdb/pebble/v2"
+	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
 // Verify compares each index with what its documents ask for, entry by entry.
@@ -21,7 +24,7 @@ func (s *Server) Verify() error {
 		for _, c := range s.eng.Catalog().InDatabase(db) {
 			for _, ix := range c.Indexes {
 				if err := verifyIndex(snap, c, ix); err != nil {
-					return fmt.Errorf("index %s of %s: %w", ix.Name, c.Ns(), err)
+					return fmt.Errorf("index %s of %s: %w", ix.Name, c.Namespace(), err)
 				}
 			}
 		}
@@ -107,7 +110,51 @@ func (s *Server) Sessions() int {
 func (s *Server) Reclaim() error { return s.eng.Reclaim(s.ctx) }
 
 // EmptyLogs empties the logs as the server does when nothing is written.
-func (s *Server) EmptyLogs() error { return s.eng.EmptyLogs() }
+func (s *Server) EmptyLogs() error {
+	_, err := s.eng.EmptyLogs()
+	return err
+}
 
 // Garbage is how many bytes deletions have made useless.
 func (s *Server) Garbage() int64 { return s.eng.Garbage() }
+
+// AwaitFileCheck waits until the files were looked at after opening.
+func (s *Server) AwaitFileCheck() { <-s.eng.FilesChecked() }
+
+// A panicStream panics when it is read.
+type panicStream struct{ emptyStream }
+
+func (panicStream) Next(context.Context) (bson.Raw, error) { panic("a stream") }
+
+// Commands that panic: at once, after a write, while a cursor is open, and in a later batch.
+func init() {
+	panics := func(f func(s *Server, ctx context.Context, r *request)) command {
+		return command{inTxn: true, retryable: true, run: func(s *Server, ctx context.Context, r *request) (bson.Raw, error) {
+			f(s, ctx, r)
+			panic("a command")
+		}}
+	}
+	commands["panicNow"] = panics(func(*Server, context.Context, *request) {})
+	commands["panicAfterWrite"] = panics(func(s *Server, ctx context.Context, r *request) {
+		w := r.newWriter("c")
+		defer w.Close()
+		doc, _ := bson.Marshal(bson.D{{Key: "_id", Value: "locked"}})
+		if err := w.Insert(ctx, doc, 0); err != nil {
+			panic(err)
+		}
+		panic("a write")
+	})
+	commands["panicInCursor"] = command{inTxn: true, run: func(s *Server, ctx context.Context, r *request) (_ bson.Raw, err error) {
+		c := r.beginRead()
+		defer c.unlessKept(&err)
+		c.stream = panicStream{}
+		batch := int64(1)
+		if rawdoc.Get(r.body, "later").Type != 0 {
+			batch = 0
+		}
+		return s.openCursor(ctx, r, c, r.db+".c", batch, false)
+	}}
+}
+
+// Snapshots is how many snapshots are open.
+func (s *Server) Snapshots() int { return s.eng.Pebble().Metrics().Snapshots.Count }

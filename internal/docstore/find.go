@@ -3,7 +3,6 @@ package docstore
 import (
 	"bytes"
 	"context"
-	"errors"
 	"strconv"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -149,15 +148,16 @@ func isLookup(filter bson.Raw) bool {
 	return !it.Next()
 }
 
-func (s *Server) find(ctx context.Context, r *request) (bson.Raw, error) {
+func (s *Server) find(ctx context.Context, r *request) (_ bson.Raw, err error) {
 	a, err := r.parseFind()
 	if err != nil {
 		return nil, err
 	}
 	c := r.beginFind(a)
+	defer c.unlessKept(&err)
 	f, err := r.query(c.reading, a)
 	if err != nil {
-		return nil, errors.Join(err, c.close())
+		return nil, err
 	}
 	if f != nil {
 		c.stream = f
@@ -170,21 +170,20 @@ func (s *Server) find(ctx context.Context, r *request) (bson.Raw, error) {
 	return s.openCursor(ctx, r, c, r.db+"."+a.collection, batch, a.single)
 }
 
-// openCursor makes the first batch, and keeps the cursor if there is more.
+// openCursor makes the first batch, and keeps the cursor if there is more. The caller closes a cursor
+// that is not kept.
 func (s *Server) openCursor(ctx context.Context, r *request, c *cursor, ns string, batch int64, single bool) (bson.Raw, error) {
 	c.ns = ns
 	start, dst := bsoncore.AppendDocumentStart(r.conn.replyBuffer())
 	i, dst := bsoncore.AppendDocumentElementStart(dst, "cursor")
 	dst, _, done, err := c.fill(ctx, dst, "firstBatch", batch)
-	switch {
-	case err != nil:
-	case done || single:
-		err = c.close()
-	default:
-		err = s.cursors.add(c)
-	}
 	if err != nil {
-		return nil, errors.Join(err, c.close())
+		return nil, err
+	}
+	if !done && !single {
+		if err := s.cursors.add(c); err != nil {
+			return nil, err
+		}
 	}
 	return c.endReply(dst, start, i, c.id), nil
 }

@@ -39,6 +39,8 @@ func (s *Server) getMore(ctx context.Context, r *request) (bson.Raw, error) {
 	if err != nil {
 		return nil, err
 	}
+	done := false
+	defer func() { s.cursors.give(c, done) }()
 	switch {
 	case c.ns != r.db+"."+collection:
 		err = mongoerr.New(mongoerr.Unauthorized, "Requested getMore on namespace '%s.%s', but cursor belongs to a different namespace %s", r.db, collection, c.ns)
@@ -48,7 +50,6 @@ func (s *Server) getMore(ctx context.Context, r *request) (bson.Raw, error) {
 		err = mongoerr.New(mongoerr.BadValue, "cannot set maxTimeMS on getMore command for a non-awaitData cursor")
 	}
 	if err != nil {
-		s.cursors.give(c, false)
 		return nil, err
 	}
 	if batch == 0 {
@@ -56,18 +57,17 @@ func (s *Server) getMore(ctx context.Context, r *request) (bson.Raw, error) {
 	}
 	start, dst := bsoncore.AppendDocumentStart(r.conn.replyBuffer())
 	i, dst := bsoncore.AppendDocumentElementStart(dst, "cursor")
-	dst, _, done, err := c.fill(ctx, dst, "nextBatch", batch)
+	done = true // also when the stream fails
+	dst, _, done, err = c.fill(ctx, dst, "nextBatch", batch)
 	if err != nil {
-		s.cursors.give(c, true)
+		done = true
 		return nil, err
 	}
 	next := c.id
 	if done {
 		next = 0
 	}
-	reply := c.endReply(dst, start, i, next)
-	s.cursors.give(c, done)
-	return reply, nil
+	return c.endReply(dst, start, i, next), nil
 }
 
 // owns reports that the cursor was made in the session, and the transaction, of the request.

@@ -30,8 +30,9 @@ func (l *listStream) Next(context.Context) (bson.Raw, error) {
 func (l *listStream) Pause() error { return nil }
 func (l *listStream) Close() error { return nil }
 
-func (s *Server) openList(ctx context.Context, r *request, ns string, docs []bson.Raw, batch int64) (bson.Raw, error) {
+func (s *Server) openList(ctx context.Context, r *request, ns string, docs []bson.Raw, batch int64) (_ bson.Raw, err error) {
 	c := &cursor{stream: &listStream{docs}, lsid: r.lsid, hasLsid: r.hasLsid}
+	defer c.unlessKept(&err)
 	return s.openCursor(ctx, r, c, ns, batch, false)
 }
 
@@ -106,7 +107,7 @@ func describeCollection(c *engine.Collection, nameOnly bool) bson.Raw {
 		dst, _ = bsoncore.AppendDocumentEnd(d, o)
 		o, d = bsoncore.AppendDocumentElementStart(dst, "info")
 		d = bsoncore.AppendBooleanElement(d, "readOnly", false)
-		d = bsoncore.AppendBinaryElement(d, "uuid", c.Uuid.Subtype, c.Uuid.Data)
+		d = bsoncore.AppendBinaryElement(d, "uuid", c.UUID.Subtype, c.UUID.Data)
 		dst, _ = bsoncore.AppendDocumentEnd(d, o)
 		if !c.Clustered {
 			dst = bsoncore.AppendDocumentElement(dst, "idIndex", bsoncore.Document(engine.IDIndexSpec(false)))
@@ -142,7 +143,7 @@ func (s *Server) listIndexes(ctx context.Context, r *request) (bson.Raw, error) 
 	for _, ix := range c.Indexes {
 		docs = append(docs, ix.Spec)
 	}
-	return s.openList(ctx, r, c.Ns(), docs, batch)
+	return s.openList(ctx, r, c.Namespace(), docs, batch)
 }
 
 func (s *Server) listDatabases(_ context.Context, r *request) (bson.Raw, error) {

@@ -15,12 +15,13 @@ func (s *Server) maintain() {
 		case <-s.ctx.Done():
 			return
 		case now := <-idle.C:
-			s.cursors.expire(now)
-			s.expireTransactions(now)
+			s.try(func() error {
+				s.cursors.expire(now)
+				s.expireTransactions(now)
+				return nil
+			})
 		case now := <-swept.C:
-			if err := s.sessions.sweep(s.ctx, now); err != nil {
-				s.log.Error("maintenance", "error", err)
-			}
+			s.try(func() error { return s.sessions.sweep(s.ctx, now) })
 		}
 	}
 }
@@ -28,4 +29,11 @@ func (s *Server) maintain() {
 // expireTransactions aborts transactions that are open too long, their cursors first.
 func (s *Server) expireTransactions(now time.Time) {
 	s.sessions.expire(now, s.closeCursorsOf)
+}
+
+// try runs one pass of maintenance.
+func (s *Server) try(f func() error) {
+	if err := s.contain("maintenance", f); err != nil {
+		s.log.Error("maintenance", "error", err.Error())
+	}
 }

@@ -224,6 +224,12 @@ func (s *Server) Check(ctx context.Context, progress func(ns string)) (*engine.C
 // Backup makes a copy of the database in dir. See Engine.Backup.
 func (s *Server) Backup(ctx context.Context, dir string) error { return s.eng.Backup(ctx, dir) }
 
+// Space tells how much of the disk is free, and whether writes are refused.
+func (s *Server) Space() Space { return s.eng.Space() }
+
+// DamagedFiles are the files whose damage was found since the database was opened.
+func (s *Server) DamagedFiles() []DamagedFileError { return s.eng.DamagedFiles() }
+
 // Metrics tells how the server is doing.
 type Metrics struct {
 	engine.Metrics

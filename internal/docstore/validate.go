@@ -51,7 +51,7 @@ func (s *Server) validate(ctx context.Context, r *request) (bson.Raw, error) {
 		return nil, mongoerr.New(mongoerr.NamespaceNotFound, "Collection '%s.%s' does not exist to validate.", r.db, name)
 	}
 	for _, p := range report.List {
-		s.log.Error("the database is damaged", "collection", c.Ns(), "problem", p.String())
+		s.log.Error("the database is damaged", "collection", c.Namespace(), "problem", p.String())
 	}
 	return validateReply(c, report), nil
 }
@@ -66,8 +66,8 @@ func validateReply(c *engine.Collection, r *engine.CollectionReport) bson.Raw {
 		indexes = append([]engine.IndexReport{id}, indexes...)
 	}
 	return okReply(func(dst []byte) []byte {
-		dst = bsoncore.AppendStringElement(dst, "ns", c.Ns())
-		dst = bsoncore.AppendBinaryElement(dst, "uuid", c.Uuid.Subtype, c.Uuid.Data)
+		dst = bsoncore.AppendStringElement(dst, "ns", c.Namespace())
+		dst = bsoncore.AppendBinaryElement(dst, "uuid", c.UUID.Subtype, c.UUID.Data)
 		dst = bsoncore.AppendInt64Element(dst, "nInvalidDocuments", r.Invalid)
 		dst = bsoncore.AppendInt64Element(dst, "nNonCompliantDocuments", 0)
 		dst = bsoncore.AppendInt64Element(dst, "nrecords", r.Documents)

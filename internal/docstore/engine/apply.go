@@ -62,7 +62,7 @@ func (e *Engine) applyNow(b *pebble.Batch, durable bool, settled func(applied bo
 	if durable {
 		if err := b.SyncWait(); err != nil {
 			// Others may have seen the writes already, and nobody knows what of them is on disk.
-			panic(fmt.Sprintf("docstore: cannot sync the log: %v", err))
+			panic(FatalError(fmt.Sprintf("docstore: cannot sync the log: %v", err)))
 		}
 		e.metrics.synced(time.Since(started))
 	}

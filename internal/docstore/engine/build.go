@@ -27,7 +27,7 @@ func (e *Engine) BuildIndexes(ctx context.Context, db, name string, wanted []*In
 			return err
 		}
 		if before+len(missing) >= maxIndexes {
-			return mongoerr.New(mongoerr.CannotCreateIndex, "add index fails, too many indexes for %s", c.Ns())
+			return mongoerr.New(mongoerr.CannotCreateIndex, "add index fails, too many indexes for %s", c.Namespace())
 		}
 		if err := e.space.check(); err != nil {
 			return err

@@ -25,13 +25,13 @@ type Catalog struct {
 type Collection struct {
 	id        uint32
 	db, Name  string
-	Uuid      bson.Binary
+	UUID      bson.Binary
 	Clustered bool // created with clusteredIndex: only matters to what listCollections says
 	Indexes   []*Index
 	gate      *gate // shared by all versions
 }
 
-func (c *Collection) Ns() string { return c.db + "." + c.Name }
+func (c *Collection) Namespace() string { return c.db + "." + c.Name }
 
 func (c *Collection) DocKey(idKey []byte) []byte {
 	return append(appendPrefix(make([]byte, 0, prefixLen+len(idKey)), spaceDoc, c.id), idKey...)
@@ -46,8 +46,8 @@ func (c *Collection) IndexNamed(name string) *Index {
 	return nil
 }
 
-// record is how a collection is stored.
-type record struct {
+// collectionRecord is how a collection is stored.
+type collectionRecord struct {
 	DB        string        `bson:"db"`
 	Name      string        `bson:"name"`
 	UUID      bson.Binary   `bson:"uuid"`
@@ -61,7 +61,7 @@ type indexRecord struct {
 }
 
 func (c *Collection) marshal() ([]byte, error) {
-	r := record{DB: c.db, Name: c.Name, UUID: c.Uuid, Clustered: c.Clustered, Indexes: []indexRecord{}}
+	r := collectionRecord{DB: c.db, Name: c.Name, UUID: c.UUID, Clustered: c.Clustered, Indexes: []indexRecord{}}
 	for _, ix := range c.Indexes {
 		r.Indexes = append(r.Indexes, indexRecord{ID: int64(ix.id), Spec: ix.Spec})
 	}
@@ -69,15 +69,15 @@ func (c *Collection) marshal() ([]byte, error) {
 }
 
 func unmarshalCollection(id uint32, value []byte, multikey map[uint32]bool) (*Collection, error) {
-	var r record
+	var r collectionRecord
 	if err := bson.Unmarshal(value, &r); err != nil {
 		return nil, fmt.Errorf("catalogue record %d: %w", id, err)
 	}
-	c := &Collection{id: id, db: r.DB, Name: r.Name, Uuid: r.UUID, Clustered: r.Clustered, gate: newGate()}
+	c := &Collection{id: id, db: r.DB, Name: r.Name, UUID: r.UUID, Clustered: r.Clustered, gate: newGate()}
 	for _, ir := range r.Indexes {
 		ix, err := ParseIndex(ir.Spec)
 		if err != nil {
-			return nil, fmt.Errorf("catalogue record of %s: %w", c.Ns(), err)
+			return nil, fmt.Errorf("catalogue record of %s: %w", c.Namespace(), err)
 		}
 		ix.setID(uint32(ir.ID))
 		ix.Multikey.Store(multikey[ix.id])
@@ -90,7 +90,7 @@ func unmarshalCollection(id uint32, value []byte, multikey map[uint32]bool) (*Co
 // with returns a catalogue where c takes the place of the collection of its number.
 func (cat *Catalog) with(c *Collection) *Catalog {
 	next := &Catalog{byName: maps.Clone(cat.byName), byID: maps.Clone(cat.byID)}
-	next.byName[c.Ns()] = c
+	next.byName[c.Namespace()] = c
 	next.byID[c.id] = c
 	return next
 }
@@ -99,7 +99,7 @@ func (cat *Catalog) with(c *Collection) *Catalog {
 func (cat *Catalog) without(drop []*Collection) *Catalog {
 	next := &Catalog{byName: maps.Clone(cat.byName), byID: maps.Clone(cat.byID)}
 	for _, c := range drop {
-		delete(next.byName, c.Ns())
+		delete(next.byName, c.Namespace())
 		delete(next.byID, c.id)
 	}
 	return next
@@ -131,8 +131,8 @@ func (cat *Catalog) Databases() []string {
 // c: c replaces another collection or has other indexes, whose entries the snapshot lacks. A
 // collection that is new altogether is well: the snapshot knows nothing of it, and that is all there was.
 func (cat *Catalog) readable(c *Collection) error {
-	if then := cat.byName[c.Ns()]; then != nil && then != c {
-		return errCatalogChanged(c.Ns())
+	if then := cat.byName[c.Namespace()]; then != nil && then != c {
+		return errCatalogChanged(c.Namespace())
 	}
 	return nil
 }

@@ -42,7 +42,7 @@ func (e *Engine) Check(ctx context.Context, progress func(ns string)) (_ *CheckR
 	for _, db := range cat.Databases() {
 		for _, c := range cat.InDatabase(db) {
 			if progress != nil {
-				progress(c.Ns())
+				progress(c.Namespace())
 			}
 			report, err := checkCollection(ctx, v, c)
 			if err != nil {
@@ -132,7 +132,7 @@ func checkCollection(ctx context.Context, v view, c *Collection) (*CollectionRep
 		k.indexes = append(k.indexes, ic)
 	}
 	if err := k.run(ctx); err != nil {
-		return nil, fmt.Errorf("check %s: %w", c.Ns(), err)
+		return nil, fmt.Errorf("check %s: %w", c.Namespace(), err)
 	}
 	for _, ic := range k.indexes {
 		k.report.Indexes = append(k.report.Indexes, IndexReport{Name: ic.Name, Keys: ic.have.n, Valid: !ic.bad})

@@ -34,21 +34,21 @@ func checkRecords(ctx context.Context, v view, cat *Catalog, r *CheckReport) err
 			bad("%v", err)
 			return
 		}
-		if names[c.Ns()] {
-			bad("a second collection %s", c.Ns())
+		if names[c.Namespace()] {
+			bad("a second collection %s", c.Namespace())
 		}
-		names[c.Ns()] = true
+		names[c.Namespace()] = true
 		if published := cat.byID[id]; published == nil {
-			bad("%s is not in use", c.Ns())
+			bad("%s is not in use", c.Namespace())
 		} else if record, err := published.marshal(); err != nil || !bytes.Equal(record, value) {
-			bad("%s is not as it is in use", c.Ns())
+			bad("%s is not as it is in use", c.Namespace())
 		}
 		for _, number := range c.numbers() {
 			if owners[number] {
-				bad("%s: the number %d is used twice", c.Ns(), number)
+				bad("%s: the number %d is used twice", c.Namespace(), number)
 			}
 			if number > last {
-				bad("%s: the number %d has not been given out yet", c.Ns(), number)
+				bad("%s: the number %d has not been given out yet", c.Namespace(), number)
 			}
 			owners[number] = true
 		}
@@ -58,7 +58,7 @@ func checkRecords(ctx context.Context, v view, cat *Catalog, r *CheckReport) err
 	}
 	for id, c := range cat.byID {
 		if !owners[id] {
-			r.add(Problem{Kind: BadCatalogue, Key: prefixOf(spaceCatalog, id), Detail: c.Ns() + " has no record"})
+			r.add(Problem{Kind: BadCatalogue, Key: prefixOf(spaceCatalog, id), Detail: c.Namespace() + " has no record"})
 		}
 	}
 	err = eachKey(ctx, v, spaceRetry, r, func(key, value []byte) {

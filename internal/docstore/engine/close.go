@@ -65,10 +65,21 @@ func (e *Engine) finish() error {
 	e.background.Wait()
 	e.commits.Wait()
 	err := e.db.LogData(nil, pebble.Sync)
-	err = errors.Join(err, e.db.Close(), e.lock.Close())
+	err = errors.Join(err, e.closePebble(), e.lock.Close())
 	e.cache.Unref()
 	if err != nil {
 		return fmt.Errorf("docstore: close: %w", err)
 	}
 	return nil
+}
+
+// closePebble closes the storage. Pebble panics when something is still open, such as an iterator of
+// a command that panicked; everything is on disk by then.
+func (e *Engine) closePebble() (err error) {
+	defer func() {
+		if failed := recover(); failed != nil {
+			err = fmt.Errorf("the storage was not closed: %v", failed)
+		}
+	}()
+	return e.db.Close()
 }

@@ -28,6 +28,12 @@ type Engine struct {
 	metrics metrics
 	garbage garbage
 
+	// damage is what was found damaged. noRewrites is set when a file of values could not be rewritten for
+	// that. filesChecked is closed when each file was looked at after opening.
+	damage       *damageLog
+	noRewrites   atomic.Bool
+	filesChecked chan struct{}
+
 	dir   string
 	fs    vfs.FS
 	cache *pebble.Cache
@@ -52,7 +58,7 @@ type Engine struct {
 var keyNumbers = append([]byte{spaceMeta}, "numbers"...)
 
 func (e *Engine) load() error {
-	value, closer, err := e.db.Get(keyNumbers)
+	value, closer, err := pebbleView{e.db}.get(keyNumbers)
 	switch {
 	case errors.Is(err, pebble.ErrNotFound):
 	case err != nil:
@@ -73,7 +79,7 @@ func (e *Engine) load() error {
 		if err != nil {
 			return err
 		}
-		cat.byName[c.Ns()], cat.byID[c.id] = c, c
+		cat.byName[c.Namespace()], cat.byID[c.id] = c, c
 		return nil
 	})
 	if err != nil {
@@ -165,7 +171,7 @@ func (e *Engine) change(ctx context.Context, f func(cat *Catalog) error) error {
 func (e *Engine) store(cat *Catalog, c *Collection) error {
 	value, err := c.marshal()
 	if err != nil {
-		return fmt.Errorf("catalogue record of %s: %w", c.Ns(), err)
+		return fmt.Errorf("catalogue record of %s: %w", c.Namespace(), err)
 	}
 	b := e.db.NewBatch()
 	defer b.Close()
@@ -174,7 +180,7 @@ func (e *Engine) store(cat *Catalog, c *Collection) error {
 		b.Set(keyNumbers, e.numbers.marshal(), nil),
 		b.Commit(pebble.Sync))
 	if err != nil {
-		return fmt.Errorf("write the catalogue record of %s: %w", c.Ns(), err)
+		return fmt.Errorf("write the catalogue record of %s: %w", c.Namespace(), err)
 	}
 	e.catalog.Store(cat.with(c))
 	return nil
@@ -205,7 +211,7 @@ func (e *Engine) Create(ctx context.Context, db, name string, clustered bool) (c
 		if err := e.space.checkFloor(); err != nil { // a collection takes next to nothing
 			return err
 		}
-		c = &Collection{id: e.numbers.next(), db: db, Name: name, Uuid: newUUID(), Clustered: clustered, gate: newGate()}
+		c = &Collection{id: e.numbers.next(), db: db, Name: name, UUID: newUUID(), Clustered: clustered, gate: newGate()}
 		return e.store(cat, c)
 	})
 	return c, existed, err
@@ -306,7 +312,9 @@ func (e *Engine) orphans(space byte, known func(uint32) bool) error {
 		}
 		ok = it.SeekGE(successor(prefixOf(space, n)))
 	}
-	if err := it.Close(); err != nil {
+	if err := it.Close(); IsDamage(err) {
+		e.log.Error("dropped data may be left, because what is stored is damaged", "error", firstLine(err))
+	} else if err != nil {
 		return fmt.Errorf("look for dropped data: %w", err)
 	}
 	for _, n := range lost {

@@ -36,7 +36,7 @@ func duplicateKey(c *Collection, indexName string, keySpec bson.Raw, vals []bson
 	value, _ = bsoncore.AppendDocumentEnd(value, start)
 	return &DuplicateKeyError{
 		err: mongoerr.New(mongoerr.DuplicateKey, "E11000 duplicate key error collection: %s index: %s dup key: %s",
-			c.Ns(), indexName, bson.Raw(value)),
+			c.Namespace(), indexName, bson.Raw(value)),
 		Pattern: keySpec,
 		Value:   value,
 	}

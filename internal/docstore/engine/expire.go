@@ -20,7 +20,13 @@ func (e *Engine) expireDocuments(period time.Duration) {
 		case <-e.ctx.Done():
 			return
 		case now := <-t.C:
-			e.deleteExpired(e.ctx, now)
+			err := contain(func() error {
+				e.deleteExpired(e.ctx, now)
+				return nil
+			})
+			if err != nil {
+				e.log.Error("delete expired documents", "error", err.Error())
+			}
 		}
 	}
 }
@@ -34,10 +40,10 @@ func (e *Engine) deleteExpired(ctx context.Context, now time.Time) {
 			}
 			n, err := e.deleteExpiredBy(ctx, c, ix, now)
 			if err != nil && ctx.Err() == nil {
-				e.log.Error("delete expired documents", "collection", c.Ns(), "error", err)
+				e.log.Error("delete expired documents", "collection", c.Namespace(), "error", err)
 			}
 			if n > 0 {
-				e.log.Debug("deleted expired documents", "collection", c.Ns(), "n", n)
+				e.log.Debug("deleted expired documents", "collection", c.Namespace(), "n", n)
 			}
 		}
 	}

@@ -28,7 +28,7 @@ func (u *Unit) lockMatch(ctx context.Context, c *Collection, filter *query.Filte
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read a document of %s: %w", c.Ns(), err)
+		return nil, fmt.Errorf("read a document of %s: %w", c.Namespace(), err)
 	}
 	matches := filter.Match(value)
 	if err := release.Close(); err != nil || !matches {

@@ -33,6 +33,14 @@ const (
 	maxNamespace = 255
 	// maxProblems bounds the problems that a check of a collection lists; further ones are counted.
 	maxProblems = 100
+	// damagePause is how long further damage of the same file is counted and not logged.
+	damagePause = time.Minute
+	// quickDamage is how often within damagePause damage of one file is met at full speed, and damageRest
+	// the pause before each further time.
+	quickDamage = 1000
+	damageRest  = 50 * time.Millisecond
+	// maxForeignNames bounds the names in a ForeignFilesError.
+	maxForeignNames = 3
 	// spaceLook is how old the answer to how much of the disk is free may be.
 	spaceLook = 200 * time.Millisecond
 	// floorEighths is the part of the reserve of disk space, in eighths, that even what frees space does not begin to use up.

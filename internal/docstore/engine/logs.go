@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"sync"
@@ -78,7 +79,7 @@ func (l *logFiles) empty(fs vfs.FS, names []string) error {
 		}
 		file, err := fs.Create(name, "pebble-wal") // in the place of the one that is there
 		if err == nil {
-			err = file.Close()
+			err = errors.Join(makePrivate(file), file.Close())
 		}
 		if err != nil {
 			return fmt.Errorf("empty a log that is not needed any more: %w", err)
@@ -133,8 +134,8 @@ func (f *logFile) Close() error {
 	return err
 }
 
-// trimLogs empties the logs, until the database closes, whenever there is something in them and nothing has been written for
-// as long as idle.
+// trimLogs empties the logs, until the database closes, whenever there is something in them and
+// nothing has been written for as long as idle.
 func (e *Engine) trimLogs(idle time.Duration) {
 	t := time.NewTicker(idle)
 	defer t.Stop()
@@ -151,34 +152,40 @@ func (e *Engine) trimLogs(idle time.Duration) {
 			last = written
 			continue
 		}
-		if err := e.EmptyLogs(); err != nil {
-			e.log.Error("trim the logs", "error", err)
+		done := false
+		err := contain(func() (err error) {
+			done, err = e.EmptyLogs()
+			return err
+		})
+		if err != nil {
+			e.log.Error("trim the logs", "error", err.Error())
 		}
-		last = e.logs.written.Load()
-		emptied = last
+		if done || err != nil {
+			emptied = written // what came meanwhile may still be in a log
+		}
 	}
 }
 
-// EmptyLogs writes everything that is in logs to tables, and empties them. What is written meanwhile is
-// in a log that was begun later.
+// EmptyLogs writes everything that is in logs to tables, and empties them. What is written meanwhile
+// is in a log that was begun later. While a backup may be reading the logs, it does nothing.
 //
-// A flush begins a new log, for which it takes one of those that are kept, and returns when tables durably have whatever was
-// in the logs before. So the second one begins a log of no size.
-func (e *Engine) EmptyLogs() error {
+// A flush begins a new log, for which it takes one of those that are kept, and returns when tables
+// durably have what was in the logs before. So the second one begins a log of no size.
+func (e *Engine) EmptyLogs() (done bool, err error) {
 	select {
-	case e.backups <- struct{}{}: // a backup may be reading them
+	case e.backups <- struct{}{}:
 		defer func() { <-e.backups }()
 	default:
-		return nil
+		return false, nil
 	}
 	for range 2 {
 		logs, _ := e.logs.all()
 		if err := e.db.Flush(); err != nil {
-			return fmt.Errorf("flush: %w", err)
+			return false, fmt.Errorf("flush: %w", err)
 		}
 		if err := e.logs.empty(e.fs, logs); err != nil {
-			return err
+			return false, err
 		}
 	}
-	return nil
+	return true, nil
 }

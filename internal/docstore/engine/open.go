@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -15,8 +14,11 @@ import (
 
 // Options say where the database is and what it may use.
 type Options struct {
-	// Dir is the directory of the database's files. It is made when missing.
+	// Dir is the directory of the database's files. It is made when missing. If others may open it, that
+	// right is taken away.
 	Dir string
+	// MustExist refuses to make a database where there is none, with a NoDatabaseError.
+	MustExist bool
 	// FS is the file system; nil for the disk.
 	FS vfs.FS
 	// CacheSize bounds the block cache in bytes; 0 for DefaultCacheSize.
@@ -30,6 +32,10 @@ type Options struct {
 	TTLPeriod time.Duration
 	// LogsIdle is how long nothing may have been written for the logs to give back their space; 0 for five seconds.
 	LogsIdle time.Duration
+
+	// Tests make values old enough to be rewritten at once, and are told of each rewrite.
+	rewriteAge time.Duration
+	rewritten  func(error)
 }
 
 // DefaultCacheSize is the block cache's bound when Options name none.
@@ -51,6 +57,8 @@ const (
 	separatedValue = 32 << 10
 	// blobGarbageRatio is the part of those files that may be useless before they are rewritten.
 	blobGarbageRatio = 0.2
+	// rewriteAge is how old a file of values is before it is rewritten.
+	rewriteAge = 5 * time.Minute
 	// blockSize is what is compressed, and held in the cache, as one: some 25 messages. Wire forms, addresses and subjects
 	// of neighbours are much alike, so that blocks of this size with zstd take half of what small ones with a faster
 	// compression do. Reading a whole mailbox gains, too; a single message costs some 20 µs more when it is not cached.
@@ -58,32 +66,12 @@ const (
 	bloomBits = 10
 )
 
-// A LockedError says that another process has the database open.
-type LockedError struct {
-	Dir   string
-	cause error
-}
-
-func (e *LockedError) Error() string {
-	return fmt.Sprintf("the data directory %s is in use by another process (%v)", e.Dir, e.cause)
-}
-
-func (e *LockedError) Unwrap() error { return e.cause }
-
-// Exists reports whether there is a database in dir.
-func Exists(dir string) (bool, error) {
-	desc, err := pebble.Peek(dir, vfs.Default)
-	if errors.Is(err, os.ErrNotExist) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("docstore: %w", err)
-	}
-	return desc.Exists, nil
-}
-
-// Open opens the database, and makes it if there is none. It returns a LockedError when another
-// process has it open.
+// Open opens the database, and makes it if there is none. It returns
+//
+//   - a LockedError when another process has it open,
+//   - a NoDatabaseError when there is none and Options.MustExist is set,
+//   - a ForeignFilesError when there is none and the directory has other files,
+//   - an AccessError when the directory, or what is in it, cannot be used.
 func Open(opts Options) (*Engine, error) {
 	fs := opts.FS
 	if fs == nil {
@@ -105,12 +93,12 @@ func Open(opts Options) (*Engine, error) {
 	if opts.LogsIdle <= 0 {
 		opts.LogsIdle = logsIdle
 	}
-	if err := fs.MkdirAll(opts.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("docstore: %w", err)
+	if opts.rewriteAge <= 0 {
+		opts.rewriteAge = rewriteAge
 	}
-	lock, err := pebble.LockDirectory(opts.Dir, fs)
+	lock, err := takeDirectory(fs, opts, log)
 	if err != nil {
-		return nil, &LockedError{Dir: opts.Dir, cause: err}
+		return nil, err
 	}
 	space := newDiskSpace(fs, opts.Dir, opts.Reserve, log)
 	if err := space.checkOpen(); err != nil {
@@ -118,41 +106,74 @@ func Open(opts Options) (*Engine, error) {
 	}
 	cache := pebble.NewCache(opts.CacheSize)
 	logs := &logFiles{logs: map[string]bool{}}
-	db, err := pebble.Open(opts.Dir, pebbleOptions(&spaceFS{fs, space, logs}, cache, lock, log))
+	sfs := &spaceFS{FS: fs, space: space, logs: logs, damage: newDamageLog(log)}
+	live, err := readManifest(fs, opts.Dir)
+	if err != nil {
+		log.Error("the files of the database cannot be checked", "error", err)
+		live = &liveFiles{}
+	}
+	sfs.findMissing(live)
+	e := &Engine{
+		dir: opts.Dir, fs: fs, cache: cache, lock: lock, space: space, logs: logs, damage: sfs.damage, log: log,
+		locks: newLockTable(), ddl: make(chan struct{}, 1), backups: make(chan struct{}, 1),
+		filesChecked: make(chan struct{}),
+	}
+	e.db, err = pebble.Open(opts.Dir, e.pebbleOptions(sfs, opts))
 	if err != nil {
 		cache.Unref()
 		return nil, errors.Join(fmt.Errorf("docstore: open %s: %w", opts.Dir, err), lock.Close())
 	}
-	e := &Engine{
-		db: db, dir: opts.Dir, fs: fs, cache: cache, lock: lock, space: space, logs: logs, log: log,
-		locks: newLockTable(), ddl: make(chan struct{}, 1), backups: make(chan struct{}, 1),
-	}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	if err := errors.Join(e.load(), e.loadGarbage()); err != nil {
-		err = errors.Join(fmt.Errorf("docstore: open %s: %w", opts.Dir, err), db.Close(), lock.Close())
+		err = errors.Join(fmt.Errorf("docstore: open %s: %w", opts.Dir, err), e.db.Close(), lock.Close())
 		cache.Unref()
 		e.cancel()
 		return nil, err
 	}
+	e.background.Go(func() {
+		defer close(e.filesChecked)
+		sfs.checkFiles(e.ctx, live)
+	})
 	e.background.Go(func() { e.reclaimSpace(reclaimPeriod) })
 	e.background.Go(func() { e.trimLogs(opts.LogsIdle) })
 	e.background.Go(func() { e.expireDocuments(opts.TTLPeriod) })
 	return e, nil
 }
 
-func pebbleOptions(fs vfs.FS, cache *pebble.Cache, lock *pebble.Lock, log *slog.Logger) *pebble.Options {
+func (e *Engine) pebbleOptions(sfs *spaceFS, opts Options) *pebble.Options {
 	o := &pebble.Options{
-		FS:                          fs,
-		Cache:                       cache,
-		Lock:                        lock,
+		FS:                          sfs,
+		Cache:                       e.cache,
+		Lock:                        e.lock,
 		FormatMajorVersion:          pebble.FormatValueSeparation,
 		MemTableSize:                memTableSize,
 		MemTableStopWritesThreshold: memTables,
-		Logger:                      pebbleLogger{log},
-		// What cannot be read makes the reads of it fail, not the process: all other mail is still there.
-		EventListener: &pebble.EventListener{DataCorruption: func(info pebble.DataCorruptionInfo) {
-			log.Error("the database is damaged: run gadwall check --database, restore a backup", "file", info.Path, "error", info.Details.Error())
-		}},
+		Logger:                      pebbleLogger{e.log},
+		// The engine does that itself: without a table, all other mail is still there.
+		DisableConsistencyCheck: true,
+		EventListener: &pebble.EventListener{
+			// Without a listener, Pebble ends the process.
+			DataCorruption: func(info pebble.DataCorruptionInfo) {
+				e.damage.add(info.Path, firstLine(info.Details))
+				e.damage.slow(info.Path)
+			},
+			BackgroundError: func(err error) {
+				if !IsDamage(err) { // which is in the log already
+					e.log.Error("pebble", "error", firstLine(err))
+				}
+			},
+			BlobFileRewriteBegin: func(info pebble.BlobFileRewriteInfo) {
+				sfs.rewriting.Store(uint64(info.Input.DiskFileNum))
+			},
+			BlobFileRewriteEnd: func(info pebble.BlobFileRewriteInfo) {
+				if info.Err != nil && IsDamage(info.Err) {
+					e.noRewrites.Store(true)
+				}
+				if opts.rewritten != nil {
+					opts.rewritten(info.Err)
+				}
+			},
+		},
 	}
 	for i := range o.Levels {
 		o.Levels[i].BlockSize = blockSize
@@ -160,16 +181,25 @@ func pebbleOptions(fs vfs.FS, cache *pebble.Cache, lock *pebble.Lock, log *slog.
 	}
 	o.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionGood })
 	o.Experimental.ValueSeparationPolicy = func() pebble.ValueSeparationPolicy {
+		ratio := float64(blobGarbageRatio)
+		if e.noRewrites.Load() {
+			ratio = 1 // Pebble would choose the damaged file again and again
+		}
 		return pebble.ValueSeparationPolicy{
 			Enabled:               true,
 			MinimumSize:           separatedValue,
 			MaxBlobReferenceDepth: 10,
-			RewriteMinimumAge:     5 * time.Minute,
-			TargetGarbageRatio:    blobGarbageRatio,
+			RewriteMinimumAge:     opts.rewriteAge,
+			TargetGarbageRatio:    ratio,
 		}
 	}
 	return o
 }
+
+// A FatalError is the value of a panic after which the process must end.
+type FatalError string
+
+func (e FatalError) Error() string { return string(e) }
 
 // pebbleLogger hands Pebble's messages on. Its chatter about files is of no interest to an operator.
 type pebbleLogger struct{ log *slog.Logger }
@@ -182,10 +212,10 @@ func (l pebbleLogger) Errorf(format string, args ...any) {
 	l.log.Error("pebble", "msg", fmt.Sprintf(format, args...))
 }
 
-// Fatalf is called when the log can no longer be written. Going on would acknowledge writes
-// that are lost.
+// Fatalf is called when the log can no longer be written. The process ends: going on would
+// acknowledge writes that are lost.
 func (l pebbleLogger) Fatalf(format string, args ...any) {
 	msg := fmt.Sprintf(format, args...)
 	l.log.Error("pebble", "msg", msg)
-	panic("docstore: " + msg)
+	panic(FatalError("docstore: " + msg))
 }

@@ -167,8 +167,12 @@ func (e *Engine) saveGarbage() error {
 }
 
 func (e *Engine) loadGarbage() error {
-	value, closer, err := e.db.Get(keyGarbage)
+	value, closer, err := pebbleView{e.db}.get(keyGarbage)
 	if errors.Is(err, pebble.ErrNotFound) {
+		return nil
+	}
+	if IsDamage(err) {
+		e.log.Error("the count of deleted bytes cannot be read", "error", firstLine(err))
 		return nil
 	}
 	if err != nil {
@@ -193,7 +197,7 @@ func (e *Engine) reclaimSpace(period time.Duration) {
 		case <-e.ctx.Done():
 			open = false
 		case <-t.C:
-			if err := e.Reclaim(e.ctx); err != nil && e.ctx.Err() == nil {
+			if err := contain(func() error { return e.Reclaim(e.ctx) }); err != nil && e.ctx.Err() == nil {
 				e.log.Error("reclaim space", "error", err)
 			}
 		}

@@ -91,7 +91,7 @@ func (l *RetryLog) put(b *pebble.Batch, r RetryRecord) error {
 
 // LoadRetries reads a client's record. found is false when there is none.
 func (e *Engine) LoadRetries(key RetryKey) (r RetryRecord, found bool, err error) {
-	value, closer, err := e.db.Get(key.key())
+	value, closer, err := pebbleView{e.db}.get(key.key())
 	if errors.Is(err, pebble.ErrNotFound) {
 		return r, false, nil
 	}

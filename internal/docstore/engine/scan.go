@@ -96,7 +96,7 @@ func (d *docScan) advance() (bool, error) {
 				return false, nil
 			}
 			if err := d.open(d.ranges[0]); err != nil {
-				return false, fmt.Errorf("read %s: %w", d.plan.coll.Ns(), err)
+				return false, fmt.Errorf("read %s: %w", d.plan.coll.Namespace(), err)
 			}
 		}
 		if d.s.next() {
@@ -109,7 +109,7 @@ func (d *docScan) advance() (bool, error) {
 		err := d.s.close()
 		d.s = nil
 		if err != nil {
-			return false, fmt.Errorf("read %s: %w", d.plan.coll.Ns(), err)
+			return false, fmt.Errorf("read %s: %w", d.plan.coll.Namespace(), err)
 		}
 		d.ranges = d.ranges[1:]
 	}
@@ -134,13 +134,13 @@ func (d *docScan) fetch() (idKey []byte, doc bson.Raw, err error) {
 		d.docsExamined++
 		value, err := d.s.value()
 		if err != nil {
-			return nil, nil, fmt.Errorf("read %s: %w", d.plan.coll.Ns(), err)
+			return nil, nil, fmt.Errorf("read %s: %w", d.plan.coll.Namespace(), err)
 		}
 		return key[prefixLen:], value, nil
 	}
 	d.keysExamined++
 	if _, idKey, err = SplitEntry(key, len(d.plan.Index.Fields)); err != nil {
-		return nil, nil, fmt.Errorf("index %s of %s: %w", d.plan.Index.Name, d.plan.coll.Ns(), err)
+		return nil, nil, fmt.Errorf("index %s of %s: %w", d.plan.Index.Name, d.plan.coll.Namespace(), err)
 	}
 	if d.seen != nil {
 		if _, twice := d.seen[string(idKey)]; twice {
@@ -154,10 +154,10 @@ func (d *docScan) fetch() (idKey []byte, doc bson.Raw, err error) {
 	d.docsExamined++
 	value, release, err := d.view.get(d.plan.coll.DocKey(idKey))
 	if errors.Is(err, errNotFound) {
-		return nil, nil, fmt.Errorf("index %s of %s has an entry without a document", d.plan.Index.Name, d.plan.coll.Ns())
+		return nil, nil, fmt.Errorf("index %s of %s has an entry without a document", d.plan.Index.Name, d.plan.coll.Namespace())
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("read %s: %w", d.plan.coll.Ns(), err)
+		return nil, nil, fmt.Errorf("read %s: %w", d.plan.coll.Namespace(), err)
 	}
 	d.release = release
 	return idKey, value, nil

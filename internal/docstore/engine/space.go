@@ -76,16 +76,21 @@ func (d *diskSpace) checkFloor() error {
 	if d.isFull() {
 		return mongoerr.New(mongoerr.OutOfDiskSpace, "the disk of the database is full")
 	}
+	d.refresh()
+	if d.out.Load() {
+		return d.refusal(d.floor)
+	}
+	return nil
+}
+
+// refresh asks the file system again when the last answer is old, or was that little is free.
+func (d *diskSpace) refresh() {
 	now := time.Now().UnixNano()
 	if last := d.looked.Load(); d.low.Load() || now-last >= int64(spaceLook) {
 		if d.looked.CompareAndSwap(last, now) {
 			d.look()
 		}
 	}
-	if d.out.Load() {
-		return d.refusal(d.floor)
-	}
-	return nil
 }
 
 func (d *diskSpace) refusal(needed uint64) error {
@@ -115,6 +120,24 @@ func (d *diskSpace) checkOpen() error {
 		return fmt.Errorf("the disk is full: %d bytes are free, and %d needed", usage.AvailBytes, need)
 	}
 	return nil
+}
+
+// Space is how much of the disk is free, and what that means.
+type Space struct {
+	// Free is what is free, and Reserve what must be for a write to begin, in bytes.
+	Free, Reserve uint64
+	// Refused reports that writes are refused, but for those that free space.
+	Refused bool
+	// Stalled reports that something waits for space: no write is begun, and the last ones are not durable.
+	Stalled bool
+}
+
+// Space tells how much of the disk is free.
+func (e *Engine) Space() Space {
+	d := e.space
+	d.look()
+	stalled := d.isFull()
+	return Space{Free: d.free.Load(), Reserve: d.reserve, Refused: stalled || d.low.Load(), Stalled: stalled}
 }
 
 // isFull reports that something waits for space.

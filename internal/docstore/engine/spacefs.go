@@ -1,9 +1,12 @@
 package engine
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -13,12 +16,25 @@ import (
 // A failed sync is not tried again: the second may succeed although the first has thrown the data away.
 type spaceFS struct {
 	vfs.FS
-	space *diskSpace
-	logs  *logFiles
+	space  *diskSpace
+	logs   *logFiles
+	damage *damageLog
+	// missing are the names of the files of values that are not there; see damage.go.
+	missing []string
+	// rewriting is the number of the file of values that Pebble rewrites.
+	rewriting atomic.Uint64
 }
 
 // compactionCategories are the write categories of what can be given up and done again.
-var compactionCategories = map[vfs.DiskWriteCategory]bool{"pebble-compaction": true, "pebble-blob-file-rewrite": true}
+var compactionCategories = map[vfs.DiskWriteCategory]bool{"pebble-compaction": true, rewriteCategory: true}
+
+// rewriteCategory is that of the new file when a file of values is rewritten.
+const rewriteCategory = "pebble-blob-file-rewrite"
+
+// valuePath is the path of a file of values.
+func (f *spaceFS) valuePath(number uint64) string {
+	return f.FS.PathJoin(f.space.dir, fmt.Sprintf("%06d%s", number, valueEnding))
+}
 
 // Unwrap implements vfs.FS.
 func (f *spaceFS) Unwrap() vfs.FS { return f.FS }
@@ -33,22 +49,34 @@ func (f *spaceFS) Create(name string, category vfs.DiskWriteCategory) (file vfs.
 	switch {
 	case compactionCategories[category]:
 		f.space.beforeCompaction()
+		if category == rewriteCategory {
+			if err := f.verifyValues(f.valuePath(f.rewriting.Load())); err != nil {
+				return nil, err
+			}
+		}
 		if file, err = f.FS.Create(name, category); err != nil {
 			f.gaveUp(err)
 			return nil, err
 		}
-		return &compactionFile{file, f}, nil
+		file = &compactionFile{file, f}
 	case !f.waits(name):
-		return f.FS.Create(name, category)
+		if file, err = f.FS.Create(name, category); err != nil {
+			return nil, err
+		}
+	default:
+		err = f.space.persist(name, func() error {
+			file, err = f.FS.Create(name, category)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		file = f.persistent(file, name)
 	}
-	err = f.space.persist(name, func() error {
-		file, err = f.FS.Create(name, category)
-		return err
-	})
-	if err != nil {
-		return nil, err
+	if err := makePrivate(file); err != nil {
+		return nil, errors.Join(err, file.Close())
 	}
-	return f.persistent(file, name), nil
+	return file, nil
 }
 
 // persistent returns a file that was opened to be written.

@@ -42,7 +42,7 @@ func (u *Unit) insertDoc(ctx context.Context, c *Collection, doc bson.Raw) error
 		}
 		return duplicateKey(c, "_id_", bson.Raw(rawdoc.Get(IDIndexSpec(false), "key").Value), []bson.RawValue{id})
 	case !errors.Is(err, errNotFound):
-		return fmt.Errorf("read a document of %s: %w", c.Ns(), err)
+		return fmt.Errorf("read a document of %s: %w", c.Namespace(), err)
 	}
 	return u.writeDoc(ctx, c, idKey, nil, doc)
 }

@@ -81,14 +81,14 @@ func (u *Unit) enter(ctx context.Context, c *Collection) error {
 	}
 	if err := c.gate.enter(ctx); err != nil {
 		if u.isTransaction() {
-			return mongoerr.Transient(mongoerr.New(mongoerr.LockTimeout, "Unable to acquire lock on '%s' within %v", c.Ns(), gateWait))
+			return mongoerr.Transient(mongoerr.New(mongoerr.LockTimeout, "Unable to acquire lock on '%s' within %v", c.Namespace(), gateWait))
 		}
 		return err
 	}
 	if u.eng.catalog.Load().byID[c.id] != c {
 		c.gate.leave()
 		if u.isTransaction() {
-			return errCatalogChanged(c.Ns())
+			return errCatalogChanged(c.Namespace())
 		}
 		return errStaleCollection
 	}
@@ -110,7 +110,7 @@ func (u *Unit) readDoc(c *Collection, idKey []byte) (bson.Raw, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read a document of %s: %w", c.Ns(), err)
+		return nil, fmt.Errorf("read a document of %s: %w", c.Namespace(), err)
 	}
 	doc := clone(value)
 	return doc, release.Close()

@@ -32,7 +32,17 @@ type scanner interface {
 // pebbleView reads from Pebble: the database itself or a snapshot of it.
 type pebbleView struct{ r pebble.Reader }
 
-func (v pebbleView) get(key []byte) ([]byte, io.Closer, error) { return v.r.Get(key) }
+func (v pebbleView) get(key []byte) ([]byte, io.Closer, error) {
+	value, release, err := v.r.Get(key)
+	if err != nil {
+		return nil, nil, err
+	}
+	// Get does not tell of a value that cannot be read, but what it returns knows.
+	if read, ok := release.(interface{ Error() error }); ok && read.Error() != nil {
+		return nil, nil, release.Close()
+	}
+	return value, release, nil
+}
 
 func (v pebbleView) scan(lower, upper []byte, reverse bool) (scanner, error) {
 	it, err := v.r.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})

@@ -1,0 +1,158 @@
+package engine
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// valueKey is the key of a large value.
+func valueKey(n byte) []byte { return append(prefixOf(spaceDoc, 77), n) }
+
+// openQuietly opens a database that logs nothing and rewrites files of values at once.
+func openQuietly(t *testing.T, dir string, rewritten func(error)) *Engine {
+	t.Helper()
+	e, err := Open(Options{Dir: dir, Logger: slog.New(slog.DiscardHandler), LogsIdle: 1 << 60, rewriteAge: 1, rewritten: rewritten})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A file of values that is damaged anywhere cannot be rewritten, which is no more than that: the
+// process goes on, and so do the reads of other values.
+func TestRewriteOfDamagedValues(t *testing.T) {
+	for name, damage := range map[string]func(path string, size int64) error{
+		"none":    func(string, int64) error { return nil },
+		"missing": func(path string, _ int64) error { return os.Remove(path) },
+		"cut":     func(path string, size int64) error { return os.Truncate(path, size-1000) },
+		"footer":  func(path string, size int64) error { return overwrite(path, size-20) },
+		"index":   func(path string, size int64) error { return overwrite(path, size-60) },
+		"block":   func(path string, size int64) error { return overwrite(path, 1000) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			e := openQuietly(t, dir, nil)
+			random := rand.NewChaCha8([32]byte{1})
+			value := make([]byte, separatedValue+1)
+			for n := range byte(8) {
+				random.Read(value)
+				check(t, e.db.Set(valueKey(n), value, pebble.Sync))
+			}
+			// The catalogue knows the collection, or opening would erase it.
+			c := &Collection{id: 77, db: "db", Name: "c", UUID: newUUID(), gate: newGate()}
+			e.numbers.last.Store(77)
+			check(t, e.store(e.Catalog(), c))
+			check(t, e.db.Flush())
+			check(t, e.Close(func() {}))
+			files, err := filepath.Glob(filepath.Join(dir, "*"+valueEnding))
+			if err != nil || len(files) != 1 {
+				t.Fatalf("files of values: %v, %v", files, err)
+			}
+			info, err := os.Stat(files[0])
+			check(t, err)
+			check(t, damage(files[0], info.Size()))
+
+			done := make(chan error, 100)
+			e = openQuietly(t, dir, func(err error) { done <- err })
+			defer func() { check(t, e.Close(func() {})) }()
+			for n := range byte(7) {
+				check(t, e.db.Delete(valueKey(n), pebble.Sync))
+			}
+			check(t, e.db.Set(valueKey(100), value, pebble.Sync))
+			check(t, e.db.Flush())
+			check(t, e.db.Compact(context.Background(), []byte{spaceDoc}, []byte{spaceDoc + 1}, false))
+			check(t, e.db.NewSnapshot().Close()) // makes Pebble look for files to rewrite
+			err = <-done
+			if damaged := name != "none"; damaged != (err != nil) || damaged && !IsDamage(err) {
+				t.Errorf("rewriting gives %v", err)
+			}
+			if e.noRewrites.Load() != (name != "none") {
+				t.Error("rewriting should end once a file cannot be rewritten")
+			}
+			_, closer, err := pebbleView{e.db}.get(valueKey(7))
+			switch {
+			case err == nil:
+				check(t, closer.Close())
+				if name != "none" && name != "block" {
+					t.Error("the value can be read")
+				}
+			case !IsDamage(err):
+				t.Error(err)
+			}
+			_, closer, err = pebbleView{e.db}.get(valueKey(100))
+			check(t, err)
+			check(t, closer.Close())
+		})
+	}
+}
+
+func overwrite(path string, at int64) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = f.WriteAt(make([]byte, 4), at)
+	return err
+}
+
+// The manifest names exactly the files that there are.
+func TestManifestNamesFiles(t *testing.T) {
+	dir := t.TempDir()
+	rewritten := make(chan error, 100)
+	e := openQuietly(t, dir, func(err error) { rewritten <- err })
+	defer func() { check(t, e.Close(func() {})) }()
+	value := make([]byte, separatedValue+1)
+	random := rand.NewChaCha8([32]byte{2})
+	for round := range byte(6) {
+		for n := range byte(20) {
+			random.Read(value)
+			check(t, e.db.Set(valueKey(n*3+round), value, pebble.NoSync))
+			check(t, e.db.Set(append(prefixOf(spaceIndex, 5), n, round), []byte("x"), pebble.NoSync))
+		}
+		check(t, e.db.Flush())
+		if round == 3 {
+			check(t, e.db.DeleteRange(valueKey(10), valueKey(40), pebble.NoSync))
+			check(t, e.db.Compact(context.Background(), []byte{0}, []byte{0xff}, false))
+			check(t, <-rewritten)
+		}
+	}
+	live, err := readManifest(e.fs, dir)
+	check(t, err)
+	tables, err := e.db.SSTables()
+	check(t, err)
+	n := 0
+	for _, level := range tables {
+		for _, table := range level {
+			n++
+			if size, ok := live.tables[uint64(table.FileNum)]; !ok || size != table.Size {
+				t.Errorf("table %d of %d bytes: the manifest has %d", table.FileNum, table.Size, size)
+			}
+		}
+	}
+	if n != len(live.tables) {
+		t.Errorf("%d tables, the manifest has %d", n, len(live.tables))
+	}
+	m := e.db.Metrics()
+	var size uint64
+	for _, s := range live.values {
+		size += s
+	}
+	if uint64(len(live.values)) != m.BlobFiles.LiveCount || size != m.BlobFiles.LiveSize {
+		t.Errorf("the manifest has %d files of values with %d bytes, there are %d with %d",
+			len(live.values), size, m.BlobFiles.LiveCount, m.BlobFiles.LiveSize)
+	}
+}
