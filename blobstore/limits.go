@@ -54,6 +54,9 @@ const (
 	// memory and is as fast, since it reads the next chunk while the caller writes one.
 	groupBytes = 2 * ChunkSize
 
+	// AheadBytes is the number of stored bytes that an Ahead has in memory at most.
+	AheadBytes = 3 * groupBytes
+
 	// openBatch is the number of files documents, and the greatest number of chunks, that one query
 	// reads.
 	openBatch = 256

@@ -20,9 +20,9 @@ import (
 // One query walks the messages in ascending order. A request without sections
 // is answered as they come; otherwise they are gathered into batches that
 // share the reads of contents and the change of \Seen, and sections are
-// streamed from there to the connection. While one batch is written, the next
-// one is read. Memory is bounded by two batches, whatever the set, and by no
-// message's size.
+// streamed from there to the connection. While the client reads one batch, the
+// next one is read. The memory of a FETCH is bounded by two batches, whatever the
+// set and the size of messages; that of all FETCHes by the server's budget.
 func (c *conn) handleFetch(ctx context.Context, cmd *command) error {
 	if err := cmd.args.SP(); err != nil {
 		return err
@@ -107,7 +107,7 @@ func (f *fetcher) run(ctx context.Context, ranges uidset.Set) error {
 	if f.plan.content {
 		err = f.inBatches(ctx, messages)
 	} else {
-		err = f.oneByOne(ctx, messages)
+		err = f.oneByOne(ctx, messages, f.plan.cursor(f.c.sel.view.Count(ranges)))
 	}
 	if err == nil && !f.req.hasSince {
 		f.gone = f.c.sel.view.Count(ranges) - f.found
@@ -164,8 +164,16 @@ func (f *fetcher) uidsOnly(set uidset.Set) error {
 	return nil
 }
 
-// oneByOne answers for messages as they come.
-func (f *fetcher) oneByOne(ctx context.Context, messages iter.Seq2[fetched, error]) error {
+// oneByOne answers for messages as they come. It needs that many octets of memory for what the
+// query has read.
+func (f *fetcher) oneByOne(
+	ctx context.Context, messages iter.Seq2[fetched, error], needs int64,
+) error {
+	memory, err := f.memory(ctx, needs)
+	if err != nil {
+		return err
+	}
+	defer memory.release()
 	for m, err := range messages {
 		if err != nil {
 			return err

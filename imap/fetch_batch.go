@@ -24,50 +24,78 @@ type fetched struct {
 // batch is messages whose contents were read together, or why that failed.
 type batch struct {
 	messages []fetched
+	size     int64            // of what is to be written, about
+	memory   *lease           // for the contents
 	ahead    *blobstore.Ahead // reads the blobs of their sections; nil if they have none
 	err      error
 	panicked any
 }
 
-// inBatches answers for messages batch by batch. A goroutine reads the next
-// one while this one is written; it ends before inBatches returns.
+// close ends what belongs to the batch.
+func (b *batch) close() {
+	b.ahead.Close()
+	b.memory.release()
+}
+
+// inBatches answers for messages batch by batch. A goroutine reads the next batch while
+// this one is written; it ends before inBatches returns. It reads ahead only as long as the
+// client reads: the next batch comes when half of this one is written.
 func (f *fetcher) inBatches(ctx context.Context, messages iter.Seq2[fetched, error]) error {
 	ctx, cancel := context.WithCancel(ctx)
-	batches := make(chan batch)
+	batches, next := make(chan batch), make(chan struct{}, 1)
 	go func() {
 		defer close(batches)
-		f.read(ctx, messages, batches)
+		f.read(ctx, messages, batches, next)
 	}()
 	defer func() {
 		cancel()
 		for b := range batches { // wait for the end
-			b.ahead.Close()
+			b.close()
 		}
 	}()
 	for b := range batches {
-		if b.panicked != nil {
-			panic(b.panicked)
-		}
-		if b.err != nil {
-			return b.err
-		}
-		err := f.writeBatch(ctx, b.messages)
-		b.ahead.Close()
-		if err != nil {
+		if err := f.answer(ctx, &b, next); err != nil {
 			return err
 		}
 	}
 	return ctx.Err()
 }
 
-// read gathers messages into batches and reads their contents, until ctx ends.
-func (f *fetcher) read(ctx context.Context, messages iter.Seq2[fetched, error], to chan<- batch) {
+// answer writes a batch, and lets the next one be read when half of this one is written.
+func (f *fetcher) answer(ctx context.Context, b *batch, next chan<- struct{}) error {
+	defer b.close()
+	if b.panicked != nil {
+		panic(b.panicked)
+	}
+	if b.err != nil {
+		return b.err
+	}
+	allow := func() {
+		select {
+		case next <- struct{}{}:
+		default: // it was allowed already
+		}
+	}
+	f.c.out.afterBytes(b.size/2, allow)
+	defer f.c.out.afterBytes(0, nil)
+	err := f.writeBatch(ctx, b)
+	if err == nil {
+		allow()
+	}
+	return err
+}
+
+// read gathers messages into batches and reads their contents, until ctx ends. It has memory
+// for a batch before it reads it.
+func (f *fetcher) read(
+	ctx context.Context, messages iter.Seq2[fetched, error], to chan<- batch, next <-chan struct{},
+) {
 	send := func(b batch) bool {
 		select {
 		case to <- b:
 			return b.err == nil
 		case <-ctx.Done():
-			b.ahead.Close()
+			b.close()
 			return false
 		}
 	}
@@ -76,29 +104,52 @@ func (f *fetcher) read(ctx context.Context, messages iter.Seq2[fetched, error], 
 			send(batch{panicked: p})
 		}
 	}()
+	memory, err := f.memory(ctx, maxBatchMemory)
+	if err != nil {
+		send(batch{err: err})
+		return
+	}
+	defer func() { memory.release() }()
 	var gathered []fetched
 	size := int64(0)
+	flush := func() bool {
+		b := f.load(ctx, gathered, size)
+		b.memory, memory = memory, nil
+		b.memory.shrink(size)
+		gathered, size = nil, 0
+		return send(b)
+	}
 	for m, err := range messages {
 		if err != nil {
 			send(batch{err: err})
 			return
 		}
-		add := m.msg.Size
-		if !f.plan.body { // headers and partials are less
-			add = min(add, fetchBuffer)
-		}
+		add := f.plan.memory(m.msg)
 		if len(gathered) >= fetchBatch || len(gathered) > 0 && size+add > fetchBatchBytes {
-			if !send(f.load(ctx, gathered, size)) {
+			if !flush() {
 				return
 			}
-			gathered, size = nil, 0
+			select {
+			case <-next:
+			case <-ctx.Done():
+				return
+			}
+			if memory, err = f.memory(ctx, maxBatchMemory); err != nil {
+				send(batch{err: err})
+				return
+			}
 		}
 		gathered = append(gathered, m)
 		size += add
 	}
 	if len(gathered) > 0 {
-		send(f.load(ctx, gathered, size))
+		flush()
 	}
+}
+
+// memory waits for memory of the server's budget.
+func (f *fetcher) memory(ctx context.Context, n int64) (*lease, error) {
+	return f.c.srv.fetchMemory.acquire(ctx, f.c.account.UserID(), n)
 }
 
 // load reads what the plan wants of the contents of messages.
@@ -121,7 +172,7 @@ func (f *fetcher) load(ctx context.Context, messages []fetched, size int64) batc
 	if err != nil {
 		return batch{err: err}
 	}
-	return batch{messages: messages, ahead: ahead}
+	return batch{messages: messages, size: size, ahead: ahead}
 }
 
 // ranges returns what will be written of the contents of messages, in that order.
@@ -171,15 +222,17 @@ func (f *fetcher) prefetch(ctx context.Context, messages []fetched) error {
 	return f.c.sel.box.Contents().Prefetch(ctx, ranges)
 }
 
-// writeBatch answers for the messages of a batch.
-func (f *fetcher) writeBatch(ctx context.Context, messages []fetched) error {
+// writeBatch answers for the messages of a batch. It gives the memory of each back when
+// it is written.
+func (f *fetcher) writeBatch(ctx context.Context, b *batch) error {
 	if f.setSeen {
-		if err := f.markSeen(ctx, messages); err != nil {
+		if err := f.markSeen(ctx, b.messages); err != nil {
 			return err
 		}
 	}
-	for i, m := range messages {
-		messages[i] = fetched{} // to free it
+	left := b.size
+	for i, m := range b.messages {
+		b.messages[i] = fetched{} // to free it
 		if m.content == nil {
 			f.c.log.Error("content of a message is missing", slog.Uint64("uid", uint64(m.msg.UID)),
 				slog.String("mailbox", f.c.sel.box.Key().String()), slog.String("content", m.msg.Content.String()))
@@ -188,6 +241,9 @@ func (f *fetcher) writeBatch(ctx context.Context, messages []fetched) error {
 		}
 		if err := f.write(ctx, m); err != nil {
 			return err
+		}
+		if left -= f.plan.memory(m.msg); b.ahead == nil {
+			b.memory.shrink(left)
 		}
 	}
 	return nil

@@ -1,5 +1,7 @@
 package imap
 
+import "gadwall/blobstore"
+
 // Limits of FETCH. What goes beyond one of the first four is a syntax error
 // (BAD); the others only divide the work.
 const (
@@ -17,7 +19,16 @@ const (
 	// change of \Seen, and fetchBatchBytes the size of messages that are read
 	// before the first of them is written.
 	fetchBatch      = 256
-	fetchBatchBytes = 4 << 20
+	fetchBatchBytes = 512 << 10
+	// maxBatchMemory is what one batch has in memory at most: its messages, or
+	// what is read ahead of the blobs of a large one.
+	maxBatchMemory = fetchBatchBytes + blobstore.AheadBytes
+	// defaultFetchMemory is the budget of a server for all batches; one user's
+	// sessions have at most one part in fetchShares of it. Who finds too little waits.
+	defaultFetchMemory = 128 << 20
+	fetchShares        = 4
+	// headerEstimate is what the root header of a message needs, about.
+	headerEstimate = 8 << 10
 	// fetchBuffer is the size up to which a section is read before its literal
 	// is begun, so that an error still costs only this message.
 	fetchBuffer = 64 << 10

@@ -63,6 +63,30 @@ func planFetch(r *fetchRequest, setSeen bool) fetchPlan {
 	return p
 }
 
+// memory estimates how many octets are in memory of a message between reading and
+// writing. A batch with less than maxBatchMemory of them together is taken in whole; of a larger
+// message no more than that is in memory at a time.
+func (p *fetchPlan) memory(m *mailstore.Message) int64 {
+	switch {
+	case p.body:
+		return m.Size
+	case p.cuts || p.parts:
+		return min(m.Size, fetchBuffer)
+	default:
+		return min(m.Size, headerEstimate)
+	}
+}
+
+// cursor estimates how many octets a query for n messages keeps in memory while its documents
+// are written.
+func (p *fetchPlan) cursor(n int) int64 {
+	each := int64(200)
+	if p.fields&(mailstore.FieldEnvelope|mailstore.FieldBodyStructure) != 0 {
+		each = 2 << 10
+	}
+	return min(int64(n)*each, fetchBatchBytes)
+}
+
 // want says what to load of the contents of a batch of messages of size bytes
 // together. What is not loaded now is read when it is written, piece by piece:
 // so are all but small messages.

@@ -230,27 +230,3 @@ func (in *input) replace(conn net.Conn) {
 	defer in.mu.Unlock()
 	in.conn, in.hasAhead, in.err = conn, false, nil
 }
-
-// output writes to a connection with a deadline for each chunk, so that a slow
-// but living client is not cut off in the middle of a long answer.
-type output struct {
-	conn  net.Conn
-	bytes int64 // written so far
-}
-
-// Write implements io.Writer.
-func (o *output) Write(p []byte) (int, error) {
-	written := 0
-	for {
-		chunk := p[written:min(written+writeChunk, len(p))]
-		if err := o.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
-			return written, err
-		}
-		n, err := o.conn.Write(chunk)
-		written += n
-		o.bytes += int64(n)
-		if err != nil || written == len(p) {
-			return written, err
-		}
-	}
-}

@@ -62,11 +62,12 @@ const (
 	// autologout is how long a client may be silent (RFC 3501 section 5.4:
 	// at least 30 minutes).
 	autologout = 30*time.Minute + 10*time.Second
-	// readTimeout bounds one read inside a command, writeTimeout one write
-	// of at most writeChunk bytes.
+	// readTimeout bounds one read inside a command. writeTimeout is how long a write
+	// may make no progress, in pieces of writeChunk octets, or of a record of TLS.
 	readTimeout  = 5 * time.Minute
-	writeTimeout = 5 * time.Minute
+	writeTimeout = 2 * time.Minute
 	writeChunk   = 64 << 10
+	tlsRecord    = 16 << 10
 	// quietAfter is how long a client is silent until its session gives up
 	// what it keeps for speed.
 	quietAfter = 20 * time.Second

@@ -48,6 +48,9 @@ type Options struct {
 	// AuthDelay is how long the answer to the first failed login of an
 	// address is held back; 0 means half a second.
 	AuthDelay time.Duration
+	// FetchMemory bounds, in bytes, what the FETCHes of all sessions have read and not yet
+	// written; 0 means 128 MiB. One user's sessions have at most a quarter of it.
+	FetchMemory int64
 	// PollInterval is how old a view may get without an event before it is
 	// compared with the database; 0 means 30 seconds.
 	PollInterval time.Duration
@@ -58,6 +61,8 @@ type Server struct {
 	opts Options
 	log  *slog.Logger
 	auth *authLimiter
+
+	fetchMemory *budget // of the batches of all FETCHes
 
 	longLines atomic.Int32 // long lines of clients that are not logged in
 
@@ -104,6 +109,9 @@ func New(opts Options) *Server {
 	if opts.AuthDelay <= 0 {
 		opts.AuthDelay = authDelay
 	}
+	if opts.FetchMemory <= 0 {
+		opts.FetchMemory = defaultFetchMemory
+	}
 	if opts.PollInterval <= 0 {
 		opts.PollInterval = pollInterval
 	}
@@ -112,11 +120,12 @@ func New(opts Options) *Server {
 	return &Server{
 		opts: opts, log: opts.Logger, auth: newAuthLimiter(opts.AuthDelay),
 		ctx: ctx, cancel: cancel,
-		listeners: make(map[net.Listener]struct{}),
-		conns:     make(map[*conn]struct{}),
-		perAddr:   make(map[netip.Addr]int),
-		perUser:   make(map[mailkey.UserID]int),
-		stop:      stop, beginStop: beginStop,
+		fetchMemory: newBudget(opts.FetchMemory, opts.FetchMemory/fetchShares, maxBatchMemory),
+		listeners:   make(map[net.Listener]struct{}),
+		conns:       make(map[*conn]struct{}),
+		perAddr:     make(map[netip.Addr]int),
+		perUser:     make(map[mailkey.UserID]int),
+		stop:        stop, beginStop: beginStop,
 	}
 }
 
