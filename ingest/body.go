@@ -93,14 +93,14 @@ func (c *conn) deliver() error {
 	tx := c.tx
 	c.tx = nil
 	results := tx.body.finish()
-	c.mistakes = 0
+	c.mistakes, c.idle = 0, 0
 	if !c.srv.opts.LMTP {
-		return c.reply(single(tx, results))
+		return c.answer(single(tx, results))
 	}
 	// RFC 2033 section 4.2: a reply for each RCPT that was accepted, in their order.
 	var err error
 	for i, r := range results {
-		err = errors.Join(err, c.reply(r.about(tx.recipients[i].address)))
+		err = errors.Join(err, c.answer(r.about(tx.recipients[i].address)))
 	}
 	return err
 }

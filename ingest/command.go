@@ -37,6 +37,7 @@ type handler func(c *conn, arg string) error
 type verb struct {
 	run     handler
 	noArg   bool // an argument is an error
+	message bool // does something for a message
 	outside bool // allowed before the greeting
 }
 
@@ -47,10 +48,10 @@ var verbs = map[string]verb{
 	"LHLO":     {run: (*conn).lhlo, outside: true},
 	"STARTTLS": {run: (*conn).startTLS, noArg: true, outside: true},
 	"AUTH":     {run: (*conn).auth},
-	"MAIL":     {run: (*conn).mail},
-	"RCPT":     {run: (*conn).rcpt},
-	"DATA":     {run: (*conn).data, noArg: true},
-	"BDAT":     {run: (*conn).bdat, outside: true}, // its chunk must be read in any case
+	"MAIL":     {run: (*conn).mail, message: true},
+	"RCPT":     {run: (*conn).rcpt, message: true},
+	"DATA":     {run: (*conn).data, noArg: true, message: true},
+	"BDAT":     {run: (*conn).bdat, outside: true, message: true}, // its chunk is always read
 	"RSET":     {run: (*conn).rset, noArg: true, outside: true},
 	"NOOP":     {run: (*conn).noop, outside: true},
 	"VRFY":     {run: (*conn).vrfy, outside: true},
@@ -78,15 +79,23 @@ func (c *conn) execute(line string) error {
 	v, known := verbs[cmd.verb]
 	switch {
 	case httpVerbs[cmd.verb]:
-		return c.hangUp(reply{421, "4.7.0", "This is a mail server"})
+		return c.cutOff(reply{421, "4.7.0", "This is a mail server"}, refusedMistakes)
 	case !known:
 		return c.reply(replyUnknown)
 	case v.noArg && cmd.arg != "":
 		return c.reply(replyNoArgument)
 	case !v.outside && c.hello == "":
 		return c.reply(replyNoHello)
+	case !v.message && c.tooIdle():
+		return c.cutOff(replyIdlers, refusedIdle)
 	}
 	return v.run(c, cmd.arg)
+}
+
+// tooIdle counts a command that does nothing for a message, and tells whether there were too many.
+func (c *conn) tooIdle() bool {
+	c.idle++
+	return c.idle > maxIdleCommands && !c.origin.trusted
 }
 
 // rset forgets the transaction (RFC 5321 section 4.1.1.5).

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"log/slog"
@@ -27,7 +28,12 @@ type conn struct {
 	identity string // who has authenticated; empty for nobody
 	tx       *transaction
 	mistakes int // commands that made no sense, since the last message
+	idle     int // commands that did nothing for a message, since the last one
+	refused  int // recipients that were unknown
 
+	origin origin
+
+	helloEnd   time.Time // when the client must have greeted
 	commandEnd time.Time // when the client must have sent the command that is waited for
 	bodyEnd    time.Time // when the transfer of the body must be over; zero outside of bodies
 
@@ -54,18 +60,42 @@ func (c *conn) serve() {
 	defer c.close()
 	defer c.recover()
 	c.remote = c.sock.RemoteAddr()
-	c.log = c.srv.log.With("session", newID(), "remote", c.remote.String())
+	c.origin = c.srv.originOf(c.remote)
+	c.log = c.srv.log.With("session", newID()).With(remoteAttrs(c.remote)...)
+	if refusal, reason := c.srv.gate.admit(c.origin); refusal != nil {
+		c.turnAway(*refusal, reason)
+		return
+	}
+	defer c.srv.gate.leave(c.origin)
 	c.log.Debug("connected")
 	c.ended(c.converse())
 }
 
+// turnAway tells a client why it cannot stay, if that is possible at once.
+func (c *conn) turnAway(r reply, reason string) {
+	c.srv.refusal(reason)
+	c.srv.rare.Warn(c.log, "connection refused", "reason", reason)
+	if _, ok := c.sock.(*tls.Conn); !ok { // no handshake for those
+		_ = c.hangUp(r)
+	}
+}
+
+// refusal counts what was refused.
+func (s *Server) refusal(reason string) {
+	s.opts.Metrics.refusals.WithLabelValues(s.proto, reason).Inc()
+}
+
 // converse answers commands until the connection ends.
 func (c *conn) converse() error {
+	c.helloEnd = time.Now().Add(greetingTimeout)
 	if err := c.greet(); err != nil {
 		return err
 	}
 	for {
 		c.commandEnd = time.Now().Add(commandTimeout)
+		if c.hello == "" {
+			c.commandEnd = c.helloEnd
+		}
 		line, err := c.in.readLine(maxCommandLine)
 		switch {
 		case errors.Is(err, errLineTooLong), errors.Is(err, errLineEndless):
@@ -95,6 +125,9 @@ func (c *conn) ended(err error) {
 		// Without lingering: the server has no time, and idle clients send nothing.
 		_ = c.reply(reply{421, "4.3.2", c.srv.opts.Hostname + " is shutting down, try again"})
 	case isTimeout(err) && c.outErr == nil:
+		if c.hello == "" {
+			c.srv.refusal(refusedSilent)
+		}
 		_ = c.hangUp(c.tooSlow())
 	}
 	c.log.Debug("disconnected", "error", err)
@@ -116,18 +149,34 @@ func (c *conn) recover() {
 	}
 }
 
-// reply appends a reply to those that wait. It ends a conversation with too many mistakes.
+// reply answers a command. It ends a conversation with too many mistakes, or too many commands that
+// do nothing for a message.
 func (c *conn) reply(r reply) error {
 	if r.mistake() {
 		if c.mistakes++; c.mistakes > maxMistakes {
-			return c.hangUp(replyMistakes)
+			return c.cutOff(replyMistakes, refusedMistakes)
 		}
 	}
+	if r.code == 503 && c.tooIdle() {
+		return c.cutOff(replyIdlers, refusedIdle)
+	}
+	return c.answer(r)
+}
+
+// answer appends a reply to those that wait.
+func (c *conn) answer(r reply) error {
 	c.out = r.appendTo(c.out)
 	if len(c.out) >= writeBuffer {
 		return c.flush()
 	}
 	return nil
+}
+
+// cutOff ends the connection of a client that goes too far.
+func (c *conn) cutOff(r reply, reason string) error {
+	c.srv.refusal(reason)
+	c.srv.rare.Info(c.log, "connection cut off", "reason", reason)
+	return c.hangUp(r)
 }
 
 // hangUp sends a last reply and makes the connection end.

@@ -49,6 +49,7 @@ type delivery struct {
 	log     *slog.Logger
 	started time.Time
 	size    int64 // octets received
+	head    head
 
 	w       contentWriter // nil after its end
 	stop    func()        // ends the writer's context
@@ -85,11 +86,13 @@ func (d *delivery) receive(r io.Reader) error {
 // take stores a piece of the body, unless the body is refused.
 func (d *delivery) take(p []byte) {
 	d.size += int64(len(p))
+	d.head.take(p)
 	if d.refusal != nil || len(p) == 0 {
 		return
 	}
 	if d.size > d.srv.opts.MaxMessageSize {
-		d.log.Info("message refused: too large", "from", d.tx.from, "limit", d.srv.opts.MaxMessageSize)
+		d.log.Info("message refused", "from", d.tx.from, "limit", d.srv.opts.MaxMessageSize,
+			"queue_id", d.head.queueID(), "reason", refusedSize)
 		d.refuse("refused", replyTooLarge)
 		return
 	}
@@ -138,6 +141,7 @@ func (d *delivery) finish() []reply {
 	ctx, cancel := context.WithTimeout(d.srv.base, deliverTimeout)
 	defer cancel()
 	targets := d.targets()
+	d.log = d.log.With("queue_id", d.head.queueID())
 	stored, err := d.w.Finish(ctx, len(targets))
 	if err != nil {
 		d.log.Error("cannot store message", "from", d.tx.from, "size", d.size, "error", err)
@@ -146,6 +150,7 @@ func (d *delivery) finish() []reply {
 	}
 	d.w = nil
 	d.stop()
+	d.log = d.log.With("message_id", messageID(stored))
 	d.srv.opts.Metrics.bodies.WithLabelValues(d.srv.proto, "stored").Inc()
 	d.srv.opts.Metrics.bytes.WithLabelValues(d.srv.proto).Add(float64(d.size))
 	return d.deliver(ctx, stored, targets)
@@ -200,11 +205,11 @@ func (d *delivery) deliver(ctx context.Context, stored *contents.Stored, targets
 	}
 	results := make([]reply, len(d.tx.recipients))
 	for i, t := range targets {
-		rerr := err
+		done := mailstore.Delivered{Err: err}
 		if err == nil {
-			rerr = delivered[i].Err
+			done = delivered[i]
 		}
-		answer := d.answer(t.first, rerr, stored.Size+int64(len(list[i].Prefix)))
+		answer := d.answer(t.first, done, stored.Size+int64(len(list[i].Prefix)))
 		for _, r := range t.recipients {
 			results[r] = answer
 		}
@@ -213,14 +218,15 @@ func (d *delivery) deliver(ctx context.Context, stored *contents.Stored, targets
 }
 
 // answer turns the result of one delivery into its reply, and into the log.
-func (d *delivery) answer(rcpt recipient, err error, size int64) reply {
+func (d *delivery) answer(rcpt recipient, done mailstore.Delivered, size int64) reply {
+	err := done.Err
 	log := d.log.With("user", rcpt.user.Username, "recipient", rcpt.address,
 		"from", d.tx.from, "size", size)
 	count := d.srv.opts.Metrics.deliveries
 	switch {
 	case err == nil:
 		count.WithLabelValues(d.srv.proto, "ok").Inc()
-		log.Info("delivered", "took", time.Since(d.started).Round(time.Millisecond))
+		log.Info("delivered", "mailbox", inbox, "uid", done.UID, "took", time.Since(d.started).Round(time.Millisecond))
 		return reply{250, "2.1.5", d.tx.id + " delivered"}
 	case errors.Is(err, quota.ErrOverQuota):
 		count.WithLabelValues(d.srv.proto, "quota").Inc()

@@ -46,7 +46,9 @@
 //	452 4.5.3  more recipients than maxRecipients
 //	500, 501, 502, 504, 555  a command, argument or parameter that the server does not know
 //	503 5.5.1  a command in the wrong order
-//	421 4.7.0  more than maxMistakes commands of that kind; the connection ends
+//	421 4.7.0  more than maxMistakes commands of that kind, maxIdleCommands that do nothing for a
+//	           message, or maxRefused unknown recipients; the connection ends
+//	421 4.7.0, 421 4.3.2  too many connections, of an address or in all (instead of a greeting)
 //	421 4.4.2  the client let its time pass; the connection ends
 //	421 4.3.2  shutting down
 //
@@ -59,6 +61,19 @@
 //
 // Mail for user+detail goes to the user's INBOX. Mail for <Postmaster> goes where Options says.
 // There is no check for loops: nothing here sends mail on.
+//
+// # Limits of clients
+//
+// A client is a trusted MTA (Options.TrustedMTAs, a Unix socket) or a stranger. Both have places of
+// their own, so strangers cannot keep the MTA out, and a stranger has few of them (admission.go).
+// A stranger must greet soon, may do little without delivering a message, and waits longer with
+// each unknown recipient it asks for. What clients can cause as often as they like is logged by
+// sparselog.
+//
+// # Log lines
+//
+// A delivery line names a message as everybody knows it: session and transaction, the client's
+// queue id (head.go), Message-ID, envelope, user, UID. Nothing else of a message is logged.
 //
 // # Authentication
 //

@@ -218,6 +218,24 @@ func newTextLog(w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelInfo}))
 }
 
+// lockedBuffer takes a log that several goroutines write.
+type lockedBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
 // pipeListener hands out in-memory connections.
 type pipeListener struct {
 	conns chan net.Conn
@@ -253,6 +271,15 @@ type testServer struct {
 
 func startServer(t testing.TB, st store, o Options) *testServer {
 	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return startServerOn(t, l, st, o)
+}
+
+func startServerOn(t testing.TB, l net.Listener, st store, o Options) *testServer {
+	t.Helper()
 	if o.Hostname == "" {
 		o.Hostname = "mx.example.com"
 	}
@@ -260,10 +287,6 @@ func startServer(t testing.TB, st store, o Options) *testServer {
 		o.Logger = newTestLog(t)
 	}
 	srv, err := newServer(o, st)
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

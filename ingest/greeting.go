@@ -98,6 +98,7 @@ func (c *conn) startTLS(string) error {
 	}
 	c.reset()
 	c.hello, c.extended, c.identity = "", false, ""
+	c.helloEnd = time.Now().Add(greetingTimeout)
 	return nil
 }
 

@@ -52,16 +52,24 @@ func (in *input) fill() error {
 		in.w = copy(in.buf, in.buf[in.r:in.w])
 		in.r = 0
 	}
-	n, err := in.src.Read(in.buf[in.w:])
+	n, err := in.receive(in.buf[in.w:])
 	in.w += n
-	in.err = err
-	if n == 0 && err == nil {
-		return io.ErrNoProgress
-	}
-	if n > 0 {
-		return nil
-	}
 	return err
+}
+
+// receive reads from the socket. It returns an error only if it returns no octets.
+func (in *input) receive(p []byte) (int, error) {
+	for range maxEmptyReads {
+		n, err := in.src.Read(p)
+		in.err = err
+		if n > 0 {
+			return n, nil
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+	return 0, io.ErrNoProgress
 }
 
 // read is io.Reader's Read. It takes large pieces from the socket without copying them.
@@ -74,12 +82,7 @@ func (in *input) read(p []byte) (int, error) {
 	if in.err != nil {
 		return 0, in.err
 	}
-	n, err := in.src.Read(p)
-	in.err = err
-	if n > 0 {
-		return n, nil
-	}
-	return n, err
+	return in.receive(p)
 }
 
 // readLine returns the next line with its line feed, of at most limit octets. Of a longer line it

@@ -8,7 +8,21 @@ type Metrics struct {
 	bodies      *prometheus.CounterVec
 	bytes       *prometheus.CounterVec
 	deliveries  *prometheus.CounterVec
+	refusals    *prometheus.CounterVec
 }
+
+// Reasons of refusals, as metrics name them.
+const (
+	refusedFull     = "connections"       // more than MaxConnections
+	refusedAddress  = "address"           // more than MaxConnectionsPerAddress
+	refusedSilent   = "silent"            // no greeting within greetingTimeout
+	refusedUnknown  = "unknown_recipient" // RCPT
+	refusedQuota    = "over_quota"        // RCPT
+	refusedSize     = "size"              // MAIL with SIZE
+	refusedHarvest  = "many_unknown"      // more than maxRefused
+	refusedIdle     = "idle_commands"     // more than maxIdleCommands
+	refusedMistakes = "mistakes"          // more than maxMistakes
+)
 
 // NewMetrics registers with reg, unless that is nil.
 func NewMetrics(reg prometheus.Registerer) *Metrics {
@@ -26,8 +40,14 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help: "Deliveries into mailboxes by result: ok, quota, failed."},
 			[]string{"protocol", "result"}),
 	}
+	m.refusals = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "gadwall_ingest_refusals_total",
+		Help: "What was refused before a body: connections (connections, address, silent, " +
+			"many_unknown, idle_commands, mistakes), recipients (unknown_recipient, over_quota), " +
+			"messages (size)."},
+		[]string{"protocol", "reason"})
 	if reg != nil {
-		reg.MustRegister(m.connections, m.bodies, m.bytes, m.deliveries)
+		reg.MustRegister(m.connections, m.bodies, m.bytes, m.deliveries, m.refusals)
 	}
 	return m
 }

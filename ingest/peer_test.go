@@ -130,6 +130,7 @@ func TestPanicIsIsolated(t *testing.T) {
 		}
 		c.want("421 4.3.0")
 		c.wantClosed()
+		c.conn.Close()
 		st.mu.Lock()
 		st.panics = ""
 		st.mu.Unlock()

@@ -59,14 +59,19 @@ var (
 	replyControl     = reply{500, "5.5.2", "Control characters in a command"}
 	replyBadChunk    = reply{501, "5.5.4", "Syntax: BDAT size [LAST]"}
 	replyMistakes    = reply{421, "4.7.0", "Too many errors"}
+	replyIdlers      = reply{421, "4.7.0", "Too many commands without a message"}
+	replyHarvest     = reply{421, "4.7.0", "Too many unknown recipients"}
+	replyFullHouse   = reply{421, "4.3.2", "Too many connections, try again later"}
+	replyAddressFull = reply{421, "4.7.0", "Too many connections from your address, try again later"}
 	replyIdle        = reply{421, "4.4.2", "Idle for too long"}
 	replySlow        = reply{421, "4.4.2", "The message takes too long"}
 	replyPanic       = reply{421, "4.3.0", "Temporary trouble here, try again later"}
 
-	replyTooLarge = reply{552, "5.3.4", "Message larger than this server takes"}
-	replyTrouble  = reply{451, "4.3.0", "Temporary trouble here, try again later"}
-	replyFull     = reply{452, "4.3.1", "No space left here, try again later"}
-	replyGone     = reply{550, "5.1.1", "The user is no longer here"}
+	replyTooLarge    = reply{552, "5.3.4", "Message larger than this server takes"}
+	replyTrouble     = reply{451, "4.3.0", "Temporary trouble here, try again later"}
+	replyFull        = reply{452, "4.3.1", "No space left here, try again later"}
+	replyUnknownUser = reply{550, "5.1.1", "no such user here"}
+	replyGone        = reply{550, "5.1.1", "The user is no longer here"}
 )
 
 // trouble is the answer for trouble of ours.

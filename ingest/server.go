@@ -7,13 +7,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync"
 	"syscall"
 	"time"
 
-	"golang.org/x/net/netutil"
-
 	"gadwall/internal/mailstore"
+	"gadwall/internal/sparselog"
 )
 
 // Options of a Server. Store and Hostname are required.
@@ -27,8 +27,16 @@ type Options struct {
 	TLSConfig *tls.Config
 	// MaxMessageSize bounds a message, in octets; 0 is DefaultMaxMessageSize.
 	MaxMessageSize int64
-	// MaxConnections bounds the open connections; 0 is DefaultMaxConnections.
+	// MaxConnections bounds the open connections of TrustedMTAs, and those of all others; 0 is
+	// DefaultMaxConnections.
 	MaxConnections int
+	// MaxConnectionsPerAddress bounds those of one address (one /64 of IPv6) that is not trusted;
+	// 0 is DefaultMaxConnectionsPerAddress.
+	MaxConnectionsPerAddress int
+	// TrustedMTAs are the networks of servers that hand on the mail of many. They have no limit
+	// per address, and none on what a client may do without delivering a message. Unix sockets
+	// need not be named. A client's address is what the connection's RemoteAddr says.
+	TrustedMTAs []netip.Prefix
 	// RejectOverQuota answers a full mailbox with 552 5.2.2, so that the sender gives up, instead
 	// of 452 4.2.2, which makes it try again for days.
 	RejectOverQuota bool
@@ -49,6 +57,8 @@ type Server struct {
 	log   *slog.Logger
 	store store
 	proto string // "LMTP" or "SMTP"
+	rare  *sparselog.Logger
+	gate  admission
 
 	base   context.Context // of deliveries; ends when Shutdown's patience does
 	cancel context.CancelFunc
@@ -58,6 +68,7 @@ type Server struct {
 	listeners map[net.Listener]struct{}
 	conns     map[*conn]struct{}
 	draining  bool
+	stop      chan struct{} // closed when draining
 }
 
 // New returns a server that does not listen yet.
@@ -78,7 +89,10 @@ func newServer(o Options, st store) (*Server, error) {
 	if o.MaxConnections == 0 {
 		o.MaxConnections = DefaultMaxConnections
 	}
-	if o.MaxMessageSize < 0 || o.MaxConnections < 0 {
+	if o.MaxConnectionsPerAddress == 0 {
+		o.MaxConnectionsPerAddress = DefaultMaxConnectionsPerAddress
+	}
+	if o.MaxMessageSize < 0 || o.MaxConnections < 0 || o.MaxConnectionsPerAddress < 0 {
 		return nil, errors.New("ingest: negative limit")
 	}
 	if o.Logger == nil {
@@ -95,13 +109,18 @@ func newServer(o Options, st store) (*Server, error) {
 		s.proto = "LMTP"
 	}
 	s.log = o.Logger.With("protocol", s.proto)
+	s.rare = sparselog.New(sparselog.Interval)
+	s.gate = admission{
+		max: o.MaxConnections, maxPerNetwork: o.MaxConnectionsPerAddress,
+		networks: make(map[netip.Addr]*network),
+	}
+	s.stop = make(chan struct{})
 	s.base, s.cancel = context.WithCancel(context.Background())
 	return s, nil
 }
 
 // Serve accepts connections on l until Shutdown, and closes l. It returns nil after Shutdown.
 func (s *Server) Serve(l net.Listener) error {
-	l = netutil.LimitListener(l, s.opts.MaxConnections)
 	defer l.Close()
 	s.mu.Lock()
 	if s.draining {
@@ -126,10 +145,10 @@ func (s *Server) Serve(l net.Listener) error {
 		default:
 			// Out of file descriptors, for instance: wait for some to be freed.
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-			s.log.Warn("cannot accept a connection", "error", err, "retry_in", pause)
+			s.rare.Warn(s.log, "cannot accept a connection", "error", err)
 			select {
 			case <-time.After(pause):
-			case <-s.base.Done():
+			case <-s.stop:
 			}
 		}
 	}
@@ -159,7 +178,9 @@ func (s *Server) start(sock net.Conn) {
 	c := newConn(s, sock)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.draining {
+	// Admission is up to the connection's goroutine: to ask for the client's address may mean to
+	// wait for what a proxy says.
+	if s.draining || len(s.conns) >= 2*s.opts.MaxConnections+maxTurnedAway {
 		sock.Close()
 		return
 	}
@@ -183,9 +204,11 @@ func (s *Server) start(sock net.Conn) {
 // transferred or delivered on it. When ctx ends it cuts what is left; then nothing of that has been
 // acknowledged. It may be called once.
 func (s *Server) Shutdown(ctx context.Context) error {
+	defer s.rare.Close()
 	defer s.cancel()
 	s.mu.Lock()
 	s.draining = true
+	close(s.stop)
 	for l := range s.listeners {
 		l.Close() // Serve does it again
 	}

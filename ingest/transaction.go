@@ -22,6 +22,7 @@ type transaction struct {
 	size       int64  // declared, 0 if not
 	trace      trace
 	recipients []recipient
+	asked      int       // recipients looked up, the refused ones included
 	body       *delivery // nil before DATA and the first BDAT
 	bodyEnd    time.Time // when the transfer of the body must be over
 }
@@ -63,13 +64,17 @@ func (c *conn) mail(arg string) error {
 		return c.reply(badPath(err, "5.1.7"))
 	}
 	tx := &transaction{id: newID(), from: from}
-	if refusal := c.mailParameters(tx, rest); refusal != nil {
-		return c.reply(*refusal)
-	}
-	if from != "" {
+	refusal := c.mailParameters(tx, rest)
+	if refusal == nil && from != "" {
 		if err := checkAddress(from, tx.utf8); err != nil {
-			return c.reply(badPath(err, "5.1.7"))
+			refusal = new(badPath(err, "5.1.7"))
 		}
+	}
+	switch {
+	case refusal != nil && c.tooIdle():
+		return c.cutOff(replyIdlers, refusedIdle)
+	case refusal != nil:
+		return c.reply(*refusal)
 	}
 	tx.trace = trace{
 		helo:   c.hello,
@@ -98,6 +103,8 @@ func (c *conn) mailParameters(tx *transaction, s string) *reply {
 			case !ok:
 				return &reply{501, "5.5.4", "Syntax: SIZE=octets"}
 			case n > c.srv.opts.MaxMessageSize:
+				c.srv.refusal(refusedSize)
+				c.log.Info("message refused", "from", tx.from, "declared_size", n, "reason", refusedSize)
 				return &replyTooLarge
 			}
 			tx.size = n
@@ -165,10 +172,33 @@ func (c *conn) rcpt(arg string) error {
 		return c.reply(reply{501, "5.5.4", "Bad parameter syntax"})
 	case len(list) > 0:
 		return c.reply(*unknownParameter(list[0]))
-	case len(c.tx.recipients) == maxRecipients:
+	case c.tx.asked == maxRecipients:
 		return c.reply(reply{452, "4.5.3", "Too many recipients, send to the others apart"})
 	}
-	return c.reply(c.addRecipient(to, postmaster))
+	c.tx.asked++
+	r := c.addRecipient(to, postmaster)
+	if r.code == replyUnknownUser.code {
+		return c.refuseRecipient(r)
+	}
+	return c.reply(r)
+}
+
+// refuseRecipient tells a client that somebody does not exist, and makes it expensive to find out
+// so about many.
+func (c *conn) refuseRecipient(r reply) error {
+	if c.refused++; c.refused > maxRefused && !c.origin.trusted {
+		return c.cutOff(replyHarvest, refusedHarvest)
+	}
+	if delay := c.srv.gate.refuse(c.origin); delay > 0 {
+		if err := c.flush(); err != nil {
+			return err
+		}
+		select {
+		case <-time.After(delay):
+		case <-c.srv.stop:
+		}
+	}
+	return c.reply(r)
 }
 
 // isPostmaster tells whether an address is the one that every server has (RFC 5321
@@ -185,18 +215,28 @@ func (c *conn) addRecipient(to string, postmaster bool) reply {
 	rcpt, box, err := c.srv.lookUp(ctx, to, postmaster)
 	switch {
 	case errors.Is(err, mailstore.ErrNoSuchAddress):
-		return reply{550, "5.1.1", "no such user here"}.about(to)
+		c.recipientRefused(to, refusedUnknown)
+		return replyUnknownUser.about(to)
 	case err != nil:
-		c.log.Error("cannot look up recipient", "message", c.tx.id, "recipient", to, "error", err)
+		c.srv.rare.Error(c.log, "cannot look up recipient", "message", c.tx.id, "recipient", to,
+			"error", err)
 		return replyTrouble
 	}
 	need := quota.Usage{Bytes: max(c.tx.size, 1), Messages: 1}
 	// Tells early what the delivery's own charge decides in the end.
 	if !rcpt.User.Fits(need) {
+		c.recipientRefused(to, refusedQuota)
 		return c.srv.overQuota().about(to)
 	}
 	c.tx.recipients = append(c.tx.recipients, recipient{address: to, user: rcpt.User, mailbox: box})
 	return reply{250, "2.1.5", "OK"}
+}
+
+// recipientRefused counts and logs a refusal at RCPT.
+func (c *conn) recipientRefused(to, reason string) {
+	c.srv.refusal(reason)
+	c.log.Info("recipient refused", "message", c.tx.id, "from", c.tx.from, "recipient", to,
+		"declared_size", c.tx.size, "reason", reason)
 }
 
 // lookUp finds the mailbox of an address. An address of the postmaster that no user has leads to

@@ -98,7 +98,10 @@ func (c *benchSpaceCmd) own(ctx context.Context, log *slog.Logger, std streams) 
 		return 0, err
 	}
 	// What a server logs of each delivery is of no interest here.
-	server, err := ingest.New(ingest.Options{Store: store.Mail, LMTP: true, Hostname: "bench.example.com", Logger: slog.New(slog.DiscardHandler)})
+	server, err := ingest.New(ingest.Options{
+		Store: store.Mail, LMTP: true, Hostname: "bench.example.com", Logger: slog.New(slog.DiscardHandler),
+		MaxConnections: max(c.Senders, 1), MaxConnectionsPerAddress: max(c.Senders, 1),
+	})
 	if err != nil {
 		return 0, err
 	}

@@ -174,7 +174,8 @@ func (c *serveCmd) protocols(store *node.Node, open listeners, certificates *lis
 		server, err := ingest.New(ingest.Options{
 			Store: store.Mail, LMTP: in.lmtp, Hostname: c.Hostname, TLSConfig: tlsConfig,
 			MaxMessageSize: int64(c.MaxMessageSize), RejectOverQuota: c.RejectOverQuota, Postmaster: c.Postmaster,
-			Metrics: counters, Logger: log,
+			MaxConnections: c.MaxMailConnections, MaxConnectionsPerAddress: c.MaxMailConnectionsPerAddress,
+			TrustedMTAs: c.TrustedMTAs, Metrics: counters, Logger: log,
 		})
 		if err != nil {
 			return nil, err

@@ -62,7 +62,8 @@ func TestDefaults(t *testing.T) {
 			SubmissionListen: "127.0.0.1:1587", HTTPListen: "127.0.0.1:8080"},
 		Clients: Clients{
 			PlaintextLoginFrom:       Networks{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
-			MaxConnectionsPerAddress: 500, MaxConnectionsPerUser: 1000},
+			MaxConnectionsPerAddress: 500, MaxConnectionsPerUser: 1000,
+			TrustedMTAs: Networks{}, MaxMailConnections: 1000, MaxMailConnectionsPerAddress: 100},
 		MaxMessageSize: 512 << 20,
 		GCInterval:     Duration(time.Hour), GCGrace: Duration(day), CheckInterval: Duration(7 * day),
 	}
@@ -138,6 +139,8 @@ func TestCheck(t *testing.T) {
 		{"--mongodb-uri http://user:secret@x", "--mongodb-uri: not a valid MongoDB URI"},
 		{"--mongodb-database a.b", "--mongodb-database"},
 		{"--redis-url http://:secret@x", "--redis-url: not a valid URL"},
+		{"--max-mail-connections 0", "--max-mail-connections, --max-mail-connections-per-address: want"},
+		{"--trusted-mtas here", "is not an address or a network"},
 		{"--postmaster ada", "--postmaster: \"ada\" is not an address"},
 		{"--imap-listen 1143", "--imap-listen: \"1143\" is not host:port or unix:/path, or off"},
 		{"--lmtp-listen 127.0.0.1:70000", "--lmtp-listen: \"127.0.0.1:70000\" has no valid port"},

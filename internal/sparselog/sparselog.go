@@ -45,8 +45,13 @@ func New(every time.Duration) *Logger {
 	return &Logger{every: every, messages: make(map[string]*message)}
 }
 
-// Warn notes an event at slog.LevelWarn. The line that is held back has the attributes of the last
-// event.
+// Error notes an event at slog.LevelError. The line that is held back has the attributes of the
+// last event.
+func (l *Logger) Error(log *slog.Logger, msg string, args ...any) {
+	l.event(log, slog.LevelError, msg, args)
+}
+
+// Warn notes an event at slog.LevelWarn.
 func (l *Logger) Warn(log *slog.Logger, msg string, args ...any) {
 	l.event(log, slog.LevelWarn, msg, args)
 }
