@@ -22,6 +22,7 @@ const (
 	SnapshotUnavailable                     Code = 246
 	NoSuchTransaction                       Code = 251
 	TransactionExceededLifetimeLimitSeconds Code = 290
+	DataCorruptionDetected                  Code = 298
 	NotWritablePrimary                      Code = 10107
 	InterruptedAtShutdown                   Code = 11600
 	InterruptedDueToReplStateChange         Code = 11602

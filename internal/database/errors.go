@@ -44,6 +44,10 @@ func HasLabel(err error, label Label) bool {
 // may succeed later.
 func IsStorageFull(err error) bool { return HasCode(err, OutOfDiskSpace) }
 
+// IsDamaged reports whether the database has what was asked for and cannot read it, because its
+// files are damaged. All else can be read.
+func IsDamaged(err error) bool { return HasCode(err, DataCorruptionDetected) }
+
 // IsUnavailable reports whether the database did not answer in time, could not be reached, or has no
 // primary. The same operation may succeed later.
 func IsUnavailable(err error) bool {
