@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"gadwall/internal/database"
+
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
@@ -27,11 +29,16 @@ const (
 	Uncounted
 	// Missing: the document does not exist, and a referrer needs it. No repair is possible.
 	Missing
+	// Unreadable: the database cannot read the document, because its files are damaged, and a
+	// referrer needs it; or, without a referrer, it cannot read a range of documents. No repair is
+	// possible.
+	Unreadable
 )
 
 var faultNames = map[Fault]string{
 	Leaked: "leaked", TooLow: "too low", Mismatch: "mismatch", FalseQuarantine: "quarantined",
 	Untouched: "untouched", Uncounted: "uncounted", Missing: "missing",
+	Unreadable: "unreadable",
 }
 
 func (f Fault) String() string { return faultNames[f] }
@@ -40,8 +47,9 @@ func (f Fault) String() string { return faultNames[f] }
 type Finding struct {
 	Fault      Fault
 	Hash       Hash
-	Holder     []byte // Missing: the referrer
-	Counted    int64  // references
+	Holder     []byte        // Missing, Unreadable: the referrer
+	Gap        *database.Gap // Unreadable, without a Holder: the hashes
+	Counted    int64         // references
 	Referenced int64
 	Repaired   bool
 }
@@ -88,7 +96,8 @@ func (a *Auditor) Audit(ctx context.Context) (Audited, error) {
 	if size <= 0 {
 		size = DefaultTableSize
 	}
-	t := &Tally{counter: a.Counter, lost: a.missing, guard: a.guard}
+	t := &Tally{counter: a.Counter, lost: a.missing, hidden: a.unreadable, gap: a.gap,
+		guard: a.guard}
 	var after *Hash
 	for {
 		begun := a.Counter.Now()
@@ -137,6 +146,18 @@ func (a *Auditor) missing(ctx context.Context, holder []byte, ref Ref) error {
 	if holds {
 		a.Found(Finding{Fault: Missing, Hash: ref.Hash, Holder: holder, Referenced: 1})
 	}
+	return nil
+}
+
+// unreadable reports a reference to a document that the database cannot read.
+func (a *Auditor) unreadable(_ context.Context, holder []byte, ref Ref) error {
+	a.Found(Finding{Fault: Unreadable, Hash: ref.Hash, Holder: holder, Referenced: 1})
+	return nil
+}
+
+// gap reports documents that the database cannot read. Their referrers are reported one by one.
+func (a *Auditor) gap(g database.Gap) error {
+	a.Found(Finding{Fault: Unreadable, Hash: Hash(g.From), Gap: &g})
 	return nil
 }
 
@@ -200,6 +221,9 @@ func (a *Auditor) settle(ctx context.Context) error {
 // repairs it.
 func (a *Auditor) decide(ctx context.Context, e *entry, raiseOnly bool) (decided bool, err error) {
 	now, quarantined, exists, err := a.Counter.read(ctx, e.hash)
+	if database.IsDamaged(err) {
+		return false, nil
+	}
 	if err != nil {
 		return false, err
 	}

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"sort"
 
+	"gadwall/internal/database"
+
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
@@ -27,8 +29,11 @@ type Tally struct {
 	held       int // of unknown: committed
 	unreadable int64
 	seen       int64
-	lost       func(ctx context.Context, holder []byte, ref Ref) error
-	guard      func(ctx context.Context) error // before each batch of the table
+	// lost is told of references to documents that do not exist, hidden of those to documents that
+	// the database cannot read, and gap of the hashes of such documents.
+	lost, hidden func(ctx context.Context, holder []byte, ref Ref) error
+	gap          func(database.Gap) error
+	guard        func(ctx context.Context) error // before each batch of the table
 }
 
 // entry is a document and what was counted for it.
@@ -48,6 +53,9 @@ type counts struct {
 }
 
 var errNoCounts = errors.New("document without counts")
+
+// errFull ends the scan that fills the table.
+var errFull = errors.New("the table is full")
 
 const noTouch = -1 << 63
 
@@ -120,24 +128,48 @@ func (t *Tally) resolve(ctx context.Context) error {
 	for i, u := range t.unknown {
 		refs[i] = u.ref
 	}
-	present := make(map[Hash]bool)
+	present, unreadable := make(map[Hash]bool), make(map[Hash]bool)
 	for _, batch := range batches(byDocument(refs)) {
-		some, err := t.counter.present(ctx, batch)
-		if err != nil {
+		if err := t.lookUp(ctx, batch, present, unreadable); err != nil {
 			return err
-		}
-		for h := range some {
-			present[h] = true
 		}
 	}
 	for _, u := range t.unknown {
-		if !present[u.ref.Hash] {
-			if err := t.lost(ctx, u.holder, u.ref); err != nil {
-				return err
-			}
+		tell := t.lost
+		switch {
+		case present[u.ref.Hash]:
+			continue
+		case unreadable[u.ref.Hash]:
+			tell = t.hidden
+		}
+		if err := tell(ctx, u.holder, u.ref); err != nil {
+			return err
 		}
 	}
 	t.unknown, t.held = t.unknown[:0], 0
+	return nil
+}
+
+// lookUp notes which documents exist. Where the database cannot read one of them it asks for each.
+func (t *Tally) lookUp(ctx context.Context, batch []docRefs, present, unreadable map[Hash]bool) error {
+	some, err := t.counter.present(ctx, batch)
+	switch {
+	case database.IsDamaged(err) && len(batch) > 1:
+		for i := range batch {
+			if err := t.lookUp(ctx, batch[i:i+1], present, unreadable); err != nil {
+				return err
+			}
+		}
+		return nil
+	case database.IsDamaged(err):
+		unreadable[batch[0].hash] = true
+		return nil
+	case err != nil:
+		return err
+	}
+	for h := range some {
+		present[h] = true
+	}
 	return nil
 }
 
@@ -164,38 +196,40 @@ func (t *Tally) find(h Hash) (int, bool) {
 // can refer to them.
 func (t *Tally) load(ctx context.Context, after *Hash, size int) (more bool, err error) {
 	c := t.counter
-	low := bson.E{Key: "$gte", Value: Hash{}.Binary()}
+	scan := database.Scan{Collection: c.coll, Field: c.key, Key: database.Key{Size: HashSize},
+		From: make([]byte, HashSize), To: lastHash[:], Projection: c.countProjection(),
+		Page: size, BatchSize: tableBatch}
 	if t.begun = after != nil; t.begun {
 		t.first = *after
-		low = bson.E{Key: "$gt", Value: after.Binary()}
+		scan.From = after[:]
 	}
-	filter := bson.D{{Key: c.key, Value: bson.D{low, {Key: "$lte", Value: lastHash.Binary()}}}}
 	t.entries = t.entries[:0]
-	cur, err := c.coll.Find(ctx, filter, options.Find().SetProjection(c.countProjection()).
-		SetSort(bson.D{{Key: c.key, Value: 1}}).SetLimit(int64(size)).SetBatchSize(tableBatch))
-	if err != nil {
-		return false, fmt.Errorf("read counts: %w", err)
-	}
-	defer cur.Close(context.WithoutCancel(ctx))
-	for n := 0; cur.Next(ctx); n++ {
-		if n%tableBatch == 0 {
+	err = scan.Run(ctx, func(doc bson.Raw) error {
+		if len(t.entries) == size {
+			return errFull
+		}
+		if len(t.entries)%tableBatch == 0 {
 			if err := t.guard(ctx); err != nil {
-				return false, err
+				return err
 			}
 		}
-		h, err := hashOf(cur.Current, c.key)
+		h, err := hashOf(doc, c.key)
 		if err != nil {
-			return false, err
+			return err
+		}
+		if t.begun && h == t.first {
+			return nil // was the last of the pass before
 		}
 		e := entry{hash: h}
-		e.counts, e.quarantined, err = c.countsOf(cur.Current)
+		e.counts, e.quarantined, err = c.countsOf(doc)
 		e.damaged = err != nil
 		t.entries = append(t.entries, e)
-	}
-	if err := cur.Err(); err != nil {
+		return nil
+	}, t.gap)
+	if err != nil && !errors.Is(err, errFull) {
 		return false, fmt.Errorf("read counts: %w", err)
 	}
-	more = len(t.entries) == size
+	more = errors.Is(err, errFull)
 	t.open = !more
 	if t.index == nil {
 		t.index = make([]int32, 1<<16+1)

@@ -11,6 +11,7 @@ import (
 
 	"gadwall/blobstore"
 	"gadwall/dedupe"
+	"gadwall/internal/database"
 	"gadwall/internal/dictionary"
 )
 
@@ -18,6 +19,9 @@ import (
 type Finding struct {
 	ID     ID
 	Detail string
+	// Unreadable says that it is about a range of ids, from ID on, whose contents the database
+	// cannot read. It is not known which of these ids exist.
+	Unreadable bool
 }
 
 // Check reads all contents beside live traffic, and calls found with those that are damaged: whose
@@ -54,6 +58,10 @@ func (s *Store) Check(ctx context.Context, deep bool, found func(Finding),
 			return progress(ctx, n)
 		}
 		return nil
+	}, func(g database.Gap) error {
+		found(Finding{ID: ID(g.From), Unreadable: true,
+			Detail: fmt.Sprintf("contents with ids from %s: %v", g.String(), g.Err)})
+		return nil
 	})
 	return n, err
 }
@@ -88,7 +96,8 @@ func (ch *checker) check(ctx context.Context, id ID, doc bson.Raw, deep bool) er
 	}
 	h := blake3.New()
 	err = c.WriteRange(ctx, h, 0, c.Size)
-	if errors.Is(err, blobstore.ErrNotFound) || errors.Is(err, blobstore.ErrCorrupt) {
+	if errors.Is(err, blobstore.ErrNotFound) || errors.Is(err, blobstore.ErrCorrupt) ||
+		database.IsDamaged(err) {
 		// A blob may also be missing because the content was collected just now.
 		return c.writeInline(ctx, io.Discard, 0, c.table.inlineSize())
 	}

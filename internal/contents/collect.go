@@ -11,6 +11,7 @@ import (
 
 	"gadwall/blobstore"
 	"gadwall/dedupe"
+	"gadwall/internal/database"
 )
 
 // auditBatch is the number of contents that one query of an audit returns, deepBatch the number for
@@ -97,15 +98,32 @@ func (s *Store) BlobReferrers(progress func(ctx context.Context,
 				return progress(ctx, n)
 			}
 			return nil
-		})
+		}, func(database.Gap) error { t.Unreadable(); return nil })
 	}
+}
+
+// BlobHolders calls f with each content and each blob that it refers to, as far as contents can be
+// read.
+func (s *Store) BlobHolders(ctx context.Context, f func(ID, dedupe.Hash) error) error {
+	return s.scan(ctx, bson.D{{Key: "segs", Value: 1}}, auditBatch, func(doc bson.Raw) error {
+		id, refs, err := blobRefsOf(doc)
+		if err != nil {
+			return nil // is reported as damaged by itself
+		}
+		for _, r := range refs {
+			if err := f(ID(id), r.Hash); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, func(database.Gap) error { return nil })
 }
 
 // HoldsBlob reports whether the content is there and holds the reference.
 func (s *Store) HoldsBlob(ctx context.Context, content []byte, ref dedupe.Ref) (bool, error) {
 	doc, err := s.coll.FindOne(ctx, bson.D{{Key: "_id", Value: bson.Binary{Data: content}}},
 		options.FindOne().SetProjection(bson.D{{Key: "segs", Value: 1}})).Raw()
-	if errors.Is(err, mongo.ErrNoDocuments) {
+	if errors.Is(err, mongo.ErrNoDocuments) || database.IsDamaged(err) {
 		return false, nil
 	}
 	if err != nil {
@@ -123,40 +141,15 @@ func (s *Store) HoldsBlob(ctx context.Context, content []byte, ref dedupe.Ref) (
 	return false, nil
 }
 
-// scan calls f with every content, in the order of their ids. It may pass over contents that come
-// or go meanwhile. A query reads page contents.
-func (s *Store) scan(ctx context.Context, projection bson.D, page int, f func(bson.Raw) error) error {
-	// It reads pages rather than one cursor: f may block, and databases close cursors that wait.
-	filter := bson.D{}
-	for {
-		opts := options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetLimit(int64(page))
-		if projection != nil {
-			opts.SetProjection(projection)
-		}
-		cur, err := s.coll.Find(ctx, filter, opts)
-		if err != nil {
-			return fmt.Errorf("read contents: %w", err)
-		}
-		n := 0
-		var last bson.RawValue
-		for cur.Next(ctx) {
-			n++
-			last = cur.Current.Lookup("_id")
-			last.Value = append([]byte(nil), last.Value...)
-			if err = f(cur.Current); err != nil {
-				break
-			}
-		}
-		if err == nil && cur.Err() != nil {
-			err = fmt.Errorf("read contents: %w", cur.Err())
-		}
-		cur.Close(context.WithoutCancel(ctx))
-		if err != nil {
-			return err
-		}
-		if n < page {
-			return nil
-		}
-		filter = bson.D{{Key: "_id", Value: bson.D{{Key: "$gt", Value: last}}}}
+// scan calls f with every content, in the order of their ids, and gap with the ids of those that the
+// database cannot read. It may pass over contents that come or go meanwhile. A query reads page
+// contents.
+func (s *Store) scan(ctx context.Context, projection bson.D, page int, f func(bson.Raw) error,
+	gap func(database.Gap) error) error {
+	scan := database.Scan{Collection: s.coll, Key: database.Key{Size: dedupe.HashSize},
+		Projection: projection, Page: page}
+	if err := scan.Run(ctx, f, gap); err != nil {
+		return fmt.Errorf("read contents: %w", err)
 	}
+	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"gadwall/dedupe"
+	"gadwall/internal/database"
 )
 
 // A Footprint has the stored sizes of a content, before compression.
@@ -79,7 +80,7 @@ func (s *Store) Distinct(ctx context.Context) (int64, error) {
 		f, err := footprint(doc)
 		sum += f.Inline
 		return err
-	})
+	}, func(g database.Gap) error { return g.Err })
 	if err != nil {
 		return 0, err
 	}
