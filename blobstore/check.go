@@ -13,6 +13,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"gadwall/dedupe"
+	"gadwall/internal/database"
 )
 
 // A Fault is what a check finds wrong with a file or its chunks.
@@ -27,10 +28,13 @@ const (
 	BadFile
 	// WrongBytes: the stored bytes cannot be decoded, or do not have the hash of the blob.
 	WrongBytes
+	// Unreadable: the database cannot read a file, some of its chunks, or a range of files, because
+	// its own files are damaged.
+	Unreadable
 )
 
 var faultNames = map[Fault]string{Orphans: "orphan chunks", MissingChunks: "missing chunks",
-	BadFile: "bad file", WrongBytes: "wrong bytes"}
+	BadFile: "bad file", WrongBytes: "wrong bytes", Unreadable: "unreadable"}
 
 func (f Fault) String() string { return faultNames[f] }
 
@@ -72,24 +76,40 @@ type CheckOptions struct {
 // exists after the check has read its chunks, the chunks must have existed.
 func (s *Store) Check(ctx context.Context, o CheckOptions) (files int64, err error) {
 	c := &checker{s: s, o: o, low: bson.E{Key: "$gte", Value: bson.ObjectID{}}}
-	for {
-		if o.Guard != nil {
-			if err := o.Guard(ctx); err != nil {
-				return files, err
-			}
+	scan := database.Scan{Collection: s.files, Key: database.Key{Size: len(bson.ObjectID{}), ObjectID: true},
+		From: make([]byte, len(bson.ObjectID{})), Page: auditBatch}
+	if !o.Deep {
+		scan.Projection = bson.D{{Key: "metadata.sums", Value: 0}}
+	}
+	err = scan.Pages(ctx, func(docs []bson.Raw) error {
+		if err := c.guard(ctx); err != nil {
+			return err
 		}
-		n, err := c.page(ctx)
-		files += int64(n)
-		if err != nil {
-			return files, err
+		if err := c.page(ctx, docs); err != nil {
+			return err
 		}
+		files += int64(len(docs))
 		if o.Progress != nil {
 			o.Progress(files)
 		}
-		if n < auditBatch {
-			return files, nil
-		}
+		return nil
+	}, func(g database.Gap) error {
+		o.Found(Finding{Fault: Unreadable, File: bson.ObjectID(g.From),
+			Detail: fmt.Sprintf("files with ids from %s: %v", g.String(), g.Err)})
+		return nil
+	})
+	if err != nil {
+		return files, fmt.Errorf("read files: %w", err)
 	}
+	if err := c.guard(ctx); err != nil {
+		return files, err
+	}
+	err = c.chunks(ctx, bson.D{c.low}, nil) // behind the last file
+	if database.IsDamaged(err) {
+		o.Found(Finding{Fault: Unreadable, Detail: err.Error()})
+		err = nil
+	}
+	return files, err
 }
 
 type checker struct {
@@ -98,49 +118,58 @@ type checker struct {
 	low bson.E // where the next page begins: a condition on ids of files
 }
 
-// A checkedFile is the readable part of a files document.
+func (c *checker) guard(ctx context.Context) error {
+	if c.o.Guard == nil {
+		return nil
+	}
+	return c.o.Guard(ctx)
+}
+
+// A checkedFile is a files document as far as it can be read.
 type checkedFile struct {
 	filesDoc
 	unreadable error
 }
 
 // page checks the next files, and all chunks up to them.
-func (c *checker) page(ctx context.Context) (int, error) {
-	opts := options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetLimit(auditBatch)
-	if !c.o.Deep {
-		opts.SetProjection(bson.D{{Key: "metadata.sums", Value: 0}})
-	}
-	cur, err := c.s.files.Find(ctx, bson.D{{Key: "_id", Value: bson.D{c.low}}}, opts)
-	if err != nil {
-		return 0, fmt.Errorf("read files: %w", err)
-	}
-	defer cur.Close(context.WithoutCancel(ctx))
-	var docs []checkedFile
-	for cur.Next(ctx) {
-		var doc checkedFile
-		if doc.unreadable = cur.Decode(&doc.filesDoc); doc.unreadable != nil {
-			doc.ID = cur.Current.Lookup("_id").ObjectID() // as the query says
+func (c *checker) page(ctx context.Context, page []bson.Raw) error {
+	docs := make([]checkedFile, len(page))
+	for i, raw := range page {
+		if docs[i].unreadable = bson.Unmarshal(raw, &docs[i].filesDoc); docs[i].unreadable != nil {
+			docs[i].ID = raw.Lookup("_id").ObjectID() // as the query says
 		}
-		docs = append(docs, doc)
 	}
-	if err := cur.Err(); err != nil {
-		return 0, fmt.Errorf("read files: %w", err)
+	last := docs[len(docs)-1].ID
+	ids := bson.D{c.low, {Key: "$lte", Value: last}}
+	c.low = bson.E{Key: "$gt", Value: last}
+	err := c.chunks(ctx, ids, docs)
+	if database.IsDamaged(err) {
+		err = c.fileByFile(ctx, docs)
 	}
-	ids := bson.D{c.low}
-	if len(docs) == auditBatch {
-		last := docs[len(docs)-1].ID
-		ids = append(ids, bson.E{Key: "$lte", Value: last})
-		c.low = bson.E{Key: "$gt", Value: last}
-	}
-	if err := c.chunks(ctx, ids, docs); err != nil {
-		return 0, err
+	if err != nil {
+		return err
 	}
 	for i := range docs {
 		if err := c.file(ctx, &docs[i]); err != nil {
-			return 0, err
+			return err
 		}
 	}
-	return len(docs), nil
+	return nil
+}
+
+// fileByFile compares each file with its chunks where the chunks of all cannot be walked along.
+// Orphans between them are not found.
+func (c *checker) fileByFile(ctx context.Context, docs []checkedFile) error {
+	for i := range docs {
+		err := c.chunks(ctx, bson.D{{Key: "$eq", Value: docs[i].ID}}, docs[i:i+1])
+		if database.IsDamaged(err) {
+			err = c.found(ctx, &docs[i].filesDoc, Unreadable, err.Error())
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // chunks walks along the chunks of files with these ids, and compares them with docs, which has the
@@ -238,6 +267,9 @@ func (c *checker) exists(ctx context.Context, id bson.ObjectID) (bool, error) {
 	if errors.Is(err, mongo.ErrNoDocuments) {
 		return false, nil
 	}
+	if database.IsDamaged(err) {
+		return true, nil
+	}
 	if err != nil {
 		return false, fmt.Errorf("look for a file: %w", err)
 	}
@@ -300,8 +332,11 @@ func (c *checker) file(ctx context.Context, doc *checkedFile) error {
 		return nil
 	}
 	err = c.s.verify(ctx, l, doc.Metadata.Sums)
-	if errors.Is(err, ErrCorrupt) {
+	switch {
+	case errors.Is(err, ErrCorrupt):
 		return c.found(ctx, &doc.filesDoc, WrongBytes, err.Error())
+	case database.IsDamaged(err):
+		return c.found(ctx, &doc.filesDoc, Unreadable, err.Error())
 	}
 	return err
 }

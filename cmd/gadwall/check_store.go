@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -78,7 +79,8 @@ func (r *checkReport) finding(f maintenance.Finding) {
 	}
 	text.WriteString(f.Kind)
 	for _, s := range []struct{ name, value string }{
-		{"user", f.User}, {"mailbox", f.Mailbox}, {"content", f.Content}, {"blob", f.Blob}, {"file", f.File},
+		{"user", cmp.Or(f.Username, f.User)}, {"mailbox", f.Mailbox}, {"path", f.Path},
+		{"content", f.Content}, {"blob", f.Blob}, {"file", f.File},
 	} {
 		if s.value != "" {
 			fmt.Fprintf(&text, " %s=%s", s.name, s.value)

@@ -1,7 +1,9 @@
 package mailstore
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -10,6 +12,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
+	"gadwall/internal/database"
 	"gadwall/internal/mailkey"
 	"gadwall/quota"
 )
@@ -46,13 +49,16 @@ const (
 	NoAddress
 	// BadDocument: any other document that cannot be read. Not repaired.
 	BadDocument
+	// Unreadable: the database cannot read a message or other documents, because its files are
+	// damaged. Not repaired.
+	Unreadable
 )
 
 var faultNames = map[Fault]string{
 	WrongCounters: "wrong counters", WrongQuota: "wrong quota", LowUIDNext: "low UIDNEXT", LowModSeq: "low mod-sequence",
 	UnknownKeyword: "unknown keyword", WrongMarkers: "wrong markers", BadMessage: "bad message", BadJournal: "bad journal",
 	LowNumbers: "low numbers", NoMailbox: "no mailbox", NoUser: "no user", StrayAddress: "stray address", NoAddress: "no address",
-	BadDocument: "bad document",
+	BadDocument: "bad document", Unreadable: "unreadable",
 }
 
 func (f Fault) String() string { return faultNames[f] }
@@ -102,13 +108,15 @@ func (s *Store) Check(ctx context.Context, o CheckOptions) (Checked, error) {
 }
 
 type checker struct {
-	s   *Store
-	o   CheckOptions
-	sum Checked
+	s      *Store
+	o      CheckOptions
+	sum    Checked
+	damage *damage // what the database cannot read of the user who is being checked; nil if unknown
 }
 
 func (c *checker) run(ctx context.Context) error {
-	err := c.pages(ctx, c.s.users, bson.D{{Key: userHash, Value: 0}}, func(docs []bson.Raw) error {
+	users := database.Key{Size: len(mailkey.UserID{})}
+	err := c.pages(ctx, c.s.users, users, bson.D{{Key: userHash, Value: 0}}, func(docs []bson.Raw) error {
 		for _, doc := range docs {
 			if _, deleting := doc.Lookup(userDeleting).BooleanOK(); deleting {
 				continue
@@ -126,6 +134,10 @@ func (c *checker) run(ctx context.Context) error {
 					return err
 				}
 				continue
+			}
+			if database.IsDamaged(err) {
+				c.found(Finding{Fault: Unreadable, User: mailkey.UserID(id), Detail: err.Error()})
+				err = c.count(ctx, 1, 0, 0)
 			}
 			if err != nil {
 				return err
@@ -146,31 +158,22 @@ func (c *checker) run(ctx context.Context) error {
 
 func (c *checker) found(f Finding) { c.o.Found(f) }
 
-// pages calls f with all documents of a collection, in the order of their ids. Those that come or go meanwhile may be
-// passed over.
-func (c *checker) pages(ctx context.Context, coll *mongo.Collection, projection bson.D, f func([]bson.Raw) error) error {
-	filter := bson.D{}
-	for {
-		opts := options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetLimit(checkPage)
-		if len(projection) > 0 {
-			opts.SetProjection(projection)
-		}
-		cur, err := coll.Find(ctx, filter, opts)
-		if err != nil {
-			return err
-		}
-		var docs []bson.Raw
-		if err := cur.All(ctx, &docs); err != nil {
-			return err
-		}
+// pages calls f with all documents of a collection, in the order of their ids, and reports those that
+// the database cannot read. Those that come or go meanwhile may be passed over.
+func (c *checker) pages(
+	ctx context.Context, coll *mongo.Collection, key database.Key, projection bson.D, f func([]bson.Raw) error,
+) error {
+	scan := database.Scan{Collection: coll, Key: key, Projection: projection, Page: checkPage}
+	return scan.Pages(ctx, func(docs []bson.Raw) error {
 		if err := f(docs); err != nil {
 			return err
 		}
-		if err := c.progress(ctx); err != nil || len(docs) < checkPage {
-			return err
-		}
-		filter = bson.D{{Key: "_id", Value: bson.D{{Key: "$gt", Value: docs[len(docs)-1].Lookup("_id")}}}}
-	}
+		return c.progress(ctx)
+	}, func(g database.Gap) error {
+		c.found(Finding{Fault: Unreadable,
+			Detail: fmt.Sprintf("%s with ids from %s: %v", coll.Name(), g.String(), g.Err)})
+		return nil
+	})
 }
 
 func binaryID(doc bson.Raw, size int) ([]byte, bool) {
@@ -193,11 +196,16 @@ func (c *checker) absent(ctx context.Context, users []mailkey.UserID) (map[mailk
 	}
 	cur, err := c.s.users.Find(ctx, bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: keys}}}},
 		options.Find().SetProjection(bson.D{{Key: "_id", Value: 1}}).SetBatchSize(checkPage+1))
-	if err != nil {
-		return nil, err
-	}
 	var docs []bson.Raw
-	if err := cur.All(ctx, &docs); err != nil {
+	if err == nil {
+		err = cur.All(ctx, &docs)
+	}
+	switch {
+	case database.IsDamaged(err) && len(keys) == 1:
+		return nil, nil // there may be such a user
+	case database.IsDamaged(err):
+		return c.absentOnes(ctx, gone)
+	case err != nil:
 		return nil, err
 	}
 	for _, doc := range docs {
@@ -208,35 +216,46 @@ func (c *checker) absent(ctx context.Context, users []mailkey.UserID) (map[mailk
 	return gone, nil
 }
 
-// stillThere reports whether a document with that filter exists.
+// absentOnes is absent, user by user.
+func (c *checker) absentOnes(
+	ctx context.Context, users map[mailkey.UserID]bool,
+) (map[mailkey.UserID]bool, error) {
+	gone := make(map[mailkey.UserID]bool)
+	for user := range users {
+		one, err := c.absent(ctx, []mailkey.UserID{user})
+		if err != nil {
+			return nil, err
+		}
+		if one[user] {
+			gone[user] = true
+		}
+	}
+	return gone, nil
+}
+
+// stillThere reports whether a document with that filter exists. It does not if it cannot be read.
 func (c *checker) stillThere(ctx context.Context, coll *mongo.Collection, filter bson.D) (bool, error) {
 	n, err := c.s.countUpTo(ctx, coll, filter, 1)
+	if database.IsDamaged(err) {
+		return false, nil
+	}
 	return n > 0, err
 }
 
 // strayMessages looks for messages of users who do not exist. It leaps from user to user.
 func (c *checker) strayMessages(ctx context.Context) error {
-	from := bson.E{Key: "$gte", Value: mailkey.Message{}.Binary()}
+	var from mailkey.Message
 	for done := false; !done; {
 		var users []mailkey.UserID
-		for len(users) < checkPage {
-			doc, err := c.s.messages.FindOne(ctx, bson.D{{Key: "_id", Value: bson.D{from}}}, options.FindOne().
-				SetSort(bson.D{{Key: "_id", Value: 1}}).SetProjection(bson.D{{Key: "_id", Value: 1}})).Raw()
-			if errors.Is(err, mongo.ErrNoDocuments) {
-				done = true
-				break
-			}
+		for len(users) < checkPage && !done {
+			key, found, err := c.firstMessage(ctx, from)
 			if err != nil {
 				return err
 			}
-			key, err := messageKey(doc.Lookup(DocID))
-			if err != nil { // longer keys sort behind all others
-				c.found(Finding{Fault: BadMessage, Detail: err.Error()})
-				done = true
-				break
+			if done = !found || key.User() == lastUser; found {
+				users = append(users, key.User())
+				from = nextUser(key.User()).Mailbox(0).Message(0)
 			}
-			users = append(users, key.User())
-			from = bson.E{Key: "$gt", Value: lastOf(key.User()).Binary()}
 		}
 		gone, err := c.absent(ctx, users)
 		if err != nil {
@@ -256,6 +275,38 @@ func (c *checker) strayMessages(ctx context.Context) error {
 	return nil
 }
 
+// lastUser is the greatest id that a user can have.
+var lastUser = mailkey.UserID(bytes.Repeat([]byte{0xff}, len(mailkey.UserID{})))
+
+// nextUser is the id after that of a user who is not the last.
+func nextUser(user mailkey.UserID) mailkey.UserID {
+	binary.BigEndian.PutUint64(user[:], binary.BigEndian.Uint64(user[:])+1)
+	return user
+}
+
+// firstMessage returns the first key from a key on of a message that can be read.
+func (c *checker) firstMessage(
+	ctx context.Context, from mailkey.Message,
+) (key mailkey.Message, found bool, err error) {
+	scan := database.Scan{Collection: c.s.messages, Key: database.Key{Size: len(key)}, From: from[:],
+		Projection: projection(0), Page: 1}
+	err = scan.Run(ctx, func(doc bson.Raw) error {
+		if key, err = messageKey(doc.Lookup(DocID)); err != nil { // longer keys sort behind all others
+			c.found(Finding{Fault: BadMessage, Detail: err.Error()})
+			return errEnough
+		}
+		found = true
+		return errEnough
+	}, func(database.Gap) error { return nil }) // is reported where the user is checked
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	return key, found, err
+}
+
+// errEnough ends a scan.
+var errEnough = errors.New("enough was read")
+
 // messagesOf is the condition that a message belongs to a user.
 func messagesOf(user mailkey.UserID) bson.D {
 	return bson.D{{Key: "_id", Value: bson.D{
@@ -263,7 +314,8 @@ func messagesOf(user mailkey.UserID) bson.D {
 }
 
 func (c *checker) strayMailboxes(ctx context.Context) error {
-	return c.pages(ctx, c.s.mailboxes, bson.D{{Key: "_id", Value: 1}}, func(docs []bson.Raw) error {
+	key := database.Key{Size: len(mailkey.Mailbox{})}
+	return c.pages(ctx, c.s.mailboxes, key, bson.D{{Key: "_id", Value: 1}}, func(docs []bson.Raw) error {
 		var users []mailkey.UserID
 		for _, doc := range docs {
 			id, ok := binaryID(doc, len(mailkey.Mailbox{}))
@@ -304,7 +356,9 @@ func (c *checker) straySubscriptions(ctx context.Context) error {
 // stray looks for documents that name a user who does not exist. Nothing but the user could use them, so the repair
 // deletes them.
 func (c *checker) stray(ctx context.Context, coll *mongo.Collection, field, what string) error {
-	return c.pages(ctx, coll, nil, func(docs []bson.Raw) error {
+	// Ids of these have no fixed length, so behind damage nothing more is read.
+	key := database.Key{Size: len(mailkey.UserID{})}
+	return c.pages(ctx, coll, key, nil, func(docs []bson.Raw) error {
 		var users []mailkey.UserID
 		userOf := func(doc bson.Raw) (mailkey.UserID, bool) {
 			_, id, ok := doc.Lookup(field).BinaryOK()
@@ -356,9 +410,10 @@ const checkAttempts = 5
 
 // user checks one user with all mailboxes and messages.
 func (c *checker) user(ctx context.Context, id mailkey.UserID) error {
+	c.damage = nil
 	for attempt := range checkAttempts {
 		var u *userCheck
-		err := c.s.snapshot(ctx, func(ctx context.Context) error {
+		err := c.snapshot(ctx, id, func(ctx context.Context) error {
 			u = &userCheck{checker: c, id: id}
 			if err := u.read(ctx); err != nil || u.gone {
 				return err
@@ -426,7 +481,7 @@ func (c *checker) largeUser(ctx context.Context, id mailkey.UserID) error {
 func (c *checker) largeMailbox(ctx context.Context, key mailkey.Mailbox) (done bool, err error) {
 	for attempt := range checkAttempts {
 		var u *userCheck
-		err := c.s.snapshot(ctx, func(ctx context.Context) error {
+		err := c.snapshot(ctx, key.User(), func(ctx context.Context) error {
 			u = &userCheck{checker: c, id: key.User()}
 			if err := u.read(ctx); err != nil || u.gone {
 				return err

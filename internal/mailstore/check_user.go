@@ -13,6 +13,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
+	"gadwall/internal/database"
 	"gadwall/internal/mailkey"
 	"gadwall/quota"
 )
@@ -148,6 +149,8 @@ func (u *userCheck) read(ctx context.Context) error {
 	}
 	owner, err := u.s.addresses.FindOne(ctx, bson.D{{Key: "_id", Value: u.doc.Name}}).Raw()
 	switch {
+	case database.IsDamaged(err):
+		return &unreadableError{what: "address " + u.doc.Name, err: err}
 	case err == nil:
 		u.addressKnown = true
 		if _, id, _ := owner.Lookup(addressUser).BinaryOK(); len(id) == len(mailkey.UserID{}) {
@@ -159,11 +162,14 @@ func (u *userCheck) read(ctx context.Context) error {
 	cursor, err := u.s.mailboxes.Find(ctx, bson.D{{Key: "_id", Value: bson.D{
 		{Key: "$gte", Value: u.id.Mailbox(0).Binary()}, {Key: "$lte", Value: u.id.Mailbox(1<<32 - 1).Binary()}}}},
 		options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetBatchSize(MaxMailboxes+1))
-	if err != nil {
-		return err
-	}
 	var boxes []bson.Raw
-	if err := cursor.All(ctx, &boxes); err != nil {
+	if err == nil {
+		err = cursor.All(ctx, &boxes)
+	}
+	if database.IsDamaged(err) {
+		return &unreadableError{what: "list of mailboxes", err: err}
+	}
+	if err != nil {
 		return err
 	}
 	for _, raw := range boxes {
@@ -191,25 +197,39 @@ func (u *userCheck) only(key mailkey.Mailbox) {
 	u.boxes = slices.DeleteFunc(u.boxes, func(b *boxCheck) bool { return b.key != key })
 }
 
-// readAll reads messages and journal of the mailboxes from first to last.
+// readAll reads messages and journal of the mailboxes from first to last, but for what the database is
+// known not to be able to read.
 func (u *userCheck) readAll(ctx context.Context, first, last mailkey.Mailbox) error {
-	cursor, err := u.s.messages.Find(ctx, bson.D{{Key: "_id", Value: bson.D{
-		{Key: "$gte", Value: first.Message(0).Binary()}, {Key: "$lte", Value: last.Message(1<<32 - 1).Binary()}}}},
-		options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetBatchSize(batchSmall).SetProjection(checkProjection))
-	if err != nil {
-		return err
-	}
-	defer cursor.Close(context.WithoutCancel(ctx))
+	from, to := first.Message(0), last.Message(1<<32-1)
 	at := boxCursor{u: u}
-	for cursor.Next(ctx) {
-		if err := u.message(&at, cursor.Current); err != nil {
+	for _, r := range u.damage.readable(from[:], to[:]) {
+		cursor, err := u.s.messages.Find(ctx, bson.D{{Key: "_id", Value: r.bounds()}},
+			options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetBatchSize(batchSmall).SetProjection(checkProjection))
+		if err != nil {
+			return err
+		}
+		if err := eachDocument(ctx, cursor, func(doc bson.Raw) error { return u.message(&at, doc) }); err != nil {
 			return err
 		}
 	}
-	if err := cursor.Err(); err != nil {
-		return err
+	if u.damage != nil {
+		u.unsure = u.unsure || len(u.damage.messages) > 0
+		for _, b := range u.boxes {
+			b.unsure = b.unsure || u.damage.concerns(b.key)
+		}
 	}
 	return u.readJournal(ctx, first, last)
+}
+
+// eachDocument calls f with the documents of a cursor, and closes it.
+func eachDocument(ctx context.Context, cursor *mongo.Cursor, f func(bson.Raw) error) error {
+	defer cursor.Close(context.WithoutCancel(ctx))
+	for cursor.Next(ctx) {
+		if err := f(cursor.Current); err != nil {
+			return err
+		}
+	}
+	return cursor.Err()
 }
 
 var checkProjection = bson.D{{Key: DocID, Value: 1}, {Key: DocMailbox, Value: 1}, {Key: DocModSeq, Value: 1}, {Key: DocFlags, Value: 1},
@@ -293,34 +313,40 @@ func (u *userCheck) aboutMessage(f Finding, repair func(context.Context) (bool, 
 // readJournal reads the journal entries of the mailboxes from first to last.
 func (u *userCheck) readJournal(ctx context.Context, first, last mailkey.Mailbox) error {
 	low, high := newJournalKey(first, 0), newJournalKey(last, 1<<64-1)
-	cursor, err := u.s.journal.Find(ctx, bson.D{{Key: "_id", Value: bson.D{
-		{Key: "$gte", Value: low.Binary()}, {Key: "$lte", Value: high.Binary()}}}},
-		options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetBatchSize(batchLarge))
-	if err != nil {
-		return err
-	}
-	defer cursor.Close(context.WithoutCancel(ctx))
 	at := boxCursor{u: u}
-	for cursor.Next(ctx) {
-		id, ok := binaryID(cursor.Current, len(journalKey{}))
-		if !ok {
-			continue // of no mailbox
+	for _, r := range u.damage.readableJournal(low[:], high[:]) {
+		cursor, err := u.s.journal.Find(ctx, bson.D{{Key: "_id", Value: r.bounds()}},
+			options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetBatchSize(batchLarge))
+		if err != nil {
+			return err
 		}
-		key := journalKey(id)
-		b := at.at(mailkey.Mailbox(key[:len(mailkey.Mailbox{})]))
-		if b == nil || b.doc.Deleting {
-			continue // nobody reads it; it expires
-		}
-		if err := b.entry(key, cursor.Current); err != nil && len(u.findings) < maxFindings {
-			// Without it, readers see that the chain is broken, and read everything.
-			u.plan(Finding{Fault: BadJournal, Mailbox: b.key, Detail: fmt.Sprintf("entry at mod-sequence %d: %v", key.modseq(), err)},
-				func(ctx context.Context) (bool, error) {
-					_, err := u.s.journal.DeleteOne(ctx, bson.D{{Key: "_id", Value: key.Binary()}})
-					return err == nil, err
-				})
+		err = eachDocument(ctx, cursor, func(doc bson.Raw) error { u.journalEntry(&at, doc); return nil })
+		if err != nil {
+			return err
 		}
 	}
-	return cursor.Err()
+	return nil
+}
+
+// journalEntry takes one journal entry into account.
+func (u *userCheck) journalEntry(at *boxCursor, doc bson.Raw) {
+	id, ok := binaryID(doc, len(journalKey{}))
+	if !ok {
+		return // of no mailbox
+	}
+	key := journalKey(id)
+	b := at.at(mailkey.Mailbox(key[:len(mailkey.Mailbox{})]))
+	if b == nil || b.doc.Deleting {
+		return // nobody reads it; it expires
+	}
+	if err := b.entry(key, doc); err != nil && len(u.findings) < maxFindings {
+		// Without it, readers see that the chain is broken, and read everything.
+		u.plan(Finding{Fault: BadJournal, Mailbox: b.key, Detail: fmt.Sprintf("entry at mod-sequence %d: %v", key.modseq(), err)},
+			func(ctx context.Context) (bool, error) {
+				_, err := u.s.journal.DeleteOne(ctx, bson.D{{Key: "_id", Value: key.Binary()}})
+				return err == nil, err
+			})
+	}
 }
 
 // entry takes one journal entry into account. Entries expire, so one that is named and is not there says nothing.

@@ -1,6 +1,7 @@
 package mailstore
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"gadwall/dedupe"
+	"gadwall/internal/contents"
+	"gadwall/internal/database"
 	"gadwall/internal/mailkey"
 )
 
@@ -26,16 +29,16 @@ func lastOf(user mailkey.UserID) mailkey.Message {
 func (s *Store) ContentReferrers(progress func(ctx context.Context, n int64) error) func(context.Context, *dedupe.Tally) error {
 	return func(ctx context.Context, t *dedupe.Tally) error {
 		r := referrers{store: s, tally: t, progress: progress}
-		from := bson.E{Key: "$gte", Value: mailkey.Message{}.Binary()}
+		var from mailkey.UserID
 		for {
 			last, more, err := r.read(ctx, from)
 			if err != nil {
 				return fmt.Errorf("read references: %w", err)
 			}
-			if !more {
+			if !more || last == lastUser {
 				return nil
 			}
-			from = bson.E{Key: "$gt", Value: lastOf(last).Binary()}
+			from = nextUser(last)
 		}
 	}
 }
@@ -44,7 +47,7 @@ func (s *Store) ContentReferrers(progress func(ctx context.Context, n int64) err
 func (s *Store) HoldsContent(ctx context.Context, message []byte, ref dedupe.Ref) (bool, error) {
 	doc, err := s.messages.FindOne(ctx, byID(bson.Binary{Data: message}),
 		options.FindOne().SetProjection(projection(fieldReference))).Raw()
-	if errors.Is(err, mongo.ErrNoDocuments) {
+	if errors.Is(err, mongo.ErrNoDocuments) || database.IsDamaged(err) {
 		return false, nil
 	}
 	if err != nil {
@@ -59,10 +62,11 @@ type referrers struct {
 	tally    *dedupe.Tally
 	progress func(context.Context, int64) error
 	done     int64
+	gaps     []database.Gap // message keys that the database cannot read, ascending, as far as known
 }
 
 // read gives the references of some users to the tally, from one snapshot. It returns the last user it has read.
-func (r *referrers) read(ctx context.Context, from bson.E) (last mailkey.UserID, more bool, err error) {
+func (r *referrers) read(ctx context.Context, from mailkey.UserID) (last mailkey.UserID, more bool, err error) {
 	limit := snapshotMessages
 	for {
 		n := 0
@@ -80,6 +84,12 @@ func (r *referrers) read(ctx context.Context, from bson.E) (last mailkey.UserID,
 				err = r.progress(ctx, r.done)
 			}
 			return last, more, err
+		case database.IsDamaged(err):
+			if err := r.findGap(ctx, from, err); err != nil {
+				return last, false, err
+			}
+			last = mailkey.UserID{}
+			continue
 		case !errors.Is(err, errSnapshotLost):
 			return last, false, err
 		case last == (mailkey.UserID{}):
@@ -96,35 +106,100 @@ func (r *referrers) read(ctx context.Context, from bson.E) (last mailkey.UserID,
 	}
 }
 
+// findGap finds the next messages that cannot be read. The check of mailboxes reports them.
+func (r *referrers) findGap(ctx context.Context, from mailkey.UserID, damage error) error {
+	first := from.Mailbox(0).Message(0)
+	if n := len(r.gaps); n > 0 && bytes.Compare(first[:], r.gaps[n-1].To) <= 0 {
+		next := after(r.gaps[n-1].To)
+		if next == nil {
+			return damage
+		}
+		first = mailkey.Message(next)
+	}
+	scan := database.Scan{Collection: r.store.messages, Key: database.Key{Size: len(first)},
+		From: first[:], Projection: projection(fieldReference), Page: batchSmall}
+	err := scan.Run(ctx, func(bson.Raw) error { return nil }, func(g database.Gap) error {
+		r.gaps = append(r.gaps, g)
+		return errEnough
+	})
+	if err == nil {
+		return damage // it could be read just now
+	}
+	if errors.Is(err, errEnough) {
+		return nil
+	}
+	return err
+}
+
 // users reads whole users: as many as have limit messages, at least one.
-func (r *referrers) users(ctx context.Context, from bson.E, limit int) (n int, last mailkey.UserID, more bool, err error) {
-	cur, err := r.store.messages.Find(ctx, bson.D{{Key: "_id", Value: bson.D{from}}}, options.Find().
-		SetSort(bson.D{{Key: "_id", Value: 1}}).SetProjection(projection(fieldReference)).SetBatchSize(batchSmall))
+func (r *referrers) users(
+	ctx context.Context, from mailkey.UserID, limit int,
+) (n int, last mailkey.UserID, more bool, err error) {
+	first, end := from.Mailbox(0).Message(0), lastOf(lastUser)
+	ranges := around(first[:], end[:], r.gaps)
+	if len(r.gaps) > 0 {
+		r.tally.Unreadable() // so no count is lowered
+	}
+	u := referringUsers{referrers: r, limit: limit, began: time.Now()}
+	for _, keys := range ranges {
+		cur, err := r.store.messages.Find(ctx, bson.D{{Key: "_id", Value: keys.bounds()}}, options.Find().
+			SetSort(bson.D{{Key: "_id", Value: 1}}).SetProjection(projection(fieldReference)).SetBatchSize(batchSmall))
+		if err == nil {
+			err = eachDocument(ctx, cur, u.message)
+		}
+		switch {
+		case errors.Is(err, errEnough):
+			return u.n, u.last, true, nil
+		case err != nil:
+			return u.n, u.last, false, err
+		}
+	}
+	return u.n, u.last, false, nil
+}
+
+// referringUsers is one reading of users.
+type referringUsers struct {
+	*referrers
+	limit int
+	began time.Time
+	n     int
+	last  mailkey.UserID
+}
+
+// message gives the reference of a message to the tally. It returns errEnough at the first message of a
+// user who is to be read from the next snapshot.
+func (u *referringUsers) message(doc bson.Raw) error {
+	key, ref, err := referenceOf(doc)
+	if key == (mailkey.Message{}) {
+		u.tally.Unreadable()
+		return nil
+	}
+	if user := key.User(); user != u.last {
+		if u.n > 0 && (u.n >= u.limit || time.Since(u.began) > snapshotTime) {
+			return errEnough
+		}
+		u.last = user
+	}
 	if err != nil {
-		return 0, last, false, err
+		u.tally.Unreadable()
+	} else {
+		u.tally.Add(key[:], ref)
 	}
-	defer cur.Close(context.WithoutCancel(ctx))
-	began := time.Now()
-	for cur.Next(ctx) {
-		key, ref, err := referenceOf(cur.Current)
-		if key == (mailkey.Message{}) {
-			r.tally.Unreadable()
-			continue
-		}
-		if user := key.User(); user != last {
-			if n > 0 && (n >= limit || time.Since(began) > snapshotTime) {
-				return n, last, true, nil
-			}
-			last = user
-		}
+	u.n++
+	return nil
+}
+
+// ContentHolders calls f with the keys and contents of all messages that can be read.
+func (s *Store) ContentHolders(ctx context.Context, f func(mailkey.Message, contents.ID) error) error {
+	scan := database.Scan{Collection: s.messages, Key: database.Key{Size: len(mailkey.Message{})},
+		Projection: projection(fieldReference), Page: batchSmall}
+	return scan.Run(ctx, func(doc bson.Raw) error {
+		key, ref, err := referenceOf(doc)
 		if err != nil {
-			r.tally.Unreadable()
-		} else {
-			r.tally.Add(key[:], ref)
+			return nil // is reported by itself
 		}
-		n++
-	}
-	return n, last, false, cur.Err()
+		return f(key, contents.ID(ref.Hash))
+	}, func(database.Gap) error { return nil })
 }
 
 // referenceOf returns the key of a message and the reference that it has. The key is zero if there is none.

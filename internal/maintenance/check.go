@@ -41,8 +41,10 @@ type CheckOptions struct {
 // A Finding is one thing that is wrong for sure.
 type Finding struct {
 	Kind     string `json:"kind"`
-	User     string `json:"user,omitempty"`    // id
+	User     string `json:"user,omitempty"` // id
+	Username string `json:"username,omitempty"`
 	Mailbox  string `json:"mailbox,omitempty"` // key
+	Path     string `json:"path,omitempty"`    // of the mailbox
 	UID      uint32 `json:"uid,omitempty"`
 	Content  string `json:"content,omitempty"` // id
 	Blob     string `json:"blob,omitempty"`    // hash
@@ -74,11 +76,12 @@ func (c *Checked) Undecided() int64 {
 	return c.Mail.Undecided + c.Contents.Undecided + c.Blobs.Undecided
 }
 
-const phases = 6
+const phases = 7
 
 // Check checks everything in the store. An error is trouble in doing so, not something found.
 func Check(ctx context.Context, mail *mailstore.Store, o CheckOptions) (*Checked, error) {
-	c := &check{o: o, mail: mail, contents: mail.Contents(), blobs: mail.Contents().Blobs()}
+	c := &check{o: o, mail: mail, contents: mail.Contents(), blobs: mail.Contents().Blobs(),
+		suspects: newSuspects(), names: names{mail: mail}}
 	c.sum.Found = make(map[string]int64)
 	for i, phase := range []struct {
 		name string
@@ -90,6 +93,7 @@ func Check(ctx context.Context, mail *mailstore.Store, o CheckOptions) (*Checked
 		{"references to contents", c.auditContents},
 		{"references to blobs", c.auditBlobs},
 		{"files and chunks", c.checkFiles},
+		{"messages that are affected", c.affected},
 	} {
 		c.progress = Progress{Phase: phase.name, Number: i + 1, Of: phases}
 		if err := phase.run(ctx); err != nil {
@@ -106,9 +110,12 @@ type check struct {
 	blobs    *blobstore.Store
 	sum      Checked
 	progress Progress
+	suspects *suspects
+	names    names
 }
 
-func (c *check) found(f Finding) {
+func (c *check) found(ctx context.Context, f Finding) {
+	c.names.fill(ctx, &f)
 	c.sum.Found[f.Kind]++
 	if f.Repaired {
 		c.sum.Repaired++
@@ -166,7 +173,7 @@ func (c *check) checkIndexes(ctx context.Context) error {
 		if !d.Missing {
 			f.Kind = "wrong index"
 		}
-		c.found(f)
+		c.found(ctx, f)
 	}
 	return nil
 }
@@ -186,7 +193,7 @@ func (c *check) checkMail(ctx context.Context) (err error) {
 			if f.Mailbox != (mailkey.Mailbox{}) {
 				out.Mailbox = f.Mailbox.String()
 			}
-			c.found(out)
+			c.found(ctx, out)
 		},
 	})
 	return err
@@ -197,25 +204,35 @@ func (c *check) checkContents(ctx context.Context) error {
 		return err
 	}
 	_, err := c.contents.Check(ctx, c.o.Deep, func(f contents.Finding) {
-		c.found(Finding{Kind: "damaged content", Content: f.ID.String(), Detail: f.Detail})
+		if f.Unreadable { // the messages that need them are found with the references
+			c.found(ctx, Finding{Kind: "unreadable", Detail: f.Detail})
+			return
+		}
+		c.suspects.content(f.ID)
+		c.found(ctx, Finding{Kind: "damaged content", Content: f.ID.String(), Detail: f.Detail})
 	}, c.done)
 	return err
 }
 
 // auditor returns an auditor of the documents that one of the stores has.
-func (c *check) auditor(counter *dedupe.Counter, what string, holder func(*Finding, []byte), name func(*Finding, dedupe.Hash)) *dedupe.Auditor {
+func (c *check) auditor(ctx context.Context, counter *dedupe.Counter, what string, holder func(*Finding, []byte), name func(*Finding, dedupe.Hash)) *dedupe.Auditor {
 	a := &dedupe.Auditor{
 		Counter: counter, Repair: c.o.Repair, LeaksOnly: c.o.LeaksOnly, Guard: c.o.Guard, TableSize: c.o.TableSize, Wait: c.o.Wait,
 		Grace: dedupe.DefaultGrace, Settle: dedupe.DefaultSettle,
 		Found: func(f dedupe.Finding) {
 			out := Finding{Kind: what + " " + f.Fault.String(), Repaired: f.Repaired,
 				Detail: fmt.Sprintf("%d references counted, %d found", f.Counted, f.Referenced)}
-			if f.Fault == dedupe.Missing {
+			switch {
+			case f.Gap != nil:
+				out.Detail = fmt.Sprintf("hashes from %s: %v", f.Gap.String(), f.Gap.Err)
+				c.found(ctx, out)
+				return
+			case f.Fault == dedupe.Missing || f.Fault == dedupe.Unreadable:
 				out.Detail = ""
 				holder(&out, f.Holder)
 			}
 			name(&out, f.Hash)
-			c.found(out)
+			c.found(ctx, out)
 		},
 	}
 	if c.o.Offline {
@@ -228,7 +245,7 @@ func (c *check) auditContents(ctx context.Context) (err error) {
 	if err := c.expect(ctx, c.mail.MessageCollection()); err != nil {
 		return err
 	}
-	a := c.auditor(c.contents.Refs(), "content", func(f *Finding, holder []byte) {
+	a := c.auditor(ctx, c.contents.Refs(), "content", func(f *Finding, holder []byte) {
 		if len(holder) == len(mailkey.Message{}) {
 			key := mailkey.Message(holder)
 			f.User, f.Mailbox, f.UID = key.User().String(), key.Mailbox().String(), key.UID()
@@ -244,7 +261,12 @@ func (c *check) auditBlobs(ctx context.Context) (err error) {
 	if err := c.expect(ctx, c.contents.Collection()); err != nil {
 		return err
 	}
-	a := c.auditor(c.blobs.Refs(), "blob", func(f *Finding, holder []byte) { f.Content = hex.EncodeToString(holder) },
+	a := c.auditor(ctx, c.blobs.Refs(), "blob", func(f *Finding, holder []byte) {
+		f.Content = hex.EncodeToString(holder)
+		if len(holder) == len(contents.ID{}) {
+			c.suspects.content(contents.ID(holder))
+		}
+	},
 		func(f *Finding, h dedupe.Hash) { f.Blob = h.String() })
 	a.Referrers = c.contents.BlobReferrers(c.done)
 	a.Holds = c.contents.HoldsBlob
@@ -272,11 +294,12 @@ func (c *check) checkFiles(ctx context.Context) (err error) {
 			out := Finding{Kind: f.Fault.String(), File: f.File.Hex(), Detail: f.Detail, Repaired: f.Repaired}
 			if f.Hash != (dedupe.Hash{}) {
 				out.Blob = f.Hash.String()
+				c.suspects.blob(f.Hash)
 			}
 			if f.Fault == blobstore.Orphans {
 				out.Detail = fmt.Sprintf("%d chunks, %d bytes", f.Chunks, f.Bytes)
 			}
-			c.found(out)
+			c.found(ctx, out)
 		},
 	})
 	return err
