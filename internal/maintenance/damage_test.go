@@ -383,9 +383,39 @@ func TestCheckFindsAndRepairs(t *testing.T) {
 func kinds(list []Finding) []string {
 	var out []string
 	for _, f := range list {
-		out = append(out, f.Kind)
+		if f.Kind != "affected message" { // see TestCheckNamesAffectedMessages
+			out = append(out, f.Kind)
+		}
 	}
 	return slices.Compact(sorted(out))
+}
+
+// Of whatever is damaged, the check names the messages that need it, with users and mailboxes.
+func TestCheckNamesAffectedMessages(t *testing.T) {
+	f := fill(t)
+	f.collect(t)
+	f.remove("blobs.chunks", d("n", 0)) // of every attachment
+	sum, list := f.store.check(t, false, false)
+	var named []string
+	for _, found := range list {
+		if found.Kind == "affected message" {
+			named = append(named, fmt.Sprintf("%s %s %d", found.Username, found.Path, found.UID))
+		}
+	}
+	want := []string{"ada@example.com Archive 1", "ada@example.com Archive 2", "ada@example.com INBOX 1",
+		"ada@example.com INBOX 2", "bob@example.com INBOX 1"}
+	if !slices.Equal(sorted(named), want) {
+		t.Errorf("affected are %q, want %q", sorted(named), want)
+	}
+	if sum.Found["affected message"] != int64(len(want)) {
+		t.Errorf("sum %+v", sum)
+	}
+	// Without damage nothing is named.
+	f = fill(t)
+	f.collect(t)
+	if _, list := f.store.check(t, false, true); len(list) > 0 {
+		t.Errorf("found %+v", list)
+	}
 }
 
 func sorted(list []string) []string { return slices.Sorted(slices.Values(list)) }
