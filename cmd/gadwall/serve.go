@@ -67,7 +67,8 @@ func (c *serveCmd) Run(std streams, again reparse) (err error) {
 		return usageError{err}
 	}
 	defer listeners.close()
-	store, err := node.Open(ctx, node.Options{Storage: c.Storage, Access: node.Serving, Logger: log})
+	store, err := node.Open(ctx, node.Options{
+		Storage: c.Storage, Access: node.Serving, PasswordCache: time.Duration(c.PasswordCache), Logger: log})
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil // told to stop before it had started

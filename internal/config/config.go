@@ -35,10 +35,11 @@ type Serve struct {
 	TLS
 	Clients
 
-	Hostname        string `name:"hostname" env:"GADWALL_HOSTNAME" placeholder:"NAME" help:"What the server calls itself; default: the machine's name."`
-	MaxMessageSize  Size   `name:"max-message-size" env:"GADWALL_MAX_MESSAGE_SIZE" default:"512MiB" help:"Largest message taken, e.g. 50MB or 512MiB."`
-	Postmaster      string `name:"postmaster" env:"GADWALL_POSTMASTER" placeholder:"ADDRESS" help:"Whose mailbox gets mail for <Postmaster>, the address without a domain; without it, that mail is refused."`
-	RejectOverQuota bool   `name:"reject-over-quota" env:"GADWALL_REJECT_OVER_QUOTA" help:"Answer mail for a full mailbox with 552 (give up) rather than 452 (try again)."`
+	Hostname        string   `name:"hostname" env:"GADWALL_HOSTNAME" placeholder:"NAME" help:"What the server calls itself; default: the machine's name."`
+	MaxMessageSize  Size     `name:"max-message-size" env:"GADWALL_MAX_MESSAGE_SIZE" default:"512MiB" help:"Largest message taken, e.g. 50MB or 512MiB."`
+	Postmaster      string   `name:"postmaster" env:"GADWALL_POSTMASTER" placeholder:"ADDRESS" help:"Whose mailbox gets mail for <Postmaster>, the address without a domain; without it, that mail is refused."`
+	PasswordCache   Duration `name:"password-cache" env:"GADWALL_PASSWORD_CACHE" default:"5m" help:"How long a password that was right is taken for right without computing its hash anew; 0s computes it at each login."`
+	RejectOverQuota bool     `name:"reject-over-quota" env:"GADWALL_REJECT_OVER_QUOTA" help:"Answer mail for a full mailbox with 552 (give up) rather than 452 (try again)."`
 
 	GCInterval    Duration `name:"gc-interval" env:"GADWALL_GC_INTERVAL" default:"1h" help:"How often one of the instances deletes what nobody uses any more; 0s for never."`
 	GCGrace       Duration `name:"gc-grace" env:"GADWALL_GC_GRACE" default:"24h" help:"How long what nobody uses is kept."`

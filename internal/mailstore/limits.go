@@ -37,6 +37,8 @@ const (
 
 // Bounds on our own work.
 const (
+	// maxVerified is how many right passwords are remembered; each takes about a hundred octets.
+	maxVerified = 20_000
 	// maxBatch is how many messages one transaction inserts, changes or removes.
 	maxBatch = 1000
 	// purgeBatch is how many messages of a deleted mailbox one transaction removes: fewer, because nobody waits for it and

@@ -8,7 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"runtime/debug"
 	"strings"
+	"sync"
+	"time"
 	"unicode"
 
 	"golang.org/x/crypto/argon2"
@@ -33,29 +36,83 @@ const (
 	maxArgonKey    = 64
 )
 
-// maxHashing is how many computations with the parameters of new hashes may run at a time.
-const maxHashing = 8
+const (
+	// maxHashing is how many computations with the parameters of new hashes may run at a time.
+	maxHashing = 8
+	// hashingIdle is how long after the last computation its memory is given back. To do so
+	// collects garbage, so it is worth it after a burst only.
+	hashingIdle = 5 * time.Second
+)
 
-// hashing bounds the computations that run at a time by the memory they take: as many as there are processors, at most
-// maxHashing, with the parameters of new hashes. Of hashes that take more, fewer run, and those that take more than all
-// that run one by one.
+// hashing bounds the computations that run at a time by the memory they take: as many as there are
+// processors, at most maxHashing, with the parameters of new hashes. Of hashes that take more,
+// fewer run, and those that take more than all others together run one by one. When there was
+// nothing to compute for a while, their memory goes back to the system.
 type hashing struct {
 	memory *semaphore.Weighted
 	all    int64 // KiB
+
+	mu      sync.Mutex
+	running int
+	idle    *time.Timer // calls giveBack; nil before the first computation
+	stopped bool
+
+	// For tests.
+	giveBack  func() // debug.FreeOSMemory
+	computing func() // called for each computation
 }
 
-func newHashing() hashing {
+func newHashing() *hashing {
 	all := int64(min(runtime.GOMAXPROCS(0), maxHashing)) * argonMemory
-	return hashing{semaphore.NewWeighted(all), all}
+	return &hashing{
+		memory: semaphore.NewWeighted(all), all: all,
+		giveBack: debug.FreeOSMemory, computing: func() {},
+	}
+}
+
+// begin and end stand around a computation.
+func (h *hashing) begin() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.running++
+	h.computing()
+	if h.idle != nil {
+		h.idle.Stop()
+	}
+}
+
+func (h *hashing) end() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.running--; h.running > 0 || h.stopped {
+		return
+	}
+	if h.idle == nil {
+		h.idle = time.AfterFunc(hashingIdle, func() { h.giveBack() })
+		return
+	}
+	h.idle.Reset(hashingIdle)
+}
+
+// stop keeps memory from being given back later.
+func (h *hashing) stop() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.stopped = true
+	if h.idle != nil {
+		h.idle.Stop()
+	}
 }
 
 // while runs f, a computation with that memory in KiB, when there is room for it.
-func (h hashing) while(ctx context.Context, memory uint32, f func()) error {
+func (h *hashing) while(ctx context.Context, memory uint32, f func()) error {
 	n := min(int64(memory), h.all)
 	if err := h.memory.Acquire(ctx, n); err != nil {
 		return err
 	}
 	defer h.memory.Release(n)
+	h.begin()
+	defer h.end()
 	f()
 	return nil
 }

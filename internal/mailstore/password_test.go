@@ -8,6 +8,10 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
+
+	"gadwall/internal/dbtest"
+	"gadwall/internal/mailkey"
 )
 
 func TestHashIsPHC(t *testing.T) {
@@ -128,5 +132,127 @@ func TestHashingIsBounded(t *testing.T) {
 	})
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+func TestVerifiedPasswords(t *testing.T) {
+	now := time.Unix(1000, 0)
+	v := newVerifiedPasswords(time.Minute, 3)
+	v.now = func() time.Time { return now }
+	ada := mailkey.UserID{1}
+	key := v.keyOf(ada, "hash", "password")
+	for name, other := range map[string]verifiedKey{
+		"user": v.keyOf(mailkey.UserID{2}, "hash", "password"), "hash": v.keyOf(ada, "hasH", "password"),
+		"password": v.keyOf(ada, "hash", "passwore"), "border": v.keyOf(ada, "hashp", "assword"),
+		"process": newVerifiedPasswords(time.Minute, 3).keyOf(ada, "hash", "password"),
+	} {
+		if other == key {
+			t.Errorf("another %s has the same key", name)
+		}
+	}
+	if v.has(key) {
+		t.Error("there before it was added")
+	}
+	v.add(key)
+	now = now.Add(59 * time.Second)
+	if !v.has(key) {
+		t.Error("forgotten too early")
+	}
+	now = now.Add(time.Second) // using it did not make it last longer
+	if v.has(key) {
+		t.Error("remembered too long")
+	}
+	for i := range 10 {
+		v.add(v.keyOf(mailkey.UserID{byte(i)}, "hash", "password"))
+	}
+	if n := len(v.until); n != 3 {
+		t.Errorf("%d entries, want 3", n)
+	}
+	now = now.Add(2 * time.Minute)
+	v.add(key)
+	if n := len(v.until); n != 1 {
+		t.Errorf("%d entries, want the new one only", n)
+	}
+	never := newVerifiedPasswords(0, 3)
+	never.add(key)
+	if never.has(key) {
+		t.Error("remembered though switched off")
+	}
+}
+
+// A right password is computed once; a wrong one, and a right one after a change, each time.
+func TestAuthenticateRemembersRightPasswords(t *testing.T) {
+	e := openEnvWith(t, dbtest.Database(t), Options{RememberPasswords: time.Hour})
+	computed := 0
+	e.hashing.computing = func() { computed++ }
+	u, err := e.CreateUser(t.Context(), NewUser{Username: "ada@example.com", Password: "correct horse"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, tt := range []struct {
+		name, password string
+		right          bool
+		computes       int
+	}{
+		{"ada@example.com", "correct horse", true, 1},
+		{"ada@example.com", "correct horse", true, 0},
+		{"ADA@example.com", "correct horse", true, 0},
+		{"ada@example.com", "wrong horse", false, 1},
+		{"ada@example.com", "wrong horse", false, 1},
+		{"eve@example.com", "correct horse", false, 1},
+		{"eve@example.com", "correct horse", false, 1},
+		{"ada@example.com", "correct horse", true, 0},
+	} {
+		computed = 0
+		_, err := e.Authenticate(t.Context(), tt.name, tt.password)
+		if (err == nil) != tt.right || computed != tt.computes {
+			t.Errorf("%d: %v, computed %d times, want %d", i, err, computed, tt.computes)
+		}
+	}
+	if err := e.SetPassword(t.Context(), u.ID, "another horse"); err != nil {
+		t.Fatal(err)
+	}
+	computed = 0
+	if _, err := e.Authenticate(t.Context(), "ada@example.com", "correct horse"); !errors.Is(err, ErrAuthFailed) || computed != 1 {
+		t.Errorf("the old password: %v, computed %d times", err, computed)
+	}
+}
+
+func TestHashingGivesMemoryBack(t *testing.T) {
+	h := newHashing()
+	given := make(chan struct{}, 1)
+	h.giveBack = func() { given <- struct{}{} }
+	if err := h.while(t.Context(), argonMemory, func() {}); err != nil {
+		t.Fatal(err)
+	}
+	h.mu.Lock()
+	armed := h.idle != nil && h.idle.Reset(0)
+	h.mu.Unlock()
+	if !armed {
+		t.Fatal("nothing is going to give the memory back")
+	}
+	<-given
+	h.stop()
+	if err := h.while(t.Context(), argonMemory, func() {}); err != nil {
+		t.Fatal(err)
+	}
+	if h.idle.Stop() {
+		t.Error("a closed store would give memory back")
+	}
+}
+
+func BenchmarkAuthenticate(b *testing.B) {
+	for name, keep := range map[string]time.Duration{"first": 0, "again": time.Hour} {
+		b.Run(name, func(b *testing.B) {
+			e := openEnvWith(b, dbtest.Database(b), Options{RememberPasswords: keep})
+			if _, err := e.CreateUser(b.Context(), NewUser{Username: "ada@example.com", Password: "correct horse"}); err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				if _, err := e.Authenticate(b.Context(), "ada@example.com", "correct horse"); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

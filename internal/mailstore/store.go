@@ -32,6 +32,9 @@ type Options struct {
 	// Restored opens a database whose advance is not through, to finish it. Otherwise Open refuses with ErrAdvancing.
 	Restored bool
 	Logger   *slog.Logger // slog.Default() if nil
+	// RememberPasswords is how long Authenticate takes a password that was right for right without
+	// computing its hash; 0 computes it each time.
+	RememberPasswords time.Duration
 
 	// For tests.
 	purgeLease         time.Duration
@@ -64,7 +67,8 @@ type Store struct {
 	transactions chan struct{} // semaphore
 	long         chan struct{} // semaphore: see pacer
 	traffic      traffic
-	hashing      hashing
+	hashing      *hashing
+	verified     *verifiedPasswords
 
 	// base ends with Close; background counts the goroutines that end then at the latest.
 	base       context.Context
@@ -98,6 +102,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		transactions:  make(chan struct{}, maxTransactions),
 		long:          make(chan struct{}, longOperations()),
 		hashing:       newHashing(),
+		verified:      newVerifiedPasswords(o.RememberPasswords, maxVerified),
 		purgeLease:    cmp.Or(o.purgeLease, purgeLease),
 		batchSize:     cmp.Or(o.batchSize, maxBatch),
 
@@ -130,6 +135,7 @@ func (s *Store) Close() {
 	s.closed = true
 	s.mu.Unlock()
 	s.stop()
+	s.hashing.stop()
 	s.background.Wait()
 }
 

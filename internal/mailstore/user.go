@@ -224,7 +224,8 @@ func (s *Store) SetPassword(ctx context.Context, user mailkey.UserID, password s
 }
 
 // Authenticate returns the user with this name and password. The error is ErrAuthFailed when there
-// is none, and it takes as long to find out whether or not the name exists.
+// is none, and it takes as long to find out whether or not the name exists. A password that was
+// right a moment ago costs no computation (Options.RememberPasswords); a wrong one always does.
 func (s *Store) Authenticate(ctx context.Context, username, password string) (*User, error) {
 	if len(password) > MaxPasswordLength {
 		return nil, ErrAuthFailed
@@ -246,14 +247,26 @@ func (s *Store) Authenticate(ctx context.Context, username, password string) (*U
 			return nil, fmt.Errorf("authenticate %s: %w", doc.Name, err)
 		}
 	}
+	var user *User
+	var verified verifiedKey
+	if doc != nil {
+		if user, err = s.userFrom(doc); err != nil {
+			return nil, err
+		}
+		verified = s.verified.keyOf(user.ID, doc.Hash, preparePassword(password))
+		if s.verified.has(verified) {
+			return user, nil
+		}
+	}
 	same, err := s.verify(ctx, hash, password)
 	if err != nil {
 		return nil, fmt.Errorf("authenticate: %w", err)
 	}
-	if !same || doc == nil {
+	if !same || user == nil {
 		return nil, ErrAuthFailed
 	}
-	return s.userFrom(doc)
+	s.verified.add(verified)
+	return user, nil
 }
 
 // SetLimits gives a user these own limits. Errors: ErrNoSuchUser, quota.ErrInvalidLimit.

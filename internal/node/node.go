@@ -43,7 +43,9 @@ type Options struct {
 	Access  Access
 	// Create lets Sharing make the database where there is none.
 	Create bool
-	Logger *slog.Logger // nil is slog.Default()
+	// PasswordCache is mailstore.Options.RememberPasswords.
+	PasswordCache time.Duration
+	Logger        *slog.Logger // nil is slog.Default()
 }
 
 // A SettingError is a setting that cannot work. Nothing was written.
@@ -100,7 +102,7 @@ func Open(ctx context.Context, o Options) (_ *Node, err error) {
 	n.Mail, err = mailstore.Open(ctx, mailstore.Options{
 		Database: n.Database, Contents: n.Contents, Bus: n.Bus, Quota: o.Storage.Quota.Policy(),
 		Resume: o.Access == Serving, ReadOnly: o.Access == Looking, Restored: o.Access == Restoring,
-		Logger: n.log})
+		RememberPasswords: o.PasswordCache, Logger: n.log})
 	if err != nil {
 		return nil, err
 	}
