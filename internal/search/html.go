@@ -24,7 +24,8 @@ type htmlText struct {
 	quote byte   // in a tag: the quote that an attribute value is in
 	raw   string // the element whose end tag ends raw text
 	dash  int    // in a comment: how many of its last bytes are dashes
-	space bool   // the last byte passed on was white space
+	gap   byte   // white space to pass on before the next text: a space, a line end, 0
+	begun bool   // some text was passed on
 	out   []byte
 }
 
@@ -39,7 +40,7 @@ const (
 	htmlInRawTag // after "<" in htmlInRaw
 )
 
-func newHTMLText(w io.Writer) *htmlText { return &htmlText{w: w, space: true} }
+func newHTMLText(w io.Writer) *htmlText { return &htmlText{w: w} }
 
 // Write implements io.Writer.
 func (h *htmlText) Write(p []byte) (int, error) {
@@ -109,19 +110,21 @@ func (h *htmlText) Close() error {
 	return err
 }
 
-// text passes on text, white space folded.
+// text passes on text, white space folded: within a block to a space, between two to a
+// line end, around the page to nothing.
 func (h *htmlText) text(p []byte) {
 	for _, c := range p {
-		switch c {
-		case ' ', '\t', '\r', '\n', '\f':
-			if !h.space {
-				h.out = append(h.out, ' ')
-				h.space = true
+		if isHTMLSpace(c) {
+			if h.gap == 0 {
+				h.gap = ' '
 			}
-		default:
-			h.out = append(h.out, c)
-			h.space = false
+			continue
 		}
+		if h.gap != 0 && h.begun {
+			h.out = append(h.out, h.gap)
+		}
+		h.gap, h.begun = 0, true
+		h.out = append(h.out, c)
 	}
 }
 
@@ -206,10 +209,7 @@ func (h *htmlText) endTag() {
 		atom.Code, atom.Mark, atom.Ins, atom.Del, atom.Q, atom.Cite, atom.Bdi, atom.Bdo:
 		// Within a line: "<b>in</b>voice" is one word.
 	default:
-		if !h.space {
-			h.out = append(h.out, '\n')
-			h.space = true
-		}
+		h.gap = '\n'
 	}
 }
 
