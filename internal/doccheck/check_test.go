@@ -10,8 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// faultsOf makes a repository of the files and returns what the check prints.
-func faultsOf(t *testing.T, files map[string]string) []string {
+// repositoryOf makes a repository of the files and returns its root.
+func repositoryOf(t *testing.T, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
 	for name, s := range files {
@@ -28,12 +28,19 @@ func faultsOf(t *testing.T, files map[string]string) []string {
 			t.Fatalf("git %v: %v\n%s", args, err, out)
 		}
 	}
-	faults, err := check(dir)
+	return dir
+}
+
+// faultsOf makes a repository of the files and returns what the check prints.
+func faultsOf(t *testing.T, files map[string]string) []string {
+	t.Helper()
+	dir := repositoryOf(t, files)
+	r, err := read(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var b strings.Builder
-	report(&b, faults)
+	report(&b, r.faults(dir))
 	return strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
 }
 
@@ -42,15 +49,16 @@ func TestIndex(t *testing.T) {
 		return "| [RFC " + n + "](https://www.rfc-editor.org/rfc/rfc" + n + ") | title | " + status + " | " + where + " |\n"
 	}
 	got := faultsOf(t, map[string]string{
-		"a/a.go": "package a\n\n// RFC 3501 section 6.4.5\nconst a = 1\n",
-		"a/b.go": "package a\n\n// b is\n// (RFC 2045).\nconst b = `RFC 1123`\n",
-		"docs/rfc.md": row("2045", "whole", "`a`, `a/b.go`") + row("3501", "partly: no b", "`a/b.go`") +
+		"a/a.go":      "package a\n\n// RFC 3501 section 6.4.5\nconst a = 1\n",
+		"a/b_test.go": "package a\n\n// b is\n// (RFC 2045).\nconst b = `RFC 1123, RFC 3501`\n",
+		"b/b_test.go": "package b\n\n// RFC 3501\n",
+		"docs/rfc.md": row("2045", "whole", "`a`") + row("3501", "partly: no b", "`a`, `b`") +
 			row("9051", "perhaps", "") + row("1123", "not", "`a`") + "| [RFC 1] |\n",
 	})
 	want := []string{
-		`docs/rfc.md:2: a/b.go does not cite RFC 3501`,
-		`docs/rfc.md:3: RFC 9051 is cited nowhere`,
+		"docs/rfc.md:2: RFC 3501 is cited in `a`: run `go run ./internal/doccheck -w`",
 		`docs/rfc.md:3: RFC 9051: a status begins with one of ["whole" "partly: " "not"]`,
+		`docs/rfc.md:3: RFC 9051 is cited nowhere`,
 		`docs/rfc.md:4: RFC 1123 is out of order`,
 		`docs/rfc.md:5: a row is: | [RFC n](address) | title | status | where |`,
 	}
@@ -133,5 +141,25 @@ func TestOperatorPage(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestWriteIndex(t *testing.T) {
+	const head = "| [RFC 3501](https://www.rfc-editor.org/rfc/rfc3501) | title | whole |"
+	dir := repositoryOf(t, map[string]string{
+		"a/a.go":      "package a\n\n// RFC 3501 section 6.4.5\nconst a = 1\n",
+		"b/b.go":      "package b\n\n// RFC 3501\nconst a = 1\n",
+		"docs/rfc.md": "# RFCs\n\n" + head + " `c` |\n",
+	})
+	r, err := read(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.writeIndex(dir); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(filepath.Join(dir, "docs", "rfc.md"))
+	if want := "# RFCs\n\n" + head + " `a`, `b` |\n"; err != nil || string(got) != want {
+		t.Errorf("%q, %v, want %q", got, err, want)
 	}
 }

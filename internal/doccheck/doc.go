@@ -1,6 +1,7 @@
 // Command doccheck checks the prose of the repository: comments, strings and Markdown pages.
 // `make lint` runs it in the root of the repository. It prints a line for each fault, as
-// "file:line: fault", and exits with 1 if there is any.
+// "file:line: fault", and exits with 1 if there is any. With -w it first writes into docs/rfc.md which
+// packages cite each RFC.
 //
 // Words:
 //
@@ -13,8 +14,8 @@
 //
 //   - citations.go: every citation has the one form, and a section is never named before the
 //     comment has named its RFC
-//   - index.go: docs/rfc.md lists every RFC that is cited and no other, and the places it names
-//     cite that RFC
+//   - index.go: docs/rfc.md lists every RFC that is cited and no other, with its status and the
+//     packages that cite it
 //   - columns.go: no line is longer than 120 columns, but for tables, commands, addresses and
 //     generated code
 //   - links.go: files, headings, and tests in commands that a page names exist

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -10,11 +12,19 @@ import (
 )
 
 func main() {
-	faults, err := check(".")
+	write := flag.Bool("w", false, "write which packages cite the RFCs of docs/rfc.md")
+	flag.Parse()
+	r, err := read(".")
+	if err == nil && *write {
+		if err = r.writeIndex("."); err == nil {
+			r, err = read(".")
+		}
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "doccheck:", err)
 		os.Exit(2)
 	}
+	faults := r.faults(".")
 	report(os.Stdout, faults)
 	if len(faults) > 0 {
 		os.Exit(1)
@@ -34,25 +44,27 @@ func report(w io.Writer, faults []fault) {
 	}
 }
 
-// check returns what is wrong in the repository whose root is dir, sorted by place.
-func check(dir string) ([]fault, error) {
+// read reads the tracked files of the repository whose root is dir.
+func read(dir string) (*repository, error) {
 	out, err := exec.Command("git", "-C", dir, "ls-files", "-z", "*.go", "*.md").Output()
 	if err != nil {
 		return nil, fmt.Errorf("list the tracked files: %w", err)
 	}
-	var r repository
+	r := new(repository)
 	for name := range strings.SplitSeq(strings.TrimRight(string(out), "\x00"), "\x00") {
 		if err := r.read(dir, name); err != nil {
 			return nil, err
 		}
 	}
+	return r, nil
+}
+
+// faults returns what is wrong in the repository, sorted by place.
+func (r *repository) faults(dir string) []fault {
 	faults := slices.Concat(r.citationFaults(), r.indexFaults(), r.columnFaults(), r.linkFaults(dir),
 		r.operatorFaults())
 	slices.SortStableFunc(faults, func(a, b fault) int {
-		if c := strings.Compare(a.file, b.file); c != 0 {
-			return c
-		}
-		return a.line - b.line
+		return cmp.Or(strings.Compare(a.file, b.file), a.line-b.line)
 	})
-	return faults, nil
+	return faults
 }

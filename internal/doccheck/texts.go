@@ -38,9 +38,9 @@ func (t text) at(i int) int {
 	return t.line + strings.Count(t.s[:i], "\n")
 }
 
-// ownTests begins the names of files that are not read for their texts: what they have is wrong on
-// purpose.
-const ownTests = "internal/doccheck/"
+// ownFiles begins the names of files that are not read for their texts: their citations are examples,
+// right ones and wrong ones.
+const ownFiles = "internal/doccheck/"
 
 func (r *repository) read(dir, name string) error {
 	data, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(name)))
@@ -54,7 +54,7 @@ func (r *repository) read(dir, name string) error {
 	switch {
 	case strings.HasSuffix(name, ".md"):
 		f.texts = []text{{line: 1, s: string(data), prose: true}}
-	case strings.HasPrefix(name, ownTests):
+	case strings.HasPrefix(name, ownFiles):
 	default:
 		if err := f.parse(data); err != nil {
 			return err

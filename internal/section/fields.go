@@ -9,8 +9,8 @@ import (
 )
 
 // maxHeld is how many octets of the start of a line a FieldSelector holds until it knows the name
-// of the field. A line without a colon in so many octets is taken for one that has no name (RFC
-// 5322 section 2.1.1 allows 998 octets for a whole line).
+// of the field. A line without a colon in so many octets is taken for one that has no name
+// (RFC 5322 section 2.1.1 allows 998 octets for a whole line).
 const maxHeld = 4 << 10
 
 // Names is a list of names of header fields, in lower case.
