@@ -3,8 +3,12 @@ package docstore_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 
@@ -254,4 +258,84 @@ func TestCheckUnreadable(t *testing.T) {
 			t.Errorf("%s: %v", c.Name, c.List)
 		}
 	}
+}
+
+// A check goes on behind blocks that cannot be read, and says between which documents they lie.
+func TestCheckGoesOnPastDamage(t *testing.T) {
+	const docs = 6000
+	id := func(n int) bson.Binary { return bson.Binary{Data: fmt.Appendf(nil, "user%08dmail", n)} }
+	dir := t.TempDir()
+	s := must(docstore.Open(docstore.Options{Dir: dir, Logger: slog.New(slog.DiscardHandler)}))(t)
+	client := must(mongo.Connect(s.ClientOptions()))(t)
+	coll := client.Database("d").Collection("c")
+	createIndex(t, coll, d("n", 1), nil)
+	random := rand.NewChaCha8([32]byte{})
+	for first := 0; first < docs; first += 1000 {
+		var batch []any
+		for n := first; n < first+1000; n++ {
+			noise := make([]byte, 200)
+			random.Read(noise)
+			batch = append(batch, d("_id", id(n), "n", n, "noise", noise))
+		}
+		insertAll(t, coll, batch...)
+	}
+	insertAll(t, client.Database("d").Collection("other"), d("_id", 1))
+	must(0, s.Compact())(t)
+	closeAll(t, s, client)
+
+	tables := filesOf(t, dir, ".sst")
+	if len(tables) != 1 {
+		t.Fatalf("tables: %v", tables)
+	}
+	info := must(os.Stat(tables[0]))(t)
+	for _, part := range []int64{2, 4} { // sevenths, counted from the end: all within the documents
+		if err := overwrite(tables[0], info.Size()*part/7, []byte("damage")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s = must(docstore.Open(docstore.Options{Dir: dir, Logger: slog.New(slog.DiscardHandler)}))(t)
+	client = must(mongo.Connect(s.ClientOptions()))(t)
+	defer closeAll(t, s, client)
+	coll = client.Database("d").Collection("c")
+	var told []engine.Problem
+	report := must(s.CheckEach(testContext(t), nil, func(ns string, p engine.Problem) {
+		if ns != "d.c" {
+			t.Errorf("%s: %s", ns, p)
+		}
+		told = append(told, p)
+	}))(t)
+	if report.Clean() || len(told) != 2 {
+		t.Fatalf("the check found %v", told)
+	}
+	lost := 0
+	for _, p := range told {
+		if p.Kind != engine.Unreadable || !p.Range || p.ID.Type == 0 || p.NextID.Type == 0 {
+			t.Fatalf("%+v", p)
+		}
+		from, to := number(t, p.ID), number(t, p.NextID)
+		if to-from < 10 || to-from > 400 {
+			t.Errorf("%s: %d documents", p, to-from-1)
+		}
+		lost += to - from - 1
+		for n := from; n <= to; n++ {
+			err := coll.FindOne(testContext(t), d("_id", id(n))).Err()
+			if n == from || n == to {
+				must(0, err)(t)
+			} else {
+				wantCode(t, err, 298)
+			}
+		}
+	}
+	for _, c := range report.Collections {
+		if c.Name == "c" && c.Documents != int64(docs-lost) {
+			t.Errorf("%d of %d documents were checked, %d cannot be read", c.Documents, docs, lost)
+		}
+	}
+}
+
+// number is the one in an id of TestCheckGoesOnPastDamage.
+func number(t *testing.T, id bson.RawValue) int {
+	t.Helper()
+	_, data := id.Binary()
+	return must(strconv.Atoi(strings.TrimLeft(string(data[4:11])+string(data[11:12]), "0")))(t)
 }

@@ -221,6 +221,11 @@ func (s *Server) Check(ctx context.Context, progress func(ns string)) (*engine.C
 	return s.eng.Check(ctx, progress)
 }
 
+// CheckEach is Check, and calls each with every problem. See Engine.CheckEach.
+func (s *Server) CheckEach(ctx context.Context, progress func(ns string), each func(ns string, p engine.Problem)) (*engine.CheckReport, error) {
+	return s.eng.CheckEach(ctx, progress, each)
+}
+
 // Backup makes a copy of the database in dir. See Engine.Backup.
 func (s *Server) Backup(ctx context.Context, dir string) error { return s.eng.Backup(ctx, dir) }
 

@@ -261,3 +261,35 @@ func BenchmarkAppendInt64(b *testing.B) {
 		dst = Append(dst[:0], v)
 	}
 }
+
+func TestValue(t *testing.T) {
+	id := bson.NewObjectID()
+	for _, in := range []any{
+		bson.Binary{Data: make([]byte, 12)}, bson.Binary{Data: []byte("0123456789abcdef")}, bson.Binary{Data: make([]byte, 32)},
+		id, "", "text",
+	} {
+		typ, data, err := bson.MarshalValue(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := bson.RawValue{Type: typ, Value: data}
+		got, ok := Value(Append(nil, want))
+		if !ok || got.Type != want.Type || !bytes.Equal(got.Value, want.Value) {
+			t.Errorf("%v: got %v", want, got)
+		}
+	}
+	for _, in := range []any{1, bson.Binary{Data: make([]byte, 13)}, bson.Binary{Subtype: 4, Data: make([]byte, 16)}, "a\x00b", bson.D{}, bson.Null{}} {
+		typ, data, err := bson.MarshalValue(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, ok := Value(Append(nil, bson.RawValue{Type: typ, Value: data})); ok {
+			t.Errorf("%v: got %v", in, got)
+		}
+	}
+	for _, key := range [][]byte{nil, {tagString}, {tagObjectID, 1}, {tagBinary + 1, 1}, {tagString, 'a', 0, 0xff}} {
+		if got, ok := Value(key); ok {
+			t.Errorf("%x: got %v", key, got)
+		}
+	}
+}

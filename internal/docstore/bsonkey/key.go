@@ -213,6 +213,29 @@ func appendLength(dst []byte, n int) []byte {
 	return binary.BigEndian.AppendUint32(append(dst, maxShort+4), uint32(n))
 }
 
+// Value returns the value of an ascending key that is a generic binary of a length written bare, an
+// ObjectID or a string: what an _id mostly is. Of others it returns false.
+func Value(key []byte) (v bson.RawValue, ok bool) {
+	if len(key) == 0 {
+		return v, false
+	}
+	tag, data := key[0], key[1:]
+	for i, size := range bareSizes {
+		if tag == tagBinary+1+byte(2*i) && len(data) == size {
+			value := binary.LittleEndian.AppendUint32(nil, uint32(size))
+			return bson.RawValue{Type: bson.TypeBinary, Value: append(append(value, bson.TypeBinaryGeneric), data...)}, true
+		}
+	}
+	switch {
+	case tag == tagObjectID && len(data) == len(bson.ObjectID{}):
+		return bson.RawValue{Type: bson.TypeObjectID, Value: bytes.Clone(data)}, true
+	case tag == tagString && bytes.HasSuffix(data, []byte{0, 1}) && bytes.IndexByte(data, 0) == len(data)-2:
+		value := binary.LittleEndian.AppendUint32(nil, uint32(len(data)-1))
+		return bson.RawValue{Type: bson.TypeString, Value: append(append(value, data[:len(data)-2]...), 0)}, true
+	}
+	return v, false
+}
+
 // Skip returns what follows the first encoded value of key, ascending or descending.
 func Skip(key []byte) (rest []byte, err error) {
 	if len(key) == 0 {

@@ -16,8 +16,17 @@ import (
 // Check compares every index with the documents of its collection, both ways, and looks at everything else
 // that is stored. It reads one snapshot, beside all other traffic, in constant memory. progress is called with the
 // name of each collection before its turn; it may be nil. What is wrong is in the report; an error
-// means that the check was not finished.
-func (e *Engine) Check(ctx context.Context, progress func(ns string)) (_ *CheckReport, err error) {
+// means that the check was not finished. What cannot be read is a problem too, and the check goes on behind it.
+func (e *Engine) Check(ctx context.Context, progress func(ns string)) (*CheckReport, error) {
+	return e.CheckEach(ctx, progress, nil)
+}
+
+// CheckEach is Check, and calls each with every problem: the report lists only the first of a
+// collection. ns is "" for problems beside the collections. Keys and ids are valid during the call.
+func (e *Engine) CheckEach(ctx context.Context, progress func(ns string), each func(ns string, p Problem)) (_ *CheckReport, err error) {
+	if each == nil {
+		each = func(string, Problem) {}
+	}
 	done, err := e.begin()
 	if err != nil {
 		return nil, err
@@ -36,6 +45,7 @@ func (e *Engine) Check(ctx context.Context, progress func(ns string)) (_ *CheckR
 	defer func() { err = errors.Join(err, snap.Close()) }()
 	v := pebbleView{snap}
 	r := &CheckReport{}
+	r.each = func(p Problem) { each("", p) }
 	if err := checkRecords(ctx, v, cat, r); err != nil {
 		return nil, err
 	}
@@ -44,7 +54,7 @@ func (e *Engine) Check(ctx context.Context, progress func(ns string)) (_ *CheckR
 			if progress != nil {
 				progress(c.Namespace())
 			}
-			report, err := checkCollection(ctx, v, c)
+			report, err := checkCollection(ctx, v, c, func(p Problem) { each(c.Namespace(), p) })
 			if err != nil {
 				return nil, err
 			}
@@ -61,7 +71,7 @@ func (e *Engine) CheckCollection(ctx context.Context, db, name string) (c *Colle
 	if c = cat.Lookup(db, name); c == nil {
 		return nil, nil, nil
 	}
-	r, err = checkCollection(ctx, pebbleView{snap}, c)
+	r, err = checkCollection(ctx, pebbleView{snap}, c, nil)
 	return c, r, err
 }
 
@@ -106,6 +116,8 @@ type collectionCheck struct {
 	indexes []*indexCheck
 	// again is set when everything is read a second time: what cannot be read has been told.
 	again bool
+	// skips are the ranges of keys that cannot be read: where each ends, by where it begins.
+	skips map[string][]byte
 }
 
 type indexCheck struct {
@@ -116,8 +128,9 @@ type indexCheck struct {
 	bad        bool
 }
 
-func checkCollection(ctx context.Context, v view, c *Collection) (*CollectionReport, error) {
-	k := &collectionCheck{view: v, coll: c, hash: newHasher(), report: &CollectionReport{DB: c.db, Name: c.Name}}
+func checkCollection(ctx context.Context, v view, c *Collection, each func(Problem)) (*CollectionReport, error) {
+	k := &collectionCheck{view: v, coll: c, hash: newHasher(), skips: map[string][]byte{}, report: &CollectionReport{DB: c.db, Name: c.Name}}
+	k.report.each = each
 	for _, ix := range c.Indexes {
 		ic := &indexCheck{Index: ix}
 		switch _, release, err := v.get(ix.MultikeyKey()); {
@@ -178,40 +191,70 @@ func (k *collectionCheck) problem(p Problem, ic *indexCheck) {
 	k.report.add(p)
 }
 
-// walk calls f for each key with a prefix. An error of the storage is a problem: of one value, which f returns, or of
-// everything behind the last key. An error of the context ends the check.
+// walk calls f for each key with a prefix. An error of the storage is a problem: of one value, which f
+// returns, or of a range of keys, and the walk goes on behind it. An error of the context ends the check.
 func (k *collectionCheck) walk(ctx context.Context, ic *indexCheck, prefix []byte, f func(s scanner) error) error {
-	unreadable := func(where string, key []byte, err error) {
-		if k.again {
-			return
-		}
-		k.problem(Problem{Kind: Unreadable, Key: key, Detail: where + " this key: " + err.Error()}, ic)
-	}
-	last := clone(prefix)
-	for lower := prefix; ; lower = append(clone(last), 0) {
-		s, err := k.view.scan(lower, successor(clone(prefix)), false)
-		if err != nil {
-			unreadable("behind", last[prefixLen:], err)
-			return nil
-		}
+	upper := successor(clone(prefix))
+	lower := prefix
+	var last []byte // the last key that could be read
+	for {
+		s, err := k.view.scan(lower, upper, false)
 		var failed error
-		for n := 0; failed == nil && s.next(); n++ {
-			if n%checkEvery == 0 && ctx.Err() != nil {
-				return errors.Join(ctx.Err(), s.close())
+		if err == nil {
+			for n := 0; failed == nil && s.next(); n++ {
+				if n%checkEvery == 0 && ctx.Err() != nil {
+					return errors.Join(ctx.Err(), s.close())
+				}
+				last = append(last[:0], s.key()...)
+				failed = f(s)
 			}
-			last = append(last[:0], s.key()...)
-			failed = f(s)
+			err = s.close()
 		}
-		switch err := s.close(); {
+		switch {
 		case failed != nil: // close may well give the same error
-			unreadable("at", last[prefixLen:], failed)
+			k.unreadable(ic, Problem{Key: last[prefixLen:], Detail: firstLine(failed)})
+			lower = append(clone(last), 0)
 		case err != nil:
-			unreadable("behind", last[prefixLen:], err)
-			return nil
+			if last != nil {
+				lower = append(clone(last), 0)
+			}
+			next, known := k.skips[string(lower)]
+			if !known {
+				var ctxErr error
+				if next, ctxErr = firstReadable(ctx, k.view, lower, upper); ctxErr != nil {
+					return ctxErr
+				}
+				k.skips[string(lower)] = next
+			}
+			p := Problem{Range: true, Detail: firstLine(err)}
+			if last != nil {
+				p.Key = last[prefixLen:]
+			}
+			if next != nil {
+				p.Next = next[prefixLen:]
+			}
+			k.unreadable(ic, p)
+			if next == nil {
+				return nil
+			}
+			lower = next
 		default:
 			return nil
 		}
 	}
+}
+
+// unreadable reports what cannot be read, the first time it is met.
+func (k *collectionCheck) unreadable(ic *indexCheck, p Problem) {
+	if k.again {
+		return
+	}
+	p.Kind = Unreadable
+	if ic == nil { // the keys are those of documents
+		p.ID, _ = bsonkey.Value(p.Key)
+		p.NextID, _ = bsonkey.Value(p.Next)
+	}
+	k.problem(p, ic)
 }
 
 // documents checks each document by itself, and adds up the entries they ask for.

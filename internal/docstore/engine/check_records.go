@@ -108,29 +108,43 @@ func checkCounter(v view, r *CheckReport) (uint32, error) {
 
 // eachKey calls f for each key of a space.
 func eachKey(ctx context.Context, v view, space byte, r *CheckReport, f func(key, value []byte)) error {
-	unreadable := func(err error) {
-		r.add(Problem{Kind: Unreadable, Key: []byte{space}, Detail: err.Error()})
-	}
-	s, err := v.scan([]byte{space}, []byte{space + 1}, false)
-	if err != nil {
-		unreadable(err)
-		return nil
-	}
-	for n := 0; s.next(); n++ {
-		if n%checkEvery == 0 && ctx.Err() != nil {
-			return errors.Join(ctx.Err(), s.close())
+	for lower, upper := []byte{space}, []byte{space + 1}; lower != nil; {
+		s, err := v.scan(lower, upper, false)
+		var failed error
+		if err == nil {
+			for n := 0; s.next(); n++ {
+				if n%checkEvery == 0 && ctx.Err() != nil {
+					return errors.Join(ctx.Err(), s.close())
+				}
+				var value []byte
+				lower = append(clone(s.key()), 0)
+				if value, failed = s.value(); failed != nil {
+					break
+				}
+				f(s.key(), value)
+			}
+			err = s.close()
 		}
-		value, err := s.value()
-		if err != nil {
-			unreadable(err)
-			continue
+		switch {
+		case failed != nil:
+			r.add(Problem{Kind: Unreadable, Key: lower[:len(lower)-1], Detail: firstLine(failed)})
+		case err != nil:
+			if lower, err = r.skip(ctx, v, lower, upper, err); err != nil {
+				return err
+			}
+		default:
+			return nil
 		}
-		f(s.key(), value)
-	}
-	if err := s.close(); err != nil {
-		unreadable(err)
 	}
 	return nil
+}
+
+// skip reports that keys from lower on cannot be read, and returns the first that can.
+func (r *CheckReport) skip(ctx context.Context, v view, lower, upper []byte, cause error) (next []byte, err error) {
+	if next, err = firstReadable(ctx, v, lower, upper); err == nil {
+		r.add(Problem{Kind: Unreadable, Range: true, Key: lower, Next: next, Detail: firstLine(cause)})
+	}
+	return next, err
 }
 
 // checkKeys looks for keys that belong to nothing, a step for each numbered prefix.
@@ -150,8 +164,9 @@ func checkKeys(ctx context.Context, v view, owners map[uint32]bool, r *CheckRepo
 	for ctx.Err() == nil {
 		key, err := first(lower)
 		if err != nil {
-			r.add(Problem{Kind: Unreadable, Key: lower, Detail: err.Error()})
-			return nil
+			if key, err = r.skip(ctx, v, lower, []byte{0xff}, err); err != nil {
+				return err
+			}
 		}
 		if key == nil {
 			return nil

@@ -35,6 +35,12 @@ type Problem struct {
 	// Key is the key of _id as it is stored, or of what else is wrong.
 	Key    []byte
 	Detail string
+	// Range reports that the keys behind Key, up to Next, cannot be read. There may be any number of
+	// documents or entries. Key is nil when the range begins the collection or index, and Next when it ends
+	// it; NextID is the _id that belongs to Next, as far as it is known.
+	Range  bool
+	Next   []byte
+	NextID bson.RawValue
 }
 
 func (p Problem) String() string {
@@ -43,11 +49,29 @@ func (p Problem) String() string {
 	if p.Index != "" {
 		fmt.Fprintf(&b, ", index %s", p.Index)
 	}
+	name := func(id bson.RawValue, key []byte) {
+		if id.Type != 0 {
+			fmt.Fprintf(&b, " _id %s", id)
+		} else {
+			fmt.Fprintf(&b, " key %x", key)
+		}
+	}
 	switch {
-	case p.ID.Type != 0:
-		fmt.Fprintf(&b, ", _id %s", p.ID)
-	case len(p.Key) > 0:
-		fmt.Fprintf(&b, ", key %x", p.Key)
+	case p.Range && p.Key == nil && p.Next == nil:
+		b.WriteString(", all keys")
+	case p.Range:
+		b.WriteString(", all")
+		if p.Key != nil {
+			b.WriteString(" behind")
+			name(p.ID, p.Key)
+		}
+		if p.Next != nil {
+			b.WriteString(" before")
+			name(p.NextID, p.Next)
+		}
+	case p.ID.Type != 0 || len(p.Key) > 0:
+		b.WriteString(",")
+		name(p.ID, p.Key)
 	}
 	if p.Detail != "" {
 		fmt.Fprintf(&b, ": %s", p.Detail)
@@ -60,14 +84,22 @@ type Problems struct {
 	List []Problem
 	// More counts those that are not in the list.
 	More int64
+
+	// each, if set, is called with every problem.
+	each func(Problem)
 }
 
 func (ps *Problems) add(p Problem) {
+	if ps.each != nil {
+		ps.each(p)
+	}
 	if len(ps.List) >= maxProblems {
 		ps.More++
 		return
 	}
-	p.Key = clone(p.Key)
+	if p.Key != nil { // nil says something of a range
+		p.Key = clone(p.Key)
+	}
 	p.ID.Value = clone(p.ID.Value)
 	ps.List = append(ps.List, p)
 }

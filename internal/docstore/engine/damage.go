@@ -30,8 +30,9 @@ import (
 // without saying of what, and its own report panics in the goroutine that reads: a command's, or one of
 // Pebble's own, which ends the process. So the engine finds the damage before Pebble does:
 //
-//   - valueFile checks the checksum of each block it reads, and returns a DamagedFileError, which Pebble
-//     hands on as any other error of the file system.
+//   - checkedFile checks the checksum of each block it reads, and returns a DamagedFileError, which
+//     Pebble hands on as any other error of the file system. It does so for tables too: Pebble itself
+//     would search half a second for the one bit that is wrong, at each read.
 //   - spaceFS lists files of values that are missing, so that Pebble opens them, and gets such an error.
 //   - Before Pebble rewrites a file of values, verifyValues reads it: a rewrite that fails half-way keeps
 //     the file open for ever. After a failure there are no rewrites until the database is opened again,
@@ -110,6 +111,7 @@ func (d *damageLog) slow(path string) {
 func (d *damageLog) damaged(path, format string, args ...any) error {
 	err := &DamagedFileError{Path: path, Reason: fmt.Sprintf(format, args...)}
 	d.add(path, err.Reason)
+	d.slow(path)
 	return err
 }
 
@@ -129,28 +131,26 @@ func (e *Engine) DamagedFiles() []DamagedFileError { return e.damage.all() }
 
 const valueEnding = ".blob"
 
-// isValueFile reports whether a file is one of values of the database.
-func (f *spaceFS) isValueFile(name string) bool {
-	return filepath.Ext(name) == valueEnding && f.waits(name)
-}
-
 // Open implements vfs.FS.
 func (f *spaceFS) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
-	if !f.isValueFile(name) {
+	ending := filepath.Ext(name)
+	if ending != valueEnding && ending != tableEnding || !f.waits(name) {
 		return f.FS.Open(name, opts...)
 	}
 	file, err := f.FS.Open(name, opts...)
-	if errors.Is(err, os.ErrNotExist) {
+	switch {
+	case err != nil && ending == tableEnding:
+		return nil, err // which Pebble reports
+	case errors.Is(err, os.ErrNotExist):
 		return nil, f.damage.damaged(name, "it is missing")
-	}
-	if err != nil {
+	case err != nil:
 		return nil, f.damage.damaged(name, "%v", err)
 	}
 	info, err := file.Stat()
 	if err != nil {
 		return nil, errors.Join(f.damage.damaged(name, "%v", err), file.Close())
 	}
-	return &valueFile{File: file, name: name, size: info.Size(), damage: f.damage}, nil
+	return &checkedFile{File: file, name: name, size: info.Size(), values: ending == valueEnding, damage: f.damage}, nil
 }
 
 // List implements vfs.FS. It names missing files of values as if they were there.
@@ -169,29 +169,31 @@ const (
 	valueMagic   = "\xf0\x9f\xaa\xb3\xf0\x9f\xa6\x80"
 )
 
-// valueFile is a file of values that is read. Pebble reads the footer, or one whole block with its
-// trailer, at a time.
-type valueFile struct {
+// checkedFile is a table or a file of values that is read. Pebble reads the footer, or one whole block
+// with its trailer, at a time.
+type checkedFile struct {
 	vfs.File
 	name   string
 	size   int64
+	values bool
 	damage *damageLog
 }
 
 // ReadAt implements vfs.File.
-func (f *valueFile) ReadAt(p []byte, off int64) (int, error) {
+func (f *checkedFile) ReadAt(p []byte, off int64) (int, error) {
 	n, err := f.File.ReadAt(p, off)
 	switch {
 	case n < len(p):
 		return n, f.damage.damaged(f.name, "%d bytes at %d cannot be read: %v", len(p), off, err)
 	case off+int64(n) == f.size:
+		if !f.values {
+			break // Pebble checks the footers of tables
+		}
 		if reason := checkValueFooter(p); reason != "" {
 			return 0, f.damage.damaged(f.name, "%s", reason)
 		}
-	case n <= blockTrailer:
-	default:
-		data := p[:n-4]
-		if stored := binary.LittleEndian.Uint32(p[n-4:]); stored != checksum(data) {
+	case n > blockTrailer:
+		if stored := binary.LittleEndian.Uint32(p[n-4:]); stored != checksum(p[:n-4]) {
 			return 0, f.damage.damaged(f.name, "the checksum of the %d bytes at %d is wrong", n, off)
 		}
 	}

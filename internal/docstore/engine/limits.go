@@ -41,6 +41,9 @@ const (
 	damageRest  = 50 * time.Millisecond
 	// maxForeignNames bounds the names in a ForeignFilesError.
 	maxForeignNames = 3
+	// skipBytes is how many bytes of keys tell them apart when an end is looked for of those that cannot be
+	// read.
+	skipBytes = 40
 	// spaceLook is how old the answer to how much of the disk is free may be.
 	spaceLook = 200 * time.Millisecond
 	// floorEighths is the part of the reserve of disk space, in eighths, that even what frees space does not begin to use up.
