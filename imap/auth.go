@@ -6,14 +6,13 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"net/netip"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/emersion/go-imap/v2"
 
 	"gadwall/imap/wire"
+	"gadwall/internal/account"
+	"gadwall/internal/logins"
 	"gadwall/internal/mailstore"
 )
 
@@ -134,14 +133,10 @@ func (c *conn) login(ctx context.Context, cmd *command, username, password strin
 	if !c.mayAuthenticate() {
 		return errPrivacy
 	}
-	account, err := c.srv.opts.Accounts.Login(ctx, username, password)
+	account, err := c.authenticate(ctx, username, password)
 	if err != nil {
-		if errors.Is(err, mailstore.ErrAuthFailed) {
-			return c.loginFailed(ctx, username, err)
-		}
 		return err
 	}
-	c.srv.auth.succeeded(c.network)
 	if !c.srv.admitUser(account.UserID()) {
 		c.log.Info("imap: login refused", "user", account.Username(), "why", "too many connections")
 		return refuse(imap.ResponseCodeLimit, fmt.Sprintf(
@@ -158,70 +153,31 @@ func (c *conn) login(ctx context.Context, cmd *command, username, password strin
 	return nil
 }
 
-// loginFailed holds the answer back, longer with each failure from the same
-// address, and closes the connection after several.
-func (c *conn) loginFailed(ctx context.Context, username string, err error) error {
-	delay := c.srv.auth.failed(c.network)
-	c.log.Info("imap: login failed", "username", username[:min(len(username), maxText)], "delay", delay)
-	timer := time.NewTimer(delay)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-c.srv.stop.Done():
-	}
-	if c.authFailures++; c.authFailures >= maxAuthFailures {
-		c.bye("", "Too many failed logins")
-	}
-	return err
-}
-
-// authLimiter remembers failed logins by client address.
-type authLimiter struct {
-	first time.Duration
-
-	mu     sync.Mutex
-	byAddr map[netip.Addr]failures
-}
-
-type failures struct {
-	count int
-	last  time.Time
-}
-
-func newAuthLimiter(first time.Duration) *authLimiter {
-	return &authLimiter{first: first, byAddr: make(map[netip.Addr]failures)}
-}
-
-// failed notes a failure and returns how long to hold its answer back.
-func (l *authLimiter) failed(addr netip.Addr) time.Duration {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	now := time.Now()
-	if len(l.byAddr) >= maxTrackedAddresses {
-		for a, f := range l.byAddr {
-			if now.Sub(f.last) > authMemory {
-				delete(l.byAddr, a)
-			}
+// authenticate checks the password when it is the client's turn. It closes the connection
+// after several failures.
+func (c *conn) authenticate(
+	ctx context.Context, username, password string,
+) (who *account.Account, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(c.srv.stop, cancel)()
+	client := logins.Client{Addr: c.network, Local: c.local}
+	err = c.srv.opts.Logins.Check(ctx, client, username, func(ctx context.Context) (err error) {
+		who, err = c.srv.opts.Accounts.Login(ctx, username, password)
+		return err
+	})
+	switch {
+	case err == nil:
+		return who, nil
+	case errors.Is(err, logins.ErrTooMany):
+		return nil, refuse(imap.ResponseCodeLimit, "Too many logins from your address are waiting")
+	case errors.Is(err, mailstore.ErrAuthFailed):
+		c.log.Info("imap: login failed", "username", username[:min(len(username), maxText)])
+		if c.authFailures++; c.authFailures >= maxAuthFailures {
+			c.bye("", "Too many failed logins")
 		}
-		if len(l.byAddr) >= maxTrackedAddresses {
-			clear(l.byAddr) // an attack from everywhere: no use in remembering
-		}
+	case c.isStopping():
+		return nil, refuse(imap.ResponseCodeUnavailable, "Server is shutting down")
 	}
-	f := l.byAddr[addr]
-	if now.Sub(f.last) > authMemory {
-		f.count = 0
-	}
-	f.count++
-	f.last = now
-	l.byAddr[addr] = f
-	return min(l.first<<min(f.count-1, 10), maxAuthDelay)
-}
-
-// succeeded forgets the failures of an address.
-func (l *authLimiter) succeeded(addr netip.Addr) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.byAddr, addr)
+	return nil, err
 }

@@ -23,6 +23,7 @@ import (
 	"gadwall/internal/dbtest"
 	"gadwall/internal/events"
 	"gadwall/internal/imapconn"
+	"gadwall/internal/logins"
 	"gadwall/internal/mailgen"
 	"gadwall/internal/mailstore"
 	"gadwall/internal/storetest"
@@ -82,7 +83,7 @@ func newTestServerOn(t testing.TB, db *mongo.Database, opts ...func(*Options)) *
 	user := st.User(t, testUser)
 	o := Options{
 		Accounts: testAccounts(t, st.Store, st.Bus, log), Logger: log, Hostname: "mail.example.com",
-		AuthDelay: time.Millisecond, MaxMessageSize: 1 << 20,
+		Logins: account.NewGate(logins.Options{Delay: time.Millisecond}), MaxMessageSize: 1 << 20,
 	}
 	for _, opt := range opts {
 		opt(&o)

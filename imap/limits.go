@@ -32,8 +32,6 @@ const (
 	sessionIDLength = 12
 	// maxText bounds the text of status responses, which may quote the client.
 	maxText = 300
-	// maxTrackedAddresses bounds the memory for failed logins.
-	maxTrackedAddresses = 10_000
 
 	// maxAppendMessages bounds the messages of one APPEND.
 	maxAppendMessages = 1000
@@ -77,11 +75,4 @@ const (
 	// pollInterval is how old a view may get before it is compared with the
 	// database although no event came.
 	pollInterval = 30 * time.Second
-
-	// A failed login is answered after authDelay, twice that after each
-	// further failure of the address, at most maxAuthDelay; failures are
-	// forgotten after authMemory.
-	authDelay    = 500 * time.Millisecond
-	maxAuthDelay = 15 * time.Second
-	authMemory   = 15 * time.Minute
 )

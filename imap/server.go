@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"gadwall/internal/account"
+	"gadwall/internal/logins"
 	"gadwall/internal/mailkey"
 )
 
@@ -45,9 +46,9 @@ type Options struct {
 	// MaxConnectionsPerUser bounds the connections that are logged in as one user;
 	// 0 means 1,000.
 	MaxConnectionsPerUser int
-	// AuthDelay is how long the answer to the first failed login of an
-	// address is held back; 0 means half a second.
-	AuthDelay time.Duration
+	// Logins decides when passwords are checked. The protocols of an instance share it; nil
+	// means one for this server.
+	Logins *logins.Gate
 	// FetchMemory bounds, in bytes, what the FETCHes of all sessions have read and not yet
 	// written; 0 means 128 MiB. One user's sessions have at most a quarter of it.
 	FetchMemory int64
@@ -60,7 +61,6 @@ type Options struct {
 type Server struct {
 	opts Options
 	log  *slog.Logger
-	auth *authLimiter
 
 	fetchMemory *budget // of the batches of all FETCHes
 
@@ -106,8 +106,8 @@ func New(opts Options) *Server {
 	if opts.PlaintextFrom == nil {
 		opts.PlaintextFrom = loopback
 	}
-	if opts.AuthDelay <= 0 {
-		opts.AuthDelay = authDelay
+	if opts.Logins == nil {
+		opts.Logins = account.NewGate(logins.Options{})
 	}
 	if opts.FetchMemory <= 0 {
 		opts.FetchMemory = defaultFetchMemory
@@ -118,7 +118,7 @@ func New(opts Options) *Server {
 	ctx, cancel := context.WithCancel(context.Background())
 	stop, beginStop := context.WithCancel(ctx)
 	return &Server{
-		opts: opts, log: opts.Logger, auth: newAuthLimiter(opts.AuthDelay),
+		opts: opts, log: opts.Logger,
 		ctx: ctx, cancel: cancel,
 		fetchMemory: newBudget(opts.FetchMemory, opts.FetchMemory/fetchShares, maxBatchMemory),
 		listeners:   make(map[net.Listener]struct{}),

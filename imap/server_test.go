@@ -15,7 +15,9 @@ import (
 	"testing"
 	"time"
 
+	"gadwall/internal/account"
 	"gadwall/internal/imapconn"
+	"gadwall/internal/logins"
 	"gadwall/internal/mailstore"
 )
 
@@ -117,26 +119,25 @@ func TestTooManyFailedLogins(t *testing.T) {
 	}
 }
 
-func TestAuthLimiter(t *testing.T) {
-	l := newAuthLimiter(time.Second)
-	addr := func(n int) netip.Addr { return netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)}) }
-	for i, want := range []time.Duration{1, 2, 4, 8, 15, 15} {
-		if got := l.failed(addr(1)); got != want*time.Second {
-			t.Errorf("failure %d costs %v, want %v", i+1, got, want*time.Second)
-		}
+// TestLoginWaits: after a failed login, the next one from that address waits, with the right
+// password too; others do not. One that waits ends with the server.
+func TestLoginWaits(t *testing.T) {
+	t.Parallel()
+	srv := newTestServer(t, func(o *Options) {
+		o.Logins = account.NewGate(logins.Options{Delay: time.Hour})
+		o.PlaintextFrom = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}
+	})
+	one := srv.serveRemote(t, "192.0.2.1")
+	one.dial(t).refused("NO [AUTHENTICATIONFAILED]", "LOGIN %s wrong", testUser)
+	waits := one.dial(t)
+	waits.send(fmt.Sprintf("a LOGIN %s %q\r\n", testUser, testPassword))
+	srv.serveRemote(t, "192.0.2.2").login(t)
+	srv.login(t)
+	if err := srv.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
 	}
-	if got := l.failed(addr(2)); got != time.Second {
-		t.Errorf("the first failure of another address costs %v", got)
-	}
-	l.succeeded(addr(1))
-	if got := l.failed(addr(1)); got != time.Second {
-		t.Errorf("the first failure after a success costs %v", got)
-	}
-	for i := range 2 * maxTrackedAddresses {
-		l.failed(addr(i))
-	}
-	if len(l.byAddr) > maxTrackedAddresses {
-		t.Errorf("%d addresses are remembered", len(l.byAddr))
+	if lines := waits.closed(); len(lines) == 0 || strings.HasPrefix(lines[0], "a OK") {
+		t.Errorf("it said %q", lines)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 
 	"gadwall/internal/events"
+	"gadwall/internal/logins"
 	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
 	"gadwall/internal/search"
@@ -51,6 +52,12 @@ func (s *Accounts) Login(ctx context.Context, username, password string) (*Accou
 		return nil, err
 	}
 	return s.Of(user), nil
+}
+
+// NewGate returns a Gate for the checks that Login makes.
+func NewGate(o logins.Options) *logins.Gate {
+	o.Failed = func(err error) bool { return errors.Is(err, mailstore.ErrAuthFailed) }
+	return logins.New(o)
 }
 
 // Of returns the account of a user who acts for himself.

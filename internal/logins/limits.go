@@ -1,0 +1,30 @@
+package logins
+
+import "time"
+
+const (
+	// maxChecks is how many checks run at a time; fewer with fewer processors.
+	maxChecks = 8
+
+	// maxWaiting is how many checks of one source wait (ErrTooMany); maxWaitingFailed is the same
+	// for a source with failures.
+	maxWaiting       = 100
+	maxWaitingFailed = 5
+
+	// maxAddresses is how many addresses have a history, and maxUsers how many users have one at an
+	// address. Failures of further users count as those of one. maxLocalUsers is how many users have
+	// one on the machine itself.
+	maxAddresses  = 10_000
+	maxUsers      = 32
+	maxLocalUsers = 10_000
+
+	// DefaultDelay is the delay after the first failure of a source. Each further failure doubles
+	// it, up to maxDelay.
+	DefaultDelay = 500 * time.Millisecond
+	maxDelay     = 15 * time.Second
+
+	// failureMemory is how long a failure counts after the last one, and successMemory how long a
+	// user is known at an address.
+	failureMemory = 15 * time.Minute
+	successMemory = 24 * time.Hour
+)
