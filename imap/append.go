@@ -103,7 +103,8 @@ func (a *appender) admit(ctx context.Context, mark wire.LiteralMark) error {
 		return refuse(imap.ResponseCodeCannot, "A message cannot be empty")
 	}
 	if mark.Size > a.c.srv.opts.MaxMessageSize {
-		return refuse(imap.ResponseCodeTooBig, fmt.Sprintf("Messages can have at most %d bytes", a.c.srv.opts.MaxMessageSize))
+		return refuse(imap.ResponseCodeTooBig, fmt.Sprintf("Messages can have at most %d bytes",
+			a.c.srv.opts.MaxMessageSize))
 	}
 	if a.dest == nil {
 		var err error

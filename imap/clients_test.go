@@ -38,9 +38,11 @@ func TestGoIMAPClient(t *testing.T) {
 		}
 	}
 	check("authenticate", c.Authenticate(sasl.NewPlainClient("", testUser, testPassword)))
-	check("create", c.Create("Größe/a", &imap.CreateOptions{SpecialUse: []imap.MailboxAttr{imap.MailboxAttrFlagged}}).Wait())
+	check("create", c.Create("Größe/a",
+		&imap.CreateOptions{SpecialUse: []imap.MailboxAttr{imap.MailboxAttrFlagged}}).Wait())
 	boxes, err := c.List("", "*", &imap.ListOptions{
-		ReturnSubscribed: true, ReturnSpecialUse: true, ReturnStatus: &imap.StatusOptions{NumMessages: true, Size: true},
+		ReturnSubscribed: true, ReturnSpecialUse: true,
+		ReturnStatus: &imap.StatusOptions{NumMessages: true, Size: true},
 	}).Collect()
 	check("list", err)
 	var names []string
@@ -50,7 +52,8 @@ func TestGoIMAPClient(t *testing.T) {
 			t.Errorf("status of %s: %+v", b.Mailbox, b.Status)
 		}
 	}
-	if want := []string{"INBOX", "Archive", "Drafts", "Größe", "Größe/a", "Junk", "Sent", "Trash"}; !cmp.Equal(names, want) {
+	if want := []string{"INBOX", "Archive", "Drafts", "Größe", "Größe/a", "Junk", "Sent",
+		"Trash"}; !cmp.Equal(names, want) {
 		t.Errorf("list: %q, want %q", names, want)
 	}
 
@@ -90,7 +93,8 @@ func TestGoIMAPClient(t *testing.T) {
 		!cmp.Equal(m.Flags, []imap.Flag{imap.FlagSeen, "$Label"}) {
 		t.Errorf("fetch: %+v", m)
 	}
-	check("store", c.Store(imap.UIDSetNum(1), &imap.StoreFlags{Op: imap.StoreFlagsAdd, Flags: []imap.Flag{imap.FlagDeleted}}, nil).Close())
+	check("store", c.Store(imap.UIDSetNum(1), &imap.StoreFlags{Op: imap.StoreFlagsAdd,
+		Flags: []imap.Flag{imap.FlagDeleted}}, nil).Close())
 	found, err := c.UIDSearch(&imap.SearchCriteria{Flag: []imap.Flag{imap.FlagDeleted}}, nil).Wait()
 	check("search", err)
 	if !cmp.Equal(found.AllUIDs(), []imap.UID{1}) {
@@ -111,7 +115,8 @@ func TestGoIMAPClient(t *testing.T) {
 	if !cmp.Equal(expunged, []uint32{1}) {
 		t.Errorf("expunge: %v", expunged)
 	}
-	status, err := c.Status("INBOX", &imap.StatusOptions{NumMessages: true, NumUnseen: true, NumDeleted: true, UIDNext: true}).Wait()
+	status, err := c.Status("INBOX", &imap.StatusOptions{NumMessages: true, NumUnseen: true,
+		NumDeleted: true, UIDNext: true}).Wait()
 	check("status", err)
 	if *status.NumMessages != 2 || *status.NumUnseen != 0 || *status.NumDeleted != 1 || status.UIDNext != 3 {
 		t.Errorf("status: %+v", status)

@@ -43,7 +43,8 @@ func TestSpaceAtTheEnd(t *testing.T) {
 		"CAPABILITY", "NOOP", `ID ("name" "x")`, fmt.Sprintf("LOGIN %s %q", testUser, testPassword),
 		"ENABLE CONDSTORE", "CREATE a", "SUBSCRIBE a", `LIST "" *`, `LIST "" * RETURN (CHILDREN)`, `LSUB "" *`,
 		"STATUS a (MESSAGES)", "RENAME a b", "APPEND INBOX {1+}\r\nx", "APPEND INBOX (\\Seen) {1+}\r\nx {1+}\r\ny",
-		"SELECT INBOX", "EXAMINE INBOX (CONDSTORE)", "SELECT INBOX", "FETCH 1 FLAGS", "FETCH 1 (FLAGS) (CHANGEDSINCE 1)",
+		"SELECT INBOX", "EXAMINE INBOX (CONDSTORE)", "SELECT INBOX", "FETCH 1 FLAGS",
+		"FETCH 1 (FLAGS) (CHANGEDSINCE 1)",
 		"UID FETCH 1 BODY[]", "SEARCH ALL", "SEARCH SUBJECT {1+}\r\nx", "STORE 1 +FLAGS \\Seen", "COPY 1 b", "MOVE 1 b",
 		"UID EXPUNGE 1", "EXPUNGE", "CHECK", "GETQUOTAROOT INBOX", "NAMESPACE", "CLOSE", "DELETE b", "LOGOUT",
 	} {
@@ -107,7 +108,8 @@ func TestLiteralsAreBounded(t *testing.T) {
 	c.ok("SELECT INBOX")
 	c.refused("NO [TOOBIG]", "SEARCH TEXT {%d+}\r\n%s", len(large), large)
 	half := strings.Repeat("x", wire.MaxCommandLiterals/2)
-	c.refused("NO [TOOBIG]", "SEARCH TEXT {%d+}\r\n%s TEXT {%d+}\r\n%s TEXT {1+}\r\nx", len(half), half, len(half), half)
+	c.refused("NO [TOOBIG]", "SEARCH TEXT {%d+}\r\n%s TEXT {%d+}\r\n%s TEXT {1+}\r\nx", len(half),
+		half, len(half), half)
 	c.append("INBOX", "", "Subject: x\r\n\r\n"+large)
 }
 
@@ -121,7 +123,8 @@ func TestListRecursiveMatch(t *testing.T) {
 	}
 	c.ok("UNSUBSCRIBE INBOX")
 	for _, name := range []string{
-		"foo2", "foo2/bar1", "foo2/bar2", "baz2", "baz2/bar2", "baz2/bar22", "baz2/bar222", "eps2", "eps2/mamba", "qux2/bar2",
+		"foo2", "foo2/bar1", "foo2/bar2", "baz2", "baz2/bar2", "baz2/bar22", "baz2/bar222", "eps2",
+		"eps2/mamba", "qux2/bar2",
 	} {
 		c.ok("CREATE %s", name)
 		if name != "foo2" && name != "baz2" {

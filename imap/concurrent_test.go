@@ -23,9 +23,9 @@ import (
 // GADWALL_TEST_ROUNDS says otherwise, and GADWALL_TEST_SEED what they are.
 const modelRounds = 60
 
-// TestConcurrentClients lets clients of two instances do all they can to the same mailboxes of one user,
-// while mail is delivered. No client is ever told something that cannot be, what was told to be done is
-// told to all, and in the end every message, counter and reference is accounted for.
+// TestConcurrentClients lets clients of two instances do all they can to the same mailboxes of one
+// user, while mail is delivered. No client is ever told something that cannot be, what was told to
+// be done is told to all, and in the end every message, counter and reference is accounted for.
 func TestConcurrentClients(t *testing.T) {
 	t.Parallel()
 	rounds, seed := setting(t, "GADWALL_TEST_ROUNDS", modelRounds), uint64(setting(t, "GADWALL_TEST_SEED", 1))
@@ -109,7 +109,8 @@ func setting(t testing.TB, name string, otherwise int) int {
 
 // tokenMail is a message of a token.
 func tokenMail(token string, size int) string {
-	return "From: bob@example.com\r\nSubject: " + token + "\r\n\r\n" + strings.Repeat("All work and no play.\r\n", size/23+1)
+	return "From: bob@example.com\r\nSubject: " + token + "\r\n\r\n" +
+		strings.Repeat("All work and no play.\r\n", size/23+1)
 }
 
 // deliverModel delivers one message to INBOX.
@@ -212,7 +213,8 @@ func (m *modelClient) settle() error {
 	return err
 }
 
-// compareModels compares what the clients know with what is there, and counts what must not be lost.
+// compareModels compares what the clients know with what is there, and counts what must not be
+// lost.
 func compareModels(t *testing.T, srv *testServer, w *modelWorld, sessions []*modelClient) {
 	truth, err := dialModel(w, srv.addr, "the last client", 0)
 	if err != nil {
@@ -321,7 +323,8 @@ func (s *testServer) recount(t *testing.T) {
 	}
 }
 
-// secondServer serves the same database as another instance whose events do not arrive at the first.
+// secondServer serves the same database as another instance whose events do not arrive at the
+// first.
 func (s *testServer) secondServer(t *testing.T) *testServer {
 	store := s.otherInstance(t)
 	opts := s.opts

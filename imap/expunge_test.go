@@ -13,8 +13,8 @@ import (
 	"gadwall/internal/mailstore"
 )
 
-// TestExpungeMany: what takes several transactions is told one after the other, in numbers that are right at every moment,
-// also if mail arrives in between.
+// TestExpungeMany: what takes several transactions is told one after the other, in numbers that are
+// right at every moment, also if mail arrives in between.
 func TestExpungeMany(t *testing.T) {
 	t.Parallel()
 	const total, keep = 2300, 100 // every so many-th message stays
@@ -83,7 +83,8 @@ func TestExpungeMany(t *testing.T) {
 			for i := range arrived {
 				want = append(want, fmt.Sprint(total+1+i))
 			}
-			if got := strings.Fields(strings.Join(present, " ")); !slices.Equal(got, strings.Fields(strings.Join(want, " "))) {
+			if got := strings.Fields(strings.Join(present, " ")); !slices.Equal(got,
+				strings.Fields(strings.Join(want, " "))) {
 				t.Errorf("left: %q", got)
 			}
 			if traffic {
@@ -108,8 +109,8 @@ func TestExpungeMany(t *testing.T) {
 	}
 }
 
-// TestExpungeWatched: a session in IDLE follows what another one expunges in several transactions, in numbers that are right at every
-// moment.
+// TestExpungeWatched: a session in IDLE follows what another one expunges in several transactions,
+// in numbers that are right at every moment.
 func TestExpungeWatched(t *testing.T) {
 	t.Parallel()
 	const total, keep = 2300, 7
@@ -142,8 +143,9 @@ func TestExpungeWatched(t *testing.T) {
 	}
 }
 
-// BenchmarkExpungeWatched expunges a mailbox, while so many sessions are in IDLE on it and read what they are told, and reports how far the
-// heap rose at most, clients and embedded database (in memory) included.
+// BenchmarkExpungeWatched expunges a mailbox, while so many sessions are in IDLE on it and read
+// what they are told, and reports how far the heap rose at most, clients and embedded database (in
+// memory) included.
 func BenchmarkExpungeWatched(b *testing.B) {
 	const total = 50_000
 	for _, watchers := range []int{0, 1, 10} {

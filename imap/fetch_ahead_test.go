@@ -32,8 +32,8 @@ func corpusMails(t *testing.T, s *testServer, n int) []string {
 	return append(mails, large, "X: again\r\n"+large)
 }
 
-// TestFetchGivesTheBytes: whatever is asked for of mails with attachments, in any combination, the client gets the
-// bytes that came in.
+// TestFetchGivesTheBytes: whatever is asked for of mails with attachments, in any combination, the
+// client gets the bytes that came in.
 func TestFetchGivesTheBytes(t *testing.T) {
 	s := newTestServer(t)
 	mails := corpusMails(t, s, 60)
@@ -76,8 +76,8 @@ func TestFetchGivesTheBytes(t *testing.T) {
 	})
 }
 
-// TestFetchWithoutBlob: of a message with a blob that is missing nothing is sent, however large it is; the others are,
-// the command says NO, and the session goes on.
+// TestFetchWithoutBlob: of a message with a blob that is missing nothing is sent, however large it
+// is; the others are, the command says NO, and the session goes on.
 func TestFetchWithoutBlob(t *testing.T) {
 	db := dbtest.Database(t)
 	s := newTestServerOn(t, db)
@@ -92,9 +92,11 @@ func TestFetchWithoutBlob(t *testing.T) {
 	if err != nil || r.DeletedCount != 2 {
 		t.Fatal(r, err)
 	}
-	for _, items := range []string{"BODY.PEEK[]", "BODY.PEEK[1] BODY.PEEK[2]", "BODY.PEEK[TEXT]", "BODY.PEEK[2]<20000.200000>"} {
+	for _, items := range []string{"BODY.PEEK[]", "BODY.PEEK[1] BODY.PEEK[2]", "BODY.PEEK[TEXT]",
+		"BODY.PEEK[2]<20000.200000>"} {
 		lines, status := c.do("FETCH 1:3 (%s)", items)
-		if len(lines) != 1 || !strings.HasPrefix(lines[0], "* 3 FETCH (BODY[") || !strings.HasPrefix(status, "NO [SERVERBUG] 2 messages") {
+		if len(lines) != 1 || !strings.HasPrefix(lines[0], "* 3 FETCH (BODY[") ||
+			!strings.HasPrefix(status, "NO [SERVERBUG] 2 messages") {
 			t.Errorf("%s: %d answers, %s", items, len(lines), status)
 		}
 	}
@@ -107,8 +109,8 @@ func TestFetchWithoutBlob(t *testing.T) {
 	}
 }
 
-// TestFetchCutAnywhere: clients that leave or stop reading at any point of a large answer leave nothing behind: when
-// they are cut off, everything of theirs ends, and no error is logged.
+// TestFetchCutAnywhere: clients that leave or stop reading at any point of a large answer leave
+// nothing behind: when they are cut off, everything of theirs ends, and no error is logged.
 func TestFetchCutAnywhere(t *testing.T) {
 	s := newTestServer(t)
 	corpusMails(t, s, 20)

@@ -129,7 +129,8 @@ func TestFetchLikeDovecot(t *testing.T) {
 					continue
 				}
 				if differences++; differences < 40 {
-					t.Errorf("message %d, %v, %s: %v\n got %d %.300q\nwant %d %.300q", i+1, shapes[i], label, ok, len(a), a, len(b), b)
+					t.Errorf("message %d, %v, %s: %v\n got %d %.300q\nwant %d %.300q", i+1,
+						shapes[i], label, ok, len(a), a, len(b), b)
 				}
 			}
 		}
@@ -139,8 +140,8 @@ func TestFetchLikeDovecot(t *testing.T) {
 	}
 }
 
-// closesBeforeBoundary reports whether a is a part that ends with the close of a multipart, and b is that
-// with the line end before the next boundary, which Dovecot counts to the part.
+// closesBeforeBoundary reports whether a is a part that ends with the close of a multipart, and b
+// is that with the line end before the next boundary, which Dovecot counts to the part.
 func closesBeforeBoundary(a, b string) bool {
 	return strings.HasSuffix(a, "--") && b == a+"\r\n"
 }

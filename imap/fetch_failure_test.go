@@ -66,9 +66,11 @@ func TestFetchDamaged(t *testing.T) {
 			t.Fatal(r, err)
 		}
 	}
-	for _, item := range []string{"BODY.PEEK[]", "BODY.PEEK[HEADER.FIELDS (Subject)]", "RFC822.HEADER", "BODY.PEEK[1]"} {
+	for _, item := range []string{"BODY.PEEK[]", "BODY.PEEK[HEADER.FIELDS (Subject)]",
+		"RFC822.HEADER", "BODY.PEEK[1]"} {
 		lines, status := c.do("FETCH 1:* %s", item)
-		if len(lines) != 1 || !strings.HasPrefix(lines[0], "* 4 FETCH (") || !strings.HasPrefix(status, "NO [SERVERBUG]") {
+		if len(lines) != 1 || !strings.HasPrefix(lines[0], "* 4 FETCH (") ||
+			!strings.HasPrefix(status, "NO [SERVERBUG]") {
 			t.Errorf("%s: %q, %s", item, lines, status)
 		}
 	}
@@ -99,7 +101,8 @@ func TestFetchBreaksOff(t *testing.T) {
 	head := fmt.Sprintf("* 1 FETCH (UID 1 BODY[] {%d}\r\n", len(mail))
 	body, ok := bytes.CutPrefix(got, []byte(head))
 	if !ok || !strings.HasPrefix(mail, string(body)) || len(body) < 1<<20 {
-		t.Errorf("%.100q, %d octets, which begin the message: %v", got, len(body), strings.HasPrefix(mail, string(body)))
+		t.Errorf("%.100q, %d octets, which begin the message: %v", got, len(body),
+			strings.HasPrefix(mail, string(body)))
 	}
 }
 

@@ -105,7 +105,8 @@ func (s *testServer) randomMails(t *testing.T, user *mailstore.User, n int) {
 		var b strings.Builder
 		b.WriteString("Subject: random\r\n\r\n")
 		for b.Len() < 60_000 {
-			fmt.Fprintf(&b, "%016x%016x%016x%016x\r\n", random.Uint64(), random.Uint64(), random.Uint64(), random.Uint64())
+			fmt.Fprintf(&b, "%016x%016x%016x%016x\r\n", random.Uint64(), random.Uint64(),
+				random.Uint64(), random.Uint64())
 		}
 		c.append("INBOX", "", b.String())
 	}

@@ -100,9 +100,12 @@ func TestParseFetchUID(t *testing.T) {
 
 func TestParseFetchErrors(t *testing.T) {
 	for _, line := range []string{"", "()", "(ALL)", "(FAST UID)", "FLAGS UID", "XX", "BODY.PEEK", "BODY.PEEKED[]",
-		"BODY[", "BODY[]<", "BODY[]<0>", "BODY[]<0.>", "BODY[]<.1>", "BODY[]<-1.1>", "BODY[TEXT]<0.1", "BODY[HEADER.FIELDS]",
-		"BODY[HEADER.FIELDS ()]", "BODY[HEADER.FIELDS (a]", "BODY[HEADER.FIELDS(a)]", "BODY[MIME]", "BODY[1.]", "BODY[0]", "(FLAGS",
-		"(FLAGS  UID)", "FLAGS (CHANGEDSINCE)", "FLAGS (CHANGEDSINCE -1)", "FLAGS (VANISHED)", "FLAGS (CHANGEDSINCE 1 VANISHED)",
+		"BODY[", "BODY[]<", "BODY[]<0>", "BODY[]<0.>", "BODY[]<.1>", "BODY[]<-1.1>",
+		"BODY[TEXT]<0.1", "BODY[HEADER.FIELDS]",
+		"BODY[HEADER.FIELDS ()]", "BODY[HEADER.FIELDS (a]", "BODY[HEADER.FIELDS(a)]", "BODY[MIME]",
+		"BODY[1.]", "BODY[0]", "(FLAGS",
+		"(FLAGS  UID)", "FLAGS (CHANGEDSINCE)", "FLAGS (CHANGEDSINCE -1)", "FLAGS (VANISHED)",
+		"FLAGS (CHANGEDSINCE 1 VANISHED)",
 		"FLAGS (FOO)", "BODY[]<99999999999999999999.1>",
 		"(" + strings.Repeat("BODY.PEEK[] ", maxFetchItems) + "BODY.PEEK[])",
 		"BODY[HEADER.FIELDS (" + strings.Repeat("a ", maxHeaderNames) + "a)]",
@@ -126,7 +129,8 @@ func TestRepeatedItems(t *testing.T) {
 // FuzzParseFetch: the parser takes any line, and what it accepts says the same
 // when it is read again from the labels that the response carries.
 func FuzzParseFetch(f *testing.F) {
-	for _, s := range []string{"ALL", "(UID FLAGS BODY.PEEK[HEADER.FIELDS (a {1+}\r\nb)]<1.2>)", "BODY[1.2.HEADER] (CHANGEDSINCE 5)",
+	for _, s := range []string{"ALL", "(UID FLAGS BODY.PEEK[HEADER.FIELDS (a {1+}\r\nb)]<1.2>)",
+		"BODY[1.2.HEADER] (CHANGEDSINCE 5)",
 		"BODY.PEEK[1.MIME]", "(BODY[TEXT]<0.1> RFC822)"} {
 		f.Add(s)
 	}

@@ -42,15 +42,20 @@ func TestFetchItems(t *testing.T) {
 		{"UID FETCH 2 (FLAGS)", "(UID 2 FLAGS ())"},
 		{"FETCH 1 ENVELOPE", `(ENVELOPE (NIL "hello folded" (("A" NIL "a" "b.c")) (("A" NIL "a" "b.c")) (("A" NIL "a" "b.c")) NIL NIL NIL NIL NIL))`},
 		{"FETCH 1 BODY", `(BODY ("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 16 2))`},
-		{"FETCH 1 (BODYSTRUCTURE UID)", `(UID 1 BODYSTRUCTURE ("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 16 2 NIL NIL NIL NIL))`},
+		{"FETCH 1 (BODYSTRUCTURE UID)",
+			`(UID 1 BODYSTRUCTURE ("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 16 2 NIL NIL NIL NIL))`},
 		{"FETCH 2 BODY.PEEK[2.1]", "(BODY[2.1] " + literal("in1") + ")"},
-		{"FETCH 2 (BODY.PEEK[1] BODY.PEEK[1.MIME] UID)", "(UID 2 BODY[1] " + literal("part1") + " BODY[1.MIME] " + literal(crlf("Content-Type: text/plain\n\n")) + ")"},
+		{"FETCH 2 (BODY.PEEK[1] BODY.PEEK[1.MIME] UID)", "(UID 2 BODY[1] " + literal("part1") +
+			" BODY[1.MIME] " + literal(crlf("Content-Type: text/plain\n\n")) + ")"},
 		{"FETCH 1 BODY.PEEK[]<6.5>", "(BODY[]<6> " + literal("A <a@") + ")"},
 		{"FETCH 1 BODY.PEEK[]<9999.5>", "(BODY[]<9999> {0}\r\n)"},
 		{"FETCH 1 BODY.PEEK[7]", "(BODY[7] {0}\r\n)"},
-		{"FETCH 1 RFC822.HEADER", "(RFC822.HEADER " + literal(crlf("From: A <a@b.c>\nSubject: hello\n folded\n\n")) + ")"},
-		{"FETCH 1 (BODY.PEEK[HEADER.FIELDS (Subject)])", "(BODY[HEADER.FIELDS (Subject)] " + literal(crlf("Subject: hello\n folded\n\n")) + ")"},
-		{"FETCH 1 BODY.PEEK[HEADER.FIELDS.NOT (Subject)]<0.4>", "(BODY[HEADER.FIELDS.NOT (Subject)]<0> " + literal("From") + ")"},
+		{"FETCH 1 RFC822.HEADER", "(RFC822.HEADER " +
+			literal(crlf("From: A <a@b.c>\nSubject: hello\n folded\n\n")) + ")"},
+		{"FETCH 1 (BODY.PEEK[HEADER.FIELDS (Subject)])", "(BODY[HEADER.FIELDS (Subject)] " +
+			literal(crlf("Subject: hello\n folded\n\n")) + ")"},
+		{"FETCH 1 BODY.PEEK[HEADER.FIELDS.NOT (Subject)]<0.4>",
+			"(BODY[HEADER.FIELDS.NOT (Subject)]<0> " + literal("From") + ")"},
 		{"FETCH 1 (FLAGS)", "(FLAGS ())"}, // PEEK and RFC822.HEADER changed nothing
 		{"FETCH 1 BODY[TEXT]", "(FLAGS (\\Seen) BODY[TEXT] " + literal(crlf("body line\ntwo\n")) + ")"},
 		{"FETCH 1 BODY[TEXT]", "(BODY[TEXT] " + literal(crlf("body line\ntwo\n")) + ")"},
@@ -140,7 +145,8 @@ func TestFetchExpunged(t *testing.T) {
 	other.ok("EXPUNGE")
 
 	lines, status := c.ok("FETCH 1:3 (UID RFC822.SIZE)")
-	if len(lines) != 2 || !strings.HasPrefix(lines[0], "* 1 FETCH (UID 1 ") || !strings.HasPrefix(lines[1], "* 3 FETCH (UID 3 ") {
+	if len(lines) != 2 || !strings.HasPrefix(lines[0], "* 1 FETCH (UID 1 ") ||
+		!strings.HasPrefix(lines[1], "* 3 FETCH (UID 3 ") {
 		t.Errorf("got %q", lines)
 	}
 	if !strings.Contains(status, "[EXPUNGEISSUED]") {
@@ -186,7 +192,8 @@ func TestFetchPrefix(t *testing.T) {
 		{"BODY.PEEK[1]", "(BODY[1] " + literal(crlf("body line\ntwo\n")) + ")"},
 		{"BODY.PEEK[1.MIME]", "(BODY[1.MIME] " + literal(header) + ")"},
 		{"BODY.PEEK[HEADER.FIELDS (return-path subject)]",
-			"(BODY[HEADER.FIELDS (return-path subject)] " + literal(prefixLines+crlf("Subject: hello\n folded\n\n")) + ")"},
+			"(BODY[HEADER.FIELDS (return-path subject)] " +
+				literal(prefixLines+crlf("Subject: hello\n folded\n\n")) + ")"},
 		{"BODY.PEEK[]<15.12>", "(BODY[]<15> " + literal(whole[15:27]) + ")"},
 	}
 	for _, tt := range tests {

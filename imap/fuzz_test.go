@@ -107,7 +107,8 @@ func FuzzSession(f *testing.F) {
 // FuzzNotAuthenticated is FuzzSession before login.
 func FuzzNotAuthenticated(f *testing.F) {
 	for _, seed := range []string{
-		"a LOGIN x y\r\nb LOGIN {1+}\r\nx {1+}\r\ny\r\n", "a AUTHENTICATE PLAIN\r\n*\r\n", "a AUTHENTICATE PLAIN AHgAeQ==\r\n",
+		"a LOGIN x y\r\nb LOGIN {1+}\r\nx {1+}\r\ny\r\n", "a AUTHENTICATE PLAIN\r\n*\r\n",
+		"a AUTHENTICATE PLAIN AHgAeQ==\r\n",
 		"a CAPABILITY\r\nb ID NIL\r\nc STARTTLS\r\nd LOGOUT\r\n", "\r\n\r\n", "a SELECT {9999999+}\r\n",
 	} {
 		f.Add([]byte(seed))

@@ -81,7 +81,8 @@ func createParameters(dec *wire.Decoder) (uses []string, err error) {
 			if err != nil {
 				return err
 			}
-			if i := slices.IndexFunc(mailstore.SpecialUses, func(u string) bool { return strings.EqualFold(u, use) }); i >= 0 {
+			if i := slices.IndexFunc(mailstore.SpecialUses,
+				func(u string) bool { return strings.EqualFold(u, use) }); i >= 0 {
 				use = mailstore.SpecialUses[i]
 			}
 			if !slices.Contains(uses, use) {

@@ -10,7 +10,8 @@ import (
 
 // modelActs are what a client with a selected mailbox does, each as often as it stands here.
 var modelActs = []func(*modelClient) error{
-	(*modelClient).store, (*modelClient).store, (*modelClient).store, (*modelClient).storeDeleted, (*modelClient).storeDeleted,
+	(*modelClient).store, (*modelClient).store, (*modelClient).store, (*modelClient).storeDeleted,
+	(*modelClient).storeDeleted,
 	(*modelClient).transfer, (*modelClient).transfer, (*modelClient).transfer,
 	(*modelClient).expunge, (*modelClient).append, (*modelClient).append, (*modelClient).manage,
 	(*modelClient).noop, (*modelClient).noop, (*modelClient).fetch, (*modelClient).fetch, (*modelClient).search,
@@ -48,12 +49,14 @@ func (m *modelClient) set(verb string, first, last int) string {
 }
 
 func (m *modelClient) noop() error {
-	_, err := m.run("%s", []string{"NOOP", "NOOP", "CHECK", "IDLE", "STATUS INBOX (MESSAGES UNSEEN HIGHESTMODSEQ)"}[m.rng.IntN(5)])
+	_, err := m.run("%s", []string{"NOOP", "NOOP", "CHECK", "IDLE",
+		"STATUS INBOX (MESSAGES UNSEEN HIGHESTMODSEQ)"}[m.rng.IntN(5)])
 	return err
 }
 
 func (m *modelClient) search() error {
-	_, err := m.run("%s", []string{"SEARCH UNSEEN", "UID SEARCH FLAGGED", "SEARCH SUBJECT keep", "UID SEARCH MODSEQ 3"}[m.rng.IntN(4)])
+	_, err := m.run("%s", []string{"SEARCH UNSEEN", "UID SEARCH FLAGGED", "SEARCH SUBJECT keep",
+		"UID SEARCH MODSEQ 3"}[m.rng.IntN(4)])
 	return err
 }
 
@@ -62,7 +65,8 @@ func (m *modelClient) fetch() error {
 	if first == 0 {
 		return m.look()
 	}
-	items := []string{"FLAGS", "(UID FLAGS)", "BODY[]", "(FLAGS BODY.PEEK[TEXT])", "(FLAGS ENVELOPE RFC822.SIZE)", "RFC822.HEADER"}
+	items := []string{"FLAGS", "(UID FLAGS)", "BODY[]", "(FLAGS BODY.PEEK[TEXT])",
+		"(FLAGS ENVELOPE RFC822.SIZE)", "RFC822.HEADER"}
 	_, err := m.run("%s %s", m.set("FETCH", first, last), items[m.rng.IntN(len(items))])
 	return err
 }
@@ -75,7 +79,8 @@ func (m *modelClient) store() error {
 	}
 	flags := [][]string{{`\Seen`}, {`\Flagged`}, {`\Answered`, "work"}, {"later"}, {}}[m.rng.IntN(5)]
 	op := []string{"+FLAGS", "-FLAGS", "FLAGS"}[m.rng.IntN(3)]
-	if op == "FLAGS" && slices.ContainsFunc(m.msgs[first-1:last], func(msg modelMessage) bool { return slices.Contains(msg.flags, `\Deleted`) }) {
+	if op == "FLAGS" && slices.ContainsFunc(m.msgs[first-1:last],
+		func(msg modelMessage) bool { return slices.Contains(msg.flags, `\Deleted`) }) {
 		op = "+FLAGS"
 	}
 	return m.change(first, last, op, flags)

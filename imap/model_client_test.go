@@ -14,8 +14,8 @@ import (
 	"gadwall/internal/imapconn"
 )
 
-// A modelClient follows a mailbox as a careful client does, from untagged responses alone, and notes
-// whatever a client could not understand. Its methods belong to one goroutine.
+// A modelClient follows a mailbox as a careful client does, from untagged responses alone, and
+// notes whatever a client could not understand. Its methods belong to one goroutine.
 type modelClient struct {
 	world     *modelWorld
 	name      string
@@ -75,7 +75,8 @@ type modelWorld struct {
 func newModelWorld() *modelWorld {
 	return &modelWorld{
 		tokens: map[messageID]string{}, states: map[messageState]string{}, gone: map[messageID]bool{},
-		latest: map[messageID]uint64{}, highest: map[uint32]uint64{}, next: map[uint32]uint32{}, copies: map[string]int{},
+		latest: map[messageID]uint64{}, highest: map[uint32]uint64{}, next: map[uint32]uint32{},
+		copies: map[string]int{},
 	}
 }
 

@@ -89,7 +89,8 @@ func TestPatternCost(t *testing.T) {
 	if limit := maxPatternLength/64 + 2*maxListPatterns; words > limit {
 		t.Errorf("the patterns of one LIST have %d words, more than %d", words, limit)
 	}
-	for _, tt := range []struct{ n, length int }{{maxListPatterns + 1, 2}, {maxListPatterns, each + 2}, {1, maxPatternLength + 2}} {
+	for _, tt := range []struct{ n, length int }{{maxListPatterns + 1, 2},
+		{maxListPatterns, each + 2}, {1, maxPatternLength + 2}} {
 		if _, err := send(tt.n, tt.length); err == nil || !strings.Contains(err.Error(), "patterns") {
 			t.Errorf("%d patterns of %d octets: %v", tt.n, tt.length, err)
 		}

@@ -9,8 +9,8 @@ import (
 	"gadwall/quota"
 )
 
-// quotaRoot is the one quota root there is: all of a user's mailboxes count towards it (RFC 9208 section 3.2). The name is
-// Dovecot's, which clients show.
+// quotaRoot is the one quota root there is: all of a user's mailboxes count towards it (RFC 9208
+// section 3.2). The name is Dovecot's, which clients show.
 const quotaRoot = "User quota"
 
 // storageUnit is in what STORAGE is counted (RFC 9208 section 5.1).
@@ -34,8 +34,8 @@ func (c *conn) handleGetQuota(ctx context.Context, cmd *command) error {
 	return c.writeQuota(ctx)
 }
 
-// handleGetQuotaRoot answers GETQUOTAROOT (RFC 9208 section 4.1.2). The mailbox need not exist: the root is that of one
-// with this name.
+// handleGetQuotaRoot answers GETQUOTAROOT (RFC 9208 section 4.1.2). The mailbox need not exist: the
+// root is that of one with this name.
 func (c *conn) handleGetQuotaRoot(ctx context.Context, cmd *command) error {
 	name, err := onlyMailbox(cmd.args)
 	if err != nil {

@@ -37,7 +37,8 @@ func checkGolden(t *testing.T, name string, got []byte) {
 	gotLines, wantLines := strings.Split(string(got), "\n"), strings.Split(string(want), "\n")
 	for i, line := range gotLines {
 		if i >= len(wantLines) || line != wantLines[i] {
-			t.Fatalf("%s:%d: got\n%s\nwant\n%s", path, i+1, line, strings.Join(wantLines[min(i, len(wantLines)):min(i+1, len(wantLines))], ""))
+			t.Fatalf("%s:%d: got\n%s\nwant\n%s", path, i+1, line,
+				strings.Join(wantLines[min(i, len(wantLines)):min(i+1, len(wantLines))], ""))
 		}
 	}
 	t.Fatalf("%s: the file has more than was got", path)
@@ -76,11 +77,13 @@ func TestCompileSearch(t *testing.T) {
 		"OR 1 UID 40", "OR 1:2 NOT 3 SEEN",
 		"BEFORE 1-Feb-2026", "ON \"24-Nov-2026\"", "SINCE 1-Jan-2026 BEFORE 1-Feb-2026", "NOT ON 1-Feb-2026",
 		"SENTBEFORE 1-Feb-2026", "SENTON 29-Feb-2024", "SENTSINCE 1-Feb-2026",
-		"LARGER 1000", "SMALLER 1000", "SMALLER 0", "LARGER 0 SMALLER 5", "NOT LARGER 10", "YOUNGER 3600", "OLDER 86400",
+		"LARGER 1000", "SMALLER 1000", "SMALLER 0", "LARGER 0 SMALLER 5", "NOT LARGER 10",
+		"YOUNGER 3600", "OLDER 86400",
 		"MODSEQ 77", "MODSEQ \"/flags/\\\\draft\" all 5",
 		"SUBJECT Hello", "FROM \"a.b+c@x\"", "TO x CC y BCC z", "NOT SUBJECT hello", "SUBJECT \"two  words\"",
 		"HEADER Subject x", "HEADER Message-ID <1@x>", "HEADER X-Spam \"\"", "SUBJECT \"\"", "OR SUBJECT a SEEN",
-		"BODY hello", "TEXT {4+}\r\nÄÖ", "BODY \"\"", "NOT BODY x", "UNSEEN TEXT x", "OR UNSEEN TEXT x", "NOT OR SEEN BODY x",
+		"BODY hello", "TEXT {4+}\r\nÄÖ", "BODY \"\"", "NOT BODY x", "UNSEEN TEXT x",
+		"OR UNSEEN TEXT x", "NOT OR SEEN BODY x",
 		"OR (SEEN TEXT a) (FLAGGED BODY b)", "CHARSET utf-8 SUBJECT {2+}\r\né", "CHARSET \"us-ascii\" ALL",
 		"RETURN () ALL", "RETURN (MIN COUNT) CHARSET UTF-8 UNSEEN",
 		"((((SEEN))))", "NOT NOT NOT SEEN", "(SEEN (FLAGGED (DRAFT)))",
@@ -116,9 +119,12 @@ func TestCompileSearch(t *testing.T) {
 func TestParseSearchErrors(t *testing.T) {
 	v := testView(5)
 	deep := strings.Repeat("NOT ", search.MaxDepth+1) + "SEEN"
-	for _, line := range []string{"", "FOO", "SEEN FOO", "()", "(SEEN", "(SEEN)X", "OR SEEN", "NOT", "0", "UID 0", "UID a", "KEYWORD",
-		"KEYWORD \"x\"", "BEFORE", "BEFORE 32-Jan-2026", "ON yesterday", "LARGER", "LARGER x", "LARGER -1", "HEADER a", "BODY",
-		"SUBJECT \xff", "SUBJECT {1+}\r\n\xff", "RETURN ALL", "RETURN (FOO) ALL", "RETURN (MIN)", "SEEN RETURN (MIN) ALL", "SEEN CHARSET UTF-8",
+	for _, line := range []string{"", "FOO", "SEEN FOO", "()", "(SEEN", "(SEEN)X", "OR SEEN", "NOT",
+		"0", "UID 0", "UID a", "KEYWORD",
+		"KEYWORD \"x\"", "BEFORE", "BEFORE 32-Jan-2026", "ON yesterday", "LARGER", "LARGER x",
+		"LARGER -1", "HEADER a", "BODY",
+		"SUBJECT \xff", "SUBJECT {1+}\r\n\xff", "RETURN ALL", "RETURN (FOO) ALL", "RETURN (MIN)",
+		"SEEN RETURN (MIN) ALL", "SEEN CHARSET UTF-8",
 		"CHARSET UTF-8", "YOUNGER 0", "MODSEQ", "MODSEQ \"/flags/x\" foo 5", "SEEN  FLAGGED", deep,
 		"SEEN" + strings.Repeat(" SEEN", search.MaxKeys),
 		strings.Repeat("(", search.MaxDepth+1) + "ALL" + strings.Repeat(")", search.MaxDepth+1),
@@ -138,7 +144,8 @@ func TestParseSearchErrors(t *testing.T) {
 // FuzzParseSearch: the parser takes any line, and what it accepts compiles to a
 // filter that can be sent, within the bounds.
 func FuzzParseSearch(f *testing.F) {
-	for _, s := range []string{"OR (1:* NOT UID 5) (SUBJECT {1+}\r\na HEADER x \"\")", "RETURN (MIN) CHARSET UTF-8 TEXT x",
+	for _, s := range []string{"OR (1:* NOT UID 5) (SUBJECT {1+}\r\na HEADER x \"\")",
+		"RETURN (MIN) CHARSET UTF-8 TEXT x",
 		"SENTON 1-Feb-2026 MODSEQ \"a\" all 5 OLDER 5"} {
 		f.Add(s)
 	}

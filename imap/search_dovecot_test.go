@@ -30,7 +30,8 @@ func nonSync(s string) string { return fmt.Sprintf("{%d+}\r\n%s", len(s), s) }
 // searchedOtherwise are the shapes in whose text a search finds something else
 // than Dovecot's, on purpose: see docs/imap-differences.md.
 var searchedOtherwise = map[mailgen.Shape]bool{
-	mailgen.EncodedMessage: true, mailgen.GlobalMessage: true, mailgen.NoBoundary: true, // parts seen otherwise
+	// parts seen otherwise
+	mailgen.EncodedMessage: true, mailgen.GlobalMessage: true, mailgen.NoBoundary: true,
 	mailgen.Raw8bit: true, mailgen.LongLines: true, // 8-bit text without charset
 	mailgen.OddDates: true,
 }
@@ -77,16 +78,23 @@ func TestSearchLikeDovecot(t *testing.T) {
 		"SEEN", "UNSEEN", "DELETED", "UNDELETED", "FLAGGED", "UNFLAGGED", "DRAFT", "UNDRAFT", "ANSWERED", "UNANSWERED",
 		"KEYWORD $label1", "UNKEYWORD Junk", "NOT KEYWORD none", "OLD NEW",
 		"UNSEEN UNDELETED", "OR (SEEN FLAGGED) (DRAFT NOT KEYWORD Junk)", "NOT (OR SEEN NOT FLAGGED)",
-		"BEFORE 1-Jan-2038", "ON 14-Jul-2017", "SINCE 14-Jul-2017", "NOT SINCE 1-Jan-2000", // more in TestSearchKeys
+		// more in TestSearchKeys
+		"BEFORE 1-Jan-2038", "ON 14-Jul-2017", "SINCE 14-Jul-2017", "NOT SINCE 1-Jan-2000",
 		"LARGER 2000", "SMALLER 2000", "LARGER 10000 SMALLER 50000",
-		"SENTBEFORE 1-Jan-2022 SENTSINCE 1-Jan-1971", "SENTSINCE 1-Jan-2022", "SENTON 1-Jun-2022", "NOT SENTSINCE 1-Jan-2022",
-		"FROM example", "FROM user", "FROM \"müller\"", "TO example.org", "TO \"user1\"", "CC corp", "BCC x", "SUBJECT the", "SUBJECT \"re: \"",
-		"NOT SUBJECT a", "SUBJECT \"\"", "FROM \"\"", "CC \"\"", "HEADER Subject time", "HEADER From \"\"", "HEADER Message-ID example",
-		"HEADER X-None \"\"", "HEADER MIME-Version 1.0", "HEADER Content-Type boundary", "HEADER Received \"\"", "HEADER References @",
-		"BODY invoice", "BODY project", "TEXT invoice", "TEXT example.org", "TEXT \"mime-version: 1.0\"", "NOT BODY the", "NOT TEXT e",
+		"SENTBEFORE 1-Jan-2022 SENTSINCE 1-Jan-1971", "SENTSINCE 1-Jan-2022", "SENTON 1-Jun-2022",
+		"NOT SENTSINCE 1-Jan-2022",
+		"FROM example", "FROM user", "FROM \"müller\"", "TO example.org", "TO \"user1\"", "CC corp",
+		"BCC x", "SUBJECT the", "SUBJECT \"re: \"",
+		"NOT SUBJECT a", "SUBJECT \"\"", "FROM \"\"", "CC \"\"", "HEADER Subject time",
+		"HEADER From \"\"", "HEADER Message-ID example",
+		"HEADER X-None \"\"", "HEADER MIME-Version 1.0", "HEADER Content-Type boundary",
+		"HEADER Received \"\"", "HEADER References @",
+		"BODY invoice", "BODY project", "TEXT invoice", "TEXT example.org",
+		"TEXT \"mime-version: 1.0\"", "NOT BODY the", "NOT TEXT e",
 		"OR BODY invoice SUBJECT invoice", "SEEN BODY office", "BODY \"customer\" NOT TEXT \"project\"",
 	}
-	for _, word := range []string{"müller", "MÜLLER", "größe", "фактура", "счет", "請求", "فاتورة", "für", "FÜR", "rückfrage", "é"} {
+	for _, word := range []string{"müller", "MÜLLER", "größe", "фактура", "счет", "請求", "فاتورة",
+		"für", "FÜR", "rückfrage", "é"} {
 		for _, key := range []string{"SUBJECT", "FROM", "TO", "BODY", "TEXT"} {
 			criteria = append(criteria, "CHARSET UTF-8 "+key+" "+nonSync(word))
 		}
@@ -137,15 +145,21 @@ func TestExtendedSearchLikeDovecot(t *testing.T) {
 		c.Command("EXPUNGE") // from here on, numbers and UIDs differ
 	}
 	for _, command := range []string{
-		"SEARCH RETURN () ALL", "SEARCH RETURN (ALL) ANSWERED", "SEARCH RETURN (MIN) ANSWERED", "SEARCH RETURN (MAX) ANSWERED",
+		"SEARCH RETURN () ALL", "SEARCH RETURN (ALL) ANSWERED", "SEARCH RETURN (MIN) ANSWERED",
+		"SEARCH RETURN (MAX) ANSWERED",
 		"SEARCH RETURN (COUNT) ANSWERED", "SEARCH RETURN (MIN MAX) ANSWERED", "SEARCH RETURN (MIN MAX COUNT) ANSWERED",
-		"SEARCH RETURN (COUNT MAX ALL MIN) ANSWERED", "SEARCH RETURN (ALL COUNT) SUBJECT 1", "SEARCH return (all) subject 2",
+		"SEARCH RETURN (COUNT MAX ALL MIN) ANSWERED", "SEARCH RETURN (ALL COUNT) SUBJECT 1",
+		"SEARCH return (all) subject 2",
 		"SEARCH RETURN (MIN MAX ALL) DRAFT", "SEARCH RETURN (COUNT) DRAFT", "SEARCH RETURN () DRAFT",
-		"UID SEARCH RETURN () ALL", "UID SEARCH RETURN (MIN MAX COUNT) ANSWERED", "UID SEARCH RETURN (ALL) 2:5", "UID SEARCH RETURN (COUNT) DRAFT",
-		"UID SEARCH RETURN () UID 5:7,1", "SEARCH RETURN (ALL) CHARSET UTF-8 SUBJECT number", "SEARCH RETURN (COUNT) NOT ANSWERED FLAGGED",
-		"SEARCH RETURN (ALL) FLAGGED YOUNGER 86400", "SEARCH RETURN (ALL) FLAGGED OLDER 86400", "SEARCH FLAGGED YOUNGER 3600",
+		"UID SEARCH RETURN () ALL", "UID SEARCH RETURN (MIN MAX COUNT) ANSWERED",
+		"UID SEARCH RETURN (ALL) 2:5", "UID SEARCH RETURN (COUNT) DRAFT",
+		"UID SEARCH RETURN () UID 5:7,1", "SEARCH RETURN (ALL) CHARSET UTF-8 SUBJECT number",
+		"SEARCH RETURN (COUNT) NOT ANSWERED FLAGGED",
+		"SEARCH RETURN (ALL) FLAGGED YOUNGER 86400", "SEARCH RETURN (ALL) FLAGGED OLDER 86400",
+		"SEARCH FLAGGED YOUNGER 3600",
 		"SEARCH FLAGGED OLDER 3600", "SEARCH FLAGGED NOT YOUNGER 86400", "SEARCH FLAGGED OLDER 3600 YOUNGER 31536000",
-		"UID SEARCH OR (FLAGGED OLDER 31536000) YOUNGER 1", "SEARCH FLAGGED YOUNGER 4294967295", "SEARCH OLDER 4294967295",
+		"UID SEARCH OR (FLAGGED OLDER 31536000) YOUNGER 1", "SEARCH FLAGGED YOUNGER 4294967295",
+		"SEARCH OLDER 4294967295",
 	} {
 		want, got := tagless(theirs.Command(command)), tagless(ours.Command(command))
 		if want != got {

@@ -78,7 +78,8 @@ func TestQueriesStayInMailbox(t *testing.T) {
 		{"FETCH 1:* (UID FLAGS)", messages},
 		{"FETCH 10 (FLAGS ENVELOPE)", 1},
 		{"UID FETCH 20:29 (FLAGS BODY.PEEK[HEADER])", 10},
-		{"UID FETCH 20,40,60 (FLAGS)", 41}, // MongoDB walks a clustered key from the least to the greatest
+		// MongoDB walks a clustered key from the least to the greatest
+		{"UID FETCH 20,40,60 (FLAGS)", 41},
 		{"FETCH 1:* (FLAGS) (CHANGEDSINCE 118)", messages},
 		{"UID SEARCH UID 30:39 SEEN", 10},
 		{"SEARCH UNSEEN", 3},
@@ -108,7 +109,8 @@ func TestQueriesStayInMailbox(t *testing.T) {
 			}
 		}
 		if examined > tt.examined {
-			t.Errorf("%s: %d documents examined, at most %d expected, in %v", tt.command, examined, tt.examined, queries)
+			t.Errorf("%s: %d documents examined, at most %d expected, in %v", tt.command, examined,
+				tt.examined, queries)
 		}
 	}
 }
@@ -119,7 +121,8 @@ func TestAnsweredFromView(t *testing.T) {
 	s := newTestServerOn(t, db)
 	c := s.selectMails(t, message("a"), message("b"), message("c"))
 	commands.Reset()
-	for _, command := range []string{"SEARCH ALL", "UID SEARCH 2:*", "SEARCH NOT UID 2", "SEARCH NEW", "SEARCH UID 999", "FETCH 1:* UID"} {
+	for _, command := range []string{"SEARCH ALL", "UID SEARCH 2:*", "SEARCH NOT UID 2",
+		"SEARCH NEW", "SEARCH UID 999", "FETCH 1:* UID"} {
 		c.ok("%s", command)
 		if n := commands.Reads("messages"); n != 0 {
 			t.Errorf("%s: %v", command, commands)
@@ -160,7 +163,8 @@ func TestFetchReads(t *testing.T) {
 		commands.Reset()
 		c.ok("%s", tt.command)
 		if m, n := commands.Reads("messages"), commands.Reads("contents"); m != tt.messages || n != tt.contents {
-			t.Errorf("%s: %d reads of messages, want %d; %d of contents, want %d", tt.command, m, tt.messages, n, tt.contents)
+			t.Errorf("%s: %d reads of messages, want %d; %d of contents, want %d", tt.command, m,
+				tt.messages, n, tt.contents)
 		}
 	}
 }

@@ -48,7 +48,8 @@ func drawMail(t *rapid.T) drawnMail {
 			m.keywords = append(m.keywords, k)
 		}
 	}
-	m.date = time.Date(2026, 3, rapid.IntRange(1, 9).Draw(t, "day"), rapid.IntRange(0, 23).Draw(t, "hour"), 59, 59, 0, time.UTC)
+	m.date = time.Date(2026, 3, rapid.IntRange(1, 9).Draw(t, "day"), rapid.IntRange(0, 23).
+		Draw(t, "hour"), 59, 59, 0, time.UTC)
 	var b strings.Builder
 	for _, name := range []string{"From", "To", "Cc", "Bcc", "Subject", "X-Tag"} {
 		if value := words(name, 2); rapid.Bool().Draw(t, "has "+name) {
@@ -86,10 +87,12 @@ func drawModelKey(t *rapid.T, uids []uint32, depth int) modelKey {
 			return modelKey{"OR " + a.text + " " + b.text, func(m *modelMail) bool { return a.match(m) || b.match(m) }}
 		case 2:
 			a, b := drawModelKey(t, uids, depth-1), drawModelKey(t, uids, depth-1)
-			return modelKey{"(" + a.text + " " + b.text + ")", func(m *modelMail) bool { return a.match(m) && b.match(m) }}
+			return modelKey{"(" + a.text + " " + b.text + ")",
+				func(m *modelMail) bool { return a.match(m) && b.match(m) }}
 		}
 	}
-	word := rapid.SampledFrom(append(modelWords, "", "fill", "ille", "INVOICE l", "GRÖSSE", "GRÖ", "nothing")).Draw(t, "word")
+	word := rapid.SampledFrom(append(modelWords, "", "fill", "ille", "INVOICE l", "GRÖSSE", "GRÖ",
+		"nothing")).Draw(t, "word")
 	lower := strings.ToLower(word)
 	switch rapid.IntRange(0, 8).Draw(t, "key") {
 	case 0:
@@ -101,7 +104,8 @@ func drawModelKey(t *rapid.T, uids []uint32, depth int) modelKey {
 		return modelKey{name, func(m *modelMail) bool { return m.flags&bit != 0 }}
 	case 1:
 		k := rapid.SampledFrom(append(modelKeywords, "none")).Draw(t, "keyword")
-		return modelKey{"KEYWORD " + strings.ToLower(k), func(m *modelMail) bool { return slices.Contains(m.keywords, k) }}
+		return modelKey{"KEYWORD " + strings.ToLower(k),
+			func(m *modelMail) bool { return slices.Contains(m.keywords, k) }}
 	case 2:
 		return drawModelSet(t, uids)
 	case 3:
@@ -113,7 +117,8 @@ func drawModelKey(t *rapid.T, uids []uint32, depth int) modelKey {
 		}
 		return modelKey{fmt.Sprintf("SMALLER %d", n), func(m *modelMail) bool { return m.size < n }}
 	case 5, 6:
-		name := rapid.SampledFrom([]string{"FROM", "TO", "CC", "BCC", "SUBJECT", "HEADER X-Tag", "HEADER Subject"}).Draw(t, "field")
+		name := rapid.SampledFrom([]string{"FROM", "TO", "CC", "BCC", "SUBJECT", "HEADER X-Tag",
+			"HEADER Subject"}).Draw(t, "field")
 		field := strings.ToLower(name[strings.LastIndex(name, " ")+1:])
 		return modelKey{name + " " + nonSync(word), func(m *modelMail) bool {
 			value, ok := m.fields[field]

@@ -147,7 +147,8 @@ func rawText(t testing.TB, kind, charset, encoding string, body []byte) string {
 			shown.WriteString(strings.ReplaceAll(token.Data, "\u00a0", " "))
 		case token.Data == "script" || token.Data == "style":
 			hidden = tt == html.StartTagToken
-		case tt != html.TextToken && tt != html.CommentToken && !slices.Contains([]string{"b", "i", "span", "a"}, token.Data):
+		case tt != html.TextToken && tt != html.CommentToken &&
+			!slices.Contains([]string{"b", "i", "span", "a"}, token.Data):
 			shown.WriteString(block)
 		}
 	}
@@ -192,7 +193,8 @@ func (m *rawMail) hasText(text string) bool {
 
 // The words of random mail, and the charsets that can be tried for them.
 var (
-	rawWords = []string{"invoice", "Rechnung", "größe", "日本", "счёт", "Straße", "é", "e\u0301", "ﬁne", "Donau\u00addampf",
+	rawWords = []string{"invoice", "Rechnung", "größe", "日本", "счёт", "Straße", "é", "e\u0301",
+		"ﬁne", "Donau\u00addampf",
 		"zero\u200bwidth", "x1", "a.b", "Überfall"}
 	rawCharsets = []string{"utf-8", "iso-8859-1", "windows-1252", "koi8-r", "shift_jis", "iso-2022-jp", "gb18030"}
 )
@@ -262,7 +264,8 @@ func drawRaw(t *rapid.T, depth int, message bool) string {
 		}
 		for _, name := range []string{"From", "To", "To", "Cc"} {
 			if rapid.Bool().Draw(t, "has "+name) {
-				fmt.Fprintf(&b, "%s: %s\r\n", name, rapid.SampledFrom(slices.Sorted(maps.Keys(rawAddresses))).Draw(t, name))
+				fmt.Fprintf(&b, "%s: %s\r\n", name,
+					rapid.SampledFrom(slices.Sorted(maps.Keys(rawAddresses))).Draw(t, name))
 			}
 		}
 		if rapid.IntRange(0, 4).Draw(t, "junk") == 0 {
@@ -291,12 +294,14 @@ func drawRaw(t *rapid.T, depth int, message bool) string {
 }
 
 func drawLeaf(t *rapid.T, b *strings.Builder) {
-	kind := rapid.SampledFrom([]string{"text/plain", "text/html", "text/html", "application/octet-stream"}).Draw(t, "type")
+	kind := rapid.SampledFrom([]string{"text/plain", "text/html", "text/html",
+		"application/octet-stream"}).Draw(t, "type")
 	text := drawWords(t, "text", 0, 5)
 	if kind == "text/html" {
 		var page strings.Builder
 		for i, word := range strings.Split(text, " ") {
-			form := rapid.SampledFrom([]string{"%s ", "<p>%s</p>", "<b>%s</b>", "%s<br>\r\n", "<span title='invoice'>%s</span> ", "<!-- invoice -->%s ",
+			form := rapid.SampledFrom([]string{"%s ", "<p>%s</p>", "<b>%s</b>", "%s<br>\r\n",
+				"<span title='invoice'>%s</span> ", "<!-- invoice -->%s ",
 				"<style>invoice</style>%s", "%s&shy;", "&euro;&nbsp;%s "}).Draw(t, "tag")
 			if i == 0 {
 				form = "<div>" + form
@@ -309,7 +314,8 @@ func drawLeaf(t *rapid.T, b *strings.Builder) {
 	fmt.Fprintf(b, "Content-Type: %s; charset=%s\r\n", kind, charset)
 	switch rapid.SampledFrom([]string{"8bit", "base64", "quoted-printable"}).Draw(t, "encoding") {
 	case "base64":
-		fmt.Fprintf(b, "Content-Transfer-Encoding: base64\r\n\r\n%s", base64.StdEncoding.EncodeToString([]byte(encoded)))
+		fmt.Fprintf(b, "Content-Transfer-Encoding: base64\r\n\r\n%s",
+			base64.StdEncoding.EncodeToString([]byte(encoded)))
 	case "quoted-printable":
 		b.WriteString("Content-Transfer-Encoding: quoted-printable\r\n\r\n")
 		w := quotedprintable.NewWriter(b)
@@ -338,13 +344,16 @@ func drawRawKey(t *rapid.T, depth int) (text string, match func(*rawMail) bool) 
 		}
 	}
 	needle := rapid.OneOf(
-		rapid.SampledFrom([]string{"nvoic", "INVOICE", "GRÖ", "donaudampf", "ZEROWIDTH", "fine", "e", "счЁт", "本", "in\u00advoice r", "preamble",
-			"title", "€ ", "mime-version: 1.0", "no field", "nothing", "überfall", "ann.lee@example.org", "ann@example", "bob@example.com", "Lee, Ann",
+		rapid.SampledFrom([]string{"nvoic", "INVOICE", "GRÖ", "donaudampf", "ZEROWIDTH", "fine",
+			"e", "счЁт", "本", "in\u00advoice r", "preamble",
+			"title", "€ ", "mime-version: 1.0", "no field", "nothing", "überfall",
+			"ann.lee@example.org", "ann@example", "bob@example.com", "Lee, Ann",
 			`"J" ö`, "home", "j@x"}),
 		rapid.SampledFrom(rawWords),
 		rapid.Custom(func(t *rapid.T) string { return drawWords(t, "two words", 2, 2) }),
 	).Draw(t, "needle")
-	switch key := rapid.SampledFrom([]string{"TEXT", "BODY", "SUBJECT", "FROM", "TO", "CC", "HEADER X-Tag", "HEADER subject"}).Draw(t, "key"); key {
+	switch key := rapid.SampledFrom([]string{"TEXT", "BODY", "SUBJECT", "FROM", "TO", "CC",
+		"HEADER X-Tag", "HEADER subject"}).Draw(t, "key"); key {
 	case "TEXT":
 		return "TEXT " + nonSync(needle), func(m *rawMail) bool { return m.hasText(needle) }
 	case "BODY":

@@ -22,7 +22,8 @@ func encoded(contentType, text string) string {
 		lines.WriteString(b[:76] + "\r\n")
 		b = b[76:]
 	}
-	return "Content-Type: " + contentType + "\r\nContent-Transfer-Encoding: base64\r\n\r\n" + lines.String() + b + "\r\n"
+	return "Content-Type: " + contentType + "\r\nContent-Transfer-Encoding: base64\r\n\r\n" +
+		lines.String() + b + "\r\n"
 }
 
 // searchCase is a search of a mailbox and the numbers it must answer.
@@ -32,7 +33,8 @@ func (c *testClient) checkSearches(tests []searchCase) {
 	c.t.Helper()
 	for _, tt := range tests {
 		lines, status := c.do("SEARCH %s", tt.criteria)
-		if got := strings.TrimPrefix(strings.Join(lines, "|"), "* SEARCH"); strings.TrimSpace(got) != tt.want || !strings.HasPrefix(status, "OK") {
+		if got := strings.TrimPrefix(strings.Join(lines, "|"),
+			"* SEARCH"); strings.TrimSpace(got) != tt.want || !strings.HasPrefix(status, "OK") {
 			c.t.Errorf("SEARCH %.60q: %q, %s; want %q", tt.criteria, lines, status, tt.want)
 		}
 	}
@@ -45,8 +47,10 @@ func TestSearchText(t *testing.T) {
 	mails := []string{
 		1: encoded("text/plain; charset=utf-8", "Größe und Maß"),
 		2: encoded("text/plain; charset=iso-8859-1", "Gr\xf6\xdfe"),
-		3: crlf("Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: quoted-printable\n\nGr=C3=B6=\n=C3=9Fe soft=\nbreak\n"),
-		4: encoded("text/html; charset=utf-8", "<p title='hidden'>Gr&ouml;&szlig;e</p><script>scripted</script><b>in</b>line"),
+		3: crlf("Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: " +
+			"quoted-printable\n\nGr=C3=B6=\n=C3=9Fe soft=\nbreak\n"),
+		4: encoded("text/html; charset=utf-8",
+			"<p title='hidden'>Gr&ouml;&szlig;e</p><script>scripted</script><b>in</b>line"),
 		5: encoded("application/pdf", "Größe in a file"),
 		6: crlf(nestMail),
 		7: crlf("Subject: =?utf-8?q?Gr=C3=B6=C3=9Fe?=\n =?utf-8?b?bnR1bQ==?=\nX-Folded: one\n two\n\nx\n"),
@@ -54,7 +58,8 @@ func TestSearchText(t *testing.T) {
 		9: encoded("text/plain; charset=utf-16", "\xff\xfe"+"h\x00i\x00d\x00e\x00"),
 		10: crlf("Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/plain; name=partname\n\none\n" +
 			"--b\nContent-Type: message/delivery-status\n\nDiagnostic-Code: x\n--b--\n"),
-		11: crlf("Subject: " + strings.Repeat("long ", 300) + "tail\nTo: " + strings.Repeat("user@example.com,\n ", 1200) + "last@example.com\n\nx\n"),
+		11: crlf("Subject: " + strings.Repeat("long ", 300) + "tail\nTo: " +
+			strings.Repeat("user@example.com,\n ", 1200) + "last@example.com\n\nx\n"),
 		12: crlf("Content-Type: text/plain; charset=unknown-thing\n\nna\xefve r\xc3\xa9sum\xc3\xa9\n"),
 		13: "",
 	}
@@ -109,7 +114,8 @@ var hardHeaders = []string{
 	"Subject: before\nyou recognise the sender\n and =?utf-8?q?Gr=C3=B6=C3=9Fe?=\nSubject: after\n\nx\n",
 	"From: John (at home) . Doe @ example (dot) . com\nTo: \"Doe, \\\"Jim\\\"\" <jim@example.com>\n\nx\n",
 	"Subject: Donau\u00addampf\u200bschiff =?utf-8?q?In=C2=ADvoice?=\nTo: z\ufeffero <zero@example.com>\n\nx\n",
-	"Subject: " + strings.Repeat("long ", 300) + "tail\nTo: " + strings.Repeat("user@example.com,\n ", 1200) + "last@example.com\n\nx\n",
+	"Subject: " + strings.Repeat("long ", 300) + "tail\nTo: " +
+		strings.Repeat("user@example.com,\n ", 1200) + "last@example.com\n\nx\n",
 	strings.Repeat("To: many@example.com\n", 200) + "To: final@example.com\nSubject: many fields\n\nx\n",
 	"To: a@example.com\nCc: b@example.com\n\nTo: c@example.com\n",
 	"Subject: plain\n\nx\n",
@@ -171,7 +177,8 @@ func TestSearchStoredBefore(t *testing.T) {
 		{{Key: "$set", Value: bson.D{{Key: mailstore.DocTextRules, Value: mailstore.TextRules - 1}}}},
 	} {
 		stale := bson.D{{Key: "$set", Value: bson.D{
-			{Key: mailstore.DocSubject, Value: "plain first tail"}, {Key: mailstore.DocTo, Value: "c@example.com, b@example.com"}}}}
+			{Key: mailstore.DocSubject, Value: "plain first tail"},
+			{Key: mailstore.DocTo, Value: "c@example.com, b@example.com"}}}}
 		for _, update := range []bson.D{rules, stale} {
 			if _, err := s.db.Collection("messages").UpdateMany(context.Background(), bson.D{}, update); err != nil {
 				t.Fatal(err)
@@ -254,7 +261,8 @@ func TestSearchModSeq(t *testing.T) {
 	for _, tt := range []struct{ command, want string }{
 		{fmt.Sprintf("SEARCH MODSEQ %d", modseq), fmt.Sprintf("* SEARCH 2 (MODSEQ %d)", modseq)},
 		{fmt.Sprintf("SEARCH MODSEQ %d", modseq+1), "* SEARCH"},
-		{fmt.Sprintf("UID SEARCH MODSEQ \"/flags/\\\\seen\" all %d TEXT hello", modseq-1), fmt.Sprintf("* SEARCH 2 3 (MODSEQ %d)", modseq)},
+		{fmt.Sprintf("UID SEARCH MODSEQ \"/flags/\\\\seen\" all %d TEXT hello", modseq-1),
+			fmt.Sprintf("* SEARCH 2 3 (MODSEQ %d)", modseq)},
 		{"SEARCH RETURN (MIN) MODSEQ 1", fmt.Sprintf("* ESEARCH (TAG \"%%s\") MIN 1 MODSEQ %d", modseq-3)},
 		{"SEARCH RETURN (COUNT) MODSEQ 1", fmt.Sprintf("* ESEARCH (TAG \"%%s\") COUNT 3 MODSEQ %d", modseq)},
 	} {

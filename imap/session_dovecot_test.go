@@ -35,12 +35,16 @@ func TestSessionsLikeDovecot(t *testing.T) {
 		differs string // why the answers differ
 	}{
 		{0, `LIST "" ""`, ""}, {0, `LIST "" *`, ""}, {0, `LIST "" inbox`, ""}, {0, `LSUB "" *`, ""},
-		{0, "CREATE a/b/c", ""}, {0, "CREATE a/b/c", ""}, {0, "CREATE x", ""}, {0, "CREATE a/d", ""}, {0, "CREATE INBOX", ""},
-		{0, `LIST "" *`, ""}, {0, `LIST "" %`, ""}, {0, `LIST "" a/%`, ""}, {0, `LIST a/ %`, ""}, {0, `LIST "" %/%`, ""}, {0, `LIST "" *c`, ""},
+		{0, "CREATE a/b/c", ""}, {0, "CREATE a/b/c", ""}, {0, "CREATE x", ""},
+		{0, "CREATE a/d", ""}, {0, "CREATE INBOX", ""},
+		{0, `LIST "" *`, ""}, {0, `LIST "" %`, ""}, {0, `LIST "" a/%`, ""}, {0, `LIST a/ %`, ""},
+		{0, `LIST "" %/%`, ""}, {0, `LIST "" *c`, ""},
 		{0, "SUBSCRIBE a/b/c", ""}, {0, "SUBSCRIBE x", ""}, {0, `LSUB "" *`, ""}, {0, `LSUB "" %`, ""},
-		{0, `LIST (SUBSCRIBED) "" *`, ""}, {0, `LIST (SUBSCRIBED RECURSIVEMATCH) "" x`, ""}, {0, `LIST "" (x a/%) RETURN (SUBSCRIBED CHILDREN)`, ""},
+		{0, `LIST (SUBSCRIBED) "" *`, ""}, {0, `LIST (SUBSCRIBED RECURSIVEMATCH) "" x`, ""},
+		{0, `LIST "" (x a/%) RETURN (SUBSCRIBED CHILDREN)`, ""},
 		{0, `LIST (RECURSIVEMATCH) "" *`, ""}, {0, `LIST "" x RETURN (CHILDREN STATUS (MESSAGES UNSEEN SIZE))`, ""},
-		{0, `LIST (NONSENSE) "" *`, ""}, {0, "RENAME x y", ""}, {0, "RENAME x z", ""}, {0, "RENAME y a/d", ""}, {0, "DELETE y", ""},
+		{0, `LIST (NONSENSE) "" *`, ""}, {0, "RENAME x y", ""}, {0, "RENAME x z", ""},
+		{0, "RENAME y a/d", ""}, {0, "DELETE y", ""},
 		{0, "DELETE y", ""}, {0, "SELECT nothing", ""}, {0, "STATUS INBOX (MESSAGES UNSEEN UIDNEXT RECENT)", ""},
 		{0, "STATUS INBOX ()", ""}, {0, "STATUS INBOX (NONSENSE)", ""}, {0, "NONSENSE", ""}, {0, "UID NONSENSE", ""},
 		{0, "SELECT INBOX", ""}, {1, "SELECT INBOX", ""},
@@ -51,13 +55,19 @@ func TestSessionsLikeDovecot(t *testing.T) {
 		{0, "STORE 2 -FLAGS (\\Answered)", ""}, {1, "NOOP", ""},
 		{0, "UID STORE 2 FLAGS (key \\Seen)", ""}, {1, "NOOP", ""},
 		{1, "STORE 2 +FLAGS (key)", "we answer for messages that did not change, too"}, {0, "NOOP", ""},
-		{0, "STORE 9 FLAGS ()", ""}, {0, "UID STORE 90 FLAGS ()", ""}, {0, "STORE 1 FLAGS (\\Recent)", ""}, {0, "STORE 1 FLAGS (\\Nonsense)", ""},
+		{0, "STORE 9 FLAGS ()", ""}, {0, "UID STORE 90 FLAGS ()", ""},
+		{0, "STORE 1 FLAGS (\\Recent)", ""}, {0, "STORE 1 FLAGS (\\Nonsense)", ""},
 		{0, "STORE 1 NONSENSE ()", ""}, {0, "COPY 1 nothing", ""}, {0, "COPY 9 a/d", ""}, {0, "UID COPY 90 a/d", ""},
-		{0, "COPY 2:3 a/d", ""}, {0, "STATUS a/d (MESSAGES UNSEEN UIDNEXT)", ""}, {0, "MOVE 4 a/d", ""}, {1, "NOOP", ""},
-		{0, "STORE 2 +FLAGS.SILENT (\\Deleted)", ""}, {0, "UID EXPUNGE 1", ""}, {0, "UID EXPUNGE 1:2", ""}, {1, "NOOP", ""},
-		{0, "EXPUNGE", ""}, {0, "STORE 1:2 +FLAGS.SILENT (\\Deleted)", ""}, {1, "NOOP", ""}, {0, "EXPUNGE", ""}, {1, "FETCH 1:* (UID FLAGS)", "Dovecot remembers the flags of messages that are gone"},
-		{0, "SEARCH ALL", ""}, {1, "NOOP", ""}, {1, "UNSELECT", ""}, {1, "UNSELECT", ""}, {1, "EXAMINE a/d", ""}, {1, "STATUS INBOX (MESSAGES)", ""},
-		{1, "CLOSE", ""}, {1, "SELECT a/d", ""}, {1, "STORE 1 +FLAGS.SILENT (\\Deleted)", ""}, {1, "CLOSE", ""}, {1, "STATUS a/d (MESSAGES UIDNEXT)", ""},
+		{0, "COPY 2:3 a/d", ""}, {0, "STATUS a/d (MESSAGES UNSEEN UIDNEXT)", ""},
+		{0, "MOVE 4 a/d", ""}, {1, "NOOP", ""},
+		{0, "STORE 2 +FLAGS.SILENT (\\Deleted)", ""}, {0, "UID EXPUNGE 1", ""},
+		{0, "UID EXPUNGE 1:2", ""}, {1, "NOOP", ""},
+		{0, "EXPUNGE", ""}, {0, "STORE 1:2 +FLAGS.SILENT (\\Deleted)", ""}, {1, "NOOP", ""},
+		{0, "EXPUNGE", ""}, {1, "FETCH 1:* (UID FLAGS)", "Dovecot remembers the flags of messages that are gone"},
+		{0, "SEARCH ALL", ""}, {1, "NOOP", ""}, {1, "UNSELECT", ""}, {1, "UNSELECT", ""},
+		{1, "EXAMINE a/d", ""}, {1, "STATUS INBOX (MESSAGES)", ""},
+		{1, "CLOSE", ""}, {1, "SELECT a/d", ""}, {1, "STORE 1 +FLAGS.SILENT (\\Deleted)", ""},
+		{1, "CLOSE", ""}, {1, "STATUS a/d (MESSAGES UIDNEXT)", ""},
 		{0, "CHECK", ""}, {0, "NAMESPACE", ""}, {0, "ENABLE CONDSTORE", ""}, {0, "STORE 1 +FLAGS.SILENT (\\Draft)", ""},
 		{0, "STORE 1 (UNCHANGEDSINCE 1) FLAGS (\\Seen)", ""}, {0, "LOGOUT", ""},
 	} {
@@ -84,7 +94,8 @@ func likeBoth(untagged []string, status string) (out []string) {
 			switch m[4] {
 			case "HIGHESTMODSEQ", "NOMODSEQ": // told by Dovecot when it was asked for
 				continue
-			case "CLIENTBUG", "NONEXISTENT", "ALREADYEXISTS", "HASCHILDREN", "EXPUNGEISSUED": // Dovecot leaves codes out
+			// Dovecot leaves codes out
+			case "CLIENTBUG", "NONEXISTENT", "ALREADYEXISTS", "HASCHILDREN", "EXPUNGEISSUED":
 				m[4] = ""
 			}
 			out = append(out, fmt.Sprintf("%s%s %s", m[1], m[2], m[4]))
@@ -97,8 +108,10 @@ func likeBoth(untagged []string, status string) (out []string) {
 		line = strings.ReplaceAll(line, `\Recent`, "")
 		line = strings.ReplaceAll(line, "\"", "")
 		line = strings.ReplaceAll(line, ".", "/") // Dovecot's separator
-		if strings.Contains(line, `\Subscribed`) || strings.Contains(line, `\NonExistent`) || strings.HasPrefix(line, "* LIST () ") {
-			// With RFC 5258, Dovecot tells of children only when asked, and leaves out what \NonExistent implies.
+		if strings.Contains(line, `\Subscribed`) || strings.Contains(line, `\NonExistent`) ||
+			strings.HasPrefix(line, "* LIST () ") {
+			// With RFC 5258, Dovecot tells of children only when asked, and leaves out what
+			// \NonExistent implies.
 			for _, attr := range []string{`\HasNoChildren`, `\HasChildren`, `\Noselect`} {
 				line = strings.ReplaceAll(line, attr, "")
 			}

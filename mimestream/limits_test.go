@@ -135,7 +135,8 @@ func TestFieldLimits(t *testing.T) {
 	// What describes a body is there in every part, whatever came before.
 	t.Run("parts", func(t *testing.T) {
 		fill := "--b\r\nContent-Type: text/plain; name=" + strings.Repeat("x", 4000) + "\r\n\r\nx\r\n"
-		root := mimestream.Parse([]byte("Content-Type: multipart/mixed; boundary=b\r\n\r\n" + strings.Repeat(fill, 200) +
+		root := mimestream.Parse([]byte("Content-Type: multipart/mixed; boundary=b\r\n\r\n" +
+			strings.Repeat(fill, 200) +
 			"--b\r\nContent-Type: image/png\r\nContent-Disposition: attachment; filename=y\r\n" +
 			"Content-Transfer-Encoding: base64\r\n\r\neA==\r\n--b--\r\n"))
 		last := root.Children[len(root.Children)-1]

@@ -82,18 +82,21 @@ func TestErrors(t *testing.T) {
 	if err != nil || samples[0].Errors != 10 || samples[0].Calls != 90 || samples[0].FirstError != "broken" {
 		t.Errorf("%+v, %v", samples, err)
 	}
-	if _, err := Run(t.Context(), Options{Workers: 3, Calls: 100, Repeats: 1, MaxErrors: 9}, op(broken)); !errors.Is(err, broken) {
+	if _, err := Run(t.Context(), Options{Workers: 3, Calls: 100, Repeats: 1, MaxErrors: 9},
+		op(broken)); !errors.Is(err, broken) {
 		t.Errorf("too many errors: %v", err)
 	}
 	wrong := fmt.Errorf("%w: two UIDs are one", ErrWrong)
-	if _, err := Run(t.Context(), Options{Workers: 3, Calls: 100, Repeats: 1, MaxErrors: 100}, op(wrong)); !errors.Is(err, ErrWrong) {
+	if _, err := Run(t.Context(), Options{Workers: 3, Calls: 100, Repeats: 1, MaxErrors: 100},
+		op(wrong)); !errors.Is(err, ErrWrong) {
 		t.Errorf("a wrong answer: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	if _, err := Run(ctx, Options{Workers: 2, Time: time.Hour, Repeats: 1}, func(context.Context, int, int64) (int64, error) {
-		cancel()
-		return 0, nil
-	}); !errors.Is(err, context.Canceled) {
+	if _, err := Run(ctx, Options{Workers: 2, Time: time.Hour, Repeats: 1},
+		func(context.Context, int, int64) (int64, error) {
+			cancel()
+			return 0, nil
+		}); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 	if _, err := Run(t.Context(), Options{Workers: 1, Repeats: 1}, nil); err == nil {

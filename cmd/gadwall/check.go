@@ -6,8 +6,8 @@ import (
 	"gadwall/internal/config"
 )
 
-// checkCmd looks for damage: exit status 0 if there is none, 3 if all of it was repaired, 4 if some remains. What it looks
-// at is chosen by flags, each of which has a file of its own.
+// checkCmd looks for damage: exit status 0 if there is none, 3 if all of it was repaired, 4 if some
+// remains. What it looks at is chosen by flags, each of which has a file of its own.
 type checkCmd struct {
 	config.Storage
 	config.Log

@@ -14,15 +14,16 @@ import (
 
 func TestLineSender(t *testing.T) {
 	for in, want := range map[string]string{
-		"":                              ".\r\n",
-		"a":                             "a\r\n.\r\n",
-		"a\n":                           "a\r\n.\r\n",
-		"a\r\n":                         "a\r\n.\r\n",
-		"\n":                            "\r\n.\r\n",
-		".\n":                           "..\r\n.\r\n",
-		"..a\n.b":                       "...a\r\n..b\r\n.\r\n",
-		"a\nb\r\nc\n":                   "a\r\nb\r\nc\r\n.\r\n",
-		"a\r\nb\n.c\r\n.d\r":            "a\r\nb\n.c\r\n..d\r\r\n.\r\n", // in wire form: kept as it is
+		"":            ".\r\n",
+		"a":           "a\r\n.\r\n",
+		"a\n":         "a\r\n.\r\n",
+		"a\r\n":       "a\r\n.\r\n",
+		"\n":          "\r\n.\r\n",
+		".\n":         "..\r\n.\r\n",
+		"..a\n.b":     "...a\r\n..b\r\n.\r\n",
+		"a\nb\r\nc\n": "a\r\nb\r\nc\r\n.\r\n",
+		// in wire form: kept as it is
+		"a\r\nb\n.c\r\n.d\r":            "a\r\nb\n.c\r\n..d\r\r\n.\r\n",
 		"a\n\r\r\n.b\n":                 "a\r\n\r\r\n..b\r\n.\r\n",
 		strings.Repeat("x", 100) + "\n": strings.Repeat("x", 100) + "\r\n.\r\n",
 	} {
@@ -46,7 +47,8 @@ func TestLineSender(t *testing.T) {
 // Whatever a file holds, what is sent ends once, at its end.
 func TestLineSenderEndsOnce(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		in := strings.Join(rapid.SliceOf(rapid.SampledFrom([]string{"\r", "\n", ".", "x", "\r\n", ".\r\n"})).Draw(t, "in"), "")
+		in := strings.Join(rapid.SliceOf(rapid.SampledFrom([]string{"\r", "\n", ".", "x", "\r\n",
+			".\r\n"})).Draw(t, "in"), "")
 		var out bytes.Buffer
 		s := newLineSender(&out)
 		io.WriteString(s, in)
@@ -104,10 +106,14 @@ func TestDeliverWithStrangeServers(t *testing.T) {
 		{"sends a line without end", []string{strings.Repeat("2", maxReplyLine*2)}, exitTemp, "buffer full"},
 		{"never stops", []string{strings.Repeat("220-x\r\n", maxReplyLines+1)}, exitTemp, "reply without end"},
 		{"hangs up", []string{"220 hi"}, exitTemp, "cannot"},
-		{"refuses the sender", []string{"220 hi", "250 hi", "550 not you", "221 bye"}, exitFailure, "-: <ada@example.com>: 550 not you"},
-		{"refuses for now", []string{"220 hi", "250 hi", "250 ok", "451 later", "250 reset", "221 bye"}, exitTemp, "-: <ada@example.com>: 451 later"},
-		{"refuses DATA", []string{"220 hi", "250-hi\r\n250 SMTPUTF8", "250 ok", "250 ok", "554 no", "221 bye"}, exitFailure, "<ada@example.com>: 554 no"},
-		{"takes it", []string{"220 hi", "250 hi", "250 ok", "250 ok", "354 go", "250 got it", "221 bye"}, 0, "<ada@example.com>: 250 got it"},
+		{"refuses the sender", []string{"220 hi", "250 hi", "550 not you", "221 bye"}, exitFailure,
+			"-: <ada@example.com>: 550 not you"},
+		{"refuses for now", []string{"220 hi", "250 hi", "250 ok", "451 later", "250 reset",
+			"221 bye"}, exitTemp, "-: <ada@example.com>: 451 later"},
+		{"refuses DATA", []string{"220 hi", "250-hi\r\n250 SMTPUTF8", "250 ok", "250 ok", "554 no",
+			"221 bye"}, exitFailure, "<ada@example.com>: 554 no"},
+		{"takes it", []string{"220 hi", "250 hi", "250 ok", "250 ok", "354 go", "250 got it",
+			"221 bye"}, 0, "<ada@example.com>: 250 got it"},
 		{"hangs up after the message", []string{"220 hi", "250 hi", "250 ok", "250 ok", "354 go"}, exitTemp, "-: "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

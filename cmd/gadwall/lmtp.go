@@ -46,7 +46,8 @@ type lmtpClient struct {
 
 func dialLMTP(addr string) (*lmtpClient, error) {
 	network := "tcp"
-	if path, ok := strings.CutPrefix(addr, "unix:"); ok || strings.HasPrefix(addr, "/") || strings.HasPrefix(addr, "./") {
+	if path, ok := strings.CutPrefix(addr, "unix:"); ok || strings.HasPrefix(addr, "/") ||
+		strings.HasPrefix(addr, "./") {
 		network, addr = "unix", path
 	}
 	conn, err := net.DialTimeout(network, addr, lmtpDialTimeout)
@@ -119,7 +120,8 @@ func (c *lmtpClient) deliver(from string, to []string, message io.Reader) ([]res
 		return append(results, refusedAll(accepted, reply)...), nil
 	}
 	sender := newLineSender(deadlineWriter{c})
-	if _, err := io.CopyBuffer(struct{ io.Writer }{sender}, struct{ io.Reader }{message}, make([]byte, lmtpBuffer)); err != nil {
+	if _, err := io.CopyBuffer(struct{ io.Writer }{sender}, struct{ io.Reader }{message},
+		make([]byte, lmtpBuffer)); err != nil {
 		// Without its end the message is not delivered.
 		c.conn.Close()
 		return results, fmt.Errorf("send message: %w", err)

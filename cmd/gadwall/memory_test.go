@@ -27,10 +27,11 @@ import (
 	"gadwall/internal/node"
 )
 
-// TestMemoryOfLargeMessages runs the whole server within the test, where garbage can be collected before heap in use is
-// read, and sends large messages through it by many connections at once: the peak of the heap may grow by no more than
-// 4 MiB for each, clients and database included, whatever its size. Connections are open, users logged in and mailboxes
-// selected before it begins. GADWALL_TEST_LARGE=NxM has N messages of M megabytes.
+// TestMemoryOfLargeMessages runs the whole server within the test, where garbage can be collected
+// before heap in use is read, and sends large messages through it by many connections at once: the
+// peak of the heap may grow by no more than 4 MiB for each, clients and database included, whatever
+// its size. Connections are open, users logged in and mailboxes selected before it begins.
+// GADWALL_TEST_LARGE=NxM has N messages of M megabytes.
 func TestMemoryOfLargeMessages(t *testing.T) {
 	count, megabytes := 16, 12
 	if v := os.Getenv("GADWALL_TEST_LARGE"); v != "" {
@@ -40,16 +41,18 @@ func TestMemoryOfLargeMessages(t *testing.T) {
 	}
 	const (
 		each = 4 << 20
-		// shared is for what all messages share, buffers of the database and its driver and encoders of the processors,
-		// and for as much garbage as there is in use before.
+		// shared is for what all messages share, buffers of the database and its driver and
+		// encoders of the processors, and for as much garbage as there is in use before.
 		shared = 32 << 20
 	)
 	s := startOwnServer(t)
 	lines := megabytes * 1_000_000 / 78
 	length := int64(len(largeHead)) + int64(lines)*78
 	t.Logf("%d messages of %d octets", count, length)
-	// phase measures what count calls of one do to the heap, each with a connection that open made before.
-	phase := func(name string, budget int64, open func() (*memoryClient, error), one func(c *memoryClient, i int) error) {
+	// phase measures what count calls of one do to the heap, each with a connection that open made
+	// before.
+	phase := func(name string, budget int64, open func() (*memoryClient, error),
+		one func(c *memoryClient, i int) error) {
 		t.Helper()
 		clients := make([]*memoryClient, count)
 		for i := range clients {
@@ -74,7 +77,8 @@ func TestMemoryOfLargeMessages(t *testing.T) {
 		if err := errors.Join(errs...); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		t.Logf("%-6s %d at once in %v: heap in use %.1f MiB before, grew by %.1f MiB (live: %.1f) at the peak, %.2f MiB (live: %.2f) for each",
+		t.Logf("%-6s %d at once in %v: heap in use %.1f MiB before, grew by %.1f MiB (live: "+
+			"%.1f) at the peak, %.2f MiB (live: %.2f) for each",
 			name, count, took.Round(time.Millisecond),
 			mib(before.InUse), mib(grown), mib(live), mib(grown)/float64(count), mib(live)/float64(count))
 		if grown > budget {
@@ -119,7 +123,8 @@ func TestMemoryOfLargeMessages(t *testing.T) {
 	warm(s.imap, appendOne, 2001)
 	warm(s.imap, fetch, 0)
 
-	// Passwords take 19 MiB for each processor, of which the collector lets twice as much lie about.
+	// Passwords take 19 MiB for each processor, of which the collector lets twice as much lie
+	// about.
 	passwords := int64(min(runtime.GOMAXPROCS(0), 8)) * 19 << 20
 	phase("LOGIN", 3*passwords+shared, func() (*memoryClient, error) { return dialMemory(s.imapAddr) },
 		func(c *memoryClient, _ int) error { return c.login() })
@@ -177,7 +182,8 @@ func startOwnServer(t *testing.T) *ownServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := store.Mail.CreateUser(t.Context(), mailstore.NewUser{Username: memoryUser, Password: memoryPassword}); err != nil {
+	if _, err := store.Mail.CreateUser(t.Context(), mailstore.NewUser{Username: memoryUser,
+		Password: memoryPassword}); err != nil {
 		t.Fatal(err)
 	}
 	open := make(listeners)

@@ -13,10 +13,13 @@ import (
 // registerMetrics adds the metrics that parts of the server count by themselves.
 func registerMetrics(reg *prometheus.Registry, store *node.Node, mail *imap.Server) {
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "gadwall_info", Help: "Always 1; the label tells the version.", ConstLabels: prometheus.Labels{"version": version}})
+		Name: "gadwall_info", Help: "Always 1; the label tells the version.",
+		ConstLabels: prometheus.Labels{"version": version}})
 	info.Set(1)
-	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), info,
-		gauge("gadwall_imap_connections", "Open IMAP connections.", func() float64 { return float64(mail.Connections()) }))
+	reg.MustRegister(collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), info,
+		gauge("gadwall_imap_connections", "Open IMAP connections.",
+			func() float64 { return float64(mail.Connections()) }))
 
 	if bus, ok := store.Bus.(*events.Redis); ok {
 		number := func(of func(events.Stats) float64) func() float64 {

@@ -60,8 +60,8 @@ func (c *serveCmd) Run(std streams, again reparse) (err error) {
 	if err != nil {
 		return usageError{err}
 	}
-	// Listeners before storage, so that addresses which cannot be had leave no data directory behind. Clients
-	// that are early wait.
+	// Listeners before storage, so that addresses which cannot be had leave no data directory
+	// behind. Clients that are early wait.
 	listeners, err := c.listen(log)
 	if err != nil {
 		return usageError{err}
@@ -105,7 +105,8 @@ func (c *serveCmd) warn(log *slog.Logger) {
 		local = local && n.Addr().IsLoopback()
 	}
 	if c.IMAPListen != config.Off && !config.IsLocal(c.IMAPListen) && len(c.Cert) == 0 && local {
-		log.Warn("IMAP listens beyond loopback without TLS: nobody but this machine can log in; set --tls-cert and --tls-key, "+
+		log.Warn("IMAP listens beyond loopback without TLS: nobody but this machine can log in; "+
+			"set --tls-cert and --tls-key, "+
 			"or --plaintext-login-from and --trusted-proxies for a proxy that ends TLS", "imap_listen", c.IMAPListen)
 	}
 }
@@ -116,7 +117,8 @@ type listeners map[string]net.Listener
 // listen opens every listener, or none.
 func (c *serveCmd) listen(log *slog.Logger) (listeners, error) {
 	names := map[string]string{
-		"imap-listen": "IMAP", "imaps-listen": "IMAPS", "lmtp-listen": "LMTP", "smtp-listen": "SMTP", "http-listen": "HTTP",
+		"imap-listen": "IMAP", "imaps-listen": "IMAPS", "lmtp-listen": "LMTP",
+		"smtp-listen": "SMTP", "http-listen": "HTTP",
 	}
 	open := make(listeners)
 	for _, at := range c.All() {
@@ -202,8 +204,8 @@ func (c *serveCmd) protocols(store *node.Node, open listeners, certificates *lis
 	return list, nil
 }
 
-// serveAll serves until ctx ends or a listener fails, then shuts down. A signal during the shutdown ends
-// the process at once.
+// serveAll serves until ctx ends or a listener fails, then shuts down. A signal during the shutdown
+// ends the process at once.
 func serveAll(ctx context.Context, stop context.CancelFunc, protocols []protocol, std streams, log *slog.Logger) error {
 	failed := make(chan error, len(protocols))
 	var serving sync.WaitGroup

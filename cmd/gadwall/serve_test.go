@@ -31,7 +31,8 @@ func writeCertificate(t *testing.T, dir, name string, end time.Time) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{name}, NotBefore: end.AddDate(-1, 0, 0), NotAfter: end}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{name},
+		NotBefore: end.AddDate(-1, 0, 0), NotAfter: end}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)
@@ -58,10 +59,12 @@ func (s *instance) hangUp(t *testing.T) {
 	}
 }
 
-// SIGHUP takes over certificates and the log level. What cannot be read changes nothing, and ends nothing.
+// SIGHUP takes over certificates and the log level. What cannot be read changes nothing, and ends
+// nothing.
 func TestReload(t *testing.T) {
 	dir, files := dataDir(t), t.TempDir()
-	soon, later := time.Now().Add(10*24*time.Hour).Truncate(time.Second), time.Now().Add(100*24*time.Hour).Truncate(time.Second)
+	soon, later := time.Now().Add(10*24*time.Hour).Truncate(time.Second),
+		time.Now().Add(100*24*time.Hour).Truncate(time.Second)
 	certificate := writeCertificate(t, files, "mx.example.com", soon)
 	other := writeCertificate(t, files, "mail.example.org", later)
 	settings := filepath.Join(files, "gadwall.toml")
@@ -72,7 +75,8 @@ func TestReload(t *testing.T) {
 		}
 	}
 	write("log-level = 'info'\n")
-	s := startServer(t, append(append(certificate, other...), "--data-dir", dir, "--config", settings, "--imap-listen", "off",
+	s := startServer(t, append(append(certificate, other...), "--data-dir", dir, "--config",
+		settings, "--imap-listen", "off",
 		"--imaps-listen", "127.0.0.1:0")...)
 	ends := func(name string) time.Time {
 		t.Helper()
@@ -123,7 +127,8 @@ func TestReload(t *testing.T) {
 		t.Errorf("no metric %s, %v", want, err)
 	}
 	s.stop(t)
-	s.log.wait(t, "stopping: commands and deliveries in progress are finished first", `protocols="HTTP IMAPS LMTP SMTP"`, "msg=stopped")
+	s.log.wait(t, "stopping: commands and deliveries in progress are finished first",
+		`protocols="HTTP IMAPS LMTP SMTP"`, "msg=stopped")
 }
 
 // talk sends text and returns the lines until one begins with end.
@@ -157,9 +162,11 @@ func talk(t *testing.T, network, addr, text, end string) string {
 // Behind a proxy all protocols see the client's address; only some may send passwords in the clear.
 func TestProxyProtocol(t *testing.T) {
 	dir := dataDir(t)
-	s := startServer(t, "--data-dir", dir, "--trusted-proxies", "127.0.0.1", "--plaintext-login-from", "198.51.100.0/24",
+	s := startServer(t, "--data-dir", dir, "--trusted-proxies", "127.0.0.1",
+		"--plaintext-login-from", "198.51.100.0/24",
 		"--log-level", "debug")
-	gadwall(t, "", []string{"GADWALL_DATA_DIR=" + dir, "GADWALL_PASSWORD=correct horse"}, "user", "add", "ada@example.com").want(t, 0)
+	gadwall(t, "", []string{"GADWALL_DATA_DIR=" + dir, "GADWALL_PASSWORD=correct horse"}, "user",
+		"add", "ada@example.com").want(t, 0)
 	const far, near = "PROXY TCP4 203.0.113.9 192.0.2.1 4711 143\r\n", "PROXY TCP4 198.51.100.7 192.0.2.1 4712 143\r\n"
 	login := "a LOGIN ada@example.com \"correct horse\"\r\nb LOGOUT\r\n"
 	if got := talk(t, "tcp", s.ports["IMAP"], far+login, "b "); !strings.Contains(got, "a NO [PRIVACYREQUIRED]") {
@@ -174,16 +181,20 @@ func TestProxyProtocol(t *testing.T) {
 		"LMTP": "LHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<ada@example.com>\r\nDATA\r\n.\r\nQUIT\r\n",
 		"SMTP": "EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<ada@example.com>\r\nDATA\r\n.\r\nQUIT\r\n",
 	} {
-		if got := talk(t, "tcp", s.ports[name], strings.Replace(far, "203.0.113.9", "203.0.113.99", 1)+text, "221 "); !strings.Contains(got, "250 2.1.5") && !strings.Contains(got, "250 2.0.0") {
+		if got := talk(t, "tcp", s.ports[name], strings.Replace(far, "203.0.113.9", "203.0.113.99",
+			1)+text, "221 "); !strings.Contains(got, "250 2.1.5") && !strings.Contains(got, "250 2.0.0") {
 			t.Errorf("%s: %s", name, got)
 		}
 	}
 	s.log.wait(t, "203.0.113.99")
-	if got := talk(t, "tcp", s.ports["HTTP"], far+"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", "{"); !strings.HasPrefix(got, "HTTP/1.1 200") {
+	if got := talk(t, "tcp", s.ports["HTTP"], far+
+		"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+		"{"); !strings.HasPrefix(got, "HTTP/1.1 200") {
 		t.Errorf("HTTP: %s", got)
 	}
 	// The delivery's trace names the client.
-	got := talk(t, "tcp", s.ports["IMAP"], near+"a LOGIN ada@example.com \"correct horse\"\r\nb SELECT INBOX\r\nc FETCH 1:* BODY[HEADER]\r\nd LOGOUT\r\n", "d ")
+	got := talk(t, "tcp", s.ports["IMAP"], near+
+		"a LOGIN ada@example.com \"correct horse\"\r\nb SELECT INBOX\r\nc FETCH 1:* BODY[HEADER]\r\nd LOGOUT\r\n", "d ")
 	if !strings.Contains(got, "203.0.113.99") {
 		t.Errorf("no address of the client in %s", got)
 	}
@@ -206,7 +217,8 @@ func TestUnixListeners(t *testing.T) {
 	}
 	left.SetUnlinkOnClose(false)
 	left.Close()
-	s := startServer(t, "--data-dir", dir, "--imap-listen", "unix:"+at("imap"), "--lmtp-listen", "unix:"+at("lmtp")+"?mode=666",
+	s := startServer(t, "--data-dir", dir, "--imap-listen", "unix:"+at("imap"), "--lmtp-listen",
+		"unix:"+at("lmtp")+"?mode=666",
 		"--smtp-listen", "unix:"+at("smtp"), "--http-listen", "unix:"+at("http"))
 	for name, mode := range map[string]fs.FileMode{"imap": 0o660, "lmtp": 0o666} {
 		if fi, err := os.Stat(at(name)); err != nil || fi.Mode().Perm() != mode {
@@ -216,23 +228,27 @@ func TestUnixListeners(t *testing.T) {
 			t.Errorf("ports %v", s.ports)
 		}
 	}
-	gadwall(t, "", []string{"GADWALL_DATA_DIR=" + dir, "GADWALL_PASSWORD=correct horse"}, "user", "add", "ada@example.com").want(t, 0)
+	gadwall(t, "", []string{"GADWALL_DATA_DIR=" + dir, "GADWALL_PASSWORD=correct horse"}, "user",
+		"add", "ada@example.com").want(t, 0)
 	for _, addr := range []string{at("lmtp"), "unix:" + at("lmtp")} {
-		gadwall(t, "Subject: x\n\n", nil, "deliver", "--lmtp", addr, "--to", "ada@example.com", "-").want(t, 0, "250 2.1.5")
+		gadwall(t, "Subject: x\n\n", nil, "deliver", "--lmtp", addr, "--to", "ada@example.com",
+			"-").want(t, 0, "250 2.1.5")
 	}
 	login := "a LOGIN ada@example.com \"correct horse\"\r\nb LOGOUT\r\n"
 	if got := talk(t, "unix", at("imap"), login, "b "); !strings.Contains(got, "a OK") {
 		t.Errorf("IMAP: %s", got)
 	}
 	talk(t, "unix", at("smtp"), "EHLO x\r\nQUIT\r\n", "221 ")
-	client := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	client := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _,
+		_ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", at("http"))
 	}}}
 	resp, err := client.Get("http://localhost/health")
 	if err != nil || resp.StatusCode != 200 {
 		t.Errorf("health: %v, %v", resp, err)
 	}
-	second := gadwall(t, "", nil, "serve", "--data-dir", dir, "--imap-listen", "unix:"+at("imap"), "--lmtp-listen", "off", "--smtp-listen", "off", "--http-listen", "off")
+	second := gadwall(t, "", nil, "serve", "--data-dir", dir, "--imap-listen", "unix:"+at("imap"),
+		"--lmtp-listen", "off", "--smtp-listen", "off", "--http-listen", "off")
 	second.want(t, exitUsage, "another process listens on")
 	s.stop(t)
 	if entries, err := os.ReadDir(sockets); err != nil || len(entries) != 0 {
@@ -252,7 +268,8 @@ func TestNobodyCouldLogIn(t *testing.T) {
 	} {
 		s := startServer(t, append([]string{"--data-dir", dataDir(t), "--imap-listen", "0.0.0.0:0"}, tt.args...)...)
 		s.stop(t)
-		if got := strings.Contains(s.log.String(), "nobody but this machine can log in; set --tls-cert"); got != tt.warn {
+		if got := strings.Contains(s.log.String(),
+			"nobody but this machine can log in; set --tls-cert"); got != tt.warn {
 			t.Errorf("%q: %s", tt.args, s.log)
 		}
 	}

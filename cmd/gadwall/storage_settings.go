@@ -26,7 +26,8 @@ func (c *storageSettings) withStore(std streams, f func(context.Context, *mailst
 }
 
 // withStorage opens all storage, runs f, and closes it.
-func (c *storageSettings) withStorage(std streams, access node.Access, f func(context.Context, *node.Node) error) error {
+func (c *storageSettings) withStorage(std streams, access node.Access,
+	f func(context.Context, *node.Node) error) error {
 	return c.withNode(std, node.Options{Access: access}, f)
 }
 

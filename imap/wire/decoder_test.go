@@ -106,7 +106,8 @@ func TestResync(t *testing.T) {
 		{"second literal refused", "x {3+}\r\na\r\n {10+}\r\na LOGOUT\r\n\r\nb NOOP\r\n", astring},
 		{"literal8", "x ~{10+}\r\na LOGOUT\r\n\r\nb NOOP\r\n", refuse},
 		{"too large", "x {2000000+}\r\n" + strings.Repeat("a LOGOUT\r\n", 200000) + "\r\nb NOOP\r\n", astring},
-		{"long line with a literal", "x " + strings.Repeat("y", 3*MaxLine) + "{10+}\r\na LOGOUT\r\n\r\nb NOOP\r\n", astring},
+		{"long line with a literal", "x " + strings.Repeat("y", 3*MaxLine) +
+			"{10+}\r\na LOGOUT\r\n\r\nb NOOP\r\n", astring},
 		{"long line", "x " + strings.Repeat("y", 3*MaxLine) + "\r\nb NOOP\r\n", astring},
 		{"unfinished quoted string", "x \"{10+}\r\na LOGOUT\r\n\r\nb NOOP\r\n", astring},
 		{"NUL", "x \x00 {10+}\r\na LOGOUT\r\n\r\nb NOOP\r\n", astring},

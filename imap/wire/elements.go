@@ -231,7 +231,8 @@ func (d *Decoder) NString() (s string, ok bool, err error) {
 		return "", false, err
 	}
 	rest := d.line[d.pos:]
-	if len(rest) >= 3 && bytes.EqualFold(rest[:3], []byte("NIL")) && (len(rest) == 3 || class[rest[3]]&classAString == 0) {
+	if len(rest) >= 3 && bytes.EqualFold(rest[:3], []byte("NIL")) &&
+		(len(rest) == 3 || class[rest[3]]&classAString == 0) {
 		d.pos += 3
 		return "", false, nil
 	}

@@ -190,8 +190,12 @@ func TestReadOnlyMailboxDoesNotChange(t *testing.T) {
 	}
 	other := e.with(rightLetters, ReadWrite)
 	for name, run := range map[string]func() error{
-		"flags":     func() error { _, err := m.StoreFlags(ctx, all, seen(mailstore.Add)); return err },
-		"no flags":  func() error { _, err := m.StoreFlags(ctx, all, mailstore.FlagChange{Op: mailstore.Set}); return err },
+		"flags": func() error { _, err := m.StoreFlags(ctx, all, seen(mailstore.Add)); return err },
+		"no flags": func() error {
+			_, err := m.StoreFlags(ctx, all,
+				mailstore.FlagChange{Op: mailstore.Set})
+			return err
+		},
 		"move":      func() error { _, err := m.Move(ctx, all, other); return err },
 		"copy into": func() error { _, err := other.Copy(ctx, all, m); return err },
 		"import":    func() error { _, err := m.Import(); return err },
@@ -287,7 +291,8 @@ func TestFlagsWithoutRightStay(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := result.Changed; len(got) != 1 || got[0].Flags != step.flags || !slices.Equal(got[0].Keywords, step.keywords) {
+		if got := result.Changed; len(got) != 1 || got[0].Flags != step.flags ||
+			!slices.Equal(got[0].Keywords, step.keywords) {
 			t.Errorf("%+v with %s: %+v", step.change, step.rights, got)
 		}
 	}
@@ -448,7 +453,8 @@ func TestContentsLeaveOutWhatIsDamaged(t *testing.T) {
 		t.Fatalf("loaded %v, %v", loaded, err)
 	}
 	var b strings.Builder
-	if err := loaded[ids[1]].WriteRange(ctx, &b, 0, loaded[ids[1]].Size); err != nil || b.String() != string(mailgen.Simple("1")) {
+	if err := loaded[ids[1]].WriteRange(ctx, &b, 0, loaded[ids[1]].Size); err != nil ||
+		b.String() != string(mailgen.Simple("1")) {
 		t.Errorf("read %q, %v", b.String(), err)
 	}
 }

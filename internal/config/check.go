@@ -32,7 +32,8 @@ const (
 // Check reports the first setting that cannot work. It reads files but writes
 // nothing.
 func (s *Storage) Check() error {
-	if s.MongoDBDatabase == "" || strings.ContainsAny(s.MongoDBDatabase, "/\\. \"$*<>:|?\x00") || len(s.MongoDBDatabase) > 63 {
+	if s.MongoDBDatabase == "" || strings.ContainsAny(s.MongoDBDatabase, "/\\. \"$*<>:|?\x00") ||
+		len(s.MongoDBDatabase) > 63 {
 		return errors.New("--mongodb-database: not a valid name")
 	}
 	if s.RedisURL != "" {

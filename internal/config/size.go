@@ -46,7 +46,8 @@ func (s Size) String() string {
 	for _, u := range []struct {
 		suffix string
 		factor Size
-	}{{"TiB", 1 << 40}, {"TB", 1e12}, {"GiB", 1 << 30}, {"GB", 1e9}, {"MiB", 1 << 20}, {"MB", 1e6}, {"KiB", 1 << 10}, {"KB", 1e3}} {
+	}{{"TiB", 1 << 40}, {"TB", 1e12}, {"GiB", 1 << 30}, {"GB", 1e9}, {"MiB", 1 << 20}, {"MB", 1e6},
+		{"KiB", 1 << 10}, {"KB", 1e3}} {
 		if s == 0 || s%u.factor != 0 {
 			continue
 		}

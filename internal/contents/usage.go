@@ -121,7 +121,8 @@ type inlineStretch struct {
 
 // inlineStretches calls inline for the stretches of inline bytes, in order, and blob for the
 // segments that are blobs.
-func (c *Content) inlineStretches(stretches []stretch, inline func(inlineStretch), blob func(*segment, *mimestream.Part)) {
+func (c *Content) inlineStretches(stretches []stretch, inline func(inlineStretch),
+	blob func(*segment, *mimestream.Part)) {
 	i := 0
 	for k := range c.table.segments {
 		s := &c.table.segments[k]
@@ -169,12 +170,13 @@ func (c *Content) usage(ctx context.Context, refs int64) ([]Usage, error) {
 	var inline []inlineStretch
 	blobs := make(map[dedupe.Hash][]*mimestream.Part)
 	var hashes []dedupe.Hash
-	c.inlineStretches(stretches, func(p inlineStretch) { inline = append(inline, p) }, func(s *segment, leaf *mimestream.Part) {
-		if blobs[s.hash] == nil {
-			hashes = append(hashes, s.hash)
-		}
-		blobs[s.hash] = append(blobs[s.hash], leaf)
-	})
+	c.inlineStretches(stretches, func(p inlineStretch) { inline = append(inline, p) },
+		func(s *segment, leaf *mimestream.Part) {
+			if blobs[s.hash] == nil {
+				hashes = append(hashes, s.hash)
+			}
+			blobs[s.hash] = append(blobs[s.hash], leaf)
+		})
 	sizes, err := c.s.blobs.Sizes(ctx, hashes)
 	if err != nil {
 		return nil, err

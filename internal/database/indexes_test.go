@@ -26,9 +26,11 @@ func TestCompareIndexes(t *testing.T) {
 	partial := func(o *options.IndexOptionsBuilder) {
 		o.SetPartialFilterExpression(bson.D{{Key: "refs", Value: int64(0)}})
 	}
-	ttl := mongo.IndexModel{Keys: bson.D{{Key: "t", Value: 1}}, Options: options.Index().SetName("ttl").SetExpireAfterSeconds(60)}
+	ttl := mongo.IndexModel{Keys: bson.D{{Key: "t", Value: 1}}, Options: options.Index().
+		SetName("ttl").SetExpireAfterSeconds(60)}
 	want := []Indexes{
-		{one, []mongo.IndexModel{model("plain", "a", nil), model("unique", "b", unique), model("partial", "c", partial), ttl}},
+		{one, []mongo.IndexModel{model("plain", "a", nil), model("unique", "b", unique),
+			model("partial", "c", partial), ttl}},
 		{none, []mongo.IndexModel{model("plain", "a", nil)}},
 	}
 	compare := func(want []Indexes, differences ...Difference) {
@@ -38,7 +40,8 @@ func TestCompareIndexes(t *testing.T) {
 			t.Errorf("differences %+v, %v; want %+v", got, err, differences)
 		}
 	}
-	compare(want, Difference{"one", "plain", true}, Difference{"one", "unique", true}, Difference{"one", "partial", true},
+	compare(want, Difference{"one", "plain", true}, Difference{"one", "unique", true},
+		Difference{"one", "partial", true},
 		Difference{"one", "ttl", true}, Difference{"none", "plain", true})
 	if names, err := db.ListCollectionNames(t.Context(), bson.D{}); err != nil || len(names) > 0 {
 		t.Errorf("comparing made %v, %v", names, err)
@@ -56,7 +59,8 @@ func TestCompareIndexes(t *testing.T) {
 
 	later := mongo.IndexModel{Keys: ttl.Keys, Options: options.Index().SetName("ttl").SetExpireAfterSeconds(61)}
 	other := []Indexes{{one, []mongo.IndexModel{model("plain", "z", nil), model("unique", "b", nil), later}}}
-	compare(other, Difference{"one", "plain", false}, Difference{"one", "unique", false}, Difference{"one", "ttl", false})
+	compare(other, Difference{"one", "plain", false}, Difference{"one", "unique", false},
+		Difference{"one", "ttl", false})
 	if err := CreateIndexes(t.Context(), other); err == nil {
 		t.Error("an index of the same name was taken for another")
 	}

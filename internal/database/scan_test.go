@@ -169,14 +169,16 @@ func TestScanEnds(t *testing.T) {
 	}
 }
 
-// On a real database: all documents in order, with bounds, and those whose keys are of another type.
+// On a real database: all documents in order, with bounds, and those whose keys are of another
+// type.
 func TestScanReadsCollections(t *testing.T) {
 	coll := dbtest.Database(t).Collection("c")
 	var docs []any
 	for i := range byte(10) {
 		docs = append(docs, bson.D{{Key: "_id", Value: bson.Binary{Data: []byte{i, i}}}})
 	}
-	docs = append(docs, bson.D{{Key: "_id", Value: bson.Binary{Data: []byte{1, 2, 3}}}}, bson.D{{Key: "_id", Value: "text"}})
+	docs = append(docs, bson.D{{Key: "_id", Value: bson.Binary{Data: []byte{1, 2, 3}}}},
+		bson.D{{Key: "_id", Value: "text"}})
 	if _, err := coll.InsertMany(t.Context(), docs); err != nil {
 		t.Fatal(err)
 	}

@@ -26,8 +26,8 @@ const (
 	ttlPeriod = 100 * time.Millisecond
 )
 
-// shared is the embedded server of the test process. It is never closed: it lives in memory and ends with the
-// process, which knows when its last test is over.
+// shared is the embedded server of the test process. It is never closed: it lives in memory and
+// ends with the process, which knows when its last test is over.
 var shared = sync.OnceValues(func() (*docstore.Server, error) {
 	return docstore.Open(docstore.Options{Dir: "dbtest", FS: vfs.NewMem(), TTLPeriod: ttlPeriod})
 })
@@ -55,7 +55,8 @@ func clientOptions() (*options.ClientOptions, error) {
 	return s.ClientOptions(), nil
 }
 
-// ClientOptions returns the options with which clients reach the test database, for tests that need more of them.
+// ClientOptions returns the options with which clients reach the test database, for tests that need
+// more of them.
 func ClientOptions(t testing.TB) *options.ClientOptions {
 	t.Helper()
 	opts, err := clientOptions()
@@ -75,7 +76,8 @@ func Client(t testing.TB) *mongo.Client {
 	return c
 }
 
-// NewClient returns a client of its own for the test, with further options; it is disconnected at cleanup.
+// NewClient returns a client of its own for the test, with further options; it is disconnected at
+// cleanup.
 func NewClient(t testing.TB, extra ...*options.ClientOptions) *mongo.Client {
 	t.Helper()
 	opts, err := clientOptions()
@@ -115,8 +117,8 @@ func database(t testing.TB, c *mongo.Client) *mongo.Database {
 	return db
 }
 
-// OnDisk is Database for benchmarks of what it costs to write durably: the embedded database lies on the disk, and is the
-// benchmark's own.
+// OnDisk is Database for benchmarks of what it costs to write durably: the embedded database lies
+// on the disk, and is the benchmark's own.
 func OnDisk(t testing.TB) *mongo.Database {
 	t.Helper()
 	if !Embedded() {
@@ -125,8 +127,8 @@ func OnDisk(t testing.TB) *mongo.Database {
 	return own(t, docstore.Options{Dir: t.TempDir()})
 }
 
-// OnFS is a database of the test's own on an embedded server, also where other tests use MongoDB: for tests of what
-// becomes of it when its file system is in trouble.
+// OnFS is a database of the test's own on an embedded server, also where other tests use MongoDB:
+// for tests of what becomes of it when its file system is in trouble.
 func OnFS(t testing.TB, fs vfs.FS) *mongo.Database {
 	t.Helper()
 	return own(t, docstore.Options{Dir: "own", FS: fs})

@@ -13,15 +13,16 @@ import (
 
 // A Plan is how the database answered a query.
 type Plan struct {
-	// Stage is the stage that reads the collection: IDHACK, CLUSTERED_IXSCAN, IXSCAN, COLLSCAN or EOF. What MongoDB
-	// 8 calls EXPRESS_IXSCAN or so is IDHACK here by an equal _id, and else IXSCAN.
+	// Stage is the stage that reads the collection: IDHACK, CLUSTERED_IXSCAN, IXSCAN, COLLSCAN or
+	// EOF. What MongoDB 8 calls EXPRESS_IXSCAN or so is IDHACK here by an equal _id, and else
+	// IXSCAN.
 	Stage string
 	// Stages are all stages, the outermost first.
 	Stages []string
 	// Index is the name of the index, with IXSCAN.
 	Index string
-	// DocsExamined leaves out the neighbours of a range of a clustered key, one on each side: MongoDB counts
-	// what it looks at to see where the range begins and ends.
+	// DocsExamined leaves out the neighbours of a range of a clustered key, one on each side:
+	// MongoDB counts what it looks at to see where the range begins and ends.
 	DocsExamined            int
 	KeysExamined, NReturned int
 }
@@ -47,7 +48,8 @@ const explainTimeout = 30 * time.Second
 func Explain(t testing.TB, coll *mongo.Collection, filter, sort, projection any) Plan {
 	t.Helper()
 	find := bson.D{{Key: "find", Value: coll.Name()}}
-	for _, arg := range []bson.E{{Key: "filter", Value: filter}, {Key: "sort", Value: sort}, {Key: "projection", Value: projection}} {
+	for _, arg := range []bson.E{{Key: "filter", Value: filter}, {Key: "sort", Value: sort},
+		{Key: "projection", Value: projection}} {
 		if arg.Value != nil {
 			find = append(find, arg)
 		}
@@ -60,7 +62,8 @@ func ExplainCommand(t testing.TB, db *mongo.Database, command bson.D) Plan {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), explainTimeout)
 	defer cancel()
-	raw, err := db.RunCommand(ctx, bson.D{{Key: "explain", Value: command}, {Key: "verbosity", Value: "executionStats"}}).Raw()
+	raw, err := db.RunCommand(ctx, bson.D{{Key: "explain", Value: command},
+		{Key: "verbosity", Value: "executionStats"}}).Raw()
 	if err != nil {
 		t.Fatalf("explain: %v", err)
 	}
@@ -87,11 +90,12 @@ func parseExplain(raw bson.Raw) Plan {
 	return p
 }
 
-// walk follows the stages down to the one that reads. Where there are several inputs, as of OR, or several
-// shards, the first speaks for all.
+// walk follows the stages down to the one that reads. Where there are several inputs, as of OR, or
+// several shards, the first speaks for all.
 func (p *Plan) walk(stage bson.Raw) {
 	for stage != nil {
-		if inner, ok := stage.Lookup("queryPlan").DocumentOK(); ok { // the slot-based engine wraps it
+		// the slot-based engine wraps it
+		if inner, ok := stage.Lookup("queryPlan").DocumentOK(); ok {
 			stage = inner
 		}
 		name, _ := stage.Lookup("stage").StringValueOK()

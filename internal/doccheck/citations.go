@@ -73,10 +73,12 @@ func (t text) badCitations() []badCitation {
 		case one.MatchString(rest):
 			tail = one.FindString(rest)
 			if more.MatchString(rest[len(tail):]) {
-				bad = append(bad, badCitation{at, fmt.Sprintf("%q: write \"sections 1.1 and 1.2\"", oneLine(t.s[at:], len(head)+len(tail)+10))})
+				bad = append(bad, badCitation{at, fmt.Sprintf("%q: write \"sections 1.1 and 1.2\"",
+					oneLine(t.s[at:], len(head)+len(tail)+10))})
 			}
 		case loose.MatchString(rest):
-			bad = append(bad, badCitation{at, fmt.Sprintf("%q: write \"RFC 3501 section 6.4.5\"", oneLine(t.s[at:], len(head)+12))})
+			bad = append(bad, badCitation{at, fmt.Sprintf("%q: write \"RFC 3501 section 6.4.5\"",
+				oneLine(t.s[at:], len(head)+12))})
 		}
 	}
 	if !t.prose {

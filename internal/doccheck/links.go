@@ -93,7 +93,8 @@ func missing(dir, s string) bool {
 		return false
 	}
 	first, _, _ := strings.Cut(s, "/")
-	if info, err := os.Stat(filepath.Join(dir, first)); err != nil || !info.IsDir() || first == "bin" || first == "data" {
+	if info, err := os.Stat(filepath.Join(dir, first)); err != nil || !info.IsDir() ||
+		first == "bin" || first == "data" {
 		return false // not a directory of the source
 	}
 	found, err := filepath.Glob(filepath.Join(dir, filepath.FromSlash(strings.TrimSuffix(s, "/"))))

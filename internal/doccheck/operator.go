@@ -29,11 +29,13 @@ func (r *repository) operatorFaults() []fault {
 				continue
 			}
 			if m := metric.FindStringSubmatch(t.s); m != nil && !strings.Contains(page, m[1]) {
-				faults = append(faults, fault{f.name, t.line, fmt.Sprintf("%s does not name the metric %s", operatorPage, m[1])})
+				faults = append(faults,
+					fault{f.name, t.line, fmt.Sprintf("%s does not name the metric %s", operatorPage, m[1])})
 			}
 			if m := setting.FindStringSubmatch(t.s); m != nil && !strings.Contains(page, "`"+m[1]+"`") &&
 				!strings.Contains(page, "`--"+m[1]) {
-				faults = append(faults, fault{f.name, t.line, fmt.Sprintf("%s does not name the setting `%s`", operatorPage, m[1])})
+				faults = append(faults,
+					fault{f.name, t.line, fmt.Sprintf("%s does not name the setting `%s`", operatorPage, m[1])})
 			}
 		}
 	}

@@ -77,7 +77,8 @@ func (s *Server) aggregate(ctx context.Context, r *request) (_ bson.Raw, err err
 		return nil, err
 	}
 	if !a.hasCursor {
-		return nil, mongoerr.New(mongoerr.FailedToParse, "The 'cursor' option is required, except for aggregate with the explain argument")
+		return nil, mongoerr.New(mongoerr.FailedToParse,
+			"The 'cursor' option is required, except for aggregate with the explain argument")
 	}
 	if wantsCollStats(a.stages) {
 		return s.collStats(ctx, r, a)

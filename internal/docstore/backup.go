@@ -10,9 +10,9 @@ import (
 	"gadwall/internal/docstore/mongoerr"
 )
 
-// BackupCommand is the command by which another process asks for a backup: {gadwallBackup: 1, directory: <absolute path>}
-// on the database admin. MongoDB has nothing like it. It is refused on any connection but the unix socket's, whose file
-// only the owner of the database may open.
+// BackupCommand is the command by which another process asks for a backup: {gadwallBackup: 1,
+// directory: <absolute path>} on the database admin. MongoDB has nothing like it. It is refused on
+// any connection but the unix socket's, whose file only the owner of the database may open.
 const BackupCommand = "gadwallBackup"
 
 // backup is the command gadwallBackup.
@@ -33,7 +33,8 @@ func (s *Server) backup(ctx context.Context, r *request) (bson.Raw, error) {
 		return nil, err
 	}
 	if _, unix := r.conn.nc.(*net.UnixConn); !unix || r.db != "admin" {
-		return nil, mongoerr.New(mongoerr.Unauthorized, "%s may only be run against the admin database, through the unix socket.", BackupCommand)
+		return nil, mongoerr.New(mongoerr.Unauthorized,
+			"%s may only be run against the admin database, through the unix socket.", BackupCommand)
 	}
 	if dir == "" {
 		return nil, errMissingField(BackupCommand, "directory")

@@ -101,7 +101,8 @@ func TestBackupCommand(t *testing.T) {
 	wantCode(t, inside.Database("admin").RunCommand(ctx, command).Err(), 13)
 	wantCode(t, outside.Database("d").RunCommand(ctx, command).Err(), 13)
 	wantCode(t, outside.Database("admin").RunCommand(ctx, d(docstore.BackupCommand, 1)).Err(), 40414)
-	wantCode(t, outside.Database("admin").RunCommand(ctx, d(docstore.BackupCommand, 1, "directory", "relative")).Err(), 2)
+	wantCode(t, outside.Database("admin").RunCommand(ctx, d(docstore.BackupCommand, 1, "directory",
+		"relative")).Err(), 2)
 	wantCode(t, outside.Database("admin").RunCommand(ctx, append(command, E{Key: "force", Value: true})).Err(), 40415)
 	must(0, outside.Database("admin").RunCommand(ctx, command).Err())(t)
 	wantCode(t, outside.Database("admin").RunCommand(ctx, command).Err(), 2) // it is there now
@@ -115,7 +116,8 @@ func TestBackupFails(t *testing.T) {
 	must(0, mem.MkdirAll("/backups", 0o755))(t)
 	fail, count := -1, 0
 	inj := errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if !strings.HasPrefix(op.Path, "/backups") || op.Kind.ReadOrWrite() == errorfs.OpIsRead || op.Kind == errorfs.OpRemove || op.Kind == errorfs.OpRemoveAll {
+		if !strings.HasPrefix(op.Path, "/backups") || op.Kind.ReadOrWrite() == errorfs.OpIsRead ||
+			op.Kind == errorfs.OpRemove || op.Kind == errorfs.OpRemoveAll {
 			return nil
 		}
 		if count++; count == fail {

@@ -17,11 +17,11 @@ import (
 	"gadwall/internal/dbtest"
 )
 
-// All benchmarks go through the driver. Each reports, beside the time, the processor time of client and
-// server together: on a busy machine that is what can be compared.
+// All benchmarks go through the driver. Each reports, beside the time, the processor time of client
+// and server together: on a busy machine that is what can be compared.
 
-// measure runs op b.N times, by so many goroutines, and reports per second and per operation. Each op is
-// worth units of what.
+// measure runs op b.N times, by so many goroutines, and reports per second and per operation. Each
+// op is worth units of what.
 func measure(b *testing.B, clients, units int, what string, op func(i int) error) {
 	b.Helper()
 	b.ReportAllocs()
@@ -71,13 +71,15 @@ func benchMessages(b *testing.B, n int) *mongo.Collection {
 	return c
 }
 
-// benchMessage is a message of 1 KB: some numbers, wire forms that compress, and a signature that does not.
+// benchMessage is a message of 1 KB: some numbers, wire forms that compress, and a signature that
+// does not.
 func benchMessage(rng *rand.Rand, i int) D {
 	sig := make([]byte, 400)
 	for k := range sig {
 		sig[k] = byte(rng.Uint32() & rng.Uint32())
 	}
-	return d("_id", bson.Binary{Data: messageKey(i)}, "b", bson.Binary{Data: messageKey(0)[:12]}, "modseq", int64(i), "flags", int32(i%32),
+	return d("_id", bson.Binary{Data: messageKey(i)}, "b", bson.Binary{Data: messageKey(0)[:12]},
+		"modseq", int64(i), "flags", int32(i%32),
 		"size", int64(4096), "env", bson.Binary{Data: make([]byte, 450)}, "sig", bson.Binary{Data: sig})
 }
 
@@ -130,7 +132,8 @@ func BenchmarkRangeScan(b *testing.B) {
 	})
 }
 
-// BenchmarkSignatureScan looks for the few documents of a range in whose signature twenty bits are set.
+// BenchmarkSignatureScan looks for the few documents of a range in whose signature twenty bits are
+// set.
 func BenchmarkSignatureScan(b *testing.B) {
 	const n = 100_000
 	c := benchMessages(b, n)
@@ -145,7 +148,8 @@ func BenchmarkSignatureScan(b *testing.B) {
 	})
 }
 
-// BenchmarkInsert inserts 1 KB documents on the disk, with three indexes, each acknowledged when it is synced.
+// BenchmarkInsert inserts 1 KB documents on the disk, with three indexes, each acknowledged when it
+// is synced.
 func BenchmarkInsert(b *testing.B) {
 	eachClients(b, func(b *testing.B, clients int) {
 		s, client := openOnDisk(b)
@@ -168,8 +172,9 @@ func BenchmarkInsert(b *testing.B) {
 	})
 }
 
-// BenchmarkTransaction is the least of a delivery on the disk: a counter moved and a document inserted in a
-// transaction, each client with a counter of its own. (BenchmarkDeliver of package mailstore is the whole.)
+// BenchmarkTransaction is the least of a delivery on the disk: a counter moved and a document
+// inserted in a transaction, each client with a counter of its own. (BenchmarkDeliver of package
+// mailstore is the whole.)
 func BenchmarkTransaction(b *testing.B) {
 	eachClients(b, func(b *testing.B, clients int) {
 		s, client := openOnDisk(b)

@@ -10,7 +10,8 @@ import (
 	"gadwall/internal/docstore/rawdoc"
 )
 
-// collStatsStage is the stage that says what a collection takes. It can only be a pipeline's first, and here its only one.
+// collStatsStage is the stage that says what a collection takes. It can only be a pipeline's first,
+// and here its only one.
 const collStatsStage = "$collStats"
 
 // wantsCollStats reports whether a pipeline begins with that stage.
@@ -54,7 +55,8 @@ func (s *Server) collStats(ctx context.Context, r *request, a *aggregateArgs) (b
 		return nil, err
 	}
 	if r.inTransaction {
-		return nil, mongoerr.New(mongoerr.NotSupportedInTransaction, "Stage not supported inside of a multi-document transaction: %s", collStatsStage)
+		return nil, mongoerr.New(mongoerr.NotSupportedInTransaction,
+			"Stage not supported inside of a multi-document transaction: %s", collStatsStage)
 	}
 	c := s.eng.Catalog().Lookup(r.db, a.collection)
 	if c == nil {

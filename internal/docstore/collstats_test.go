@@ -60,11 +60,13 @@ func TestCollStats(t *testing.T) {
 	if st := got.Stats; got.NS != "d.a" || st.Count != 2000 || st.Size != smallBytes || st.NIndexes != 2 {
 		t.Errorf("%+v, want 2000 documents of %d bytes", got, smallBytes)
 	}
-	if st := got.Stats; st.StorageSize <= 0 || st.StorageSize > smallBytes/3 || st.IndexSizes["n"] <= 0 || st.TotalIndexSize != st.IndexSizes["n"] ||
+	if st := got.Stats; st.StorageSize <= 0 || st.StorageSize > smallBytes/3 ||
+		st.IndexSizes["n"] <= 0 || st.TotalIndexSize != st.IndexSizes["n"] ||
 		st.TotalSize != st.StorageSize+st.TotalIndexSize {
 		t.Errorf("stored %+v", st)
 	}
-	if st := statsOf(t, large).Stats; st.Count != 10 || st.Size != largeBytes || st.StorageSize < largeBytes || st.StorageSize > largeBytes+100_000 {
+	if st := statsOf(t, large).Stats; st.Count != 10 || st.Size != largeBytes ||
+		st.StorageSize < largeBytes || st.StorageSize > largeBytes+100_000 {
 		t.Errorf("stored %+v, want %d", st, largeBytes)
 	}
 	if st := statsOf(t, empty).Stats; st.Count != 0 || st.StorageSize != 0 || st.TotalSize != 0 || st.NIndexes != 2 {

@@ -62,9 +62,11 @@ func init() { // the table refers to functions that look into it
 		"aggregate":   {run: (*Server).aggregate, inTxn: true, reads: readAnyLevel},
 		"explain":     {run: (*Server).explain, reads: readNoSnap},
 
-		"commitTransaction": {run: (*Server).commitTransaction, inTxn: true, endsTxn: true, writes: true, adminOnly: true},
-		"abortTransaction":  {run: (*Server).abortTransaction, inTxn: true, endsTxn: true, writes: true, adminOnly: true},
-		"endSessions":       {run: (*Server).endSessions},
+		"commitTransaction": {run: (*Server).commitTransaction, inTxn: true, endsTxn: true,
+			writes: true, adminOnly: true},
+		"abortTransaction": {run: (*Server).abortTransaction, inTxn: true, endsTxn: true,
+			writes: true, adminOnly: true},
+		"endSessions": {run: (*Server).endSessions},
 
 		"create":          {run: (*Server).create, writes: true, catalog: true},
 		"createIndexes":   {run: (*Server).createIndexes, writes: true, catalog: true},
@@ -134,15 +136,20 @@ func (s *Server) dispatch(ctx context.Context, r *request, legacy bool) (bson.Ra
 	case !ok:
 		return nil, mongoerr.New(mongoerr.CommandNotFound, "no such command: '%s'", r.name)
 	case legacy && !cmd.legacy:
-		return nil, mongoerr.New(mongoerr.UnsupportedOpQueryCommand, "Unsupported OP_QUERY command: %s. The client driver may require an upgrade.", r.name)
+		return nil, mongoerr.New(mongoerr.UnsupportedOpQueryCommand,
+			"Unsupported OP_QUERY command: %s. The client driver may require an upgrade.", r.name)
 	case cmd.adminOnly && r.db != "admin":
 		return nil, mongoerr.New(mongoerr.Unauthorized, "%s may only be run against the admin database.", r.name)
 	case r.inTransaction && !cmd.inTxn:
-		return nil, mongoerr.New(mongoerr.NotSupportedInTransaction, "Cannot run '%s' in a multi-document transaction.", r.name)
+		return nil, mongoerr.New(mongoerr.NotSupportedInTransaction,
+			"Cannot run '%s' in a multi-document transaction.", r.name)
 	case r.hasTxnNumber && !r.inTransaction && !cmd.retryable:
-		return nil, mongoerr.New(mongoerr.NotARetryableWriteCommand, "txnNumber may only be provided for multi-document transactions and retryable write commands. autocommit:false was not provided, and %s is not a retryable write command.", r.name)
+		return nil, mongoerr.New(mongoerr.NotARetryableWriteCommand,
+			"txnNumber may only be provided for multi-document transactions and retryable write "+
+				"commands. autocommit:false was not provided, and %s is not a retryable write command.", r.name)
 	case r.startTxn && (cmd.endsTxn || r.name == "killCursors"):
-		return nil, mongoerr.New(mongoerr.NotSupportedInTransaction, "Cannot run '%s' as the first operation in a multi-document transaction.", r.name)
+		return nil, mongoerr.New(mongoerr.NotSupportedInTransaction,
+			"Cannot run '%s' as the first operation in a multi-document transaction.", r.name)
 	}
 	if err := r.checkConcerns(cmd); err != nil {
 		return nil, err
@@ -179,9 +186,9 @@ func (s *Server) dispatch(ctx context.Context, r *request, legacy bool) (bson.Ra
 	return reply, err
 }
 
-// spaceFor refuses commands while something waits for space. Retryable writes that were done before still get their
-// results unless these are not durable; whether there is space for new ones, or for a change of the catalogue, is seen when there
-// is something to write.
+// spaceFor refuses commands while something waits for space. Retryable writes that were done before
+// still get their results unless these are not durable; whether there is space for new ones, or for
+// a change of the catalogue, is seen when there is something to write.
 func (s *Server) spaceFor(cmd command) error {
 	if (cmd.catalog || cmd.retryable) && s.eng.Stalled() {
 		return s.eng.CheckSpace()

@@ -20,7 +20,8 @@ const (
 // maxMembers is how many members a replica set may have; no write concern can ask for more.
 const maxMembers = 50
 
-// checkConcerns refuses a read or write concern that the command, or the transaction it is part of, does not take.
+// checkConcerns refuses a read or write concern that the command, or the transaction it is part of,
+// does not take.
 func (r *request) checkConcerns(cmd command) error {
 	switch {
 	case r.hasWriteConcern && !cmd.writes:
@@ -30,7 +31,8 @@ func (r *request) checkConcerns(cmd command) error {
 	case r.readLevel == "" && !r.hasReadConcern:
 		return nil
 	case r.inTransaction && !r.startTxn:
-		return mongoerr.New(mongoerr.InvalidOptions, "Only the first command in a transaction may specify a readConcern")
+		return mongoerr.New(mongoerr.InvalidOptions,
+			"Only the first command in a transaction may specify a readConcern")
 	}
 	level := r.readLevel
 	if level == "" {
@@ -38,8 +40,9 @@ func (r *request) checkConcerns(cmd command) error {
 	}
 	if r.inTransaction {
 		if level == "available" || level == "linearizable" {
-			return mongoerr.New(mongoerr.InvalidOptions, "The readConcern level must be either 'local' (default), 'majority' or "+
-				"'snapshot' in order to run in a transaction")
+			return mongoerr.New(mongoerr.InvalidOptions,
+				"The readConcern level must be either 'local' (default), 'majority' or "+
+					"'snapshot' in order to run in a transaction")
 		}
 		return nil
 	}
@@ -49,8 +52,8 @@ func (r *request) checkConcerns(cmd command) error {
 	return nil
 }
 
-// parseReadConcern reads a read concern. There is one node, whose reads all see what is committed: levels differ only
-// in where they may be asked for.
+// parseReadConcern reads a read concern. There is one node, whose reads all see what is committed:
+// levels differ only in where they may be asked for.
 func (r *request) parseReadConcern(v bson.RawValue) error {
 	if v.Type != bson.TypeEmbeddedDocument {
 		return mongoerr.New(mongoerr.FailedToParse, "readConcern field should be an object")
@@ -69,8 +72,9 @@ func (r *request) parseReadConcern(v bson.RawValue) error {
 			case "local", "available", "majority", "linearizable", "snapshot":
 				r.readLevel = level
 			default:
-				return mongoerr.New(mongoerr.FailedToParse, "readConcern.level must be either 'local', 'majority', 'linearizable', "+
-					"'available', or 'snapshot'")
+				return mongoerr.New(mongoerr.FailedToParse,
+					"readConcern.level must be either 'local', 'majority', 'linearizable', "+
+						"'available', or 'snapshot'")
 			}
 		case "afterClusterTime":
 			// There is one node: whatever the client has seen is in what it will read.
@@ -85,13 +89,14 @@ func (r *request) parseReadConcern(v bson.RawValue) error {
 		}
 	}
 	if after && (r.readLevel == "available" || r.readLevel == "linearizable") {
-		return mongoerr.New(mongoerr.InvalidOptions, "afterClusterTime field can be set only if level is equal to majority, local, or snapshot")
+		return mongoerr.New(mongoerr.InvalidOptions,
+			"afterClusterTime field can be set only if level is equal to majority, local, or snapshot")
 	}
 	return nil
 }
 
-// parseWriteConcern reads a write concern. One that this node alone cannot satisfy is no error of the command: the
-// write is made, and its reply tells of it.
+// parseWriteConcern reads a write concern. One that this node alone cannot satisfy is no error of
+// the command: the write is made, and its reply tells of it.
 func (r *request) parseWriteConcern(v bson.RawValue) error {
 	doc, err := r.docArg("writeConcern", v)
 	if err != nil {
@@ -141,7 +146,8 @@ func (r *request) parseW(v bson.RawValue) (majority bool, err error) {
 	n, ok := rawdoc.Integer(v)
 	switch {
 	case !rawdoc.IsNumber(v):
-		return false, mongoerr.New(mongoerr.FailedToParse, "w has to be a number, string, or object; found: %s", rawdoc.TypeName(v.Type))
+		return false, mongoerr.New(mongoerr.FailedToParse,
+			"w has to be a number, string, or object; found: %s", rawdoc.TypeName(v.Type))
 	case !ok || n < 0 || n > maxMembers:
 		return false, mongoerr.New(mongoerr.FailedToParse,
 			"w has to be a non-negative number and not greater than %d; found: %s", maxMembers, v)

@@ -51,7 +51,8 @@ func TestReopen(t *testing.T) {
 	s, client = open(t, fs)
 	defer closeAll(t, s, client)
 	c = client.Database("d").Collection("c")
-	wantIDs(t, ids(t, c, ctx, d("tags", d("$gt", "b", "$lt", "bb"))), 2) // needs to know that it is multikey
+	// needs to know that it is multikey
+	wantIDs(t, ids(t, c, ctx, d("tags", d("$gt", "b", "$lt", "bb"))), 2)
 	_, err := c.InsertOne(ctx, d("_id", 3, "u", 1))
 	if !mongo.IsDuplicateKeyError(err) {
 		t.Errorf("after reopening: %v", err)
@@ -69,7 +70,8 @@ func TestRetryAfterRestart(t *testing.T) {
 	inc := d("update", "c", "updates", A{d("q", d("_id", 1), "u", d("$inc", d("n", 1)), "upsert", true)})
 	run := func(s *docstore.Server, number int64) {
 		t.Helper()
-		cmd := append(inc[:len(inc):len(inc)], E{Key: "$db", Value: "d"}, E{Key: "lsid", Value: lsid}, E{Key: "txnNumber", Value: number})
+		cmd := append(inc[:len(inc):len(inc)], E{Key: "$db", Value: "d"},
+			E{Key: "lsid", Value: lsid}, E{Key: "txnNumber", Value: number})
 		must(0, ok(dialRaw(t, s).run(cmd)))(t)
 	}
 	s, client := open(t, fs)
@@ -92,7 +94,8 @@ func TestRetryAfterRestart(t *testing.T) {
 	closeAll(t, s, client)
 }
 
-// crashWriter inserts messages in transactions that also count them, and notes what was acknowledged.
+// crashWriter inserts messages in transactions that also count them, and notes what was
+// acknowledged.
 type crashWriter struct {
 	mu    sync.Mutex
 	acked []int
@@ -165,8 +168,8 @@ func (w *crashWriter) run(ctx context.Context, client *mongo.Client) error {
 	return nil
 }
 
-// checkCopy opens what a crash left, or a backup, and checks it: it holds the messages that had been acknowledged,
-// and nothing by half.
+// checkCopy opens what a crash left, or a backup, and checks it: it holds the messages that had
+// been acknowledged, and nothing by half.
 func checkCopy(t *testing.T, opts docstore.Options, acked []int) {
 	t.Helper()
 	ctx := testContext(t)

@@ -127,7 +127,8 @@ func (cs *cursors) finish(c *cursor) {
 	}
 }
 
-// kill ends the cursors that choose picks, and returns their ids. One in use ends when its command does.
+// kill ends the cursors that choose picks, and returns their ids. One in use ends when its command
+// does.
 func (cs *cursors) kill(choose func(*cursor) bool) []int64 {
 	cs.mu.Lock()
 	var ids []int64
@@ -165,7 +166,8 @@ func (cs *cursors) expire(now time.Time) {
 }
 
 // fill appends the next batch as an array to dst. done reports that nothing is left.
-func (c *cursor) fill(ctx context.Context, dst []byte, field string, batch int64) (out []byte, n int64, done bool, err error) {
+func (c *cursor) fill(ctx context.Context, dst []byte, field string, batch int64) (out []byte,
+	n int64, done bool, err error) {
 	i, dst := bsoncore.AppendArrayElementStart(dst, field)
 	start := len(dst)
 	for n < batch {

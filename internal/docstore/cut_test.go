@@ -42,7 +42,8 @@ func (c *cutter) decide(command faultnet.Command) faultnet.Verdict {
 	return cutMoments[m]
 }
 
-// accounts are documents whose arrays tell which operations each has seen, and a count that must agree.
+// accounts are documents whose arrays tell which operations each has seen, and a count that must
+// agree.
 const accounts = 6
 
 type account struct {
@@ -79,8 +80,8 @@ func (h *history) ack(op string, touched ...int) {
 	h.acked[op] = touched
 }
 
-// check compares a state with the history. What was acknowledged is there once; nothing is there twice, or in one
-// of two accounts. complete says that all that was acknowledged must be there.
+// check compares a state with the history. What was acknowledged is there once; nothing is there
+// twice, or in one of two accounts. complete says that all that was acknowledged must be there.
 func (h *history) check(all []account, complete bool) error {
 	seen, err := applied(all)
 	if err != nil {
@@ -111,8 +112,9 @@ func (h *history) check(all []account, complete bool) error {
 	return nil
 }
 
-// Transactions, plain writes and readers at once, over connections that break: whatever was acknowledged is done
-// once, a transaction wholly or not at all, and each snapshot shows no half of one.
+// Transactions, plain writes and readers at once, over connections that break: whatever was
+// acknowledged is done once, a transaction wholly or not at all, and each snapshot shows no half of
+// one.
 func TestConcurrentHistory(t *testing.T) {
 	for _, every := range []int{0, 20} {
 		t.Run(fmt.Sprintf("cut every=%d", every), func(t *testing.T) {
@@ -223,7 +225,8 @@ func (w *worker) write(ctx context.Context, rng *rand.Rand, op string) error {
 	return err
 }
 
-// readHistory reads all accounts, one by one in a transaction and then by one query, and checks what each shows.
+// readHistory reads all accounts, one by one in a transaction and then by one query, and checks
+// what each shows.
 func readHistory(ctx context.Context, c *mongo.Collection, h *history) error {
 	s, err := c.Database().Client().StartSession()
 	if err != nil {
@@ -261,8 +264,8 @@ func readHistory(ctx context.Context, c *mongo.Collection, h *history) error {
 	return nil
 }
 
-// A commit that is sent again, because its answer was lost, is answered as the first was, also after a restart. An
-// open transaction does not outlive the server.
+// A commit that is sent again, because its answer was lost, is answered as the first was, also
+// after a restart. An open transaction does not outlive the server.
 func TestRetriedCommit(t *testing.T) {
 	fs := vfs.NewMem()
 	s, client := open(t, fs)
@@ -306,7 +309,8 @@ func TestRetriedCommit(t *testing.T) {
 	wantIDs(t, ids(t, client.Database("d").Collection("c"), testContext(t), d()), 0)
 }
 
-// The second commit of a transaction asks for more durability than the first: it waits for the disk.
+// The second commit of a transaction asks for more durability than the first: it waits for the
+// disk.
 func TestRetriedCommitIsDurable(t *testing.T) {
 	fs := vfs.NewCrashableMem()
 	s, client := open(t, fs)
@@ -314,7 +318,8 @@ func TestRetriedCommitIsDurable(t *testing.T) {
 	insertAll(t, client.Database("d").Collection("c"), d("_id", 1))
 	c := dialRaw(t, s)
 	generic := d("lsid", lsidOf(1), "txnNumber", int64(1), "autocommit", false)
-	must(0, ok(c.run(append(d("insert", "c", "documents", A{d("_id", 2)}, "$db", "d", "startTransaction", true), generic...))))(t)
+	must(0, ok(c.run(append(d("insert", "c", "documents", A{d("_id", 2)}, "$db", "d",
+		"startTransaction", true), generic...))))(t)
 	commit := func(concern D) {
 		t.Helper()
 		must(0, ok(c.run(append(d("commitTransaction", 1, "$db", "admin", "writeConcern", concern), generic...))))(t)
@@ -333,7 +338,8 @@ func TestAbandonedTransaction(t *testing.T) {
 	c := dialRaw(t, s)
 	must(0, ok(c.run(d("insert", "c", "documents", A{d("_id", 1), d("_id", 2)}, "$db", "d"))))(t)
 	inTxn := func(number int64, cmd D) D {
-		return append(cmd, d("$db", "d", "lsid", lsidOf(1), "txnNumber", number, "autocommit", false, "startTransaction", true)...)
+		return append(cmd, d("$db", "d", "lsid", lsidOf(1), "txnNumber", number, "autocommit",
+			false, "startTransaction", true)...)
 	}
 	must(0, ok(c.run(inTxn(1, d("find", "c", "batchSize", 1)))))(t)
 	must(0, ok(c.run(inTxn(2, d("find", "c")))))(t)

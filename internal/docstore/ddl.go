@@ -28,8 +28,10 @@ func (s *Server) create(ctx context.Context, r *request) (bson.Raw, error) {
 			if on, err = r.boolArg(key, v); err == nil && on {
 				err = mongoerr.New(mongoerr.NotImplemented, "capped collections are not supported")
 			}
-		case "validator", "timeseries", "viewOn", "pipeline", "collation", "storageEngine", "size", "max", "expireAfterSeconds",
-			"changeStreamPreAndPostImages", "encryptedFields", "validationLevel", "validationAction", "indexOptionDefaults":
+		case "validator", "timeseries", "viewOn", "pipeline", "collation", "storageEngine", "size",
+			"max", "expireAfterSeconds",
+			"changeStreamPreAndPostImages", "encryptedFields", "validationLevel",
+			"validationAction", "indexOptionDefaults":
 			err = mongoerr.New(mongoerr.NotImplemented, "create does not support '%s'", key)
 		default:
 			return false, nil
@@ -59,7 +61,8 @@ func checkClustered(v bson.RawValue) error {
 		case "key":
 			k := rawdoc.Get(it.Value().Value, "_id")
 			n, ok := rawdoc.Integer(k)
-			hasKey = it.Type() == bson.TypeEmbeddedDocument && ok && n == 1 && bytes.Count(it.Value().Value, []byte("_id")) == 1
+			hasKey = it.Type() == bson.TypeEmbeddedDocument && ok && n == 1 &&
+				bytes.Count(it.Value().Value, []byte("_id")) == 1
 		case "unique":
 			unique = it.Type() == bson.TypeBoolean && it.Value().Value[0] == 1
 		case "name", "v":
@@ -141,7 +144,10 @@ func (s *Server) dropIndexes(ctx context.Context, r *request) (bson.Raw, error) 
 	if err != nil {
 		return nil, err
 	}
-	was, err := s.eng.DropIndexes(ctx, r.db, name, func(c *engine.Collection) ([]*engine.Index, error) { return chooseIndexes(c, which) })
+	was, err := s.eng.DropIndexes(ctx, r.db, name, func(c *engine.Collection) ([]*engine.Index,
+		error) {
+		return chooseIndexes(c, which)
+	})
 	return okReply(func(dst []byte) []byte { return bsoncore.AppendInt32Element(dst, "nIndexesWas", int32(was)) }), err
 }
 
@@ -231,7 +237,8 @@ func (s *Server) dropDatabase(ctx context.Context, r *request) (bson.Raw, error)
 	return okReply(func(dst []byte) []byte { return bsoncore.AppendStringElement(dst, "dropped", r.db) }), err
 }
 
-func (s *Server) dropCollections(ctx context.Context, choose func(*engine.Catalog) []*engine.Collection) ([]*engine.Collection, error) {
+func (s *Server) dropCollections(ctx context.Context,
+	choose func(*engine.Catalog) []*engine.Collection) ([]*engine.Collection, error) {
 	dropped, err := s.eng.Drop(ctx, choose)
 	gone := map[string]bool{}
 	for _, c := range dropped {

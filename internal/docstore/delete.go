@@ -47,7 +47,8 @@ func (r *request) readDelete(raw bson.Raw) (d deleteStatement, err error) {
 	case rawdoc.IsMissing(limit):
 		return d, errMissingField("delete.deletes", "limit")
 	case !ok || n != 0 && n != 1:
-		return d, mongoerr.New(mongoerr.FailedToParse, "The limit field in delete objects must be 0 or 1. Got %s", limit)
+		return d, mongoerr.New(mongoerr.FailedToParse,
+			"The limit field in delete objects must be 0 or 1. Got %s", limit)
 	}
 	d.one = n == 1
 	return d, nil

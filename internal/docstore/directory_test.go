@@ -22,8 +22,8 @@ func quiet(dir string) docstore.Options {
 	return docstore.Options{Dir: dir, Logger: slog.New(slog.DiscardHandler)}
 }
 
-// All files of the database, and its directory, are the owner's alone: new ones, those of a database
-// that was made open to others, and those of a backup.
+// All files of the database, and its directory, are the owner's alone: new ones, those of a
+// database that was made open to others, and those of a backup.
 func TestFilesArePrivate(t *testing.T) {
 	old := syscall.Umask(0o022)
 	defer syscall.Umask(old)
@@ -145,7 +145,8 @@ func TestNoDatabaseIsMade(t *testing.T) {
 	}
 	_, err := docstore.Open(quiet(dir))
 	var foreign *docstore.ForeignFilesError
-	if !errors.As(err, &foreign) || !strings.Contains(err.Error(), "letter.txt") || strings.Contains(err.Error(), "lost+found") {
+	if !errors.As(err, &foreign) || !strings.Contains(err.Error(), "letter.txt") ||
+		strings.Contains(err.Error(), "lost+found") {
 		t.Errorf("a directory with a letter: %v", err)
 	}
 	if names := must(os.ReadDir(dir))(t); len(names) != 3 {
@@ -164,7 +165,8 @@ func TestNoDatabaseIsMade(t *testing.T) {
 func TestSpace(t *testing.T) {
 	const reserve = 64 << 10
 	disk := &smallDisk{FS: vfs.NewMem(), free: 1 << 20}
-	s := must(docstore.Open(docstore.Options{Dir: "db", FS: disk, Reserve: reserve, Logger: slog.New(slog.DiscardHandler)}))(t)
+	s := must(docstore.Open(docstore.Options{Dir: "db", FS: disk, Reserve: reserve,
+		Logger: slog.New(slog.DiscardHandler)}))(t)
 	defer s.Close()
 	for _, test := range []struct {
 		free    uint64

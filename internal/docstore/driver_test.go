@@ -48,7 +48,8 @@ func must[T any](v T, err error) func(t testing.TB) T {
 }
 
 // ids returns the _ids a find yields, in order.
-func ids(t testing.TB, c *mongo.Collection, ctx context.Context, filter any, opts ...options.Lister[options.FindOptions]) []any {
+func ids(t testing.TB, c *mongo.Collection, ctx context.Context, filter any,
+	opts ...options.Lister[options.FindOptions]) []any {
 	t.Helper()
 	cur, err := c.Find(ctx, filter, opts...)
 	if err != nil {
@@ -193,7 +194,8 @@ func TestCursors(t *testing.T) {
 				all := ids(t, c, ctx, tc.filter, options.Find().SetSort(tc.sort).SetBatchSize(1_000_000))
 				got := ids(t, c, ctx, tc.filter, options.Find().SetSort(tc.sort).SetBatchSize(batch))
 				if len(got) != tc.n || !slices.Equal(got, all) {
-					t.Errorf("batches of %d gave %d documents %v; all at once %d %v", batch, len(got), got, len(all), all)
+					t.Errorf("batches of %d gave %d documents %v; all at once %d %v", batch,
+						len(got), got, len(all), all)
 				}
 			})
 		}
@@ -250,7 +252,8 @@ func TestUpdate(t *testing.T) {
 	if r.MatchedCount != 3 || r.ModifiedCount != 2 {
 		t.Errorf("update of many: %+v", r)
 	}
-	r = must(c.UpdateOne(ctx, d("_id", 9), d("$set", d("a", 1), "$setOnInsert", d("b", 2)), options.UpdateOne().SetUpsert(true)))(t)
+	r = must(c.UpdateOne(ctx, d("_id", 9), d("$set", d("a", 1), "$setOnInsert", d("b", 2)),
+		options.UpdateOne().SetUpsert(true)))(t)
 	if r.MatchedCount != 0 || r.UpsertedCount != 1 || fmt.Sprint(r.UpsertedID) != "9" {
 		t.Errorf("upsert: %+v", r)
 	}
@@ -283,11 +286,13 @@ func TestFindAndModify(t *testing.T) {
 	c := dbtest.Database(t).Collection("c")
 	insertAll(t, c, d("_id", 1, "n", 3), d("_id", 2, "n", 7))
 	var doc struct{ ID, N int }
-	must(0, c.FindOneAndUpdate(ctx, d(), d("$inc", d("n", 1)), options.FindOneAndUpdate().SetSort(d("n", -1))).Decode(&doc))(t)
+	must(0, c.FindOneAndUpdate(ctx, d(), d("$inc", d("n", 1)), options.FindOneAndUpdate().
+		SetSort(d("n", -1))).Decode(&doc))(t)
 	if doc.N != 7 {
 		t.Errorf("before: %+v", doc)
 	}
-	must(0, c.FindOneAndUpdate(ctx, d("_id", 2), d("$inc", d("n", 1)), options.FindOneAndUpdate().SetReturnDocument(options.After)).Decode(&doc))(t)
+	must(0, c.FindOneAndUpdate(ctx, d("_id", 2), d("$inc", d("n", 1)), options.FindOneAndUpdate().
+		SetReturnDocument(options.After)).Decode(&doc))(t)
 	if doc.N != 9 {
 		t.Errorf("after: %+v", doc)
 	}

@@ -22,18 +22,21 @@ func errMissingField(command, field string) *mongoerr.Error {
 }
 
 func errWrongType(command, field string, v bson.RawValue, want string) *mongoerr.Error {
-	return mongoerr.New(mongoerr.TypeMismatch, "BSON field '%s.%s' is the wrong type '%s', expected type '%s'", command, field, rawdoc.TypeName(v.Type), want)
+	return mongoerr.New(mongoerr.TypeMismatch,
+		"BSON field '%s.%s' is the wrong type '%s', expected type '%s'", command, field, rawdoc.TypeName(v.Type), want)
 }
 
-// wireError turns any error into the one that goes to the client. Trouble of our own keeps its text,
-// since the client is an operator of this same store.
+// wireError turns any error into the one that goes to the client. Trouble of our own keeps its
+// text, since the client is an operator of this same store.
 func wireError(err error, inTransaction bool) *mongoerr.Error {
 	var qe *mongoerr.Error
 	switch {
 	case errors.As(err, &qe):
 		return qe
 	case errors.Is(err, engine.ErrConflict):
-		e := mongoerr.New(mongoerr.WriteConflict, "Caused by :: Write conflict during plan execution and yielding is disabled. :: Please retry your operation or multi-document transaction.")
+		e := mongoerr.New(mongoerr.WriteConflict,
+			"Caused by :: Write conflict during plan execution and yielding is disabled. :: "+
+				"Please retry your operation or multi-document transaction.")
 		if inTransaction {
 			return mongoerr.Transient(e)
 		}

@@ -12,8 +12,8 @@ import (
 	"gadwall/internal/docstore/rawdoc"
 )
 
-// explain tells how a query is answered and, unless only the plan is asked for, runs it and counts. It
-// explains find, count, aggregate, and the search that update, delete and findAndModify make.
+// explain tells how a query is answered and, unless only the plan is asked for, runs it and counts.
+// It explains find, count, aggregate, and the search that update, delete and findAndModify make.
 func (s *Server) explain(ctx context.Context, r *request) (_ bson.Raw, err error) {
 	var inner bson.Raw
 	verbosity := "allPlansExecution"
@@ -35,7 +35,8 @@ func (s *Server) explain(ctx context.Context, r *request) (_ bson.Raw, err error
 	switch verbosity {
 	case "queryPlanner", "executionStats", "allPlansExecution":
 	default:
-		return nil, mongoerr.New(mongoerr.BadValue, "Enumeration value '%s' for field 'explain.verbosity' is not a valid value.", verbosity)
+		return nil, mongoerr.New(mongoerr.BadValue,
+			"Enumeration value '%s' for field 'explain.verbosity' is not a valid value.", verbosity)
 	}
 	it := rawdoc.Over(inner)
 	if !it.Next() {
@@ -45,7 +46,8 @@ func (s *Server) explain(ctx context.Context, r *request) (_ bson.Raw, err error
 	sub.name, sub.body = string(it.Key()), inner
 	if sub.seqs, err = nil, nil; rawdoc.Get(inner, "$db").Type == bson.TypeString {
 		if db := string(rawdoc.String(rawdoc.Get(inner, "$db"))); db != r.db {
-			return nil, mongoerr.New(mongoerr.InvalidNamespace, "Mismatched $db in explain command. Expected %s but got %s", r.db, db)
+			return nil, mongoerr.New(mongoerr.InvalidNamespace,
+				"Mismatched $db in explain command. Expected %s but got %s", r.db, db)
 		}
 	}
 	c := r.beginRead()

@@ -129,7 +129,8 @@ func (panicStream) Next(context.Context) (bson.Raw, error) { panic("a stream") }
 // Commands that panic: at once, after a write, while a cursor is open, and in a later batch.
 func init() {
 	panics := func(f func(s *Server, ctx context.Context, r *request)) command {
-		return command{inTxn: true, retryable: true, run: func(s *Server, ctx context.Context, r *request) (bson.Raw, error) {
+		return command{inTxn: true, retryable: true, run: func(s *Server, ctx context.Context,
+			r *request) (bson.Raw, error) {
 			f(s, ctx, r)
 			panic("a command")
 		}}
@@ -144,7 +145,8 @@ func init() {
 		}
 		panic("a write")
 	})
-	commands["panicInCursor"] = command{inTxn: true, run: func(s *Server, ctx context.Context, r *request) (_ bson.Raw, err error) {
+	commands["panicInCursor"] = command{inTxn: true, run: func(s *Server, ctx context.Context,
+		r *request) (_ bson.Raw, err error) {
 		c := r.beginRead()
 		defer c.unlessKept(&err)
 		c.stream = panicStream{}

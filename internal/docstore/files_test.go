@@ -156,7 +156,8 @@ func TestDamagedFile(t *testing.T) {
 				c := must(mongo.Connect(s.ClientOptions()))(t)
 				defer closeAll(t, s, c)
 				s.AwaitFileCheck()
-				if text := log.String(); !strings.Contains(text, filepath.Base(path)) || !regexp.MustCompile(damage.logged).MatchString(text) {
+				if text := log.String(); !strings.Contains(text, filepath.Base(path)) ||
+					!regexp.MustCompile(damage.logged).MatchString(text) {
 					t.Errorf("opening says nothing of %s: %s", path, text)
 				}
 				checkDamaged(t, c.Database("db"))

@@ -127,7 +127,8 @@ func (r *request) beginRead() *cursor {
 	return c
 }
 
-// beginFind is beginRead. A lookup by _id alone reads the newest state, for one key needs no snapshot.
+// beginFind is beginRead. A lookup by _id alone reads the newest state, for one key needs no
+// snapshot.
 func (r *request) beginFind(a *findArgs) *cursor {
 	if r.inTransaction || a.hint.Type != 0 || !isLookup(a.filter) {
 		return r.beginRead()
@@ -170,9 +171,10 @@ func (s *Server) find(ctx context.Context, r *request) (_ bson.Raw, err error) {
 	return s.openCursor(ctx, r, c, r.db+"."+a.collection, batch, a.single)
 }
 
-// openCursor makes the first batch, and keeps the cursor if there is more. The caller closes a cursor
-// that is not kept.
-func (s *Server) openCursor(ctx context.Context, r *request, c *cursor, ns string, batch int64, single bool) (bson.Raw, error) {
+// openCursor makes the first batch, and keeps the cursor if there is more. The caller closes a
+// cursor that is not kept.
+func (s *Server) openCursor(ctx context.Context, r *request, c *cursor, ns string, batch int64,
+	single bool) (bson.Raw, error) {
 	c.ns = ns
 	start, dst := bsoncore.AppendDocumentStart(r.conn.replyBuffer())
 	i, dst := bsoncore.AppendDocumentElementStart(dst, "cursor")

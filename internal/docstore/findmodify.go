@@ -73,7 +73,8 @@ func (r *request) parseFindModify() (*findModify, error) {
 	}
 	switch {
 	case remove && (change.Type != 0 || upsert || m.after):
-		return nil, mongoerr.New(mongoerr.FailedToParse, "Cannot specify both an update, upsert or new=true and remove=true")
+		return nil, mongoerr.New(mongoerr.FailedToParse,
+			"Cannot specify both an update, upsert or new=true and remove=true")
 	case remove:
 		m.delete = &engine.Delete{One: true, Hint: hint}
 		if m.delete.Filter, err = query.ParseFilter(bytes.Clone(q)); err == nil {

@@ -31,16 +31,26 @@ func FuzzCommand(f *testing.F) {
 	}
 	for _, seed := range []bson.D{
 		{{Key: "insert", Value: "c"}, {Key: "documents", Value: bson.A{doc(1), doc(2)}}},
-		{{Key: "find", Value: "c"}, {Key: "filter", Value: bson.D{{Key: "a", Value: "x"}}}, {Key: "sort", Value: bson.D{{Key: "a", Value: -1}}},
-			{Key: "projection", Value: bson.D{{Key: "a", Value: 1}}}, {Key: "hint", Value: "a_1"}, {Key: "limit", Value: 3}, {Key: "batchSize", Value: 1}},
-		{{Key: "update", Value: "c"}, {Key: "updates", Value: statement("q", bson.D{}, "u", bson.D{{Key: "$push", Value: bson.D{{Key: "a", Value: 1}}}}, "multi", true, "upsert", true)}},
-		{{Key: "delete", Value: "c"}, {Key: "deletes", Value: statement("q", bson.D{{Key: "_id", Value: 1}}, "limit", 1)}},
-		{{Key: "findAndModify", Value: "c"}, {Key: "query", Value: bson.D{}}, {Key: "remove", Value: true}, {Key: "sort", Value: bson.D{{Key: "a", Value: 1}}}},
-		{{Key: "aggregate", Value: "c"}, {Key: "pipeline", Value: statement("$match", bson.D{})}, {Key: "cursor", Value: bson.D{}}},
-		{{Key: "createIndexes", Value: "c"}, {Key: "indexes", Value: statement("key", bson.D{{Key: "a", Value: 1}}, "name", "a_1", "unique", true)}},
+		{{Key: "find", Value: "c"}, {Key: "filter", Value: bson.D{{Key: "a", Value: "x"}}},
+			{Key: "sort", Value: bson.D{{Key: "a", Value: -1}}},
+			{Key: "projection", Value: bson.D{{Key: "a", Value: 1}}}, {Key: "hint", Value: "a_1"},
+			{Key: "limit", Value: 3}, {Key: "batchSize", Value: 1}},
+		{{Key: "update", Value: "c"},
+			{Key: "updates", Value: statement("q", bson.D{}, "u",
+				bson.D{{Key: "$push", Value: bson.D{{Key: "a", Value: 1}}}}, "multi", true, "upsert", true)}},
+		{{Key: "delete", Value: "c"},
+			{Key: "deletes", Value: statement("q", bson.D{{Key: "_id", Value: 1}}, "limit", 1)}},
+		{{Key: "findAndModify", Value: "c"}, {Key: "query", Value: bson.D{}},
+			{Key: "remove", Value: true}, {Key: "sort", Value: bson.D{{Key: "a", Value: 1}}}},
+		{{Key: "aggregate", Value: "c"}, {Key: "pipeline", Value: statement("$match", bson.D{})},
+			{Key: "cursor", Value: bson.D{}}},
+		{{Key: "createIndexes", Value: "c"},
+			{Key: "indexes", Value: statement("key", bson.D{{Key: "a", Value: 1}}, "name", "a_1", "unique", true)}},
 		{{Key: "explain", Value: bson.D{{Key: "find", Value: "c"}}}, {Key: "verbosity", Value: "executionStats"}},
-		{{Key: "count", Value: "c"}, {Key: "lsid", Value: bson.D{{Key: "id", Value: bson.Binary{Subtype: 4, Data: make([]byte, 16)}}}},
-			{Key: "txnNumber", Value: int64(1)}, {Key: "autocommit", Value: false}, {Key: "startTransaction", Value: true}},
+		{{Key: "count", Value: "c"},
+			{Key: "lsid", Value: bson.D{{Key: "id", Value: bson.Binary{Subtype: 4, Data: make([]byte, 16)}}}},
+			{Key: "txnNumber", Value: int64(1)}, {Key: "autocommit", Value: false},
+			{Key: "startTransaction", Value: true}},
 		{{Key: "dropIndexes", Value: "c"}, {Key: "index", Value: "*"}},
 		{{Key: "listCollections", Value: 1}, {Key: "filter", Value: bson.D{{Key: "name", Value: "c"}}}},
 	} {
@@ -60,7 +70,8 @@ func FuzzCommand(f *testing.F) {
 		if err := reply.Validate(); err != nil {
 			t.Fatalf("reply %x: %v", []byte(reply), err)
 		}
-		if ok, isDouble := reply.Lookup("ok").DoubleOK(); !isDouble || ok == 0 && reply.Lookup("code").Type != bson.TypeInt32 {
+		if ok, isDouble := reply.Lookup("ok").DoubleOK(); !isDouble || ok == 0 &&
+			reply.Lookup("code").Type != bson.TypeInt32 {
 			t.Fatalf("reply %v", reply)
 		}
 	})

@@ -43,7 +43,9 @@ func (s *Server) getMore(ctx context.Context, r *request) (bson.Raw, error) {
 	defer func() { s.cursors.give(c, done) }()
 	switch {
 	case c.ns != r.db+"."+collection:
-		err = mongoerr.New(mongoerr.Unauthorized, "Requested getMore on namespace '%s.%s', but cursor belongs to a different namespace %s", r.db, collection, c.ns)
+		err = mongoerr.New(mongoerr.Unauthorized,
+			"Requested getMore on namespace '%s.%s', but cursor belongs to a different namespace "+
+				"%s", r.db, collection, c.ns)
 	case !r.owns(c):
 		err = r.notOwner(c)
 	case r.hasMaxTime:
@@ -86,17 +88,23 @@ func (r *request) transaction() *engine.Unit {
 func (r *request) notOwner(c *cursor) error {
 	switch u := r.transaction(); {
 	case r.hasLsid && !c.hasLsid:
-		return mongoerr.New(mongoerr.CursorWithoutSession, "Cannot run getMore on cursor %d, which was not created in a session, in a session", c.id)
+		return mongoerr.New(mongoerr.CursorWithoutSession,
+			"Cannot run getMore on cursor %d, which was not created in a session, in a session", c.id)
 	case !r.hasLsid && c.hasLsid:
-		return mongoerr.New(mongoerr.CursorNeedsSession, "Cannot run getMore on cursor %d, which was created in a session, without an lsid", c.id)
+		return mongoerr.New(mongoerr.CursorNeedsSession,
+			"Cannot run getMore on cursor %d, which was created in a session, without an lsid", c.id)
 	case r.lsid != c.lsid:
-		return mongoerr.New(mongoerr.CursorOfAnotherSession, "Cannot run getMore on cursor %d, which was created in another session", c.id)
+		return mongoerr.New(mongoerr.CursorOfAnotherSession,
+			"Cannot run getMore on cursor %d, which was created in another session", c.id)
 	case c.unit == nil:
-		return mongoerr.New(mongoerr.CursorWithoutTransaction, "Cannot run getMore on cursor %d, which was not created in a transaction, in a transaction", c.id)
+		return mongoerr.New(mongoerr.CursorWithoutTransaction,
+			"Cannot run getMore on cursor %d, which was not created in a transaction, in a transaction", c.id)
 	case u == nil:
-		return mongoerr.New(mongoerr.CursorNeedsTransaction, "Cannot run getMore on cursor %d, which was created in a transaction, without a txnNumber", c.id)
+		return mongoerr.New(mongoerr.CursorNeedsTransaction,
+			"Cannot run getMore on cursor %d, which was created in a transaction, without a txnNumber", c.id)
 	}
-	return mongoerr.New(mongoerr.CursorOfAnotherTransaction, "Cannot run getMore on cursor %d, which was created in another transaction", c.id)
+	return mongoerr.New(mongoerr.CursorOfAnotherTransaction,
+		"Cannot run getMore on cursor %d, which was created in another transaction", c.id)
 }
 
 func (s *Server) killCursors(_ context.Context, r *request) (bson.Raw, error) {

@@ -44,7 +44,8 @@ func (r *request) parseWrite(statements string) (*writeArgs, []bson.Raw, error) 
 		return nil, nil, err
 	}
 	if len(docs) == 0 || len(docs) > maxWriteBatch {
-		return nil, nil, mongoerr.New(mongoerr.InvalidLength, "Write batch sizes must be between 1 and %d. Got %d operations.", maxWriteBatch, len(docs))
+		return nil, nil, mongoerr.New(mongoerr.InvalidLength,
+			"Write batch sizes must be between 1 and %d. Got %d operations.", maxWriteBatch, len(docs))
 	}
 	return a, docs, nil
 }

@@ -30,7 +30,8 @@ func (l *listStream) Next(context.Context) (bson.Raw, error) {
 func (l *listStream) Pause() error { return nil }
 func (l *listStream) Close() error { return nil }
 
-func (s *Server) openList(ctx context.Context, r *request, ns string, docs []bson.Raw, batch int64) (_ bson.Raw, err error) {
+func (s *Server) openList(ctx context.Context, r *request, ns string, docs []bson.Raw,
+	batch int64) (_ bson.Raw, err error) {
 	c := &cursor{stream: &listStream{docs}, lsid: r.lsid, hasLsid: r.hasLsid}
 	defer c.unlessKept(&err)
 	return s.openCursor(ctx, r, c, ns, batch, false)
@@ -99,7 +100,8 @@ func describeCollection(c *engine.Collection, nameOnly bool) bson.Raw {
 		if c.Clustered {
 			k, e := bsoncore.AppendDocumentElementStart(d, "clusteredIndex")
 			e = bsoncore.AppendInt32Element(e, "v", 2)
-			e = bsoncore.AppendDocumentElement(e, "key", bsoncore.Document(rawdoc.Get(engine.IDIndexSpec(false), "key").Value))
+			e = bsoncore.AppendDocumentElement(e, "key",
+				bsoncore.Document(rawdoc.Get(engine.IDIndexSpec(false), "key").Value))
 			e = bsoncore.AppendStringElement(e, "name", "_id_")
 			e = bsoncore.AppendBooleanElement(e, "unique", true)
 			d, _ = bsoncore.AppendDocumentEnd(e, k)

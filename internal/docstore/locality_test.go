@@ -11,7 +11,8 @@ import (
 	"gadwall/internal/docstore"
 )
 
-// Messages and the chunks of attachments arrive in turn, but reading messages brings no attachment into the cache.
+// Messages and the chunks of attachments arrive in turn, but reading messages brings no attachment
+// into the cache.
 func TestLocality(t *testing.T) {
 	ctx := testContext(t)
 	dir := t.TempDir()
@@ -40,18 +41,21 @@ func TestLocality(t *testing.T) {
 	}
 	closeAll(t, s, client)
 
-	s = must(docstore.Open(docstore.Options{Dir: dir, CacheSize: int64(chunkBytes)}))(t) // with an empty cache
+	// with an empty cache
+	s = must(docstore.Open(docstore.Options{Dir: dir, CacheSize: int64(chunkBytes)}))(t)
 	client = must(mongo.Connect(s.ClientOptions()))(t)
 	defer closeAll(t, s, client)
 	before := s.Metrics().CacheBytes
-	cur := must(client.Database("d").Collection("messages").Find(ctx, d(), options.Find().SetProjection(d("flags", 1))))(t)
+	cur := must(client.Database("d").Collection("messages").Find(ctx, d(),
+		options.Find().SetProjection(d("flags", 1))))(t)
 	if got := must(drain(cur, nil))(t); got != n {
 		t.Fatalf("%d messages", got)
 	}
 	got := int(s.Metrics().CacheBytes - before)
 	// A block at either end may hold neighbours, and the tables' indexes are cached, too.
 	if got < messageBytes/2 || got > messageBytes+messageBytes/4 {
-		t.Errorf("%d bytes came into the cache for %d bytes of messages, beside %d of chunks", got, messageBytes, chunkBytes)
+		t.Errorf("%d bytes came into the cache for %d bytes of messages, beside %d of chunks", got,
+			messageBytes, chunkBytes)
 	}
 	t.Logf("%d bytes cached for %d bytes of messages, beside %d of chunks", got, messageBytes, chunkBytes)
 }

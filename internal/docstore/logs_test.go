@@ -82,7 +82,8 @@ func TestLogsAreEmptied(t *testing.T) {
 	waitFor(t, testContext(t), func() bool { return logBytes(t, dir) <= 1<<20 })
 }
 
-// Logs are left alone while a backup may be reading them, and a backup of a database whose logs are emptied all the time is whole.
+// Logs are left alone while a backup may be reading them, and a backup of a database whose logs are
+// emptied all the time is whole.
 func TestEmptyLogsBesideBackup(t *testing.T) {
 	dir := t.TempDir()
 	s := must(docstore.Open(docstore.Options{Dir: filepath.Join(dir, "db"), LogsIdle: 1e6}))(t)

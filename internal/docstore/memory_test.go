@@ -41,7 +41,8 @@ func TestMemoryOfLargeFile(t *testing.T) {
 	rng := rand.NewChaCha8([32]byte{1})
 	for i := range total / chunk {
 		must(rng.Read(data))(t) // does not compress
-		if _, err := c.InsertOne(context.Background(), d("_id", i, "n", i, "data", bson.Binary{Data: data})); err != nil {
+		if _, err := c.InsertOne(context.Background(), d("_id", i, "n", i, "data",
+			bson.Binary{Data: data})); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -60,8 +60,8 @@ func (m *model) heldByOthers(tx *modelTxn, key string) bool {
 	return false
 }
 
-// write is a change of one document: nil for none. It returns the code of the error to expect, and whether a plain write
-// would have to wait.
+// write is a change of one document: nil for none. It returns the code of the error to expect, and
+// whether a plain write would have to wait.
 func (m *model) write(tx *modelTxn, before, after *modelDoc) (code int, waits bool) {
 	docs := m.docs
 	if tx != nil {

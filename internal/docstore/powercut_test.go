@@ -18,7 +18,8 @@ import (
 	"gadwall/internal/docstore"
 )
 
-// cutsVariable names the environment variable with the number of power cuts to survive, for long runs:
+// cutsVariable names the environment variable with the number of power cuts to survive, for long
+// runs:
 //
 //	GADWALL_POWER_CUTS=5000 go test ./internal/docstore -run TestPowerCuts -timeout 1h -v
 const cutsVariable = "GADWALL_POWER_CUTS"
@@ -38,11 +39,12 @@ type cutLoad struct {
 	writes atomic.Int64
 
 	mu sync.Mutex
-	// added and removed are the documents whose insertion and deletion were acknowledged. A document in neither may be
-	// there or not.
+	// added and removed are the documents whose insertion and deletion were acknowledged. A
+	// document in neither may be there or not.
 	added, removed map[int]bool
 	next           int
-	// counted is the highest number of the retryable write acknowledged, and sent that of the last one sent.
+	// counted is the highest number of the retryable write acknowledged, and sent that of the last
+	// one sent.
 	counted, sent atomic.Int64
 }
 
@@ -62,7 +64,8 @@ func (l *cutLoad) deliver(ctx context.Context, s *mongo.Session) error {
 	l.mu.Unlock()
 	db := l.client.Database("d")
 	_, err := s.WithTransaction(ctx, func(ctx context.Context) (any, error) {
-		if _, err := db.Collection("box").UpdateOne(ctx, d("_id", first%5), d("$inc", d("n", 3)), options.UpdateOne().SetUpsert(true)); err != nil {
+		if _, err := db.Collection("box").UpdateOne(ctx, d("_id", first%5), d("$inc", d("n", 3)),
+			options.UpdateOne().SetUpsert(true)); err != nil {
 			return nil, err
 		}
 		for id := first; id < first+3; id++ {
@@ -117,7 +120,8 @@ func (l *cutLoad) remove(ctx context.Context, s *mongo.Session) error {
 	return nil
 }
 
-// start starts the writers: two of transactions, one of a transaction that never ends, and one of retryable writes.
+// start starts the writers: two of transactions, one of a transaction that never ends, and one of
+// retryable writes.
 func (l *cutLoad) start(ctx context.Context, s *docstore.Server, wg *sync.WaitGroup) {
 	write := func(f func() error) bool {
 		l.paused.RLock()
@@ -203,7 +207,8 @@ func (l *cutLoad) known() known {
 	return k
 }
 
-// check opens what a power cut left and looks for everything that must be there; then the power is cut once more.
+// check opens what a power cut left and looks for everything that must be there; then the power is
+// cut once more.
 func (l *cutLoad) check(t *testing.T, fs *vfs.MemFS, k known, again bool) {
 	t.Helper()
 	ctx := testContext(t)
@@ -211,7 +216,8 @@ func (l *cutLoad) check(t *testing.T, fs *vfs.MemFS, k known, again bool) {
 	defer closeAll(t, s, client)
 	db := client.Database("d")
 	there := map[int]bool{}
-	cur := must(db.Collection("messages").Find(ctx, d(), options.Find().SetProjection(d("_id", 1)).SetBatchSize(10000)))(t)
+	cur := must(db.Collection("messages").Find(ctx, d(), options.Find().SetProjection(d("_id", 1)).
+		SetBatchSize(10000)))(t)
 	var docs []struct {
 		ID int `bson:"_id"`
 	}
@@ -221,7 +227,8 @@ func (l *cutLoad) check(t *testing.T, fs *vfs.MemFS, k known, again bool) {
 	}
 	l.mu.Lock()
 	for _, id := range k.added {
-		if !there[id] && l.added[id] { // else it was deleted, or was about to be, when the power was cut
+		// else it was deleted, or was about to be, when the power was cut
+		if !there[id] && l.added[id] {
 			t.Errorf("document %d was acknowledged and is lost", id)
 		}
 	}
@@ -269,13 +276,14 @@ func (l *cutLoad) touched(id int) bool {
 	return !l.added[id]
 }
 
-// checkRetries wants the retryable writes to be there up to one that was acknowledged or later, that one to be recognised, and
-// the next one to be done once. It returns the number of that.
+// checkRetries wants the retryable writes to be there up to one that was acknowledged or later,
+// that one to be recognised, and the next one to be done once. It returns the number of that.
 func (l *cutLoad) checkRetries(t *testing.T, s *docstore.Server, db *mongo.Database, counted, sent int64) int64 {
 	t.Helper()
 	value := func() int64 {
 		var doc struct{ N int64 }
-		if err := db.Collection("counter").FindOne(testContext(t), d("_id", 1)).Decode(&doc); err != nil && err != mongo.ErrNoDocuments {
+		if err := db.Collection("counter").FindOne(testContext(t), d("_id", 1)).
+			Decode(&doc); err != nil && err != mongo.ErrNoDocuments {
 			t.Error(err)
 		}
 		return doc.N
@@ -297,8 +305,9 @@ func (l *cutLoad) checkRetries(t *testing.T, s *docstore.Server, db *mongo.Datab
 	return n + 1
 }
 
-// Whenever the power is cut, whatever of the unsynced bytes reaches the disk: what was acknowledged is there, transactions are there as a
-// whole or not at all, indexes and documents agree, and a retried write is done once.
+// Whenever the power is cut, whatever of the unsynced bytes reaches the disk: what was acknowledged
+// is there, transactions are there as a whole or not at all, indexes and documents agree, and a
+// retried write is done once.
 func TestPowerCuts(t *testing.T) {
 	cuts := defaultCuts
 	if text := os.Getenv(cutsVariable); text != "" {
@@ -328,7 +337,8 @@ func TestPowerCuts(t *testing.T) {
 				must(0, s.EmptyLogs())(t) // in the middle of writes, too
 			}
 			k := l.known()
-			clone := fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: []int{0, 100, rng.IntN(101)}[rng.IntN(3)], RNG: rng})
+			clone := fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: []int{0, 100,
+				rng.IntN(101)}[rng.IntN(3)], RNG: rng})
 			l.paused.Lock()
 			l.check(t, clone, k, false)
 			l.paused.Unlock()

@@ -25,8 +25,8 @@ import (
 	"gadwall/internal/docstore"
 )
 
-// childVariable makes the test binary a server on that directory instead. failVariable makes it fail the sync of its log
-// that has this number.
+// childVariable makes the test binary a server on that directory instead. failVariable makes it
+// fail the sync of its log that has this number.
 const (
 	childVariable = "GADWALL_DOCSTORE_CHILD"
 	failVariable  = "GADWALL_DOCSTORE_FAIL_SYNC"
@@ -53,7 +53,8 @@ func child(dir string) error {
 		}
 		var syncs atomic.Int64
 		opts.FS = errorfs.Wrap(vfs.Default, errorfs.InjectorFunc(func(op errorfs.Op) error {
-			if (op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData) && strings.HasSuffix(op.Path, ".log") && syncs.Add(1) == fail {
+			if (op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData) &&
+				strings.HasSuffix(op.Path, ".log") && syncs.Add(1) == fail {
 				return syscall.EIO
 			}
 			return nil
@@ -119,7 +120,8 @@ func TestKill(t *testing.T) {
 					id := next
 					next++
 					mu.Unlock()
-					if _, err := c.InsertOne(ctx, d("_id", id, "tags", A{id, -id}, "pad", make([]byte, id*100%50000))); err != nil {
+					if _, err := c.InsertOne(ctx, d("_id", id, "tags", A{id, -id}, "pad",
+						make([]byte, id*100%50000))); err != nil {
 						return
 					}
 					mu.Lock()

@@ -103,9 +103,11 @@ func (r *request) checkTransactionArgs() error {
 	case r.hasTxnNumber && r.txnNumber < 0:
 		return mongoerr.New(mongoerr.InvalidOptions, "Transaction number cannot be negative")
 	case r.inTransaction && !r.hasTxnNumber:
-		return mongoerr.New(mongoerr.InvalidOptions, "'autocommit' field requires a transaction number to also be specified")
+		return mongoerr.New(mongoerr.InvalidOptions,
+			"'autocommit' field requires a transaction number to also be specified")
 	case r.startTxn && !r.inTransaction:
-		return mongoerr.New(mongoerr.InvalidOptions, "'startTransaction' field requires 'autocommit' field to also be specified")
+		return mongoerr.New(mongoerr.InvalidOptions,
+			"'startTransaction' field requires 'autocommit' field to also be specified")
 	}
 	return nil
 }
@@ -121,8 +123,8 @@ func isGeneric(key string) bool {
 	return false
 }
 
-// args calls f for each of the command's own arguments, the command's name first. f returns false for a field it does
-// not know.
+// args calls f for each of the command's own arguments, the command's name first. f returns false
+// for a field it does not know.
 func (r *request) args(f func(key string, v bson.RawValue) (known bool, err error)) error {
 	it := rawdoc.Over(r.body)
 	for first := true; it.Next(); first = false {

@@ -99,15 +99,16 @@ func (ss *sessions) get(id sessionID) *session {
 		if len(ss.all) >= maxSessions {
 			ss.forgetSome()
 		}
-		s = &session{id: id, busy: make(chan struct{}, 1), number: -1, retries: engine.RetryLog{Key: engine.RetryKey(id)}}
+		s = &session{id: id, busy: make(chan struct{}, 1), number: -1,
+			retries: engine.RetryLog{Key: engine.RetryKey(id)}}
 		ss.all[id] = s
 	}
 	s.lastUse = time.Now()
 	return s
 }
 
-// forgetSome drops sessions without a transaction from memory; they are loaded again when needed. Those
-// used just now stay: a command may be about to lock one.
+// forgetSome drops sessions without a transaction from memory; they are loaded again when needed.
+// Those used just now stay: a command may be about to lock one.
 func (ss *sessions) forgetSome() {
 	now := time.Now()
 	for id, s := range ss.all {
@@ -145,14 +146,16 @@ func (ss *sessions) load(s *session) error {
 	return nil
 }
 
-// begin checks a numbered command against the session's state and moves the session on to its number.
-// The caller has the session locked.
+// begin checks a numbered command against the session's state and moves the session on to its
+// number. The caller has the session locked.
 func (ss *sessions) begin(s *session, r *request) error {
 	if err := ss.load(s); err != nil {
 		return err
 	}
 	if r.txnNumber < s.number {
-		return mongoerr.New(mongoerr.TransactionTooOld, "Cannot start transaction %d on session because a newer transaction %d has already started", r.txnNumber, s.number)
+		return mongoerr.New(mongoerr.TransactionTooOld,
+			"Cannot start transaction %d on session because a newer transaction %d has already "+
+				"started", r.txnNumber, s.number)
 	}
 	if r.inTransaction && !r.startTxn {
 		return s.resume(r)
@@ -161,7 +164,8 @@ func (ss *sessions) begin(s *session, r *request) error {
 		if !r.inTransaction && s.state == txnRetryable {
 			return nil
 		}
-		return mongoerr.New(mongoerr.ConflictingOperationInProgress, "Cannot start a transaction or retryable write at given transaction number %d: it was used", r.txnNumber)
+		return mongoerr.New(mongoerr.ConflictingOperationInProgress,
+			"Cannot start a transaction or retryable write at given transaction number %d: it was used", r.txnNumber)
 	}
 	s.abort()
 	s.number = r.txnNumber
@@ -184,11 +188,15 @@ func (s *session) resume(r *request) error {
 	case known && s.state == txnCommitted && r.name == "commitTransaction":
 		return nil
 	case known && s.state == txnCommitted:
-		return mongoerr.New(mongoerr.TransactionCommitted, "Transaction with { txnNumber: %d } has been committed.", r.txnNumber)
+		return mongoerr.New(mongoerr.TransactionCommitted,
+			"Transaction with { txnNumber: %d } has been committed.", r.txnNumber)
 	case known && s.state == txnAborted:
-		return mongoerr.Transient(mongoerr.New(mongoerr.NoSuchTransaction, "Transaction with { txnNumber: %d } has been aborted.", r.txnNumber))
+		return mongoerr.Transient(mongoerr.New(mongoerr.NoSuchTransaction,
+			"Transaction with { txnNumber: %d } has been aborted.", r.txnNumber))
 	}
-	return mongoerr.Transient(mongoerr.New(mongoerr.NoSuchTransaction, "Given transaction number %d does not match any in-progress transactions. The active transaction number is %d", r.txnNumber, s.number))
+	return mongoerr.Transient(mongoerr.New(mongoerr.NoSuchTransaction,
+		"Given transaction number %d does not match any in-progress transactions. The active "+
+			"transaction number is %d", r.txnNumber, s.number))
 }
 
 // abort ends an open transaction without its writes.

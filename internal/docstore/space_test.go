@@ -129,8 +129,9 @@ func isFull(err error) bool {
 	return errors.As(err, &se) && se.HasErrorCode(codeFull)
 }
 
-// On a full disk writes are refused and reads go on; with space again so do writes. What was acknowledged is there all the
-// time, whether the disk is filled by the database or, at any moment, by others.
+// On a full disk writes are refused and reads go on; with space again so do writes. What was
+// acknowledged is there all the time, whether the disk is filled by the database or, at any moment,
+// by others.
 func TestDiskFull(t *testing.T) {
 	mem := vfs.NewCrashableMem()
 	disk := &smallDisk{FS: mem, free: 1 << 30}
@@ -174,7 +175,8 @@ func TestDiskFull(t *testing.T) {
 	checkCopy(t, opts, w.acknowledged())
 }
 
-// In the reserve there is room for what frees space, and for nothing else; below a part of it for nothing at all.
+// In the reserve there is room for what frees space, and for nothing else; below a part of it for
+// nothing at all.
 func TestDiskReserve(t *testing.T) {
 	const reserve = 8 << 20
 	disk := &smallDisk{FS: vfs.NewMem(), free: 1 << 30}
@@ -226,7 +228,8 @@ func TestDiskReserve(t *testing.T) {
 			_, err := mail.DeleteMany(ctx, d("_id", d("$lt", 10)))
 			return err
 		}},
-		{"find and delete", true, func(ctx context.Context) error { return mail.FindOneAndDelete(ctx, d("_id", 10)).Err() }},
+		{"find and delete", true,
+			func(ctx context.Context) error { return mail.FindOneAndDelete(ctx, d("_id", 10)).Err() }},
 		{"count", true, count},
 		{"set a small field", true, func(ctx context.Context) error {
 			_, err := mail.UpdateMany(ctx, d("_id", d("$lt", 20)), d("$set", d("x", true, "q", 2)))
@@ -237,7 +240,10 @@ func TestDiskReserve(t *testing.T) {
 			return err
 		}},
 		{"expunge", true, transaction(func(ctx context.Context) error { return errors.Join(count(ctx), one(ctx, 30), insert(ctx, 100)) })},
-		{"move", true, transaction(func(ctx context.Context) error { return errors.Join(count(ctx), one(ctx, 31), insert(ctx, 1000)) })},
+		{"move", true, transaction(func(ctx context.Context) error {
+			return errors.Join(count(ctx),
+				one(ctx, 31), insert(ctx, 1000))
+		})},
 		{"create", true, func(ctx context.Context) error { return db.CreateCollection(ctx, "new") }},
 		{"have an index that is there", true, func(ctx context.Context) error {
 			_, err := mail.Indexes().CreateOne(ctx, mongo.IndexModel{Keys: d("q", 1)})
@@ -249,7 +255,8 @@ func TestDiskReserve(t *testing.T) {
 			return err
 		}},
 		{"take a lease", true, func(ctx context.Context) error {
-			_, err := db.Collection("leases").UpdateOne(ctx, d("_id", "gc"), d("$set", d("owner", "somebody")), options.UpdateOne().SetUpsert(true))
+			_, err := db.Collection("leases").UpdateOne(ctx, d("_id", "gc"),
+				d("$set", d("owner", "somebody")), options.UpdateOne().SetUpsert(true))
 			return err
 		}},
 		{"insert", false, func(ctx context.Context) error { return insert(ctx, 300) }},
@@ -262,7 +269,8 @@ func TestDiskReserve(t *testing.T) {
 			return err
 		}},
 		{"deliver", false, transaction(func(ctx context.Context) error { return errors.Join(count(ctx), insert(ctx, 600)) })},
-		{"insert more than was deleted", false, transaction(func(ctx context.Context) error { return errors.Join(one(ctx, 50), insert(ctx, 2000)) })},
+		{"insert more than was deleted", false,
+			transaction(func(ctx context.Context) error { return errors.Join(one(ctx, 50), insert(ctx, 2000)) })},
 		{"insert and delete that again", false, transaction(func(ctx context.Context) error {
 			if _, err := mail.InsertOne(ctx, d("_id", 2000, "pad", pad)); err != nil {
 				return err
@@ -272,7 +280,8 @@ func TestDiskReserve(t *testing.T) {
 	}
 	setFree := func(n int64) {
 		disk.setFree(n)
-		waitFor(t, ctx, func() bool { return isFull(insert(ctx, 300)) }) // the answer of the file system may be some milliseconds old
+		// the answer of the file system may be some milliseconds old
+		waitFor(t, ctx, func() bool { return isFull(insert(ctx, 300)) })
 	}
 	setFree(reserve / 2)
 	for _, tt := range tests {
@@ -295,8 +304,8 @@ func TestDiskReserve(t *testing.T) {
 	must(0, s.Verify())(t)
 }
 
-// A commit that the full disk holds up is not acknowledged, and not denied either: when the client asks again, it
-// learns what became of it.
+// A commit that the full disk holds up is not acknowledged, and not denied either: when the client
+// asks again, it learns what became of it.
 func TestDiskFullCommit(t *testing.T) {
 	ctx := testContext(t)
 	disk := &smallDisk{FS: vfs.NewMem(), free: 1 << 30}
@@ -313,12 +322,14 @@ func TestDiskFullCommit(t *testing.T) {
 	}
 	code := func(reply bson.Raw) int32 { n, _ := reply.Lookup("code").AsInt64OK(); return int32(n) }
 	autocommit := E{Key: "autocommit", Value: false}
-	must(0, ok(run(d("insert", "c", "documents", A{d("_id", 2, "pad", make([]byte, 100<<10))}), 1, autocommit, E{Key: "startTransaction", Value: true})))(t)
+	must(0, ok(run(d("insert", "c", "documents", A{d("_id", 2, "pad", make([]byte, 100<<10))}), 1,
+		autocommit, E{Key: "startTransaction", Value: true})))(t)
 	disk.setFree(10)
 	commit := d("commitTransaction", 1, "$db", "admin", "lsid", lsid, "txnNumber", int64(1), "autocommit", false)
 	for range 2 {
 		reply := conn.run(commit)
-		if code(reply) != codeFull || !strings.Contains(reply.Lookup("errorLabels").String(), "UnknownTransactionCommitResult") {
+		if code(reply) != codeFull || !strings.Contains(reply.Lookup("errorLabels").String(),
+			"UnknownTransactionCommitResult") {
 			t.Errorf("commit: %v", reply)
 		}
 	}
@@ -367,7 +378,8 @@ func TestDiskFullCloseOpen(t *testing.T) {
 	left := mem.CrashClone(vfs.CrashCloneCfg{})
 	disk.setFree(1 << 30) // lets the storage left behind end
 	small := &smallDisk{FS: left}
-	if _, err := docstore.Open(docstore.Options{Dir: "db", FS: small}); err == nil || !strings.Contains(err.Error(), "the disk is full: 0 bytes are free") {
+	if _, err := docstore.Open(docstore.Options{Dir: "db", FS: small}); err == nil ||
+		!strings.Contains(err.Error(), "the disk is full: 0 bytes are free") {
 		t.Errorf("opening: %v", err)
 	}
 	// Where there seems to be enough, and is not, opening waits.

@@ -11,8 +11,9 @@ import (
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 )
 
-// validate is MongoDB's command of that name: it checks one collection, as Check does. Other than MongoDB's it
-// keeps nobody out meanwhile, and always does all it can, so that "full" and "background" change nothing.
+// validate is MongoDB's command of that name: it checks one collection, as Check does. Other than
+// MongoDB's it keeps nobody out meanwhile, and always does all it can, so that "full" and
+// "background" change nothing.
 func (s *Server) validate(ctx context.Context, r *request) (bson.Raw, error) {
 	var name string
 	full, background := false, false
@@ -41,14 +42,16 @@ func (s *Server) validate(ctx context.Context, r *request) (bson.Raw, error) {
 		return nil, err
 	}
 	if full && background {
-		return nil, mongoerr.New(mongoerr.InvalidOptions, "Running the validate command with both { background: true } and { full: true } is not supported.")
+		return nil, mongoerr.New(mongoerr.InvalidOptions,
+			"Running the validate command with both { background: true } and { full: true } is not supported.")
 	}
 	c, report, err := s.eng.CheckCollection(ctx, r.db, name)
 	if err != nil {
 		return nil, err
 	}
 	if c == nil {
-		return nil, mongoerr.New(mongoerr.NamespaceNotFound, "Collection '%s.%s' does not exist to validate.", r.db, name)
+		return nil, mongoerr.New(mongoerr.NamespaceNotFound,
+			"Collection '%s.%s' does not exist to validate.", r.db, name)
 	}
 	for _, p := range report.List {
 		s.log.Error("the database is damaged", "collection", c.Namespace(), "problem", p.String())
@@ -112,7 +115,8 @@ func appendStrings(dst []byte, name string, texts []string) []byte {
 	return dst
 }
 
-// appendEntries lists index entries as validate does: with the record id, which is the key of the _id here.
+// appendEntries lists index entries as validate does: with the record id, which is the key of the
+// _id here.
 func appendEntries(dst []byte, name string, r *engine.CollectionReport, kind engine.ProblemKind) []byte {
 	i, dst := bsoncore.AppendArrayElementStart(dst, name)
 	n := int64(0)
@@ -125,7 +129,8 @@ func appendEntries(dst []byte, name string, r *engine.CollectionReport, kind eng
 		doc = bsoncore.AppendBinaryElement(doc, "recordId", bson.TypeBinaryGeneric, p.Key)
 		if p.ID.Type != 0 {
 			d, id := bsoncore.AppendDocumentElementStart(doc, "idKey")
-			id = bsoncore.AppendValueElement(id, "_id", bsoncore.Value{Type: bsoncore.Type(p.ID.Type), Data: p.ID.Value})
+			id = bsoncore.AppendValueElement(id, "_id",
+				bsoncore.Value{Type: bsoncore.Type(p.ID.Type), Data: p.ID.Value})
 			doc, _ = bsoncore.AppendDocumentEnd(id, d)
 		}
 		doc, _ = bsoncore.AppendDocumentEnd(doc, k)

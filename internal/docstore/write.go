@@ -52,7 +52,8 @@ func (r *request) newWriter(collection string) *engine.Writer {
 }
 
 // finish commits what is left and builds the reply.
-func (r *request) finish(w *engine.Writer, n int32, extra func(dst []byte) []byte, failed []writeError) (bson.Raw, error) {
+func (r *request) finish(w *engine.Writer, n int32, extra func(dst []byte) []byte,
+	failed []writeError) (bson.Raw, error) {
 	if err := w.Flush(); err != nil {
 		return nil, err
 	}

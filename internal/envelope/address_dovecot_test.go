@@ -11,12 +11,20 @@ import (
 // addresses are values of To that Gadwall reads as Dovecot does.
 var addresses = []string{
 	"root", "root (Cron Daemon)", "(Cron Daemon) root", "root ", "a, root", "root, a", "root;", "root, ",
-	"a b", "a b, c", "c, a b", "first.last", "first. last", `"quoted"`, `"quoted" (c)`, `"a b"`, `"a" b`, `a, "quoted"`, `"quoted", a`, `"quoted"@x.org`,
-	"<root>", "Name <root>", "Name <>", "<>", "Name", "Name (c)", "(c)", "a@b (c)", "(c) a@b", "a@b (c) (d)", "a (x) @ b (y)",
-	"group: root;", "group: root", "group: a, b@c;", "group: a@b;, root", "group:;", "undisclosed-recipients:;", "group: root (Cron);", "group: first last;", "group: <root>;", "g: a b",
-	"<@a,@b:c@d>", "<@a:c>", "Name <@a,@b:c@d>", "<@a,@b c@d>", "@a:c@d", "@a", "a@", "a@ (c)", "@", "a@b@c", "<a@b@c>", "a@[1.2.3.4]", "a@[1.2.3.4", "<a@[1.2.3.4]>",
-	"root <root>", "root@", "root:", "root: ;", "=?utf-8?q?x?= root", `"=?utf-8?q?x?="`, "a.b.c", ".a", "a.", "a..b", "a .b", "a. b", "a b.c", "a. b c",
-	"root\r\n (Cron Daemon)", "root (a\\)b)", "root (a(b)c)", "root ()", "()", "root\t(x y  z)", "a@b, root (x), c@d (y)", "Name <a@b> (c)", "Name <a@b> c", "Name <a@b", "Name <a", "<a", "a>", "a@b>", "a:b", "\"a\\\"b\"@c", "\"\"@c", "\"\" <a@b>", "\"x\" <a@b>", "x (y) <a@b>", "(y) <a@b>", "(y) x <a@b>", "<a@b> (y)",
+	"a b", "a b, c", "c, a b", "first.last", "first. last", `"quoted"`, `"quoted" (c)`, `"a b"`,
+	`"a" b`, `a, "quoted"`, `"quoted", a`, `"quoted"@x.org`,
+	"<root>", "Name <root>", "Name <>", "<>", "Name", "Name (c)", "(c)", "a@b (c)", "(c) a@b",
+	"a@b (c) (d)", "a (x) @ b (y)",
+	"group: root;", "group: root", "group: a, b@c;", "group: a@b;, root", "group:;",
+	"undisclosed-recipients:;", "group: root (Cron);", "group: first last;", "group: <root>;", "g: a b",
+	"<@a,@b:c@d>", "<@a:c>", "Name <@a,@b:c@d>", "<@a,@b c@d>", "@a:c@d", "@a", "a@", "a@ (c)", "@",
+	"a@b@c", "<a@b@c>", "a@[1.2.3.4]", "a@[1.2.3.4", "<a@[1.2.3.4]>",
+	"root <root>", "root@", "root:", "root: ;", "=?utf-8?q?x?= root", `"=?utf-8?q?x?="`, "a.b.c",
+	".a", "a.", "a..b", "a .b", "a. b", "a b.c", "a. b c",
+	"root\r\n (Cron Daemon)", "root (a\\)b)", "root (a(b)c)", "root ()", "()", "root\t(x y  z)",
+	"a@b, root (x), c@d (y)", "Name <a@b> (c)", "Name <a@b> c", "Name <a@b", "Name <a", "<a", "a>",
+	"a@b>", "a:b", "\"a\\\"b\"@c", "\"\"@c", "\"\" <a@b>", "\"x\" <a@b>", "x (y) <a@b>",
+	"(y) <a@b>", "(y) x <a@b>", "<a@b> (y)",
 	"root,root", "é", "é@b", "a é", "a/b", "a=b", "<a b@c>", "<a.b @c>", "<\"a b\"@c>", "a b@c", "\"a\" b@c", "a.\"b\"",
 }
 

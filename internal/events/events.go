@@ -27,7 +27,8 @@ const (
 	// Resync: events were lost. The subscriber must read again whatever it
 	// shows. Event.Mailbox is 0.
 	Resync Kind = 6
-	// Quota: mail that came in took the user's usage to a level to warn at; see Event.Quota. Event.Mailbox is 0.
+	// Quota: mail that came in took the user's usage to a level to warn at; see Event.Quota.
+	// Event.Mailbox is 0.
 	Quota Kind = 7
 )
 
@@ -65,9 +66,10 @@ type Event struct {
 	Quota *QuotaLevel
 }
 
-// QuotaLevel says which level of which limit was reached. It is published once, by the transaction that crossed
-// the level; after the usage fell below, the next to cross it publishes again. It is the one event that tells what cannot
-// be read from the database later: whoever must not miss it polls the usage.
+// QuotaLevel says which level of which limit was reached. It is published once, by the transaction
+// that crossed the level; after the usage fell below, the next to cross it publishes again. It is
+// the one event that tells what cannot be read from the database later: whoever must not miss it
+// polls the usage.
 type QuotaLevel struct {
 	Resource string `json:"resource"` // STORAGE or MESSAGE (RFC 9208 section 5)
 	Level    int    `json:"level"`    // percent

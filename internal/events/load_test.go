@@ -177,7 +177,8 @@ func TestEmbeddedRefuses(t *testing.T) {
 	eventually(t, "connected", func() bool { return first.Stats().Connected })
 	path := first.client.Options().Addr
 	for _, text := range []string{
-		"*-5\r\n", "*0\r\n", "*\r\n", "\r\n\r\n", "PING\r\n", "*1\r\n$-5\r\n", "*1\r\n$4\r\nPINGxx", "*1\r\n$4\r\nQUIT\r\n",
+		"*-5\r\n", "*0\r\n", "*\r\n", "\r\n\r\n", "PING\r\n", "*1\r\n$-5\r\n", "*1\r\n$4\r\nPINGxx",
+		"*1\r\n$4\r\nQUIT\r\n",
 		"*99999999\r\n", "*1\r\n$99999999\r\n", "*1\r\n$8\r\nFLUSHALL\r\n", "*2\r\n$4\r\nKEYS\r\n$1\r\n*\r\n",
 		"*3\r\n$4\r\nEVAL\r\n$12\r\nwhile 1 do e\r\n$1\r\n0\r\n", "*2\r\n$7\r\nPUBLISH\r\n$1\r\nx\r\n",
 		strings.Repeat("*", 1000), "*1\n$4\nPING\n",

@@ -21,7 +21,8 @@ const (
 // server can subscribe without a library of ours. The user is in the channel's
 // name.
 type payload struct {
-	Origin  string   `json:"from"`           // the sending bus, which already told its own subscribers
+	// the sending bus, which already told its own subscribers
+	Origin  string   `json:"from"`
 	Kind    string   `json:"kind"`           // see Kind.String
 	Mailbox uint32   `json:"mbox,omitempty"` // mailbox number
 	ModSeq  uint64   `json:"modseq,omitempty"`
@@ -60,7 +61,8 @@ func decode(user mailkey.UserID, data string) (origin string, ev Event, err erro
 	}
 	for k := Changed; k <= Quota; k++ {
 		if k.String() == p.Kind && (k == Quota) == (p.Quota != nil) {
-			return p.Origin, Event{User: user, Mailbox: p.Mailbox, ModSeq: p.ModSeq, Kind: k, UIDs: p.UIDs, Quota: p.Quota}, nil
+			return p.Origin, Event{User: user, Mailbox: p.Mailbox, ModSeq: p.ModSeq, Kind: k,
+				UIDs: p.UIDs, Quota: p.Quota}, nil
 		}
 	}
 	return p.Origin, Event{}, errors.New("unknown kind of event, or not as its kind must be")

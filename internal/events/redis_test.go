@@ -41,7 +41,8 @@ func newRedisServer(t *testing.T) *redisServer {
 
 func (r *redisServer) start() {
 	r.t.Helper()
-	r.cmd = exec.Command("redis-server", "--port", "0", "--unixsocket", r.socket, "--save", "", "--appendonly", "no", "--dir", filepath.Dir(r.socket))
+	r.cmd = exec.Command("redis-server", "--port", "0", "--unixsocket", r.socket, "--save", "",
+		"--appendonly", "no", "--dir", filepath.Dir(r.socket))
 	if err := r.cmd.Start(); err != nil {
 		r.t.Fatal(err)
 	}
@@ -218,7 +219,8 @@ func TestHostilePayloads(t *testing.T) {
 	expect(t, s, Resync)
 	admin := SocketClient(r.socket)
 	defer admin.Close()
-	for _, p := range []string{"", "null", "{", `{"kind":"of a later version"}`, `{"uids":"x"}`, string(make([]byte, maxPayload+1))} {
+	for _, p := range []string{"", "null", "{", `{"kind":"of a later version"}`, `{"uids":"x"}`,
+		string(make([]byte, maxPayload+1))} {
 		if err := admin.Publish(t.Context(), channelOf(ada), p).Err(); err != nil {
 			t.Fatal(err)
 		}
@@ -298,7 +300,8 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, ev2, err := decode(ada, string(again)); err != nil && len(again) <= maxPayload || err == nil && ev2.ModSeq != ev.ModSeq {
+		if _, ev2, err := decode(ada, string(again)); err != nil && len(again) <= maxPayload ||
+			err == nil && ev2.ModSeq != ev.ModSeq {
 			t.Errorf("%q: %v", again, err)
 		}
 	})
@@ -308,7 +311,8 @@ func FuzzDecode(f *testing.F) {
 // beginning of what was sent.
 func FuzzReadCommand(f *testing.F) {
 	for _, s := range []string{
-		"*1\r\n$4\r\nPING\r\n", "*3\r\n$7\r\npublish\r\n$1\r\nc\r\n$0\r\n\r\n", "*-5\r\n", "*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n",
+		"*1\r\n$4\r\nPING\r\n", "*3\r\n$7\r\npublish\r\n$1\r\nc\r\n$0\r\n\r\n", "*-5\r\n",
+		"*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n",
 		"*1\r\n$4\r\nPI\r\n\r\n", "*01\r\n$04\r\nPING\r\n",
 	} {
 		f.Add([]byte(s))

@@ -75,8 +75,8 @@ type Network struct {
 	Dialer options.ContextDialer
 	// Decide is called for each command; nil passes all. Several connections may call it at once.
 	Decide func(Command) Verdict
-	// Slow lets LoseRequest and LoseAnswer look like a slow network: the client's wait times out, at
-	// once, and the connection stays open.
+	// Slow lets LoseRequest and LoseAnswer look like a slow network: the client's wait times out,
+	// at once, and the connection stays open.
 	Slow bool
 
 	mu    sync.Mutex
@@ -274,7 +274,8 @@ func (c *conn) refuse(message []byte) error {
 	copy(head[responseTo:], message[requestID:requestID+4])
 	binary.LittleEndian.PutUint32(head[opCode:], opMsg)
 	answer, err := newMessage(head, bson.D{
-		{Key: "ok", Value: 0.0}, {Key: "code", Value: int32(RefusedCode)}, {Key: "errmsg", Value: "refused by the test"},
+		{Key: "ok", Value: 0.0}, {Key: "code", Value: int32(RefusedCode)},
+		{Key: "errmsg", Value: "refused by the test"},
 	})
 	c.answer = answer
 	return err

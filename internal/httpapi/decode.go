@@ -12,8 +12,8 @@ import (
 	"gadwall/internal/config"
 )
 
-// decode reads a JSON body into v, or answers what is wrong with it. What the request declares as its type
-// does not matter: curl -d declares a form.
+// decode reads a JSON body into v, or answers what is wrong with it. What the request declares as
+// its type does not matter: curl -d declares a form.
 func decode(w http.ResponseWriter, r *http.Request, v any) bool {
 	dec := json.NewDecoder(r.Body)
 	dec.DisallowUnknownFields()
@@ -31,7 +31,8 @@ func decode(w http.ResponseWriter, r *http.Request, v any) bool {
 	case errors.As(err, &limit):
 		fail(w, http.StatusBadRequest, "InvalidField", limit.Error())
 	case errors.As(err, &tooLarge):
-		fail(w, http.StatusRequestEntityTooLarge, "TooLarge", fmt.Sprintf("the body has more than %d octets", tooLarge.Limit))
+		fail(w, http.StatusRequestEntityTooLarge, "TooLarge",
+			fmt.Sprintf("the body has more than %d octets", tooLarge.Limit))
 	case errors.As(err, &wrongType) && wrongType.Field == "":
 		fail(w, http.StatusBadRequest, "InvalidField", "the body must be a JSON object")
 	case errors.As(err, &wrongType) && wrongType.Type.Kind() == reflect.Struct:
@@ -41,7 +42,8 @@ func decode(w http.ResponseWriter, r *http.Request, v any) bool {
 	case errors.Is(err, errTrailing):
 		fail(w, http.StatusBadRequest, "InvalidJSON", "the body has more than one JSON value")
 	case strings.HasPrefix(err.Error(), "json: unknown field "):
-		fail(w, http.StatusBadRequest, "UnknownField", "unknown field "+strings.TrimPrefix(err.Error(), "json: unknown field "))
+		fail(w, http.StatusBadRequest, "UnknownField", "unknown field "+
+			strings.TrimPrefix(err.Error(), "json: unknown field "))
 	default:
 		fail(w, http.StatusBadRequest, "InvalidJSON", notJSON(err))
 	}

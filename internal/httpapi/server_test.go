@@ -86,7 +86,8 @@ func TestCreateUser(t *testing.T) {
 	if err := json.Unmarshal([]byte(body), &answer); err != nil {
 		t.Fatal(err)
 	}
-	if status != 200 || !answer.Success || len(answer.ID) != 16 || answer.Username != "ada@example.com" || header.Get("Content-Type") != "application/json" {
+	if status != 200 || !answer.Success || len(answer.ID) != 16 ||
+		answer.Username != "ada@example.com" || header.Get("Content-Type") != "application/json" {
 		t.Errorf("%d %s", status, body)
 	}
 	if _, err := st.Authenticate(t.Context(), "ada@example.com", "correct horse"); err != nil {
@@ -103,7 +104,8 @@ func TestCreateUser(t *testing.T) {
 		{`{}`, quota.Limits{}},
 	} {
 		name := fmt.Sprintf("limited%d@example.com", i)
-		status, body, _ := request(t, "POST", url, `{"username":"`+name+`","password":"correct horse","quota":`+tt.quota+`}`, isJSON)
+		status, body, _ := request(t, "POST", url, `{"username":"`+name+
+			`","password":"correct horse","quota":`+tt.quota+`}`, isJSON)
 		user, err := st.UserByName(t.Context(), name)
 		if status != 200 || err != nil || user.Own != tt.want {
 			t.Errorf("%s: %d %s; %+v, %v", tt.quota, status, body, user, err)
@@ -124,13 +126,19 @@ func TestCreateUser(t *testing.T) {
 		{"missing fields", `{}`, isJSON, 400, "InvalidAddress"},
 		{"null", `null`, isJSON, 400, "InvalidAddress"},
 		{"short password", `{"username":"bob@example.com","password":"short"}`, isJSON, 400, "WeakPassword"},
-		{"long password", `{"username":"bob@example.com","password":"` + strings.Repeat("x", mailstore.MaxPasswordLength+1) + `"}`, isJSON, 400, "WeakPassword"},
-		{"password of NUL octets", `{"username":"bob@example.com","password":"\u0000\u0000\u0000\u0000\u0000\u0000\u0000\u0000"}`, isJSON, 400, "WeakPassword"},
-		{"unknown field", `{"username":"bob@example.com","password":"correct horse","admin":true}`, isJSON, 400, "UnknownField"},
+		{"long password", `{"username":"bob@example.com","password":"` +
+			strings.Repeat("x", mailstore.MaxPasswordLength+1) + `"}`, isJSON, 400, "WeakPassword"},
+		{"password of NUL octets",
+			`{"username":"bob@example.com","password":"\u0000\u0000\u0000\u0000\u0000\u0000\u0000\u0000"}`, isJSON, 400, "WeakPassword"},
+		{"unknown field", `{"username":"bob@example.com","password":"correct horse","admin":true}`,
+			isJSON, 400, "UnknownField"},
 		{"wrong type", `{"username":7,"password":"correct horse"}`, isJSON, 400, "InvalidField"},
 		{"quota of nothing", `{"username":"bob@example.com","password":"correct horse","quota":{"storage":0}}`, isJSON, 400, "InvalidField"},
-		{"quota of half a message", `{"username":"bob@example.com","password":"correct horse","quota":{"messages":0.5}}`, isJSON, 400, "InvalidField"},
-		{"quota is no object", `{"username":"bob@example.com","password":"correct horse","quota":7}`, isJSON, 400, "InvalidField"},
+		{"quota of half a message",
+			`{"username":"bob@example.com","password":"correct horse","quota":{"messages":0.5}}`,
+			isJSON, 400, "InvalidField"},
+		{"quota is no object",
+			`{"username":"bob@example.com","password":"correct horse","quota":7}`, isJSON, 400, "InvalidField"},
 		{"array", `[]`, isJSON, 400, "InvalidField"},
 		{"not JSON", `username=bob`, isJSON, 400, "InvalidJSON"},
 		{"empty", ``, isJSON, 400, "InvalidJSON"},
@@ -138,9 +146,12 @@ func TestCreateUser(t *testing.T) {
 		{"two values", `{"username":"bob@example.com","password":"correct horse"}{}`, isJSON, 400, "InvalidJSON"},
 		{"too large", `{"username":"` + strings.Repeat("x", maxUserBody) + `"}`, isJSON, 413, "TooLarge"},
 		{"a form, as a page of another origin may send", `{"username":"bob@example.com","password":"correct horse"}`, "Origin: http://evil.example", 403, "CrossOrigin"},
-		{"a page, as browsers mark it", `{"username":"bob@example.com","password":"correct horse"}`, "Sec-Fetch-Site: cross-site", 403, "CrossOrigin"},
-		{"charset is fine", `{"username":"x","password":"correct horse"}`, isJSON + "; charset=utf-8", 400, "InvalidAddress"},
-		{"rebound DNS name", `{"username":"bob@example.com","password":"correct horse"}`, "Host: evil.example:8080", 403, "Forbidden"},
+		{"a page, as browsers mark it", `{"username":"bob@example.com","password":"correct horse"}`,
+			"Sec-Fetch-Site: cross-site", 403, "CrossOrigin"},
+		{"charset is fine", `{"username":"x","password":"correct horse"}`, isJSON +
+			"; charset=utf-8", 400, "InvalidAddress"},
+		{"rebound DNS name", `{"username":"bob@example.com","password":"correct horse"}`,
+			"Host: evil.example:8080", 403, "Forbidden"},
 	} {
 		header := []string{tt.header}
 		if strings.HasPrefix(tt.header, "Host") {
@@ -189,7 +200,8 @@ func (failingUsers) CreateUser(context.Context, mailstore.NewUser) (*mailstore.U
 
 func TestTroubleIsNotTold(t *testing.T) {
 	url := start(t, Options{Users: failingUsers{}})
-	status, body, _ := request(t, "POST", url+"/user/create", `{"username":"bob@example.com","password":"correct horse"}`, isJSON)
+	status, body, _ := request(t, "POST", url+"/user/create",
+		`{"username":"bob@example.com","password":"correct horse"}`, isJSON)
 	if status != 500 || code(t, body) != "Internal" || strings.Contains(body, "injected") {
 		t.Errorf("%d %s", status, body)
 	}
@@ -207,7 +219,8 @@ func TestToken(t *testing.T) {
 		}
 	}
 	// With a token the host's name does not matter; health is for everybody.
-	if status, _, _ := request(t, "GET", url+"/metrics", "", "Host: mail.example.com", "Authorization: Bearer "+token); status != 200 {
+	if status, _, _ := request(t, "GET", url+"/metrics", "", "Host: mail.example.com",
+		"Authorization: Bearer "+token); status != 200 {
 		t.Errorf("metrics by another name: %d", status)
 	}
 	if status, _, _ := request(t, "GET", url+"/health", ""); status != 200 {
@@ -227,14 +240,17 @@ func TestRoutes(t *testing.T) {
 		}
 		return nil
 	}})
-	if status, body, _ := request(t, "GET", url+"/metrics", ""); status != 200 || !strings.Contains(body, "gadwall_test 7") {
+	if status, body, _ := request(t, "GET", url+"/metrics", ""); status != 200 ||
+		!strings.Contains(body, "gadwall_test 7") {
 		t.Errorf("metrics: %d %s", status, body)
 	}
-	if status, body, _ := request(t, "GET", url+"/health", ""); status != 200 || body != "{\"success\":true,\"status\":\"ok\"}\n" {
+	if status, body, _ := request(t, "GET", url+"/health", ""); status != 200 ||
+		body != "{\"success\":true,\"status\":\"ok\"}\n" {
 		t.Errorf("health: %d %s", status, body)
 	}
 	down = true
-	if status, body, _ := request(t, "GET", url+"/health", ""); status != 503 || code(t, body) != "DatabaseUnavailable" {
+	if status, body, _ := request(t, "GET", url+"/health", ""); status != 503 ||
+		code(t, body) != "DatabaseUnavailable" {
 		t.Errorf("health without a database: %d %s", status, body)
 	}
 	status, body, header := request(t, "GET", url+"/user/create", "")
@@ -250,7 +266,8 @@ func TestRoutes(t *testing.T) {
 
 func TestIsLoopbackHost(t *testing.T) {
 	for host, want := range map[string]bool{
-		"localhost": true, "LOCALHOST:80": true, "127.0.0.1:8080": true, "127.1.2.3": true, "[::1]:80": true, "[::1]": true,
+		"localhost": true, "LOCALHOST:80": true, "127.0.0.1:8080": true, "127.1.2.3": true,
+		"[::1]:80": true, "[::1]": true,
 		"example.com": false, "localhost.example.com": false, "10.0.0.1": false, "": false, "0.0.0.0:80": false,
 	} {
 		if isLoopbackHost(host) != want {

@@ -27,7 +27,8 @@ func peer(_ *testing.T, script string) *Conn {
 }
 
 func TestDo(t *testing.T) {
-	c := peer(t, "* 1 FETCH (BODY[] {7}\r\na\r\nb{1} UID 3)\r\n* 2 FETCH (X {2}\r\nt1 {0}\r\n)\r\n* OK {x}\r\nt1 OK [X] done\r\n")
+	c := peer(t, "* 1 FETCH (BODY[] {7}\r\na\r\nb{1} UID 3)\r\n* 2 FETCH (X {2}\r\nt1 {0}\r\n"+
+		")\r\n* OK {x}\r\nt1 OK [X] done\r\n")
 	untagged, status, err := c.Do("FETCH 1 BODY[]")
 	want := []string{"* 1 FETCH (BODY[] {7}\r\na\r\nb{1} UID 3)", "* 2 FETCH (X {2}\r\nt1 {0}\r\n)", "* OK {x}"}
 	if diff := cmp.Diff(want, untagged); diff != "" || status != "OK [X] done" || err != nil {
@@ -48,7 +49,8 @@ func TestMust(t *testing.T) {
 }
 
 func TestAppend(t *testing.T) {
-	if status, err := peer(t, "+ OK\r\nt1 OK [APPENDUID 1 2] done\r\n").Append("INBOX", `(\Seen) `, []byte("x")); err != nil || status != "OK [APPENDUID 1 2] done" {
+	if status, err := peer(t, "+ OK\r\nt1 OK [APPENDUID 1 2] done\r\n").Append("INBOX", `(\Seen) `,
+		[]byte("x")); err != nil || status != "OK [APPENDUID 1 2] done" {
 		t.Errorf("%q, %v", status, err)
 	}
 	var refused *StatusError

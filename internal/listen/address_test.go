@@ -20,7 +20,8 @@ func TestParseAddress(t *testing.T) {
 			t.Errorf("%s: %+v, %v", text, got, err)
 		}
 	}
-	for _, text := range []string{"", "25", "host", "host:x", "host:70000", "unix:", "unix:x", "unix:/x?mode=", "unix:/x?mode=8",
+	for _, text := range []string{"", "25", "host", "host:x", "host:70000", "unix:", "unix:x",
+		"unix:/x?mode=", "unix:/x?mode=8",
 		"unix:/x?mode=7777", "/run/x"} {
 		if got, err := ParseAddress(text); err == nil {
 			t.Errorf("%q became %+v", text, got)
@@ -31,7 +32,8 @@ func TestParseAddress(t *testing.T) {
 func TestIsLocal(t *testing.T) {
 	for addr, want := range map[string]bool{
 		"127.0.0.1:1": true, "127.9.9.9:1": true, "[::1]:1": true, "localhost:1": true, "[::ffff:127.0.0.1]:1": true,
-		"unix:/x": true, "0.0.0.0:1": false, ":1": false, "10.0.0.1:1": false, "mx.example.com:1": false, "[::]:1": false,
+		"unix:/x": true, "0.0.0.0:1": false, ":1": false, "10.0.0.1:1": false,
+		"mx.example.com:1": false, "[::]:1": false,
 	} {
 		if a, err := ParseAddress(addr); err != nil || a.IsLocal() != want {
 			t.Errorf("%s: %v, %v", addr, !want, err)

@@ -28,7 +28,8 @@ func writePair(t *testing.T, dir, name string, end time.Time) Pair {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(end.Unix()), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
+	template := &x509.Certificate{SerialNumber: big.NewInt(end.Unix()),
+		Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
 		NotBefore: end.Add(-1000 * time.Hour), NotAfter: end}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
@@ -75,7 +76,8 @@ func TestCertificates(t *testing.T) {
 		t.Fatal(err)
 	}
 	config := c.Config()
-	for name, want := range map[string]string{"one.example.com": "one", "two.example.com": "two", "other.example.com": "one", "": "one"} {
+	for name, want := range map[string]string{"one.example.com": "one", "two.example.com": "two",
+		"other.example.com": "one", "": "one"} {
 		if got := presented(t, config, name).Subject.CommonName; got != want+".example.com" {
 			t.Errorf("%q got %s", name, got)
 		}

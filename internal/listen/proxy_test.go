@@ -170,7 +170,8 @@ func TestProxyWithoutHeader(t *testing.T) {
 }
 
 func FuzzReadHeader(f *testing.F) {
-	for _, s := range []string{v2IPv4, v2IPv6, v2TLV, v2Local, v2Unknow, "PROXY TCP4 203.0.113.9 10.0.0.1 1 2\r\nrest", "PROXY UNKNOWN\r\n",
+	for _, s := range []string{v2IPv4, v2IPv6, v2TLV, v2Local, v2Unknow,
+		"PROXY TCP4 203.0.113.9 10.0.0.1 1 2\r\nrest", "PROXY UNKNOWN\r\n",
 		"PROXY ", "\r\n\r\n", "x"} {
 		f.Add([]byte(s))
 	}

@@ -124,7 +124,8 @@ func TestAdvanceGivesNewUIDValidity(t *testing.T) {
 
 func (e *env) set(t testing.TB, box mailkey.Mailbox, fields bson.D) {
 	t.Helper()
-	if _, err := e.mailboxes.UpdateOne(t.Context(), byID(box.Binary()), bson.D{{Key: "$set", Value: fields}}); err != nil {
+	if _, err := e.mailboxes.UpdateOne(t.Context(), byID(box.Binary()),
+		bson.D{{Key: "$set", Value: fields}}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -163,7 +164,8 @@ func TestAdvanceResumes(t *testing.T) {
 			t.Fatal(err)
 		}
 		bus := events.NewLocal()
-		if _, err := Open(t.Context(), Options{Database: db, Contents: e.contents, Bus: bus}); !errors.Is(err, ErrAdvancing) {
+		if _, err := Open(t.Context(), Options{Database: db, Contents: e.contents,
+			Bus: bus}); !errors.Is(err, ErrAdvancing) {
 			t.Fatalf("opened while mailboxes are not advanced: %v", err)
 		}
 		if err := bus.Close(); err != nil {
@@ -193,7 +195,8 @@ func TestAdvanceResumes(t *testing.T) {
 	if _, err := e.Advance(t.Context(), AdvanceOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if again := e.box(t, u, Inbox); again.UIDNext != after.UIDNext+DefaultAdvance || again.HighestModSeq < after.HighestModSeq+advanceModSeq {
+	if again := e.box(t, u, Inbox); again.UIDNext != after.UIDNext+DefaultAdvance ||
+		again.HighestModSeq < after.HighestModSeq+advanceModSeq {
 		t.Errorf("the second advance went from %+v to %+v", after, again)
 	}
 }

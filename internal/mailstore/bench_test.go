@@ -13,8 +13,9 @@ import (
 	"gadwall/internal/uidset"
 )
 
-// BenchmarkDeliver delivers stored contents, by so many writers into so many mailboxes (of a user each), on the disk. Beside
-// the throughput it reports the 99th percentile of the time a writer waits.
+// BenchmarkDeliver delivers stored contents, by so many writers into so many mailboxes (of a user
+// each), on the disk. Beside the throughput it reports the 99th percentile of the time a writer
+// waits.
 func BenchmarkDeliver(b *testing.B) {
 	for _, boxes := range []int{1, 64} {
 		for _, writers := range []int{1, 8, 64} {
@@ -37,7 +38,8 @@ func BenchmarkDeliver(b *testing.B) {
 								return
 							}
 							start := time.Now()
-							got, err := e.Deliver(b.Context(), stored, []Delivery{{Mailbox: keys[i%boxes], Magic: stored.Magics[i]}})
+							got, err := e.Deliver(b.Context(), stored,
+								[]Delivery{{Mailbox: keys[i%boxes], Magic: stored.Magics[i]}})
 							if err != nil || got[0].Err != nil {
 								b.Error(err, got)
 								return

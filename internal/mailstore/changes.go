@@ -16,19 +16,22 @@ type Changes struct {
 	Mailbox *Mailbox
 	// Changed are the messages that are new or have other flags, ascending.
 	Changed []FlagState
-	// Vanished are the UIDs that were removed, ascending; some may be of messages that came only since then.
+	// Vanished are the UIDs that were removed, ascending; some may be of messages that came only
+	// since then.
 	Vanished []uint32
-	// Complete says that Vanished has all of them. It has not if the journal does not reach back that far, or they
-	// are very many; then what is there now has to be compared with what was there then.
+	// Complete says that Vanished has all of them. It has not if the journal does not reach back
+	// that far, or they are very many; then what is there now has to be compared with what was
+	// there then.
 	Complete bool
 }
 
-// Changes returns what changed after the mod-sequence since, up to Mailbox.HighestModSeq at least. A message
-// that changes once more while this is read may be there as it is after that; it is never left out, for whoever
-// asks is to know the change that was there when it asked. The error is ErrNoSuchMailbox.
+// Changes returns what changed after the mod-sequence since, up to Mailbox.HighestModSeq at least.
+// A message that changes once more while this is read may be there as it is after that; it is never
+// left out, for whoever asks is to know the change that was there when it asked. The error is
+// ErrNoSuchMailbox.
 //
-// The mailbox is read first. What has a mod-sequence up to the mailbox's was committed before, because
-// every change writes the mailbox.
+// The mailbox is read first. What has a mod-sequence up to the mailbox's was committed before,
+// because every change writes the mailbox.
 func (s *Store) Changes(ctx context.Context, box mailkey.Mailbox, since uint64) (*Changes, error) {
 	s.traffic.note(box.User())
 	doc, err := s.findMailboxDoc(ctx, byID(box.Binary()))
@@ -58,18 +61,19 @@ func (s *Store) Changes(ctx context.Context, box mailkey.Mailbox, since uint64) 
 func (s *Store) changed(ctx context.Context, box mailkey.Mailbox, since uint64) ([]FlagState, error) {
 	var list []FlagState
 	var failed error
-	s.walk(ctx, changedFilter(box, since), changedOptions().SetProjection(projection(FieldFlags)), func(raw bson.Raw, err error) bool {
-		var m *Message
-		if err == nil {
-			m, err = decodeMessage(raw)
-		}
-		if err != nil {
-			failed = err
-			return false
-		}
-		list = append(list, FlagState{m.UID, m.ModSeq, m.Flags, m.Keywords})
-		return true
-	})
+	s.walk(ctx, changedFilter(box, since), changedOptions().SetProjection(projection(FieldFlags)),
+		func(raw bson.Raw, err error) bool {
+			var m *Message
+			if err == nil {
+				m, err = decodeMessage(raw)
+			}
+			if err != nil {
+				failed = err
+				return false
+			}
+			list = append(list, FlagState{m.UID, m.ModSeq, m.Flags, m.Keywords})
+			return true
+		})
 	if failed != nil {
 		return nil, failed
 	}
@@ -82,10 +86,13 @@ func (s *Store) changed(ctx context.Context, box mailkey.Mailbox, since uint64) 
 }
 
 // vanished returns what the journal has after since up to the entry at newest, and whether that is
-// all: the entries must form an unbroken chain that begins with one whose predecessor is not after since.
-func (s *Store) vanished(ctx context.Context, box mailkey.Mailbox, since, newest uint64) (uids []uint32, complete bool, err error) {
+// all: the entries must form an unbroken chain that begins with one whose predecessor is not after
+// since.
+func (s *Store) vanished(ctx context.Context, box mailkey.Mailbox, since,
+	newest uint64) (uids []uint32, complete bool, err error) {
 	cursor, err := s.journal.Find(ctx, bson.D{{Key: "_id", Value: bson.D{
-		{Key: "$gt", Value: newJournalKey(box, since).Binary()}, {Key: "$lte", Value: newJournalKey(box, newest).Binary()}}}},
+		{Key: "$gt", Value: newJournalKey(box, since).Binary()},
+		{Key: "$lte", Value: newJournalKey(box, newest).Binary()}}}},
 		options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}))
 	if err != nil {
 		return nil, false, err

@@ -12,7 +12,8 @@ import (
 	"gadwall/internal/uidset"
 )
 
-// TestChangesWhileChanging: a message that changes once more while the changes are read is still among them.
+// TestChangesWhileChanging: a message that changes once more while the changes are read is still
+// among them.
 func TestChangesWhileChanging(t *testing.T) {
 	var hook atomic.Pointer[func()]
 	monitor := &event.CommandMonitor{Succeeded: func(_ context.Context, e *event.CommandSucceededEvent) {
@@ -28,7 +29,8 @@ func TestChangesWhileChanging(t *testing.T) {
 	e.deliver(t, inbox, 1, 0)
 	since := e.deliver(t, inbox, 2, 0).ModSeq
 	flag := func(flags Flags) uint64 {
-		result, err := e.StoreFlags(t.Context(), inbox, uidset.Set{{First: 1, Last: 1}}, FlagChange{Op: Set, Flags: flags})
+		result, err := e.StoreFlags(t.Context(), inbox, uidset.Set{{First: 1, Last: 1}},
+			FlagChange{Op: Set, Flags: flags})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -48,7 +50,8 @@ func TestChangesWhileChanging(t *testing.T) {
 	if len(c.Changed) != 1 || c.Changed[0].UID != 1 || c.Changed[0].Flags&Seen == 0 {
 		t.Errorf("changed: %+v, want UID 1", c.Changed)
 	}
-	if next, err := e.Changes(t.Context(), inbox, first); err != nil || len(next.Changed) != 1 || next.Changed[0].Flags != Seen|Flagged {
+	if next, err := e.Changes(t.Context(), inbox, first); err != nil || len(next.Changed) != 1 ||
+		next.Changed[0].Flags != Seen|Flagged {
 		t.Errorf("then: %+v, %v", next, err)
 	}
 }

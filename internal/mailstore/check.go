@@ -31,7 +31,8 @@ const (
 	LowModSeq
 	// UnknownKeyword: a message has a keyword that its mailbox has not seen.
 	UnknownKeyword
-	// WrongMarkers: the fields of a message that repeat others for the sake of indexes contradict these.
+	// WrongMarkers: the fields of a message that repeat others for the sake of indexes contradict
+	// these.
 	WrongMarkers
 	// BadMessage: a message document cannot be read. Not repaired.
 	BadMessage
@@ -41,7 +42,8 @@ const (
 	LowNumbers
 	// NoMailbox: messages whose mailbox does not exist. The repair makes one for them.
 	NoMailbox
-	// NoUser: messages or mailboxes whose user does not exist. Not repaired: mail is never removed by a check.
+	// NoUser: messages or mailboxes whose user does not exist. Not repaired: mail is never removed
+	// by a check.
 	NoUser
 	// StrayAddress: an address or subscription whose user does not exist.
 	StrayAddress
@@ -55,9 +57,12 @@ const (
 )
 
 var faultNames = map[Fault]string{
-	WrongCounters: "wrong counters", WrongQuota: "wrong quota", LowUIDNext: "low UIDNEXT", LowModSeq: "low mod-sequence",
-	UnknownKeyword: "unknown keyword", WrongMarkers: "wrong markers", BadMessage: "bad message", BadJournal: "bad journal",
-	LowNumbers: "low numbers", NoMailbox: "no mailbox", NoUser: "no user", StrayAddress: "stray address", NoAddress: "no address",
+	WrongCounters: "wrong counters", WrongQuota: "wrong quota", LowUIDNext: "low UIDNEXT",
+	LowModSeq:      "low mod-sequence",
+	UnknownKeyword: "unknown keyword", WrongMarkers: "wrong markers", BadMessage: "bad message",
+	BadJournal: "bad journal",
+	LowNumbers: "low numbers", NoMailbox: "no mailbox", NoUser: "no user",
+	StrayAddress: "stray address", NoAddress: "no address",
 	BadDocument: "bad document", Unreadable: "unreadable",
 }
 
@@ -79,8 +84,8 @@ type CheckOptions struct {
 	Found func(Finding)
 	// Repair says whether to repair what can be.
 	Repair bool
-	// Progress is told how many users and messages are done, if not nil, after each user and each page of others. It may take
-	// its time; its error ends the check.
+	// Progress is told how many users and messages are done, if not nil, after each user and each
+	// page of others. It may take its time; its error ends the check.
 	Progress func(ctx context.Context, users, messages int64) error
 }
 
@@ -89,16 +94,18 @@ type Checked struct {
 	Users     int64 `json:"users"`
 	Mailboxes int64 `json:"mailboxes"`
 	Messages  int64 `json:"messages"`
-	// Undecided is how many users were changed or too large, so that nothing can be said about them now.
+	// Undecided is how many users were changed or too large, so that nothing can be said about them
+	// now.
 	Undecided int64 `json:"undecided"`
 }
 
 // checkPage is how many users, or documents of users, are looked at together.
 const checkPage = 500
 
-// Check verifies what always holds of users, mailboxes and messages, beside live traffic and in constant memory. What
-// belongs to one user is read from one snapshot, in which all of it must agree. Repairs are conditional on what was seen:
-// every change of the messages raises the mod-sequence of their mailbox.
+// Check verifies what always holds of users, mailboxes and messages, beside live traffic and in
+// constant memory. What belongs to one user is read from one snapshot, in which all of it must
+// agree. Repairs are conditional on what was seen: every change of the messages raises the
+// mod-sequence of their mailbox.
 //
 // What is being deleted is left alone.
 func (s *Store) Check(ctx context.Context, o CheckOptions) (Checked, error) {
@@ -129,7 +136,8 @@ func (c *checker) run(ctx context.Context) error {
 			err := c.user(ctx, mailkey.UserID(id))
 			var unreadable *unreadableError
 			if errors.As(err, &unreadable) { // the others are to be checked all the same
-				c.found(Finding{Fault: BadDocument, User: mailkey.UserID(id), Mailbox: unreadable.box, Detail: err.Error()})
+				c.found(Finding{Fault: BadDocument, User: mailkey.UserID(id),
+					Mailbox: unreadable.box, Detail: err.Error()})
 				if err := c.count(ctx, 1, 0, 0); err != nil {
 					return err
 				}
@@ -148,7 +156,8 @@ func (c *checker) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("check users: %w", err)
 	}
-	for _, f := range []func(context.Context) error{c.strayMessages, c.strayMailboxes, c.strayAddresses, c.straySubscriptions} {
+	for _, f := range []func(context.Context) error{c.strayMessages, c.strayMailboxes,
+		c.strayAddresses, c.straySubscriptions} {
 		if err := f(ctx); err != nil {
 			return fmt.Errorf("check for users who do not exist: %w", err)
 		}
@@ -158,8 +167,8 @@ func (c *checker) run(ctx context.Context) error {
 
 func (c *checker) found(f Finding) { c.o.Found(f) }
 
-// pages calls f with all documents of a collection, in the order of their ids, and reports those that
-// the database cannot read. Those that come or go meanwhile may be passed over.
+// pages calls f with all documents of a collection, in the order of their ids, and reports those
+// that the database cannot read. Those that come or go meanwhile may be passed over.
 func (c *checker) pages(
 	ctx context.Context, coll *mongo.Collection, key database.Key, projection bson.D, f func([]bson.Raw) error,
 ) error {
@@ -181,7 +190,8 @@ func binaryID(doc bson.Raw, size int) ([]byte, bool) {
 	return id, ok && len(id) == size
 }
 
-// absent returns those of the users who do not exist. A user's id is never given out again, so they never will.
+// absent returns those of the users who do not exist. A user's id is never given out again, so they
+// never will.
 func (c *checker) absent(ctx context.Context, users []mailkey.UserID) (map[mailkey.UserID]bool, error) {
 	gone := make(map[mailkey.UserID]bool)
 	keys := make(bson.A, 0, len(users))
@@ -291,7 +301,8 @@ func (c *checker) firstMessage(
 	scan := database.Scan{Collection: c.s.messages, Key: database.Key{Size: len(key)}, From: from[:],
 		Projection: projection(0), Page: 1}
 	err = scan.Run(ctx, func(doc bson.Raw) error {
-		if key, err = messageKey(doc.Lookup(DocID)); err != nil { // longer keys sort behind all others
+		// longer keys sort behind all others
+		if key, err = messageKey(doc.Lookup(DocID)); err != nil {
 			c.found(Finding{Fault: BadMessage, Detail: err.Error()})
 			return errEnough
 		}
@@ -338,7 +349,8 @@ func (c *checker) strayMailboxes(ctx context.Context) error {
 			if there, err := c.stillThere(ctx, c.s.mailboxes, byID(key.Binary())); err != nil {
 				return err
 			} else if there {
-				c.found(Finding{Fault: NoUser, User: key.User(), Mailbox: key, Detail: "mailbox of a user who does not exist"})
+				c.found(Finding{Fault: NoUser, User: key.User(), Mailbox: key,
+					Detail: "mailbox of a user who does not exist"})
 			}
 		}
 		return nil
@@ -353,8 +365,8 @@ func (c *checker) straySubscriptions(ctx context.Context) error {
 	return c.stray(ctx, c.s.subscriptions, subscriptionUser, "subscription")
 }
 
-// stray looks for documents that name a user who does not exist. Nothing but the user could use them, so the repair
-// deletes them.
+// stray looks for documents that name a user who does not exist. Nothing but the user could use
+// them, so the repair deletes them.
 func (c *checker) stray(ctx context.Context, coll *mongo.Collection, field, what string) error {
 	// Ids of these have no fixed length, so behind damage nothing more is read.
 	key := database.Key{Size: len(mailkey.UserID{})}
@@ -385,7 +397,8 @@ func (c *checker) stray(ctx context.Context, coll *mongo.Collection, field, what
 				continue
 			}
 			same := bson.D{{Key: "_id", Value: doc.Lookup("_id")}, {Key: field, Value: user.Binary()}}
-			f := Finding{Fault: StrayAddress, User: user, Detail: fmt.Sprintf("%s %v of a user who does not exist", what, doc.Lookup("_id"))}
+			f := Finding{Fault: StrayAddress, User: user,
+				Detail: fmt.Sprintf("%s %v of a user who does not exist", what, doc.Lookup("_id"))}
 			there, err := c.stillThere(ctx, coll, same)
 			if err == nil && there && c.o.Repair {
 				var res *mongo.DeleteResult

@@ -53,7 +53,8 @@ func (u *userCheck) repairAddress(ctx context.Context) (bool, error) {
 		if _, err := u.s.touchUser(ctx, u.id, bson.D{{Key: userTree, Value: int64(1)}}); err != nil {
 			return err
 		}
-		_, err := u.s.addresses.InsertOne(ctx, bson.D{{Key: "_id", Value: u.doc.Name}, {Key: addressUser, Value: u.id.Binary()}})
+		_, err := u.s.addresses.InsertOne(ctx, bson.D{{Key: "_id", Value: u.doc.Name},
+			{Key: addressUser, Value: u.id.Binary()}})
 		return err
 	})
 	if errors.Is(err, ErrNoSuchUser) || mongo.IsDuplicateKeyError(err) {
@@ -62,8 +63,8 @@ func (u *userCheck) repairAddress(ctx context.Context) (bool, error) {
 	return err == nil, err
 }
 
-// recoverMailbox makes a mailbox for messages that have none, with the key that they have. Nothing else writes
-// there: whatever changes messages changes their mailbox.
+// recoverMailbox makes a mailbox for messages that have none, with the key that they have. Nothing
+// else writes there: whatever changes messages changes their mailbox.
 func (u *userCheck) recoverMailbox(ctx context.Context, b *boxCheck) (bool, error) {
 	path := fmt.Sprintf("Recovered %d", b.key.Number())
 	for n := 2; slices.ContainsFunc(u.boxes, func(o *boxCheck) bool { return o.doc.Path == path }); n++ {
@@ -71,7 +72,8 @@ func (u *userCheck) recoverMailbox(ctx context.Context, b *boxCheck) (bool, erro
 	}
 	var box *Mailbox
 	err := u.s.transact(ctx, func(ctx context.Context) error {
-		user, err := u.s.touchUser(ctx, u.id, bson.D{{Key: userTree, Value: int64(1)}, {Key: userUIDValidity, Value: int64(1)}})
+		user, err := u.s.touchUser(ctx, u.id, bson.D{{Key: userTree, Value: int64(1)},
+			{Key: userUIDValidity, Value: int64(1)}})
 		if err != nil {
 			return err
 		}

@@ -68,11 +68,12 @@ func (u *userCheck) plan(f Finding, repair func(ctx context.Context) (bool, erro
 	u.findings = append(u.findings, planned{f, repair})
 }
 
-// maxFindings is how many findings about single messages are kept for one user, more are left for the next check.
+// maxFindings is how many findings about single messages are kept for one user, more are left for
+// the next check.
 const maxFindings = 1000
 
-// settle repairs what was found, and reports it. It is not done if something has changed, so that the user must be looked
-// at again; then what cannot be repaired has been reported.
+// settle repairs what was found, and reports it. It is not done if something has changed, so that
+// the user must be looked at again; then what cannot be repaired has been reported.
 func (u *userCheck) settle(ctx context.Context, again bool) (done bool, err error) {
 	done = true
 	for _, p := range u.findings {
@@ -115,8 +116,8 @@ func quotaOf(user bson.Raw) bson.Raw {
 	return doc
 }
 
-// numeric reports fields that are there and are no numbers: some are decoded as such that no update can count on.
-// Without names, all fields are to be numbers.
+// numeric reports fields that are there and are no numbers: some are decoded as such that no update
+// can count on. Without names, all fields are to be numbers.
 func numeric(doc bson.Raw, fields ...string) error {
 	elements, err := doc.Elements()
 	if err != nil {
@@ -134,14 +135,16 @@ func numeric(doc bson.Raw, fields ...string) error {
 
 // read reads the user and the mailboxes.
 func (u *userCheck) read(ctx context.Context) error {
-	user, err := u.s.users.FindOne(ctx, byID(u.id.Binary()), options.FindOne().SetProjection(bson.D{{Key: userHash, Value: 0}})).Raw()
+	user, err := u.s.users.FindOne(ctx, byID(u.id.Binary()),
+		options.FindOne().SetProjection(bson.D{{Key: userHash, Value: 0}})).Raw()
 	if u.gone = errors.Is(err, mongo.ErrNoDocuments); u.gone {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(bson.Unmarshal(user, &u.doc), numeric(user, userMailboxes, userUIDValidity), numeric(quotaOf(user))); err != nil {
+	if err := errors.Join(bson.Unmarshal(user, &u.doc), numeric(user, userMailboxes,
+		userUIDValidity), numeric(quotaOf(user))); err != nil {
 		return &unreadableError{what: "user", err: err}
 	}
 	if u.gone = u.doc.Deleting; u.gone {
@@ -175,7 +178,8 @@ func (u *userCheck) read(ctx context.Context) error {
 	for _, raw := range boxes {
 		var doc mailboxDoc
 		if err := errors.Join(bson.Unmarshal(raw, &doc), numeric(raw, boxUIDValidity, boxUIDNext, boxModSeq,
-			boxMessages, boxUnseen, boxDeleted, boxSize, boxDeletedSize, boxRepairs, boxExpunged), arrayOrNone(raw, boxKeywords)); err != nil {
+			boxMessages, boxUnseen, boxDeleted, boxSize, boxDeletedSize, boxRepairs, boxExpunged),
+			arrayOrNone(raw, boxKeywords)); err != nil {
 			id, _ := binaryID(raw, len(mailkey.Mailbox{}))
 			return &unreadableError{what: "mailbox", box: mailkey.Mailbox(id), err: err}
 		}
@@ -197,14 +201,15 @@ func (u *userCheck) only(key mailkey.Mailbox) {
 	u.boxes = slices.DeleteFunc(u.boxes, func(b *boxCheck) bool { return b.key != key })
 }
 
-// readAll reads messages and journal of the mailboxes from first to last, but for what the database is
-// known not to be able to read.
+// readAll reads messages and journal of the mailboxes from first to last, but for what the database
+// is known not to be able to read.
 func (u *userCheck) readAll(ctx context.Context, first, last mailkey.Mailbox) error {
 	from, to := first.Message(0), last.Message(1<<32-1)
 	at := boxCursor{u: u}
 	for _, r := range u.damage.readable(from[:], to[:]) {
 		cursor, err := u.s.messages.Find(ctx, bson.D{{Key: "_id", Value: r.bounds()}},
-			options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetBatchSize(batchSmall).SetProjection(checkProjection))
+			options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetBatchSize(batchSmall).
+				SetProjection(checkProjection))
 		if err != nil {
 			return err
 		}
@@ -232,7 +237,8 @@ func eachDocument(ctx context.Context, cursor *mongo.Cursor, f func(bson.Raw) er
 	return cursor.Err()
 }
 
-var checkProjection = bson.D{{Key: DocID, Value: 1}, {Key: DocMailbox, Value: 1}, {Key: DocModSeq, Value: 1}, {Key: DocFlags, Value: 1},
+var checkProjection = bson.D{{Key: DocID, Value: 1}, {Key: DocMailbox, Value: 1},
+	{Key: DocModSeq, Value: 1}, {Key: DocFlags, Value: 1},
 	{Key: DocKeywords, Value: 1}, {Key: DocUnseen, Value: 1}, {Key: DocDeleted, Value: 1}, {Key: DocSize, Value: 1}}
 
 // boxCursor finds the mailboxes of ascending keys.
@@ -271,7 +277,8 @@ func (u *userCheck) message(at *boxCursor, doc bson.Raw) error {
 	_, okFlags := doc.Lookup(DocFlags).AsInt64OK()
 	modseq, okModSeq := doc.Lookup(DocModSeq).AsInt64OK()
 	if err != nil || !okSize || !okFlags || !okModSeq {
-		u.aboutMessage(Finding{Fault: BadMessage, Mailbox: key.Mailbox(), UID: key.UID(), Detail: fmt.Sprint("unreadable: ", err)}, nil)
+		u.aboutMessage(Finding{Fault: BadMessage, Mailbox: key.Mailbox(), UID: key.UID(),
+			Detail: fmt.Sprint("unreadable: ", err)}, nil)
 		b.unsure, u.unsure = true, true
 		b.maxUID = max(b.maxUID, int64(key.UID()))
 		return nil
@@ -290,9 +297,10 @@ func (u *userCheck) message(at *boxCursor, doc bson.Raw) error {
 	}
 	if _, mailbox, _ := doc.Lookup(DocMailbox).BinaryOK(); !bytes.Equal(mailbox, key[:len(mailkey.Mailbox{})]) ||
 		isTrue(doc, DocUnseen) != (m.Flags&Seen == 0) || isTrue(doc, DocDeleted) != (m.Flags&Deleted != 0) {
-		u.aboutMessage(Finding{Fault: WrongMarkers, Mailbox: key.Mailbox(), UID: key.UID()}, func(ctx context.Context) (bool, error) {
-			return u.repairMarkers(ctx, key, modseq, m.Flags)
-		})
+		u.aboutMessage(Finding{Fault: WrongMarkers, Mailbox: key.Mailbox(), UID: key.UID()},
+			func(ctx context.Context) (bool, error) {
+				return u.repairMarkers(ctx, key, modseq, m.Flags)
+			})
 	}
 	return nil
 }
@@ -341,7 +349,8 @@ func (u *userCheck) journalEntry(at *boxCursor, doc bson.Raw) {
 	}
 	if err := b.entry(key, doc); err != nil && len(u.findings) < maxFindings {
 		// Without it, readers see that the chain is broken, and read everything.
-		u.plan(Finding{Fault: BadJournal, Mailbox: b.key, Detail: fmt.Sprintf("entry at mod-sequence %d: %v", key.modseq(), err)},
+		u.plan(Finding{Fault: BadJournal, Mailbox: b.key,
+			Detail: fmt.Sprintf("entry at mod-sequence %d: %v", key.modseq(), err)},
 			func(ctx context.Context) (bool, error) {
 				_, err := u.s.journal.DeleteOne(ctx, bson.D{{Key: "_id", Value: key.Binary()}})
 				return err == nil, err
@@ -349,7 +358,8 @@ func (u *userCheck) journalEntry(at *boxCursor, doc bson.Raw) {
 	}
 }
 
-// entry takes one journal entry into account. Entries expire, so one that is named and is not there says nothing.
+// entry takes one journal entry into account. Entries expire, so one that is named and is not there
+// says nothing.
 func (b *boxCheck) entry(key journalKey, doc bson.Raw) error {
 	modseq := int64(key.modseq())
 	_, encoded, okUIDs := doc.Lookup(journalExpunged).BinaryOK()
@@ -395,7 +405,8 @@ func (u *userCheck) compareBox(b *boxCheck) {
 	set := func(fields ...bson.E) bson.D { return bson.D{{Key: "$set", Value: bson.D(fields)}} }
 	if recorded := b.recorded(); recorded != b.actual && !b.unsure {
 		u.plan(Finding{Fault: WrongCounters, Mailbox: b.key, Detail: differences(
-			quantity{"messages", recorded.Messages, b.actual.Messages}, quantity{"unseen", recorded.Unseen, b.actual.Unseen},
+			quantity{"messages", recorded.Messages, b.actual.Messages},
+			quantity{"unseen", recorded.Unseen, b.actual.Unseen},
 			quantity{"deleted", recorded.Deleted, b.actual.Deleted}, quantity{"octets", recorded.Size, b.actual.Size},
 			quantity{"octets of deleted", recorded.DeletedSize, b.actual.DeletedSize})},
 			func(ctx context.Context) (bool, error) {
@@ -403,7 +414,8 @@ func (u *userCheck) compareBox(b *boxCheck) {
 			})
 	}
 	if b.maxUID >= b.doc.UIDNext {
-		add(LowUIDNext, fmt.Sprintf("UID %d, UIDNEXT %d", b.maxUID, b.doc.UIDNext), set(bson.E{Key: boxUIDNext, Value: b.maxUID + 1}))
+		add(LowUIDNext, fmt.Sprintf("UID %d, UIDNEXT %d", b.maxUID, b.doc.UIDNext),
+			set(bson.E{Key: boxUIDNext, Value: b.maxUID + 1}))
 	}
 	if len(b.keywords) > 0 {
 		words := slices.Sorted(maps.Keys(b.keywords))
@@ -411,10 +423,12 @@ func (u *userCheck) compareBox(b *boxCheck) {
 			{Key: boxKeywords, Value: bson.D{{Key: "$each", Value: words}}}}}})
 	}
 	if b.newest > b.doc.Expunged {
-		add(BadJournal, fmt.Sprintf("the newest entry is %d, not %d", b.newest, b.doc.Expunged), set(bson.E{Key: boxExpunged, Value: b.newest}))
+		add(BadJournal, fmt.Sprintf("the newest entry is %d, not %d", b.newest, b.doc.Expunged),
+			set(bson.E{Key: boxExpunged, Value: b.newest}))
 	}
 	if b.maxModSeq > b.doc.ModSeq { // at last, for the others depend on it
-		add(LowModSeq, fmt.Sprintf("mod-sequence %d, highest %d", b.maxModSeq, b.doc.ModSeq), set(bson.E{Key: boxModSeq, Value: b.maxModSeq}))
+		add(LowModSeq, fmt.Sprintf("mod-sequence %d, highest %d", b.maxModSeq, b.doc.ModSeq),
+			set(bson.E{Key: boxModSeq, Value: b.maxModSeq}))
 	}
 }
 
@@ -456,8 +470,9 @@ func (u *userCheck) compareUser() {
 		validity = max(validity, b.doc.UIDValidity)
 	}
 	if numbers > u.doc.Mailboxes || validity > u.doc.UIDValidity {
-		u.plan(Finding{Fault: LowNumbers, Detail: fmt.Sprintf("mailbox %d, UIDVALIDITY %d given out; %d and %d recorded",
-			numbers, validity, u.doc.Mailboxes, u.doc.UIDValidity)}, func(ctx context.Context) (bool, error) {
+		u.plan(Finding{Fault: LowNumbers,
+			Detail: fmt.Sprintf("mailbox %d, UIDVALIDITY %d given out; %d and %d recorded",
+				numbers, validity, u.doc.Mailboxes, u.doc.UIDValidity)}, func(ctx context.Context) (bool, error) {
 			_, err := u.s.users.UpdateOne(ctx, byID(u.id.Binary()), bson.D{{Key: "$max", Value: bson.D{
 				{Key: userMailboxes, Value: numbers}, {Key: userUIDValidity, Value: validity}}}})
 			return err == nil, err

@@ -30,11 +30,12 @@ type CopyResult struct {
 // errOtherUser: messages do not go from one user to another.
 var errOtherUser = errors.New("mailboxes of different users")
 
-// Copy copies messages with flags and internal dates. UIDs without a message are passed over, and nil is no UID. All are
-// copied or none (RFC 9051 section 6.4.7): up to maxBatch in one transaction, more in several, which are
-// undone if a later one fails. Errors: ErrNoSuchMailbox, quota.ErrOverQuota, ErrUIDsExhausted,
-// ErrInvalidKeyword.
-func (s *Store) Copy(ctx context.Context, from mailkey.Mailbox, uids uidset.Set, to mailkey.Mailbox) (*CopyResult, error) {
+// Copy copies messages with flags and internal dates. UIDs without a message are passed over, and
+// nil is no UID. All are copied or none (RFC 9051 section 6.4.7): up to maxBatch in one
+// transaction, more in several, which are undone if a later one fails. Errors: ErrNoSuchMailbox,
+// quota.ErrOverQuota, ErrUIDsExhausted, ErrInvalidKeyword.
+func (s *Store) Copy(ctx context.Context, from mailkey.Mailbox, uids uidset.Set,
+	to mailkey.Mailbox) (*CopyResult, error) {
 	t, err := s.newTransfer(ctx, from, to)
 	if err != nil {
 		return nil, fmt.Errorf("copy: %w", err)
@@ -49,10 +50,11 @@ func (s *Store) Copy(ctx context.Context, from mailkey.Mailbox, uids uidset.Set,
 }
 
 // Move moves messages with flags and internal dates (RFC 6851). UIDs without a message are passed
-// over, and nil is no UID. Every message is in exactly one of the mailboxes at any time; on error some may have been
-// moved, and the result, which then is not nil, says which. The quota does not change. Errors as for Copy, less
-// quota.ErrOverQuota.
-func (s *Store) Move(ctx context.Context, from mailkey.Mailbox, uids uidset.Set, to mailkey.Mailbox) (*CopyResult, error) {
+// over, and nil is no UID. Every message is in exactly one of the mailboxes at any time; on error
+// some may have been moved, and the result, which then is not nil, says which. The quota does not
+// change. Errors as for Copy, less quota.ErrOverQuota.
+func (s *Store) Move(ctx context.Context, from mailkey.Mailbox, uids uidset.Set,
+	to mailkey.Mailbox) (*CopyResult, error) {
 	t, err := s.newTransfer(ctx, from, to)
 	if err != nil {
 		return nil, fmt.Errorf("move: %w", err)
@@ -224,7 +226,8 @@ func (t *transfer) undo(ctx context.Context) {
 	defer context.AfterFunc(t.store.base, cancel)()
 	nobody := func([]uint32, uint64) error { return nil }
 	if err := t.store.removeMessages(ctx, t.to.Key, uidset.FromAscending(t.result.Dest), nil, nobody); err != nil {
-		t.store.log.Error("a copy that failed was not undone", "mailbox", t.to.Key.String(), "messages", len(t.result.Dest), "error", err)
+		t.store.log.Error("a copy that failed was not undone", "mailbox", t.to.Key.String(),
+			"messages", len(t.result.Dest), "error", err)
 	}
 }
 
@@ -255,8 +258,8 @@ func (w *transferWrite) incoming() boxChange {
 	return c
 }
 
-// changeBoth changes source and target in the order of their keys, so that moves in opposite directions
-// conflict at their first write.
+// changeBoth changes source and target in the order of their keys, so that moves in opposite
+// directions conflict at their first write.
 func (w *transferWrite) changeBoth(ctx context.Context) (err error) {
 	s, from, to := w.store, w.from.Key, w.to.Key
 	if from == to {
@@ -345,8 +348,8 @@ func (w *transferWrite) lesson() (events.Kind, bool) {
 	return 0, false
 }
 
-// storedMessage is a message document that is to be written elsewhere, with fields that this version may
-// not know.
+// storedMessage is a message document that is to be written elsewhere, with fields that this
+// version may not know.
 type storedMessage struct {
 	doc      bson.D
 	uid      uint32
@@ -367,7 +370,8 @@ func (m *storedMessage) set(field string, value any) {
 
 // documents reads whole messages in ascending order of their UIDs, until they come to
 // maxBatchBytes. What is left of the ranges then is returned.
-func (s *Store) documents(ctx context.Context, box mailkey.Mailbox, ranges uidset.Set) (list []storedMessage, rest uidset.Set, err error) {
+func (s *Store) documents(ctx context.Context, box mailkey.Mailbox,
+	ranges uidset.Set) (list []storedMessage, rest uidset.Set, err error) {
 	bytes := 0
 	for raw, err := range s.find(ctx, box, Query{UIDs: ranges}, nil, batchDocuments) {
 		if err != nil {

@@ -21,8 +21,9 @@ func TestCopyKeepsWhatBelongsToTheMessage(t *testing.T) {
 	e.deliver(t, archive, 9, 0, "work")
 	stored := e.content(t, mail(1), 1)
 	date := time.Date(2001, 2, 3, 4, 5, 6, 0, time.UTC)
-	if got, err := e.Deliver(t.Context(), stored, []Delivery{{Mailbox: inbox, Flags: Flagged | Seen, Keywords: []string{"Work", "other"},
-		InternalDate: date, Prefix: []byte("X: y\r\n"), Magic: stored.Magics[0]}}); err != nil || got[0].Err != nil {
+	if got, err := e.Deliver(t.Context(), stored,
+		[]Delivery{{Mailbox: inbox, Flags: Flagged | Seen, Keywords: []string{"Work", "other"},
+			InternalDate: date, Prefix: []byte("X: y\r\n"), Magic: stored.Magics[0]}}); err != nil || got[0].Err != nil {
 		t.Fatal(err, got)
 	}
 	for i, transfer := range []func() (*CopyResult, error){
@@ -69,7 +70,8 @@ func TestCopyOfManyIsUndone(t *testing.T) {
 	if err := e.SetLimits(t.Context(), u.ID, quota.Limits{Messages: n + maxBatch + 5}); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := e.Copy(t.Context(), inbox, uidset.All(), archive); !errors.Is(err, quota.ErrOverQuota) || got != nil {
+	if got, err := e.Copy(t.Context(), inbox, uidset.All(), archive); !errors.Is(err,
+		quota.ErrOverQuota) || got != nil {
 		t.Errorf("%v, %v", got, err)
 	}
 	if list, err := e.UIDs(t.Context(), archive, Query{}); err != nil || len(list) != 0 {
@@ -124,7 +126,8 @@ func TestTransferRefuses(t *testing.T) {
 	if got, err := e.Copy(t.Context(), inbox, uidset.All(), inbox); !errors.Is(err, quota.ErrOverQuota) {
 		t.Errorf("over quota: %v, %v", got, err)
 	}
-	if got, err := e.Move(t.Context(), inbox, uidset.All(), e.box(t, u, "Trash").Key); err != nil || len(got.Dest) != 1 {
+	if got, err := e.Move(t.Context(), inbox, uidset.All(), e.box(t, u, "Trash").Key); err != nil ||
+		len(got.Dest) != 1 {
 		t.Errorf("a move needs no quota: %v, %v", got, err)
 	}
 	e.checkConsistent(t, u, other)
@@ -154,7 +157,8 @@ func TestJunkAndHamAreAnnounced(t *testing.T) {
 				t.Fatal(err)
 			}
 			// An event of our own ends what there is to read.
-			if err := e.bus.Publish(t.Context(), events.Event{User: u.ID, Mailbox: 999, Kind: events.Changed}); err != nil {
+			if err := e.bus.Publish(t.Context(), events.Event{User: u.ID, Mailbox: 999,
+				Kind: events.Changed}); err != nil {
 				t.Fatal(err)
 			}
 			var lesson events.Kind
@@ -177,8 +181,8 @@ func TestJunkAndHamAreAnnounced(t *testing.T) {
 	}
 }
 
-// Moves in both directions, copies and expunges of the same messages at the same time: each message ends up
-// somewhere, once.
+// Moves in both directions, copies and expunges of the same messages at the same time: each message
+// ends up somewhere, once.
 func TestTransfersConcurrently(t *testing.T) {
 	first := newEnv(t)
 	stores := []*env{first, openEnv(t, first.db)}
@@ -192,10 +196,12 @@ func TestTransfersConcurrently(t *testing.T) {
 			e := stores[w%2]
 			for i := range 6 {
 				from, to := boxes[(w+i)%2], boxes[(w+i+1)%2]
-				if _, err := e.Move(t.Context(), from, uidset.Set{{First: uint32(1 + 7*w), Last: uint32(30 + 20*i)}}, to); err != nil {
+				if _, err := e.Move(t.Context(), from,
+					uidset.Set{{First: uint32(1 + 7*w), Last: uint32(30 + 20*i)}}, to); err != nil {
 					t.Error(err)
 				}
-				if _, err := e.StoreFlags(t.Context(), from, uidset.All(), FlagChange{Op: FlagOp(1 + w%3), Flags: Flagged | Seen}); err != nil {
+				if _, err := e.StoreFlags(t.Context(), from, uidset.All(),
+					FlagChange{Op: FlagOp(1 + w%3), Flags: Flagged | Seen}); err != nil {
 					t.Error(err)
 				}
 			}
@@ -236,7 +242,8 @@ func TestTransferIsBoundedInBytes(t *testing.T) {
 	if _, err := e.Deliver(t.Context(), stored, []Delivery{{Mailbox: inbox, Magic: stored.Magics[0]}}); err != nil {
 		t.Fatal(err)
 	}
-	for _, transfer := range []func(context.Context, mailkey.Mailbox, uidset.Set, mailkey.Mailbox) (*CopyResult, error){e.Copy, e.Move} {
+	for _, transfer := range []func(context.Context, mailkey.Mailbox, uidset.Set,
+		mailkey.Mailbox) (*CopyResult, error){e.Copy, e.Move} {
 		before := e.box(t, u, "Archive").HighestModSeq
 		got, err := transfer(t.Context(), inbox, uidset.Set{{First: 1, Last: 200}, {First: 202, Last: n}}, archive)
 		if err != nil || len(got.Source) != n/256*256+1-1 || slices.Contains(got.Source, 201) {

@@ -35,7 +35,8 @@ func (c *Counters) add(sign int64, flags Flags, size int64) {
 
 // sub returns c less d.
 func (c Counters) sub(d Counters) Counters {
-	return Counters{c.Messages - d.Messages, c.Unseen - d.Unseen, c.Deleted - d.Deleted, c.Size - d.Size, c.DeletedSize - d.DeletedSize}
+	return Counters{c.Messages - d.Messages, c.Unseen - d.Unseen, c.Deleted - d.Deleted,
+		c.Size - d.Size, c.DeletedSize - d.DeletedSize}
 }
 
 // increments are the operands of the $inc that adds c, without those that are 0.

@@ -15,7 +15,8 @@ import (
 	"gadwall/internal/uidset"
 )
 
-// A reader that takes its time finds its cursor closed by the server, and still gets every message once.
+// A reader that takes its time finds its cursor closed by the server, and still gets every message
+// once.
 func TestMessagesOutliveTheirCursor(t *testing.T) {
 	var open atomic.Int64 // id of the newest cursor
 	monitor := &event.CommandMonitor{Succeeded: func(_ context.Context, e *event.CommandSucceededEvent) {
@@ -33,7 +34,8 @@ func TestMessagesOutliveTheirCursor(t *testing.T) {
 		all = append(all, uid+1)
 	}
 	for _, q := range []Query{
-		{}, {Reverse: true}, {Limit: batchLarge + 10}, {UIDs: uidset.Set{{First: 1, Last: 3}, {First: 100, Last: 900}}}, {Filter: FlagFilter(Seen, false)},
+		{}, {Reverse: true}, {Limit: batchLarge + 10},
+		{UIDs: uidset.Set{{First: 1, Last: 3}, {First: 100, Last: 900}}}, {Filter: FlagFilter(Seen, false)},
 	} {
 		t.Run(fmt.Sprintf("%+v", q), func(t *testing.T) {
 			var want []uint32
@@ -56,7 +58,8 @@ func TestMessagesOutliveTheirCursor(t *testing.T) {
 				}
 				got = append(got, m.UID)
 				if id := open.Load(); id != 0 && len(got)%200 == 10 {
-					res, err := e.db.RunCommand(t.Context(), bson.D{{Key: "killCursors", Value: collMessages}, {Key: "cursors", Value: bson.A{id}}}).Raw()
+					res, err := e.db.RunCommand(t.Context(),
+						bson.D{{Key: "killCursors", Value: collMessages}, {Key: "cursors", Value: bson.A{id}}}).Raw()
 					if err != nil {
 						t.Fatal(err)
 					}

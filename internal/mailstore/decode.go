@@ -57,7 +57,8 @@ func messageKey(v bson.RawValue) (mailkey.Message, error) {
 	return mailkey.Message(b), nil
 }
 
-// knownFields are the names of fields that are decoded, by themselves: so that none is allocated for each document.
+// knownFields are the names of fields that are decoded, by themselves: so that none is allocated
+// for each document.
 var knownFields = func() map[string]string {
 	known := map[string]string{DocID: DocID}
 	for _, f := range fieldsOf {
@@ -71,7 +72,8 @@ var knownFields = func() map[string]string {
 // errDocument reports bytes that are no BSON document.
 var errDocument = errors.New("message document: malformed")
 
-// decodeMessage reads the fields that a document has. It copies what it keeps. Fields of later versions are passed over.
+// decodeMessage reads the fields that a document has. It copies what it keeps. Fields of later
+// versions are passed over.
 func decodeMessage(doc bson.Raw) (*Message, error) {
 	_, rest, ok := bsoncore.ReadLength(doc)
 	if !ok {

@@ -14,11 +14,12 @@ import (
 	"gadwall/internal/mailkey"
 )
 
-// Deleting a mailbox or a user has two parts. The first is a mark, by which it is gone for everybody at once. The second is
-// the purge of what it had, which may be long. The mark holds a lease: the time of the latest progress. Whoever purges renews it;
-// a lease that was not renewed for purgeLease belongs to a process that has ended, and any Store that resumes deletions
-// (Options.Resume) takes it over. Leases only keep two from doing the same work: it would be done right all the same, so
-// clocks that differ do no harm.
+// Deleting a mailbox or a user has two parts. The first is a mark, by which it is gone for
+// everybody at once. The second is the purge of what it had, which may be long. The mark holds a
+// lease: the time of the latest progress. Whoever purges renews it; a lease that was not renewed
+// for purgeLease belongs to a process that has ended, and any Store that resumes deletions
+// (Options.Resume) takes it over. Leases only keep two from doing the same work: it would be done
+// right all the same, so clocks that differ do no harm.
 
 // markDeleting takes a mailbox from the view of everybody: its name is free, and no transaction can
 // change it any more but those of a purge.
@@ -42,9 +43,9 @@ func (s *Store) purgeMailbox(ctx context.Context, box mailkey.Mailbox) error {
 	return err
 }
 
-// DeleteUser removes a user with all mail. The user is gone for everybody at once; the addresses are free when the
-// mail is removed. Interrupted, it is resumed by a Store that does so, or by another call. The error
-// is ErrNoSuchUser.
+// DeleteUser removes a user with all mail. The user is gone for everybody at once; the addresses
+// are free when the mail is removed. Interrupted, it is resumed by a Store that does so, or by
+// another call. The error is ErrNoSuchUser.
 func (s *Store) DeleteUser(ctx context.Context, user mailkey.UserID) error {
 	res, err := s.users.UpdateOne(ctx, byID(user.Binary()), bson.D{{Key: "$set", Value: bson.D{
 		{Key: userDeleting, Value: true}, {Key: userPurged, Value: now()}}}})
@@ -81,7 +82,8 @@ func (s *Store) giveUp(ctx context.Context, err error, coll *mongo.Collection, l
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveUpTimeout)
 	defer cancel()
-	if _, err := coll.UpdateOne(ctx, byID(id), bson.D{{Key: "$unset", Value: bson.D{{Key: lease, Value: ""}}}}); err != nil {
+	if _, err := coll.UpdateOne(ctx, byID(id),
+		bson.D{{Key: "$unset", Value: bson.D{{Key: lease, Value: ""}}}}); err != nil {
 		s.log.Debug("lease of a deletion stays until it is over", "error", err)
 	}
 }
@@ -103,7 +105,8 @@ func (s *Store) resumeLoop(ctx context.Context) {
 	}
 }
 
-// FinishDeletions finishes all deletions of mailboxes and users that were begun, also those that somebody may be at.
+// FinishDeletions finishes all deletions of mailboxes and users that were begun, also those that
+// somebody may be at.
 func (s *Store) FinishDeletions(ctx context.Context) error {
 	if err := s.finishDeletions(ctx, everyLease); err != nil {
 		return fmt.Errorf("finish deletions: %w", err)
@@ -114,8 +117,8 @@ func (s *Store) FinishDeletions(ctx context.Context) error {
 // everyLease takes over leases of any age, those of clocks that are ahead included.
 const everyLease = -365 * 24 * time.Hour
 
-// finishDeletions purges what is marked and whose lease was not renewed for so long. It goes on with the others when one
-// cannot be finished.
+// finishDeletions purges what is marked and whose lease was not renewed for so long. It goes on
+// with the others when one cannot be finished.
 func (s *Store) finishDeletions(ctx context.Context, silent time.Duration) error {
 	return errors.Join(
 		s.takeOver(ctx, silent, s.mailboxes, boxDeleting, boxPurged, func(id bson.Binary) error {
@@ -134,7 +137,8 @@ func (s *Store) finishDeletions(ctx context.Context, silent time.Duration) error
 }
 
 // takeOver calls f for each document that is marked and whose lease is over, once it has the lease.
-func (s *Store) takeOver(ctx context.Context, silent time.Duration, coll *mongo.Collection, mark, lease string, f func(bson.Binary) error) error {
+func (s *Store) takeOver(ctx context.Context, silent time.Duration, coll *mongo.Collection, mark,
+	lease string, f func(bson.Binary) error) error {
 	var failed []error
 	var last any = bson.MinKey{}
 	for {
@@ -142,7 +146,8 @@ func (s *Store) takeOver(ctx context.Context, silent time.Duration, coll *mongo.
 			{Key: lease, Value: bson.D{{Key: "$not", Value: bson.D{{Key: "$gte", Value: now().Add(-silent)}}}}}}
 		cursor, err := coll.Find(ctx, append(abandoned, bson.E{Key: "_id", Value: bson.D{{Key: "$gt", Value: last}}}),
 			options.Find().SetProjection(bson.D{{Key: "_id", Value: 1}}).
-				SetSort(bson.D{{Key: "_id", Value: 1}}).SetLimit(pageMarked).SetHint(indexDeleting)) // not the keys: there are many
+				// not the keys: there are many
+				SetSort(bson.D{{Key: "_id", Value: 1}}).SetLimit(pageMarked).SetHint(indexDeleting))
 		if err != nil {
 			return fmt.Errorf("find interrupted deletions: %w", err)
 		}
@@ -153,14 +158,16 @@ func (s *Store) takeOver(ctx context.Context, silent time.Duration, coll *mongo.
 			return fmt.Errorf("find interrupted deletions: %w", err)
 		}
 		for _, doc := range page {
-			res, err := coll.UpdateOne(ctx, append(byID(doc.ID), abandoned...), bson.D{{Key: "$set", Value: bson.D{{Key: lease, Value: now()}}}})
+			res, err := coll.UpdateOne(ctx, append(byID(doc.ID), abandoned...),
+				bson.D{{Key: "$set", Value: bson.D{{Key: lease, Value: now()}}}})
 			if err != nil {
 				return fmt.Errorf("take over a deletion: %w", err)
 			}
 			if res.MatchedCount == 0 {
 				continue // another was faster
 			}
-			s.log.Info("finishing an interrupted deletion", "collection", coll.Name(), "id", fmt.Sprintf("%x", doc.ID.Data))
+			s.log.Info("finishing an interrupted deletion", "collection", coll.Name(), "id",
+				fmt.Sprintf("%x", doc.ID.Data))
 			if err := f(doc.ID); err != nil {
 				failed = append(failed[max(0, len(failed)-keepErrors+1):], err)
 			}

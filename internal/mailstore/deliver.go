@@ -18,9 +18,10 @@ type Delivery struct {
 	Mailbox      mailkey.Mailbox
 	Flags        Flags
 	Keywords     []string
-	InternalDate time.Time    // the present if zero
-	Prefix       []byte       // complete lines that come before the content; at most MaxPrefixLength
-	Magic        dedupe.Magic // one of those of the content, for this message alone
+	InternalDate time.Time // the present if zero
+	// complete lines that come before the content; at most MaxPrefixLength
+	Prefix []byte
+	Magic  dedupe.Magic // one of those of the content, for this message alone
 }
 
 // Delivered says what became of a Delivery.
@@ -29,8 +30,8 @@ type Delivered struct {
 	UID         uint32
 	ModSeq      uint64
 	// Err is nil for a message that is stored, durably. ErrNoSuchMailbox, quota.ErrOverQuota,
-	// ErrInvalidKeyword, ErrUIDsExhausted and ErrTooLate are final; anything else is trouble of the moment. If it is the error of
-	// the caller's context, the message may be stored all the same.
+	// ErrInvalidKeyword, ErrUIDsExhausted and ErrTooLate are final; anything else is trouble of the
+	// moment. If it is the error of the caller's context, the message may be stored all the same.
 	Err error
 }
 
@@ -40,13 +41,14 @@ type AppendItem struct {
 	template *template
 }
 
-// NewAppendItem makes a content ready to be stored. The item does not hold on to the parsed message, which
-// may be far larger.
+// NewAppendItem makes a content ready to be stored. The item does not hold on to the parsed
+// message, which may be far larger.
 func NewAppendItem(stored *contents.Stored, d Delivery) AppendItem {
 	return AppendItem{delivery: d, template: newTemplate(stored)}
 }
 
-// Bytes is about the size of what is stored of the message beside its content, which the item has in memory.
+// Bytes is about the size of what is stored of the message beside its content, which the item has
+// in memory.
 func (it AppendItem) Bytes() int { return it.template.bytes + len(it.delivery.Prefix) }
 
 // Ref is the reference that the message takes over.
@@ -58,8 +60,9 @@ func (it AppendItem) Ref() contents.Ref {
 func (it AppendItem) Since() time.Time { return it.template.since }
 
 // Deliver makes a message of the content for each Delivery, and returns what became of each, in the
-// same order. The messages are independent: some may be stored while others fail. The references of those that fail
-// are released. Deliveries that wait for the same user at the same time share a transaction.
+// same order. The messages are independent: some may be stored while others fail. The references of
+// those that fail are released. Deliveries that wait for the same user at the same time share a
+// transaction.
 //
 // The error is about the call as a whole (too many recipients, the Store closed); then nothing was
 // stored, and all references were released.
@@ -87,8 +90,8 @@ func (s *Store) Deliver(ctx context.Context, stored *contents.Stored, to []Deliv
 }
 
 // Append stores messages in one mailbox, all of them or none (RFC 3502), with ascending UIDs. On
-// error, which is any of those in Delivered.Err or ErrTooMany, the references are released. All items name the same
-// mailbox.
+// error, which is any of those in Delivered.Err or ErrTooMany, the references are released. All
+// items name the same mailbox.
 func (s *Store) Append(ctx context.Context, items []AppendItem) ([]Delivered, error) {
 	if len(items) == 0 {
 		return nil, nil
@@ -141,8 +144,8 @@ func deliveryRefs(stored *contents.Stored, to []Delivery) []contents.Ref {
 	return refs
 }
 
-// release gives up references of messages that do not exist. If that fails, the count is too high, and
-// an audit puts it right.
+// release gives up references of messages that do not exist. If that fails, the count is too high,
+// and an audit puts it right.
 func (s *Store) release(ctx context.Context, refs []contents.Ref) {
 	if len(refs) == 0 {
 		return
@@ -164,8 +167,8 @@ type unit struct {
 	bytes    int       // of documents
 	since    time.Time // when the first of the references was added
 
-	// Set by whoever runs the unit, before closing done; copied to where the caller wants it by the caller, who may
-	// have gone.
+	// Set by whoever runs the unit, before closing done; copied to where the caller wants it by the
+	// caller, who may have gone.
 	outcome []Delivered
 	done    chan struct{}
 	results []*Delivered
@@ -232,8 +235,8 @@ func (s *Store) store(ctx context.Context, units []*unit) error {
 	return nil
 }
 
-// deliveryQueues hold, for each user, the units that wait while a transaction of the user's is running. Whoever
-// finds no runner for the user starts one; it ends when the queue is empty.
+// deliveryQueues hold, for each user, the units that wait while a transaction of the user's is
+// running. Whoever finds no runner for the user starts one; it ends when the queue is empty.
 type deliveryQueues struct {
 	mu      sync.Mutex
 	waiting map[mailkey.UserID][]*unit // an entry, perhaps empty, exists while a runner does
@@ -272,7 +275,8 @@ func (q *deliveryQueues) take(user mailkey.UserID) []*unit {
 		return nil
 	}
 	n, messages, bytes := 0, 0, 0
-	for n < len(list) && (n == 0 || messages+len(list[n].messages) <= maxGroup && bytes+list[n].bytes <= maxGroupBytes) {
+	for n < len(list) && (n == 0 || messages+len(list[n].messages) <= maxGroup &&
+		bytes+list[n].bytes <= maxGroupBytes) {
 		messages += len(list[n].messages)
 		bytes += list[n].bytes
 		n++
@@ -281,8 +285,8 @@ func (q *deliveryQueues) take(user mailkey.UserID) []*unit {
 	return list[:n:n]
 }
 
-// run stores what is queued for a user until nothing is. It does not depend on any caller's context:
-// a transaction serves several callers. It is bounded by transactionTimeout.
+// run stores what is queued for a user until nothing is. It does not depend on any caller's
+// context: a transaction serves several callers. It is bounded by transactionTimeout.
 func (s *Store) run(user mailkey.UserID) {
 	ctx := context.WithoutCancel(s.base)
 	for {
@@ -363,14 +367,17 @@ func (s *Store) without(ctx context.Context, units []*unit, refused *refusedUnit
 	return rest
 }
 
-// failUnits ends units after a failed transaction. Their references stay if they may be stored all the same.
+// failUnits ends units after a failed transaction. Their references stay if they may be stored all
+// the same.
 func (s *Store) failUnits(ctx context.Context, units []*unit, err error) {
 	if mayHaveCommitted(err) {
 		for _, u := range units {
-			s.log.Warn("delivery with unknown outcome: references stay", "user", u.user.String(), "messages", len(u.messages), "error", err)
+			s.log.Warn("delivery with unknown outcome: references stay", "user", u.user.String(),
+				"messages", len(u.messages), "error", err)
 		}
 	} else {
-		// All at once: if the database cannot be reached, each try takes as long as the driver looks for it.
+		// All at once: if the database cannot be reached, each try takes as long as the driver
+		// looks for it.
 		var refs []contents.Ref
 		since := units[0].since
 		for _, u := range units {
@@ -392,8 +399,8 @@ func (s *Store) fail(ctx context.Context, u *unit, err error) {
 	u.finish(nil, err)
 }
 
-// releaseUnused gives up references that no message was made of. Those held for longer than dedupe.MaxHold stay: an audit
-// may have taken them back already.
+// releaseUnused gives up references that no message was made of. Those held for longer than
+// dedupe.MaxHold stay: an audit may have taken them back already.
 func (s *Store) releaseUnused(ctx context.Context, refs []contents.Ref, since time.Time) {
 	if time.Since(since) > dedupe.MaxHold {
 		s.log.Warn("references of contents were held for too long and are left for the audit", "count", len(refs))

@@ -30,7 +30,8 @@ func TestDeliverStoresAMessage(t *testing.T) {
 	prefix := []byte("Return-Path: <alice@example.com>\r\n")
 	date := time.Date(2025, 4, 2, 4, 30, 59, 999, time.FixedZone("", 3600))
 	got, err := e.Deliver(t.Context(), stored, []Delivery{{
-		Mailbox: inbox.Key, Flags: Answered, Keywords: []string{"$Label"}, InternalDate: date, Prefix: prefix, Magic: stored.Magics[0]}})
+		Mailbox: inbox.Key, Flags: Answered, Keywords: []string{"$Label"}, InternalDate: date,
+		Prefix: prefix, Magic: stored.Magics[0]}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +63,8 @@ func TestDeliverStoresAMessage(t *testing.T) {
 		t.Errorf("search fields %+v", m)
 	}
 	after := e.box(t, u, "INBOX")
-	if after.UIDNext != 2 || after.HighestModSeq != 2 || after.Messages != 1 || after.Unseen != 1 || after.Size != m.Size {
+	if after.UIDNext != 2 || after.HighestModSeq != 2 || after.Messages != 1 || after.Unseen != 1 ||
+		after.Size != m.Size {
 		t.Errorf("mailbox %+v", after)
 	}
 	select {
@@ -142,7 +144,8 @@ func TestAppendIsAllOrNothing(t *testing.T) {
 		var list []AppendItem
 		for i := range n {
 			stored := e.content(t, mail(i), 1)
-			list = append(list, NewAppendItem(stored, Delivery{Mailbox: box, Flags: Draft | Seen, Magic: stored.Magics[0]}))
+			list = append(list, NewAppendItem(stored, Delivery{Mailbox: box, Flags: Draft | Seen,
+				Magic: stored.Magics[0]}))
 		}
 		return list
 	}
@@ -180,8 +183,8 @@ func TestAppendIsAllOrNothing(t *testing.T) {
 	e.checkConsistent(t, u)
 }
 
-// Many writers into one mailbox and into many, through two instances: each message is there once, with a UID of its
-// own, and nobody sees a UID before a smaller one.
+// Many writers into one mailbox and into many, through two instances: each message is there once,
+// with a UID of its own, and nobody sees a UID before a smaller one.
 func TestDeliverConcurrently(t *testing.T) {
 	first := newEnv(t)
 	stores := []*env{first, openEnv(t, first.db)}
@@ -348,7 +351,8 @@ func TestDeliverAfterClose(t *testing.T) {
 	box := e.box(t, u, "INBOX").Key
 	stored := e.content(t, mail(1), 1)
 	e.Close()
-	if got, err := e.Deliver(t.Context(), stored, []Delivery{{Mailbox: box, Magic: stored.Magics[0]}}); !errors.Is(err, ErrClosed) {
+	if got, err := e.Deliver(t.Context(), stored,
+		[]Delivery{{Mailbox: box, Magic: stored.Magics[0]}}); !errors.Is(err, ErrClosed) {
 		t.Errorf("%v, %v", got, err)
 	}
 	e.checkConsistent(t, u)
@@ -393,8 +397,8 @@ func TestKeywordsAreSpelledAsFirstSeen(t *testing.T) {
 	e.checkConsistent(t, u)
 }
 
-// TestAppendOfLargeHeaders: messages whose documents together are too large for one transaction are refused, and their
-// references released.
+// TestAppendOfLargeHeaders: messages whose documents together are too large for one transaction are
+// refused, and their references released.
 func TestAppendOfLargeHeaders(t *testing.T) {
 	e := newEnv(t)
 	u := e.user(t)

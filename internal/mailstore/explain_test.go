@@ -15,7 +15,8 @@ import (
 )
 
 // explain sums up how the database answers a query of Messages.
-func (e *env) explain(t *testing.T, box mailkey.Mailbox, q Query, fields Fields) (plans []dbtest.Plan, docs, returned int) {
+func (e *env) explain(t *testing.T, box mailkey.Mailbox, q Query,
+	fields Fields) (plans []dbtest.Plan, docs, returned int) {
 	t.Helper()
 	filters, err := e.filters(t.Context(), box, q)
 	if err != nil {
@@ -54,14 +55,16 @@ func TestQueriesStayWithinTheMailbox(t *testing.T) {
 	}
 	e.fill(t, box, n, flags)
 	// Mail on all sides, much of it unseen and deleted.
-	for _, k := range []mailkey.Mailbox{e.box(t, u, "Sent").Key, e.box(t, u, "Trash").Key, e.box(t, neighbour, "INBOX").Key} {
+	for _, k := range []mailkey.Mailbox{e.box(t, u, "Sent").Key, e.box(t, u, "Trash").Key,
+		e.box(t, neighbour, "INBOX").Key} {
 		e.fill(t, k, n, func(int) Flags { return Deleted })
 	}
 	state, err := e.MailboxByKey(t.Context(), box)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := e.StoreFlags(t.Context(), box, uidset.Set{{First: 40, Last: 43}}, FlagChange{Op: Add, Flags: Flagged}); err != nil {
+	if _, err := e.StoreFlags(t.Context(), box, uidset.Set{{First: 40, Last: 43}},
+		FlagChange{Op: Add, Flags: Flagged}); err != nil {
 		t.Fatal(err)
 	}
 	day := time.Now().Add(-24 * time.Hour)
@@ -75,22 +78,28 @@ func TestQueriesStayWithinTheMailbox(t *testing.T) {
 		{"all flags", Query{}, FieldFlags, n, n},
 		{"one UID", Query{UIDs: uidset.Set{{First: 7, Last: 7}}}, FieldAll, 1, 1},
 		{"a range", Query{UIDs: uidset.Set{{First: 100, Last: 199}}}, FieldAll, 100, 100},
-		{"scattered UIDs", Query{UIDs: uidset.Set{{First: 1, Last: 1}, {First: 50, Last: 52}, {First: 299, Last: 299}}}, FieldAll, 5, 299},
+		{"scattered UIDs", Query{UIDs: uidset.Set{{First: 1, Last: 1}, {First: 50, Last: 52},
+			{First: 299, Last: 299}}}, FieldAll, 5, 299},
 		{"past the end", Query{UIDs: uidset.Set{{First: n + 1, Last: maxUID}}}, FieldFlags, 0, 0},
 		{"changed since", Query{ModSince: state.HighestModSeq}, FieldFlags, 4, 4},
 		{"unseen", Query{Filter: FlagFilter(Seen, false)}, 0, unseen, unseen},
 		{"first unseen", Query{Filter: FlagFilter(Seen, false), Limit: 1}, 0, 1, 1},
 		{"deleted", Query{Filter: FlagFilter(Deleted, true)}, 0, deleted, deleted},
-		{"unseen in a range", Query{UIDs: uidset.Set{{First: 1, Last: 100}}, Filter: FlagFilter(Seen, false)}, 0, 0, 100},
+		{"unseen in a range", Query{UIDs: uidset.Set{{First: 1, Last: 100}},
+			Filter: FlagFilter(Seen, false)}, 0, 0, 100},
 		{"flagged", Query{Filter: FlagFilter(Flagged, true)}, 0, 4, n},
-		{"since a day", Query{Filter: bson.D{{Key: DocInternalDate, Value: bson.D{{Key: "$gte", Value: day}}}}}, 0, n, n},
-		{"before a day", Query{Filter: bson.D{{Key: DocInternalDate, Value: bson.D{{Key: "$lt", Value: day}}}}}, 0, 0, n},
-		{"a date in a range", Query{UIDs: uidset.Set{{First: 1, Last: 100}}, Filter: bson.D{{Key: DocSentDay, Value: day}}}, 0, 0, 100},
+		{"since a day", Query{Filter: bson.D{{Key: DocInternalDate,
+			Value: bson.D{{Key: "$gte", Value: day}}}}}, 0, n, n},
+		{"before a day", Query{Filter: bson.D{{Key: DocInternalDate,
+			Value: bson.D{{Key: "$lt", Value: day}}}}}, 0, 0, n},
+		{"a date in a range", Query{UIDs: uidset.Set{{First: 1, Last: 100}},
+			Filter: bson.D{{Key: DocSentDay, Value: day}}}, 0, 0, 100},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			plans, docs, returned := e.explain(t, box, tt.query, tt.fields)
 			if returned != tt.returned || docs > tt.docs {
-				t.Errorf("%d documents examined for %d, want at most %d for %d: %v", docs, returned, tt.docs, tt.returned, plans)
+				t.Errorf("%d documents examined for %d, want at most %d for %d: %v", docs, returned,
+					tt.docs, tt.returned, plans)
 			}
 			for _, p := range plans {
 				if p.Stage == "COLLSCAN" || p.Sorts() {
@@ -100,33 +109,38 @@ func TestQueriesStayWithinTheMailbox(t *testing.T) {
 		})
 	}
 	t.Run("index on mod-sequences", func(t *testing.T) {
-		p := dbtest.ExplainCommand(t, e.db, bson.D{{Key: "find", Value: collMessages}, {Key: "hint", Value: indexModSeq},
+		p := dbtest.ExplainCommand(t, e.db, bson.D{{Key: "find", Value: collMessages},
+			{Key: "hint", Value: indexModSeq},
 			{Key: "filter", Value: changedFilter(box, state.HighestModSeq)}, {Key: "projection", Value: projection(0)}})
 		if p.Index != indexModSeq || p.NReturned != 4 || p.DocsExamined > 4 {
 			t.Errorf("plan %v", p)
 		}
 	})
 	t.Run("mailbox by path", func(t *testing.T) {
-		p := dbtest.Explain(t, e.db.Collection(collMailboxes), append(atPath(u.ID, Inbox), notSet(boxDeleting)), nil, nil)
+		p := dbtest.Explain(t, e.db.Collection(collMailboxes), append(atPath(u.ID, Inbox),
+			notSet(boxDeleting)), nil, nil)
 		if p.Index != "path" || p.DocsExamined != 1 {
 			t.Errorf("plan %v", p)
 		}
 	})
 	t.Run("list of mailboxes", func(t *testing.T) {
-		p := dbtest.Explain(t, e.db.Collection(collMailboxes), bson.D{{Key: boxUser, Value: u.ID.Binary()}, notSet(boxDeleting)},
+		p := dbtest.Explain(t, e.db.Collection(collMailboxes),
+			bson.D{{Key: boxUser, Value: u.ID.Binary()}, notSet(boxDeleting)},
 			bson.D{{Key: boxUser, Value: 1}, {Key: boxPath, Value: 1}}, nil)
 		if p.Index != "path" || p.DocsExamined != len(standardMailboxes) || p.Sorts() {
 			t.Errorf("plan %v", p)
 		}
 	})
 	t.Run("subscriptions", func(t *testing.T) {
-		p := dbtest.Explain(t, e.db.Collection(collSubscriptions), bson.D{{Key: subscriptionUser, Value: u.ID.Binary()}}, nil, nil)
+		p := dbtest.Explain(t, e.db.Collection(collSubscriptions),
+			bson.D{{Key: subscriptionUser, Value: u.ID.Binary()}}, nil, nil)
 		if p.Index != "user" {
 			t.Errorf("plan %v", p)
 		}
 	})
 	t.Run("user by name", func(t *testing.T) {
-		p := dbtest.Explain(t, e.db.Collection(collUsers), bson.D{{Key: userName, Value: u.Username}, notSet(userDeleting)}, nil, nil)
+		p := dbtest.Explain(t, e.db.Collection(collUsers),
+			bson.D{{Key: userName, Value: u.Username}, notSet(userDeleting)}, nil, nil)
 		if p.Index != "name" || p.DocsExamined != 1 {
 			t.Errorf("plan %v", p)
 		}

@@ -15,10 +15,11 @@ import (
 	"gadwall/quota"
 )
 
-// Expunge removes the messages with \Deleted among uids (nil means all) for good. It returns their UIDs, ascending,
-// and the mailbox's mod-sequence after the last removal (0 if nothing was removed). On error, some may be
-// gone, and are named. The error is ErrNoSuchMailbox if that is so.
-func (s *Store) Expunge(ctx context.Context, box mailkey.Mailbox, uids uidset.Set) (expunged []uint32, modseq uint64, err error) {
+// Expunge removes the messages with \Deleted among uids (nil means all) for good. It returns their
+// UIDs, ascending, and the mailbox's mod-sequence after the last removal (0 if nothing was
+// removed). On error, some may be gone, and are named. The error is ErrNoSuchMailbox if that is so.
+func (s *Store) Expunge(ctx context.Context, box mailkey.Mailbox,
+	uids uidset.Set) (expunged []uint32, modseq uint64, err error) {
 	err = s.ExpungeEach(ctx, box, uids, func(gone []uint32, m uint64) error {
 		expunged, modseq = append(expunged, gone...), m
 		return nil
@@ -26,9 +27,11 @@ func (s *Store) Expunge(ctx context.Context, box mailkey.Mailbox, uids uidset.Se
 	return expunged, modseq, err
 }
 
-// ExpungeEach is Expunge for a caller who wants to know of each transaction when it is committed: removed is called with
-// the UIDs, ascending, and the mailbox's mod-sequence after it. Its error ends the rest, and is returned.
-func (s *Store) ExpungeEach(ctx context.Context, box mailkey.Mailbox, uids uidset.Set, removed func(uids []uint32, modseq uint64) error) error {
+// ExpungeEach is Expunge for a caller who wants to know of each transaction when it is committed:
+// removed is called with the UIDs, ascending, and the mailbox's mod-sequence after it. Its error
+// ends the rest, and is returned.
+func (s *Store) ExpungeEach(ctx context.Context, box mailkey.Mailbox, uids uidset.Set,
+	removed func(uids []uint32, modseq uint64) error) error {
 	if uids == nil {
 		uids = uidset.All()
 	}
@@ -46,8 +49,10 @@ func (s *Store) ExpungeEach(ctx context.Context, box mailkey.Mailbox, uids uidse
 	return nil
 }
 
-// removeMessages removes the messages that meet the condition, in batches. It holds four octets for each of them.
-func (s *Store) removeMessages(ctx context.Context, box mailkey.Mailbox, uids uidset.Set, filter bson.D, removed func(uids []uint32, modseq uint64) error) error {
+// removeMessages removes the messages that meet the condition, in batches. It holds four octets for
+// each of them.
+func (s *Store) removeMessages(ctx context.Context, box mailkey.Mailbox, uids uidset.Set,
+	filter bson.D, removed func(uids []uint32, modseq uint64) error) error {
 	batches, err := s.batches(ctx, box, uids, filter)
 	if err != nil {
 		return err
@@ -82,7 +87,8 @@ type removal struct {
 }
 
 // removable reads what is to be removed, at most limit messages.
-func (s *Store) removable(ctx context.Context, box mailkey.Mailbox, ranges uidset.Set, filter bson.D, limit int) (*removal, error) {
+func (s *Store) removable(ctx context.Context, box mailkey.Mailbox, ranges uidset.Set,
+	filter bson.D, limit int) (*removal, error) {
 	r := &removal{boxChange: boxChange{expunges: true}}
 	q := Query{UIDs: ranges, Filter: filter, Limit: limit}
 	for m, err := range s.Messages(ctx, box, q, FieldFlags|FieldSize|fieldReference) {
@@ -98,7 +104,8 @@ func (s *Store) removable(ctx context.Context, box mailkey.Mailbox, ranges uidse
 }
 
 // removeBatch removes one batch in a transaction, and releases the references after it.
-func (s *Store) removeBatch(ctx context.Context, box mailkey.Mailbox, ranges uidset.Set, filter bson.D) ([]uint32, uint64, error) {
+func (s *Store) removeBatch(ctx context.Context, box mailkey.Mailbox, ranges uidset.Set,
+	filter bson.D) ([]uint32, uint64, error) {
 	var r *removal
 	var state *boxState
 	err := s.transactFor(ctx, box.User(), func(ctx context.Context) error {

@@ -32,7 +32,8 @@ func TestExpungeOfMany(t *testing.T) {
 		t.Fatal(err)
 	}
 	// By UID first: only what is named and marked.
-	got, _, err := e.Expunge(t.Context(), inbox, uidset.Set{{First: 1, Last: 4}, {First: 9, Last: 9}, {First: n + 1, Last: n + 50}})
+	got, _, err := e.Expunge(t.Context(), inbox, uidset.Set{{First: 1, Last: 4},
+		{First: 9, Last: 9}, {First: n + 1, Last: n + 50}})
 	if err != nil || !slices.Equal(got, []uint32{1, 3, 9}) {
 		t.Fatalf("expunged %v, %v", got, err)
 	}
@@ -153,7 +154,8 @@ func TestOpenResumesDeletions(t *testing.T) {
 	if err := e.markDeleting(t.Context(), doomed.Key); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := e.users.UpdateOne(t.Context(), byID(goes.ID.Binary()), bson.D{{Key: "$set", Value: bson.D{{Key: userDeleting, Value: true}}}}); err != nil {
+	if _, err := e.users.UpdateOne(t.Context(), byID(goes.ID.Binary()),
+		bson.D{{Key: "$set", Value: bson.D{{Key: userDeleting, Value: true}}}}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := e.MailboxByKey(t.Context(), doomed.Key); !errors.Is(err, ErrNoSuchMailbox) {
@@ -162,7 +164,8 @@ func TestOpenResumesDeletions(t *testing.T) {
 	if _, err := e.ResolveAddress(t.Context(), goes.Username); !errors.Is(err, ErrNoSuchAddress) {
 		t.Errorf("the address: %v", err)
 	}
-	if _, err := e.CreateUser(t.Context(), NewUser{Username: goes.Username, Password: "password"}); !errors.Is(err, ErrUserExists) {
+	if _, err := e.CreateUser(t.Context(), NewUser{Username: goes.Username,
+		Password: "password"}); !errors.Is(err, ErrUserExists) {
 		t.Errorf("the address is not free yet: %v", err)
 	}
 	e.Close()
@@ -180,7 +183,8 @@ func TestOpenResumesDeletions(t *testing.T) {
 	}
 }
 
-// What is left of a user whom two instances removed at the same time does not keep the rest from being finished.
+// What is left of a user whom two instances removed at the same time does not keep the rest from
+// being finished.
 func TestOpenResumesWithoutTheUser(t *testing.T) {
 	e := newEnv(t)
 	gone, keeps := e.user(t), e.user(t)
@@ -214,7 +218,8 @@ func TestDeleteUser(t *testing.T) {
 	inbox := e.box(t, goes, "INBOX").Key
 	stored := e.content(t, mail(1), 2)
 	if _, err := e.Deliver(t.Context(), stored, []Delivery{
-		{Mailbox: inbox, Magic: stored.Magics[0]}, {Mailbox: e.box(t, keeps, "INBOX").Key, Magic: stored.Magics[1]}}); err != nil {
+		{Mailbox: inbox, Magic: stored.Magics[0]}, {Mailbox: e.box(t, keeps, "INBOX").Key,
+			Magic: stored.Magics[1]}}); err != nil {
 		t.Fatal(err)
 	}
 	if err := e.Subscribe(t.Context(), goes.ID, "nowhere", true); err != nil {

@@ -41,10 +41,11 @@ type cut struct {
 type cutMode int
 
 const (
-	unarmed    cutMode = iota
-	killBefore         // the server gets neither it nor any that follows, as if the process had ended
-	killAfter          // the server does it, and gets none that follows
-	failOnce           // the server does not get it; those that follow pass
+	unarmed cutMode = iota
+	// the server gets neither it nor any that follows, as if the process had ended
+	killBefore
+	killAfter // the server does it, and gets none that follows
+	failOnce  // the server does not get it; those that follow pass
 )
 
 // arm sets the cut.
@@ -122,7 +123,8 @@ func newFaultyServer(t *testing.T) *faultyServer {
 	return &faultyServer{server}
 }
 
-// client connects through a network of its own. It gives up on a server it cannot reach after patience.
+// client connects through a network of its own. It gives up on a server it cannot reach after
+// patience.
 func (s *faultyServer) client(t *testing.T, patience time.Duration) (*mongo.Client, *network) {
 	t.Helper()
 	n := &network{}
@@ -213,7 +215,8 @@ func eventually(t *testing.T, f func() error) {
 	}
 }
 
-// Deliveries that fail together, because nobody answers, give up their references together: each try takes its time.
+// Deliveries that fail together, because nobody answers, give up their references together: each
+// try takes its time.
 func TestReferencesAreReleasedTogether(t *testing.T) {
 	client, network := faultyClient(t)
 	var log bytes.Buffer
@@ -241,7 +244,8 @@ func TestReferencesAreReleasedTogether(t *testing.T) {
 			t.Errorf("delivery %d: no error", i)
 		}
 	}
-	if got := strings.Count(log.String(), "were not released"); got != 1 || !strings.Contains(log.String(), "count=10") {
+	if got := strings.Count(log.String(), "were not released"); got != 1 ||
+		!strings.Contains(log.String(), "count=10") {
 		t.Errorf("%d tries:\n%s", got, &log)
 	}
 	network.set(faultnet.Pass, false)

@@ -9,7 +9,8 @@ import (
 	"gadwall/internal/dbtest"
 )
 
-// BenchmarkFields says how many bytes each field takes in the documents of one mail of the mixed corpus, as BSON, on average:
+// BenchmarkFields says how many bytes each field takes in the documents of one mail of the mixed
+// corpus, as BSON, on average:
 //
 //	go test -run '^$' -bench Fields -benchtime 1x ./internal/mailstore
 func BenchmarkFields(b *testing.B) {
@@ -46,7 +47,8 @@ func BenchmarkFields(b *testing.B) {
 	}
 }
 
-// addFields adds the size of each element of a document, key and type included; those of metadata one by one.
+// addFields adds the size of each element of a document, key and type included; those of metadata
+// one by one.
 func addFields(b *testing.B, sums map[string]int, path string, doc bson.Raw) {
 	elements, err := doc.Elements()
 	if err != nil {

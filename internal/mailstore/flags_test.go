@@ -23,7 +23,8 @@ func TestParseFlag(t *testing.T) {
 }
 
 func TestCheckKeywords(t *testing.T) {
-	for _, good := range [][]string{nil, {"$Forwarded", "NonJunk", "a-b_c+d"}, {strings.Repeat("x", MaxKeywordLength)}} {
+	for _, good := range [][]string{nil, {"$Forwarded", "NonJunk", "a-b_c+d"},
+		{strings.Repeat("x", MaxKeywordLength)}} {
 		if err := checkKeywords(good); err != nil {
 			t.Errorf("%v: %v", good, err)
 		}
@@ -58,7 +59,8 @@ func TestFlagChangeApply(t *testing.T) {
 		want     Flags
 		keywords []string
 	}{
-		{"add", Add, Seen | Flagged, []string{"Work", "New"}, Seen | Flagged | Answered, []string{"Work", "$Junk", "New"}},
+		{"add", Add, Seen | Flagged, []string{"Work", "New"}, Seen | Flagged | Answered,
+			[]string{"Work", "$Junk", "New"}},
 		{"remove", Remove, Answered | Draft, []string{"$Junk", "Other"}, Flagged, []string{"Work"}},
 		{"set", Set, Draft, []string{"Only"}, Draft, []string{"Only"}},
 		{"set to nothing", Set, 0, nil, 0, nil},

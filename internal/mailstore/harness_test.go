@@ -68,7 +68,8 @@ var userCount atomic.Int64
 // user creates a user without the cost of hashing a password.
 func (e *env) user(t testing.TB) *User {
 	t.Helper()
-	u, err := e.createUser(t.Context(), fmt.Sprintf("user%d@example.com", userCount.Add(1)), newHash().String(), noLimits)
+	u, err := e.createUser(t.Context(), fmt.Sprintf("user%d@example.com", userCount.Add(1)),
+		newHash().String(), noLimits)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +117,8 @@ func mail(n int) string {
 func (e *env) deliver(t testing.TB, box mailkey.Mailbox, n int, flags Flags, keywords ...string) Delivered {
 	t.Helper()
 	stored := e.content(t, mail(n), 1)
-	got, err := e.Deliver(t.Context(), stored, []Delivery{{Mailbox: box, Flags: flags, Keywords: keywords, Magic: stored.Magics[0]}})
+	got, err := e.Deliver(t.Context(), stored,
+		[]Delivery{{Mailbox: box, Flags: flags, Keywords: keywords, Magic: stored.Magics[0]}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,8 +163,8 @@ func (e *env) references(t reporter) map[contents.ID][2]int64 {
 	return refs
 }
 
-// checkConsistent verifies everything that always holds for these users, who have all the mail there is: counters,
-// quota, references.
+// checkConsistent verifies everything that always holds for these users, who have all the mail
+// there is: counters, quota, references.
 func (e *env) checkConsistent(t reporter, users ...*User) {
 	t.Helper()
 	want := e.checkCounters(t, users...)
@@ -171,7 +173,8 @@ func (e *env) checkConsistent(t reporter, users ...*User) {
 	}
 }
 
-// checkCounters verifies counters and quota of these users, and returns the references that their messages hold.
+// checkCounters verifies counters and quota of these users, and returns the references that their
+// messages hold.
 func (e *env) checkCounters(t reporter, users ...*User) map[contents.ID][2]int64 {
 	t.Helper()
 	want := make(map[contents.ID][2]int64)

@@ -13,9 +13,9 @@ import (
 )
 
 // The journal remembers which UIDs were removed, and when in terms of mod-sequences, for as long as
-// journalRetention (RFC 7162 section 3.2.10, VANISHED). An entry is written by the transaction that removes the messages, and
-// names the mod-sequence of the entry before it; the mailbox names the newest one. So a reader can
-// tell whether entries are missing because they have expired.
+// journalRetention (RFC 7162 section 3.2.10, VANISHED). An entry is written by the transaction that
+// removes the messages, and names the mod-sequence of the entry before it; the mailbox names the
+// newest one. So a reader can tell whether entries are missing because they have expired.
 
 // writeJournal adds an entry at the mod-sequence that the mailbox was given by changeMailbox with
 // expunges set.

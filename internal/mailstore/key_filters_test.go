@@ -50,7 +50,8 @@ func matches(t *rapid.T, filter bson.D, key bson.Binary) bool {
 				return false
 			}
 		case "$in":
-			if !slices.ContainsFunc(c.Value.([]bson.Binary), func(b bson.Binary) bool { return bytes.Equal(b.Data, key.Data) }) {
+			if !slices.ContainsFunc(c.Value.([]bson.Binary),
+				func(b bson.Binary) bool { return bytes.Equal(b.Data, key.Data) }) {
 				return false
 			}
 		default:

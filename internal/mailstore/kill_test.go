@@ -15,7 +15,8 @@ import (
 	"gadwall/quota"
 )
 
-// Operations that are killed work on a user with killMessages messages in INBOX, every second one with \Deleted.
+// Operations that are killed work on a user with killMessages messages in INBOX, every second one
+// with \Deleted.
 const (
 	killMessages = 12
 	killBatch    = 5 // so that most take several transactions
@@ -84,7 +85,8 @@ var killed = []struct {
 		return err
 	}},
 	{"store", func(ctx context.Context, e *killScene) error {
-		_, err := e.StoreFlags(ctx, e.inbox, uidset.All(), FlagChange{Op: Set, Flags: Deleted, Keywords: []string{"Work"}})
+		_, err := e.StoreFlags(ctx, e.inbox, uidset.All(), FlagChange{Op: Set, Flags: Deleted,
+			Keywords: []string{"Work"}})
 		return err
 	}},
 	{"expunge", func(ctx context.Context, e *killScene) error {
@@ -106,9 +108,9 @@ var killed = []struct {
 	}},
 }
 
-// A process that is killed at any of its database calls, before the call or after it took effect, and one that goes on when one of
-// them has failed, leaves usage and counters
-// as a recount finds them, no reference too few, and no deletion that another process cannot finish; and other users
+// A process that is killed at any of its database calls, before the call or after it took effect,
+// and one that goes on when one of them has failed, leaves usage and counters as a recount finds
+// them, no reference too few, and no deletion that another process cannot finish; and other users
 // as they were.
 func TestKilledAtEveryDatabaseCall(t *testing.T) {
 	server := newFaultyServer(t)
@@ -135,9 +137,10 @@ func TestKilledAtEveryDatabaseCall(t *testing.T) {
 	}
 }
 
-// kill runs an operation in a process of its own that is killed after so many calls, and verifies what is left. It reports
-// whether the operation was through before.
-func kill(t *testing.T, server *faultyServer, healthy *env, run func(context.Context, *killScene) error, after int, mode cutMode) (finished bool) {
+// kill runs an operation in a process of its own that is killed after so many calls, and verifies
+// what is left. It reports whether the operation was through before.
+func kill(t *testing.T, server *faultyServer, healthy *env,
+	run func(context.Context, *killScene) error, after int, mode cutMode) (finished bool) {
 	u, other := healthy.user(t), healthy.user(t)
 	inbox, archive := healthy.box(t, u, Inbox).Key, healthy.box(t, u, "Archive").Key
 	healthy.fill(t, inbox, killMessages, everySecondDeleted)

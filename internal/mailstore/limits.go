@@ -30,8 +30,8 @@ const (
 	MaxPrefixLength = 16 << 10
 	// MaxRecipients is how many deliveries one call of Deliver takes.
 	MaxRecipients = 1000
-	// MaxAppendBytes is what is stored of the messages of one Append beside their contents, which one transaction
-	// writes (ErrTooMany): far more than a thousand ordinary ones come to.
+	// MaxAppendBytes is what is stored of the messages of one Append beside their contents, which
+	// one transaction writes (ErrTooMany): far more than a thousand ordinary ones come to.
 	MaxAppendBytes = 16 << 20
 )
 
@@ -41,13 +41,13 @@ const (
 	maxVerified = 20_000
 	// maxBatch is how many messages one transaction inserts, changes or removes.
 	maxBatch = 1000
-	// purgeBatch is how many messages of a deleted mailbox one transaction removes: fewer, because nobody waits for it and
-	// others go on in between.
+	// purgeBatch is how many messages of a deleted mailbox one transaction removes: fewer, because
+	// nobody waits for it and others go on in between.
 	purgeBatch = 250
 	// maxRest is how long a long operation rests at most between two batches.
 	maxRest = time.Second
-	// maxBatchBytes is what the documents come to that one transaction copies or moves (one is always
-	// taken).
+	// maxBatchBytes is what the documents come to that one transaction copies or moves (one is
+	// always taken).
 	maxBatchBytes = 8 << 20
 	// maxGroup is how many waiting deliveries share one transaction, and maxGroupBytes what their
 	// documents come to at most (one more is always taken).
@@ -55,9 +55,10 @@ const (
 	maxGroupBytes = 4 << 20
 	// maxTransactions is how many transactions an instance runs at a time.
 	maxTransactions = 64
-	// transactionTimeout bounds a transaction with its repetitions. It is more than a server keeps a transaction that nobody goes
-	// on with: 60 seconds, and up to 30 more until MongoDB notices. When an instance is killed, whoever waits for what it was
-	// writing gets it then, instead of giving up shortly before.
+	// transactionTimeout bounds a transaction with its repetitions. It is more than a server keeps
+	// a transaction that nobody goes on with: 60 seconds, and up to 30 more until MongoDB notices.
+	// When an instance is killed, whoever waits for what it was writing gets it then, instead of
+	// giving up shortly before.
 	transactionTimeout = 60*time.Second + 30*time.Second + 10*time.Second
 	// purgeLease is how long whoever purges may be silent before another takes over.
 	purgeLease = 2 * time.Minute
@@ -69,8 +70,8 @@ const (
 	pageMarked = 500
 	// keepErrors is how many errors of a series are told of.
 	keepErrors = 10
-	// maxSpaceEntries is how many contents and blobs Space remembers at a time; a user whose mail needs more than
-	// maxSpacePasses passes (500 million entries) is looked at with more memory.
+	// maxSpaceEntries is how many contents and blobs Space remembers at a time; a user whose mail
+	// needs more than maxSpacePasses passes (500 million entries) is looked at with more memory.
 	maxSpaceEntries = 1 << 19
 	maxSpacePasses  = 1 << 10
 	// spaceBatch is of how many messages Space loads the contents at a time.

@@ -207,17 +207,19 @@ type boxState struct {
 
 var boxStateProjection = bson.D{
 	{Key: boxUIDValidity, Value: 1}, {Key: boxUIDNext, Value: 1}, {Key: boxModSeq, Value: 1},
-	{Key: boxSpecialUse, Value: 1}, {Key: boxKeywords, Value: 1}, {Key: boxExpunged, Value: 1}, {Key: boxMessages, Value: 1},
+	{Key: boxSpecialUse, Value: 1}, {Key: boxKeywords, Value: 1}, {Key: boxExpunged, Value: 1},
+	{Key: boxMessages, Value: 1},
 }
 
-// changeMailbox writes the mailbox's document within a transaction, so that the transaction conflicts with
-// every other one on the same mailbox. Errors: ErrNoSuchMailbox, ErrUIDsExhausted.
+// changeMailbox writes the mailbox's document within a transaction, so that the transaction
+// conflicts with every other one on the same mailbox. Errors: ErrNoSuchMailbox, ErrUIDsExhausted.
 func (s *Store) changeMailbox(ctx context.Context, key mailkey.Mailbox, c boxChange) (*boxState, error) {
 	filter := append(byID(key.Binary()), notSet(boxDeleting))
 	inc := append(bson.D{{Key: boxModSeq, Value: int64(1)}}, c.Counters.increments()...)
 	if c.uids > 0 {
 		inc = append(inc, bson.E{Key: boxUIDNext, Value: c.uids})
-		filter = append(filter, bson.E{Key: boxUIDNext, Value: bson.D{{Key: "$lte", Value: math.MaxUint32 - c.uids + 1}}})
+		filter = append(filter,
+			bson.E{Key: boxUIDNext, Value: bson.D{{Key: "$lte", Value: math.MaxUint32 - c.uids + 1}}})
 	}
 	var state boxState
 	err := s.mailboxes.FindOneAndUpdate(ctx, filter, bson.D{{Key: "$inc", Value: inc}},

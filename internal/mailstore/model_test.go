@@ -123,7 +123,10 @@ func (r *run) box(t *rapid.T, label string) (string, *modelBox) {
 }
 
 var (
-	drawFlags    = rapid.Custom(func(t *rapid.T) Flags { return Flags(rapid.Uint32Range(0, uint32(AllFlags)).Draw(t, "flags")) })
+	drawFlags = rapid.Custom(func(t *rapid.T) Flags {
+		return Flags(rapid.Uint32Range(0,
+			uint32(AllFlags)).Draw(t, "flags"))
+	})
 	drawKeywords = rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"$Junk", "Work", "later"}), 0, 2, rapid.ID[string])
 )
 
@@ -158,7 +161,8 @@ func (r *run) deliver(t *rapid.T) {
 	// Some mails are the same, so that contents are shared.
 	n := rapid.IntRange(0, 3).Draw(t, "number")
 	stored := r.env.content(t, mail(n), 1)
-	got, err := r.env.Deliver(t.Context(), stored, []Delivery{{Mailbox: b.key, Flags: flags, Keywords: keywords, Magic: stored.Magics[0]}})
+	got, err := r.env.Deliver(t.Context(), stored,
+		[]Delivery{{Mailbox: b.key, Flags: flags, Keywords: keywords, Magic: stored.Magics[0]}})
 	if err == nil && errors.Is(got[0].Err, quota.ErrOverQuota) && !r.model.fits(1) {
 		return
 	}
@@ -312,7 +316,8 @@ func (r *run) store(t *rapid.T) {
 		}
 		return list
 	}
-	if !slices.Equal(uids(got.Changed), changed) || !slices.Equal(uids(got.Unchanged), unchanged) || !slices.Equal(got.Modified, modified) {
+	if !slices.Equal(uids(got.Changed), changed) || !slices.Equal(uids(got.Unchanged), unchanged) ||
+		!slices.Equal(got.Modified, modified) {
 		t.Fatalf("got %+v, want changed %v, unchanged %v, modified %v", got, changed, unchanged, modified)
 	}
 }
@@ -486,7 +491,8 @@ func (r *run) compareChanges(t *rapid.T, b *modelBox, s modelSnapshot) {
 	if !c.Complete || c.Mailbox.HighestModSeq != b.modseq {
 		t.Fatalf("complete %t, mod-sequence %d, want %d", c.Complete, c.Mailbox.HighestModSeq, b.modseq)
 	}
-	if !slices.IsSorted(c.Vanished) || !slices.IsSortedFunc(c.Changed, func(a, b FlagState) int { return int(a.UID) - int(b.UID) }) {
+	if !slices.IsSorted(c.Vanished) || !slices.IsSortedFunc(c.Changed,
+		func(a, b FlagState) int { return int(a.UID) - int(b.UID) }) {
 		t.Fatal("not sorted")
 	}
 }
@@ -520,9 +526,10 @@ func (r *run) compare(t *rapid.T) {
 			}
 			list = append(list, modelMessage{m.UID, m.ModSeq, m.Flags, joined(m.Keywords), number})
 		}
-		if diff := cmp.Diff(want.messages, list, cmp.AllowUnexported(modelMessage{}), cmp.Transformer("nil", func(l []modelMessage) []modelMessage {
-			return append([]modelMessage{}, l...)
-		})); diff != "" {
+		if diff := cmp.Diff(want.messages, list, cmp.AllowUnexported(modelMessage{}),
+			cmp.Transformer("nil", func(l []modelMessage) []modelMessage {
+				return append([]modelMessage{}, l...)
+			})); diff != "" {
 			t.Fatalf("%s: %s", path, diff)
 		}
 	}

@@ -9,14 +9,15 @@ import (
 	"gadwall/internal/mailkey"
 )
 
-// Long operations (removing, copying or changing more messages than one transaction takes) would otherwise take
-// processors and disk from everybody else, batch after batch. So they take turns, and rest while others have work to do.
+// Long operations (removing, copying or changing more messages than one transaction takes) would
+// otherwise take processors and disk from everybody else, batch after batch. So they take turns,
+// and rest while others have work to do.
 
 // longOperations is how many batches of long operations run at a time in this process.
 func longOperations() int { return max(1, runtime.GOMAXPROCS(0)/2) }
 
-// traffic counts what is done for users: transactions, deliveries that queue, and queries of messages. Users share its counters, which
-// is good enough to see whether there is anybody else.
+// traffic counts what is done for users: transactions, deliveries that queue, and queries of
+// messages. Users share its counters, which is good enough to see whether there is anybody else.
 type traffic [64]atomic.Uint64
 
 func (t *traffic) note(user mailkey.UserID) { t[int(user[0])%len(t)].Add(1) }
@@ -32,7 +33,8 @@ func (t *traffic) others(user mailkey.UserID) uint64 {
 	return n
 }
 
-// A pacer runs the batches of one long operation. The first runs at once: most operations have no other.
+// A pacer runs the batches of one long operation. The first runs at once: most operations have no
+// other.
 type pacer struct {
 	store *Store
 	user  mailkey.UserID
@@ -41,8 +43,8 @@ type pacer struct {
 	rest time.Duration
 }
 
-// batch runs f. After a batch during which something was done for other users, it first rests for as long as that batch took, at
-// most maxRest.
+// batch runs f. After a batch during which something was done for other users, it first rests for
+// as long as that batch took, at most maxRest.
 func (p *pacer) batch(ctx context.Context, f func() error) error {
 	if p.begun {
 		if err := p.wait(ctx); err != nil {

@@ -10,7 +10,8 @@ import (
 	"gadwall/internal/uidset"
 )
 
-// TestPacerRests: a long operation rests for as long as its last batch took if others had work meanwhile, and not otherwise.
+// TestPacerRests: a long operation rests for as long as its last batch took if others had work
+// meanwhile, and not otherwise.
 func TestPacerRests(t *testing.T) {
 	e := newEnv(t)
 	own, other := mailkey.UserID{1}, mailkey.UserID{2}
@@ -42,7 +43,8 @@ func TestPacerRests(t *testing.T) {
 	}
 }
 
-// TestPacerTurns: of the batches after the first, only so many run at a time; an operation of one batch waits for nobody.
+// TestPacerTurns: of the batches after the first, only so many run at a time; an operation of one
+// batch waits for nobody.
 func TestPacerTurns(t *testing.T) {
 	e := newEnv(t)
 	for range cap(e.long) {

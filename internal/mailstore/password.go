@@ -129,7 +129,8 @@ type argonHash struct {
 // String writes the hash in PHC string format.
 func (h argonHash) String() string {
 	b64 := base64.RawStdEncoding.EncodeToString
-	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, h.memory, h.time, h.threads, b64(h.salt), b64(h.key))
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, h.memory, h.time,
+		h.threads, b64(h.salt), b64(h.key))
 }
 
 // parseHash reads a PHC string.
@@ -177,8 +178,8 @@ func newHash() argonHash {
 }
 
 // preparePassword brings a password into the form that is hashed, in which it is the same however a
-// client composes its characters (RFC 8265 section 4, OpaqueString). Passwords which that profile refuses
-// (with control characters, for instance) are used as they are.
+// client composes its characters (RFC 8265 section 4, OpaqueString). Passwords which that profile
+// refuses (with control characters, for instance) are used as they are.
 func preparePassword(password string) string {
 	if p, err := precis.OpaqueString.String(password); err == nil {
 		return p

@@ -30,7 +30,8 @@ func TestHashIsPHC(t *testing.T) {
 	if h.String() != text {
 		t.Errorf("%q became %q", text, h.String())
 	}
-	for password, want := range map[string]bool{"correct horse": true, "correct\u00a0horse": true, "Correct horse": false, "": false} {
+	for password, want := range map[string]bool{"correct horse": true, "correct\u00a0horse": true,
+		"Correct horse": false, "": false} {
 		if got, err := s.verify(t.Context(), h, password); err != nil || got != want {
 			t.Errorf("verify(%q) = %t, %v", password, got, err)
 		}
@@ -98,7 +99,8 @@ func FuzzParseHash(f *testing.F) {
 	})
 }
 
-// Computations wait for the memory that others take, and one that takes more than there is has it all.
+// Computations wait for the memory that others take, and one that takes more than there is has it
+// all.
 func TestHashingIsBounded(t *testing.T) {
 	h := newHashing()
 	ctx := t.Context()
@@ -126,7 +128,8 @@ func TestHashingIsBounded(t *testing.T) {
 	err := h.while(ctx, maxArgonMemory, func() {
 		ctx, cancel := context.WithCancel(ctx)
 		cancel()
-		if err := h.while(ctx, argonMemory, func() { t.Error("beside one that has it all") }); !errors.Is(err, context.Canceled) {
+		if err := h.while(ctx, argonMemory,
+			func() { t.Error("beside one that has it all") }); !errors.Is(err, context.Canceled) {
 			t.Error(err)
 		}
 	})
@@ -213,7 +216,8 @@ func TestAuthenticateRemembersRightPasswords(t *testing.T) {
 		t.Fatal(err)
 	}
 	computed = 0
-	if _, err := e.Authenticate(t.Context(), "ada@example.com", "correct horse"); !errors.Is(err, ErrAuthFailed) || computed != 1 {
+	if _, err := e.Authenticate(t.Context(), "ada@example.com", "correct horse"); !errors.Is(err,
+		ErrAuthFailed) || computed != 1 {
 		t.Errorf("the old password: %v, computed %d times", err, computed)
 	}
 }
@@ -245,7 +249,8 @@ func BenchmarkAuthenticate(b *testing.B) {
 	for name, keep := range map[string]time.Duration{"first": 0, "again": time.Hour} {
 		b.Run(name, func(b *testing.B) {
 			e := openEnvWith(b, dbtest.Database(b), Options{RememberPasswords: keep})
-			if _, err := e.CreateUser(b.Context(), NewUser{Username: "ada@example.com", Password: "correct horse"}); err != nil {
+			if _, err := e.CreateUser(b.Context(), NewUser{Username: "ada@example.com",
+				Password: "correct horse"}); err != nil {
 				b.Fatal(err)
 			}
 			for b.Loop() {

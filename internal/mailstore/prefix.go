@@ -5,17 +5,18 @@ import (
 	"io"
 )
 
-// traceFields are the fields that a server adds for one recipient when it delivers (RFC 5321 section 4.4 and usage), in any
-// order. After a Delivered-To, one Received may follow: that of the delivery.
+// traceFields are the fields that a server adds for one recipient when it delivers (RFC 5321
+// section 4.4 and usage), in any order. After a Delivered-To, one Received may follow: that of the
+// delivery.
 var traceFields = [][]byte{
 	[]byte("return-path:"), deliveredField, []byte("x-original-to:"), []byte("envelope-to:"), []byte("delivery-date:"),
 }
 
 var deliveredField, receivedField = []byte("delivered-to:"), []byte("received:")
 
-// A PrefixWriter takes a whole message and passes on its content: what is left without the trace lines of one
-// recipient at its start, the Delivery's Prefix. So a message that a client uploads after it was delivered, here or
-// elsewhere, to whomever, has the content that is stored already.
+// A PrefixWriter takes a whole message and passes on its content: what is left without the trace
+// lines of one recipient at its start, the Delivery's Prefix. So a message that a client uploads
+// after it was delivered, here or elsewhere, to whomever, has the content that is stored already.
 type PrefixWriter struct {
 	w      io.Writer
 	head   []byte // as long as it is not decided
@@ -64,8 +65,9 @@ func (p *PrefixWriter) split(end int) error {
 	return err
 }
 
-// prefixEnd returns the length of the prefix of a message that begins with head; ok is false if more of it must be
-// known. There is none unless another field follows, so that what is left begins as a message does.
+// prefixEnd returns the length of the prefix of a message that begins with head; ok is false if
+// more of it must be known. There is none unless another field follows, so that what is left begins
+// as a message does.
 func prefixEnd(head []byte) (end int, ok bool) {
 	at, delivered, received := 0, false, false
 	for {

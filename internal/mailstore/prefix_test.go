@@ -28,7 +28,9 @@ func split(t interface{ Fatal(...any) }, message string, piece int) (prefix, con
 
 func TestPrefixWriter(t *testing.T) {
 	const (
-		trace   = "Return-Path: <a@example.com>\r\nDelivered-To: <b@example.com>\r\nReceived: from x ([192.0.2.1])\r\n\tby y (Gadwall) with LMTP id 1\r\n\tfor <b@example.com>; Mon, 01 Jan 2024 00:00:00 +0000\r\n"
+		trace = "Return-Path: <a@example.com>\r\nDelivered-To: <b@example.com>\r\n" +
+			"Received: from x ([192.0.2.1])\r\n\tby y (Gadwall) with LMTP id 1\r\n" +
+			"\tfor <b@example.com>; Mon, 01 Jan 2024 00:00:00 +0000\r\n"
 		hop     = "Received: from z by x; Mon, 01 Jan 2024 00:00:00 +0000\r\n"
 		content = "Subject: x\r\n\r\nbody\r\n"
 	)
@@ -59,7 +61,8 @@ func TestPrefixWriter(t *testing.T) {
 }
 
 func TestPrefixWriterLosesNothing(t *testing.T) {
-	parts := []string{"Return-Path: <a>\r\n", "Delivered-To: b\r\n", "Received: x\r\n", "\tmore\r\n", "Subject: y\r\n", "\r\n", "\n", "\r", ":", " ", "text"}
+	parts := []string{"Return-Path: <a>\r\n", "Delivered-To: b\r\n", "Received: x\r\n",
+		"\tmore\r\n", "Subject: y\r\n", "\r\n", "\n", "\r", ":", " ", "text"}
 	rapid.Check(t, func(t *rapid.T) {
 		message := strings.Join(rapid.SliceOfN(rapid.SampledFrom(parts), 0, 12).Draw(t, "parts"), "")
 		prefix, content := split(t, message, rapid.IntRange(1, 50).Draw(t, "piece"))

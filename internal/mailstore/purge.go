@@ -15,9 +15,9 @@ import (
 	"gadwall/quota"
 )
 
-// A purge removes what a mailbox or a user has that is being deleted, in transactions of at most purgeBatch
-// messages. It can be interrupted at any time and begun again, also by several at once: what is done is done, and the mark goes
-// last. See deletions.go for who resumes it.
+// A purge removes what a mailbox or a user has that is being deleted, in transactions of at most
+// purgeBatch messages. It can be interrupted at any time and begun again, also by several at once:
+// what is done is done, and the mark goes last. See deletions.go for who resumes it.
 type purge struct {
 	*Store
 	// user is set if it is a user that is being deleted.
@@ -27,8 +27,8 @@ type purge struct {
 
 // mailbox removes the messages of a mailbox that is marked and, at last, the mailbox itself.
 func (p *purge) mailbox(ctx context.Context, box mailkey.Mailbox) error {
-	// No message comes into a marked mailbox, so each batch begins after the one before. Not at the first key: there
-	// the database would step over all that was removed, more each time.
+	// No message comes into a marked mailbox, so each batch begins after the one before. Not at the
+	// first key: there the database would step over all that was removed, more each time.
 	pace := &pacer{store: p.Store, user: box.User()}
 	for first := uint32(1); first > 0; {
 		err := pace.batch(ctx, func() (err error) {
@@ -45,14 +45,15 @@ func (p *purge) mailbox(ctx context.Context, box mailkey.Mailbox) error {
 	if err != nil {
 		return fmt.Errorf("purge journal: %w", err)
 	}
-	if _, err := p.mailboxes.DeleteOne(ctx, bson.D{{Key: "_id", Value: box.Binary()}, {Key: boxDeleting, Value: true}}); err != nil {
+	if _, err := p.mailboxes.DeleteOne(ctx, bson.D{{Key: "_id", Value: box.Binary()},
+		{Key: boxDeleting, Value: true}}); err != nil {
 		return fmt.Errorf("purge mailbox: %w", err)
 	}
 	return nil
 }
 
-// batch removes the first messages of the mailbox whose UIDs are not below first, and returns where the next batch begins,
-// or 0 after the last one.
+// batch removes the first messages of the mailbox whose UIDs are not below first, and returns where
+// the next batch begins, or 0 after the last one.
 func (p *purge) batch(ctx context.Context, box mailkey.Mailbox, first uint32) (next uint32, err error) {
 	size := min(p.batchSize, purgeBatch)
 	var r *removal
@@ -65,9 +66,11 @@ func (p *purge) batch(ctx context.Context, box mailkey.Mailbox, first uint32) (n
 		if err := p.quota.Release(ctx, box.User(), r.usage); err != nil && !errors.Is(err, quota.ErrNoSuchUser) {
 			return err
 		}
-		// Written although it is about to go, so that two who purge conflict. It renews the lease, too.
+		// Written although it is about to go, so that two who purge conflict. It renews the lease,
+		// too.
 		_, err = p.mailboxes.UpdateOne(ctx, byID(box.Binary()), bson.D{
-			{Key: "$inc", Value: r.Counters.increments()}, {Key: "$set", Value: bson.D{{Key: boxPurged, Value: now()}}}})
+			{Key: "$inc", Value: r.Counters.increments()},
+			{Key: "$set", Value: bson.D{{Key: boxPurged, Value: now()}}}})
 		if err != nil {
 			return err
 		}
@@ -93,7 +96,8 @@ func (p *purge) renewUser(ctx context.Context) error {
 		return nil
 	}
 	p.renewed = time.Now()
-	_, err := p.users.UpdateOne(ctx, byID(p.user.Binary()), bson.D{{Key: "$set", Value: bson.D{{Key: userPurged, Value: now()}}}})
+	_, err := p.users.UpdateOne(ctx, byID(p.user.Binary()),
+		bson.D{{Key: "$set", Value: bson.D{{Key: userPurged, Value: now()}}}})
 	if err != nil {
 		return fmt.Errorf("renew lease: %w", err)
 	}
@@ -130,8 +134,9 @@ func (p *purge) everything(ctx context.Context) error {
 	return nil
 }
 
-// mailboxIDs returns the keys of all mailboxes of a user, those that are being deleted as well. It walks
-// the keys: on the way along the index on paths, one that is renamed meanwhile could be passed over.
+// mailboxIDs returns the keys of all mailboxes of a user, those that are being deleted as well. It
+// walks the keys: on the way along the index on paths, one that is renamed meanwhile could be
+// passed over.
 func (s *Store) mailboxIDs(ctx context.Context, user mailkey.UserID) ([]mailkey.Mailbox, error) {
 	cursor, err := s.mailboxes.Find(ctx, bson.D{{Key: "_id", Value: bson.D{
 		{Key: "$gte", Value: user.Mailbox(0).Binary()}, {Key: "$lte", Value: user.Mailbox(math.MaxUint32).Binary()}}}},

@@ -24,9 +24,10 @@ const (
 	batchDocuments = 100
 )
 
-// Messages iterates over the messages of a mailbox in ascending order of their UIDs (descending with
-// Query.Reverse), loading only the fields asked for. Long ranges of UIDs are one walk along the key each. A
-// mailbox that does not exist has no messages. After an error, which comes with a nil message, the iteration ends.
+// Messages iterates over the messages of a mailbox in ascending order of their UIDs (descending
+// with Query.Reverse), loading only the fields asked for. Long ranges of UIDs are one walk along
+// the key each. A mailbox that does not exist has no messages. After an error, which comes with a
+// nil message, the iteration ends.
 func (s *Store) Messages(ctx context.Context, box mailkey.Mailbox, q Query, fields Fields) iter.Seq2[*Message, error] {
 	return func(yield func(*Message, error) bool) {
 		for doc, err := range s.find(ctx, box, q, projection(fields), batchSize(fields)) {
@@ -113,7 +114,8 @@ func KeywordFilter(keyword string) bson.D {
 }
 
 // find iterates over the documents that q names, in order of their keys.
-func (s *Store) find(ctx context.Context, box mailkey.Mailbox, q Query, projection bson.D, batch int32) iter.Seq2[bson.Raw, error] {
+func (s *Store) find(ctx context.Context, box mailkey.Mailbox, q Query, projection bson.D,
+	batch int32) iter.Seq2[bson.Raw, error] {
 	return func(yield func(bson.Raw, error) bool) {
 		s.traffic.note(box.User())
 		filters, err := s.filters(ctx, box, q)
@@ -163,7 +165,8 @@ func (s *Store) find(ctx context.Context, box mailkey.Mailbox, q Query, projecti
 
 // lostCursor reports whether a query can go on with another cursor after this error.
 func lostCursor(ctx context.Context, err error) bool {
-	if ctx.Err() != nil || mongo.SessionFromContext(ctx) != nil { // a transaction has lost more than the cursor
+	// a transaction has lost more than the cursor
+	if ctx.Err() != nil || mongo.SessionFromContext(ctx) != nil {
 		return false
 	}
 	return database.IsCursorLost(err)
@@ -175,11 +178,14 @@ func beyond(filter bson.D, key []byte, reverse bool) bson.D {
 	if reverse {
 		op = "$lt"
 	}
-	return bson.D{{Key: "$and", Value: bson.A{filter, bson.D{{Key: DocID, Value: bson.D{{Key: op, Value: bson.Binary{Data: key}}}}}}}}
+	return bson.D{{Key: "$and", Value: bson.A{filter,
+		bson.D{{Key: DocID, Value: bson.D{{Key: op, Value: bson.Binary{Data: key}}}}}}}}
 }
 
-// walk yields the documents of one query and reports how many, and whether to go on. They are valid until the next one.
-func (s *Store) walk(ctx context.Context, filter bson.D, opts *options.FindOptionsBuilder, yield func(bson.Raw, error) bool) (n int, more bool) {
+// walk yields the documents of one query and reports how many, and whether to go on. They are valid
+// until the next one.
+func (s *Store) walk(ctx context.Context, filter bson.D, opts *options.FindOptionsBuilder,
+	yield func(bson.Raw, error) bool) (n int, more bool) {
 	cursor, err := s.messages.Find(ctx, filter, opts)
 	if err != nil {
 		return 0, yield(nil, err) && false
@@ -214,7 +220,8 @@ func (s *Store) filters(ctx context.Context, box mailkey.Mailbox, q Query) ([]bs
 	filters := keyFilters(box, set, s.clustered)
 	for i := range filters {
 		if q.ModSince > 0 {
-			filters[i] = append(filters[i], bson.E{Key: DocModSeq, Value: bson.D{{Key: "$gt", Value: int64(q.ModSince)}}})
+			filters[i] = append(filters[i],
+				bson.E{Key: DocModSeq, Value: bson.D{{Key: "$gt", Value: int64(q.ModSince)}}})
 		}
 		if len(q.Filter) > 0 {
 			// As $and, so that the condition may name the key, too.
@@ -244,8 +251,8 @@ func (s *Store) changedUIDs(ctx context.Context, box mailkey.Mailbox, since uint
 	return slices.Compact(uids), nil
 }
 
-// changedFilter is the condition that a message's mod-sequence is above since. That the key is one of the mailbox's
-// goes without saying; it leads a sharded cluster to the shard.
+// changedFilter is the condition that a message's mod-sequence is above since. That the key is one
+// of the mailbox's goes without saying; it leads a sharded cluster to the shard.
 func changedFilter(box mailkey.Mailbox, since uint64) bson.D {
 	return append(bson.D{{Key: DocMailbox, Value: box.Binary()}, {Key: DocModSeq, Value: bson.D{
 		{Key: "$gt", Value: int64(since)}}}}, rangeFilter(box, uidset.All()[0])...)

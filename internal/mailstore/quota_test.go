@@ -19,7 +19,8 @@ import (
 	"gadwall/quota"
 )
 
-// Of 64 deliveries at the same time by four instances into the last free bytes, as many are stored as fit.
+// Of 64 deliveries at the same time by four instances into the last free bytes, as many are stored
+// as fit.
 func TestConcurrentDeliveriesIntoTheLastBytes(t *testing.T) {
 	const writers = 64
 	size := int64(len(mail(1)))
@@ -52,7 +53,8 @@ func TestConcurrentDeliveriesIntoTheLastBytes(t *testing.T) {
 		for i := range writers {
 			wg.Go(func() {
 				<-start
-				got, err := envs[i%len(envs)].Deliver(t.Context(), stored, []Delivery{{Mailbox: inbox, Magic: stored.Magics[i]}})
+				got, err := envs[i%len(envs)].Deliver(t.Context(), stored,
+					[]Delivery{{Mailbox: inbox, Magic: stored.Magics[i]}})
 				switch {
 				case err != nil:
 					t.Error(err)
@@ -68,7 +70,8 @@ func TestConcurrentDeliveriesIntoTheLastBytes(t *testing.T) {
 		close(start)
 		wg.Wait()
 		if ok.Load() != tt.room || over.Load() != writers-tt.room {
-			t.Errorf("%s: %d stored and %d refused, want %d stored of %d", tt.name, ok.Load(), over.Load(), tt.room, writers)
+			t.Errorf("%s: %d stored and %d refused, want %d stored of %d", tt.name, ok.Load(),
+				over.Load(), tt.room, writers)
 		}
 		got, usage, err := first.Quota(t.Context(), u.ID)
 		if err != nil || !got.Fit(quota.Usage{}, usage) || got.Fit(usage, quota.Usage{Bytes: size, Messages: 1}) {

@@ -12,14 +12,16 @@ import (
 	"gadwall/quota"
 )
 
-// Counters move in the transactions that change what they count. So by how much a counter is wrong does not change
-// with time: whoever has compared it with the messages at one moment, in a snapshot, can repair it at any
-// later one by that difference, whatever happened in between, and no traffic has to stop or wait. Only two who repair must not
-// both do it; so each repair of a mailbox is counted (boxRepairs), and takes place if none was since the comparison.
+// Counters move in the transactions that change what they count. So by how much a counter is wrong
+// does not change with time: whoever has compared it with the messages at one moment, in a
+// snapshot, can repair it at any later one by that difference, whatever happened in between, and no
+// traffic has to stop or wait. Only two who repair must not both do it; so each repair of a mailbox
+// is counted (boxRepairs), and takes place if none was since the comparison.
 
 // Recount counts the messages of a mailbox, beside live traffic, and returns what is there and what
-// is recorded at the same moment. With repair set, it also corrects what is recorded. The messages are counted in one
-// snapshot, which a server keeps for a minute (20,000,000 messages or so). The error is ErrNoSuchMailbox.
+// is recorded at the same moment. With repair set, it also corrects what is recorded. The messages
+// are counted in one snapshot, which a server keeps for a minute (20,000,000 messages or so). The
+// error is ErrNoSuchMailbox.
 func (s *Store) Recount(ctx context.Context, box mailkey.Mailbox, repair bool) (actual, recorded Counters, err error) {
 	m, actual, err := s.recount(ctx, box, false, repair)
 	if err != nil {
@@ -29,7 +31,8 @@ func (s *Store) Recount(ctx context.Context, box mailkey.Mailbox, repair bool) (
 }
 
 // recount returns the mailbox and the counters as they should be, both at the same moment.
-func (s *Store) recount(ctx context.Context, box mailkey.Mailbox, deleting, repair bool) (m *Mailbox, actual Counters, err error) {
+func (s *Store) recount(ctx context.Context, box mailkey.Mailbox, deleting,
+	repair bool) (m *Mailbox, actual Counters, err error) {
 	filter := byID(box.Binary())
 	for range casAttempts {
 		var repairs int64
@@ -63,7 +66,8 @@ func (s *Store) recount(ctx context.Context, box mailkey.Mailbox, deleting, repa
 	return nil, actual, fmt.Errorf("recount: others repaired the mailbox %d times meanwhile", casAttempts)
 }
 
-// correctCounters adds what the counters of a mailbox were off by, unless they were repaired since that was found.
+// correctCounters adds what the counters of a mailbox were off by, unless they were repaired since
+// that was found.
 func (s *Store) correctCounters(ctx context.Context, filter bson.D, repairs int64, off Counters) (bool, error) {
 	asSeen := bson.E{Key: boxRepairs, Value: repairs}
 	if repairs == 0 {
@@ -139,8 +143,8 @@ type MailboxDrift struct {
 // Clean reports that nothing was wrong.
 func (r *Recalculation) Clean() bool { return len(r.Mailboxes) == 0 && r.Usage == quota.Usage{} }
 
-// Recalculate compares the counters of all mailboxes of a user, and the usage, with the messages, beside live
-// traffic. With repair set, both are corrected. The error is ErrNoSuchUser.
+// Recalculate compares the counters of all mailboxes of a user, and the usage, with the messages,
+// beside live traffic. With repair set, both are corrected. The error is ErrNoSuchUser.
 func (s *Store) Recalculate(ctx context.Context, user mailkey.UserID, repair bool) (*Recalculation, error) {
 	boxes, err := s.mailboxIDs(ctx, user)
 	if err != nil {

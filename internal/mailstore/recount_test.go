@@ -21,7 +21,8 @@ func TestRecountRepairs(t *testing.T) {
 	if right.Messages != 10 || right.Unseen != 5 || right.Deleted != 5 {
 		t.Fatalf("counters %+v", right)
 	}
-	damage := bson.D{{Key: "$inc", Value: bson.D{{Key: boxMessages, Value: int64(3)}, {Key: boxUnseen, Value: int64(-1)}, {Key: boxSize, Value: int64(7)}, {Key: boxDeletedSize, Value: int64(-9)}}}}
+	damage := bson.D{{Key: "$inc", Value: bson.D{{Key: boxMessages, Value: int64(3)},
+		{Key: boxUnseen, Value: int64(-1)}, {Key: boxSize, Value: int64(7)}, {Key: boxDeletedSize, Value: int64(-9)}}}}
 	if _, err := e.mailboxes.UpdateOne(t.Context(), byID(box.Key.Binary()), damage); err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +61,8 @@ func TestRecalculateQuota(t *testing.T) {
 	}
 }
 
-// Whatever is wrong is corrected by several at once, while mail comes and goes in other instances, and nothing is corrected twice.
+// Whatever is wrong is corrected by several at once, while mail comes and goes in other instances,
+// and nothing is corrected twice.
 func TestRecalculateBesideTraffic(t *testing.T) {
 	e := newEnv(t)
 	envs := []*env{e, openEnv(t, e.db), openEnv(t, e.db)}
@@ -78,7 +80,8 @@ func TestRecalculateBesideTraffic(t *testing.T) {
 	}
 	damage := Counters{Messages: 4, Unseen: -3, Deleted: 2, Size: 100, DeletedSize: -5}
 	for _, key := range []mailkey.Mailbox{inbox, doomed} {
-		if _, err := e.mailboxes.UpdateOne(t.Context(), byID(key.Binary()), bson.D{{Key: "$inc", Value: damage.increments()}}); err != nil {
+		if _, err := e.mailboxes.UpdateOne(t.Context(), byID(key.Binary()),
+			bson.D{{Key: "$inc", Value: damage.increments()}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -87,7 +90,8 @@ func TestRecalculateBesideTraffic(t *testing.T) {
 	}
 	off := quota.Usage{Bytes: 77, Messages: -1}
 	r, err := e.Recalculate(t.Context(), u.ID, false)
-	if err != nil || r.Usage != off || len(r.Mailboxes) != 2 || r.Mailboxes[0].Recorded.sub(r.Mailboxes[0].Actual) != damage {
+	if err != nil || r.Usage != off || len(r.Mailboxes) != 2 ||
+		r.Mailboxes[0].Recorded.sub(r.Mailboxes[0].Actual) != damage {
 		t.Fatalf("%+v, %v", r, err)
 	}
 
@@ -102,10 +106,12 @@ func TestRecalculateBesideTraffic(t *testing.T) {
 				default:
 				}
 				own.deliver(t, inbox, n, Deleted)
-				if _, err := own.Copy(t.Context(), inbox, uidset.Set{{First: uint32(i + 1), Last: uint32(i + 9)}}, archive); err != nil {
+				if _, err := own.Copy(t.Context(), inbox,
+					uidset.Set{{First: uint32(i + 1), Last: uint32(i + 9)}}, archive); err != nil {
 					t.Error(err)
 				}
-				if _, err := own.StoreFlags(t.Context(), archive, uidset.All(), FlagChange{Op: FlagOp(n%2) + Add, Flags: Deleted}); err != nil {
+				if _, err := own.StoreFlags(t.Context(), archive, uidset.All(),
+					FlagChange{Op: FlagOp(n%2) + Add, Flags: Deleted}); err != nil {
 					t.Error(err)
 				}
 				if _, _, err := own.Expunge(t.Context(), archive, nil); err != nil {

@@ -23,10 +23,12 @@ func lastOf(user mailkey.UserID) mailkey.Message {
 	return user.Mailbox(math.MaxUint32).Message(math.MaxUint32)
 }
 
-// ContentReferrers gives the references to contents of all messages to a Tally, as an audit needs them: a message moves
-// only from one mailbox of its user to another, so each user's messages are read from one snapshot. progress is told how
-// many messages were read, if not nil, between snapshots. It may take its time; its error ends the audit.
-func (s *Store) ContentReferrers(progress func(ctx context.Context, n int64) error) func(context.Context, *dedupe.Tally) error {
+// ContentReferrers gives the references to contents of all messages to a Tally, as an audit needs
+// them: a message moves only from one mailbox of its user to another, so each user's messages are
+// read from one snapshot. progress is told how many messages were read, if not nil, between
+// snapshots. It may take its time; its error ends the audit.
+func (s *Store) ContentReferrers(progress func(ctx context.Context,
+	n int64) error) func(context.Context, *dedupe.Tally) error {
 	return func(ctx context.Context, t *dedupe.Tally) error {
 		r := referrers{store: s, tally: t, progress: progress}
 		var from mailkey.UserID
@@ -62,10 +64,12 @@ type referrers struct {
 	tally    *dedupe.Tally
 	progress func(context.Context, int64) error
 	done     int64
-	gaps     []database.Gap // message keys that the database cannot read, ascending, as far as known
+	// message keys that the database cannot read, ascending, as far as known
+	gaps []database.Gap
 }
 
-// read gives the references of some users to the tally, from one snapshot. It returns the last user it has read.
+// read gives the references of some users to the tally, from one snapshot. It returns the last user
+// it has read.
 func (r *referrers) read(ctx context.Context, from mailkey.UserID) (last mailkey.UserID, more bool, err error) {
 	limit := snapshotMessages
 	for {
@@ -98,10 +102,12 @@ func (r *referrers) read(ctx context.Context, from mailkey.UserID) (last mailkey
 			limit = 0 // a single user
 			continue
 		}
-		// That user has more messages than one snapshot can show. Nothing can be said to be a leak without them.
+		// That user has more messages than one snapshot can show. Nothing can be said to be a leak
+		// without them.
 		r.tally.Rollback()
 		r.tally.Unreadable()
-		r.store.log.Warn("a user's messages cannot be read at one moment: no count will be lowered", "user", last.String(), "error", err)
+		r.store.log.Warn("a user's messages cannot be read at one moment: no count will be lowered",
+			"user", last.String(), "error", err)
 		return last, true, nil
 	}
 }
@@ -166,8 +172,8 @@ type referringUsers struct {
 	last  mailkey.UserID
 }
 
-// message gives the reference of a message to the tally. It returns errEnough at the first message of a
-// user who is to be read from the next snapshot.
+// message gives the reference of a message to the tally. It returns errEnough at the first message
+// of a user who is to be read from the next snapshot.
 func (u *referringUsers) message(doc bson.Raw) error {
 	key, ref, err := referenceOf(doc)
 	if key == (mailkey.Message{}) {
@@ -202,7 +208,8 @@ func (s *Store) ContentHolders(ctx context.Context, f func(mailkey.Message, cont
 	}, func(database.Gap) error { return nil })
 }
 
-// referenceOf returns the key of a message and the reference that it has. The key is zero if there is none.
+// referenceOf returns the key of a message and the reference that it has. The key is zero if there
+// is none.
 func referenceOf(doc bson.Raw) (mailkey.Message, dedupe.Ref, error) {
 	key, err := messageKey(doc.Lookup(DocID))
 	if err != nil {

@@ -31,8 +31,8 @@ type longOperation struct {
 	run  func(ctx context.Context, e *env, u *User, box *Mailbox) error
 }
 
-// BenchmarkRemove expunges a mailbox of messages that each have a content of their own, and deletes such a mailbox and its
-// user, while another user works; see benchLong.
+// BenchmarkRemove expunges a mailbox of messages that each have a content of their own, and deletes
+// such a mailbox and its user, while another user works; see benchLong.
 func BenchmarkRemove(b *testing.B) {
 	for _, n := range []int{50_000, 200_000} {
 		for _, op := range []longOperation{
@@ -53,7 +53,8 @@ func BenchmarkRemove(b *testing.B) {
 	}
 }
 
-// BenchmarkTransfer copies, moves and flags all messages of a mailbox, while another user works; see benchLong.
+// BenchmarkTransfer copies, moves and flags all messages of a mailbox, while another user works;
+// see benchLong.
 func BenchmarkTransfer(b *testing.B) {
 	const n = 50_000
 	for _, op := range []longOperation{
@@ -74,11 +75,13 @@ func BenchmarkTransfer(b *testing.B) {
 	}
 }
 
-// benchLong measures the operation on n messages while mail for another user is delivered, one message after the other, and read as
-// NOOP and FETCH do; and then, on another mailbox, while nobody else is there (alone-s). Beside the time it reports the peak of
-// the heap above what it was before (the embedded database included, which is on disk), the processor time of the process (the other user's
-// included), the largest transaction as sent, and the median, 99th percentile and maximum of the other user's deliveries before
-// (idle) and meanwhile (busy), and of the reading meanwhile (read).
+// benchLong measures the operation on n messages while mail for another user is delivered, one
+// message after the other, and read as NOOP and FETCH do; and then, on another mailbox, while
+// nobody else is there (alone-s). Beside the time it reports the peak of the heap above what it was
+// before (the embedded database included, which is on disk), the processor time of the process (the
+// other user's included), the largest transaction as sent, and the median, 99th percentile and
+// maximum of the other user's deliveries before (idle) and meanwhile (busy), and of the reading
+// meanwhile (read).
 func benchLong(b *testing.B, op longOperation, n int) {
 	b.Run(fmt.Sprintf("%s/messages=%d", op.name, n), func(b *testing.B) {
 		e, sizes := openOnDisk(b)
@@ -212,7 +215,8 @@ func (e *env) fillDistinct(b *testing.B, box mailkey.Mailbox, n int) {
 			rand.Read(own.ID[:])
 			magic := dedupe.NewMagic()
 			items[i] = NewAppendItem(&own, Delivery{Mailbox: box, Flags: Deleted, Magic: magic})
-			docs[i] = bson.D{{Key: "_id", Value: dedupe.Hash(own.ID).Binary()}, {Key: "refs", Value: int64(1)}, {Key: "magic", Value: int64(magic)}}
+			docs[i] = bson.D{{Key: "_id", Value: dedupe.Hash(own.ID).Binary()},
+				{Key: "refs", Value: int64(1)}, {Key: "magic", Value: int64(magic)}}
 		}
 		if _, err := e.db.Collection("contents").InsertMany(b.Context(), docs); err != nil {
 			b.Fatal(err)
@@ -223,8 +227,8 @@ func (e *env) fillDistinct(b *testing.B, box mailkey.Mailbox, n int) {
 	}
 }
 
-// latencies delivers one message after the other to a user, and reads what is new, until f has returned. It returns how long each
-// delivery and each reading took, sorted.
+// latencies delivers one message after the other to a user, and reads what is new, until f has
+// returned. It returns how long each delivery and each reading took, sorted.
 func (e *env) latencies(b *testing.B, u *User, f func()) (deliver, read []time.Duration) {
 	b.Helper()
 	inbox := e.box(b, u, Inbox)

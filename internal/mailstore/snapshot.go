@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// snapshotTime is for how long a snapshot is read before another is taken. Servers keep one for 60
-	// seconds (transactionLifetimeLimitSeconds).
+	// snapshotTime is for how long a snapshot is read before another is taken. Servers keep one for
+	// 60 seconds (transactionLifetimeLimitSeconds).
 	snapshotTime = 15 * time.Second
 	// snapshotMessages is how many messages are read from one snapshot before another is taken.
 	snapshotMessages = 20_000
@@ -27,8 +27,8 @@ const (
 // errSnapshotLost says that the server could not keep a snapshot for as long as it was needed.
 var errSnapshotLost = errors.New("the snapshot was given up")
 
-// snapshot runs fn, which only reads, in a transaction: all it reads is of one moment, and nobody waits for it. fn may run
-// several times. The error is errSnapshotLost if that did not help.
+// snapshot runs fn, which only reads, in a transaction: all it reads is of one moment, and nobody
+// waits for it. fn may run several times. The error is errSnapshotLost if that did not help.
 func (s *Store) snapshot(ctx context.Context, fn func(ctx context.Context) error) error {
 	var err error
 	for range snapshotAttempts {

@@ -11,7 +11,8 @@ import (
 // attachment is a mail with a large body in base64.
 func attachment(subject string, body []byte) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Subject: %s\r\nContent-Type: application/octet-stream\r\nContent-Transfer-Encoding: base64\r\n\r\n", subject)
+	fmt.Fprintf(&b, "Subject: %s\r\nContent-Type: application/octet-stream\r\n"+
+		"Content-Transfer-Encoding: base64\r\n\r\n", subject)
 	text := base64.StdEncoding.EncodeToString(body)
 	for len(text) > 76 {
 		b.WriteString(text[:76] + "\r\n")
@@ -36,7 +37,8 @@ func TestSpace(t *testing.T) {
 		t.Helper()
 		stored := e.content(t, text, copies)
 		for _, magic := range stored.Magics {
-			got, err := e.Deliver(t.Context(), stored, []Delivery{{Mailbox: e.box(t, u, Inbox).Key, Prefix: []byte(traces), Magic: magic}})
+			got, err := e.Deliver(t.Context(), stored,
+				[]Delivery{{Mailbox: e.box(t, u, Inbox).Key, Prefix: []byte(traces), Magic: magic}})
 			if err != nil || got[0].Err != nil {
 				t.Fatal(got, err)
 			}
@@ -104,7 +106,8 @@ func (e *env) usage(t *testing.T, u *User) int64 {
 	return usage.Bytes
 }
 
-// BenchmarkSpace looks at the mail of a user of 100,000 messages with 2,000 contents, on a database on disk, and at all contents.
+// BenchmarkSpace looks at the mail of a user of 100,000 messages with 2,000 contents, on a database
+// on disk, and at all contents.
 func BenchmarkSpace(b *testing.B) {
 	const distinct, copies = 2000, 50
 	e, _ := openOnDisk(b)

@@ -25,11 +25,13 @@ type Options struct {
 	Contents *contents.Store
 	Bus      events.Bus
 	Quota    quota.Policy // no limits and no warnings, if zero
-	// Resume makes the Store finish, as long as it is open, deletions that were begun by processes which have ended.
+	// Resume makes the Store finish, as long as it is open, deletions that were begun by processes
+	// which have ended.
 	Resume bool
 	// ReadOnly makes Open create nothing, for somebody who only looks at what there is.
 	ReadOnly bool
-	// Restored opens a database whose advance is not through, to finish it. Otherwise Open refuses with ErrAdvancing.
+	// Restored opens a database whose advance is not through, to finish it. Otherwise Open refuses
+	// with ErrAdvancing.
 	Restored bool
 	Logger   *slog.Logger // slog.Default() if nil
 	// RememberPasswords is how long Authenticate takes a password that was right for right without
@@ -81,7 +83,8 @@ type Store struct {
 // ErrClosed: the Store was closed.
 var ErrClosed = errors.New("mailstore: closed")
 
-// Open creates what is missing of the collections and indexes, unless told not to. The caller owns the Store and must close it.
+// Open creates what is missing of the collections and indexes, unless told not to. The caller owns
+// the Store and must close it.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Database == nil || o.Contents == nil || o.Bus == nil {
 		return nil, errors.New("mailstore: Database, Contents and Bus are required")
@@ -128,8 +131,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	return s, nil
 }
 
-// Close ends the background work and waits until deliveries that have begun are through. What is called
-// later fails, or does without background work.
+// Close ends the background work and waits until deliveries that have begun are through. What is
+// called later fails, or does without background work.
 func (s *Store) Close() {
 	s.mu.Lock()
 	s.closed = true
@@ -150,7 +153,8 @@ func (s *Store) spawn(f func()) bool {
 	return true
 }
 
-// inBackground runs f until it or the Store ends, and waits for that as long as ctx lasts, but no longer than wait.
+// inBackground runs f until it or the Store ends, and waits for that as long as ctx lasts, but no
+// longer than wait.
 func (s *Store) inBackground(ctx context.Context, wait time.Duration, f func(ctx context.Context)) {
 	done := make(chan struct{})
 	if !s.spawn(func() { defer close(done); f(s.base) }) {
@@ -203,8 +207,9 @@ func (s *Store) warn(ctx context.Context, user mailkey.UserID, crossed []quota.C
 	for _, c := range crossed {
 		s.log.Warn("quota: usage has reached a level", "user", name, "id", user.String(),
 			"resource", string(c.Resource), "level", c.Level, "usage", c.Usage, "limit", c.Limit)
-		_ = s.bus.Publish(context.WithoutCancel(ctx), events.Event{User: user, Kind: events.Quota, Quota: &events.QuotaLevel{
-			Resource: string(c.Resource), Level: c.Level, Usage: c.Usage, Limit: c.Limit}})
+		_ = s.bus.Publish(context.WithoutCancel(ctx), events.Event{User: user, Kind: events.Quota,
+			Quota: &events.QuotaLevel{
+				Resource: string(c.Resource), Level: c.Level, Usage: c.Usage, Limit: c.Limit}})
 	}
 }
 

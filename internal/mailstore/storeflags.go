@@ -32,8 +32,8 @@ type FlagChange struct {
 	// mod-sequence (RFC 7162 section 3.1.3).
 	UnchangedSince uint64
 	Conditional    bool
-	// Keep and KeepKeywords protect what the caller may not change: Set leaves these flags, or all keywords, as they
-	// are.
+	// Keep and KeepKeywords protect what the caller may not change: Set leaves these flags, or all
+	// keywords, as they are.
 	Keep         Flags
 	KeepKeywords bool
 }
@@ -47,10 +47,12 @@ type FlagResult struct {
 	ModSeq    uint64      // of the mailbox after the last change; 0 if nothing changed
 }
 
-// StoreFlags changes flags. UIDs without a message are passed over, and nil is no UID. A message that has the wanted
-// flags already keeps its mod-sequence. Up to maxBatch messages change in one transaction, and get the
-// same mod-sequence; on error, some batches may have been changed. Errors: ErrNoSuchMailbox, ErrInvalidKeyword.
-func (s *Store) StoreFlags(ctx context.Context, box mailkey.Mailbox, uids uidset.Set, c FlagChange) (*FlagResult, error) {
+// StoreFlags changes flags. UIDs without a message are passed over, and nil is no UID. A message
+// that has the wanted flags already keeps its mod-sequence. Up to maxBatch messages change in one
+// transaction, and get the same mod-sequence; on error, some batches may have been changed. Errors:
+// ErrNoSuchMailbox, ErrInvalidKeyword.
+func (s *Store) StoreFlags(ctx context.Context, box mailkey.Mailbox, uids uidset.Set,
+	c FlagChange) (*FlagResult, error) {
 	if err := checkKeywords(c.Keywords); err != nil {
 		return nil, fmt.Errorf("store flags: %w", err)
 	}
@@ -79,9 +81,9 @@ func (s *Store) StoreFlags(ctx context.Context, box mailkey.Mailbox, uids uidset
 
 // flagWrite is the transaction of one batch. Everything it computes is set anew by each attempt.
 //
-// It reads the messages, and works out what each becomes. If any changes, it writes the mailbox: had
-// another transaction changed one of the messages since, it would have written the mailbox, too, and this
-// one conflicts and starts again. So what was read is what is changed.
+// It reads the messages, and works out what each becomes. If any changes, it writes the mailbox:
+// had another transaction changed one of the messages since, it would have written the mailbox,
+// too, and this one conflicts and starts again. So what was read is what is changed.
 type flagWrite struct {
 	store  *Store
 	box    mailkey.Mailbox

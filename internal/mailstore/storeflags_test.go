@@ -16,7 +16,8 @@ func TestStoreFlagsOfMany(t *testing.T) {
 	inbox := e.box(t, u, "INBOX").Key
 	const n = 2*maxBatch + 300
 	e.fill(t, inbox, n, func(i int) Flags { return Flags(i % 3) })
-	got, err := e.StoreFlags(t.Context(), inbox, uidset.All(), FlagChange{Op: Add, Flags: Seen | Deleted, Keywords: []string{"Done"}})
+	got, err := e.StoreFlags(t.Context(), inbox, uidset.All(),
+		FlagChange{Op: Add, Flags: Seen | Deleted, Keywords: []string{"Done"}})
 	if err != nil || len(got.Changed) != n || len(got.Unchanged)+len(got.Modified) != 0 {
 		t.Fatalf("%d changed, %v", len(got.Changed), err)
 	}
@@ -34,7 +35,8 @@ func TestStoreFlagsOfMany(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err = e.StoreFlags(t.Context(), inbox, uidset.All(), FlagChange{Op: Add, Flags: Seen, Keywords: []string{"DONE"}})
+	got, err = e.StoreFlags(t.Context(), inbox, uidset.All(), FlagChange{Op: Add, Flags: Seen,
+		Keywords: []string{"DONE"}})
 	if err != nil || len(got.Unchanged) != n || len(got.Changed) != 0 || got.ModSeq != 0 {
 		t.Fatalf("%d unchanged, %d changed, %v", len(got.Unchanged), len(got.Changed), err)
 	}
@@ -74,7 +76,8 @@ func TestStoreFlagsRefuses(t *testing.T) {
 	if _, err := e.StoreFlags(t.Context(), inbox, uidset.All(), FlagChange{Op: Add, Keywords: many}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := e.StoreFlags(t.Context(), inbox, uidset.All(), FlagChange{Op: Add, Keywords: []string{"zz"}}); !errors.Is(err, ErrInvalidKeyword) {
+	if _, err := e.StoreFlags(t.Context(), inbox, uidset.All(),
+		FlagChange{Op: Add, Keywords: []string{"zz"}}); !errors.Is(err, ErrInvalidKeyword) {
 		t.Errorf("one too many: %v", err)
 	}
 	e.checkConsistent(t, u)
@@ -88,7 +91,8 @@ func TestStoreFlagsIsOneUpdatePerState(t *testing.T) {
 	inbox := e.box(t, u, "INBOX").Key
 	e.fill(t, inbox, 900, nil)
 	commands.Reset()
-	if _, err := e.StoreFlags(t.Context(), inbox, uidset.Set{{First: 1, Last: 900}}, FlagChange{Op: Add, Flags: Seen}); err != nil {
+	if _, err := e.StoreFlags(t.Context(), inbox, uidset.Set{{First: 1, Last: 900}},
+		FlagChange{Op: Add, Flags: Seen}); err != nil {
 		t.Fatal(err)
 	}
 	if n := commands.Count("update", collMessages); n != 1 {

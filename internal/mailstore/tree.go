@@ -16,9 +16,11 @@ import (
 // Every change of a user's list of mailboxes writes the user's document first (touchUser), so that
 // two of them never see each other half done.
 
-// CreateMailbox makes an empty mailbox. Superior names are not created: they exist as names only, as
-// long as something is below them. Errors: ErrInvalidName, ErrMailboxExists, ErrSpecialUse, ErrTooMany, ErrNoSuchUser.
-func (s *Store) CreateMailbox(ctx context.Context, user mailkey.UserID, path string, o CreateOptions) (*Mailbox, error) {
+// CreateMailbox makes an empty mailbox. Superior names are not created: they exist as names only,
+// as long as something is below them. Errors: ErrInvalidName, ErrMailboxExists, ErrSpecialUse,
+// ErrTooMany, ErrNoSuchUser.
+func (s *Store) CreateMailbox(ctx context.Context, user mailkey.UserID, path string,
+	o CreateOptions) (*Mailbox, error) {
 	path, err := NormalizePath(path)
 	if err != nil {
 		return nil, err
@@ -67,11 +69,12 @@ func (s *Store) CreateMailbox(ctx context.Context, user mailkey.UserID, path str
 	return box, nil
 }
 
-// allocateMailbox takes the next mailbox number and UIDVALIDITY of a user. Neither is ever given out
-// again; the latter is the time in seconds, or the next value if that is taken.
+// allocateMailbox takes the next mailbox number and UIDVALIDITY of a user. Neither is ever given
+// out again; the latter is the time in seconds, or the next value if that is taken.
 func (s *Store) allocateMailbox(ctx context.Context, user mailkey.UserID) (number, validity uint32, err error) {
 	c, err := s.touchUser(ctx, user, bson.D{
-		{Key: userMailboxes, Value: int64(1)}, {Key: userUIDValidity, Value: int64(1)}, {Key: userTree, Value: int64(1)}})
+		{Key: userMailboxes, Value: int64(1)}, {Key: userUIDValidity, Value: int64(1)},
+		{Key: userTree, Value: int64(1)}})
 	if err != nil {
 		return 0, 0, err
 	}
@@ -104,12 +107,13 @@ func (s *Store) below(ctx context.Context, user mailkey.UserID, path string) ([]
 		{Key: boxPath, Value: bson.D{{Key: "$gte", Value: from}, {Key: "$lt", Value: to}}}})
 }
 
-// RenameMailbox renames a mailbox and all that are inferior to it, in one transaction; a name without a mailbox is
-// renamed if something is below it. A mailbox that has others below it, or such a name, takes no name
-// that exists or has mailboxes below it: two trees never become one. Keys, UIDs and subscriptions stay with the mailboxes. Of INBOX
-// only the messages get another name (RFC 9051 section 6.3.6): the mailbox becomes the new one, with its
-// key and UIDs, and an empty INBOX with a UIDVALIDITY of its own takes its place. Errors:
-// ErrInvalidName, ErrNoSuchMailbox, ErrMailboxExists, ErrTooMany, ErrNoSuchUser.
+// RenameMailbox renames a mailbox and all that are inferior to it, in one transaction; a name
+// without a mailbox is renamed if something is below it. A mailbox that has others below it, or
+// such a name, takes no name that exists or has mailboxes below it: two trees never become one.
+// Keys, UIDs and subscriptions stay with the mailboxes. Of INBOX only the messages get another name
+// (RFC 9051 section 6.3.6): the mailbox becomes the new one, with its key and UIDs, and an empty
+// INBOX with a UIDVALIDITY of its own takes its place. Errors: ErrInvalidName, ErrNoSuchMailbox,
+// ErrMailboxExists, ErrTooMany, ErrNoSuchUser.
 func (s *Store) RenameMailbox(ctx context.Context, user mailkey.UserID, from, to string) error {
 	from, err := NormalizePath(from)
 	if err != nil {
@@ -228,8 +232,8 @@ func (s *Store) setPath(ctx context.Context, user mailkey.UserID, box *mailboxDo
 	return nil
 }
 
-// Subscribe adds a name to the user's subscriptions or removes it; there need not be a mailbox of that name
-// (RFC 9051 section 6.3.7). Errors: ErrInvalidName, ErrTooMany, ErrNoSuchUser.
+// Subscribe adds a name to the user's subscriptions or removes it; there need not be a mailbox of
+// that name (RFC 9051 section 6.3.7). Errors: ErrInvalidName, ErrTooMany, ErrNoSuchUser.
 func (s *Store) Subscribe(ctx context.Context, user mailkey.UserID, path string, subscribed bool) error {
 	path, err := NormalizePath(path)
 	if err != nil {
@@ -254,7 +258,8 @@ func (s *Store) Subscribe(ctx context.Context, user mailkey.UserID, path string,
 			_, err := s.takeSubscription(ctx, user, path)
 			return err
 		}
-		n, err := s.countUpTo(ctx, s.subscriptions, bson.D{{Key: subscriptionUser, Value: user.Binary()}}, MaxSubscriptions)
+		n, err := s.countUpTo(ctx, s.subscriptions,
+			bson.D{{Key: subscriptionUser, Value: user.Binary()}}, MaxSubscriptions)
 		if err != nil {
 			return err
 		}
@@ -324,8 +329,9 @@ func (s *Store) Subscriptions(ctx context.Context, user mailkey.UserID) ([]strin
 }
 
 // DeleteMailbox removes a mailbox with its messages. Mailboxes inferior to it stay, and so does a
-// subscription to its name (RFC 9051 section 6.3.5). The name is free at once; should the removal of the messages be interrupted,
-// it is resumed, see deletions.go. Errors: ErrNoSuchMailbox, ErrInboxUndeletable, ErrHasChildren, ErrNoSuchUser.
+// subscription to its name (RFC 9051 section 6.3.5). The name is free at once; should the removal
+// of the messages be interrupted, it is resumed, see deletions.go. Errors: ErrNoSuchMailbox,
+// ErrInboxUndeletable, ErrHasChildren, ErrNoSuchUser.
 func (s *Store) DeleteMailbox(ctx context.Context, user mailkey.UserID, path string) error {
 	path, err := NormalizePath(path)
 	if err != nil {
@@ -365,8 +371,8 @@ func (s *Store) DeleteMailbox(ctx context.Context, user mailkey.UserID, path str
 		return fmt.Errorf("delete mailbox: %w", err)
 	}
 	s.publishList(ctx, user)
-	// The mailbox is gone for everybody, so the answer does not depend on the rest any more. Waiting
-	// a while for it lets the caller see its quota freed, unless there is very much.
+	// The mailbox is gone for everybody, so the answer does not depend on the rest any more.
+	// Waiting a while for it lets the caller see its quota freed, unless there is very much.
 	s.inBackground(ctx, deleteWait, func(ctx context.Context) {
 		if err := s.purgeMailbox(ctx, key); err != nil {
 			s.log.Warn("removal of a deleted mailbox's messages was interrupted", "mailbox", key.String(), "error", err)

@@ -63,7 +63,8 @@ func TestCreateMailbox(t *testing.T) {
 		{"More", `\Important`, ErrSpecialUse},
 		{"More", `\Nonsense`, ErrSpecialUse},
 	} {
-		if got, err := e.CreateMailbox(t.Context(), u.ID, tt.path, CreateOptions{SpecialUse: tt.use}); !errors.Is(err, tt.want) {
+		if got, err := e.CreateMailbox(t.Context(), u.ID, tt.path,
+			CreateOptions{SpecialUse: tt.use}); !errors.Is(err, tt.want) {
 			t.Errorf("create %q %s: %+v, %v", tt.path, tt.use, got, err)
 		}
 	}
@@ -181,7 +182,8 @@ func TestDeleteMailboxRefuses(t *testing.T) {
 	u := e.user(t)
 	e.create(t, u, "a/b/c", "a/b")
 	for path, want := range map[string]error{
-		"inbox": ErrInboxUndeletable, "a": ErrHasChildren, "nowhere": ErrNoSuchMailbox, "": ErrNoSuchMailbox, "a/b": nil,
+		"inbox": ErrInboxUndeletable, "a": ErrHasChildren, "nowhere": ErrNoSuchMailbox,
+		"": ErrNoSuchMailbox, "a/b": nil,
 	} {
 		if err := e.DeleteMailbox(t.Context(), u.ID, path); !errors.Is(err, want) {
 			t.Errorf("delete %q: %v, want %v", path, err, want)

@@ -59,8 +59,8 @@ var standardMailboxes = []struct{ path, use string }{
 	{"Sent", `\Sent`}, {"Drafts", `\Drafts`}, {"Junk", `\Junk`}, {"Trash", `\Trash`}, {"Archive", `\Archive`},
 }
 
-// CreateUser makes an account with the standard mailboxes, all subscribed. Errors: ErrInvalidAddress,
-// ErrWeakPassword, ErrUserExists, quota.ErrInvalidLimit.
+// CreateUser makes an account with the standard mailboxes, all subscribed. Errors:
+// ErrInvalidAddress, ErrWeakPassword, ErrUserExists, quota.ErrInvalidLimit.
 func (s *Store) CreateUser(ctx context.Context, n NewUser) (*User, error) {
 	name, err := NormalizeAddress(n.Username)
 	if err != nil {
@@ -109,7 +109,8 @@ func (s *Store) createUser(ctx context.Context, name, hash string, limits quota.
 		{Key: quota.Field, Value: state},
 	}
 	err := s.transact(ctx, func(ctx context.Context) error {
-		_, err := s.addresses.InsertOne(ctx, bson.D{{Key: "_id", Value: name}, {Key: addressUser, Value: user.ID.Binary()}})
+		_, err := s.addresses.InsertOne(ctx, bson.D{{Key: "_id", Value: name},
+			{Key: addressUser, Value: user.ID.Binary()}})
 		if err != nil {
 			return err
 		}
@@ -128,8 +129,8 @@ func (s *Store) createUser(ctx context.Context, name, hash string, limits quota.
 	return user, nil
 }
 
-// Users iterates over all users in the order of their names. It reads them page by page, so that the caller may take as long
-// as it likes for each.
+// Users iterates over all users in the order of their names. It reads them page by page, so that
+// the caller may take as long as it likes for each.
 func (s *Store) Users(ctx context.Context) iter.Seq2[*User, error] {
 	return func(yield func(*User, error) bool) {
 		last := "" // no name is empty
@@ -154,7 +155,8 @@ func (s *Store) Users(ctx context.Context) iter.Seq2[*User, error] {
 
 // usersAfter returns the users whose names follow, at most pageUsers.
 func (s *Store) usersAfter(ctx context.Context, name string) ([]*User, error) {
-	cursor, err := s.users.Find(ctx, bson.D{{Key: userName, Value: bson.D{{Key: "$gt", Value: name}}}, notSet(userDeleting)},
+	cursor, err := s.users.Find(ctx,
+		bson.D{{Key: userName, Value: bson.D{{Key: "$gt", Value: name}}}, notSet(userDeleting)},
 		options.Find().SetSort(bson.D{{Key: userName, Value: 1}}).SetLimit(pageUsers))
 	if err != nil {
 		return nil, err
@@ -172,7 +174,8 @@ func (s *Store) usersAfter(ctx context.Context, name string) ([]*User, error) {
 	return page, nil
 }
 
-// UserByName returns the user with this name. The error is ErrNoSuchUser, also for names that cannot exist.
+// UserByName returns the user with this name. The error is ErrNoSuchUser, also for names that
+// cannot exist.
 func (s *Store) UserByName(ctx context.Context, username string) (*User, error) {
 	name, err := NormalizeAddress(username)
 	if err != nil {
@@ -275,9 +278,10 @@ func (s *Store) SetLimits(ctx context.Context, user mailkey.UserID, l quota.Limi
 	return err
 }
 
-// ChangeLimits makes of a user's own limits what change does, which runs again if they are changed meanwhile, and
-// returns the account after it. Errors as for SetLimits.
-func (s *Store) ChangeLimits(ctx context.Context, user mailkey.UserID, change func(quota.Limits) quota.Limits) (quota.Account, error) {
+// ChangeLimits makes of a user's own limits what change does, which runs again if they are changed
+// meanwhile, and returns the account after it. Errors as for SetLimits.
+func (s *Store) ChangeLimits(ctx context.Context, user mailkey.UserID,
+	change func(quota.Limits) quota.Limits) (quota.Account, error) {
 	account, err := s.quota.SetLimits(ctx, user, change)
 	return account, userError(err)
 }

@@ -14,7 +14,8 @@ var noLimits quota.Limits
 func TestCreateUserAndAuthenticate(t *testing.T) {
 	e := newEnv(t)
 	ctx := t.Context()
-	u, err := e.CreateUser(ctx, NewUser{Username: "Jörg@BÜCHER.example", Password: "correct horse", Quota: quota.Limits{Bytes: 1000}})
+	u, err := e.CreateUser(ctx, NewUser{Username: "Jörg@BÜCHER.example", Password: "correct horse",
+		Quota: quota.Limits{Bytes: 1000}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +59,8 @@ func TestCreateUserAndAuthenticate(t *testing.T) {
 		}
 		validities[b.UIDValidity] = true
 	}
-	if want := []string{`Archive\Archive`, `Drafts\Drafts`, `INBOX`, `Junk\Junk`, `Sent\Sent`, `Trash\Trash`}; !slices.Equal(paths, want) {
+	if want := []string{`Archive\Archive`, `Drafts\Drafts`, `INBOX`, `Junk\Junk`, `Sent\Sent`,
+		`Trash\Trash`}; !slices.Equal(paths, want) {
 		t.Errorf("mailboxes %q, want %q", paths, want)
 	}
 }
@@ -74,7 +76,8 @@ func TestCreateUserRefuses(t *testing.T) {
 		{"exists", NewUser{Username: u.Username, Password: "password"}, ErrUserExists},
 		{"no address", NewUser{Username: "someone", Password: "password"}, ErrInvalidAddress},
 		{"short password", NewUser{Username: "new@example.com", Password: "short"}, ErrWeakPassword},
-		{"negative limit", NewUser{Username: "new@example.com", Password: "password", Quota: quota.Limits{Bytes: -2}}, quota.ErrInvalidLimit},
+		{"negative limit", NewUser{Username: "new@example.com", Password: "password",
+			Quota: quota.Limits{Bytes: -2}}, quota.ErrInvalidLimit},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got, err := e.CreateUser(t.Context(), tt.user); !errors.Is(err, tt.want) {
@@ -119,7 +122,8 @@ func TestResolveAddress(t *testing.T) {
 			t.Errorf("ResolveAddress(%q) = %+v, %v", tt.address, r, err)
 		}
 	}
-	for _, address := range []string{"", "nobody@example.com", "nobody+x@example.com", "+x@example.com", "x", "\xff@example.com", local + "@other.example"} {
+	for _, address := range []string{"", "nobody@example.com", "nobody+x@example.com",
+		"+x@example.com", "x", "\xff@example.com", local + "@other.example"} {
 		if r, err := e.ResolveAddress(ctx, address); !errors.Is(err, ErrNoSuchAddress) {
 			t.Errorf("ResolveAddress(%q) = %+v, %v", address, r, err)
 		}
@@ -133,7 +137,8 @@ func TestResolveAddress(t *testing.T) {
 	if err := e.RemoveAlias(ctx, other.ID, "alias@example.org"); !errors.Is(err, ErrNoSuchAddress) {
 		t.Errorf("removal of another's alias: %v", err)
 	}
-	if list, err := e.Addresses(ctx, u.ID); err != nil || !slices.Equal(list, []string{"alias@example.org", u.Username}) {
+	if list, err := e.Addresses(ctx, u.ID); err != nil ||
+		!slices.Equal(list, []string{"alias@example.org", u.Username}) {
 		t.Errorf("addresses %q, %v", list, err)
 	}
 	if err := e.RemoveAlias(ctx, u.ID, "alias@example.org"); err != nil {

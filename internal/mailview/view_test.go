@@ -157,7 +157,8 @@ func TestModel(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"others": func(*rapid.T) { others() },
 			"own flags": func(*rapid.T) {
-				uids := slices.DeleteFunc(some(box.uids()), func(uid uint32) bool { return !slices.Contains(c.uids, uid) })
+				uids := slices.DeleteFunc(some(box.uids()),
+					func(uid uint32) bool { return !slices.Contains(c.uids, uid) })
 				if len(uids) == 0 {
 					return
 				}
@@ -199,7 +200,8 @@ func TestModel(t *testing.T) {
 						t.Fatalf("message %d has number %d", uid, seq)
 					}
 				}
-				set := uidset.Of(uidset.Range{First: rapid.Uint32Range(1, box.next).Draw(t, "first"), Last: rapid.Uint32Range(1, box.next).Draw(t, "last")})
+				set := uidset.Of(uidset.Range{First: rapid.Uint32Range(1, box.next).
+					Draw(t, "first"), Last: rapid.Uint32Range(1, box.next).Draw(t, "last")})
 				want := slices.DeleteFunc(slices.Clone(c.uids), func(uid uint32) bool { return !set.Contains(uid) })
 				if got := v.Within(set); !slices.Equal(got, want) || v.Count(set) != len(want) {
 					t.Fatalf("%v of the view are %v, want %v", set, got, want)

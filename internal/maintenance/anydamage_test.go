@@ -9,11 +9,12 @@ import (
 )
 
 // damagedCollections are those in which TestAnyDamage changes a field.
-var damagedCollections = []string{"users", "addresses", "mailboxes", "subscriptions", "messages", "journal", "contents", "blobs.files",
+var damagedCollections = []string{"users", "addresses", "mailboxes", "subscriptions", "messages",
+	"journal", "contents", "blobs.files",
 	"blobs.chunks", "dictionaries"}
 
-// Whatever a field of a document becomes, checks, repairs and collections come to their end: one damaged document keeps nobody
-// from seeing to the others.
+// Whatever a field of a document becomes, checks, repairs and collections come to their end: one
+// damaged document keeps nobody from seeing to the others.
 func TestAnyDamage(t *testing.T) {
 	for seed := range uint64(30) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -22,9 +23,11 @@ func TestAnyDamage(t *testing.T) {
 			if err := f.Subscribe(t.Context(), f.ada.ID, "nowhere", true); err != nil {
 				t.Fatal(err)
 			}
-			what := f.damageAny(rand.New(rand.NewPCG(77, seed)), damagedCollections[seed%uint64(len(damagedCollections))])
+			what := f.damageAny(rand.New(rand.NewPCG(77, seed)),
+				damagedCollections[seed%uint64(len(damagedCollections))])
 			for _, repair := range []bool{false, true} {
-				if _, err := Check(t.Context(), f.Store, CheckOptions{Repair: repair, Deep: true, Offline: true, Found: func(Finding) {}}); err != nil {
+				if _, err := Check(t.Context(), f.Store, CheckOptions{Repair: repair, Deep: true,
+					Offline: true, Found: func(Finding) {}}); err != nil {
 					t.Errorf("%s: check, repair=%v: %v", what, repair, err)
 				}
 			}
@@ -55,7 +58,8 @@ func (f *filled) damageAny(rng *rand.Rand, collection string) string {
 		path += "." + inner[rng.IntN(len(inner))].Key
 	}
 	values := []any{"text", int32(7), int64(-9), nil, 3.5, true, bson.DateTime(0), bson.NewObjectID(), bson.Binary{},
-		bson.Binary{Data: []byte("x")}, bson.Binary{Data: make([]byte, 16)}, bson.A{1, "x"}, bson.D{{Key: "a", Value: 1}}}
+		bson.Binary{Data: []byte("x")}, bson.Binary{Data: make([]byte, 16)}, bson.A{1, "x"},
+		bson.D{{Key: "a", Value: 1}}}
 	value := values[rng.IntN(len(values))]
 	update := bson.D{{Key: "$set", Value: bson.D{{Key: path, Value: value}}}}
 	if rng.IntN(5) == 0 {

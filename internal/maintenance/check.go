@@ -18,8 +18,8 @@ import (
 
 // CheckOptions say what Check does.
 type CheckOptions struct {
-	// Repair says whether to repair what can be, LeaksOnly that this is leaks: references that nobody has, and chunks
-	// without a file.
+	// Repair says whether to repair what can be, LeaksOnly that this is leaks: references that
+	// nobody has, and chunks without a file.
 	Repair, LeaksOnly bool
 	// Deep reads all bytes and compares their hashes.
 	Deep bool
@@ -29,7 +29,8 @@ type CheckOptions struct {
 	Found func(Finding)
 	// Progress is called now and then, if not nil.
 	Progress func(Progress)
-	// Guard is called before each batch, if not nil. It may take its time; its error ends the check.
+	// Guard is called before each batch, if not nil. It may take its time; its error ends the
+	// check.
 	Guard func(ctx context.Context) error
 
 	// Wait waits; nil uses the clock.
@@ -149,7 +150,8 @@ func (c *check) done(ctx context.Context, n int64) error {
 	return nil
 }
 
-// checkIndexes compares the indexes with those that are relied on. One that is another than its name says is left as it is.
+// checkIndexes compares the indexes with those that are relied on. One that is another than its
+// name says is left as it is.
 func (c *check) checkIndexes(ctx context.Context) error {
 	differences, err := c.mail.MissingIndexes(ctx)
 	if err != nil || len(differences) == 0 {
@@ -215,9 +217,11 @@ func (c *check) checkContents(ctx context.Context) error {
 }
 
 // auditor returns an auditor of the documents that one of the stores has.
-func (c *check) auditor(ctx context.Context, counter *dedupe.Counter, what string, holder func(*Finding, []byte), name func(*Finding, dedupe.Hash)) *dedupe.Auditor {
+func (c *check) auditor(ctx context.Context, counter *dedupe.Counter, what string,
+	holder func(*Finding, []byte), name func(*Finding, dedupe.Hash)) *dedupe.Auditor {
 	a := &dedupe.Auditor{
-		Counter: counter, Repair: c.o.Repair, LeaksOnly: c.o.LeaksOnly, Guard: c.o.Guard, TableSize: c.o.TableSize, Wait: c.o.Wait,
+		Counter: counter, Repair: c.o.Repair, LeaksOnly: c.o.LeaksOnly, Guard: c.o.Guard,
+		TableSize: c.o.TableSize, Wait: c.o.Wait,
 		Grace: dedupe.DefaultGrace, Settle: dedupe.DefaultSettle,
 		Found: func(f dedupe.Finding) {
 			out := Finding{Kind: what + " " + f.Fault.String(), Repaired: f.Repaired,

@@ -15,9 +15,10 @@ import (
 	"gadwall/internal/mailkey"
 )
 
-// BenchmarkCheck checks stores of messages that have a content of their own each, and a blob that ten of them share, while mail
-// is delivered to another user, one message after the other: as gadwall check does, and as a server does by itself. Beside the time it
-// reports the peak of the heap above what it was before (the embedded database included, which is on disk), and the median,
+// BenchmarkCheck checks stores of messages that have a content of their own each, and a blob that
+// ten of them share, while mail is delivered to another user, one message after the other: as
+// gadwall check does, and as a server does by itself. Beside the time it reports the peak of the
+// heap above what it was before (the embedded database included, which is on disk), and the median,
 // 99th percentile and maximum of the deliveries before (idle) and meanwhile (busy).
 func BenchmarkCheck(b *testing.B) {
 	for _, n := range []int{20_000, 200_000} {
@@ -45,7 +46,8 @@ func BenchmarkCheck(b *testing.B) {
 					b.StopTimer()
 					b.ReportMetric(float64((peak().InUse-before.InUse)>>10)/1024, "heap-MiB")
 					for name, l := range map[string][]time.Duration{"idle": idle, "busy": busy} {
-						for q, at := range map[string]int{"p50": len(l) / 2, "p99": len(l) * 99 / 100, "max": len(l) - 1} {
+						for q, at := range map[string]int{"p50": len(l) / 2,
+							"p99": len(l) * 99 / 100, "max": len(l) - 1} {
 							b.ReportMetric(float64(l[at].Microseconds())/1000, name+"-"+q+"-ms")
 						}
 					}
@@ -81,7 +83,8 @@ func (s *store) plantUsed(b *testing.B, n, blobs int) {
 	}
 }
 
-// latencies delivers small messages one after the other while f runs, and returns how long each took, sorted.
+// latencies delivers small messages one after the other while f runs, and returns how long each
+// took, sorted.
 func (s *store) latencies(b *testing.B, box mailkey.Mailbox, f func()) []time.Duration {
 	b.Helper()
 	ended := make(chan struct{})

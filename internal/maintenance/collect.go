@@ -14,12 +14,13 @@ import (
 type CollectOptions struct {
 	// Grace is how long what is unused is kept.
 	Grace time.Duration
-	// Deletions finishes deletions of mailboxes and users first, also those that somebody may be at.
+	// Deletions finishes deletions of mailboxes and users first, also those that somebody may be
+	// at.
 	Deletions bool
 	// Orphans looks for chunks without a file, too.
 	Orphans bool
-	// OrphanGrace is their age; 0 is blobstore.OrphanGrace. Less is only for when nothing else uses the store: chunks of
-	// an upload in progress have no file.
+	// OrphanGrace is their age; 0 is blobstore.OrphanGrace. Less is only for when nothing else uses
+	// the store: chunks of an upload in progress have no file.
 	OrphanGrace time.Duration
 	// Workers is how many documents are deleted at a time; 0 is the default.
 	Workers int
@@ -41,8 +42,8 @@ type Collected struct {
 	Orphans  dedupe.Amount    `json:"orphanChunks"`
 }
 
-// PlanCollection counts what Collect would find, and changes nothing. Blobs that become unused only when their contents
-// are deleted are not among it.
+// PlanCollection counts what Collect would find, and changes nothing. Blobs that become unused only
+// when their contents are deleted are not among it.
 func PlanCollection(ctx context.Context, mail *mailstore.Store, o CollectOptions) (p Plan, err error) {
 	contents := mail.Contents()
 	if p.Contents, err = contents.Collector(nil).Plan(ctx, o.Grace); err != nil {

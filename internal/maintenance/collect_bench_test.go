@@ -15,8 +15,8 @@ import (
 	"gadwall/internal/mailgen"
 )
 
-// BenchmarkCollect collects 50,000 contents that nobody uses, which have no blobs, or one each that ten of them share (so 5,000
-// blobs of a chunk each are collected with them).
+// BenchmarkCollect collects 50,000 contents that nobody uses, which have no blobs, or one each that
+// ten of them share (so 5,000 blobs of a chunk each are collected with them).
 func BenchmarkCollect(b *testing.B) {
 	const n, sharing = 50_000, 10
 	for _, blobs := range []int{0, n / sharing} {
@@ -49,7 +49,8 @@ func (s *store) plantUnused(b *testing.B, n, blobs int) {
 	if _, err := write(ctx, s.Store, text, 1); err != nil {
 		b.Fatal(err)
 	}
-	contents, files, chunks := s.db.Collection("contents"), s.db.Collection("blobs.files"), s.db.Collection("blobs.chunks")
+	contents, files, chunks := s.db.Collection("contents"), s.db.Collection("blobs.files"),
+		s.db.Collection("blobs.chunks")
 	content := s.take(b, contents)
 	segs := field(content, "segs").(bson.Binary).Data
 	var file, chunk bson.D
@@ -73,7 +74,8 @@ func (s *store) plantUnused(b *testing.B, n, blobs int) {
 	each := int64(n / blobs)
 	id := func(i int) bson.ObjectID { return bson.ObjectID(numbered(i)[20:]) }
 	insertAll(b, files, blobs, func(i int) bson.D {
-		meta := with(field(file, "metadata").(bson.D), "hash", bson.Binary{Data: numbered(i)}, "refs", each, "magic", each*magic)
+		meta := with(field(file, "metadata").(bson.D), "hash", bson.Binary{Data: numbered(i)},
+			"refs", each, "magic", each*magic)
 		return with(file, "_id", id(i), "metadata", meta)
 	})
 	insertAll(b, chunks, blobs, func(i int) bson.D { return with(chunk, "_id", id(i), "files_id", id(i)) })

@@ -108,7 +108,8 @@ func (f *filled) train() {
 	f.t.Helper()
 	var samples [][]byte
 	for i := range 2 * dictionary.MinSamples {
-		samples = append(samples, fmt.Appendf(nil, "This is message %d, which says that %d of %d are there.\r\n", i, i*i%31, i%17))
+		samples = append(samples,
+			fmt.Appendf(nil, "This is message %d, which says that %d of %d are there.\r\n", i, i*i%31, i%17))
 	}
 	dict, err := dictionary.Train(dictionary.Text, dictionary.NewID(), samples)
 	if err != nil {
@@ -123,7 +124,8 @@ func (f *filled) train() {
 // one returns a field of the first document that matches.
 func (f *filled) one(collection string, filter bson.D, path ...string) bson.RawValue {
 	f.t.Helper()
-	raw, err := f.db.Collection(collection).FindOne(f.t.Context(), filter, options.FindOne().SetSort(bson.D{{Key: "_id", Value: 1}})).Raw()
+	raw, err := f.db.Collection(collection).FindOne(f.t.Context(), filter,
+		options.FindOne().SetSort(bson.D{{Key: "_id", Value: 1}})).Raw()
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -153,10 +155,12 @@ func TestCheckFindsAndRepairs(t *testing.T) {
 			f.dropIndex("messages", "modseq")
 			f.dropIndex("blobs.files", "unused")
 		}},
-		{name: "missing unique index, and what it would keep from being", kinds: []string{"missing index", "missing chunks"}, stays: true, damage: func(f *filled) {
-			f.dropIndex("blobs.chunks", "files_id_1_n_1")
-			f.insert("blobs.chunks", d("files_id", f.one("blobs.files", d(), "_id"), "n", int32(0), "data", bson.Binary{Data: []byte("x")}))
-		}},
+		{name: "missing unique index, and what it would keep from being",
+			kinds: []string{"missing index", "missing chunks"}, stays: true, damage: func(f *filled) {
+				f.dropIndex("blobs.chunks", "files_id_1_n_1")
+				f.insert("blobs.chunks", d("files_id", f.one("blobs.files", d(), "_id"), "n", int32(0),
+					"data", bson.Binary{Data: []byte("x")}))
+			}},
 		{name: "wrong index", kinds: []string{"wrong index"}, stays: true, damage: func(f *filled) {
 			f.dropIndex("addresses", "user")
 			f.createIndex("addresses", "user", "alias")
@@ -165,7 +169,8 @@ func TestCheckFindsAndRepairs(t *testing.T) {
 			f.update("contents", d("refs", 2), d("$inc", d("refs", int64(3), "magic", int64(77))))
 		}},
 		{name: "content leaked by nobody's last reference", kinds: []string{"content leaked"}, damage: func(f *filled) {
-			if _, err := write(f.t.Context(), f.Store, mailgen.Simple("never delivered", attachment(9, 9000)), 2); err != nil {
+			if _, err := write(f.t.Context(), f.Store, mailgen.Simple("never delivered",
+				attachment(9, 9000)), 2); err != nil {
 				f.t.Fatal(err)
 			}
 		}},
@@ -173,7 +178,9 @@ func TestCheckFindsAndRepairs(t *testing.T) {
 			f.update("contents", d("refs", 2), d("$inc", d("refs", int64(-1), "magic", int64(-5))))
 		}},
 		{name: "content unused though it is not", kinds: []string{"content too low"}, damage: func(f *filled) {
-			f.update("contents", d("refs", 2), d("$set", d("refs", int64(0), "magic", int64(0), "quarantined", bson.NewDateTimeFromTime(f.ada.Created))))
+			f.update("contents", d("refs", 2),
+				d("$set", d("refs", int64(0), "magic", int64(0), "quarantined",
+					bson.NewDateTimeFromTime(f.ada.Created))))
 		}},
 		{name: "content magic", kinds: []string{"content mismatch"}, damage: func(f *filled) {
 			f.update("contents", d("refs", 2), d("$inc", d("magic", int64(1))))
@@ -187,24 +194,29 @@ func TestCheckFindsAndRepairs(t *testing.T) {
 		{name: "content uncounted", kinds: []string{"content uncounted"}, stays: true, damage: func(f *filled) {
 			f.update("contents", d("refs", 2), d("$unset", d("refs", "")))
 		}},
-		{name: "content missing", kinds: []string{"content missing", "blob leaked"}, stays: true, damage: func(f *filled) {
-			f.remove("contents", d("_id", f.one("messages", d("f", int32(mailstore.Seen)), "c")))
-		}},
+		{name: "content missing", kinds: []string{"content missing", "blob leaked"}, stays: true,
+			damage: func(f *filled) {
+				f.remove("contents", d("_id", f.one("messages", d("f", int32(mailstore.Seen)), "c")))
+			}},
 		{name: "content layout", kinds: []string{"damaged content"}, stays: true, damage: func(f *filled) {
-			f.update("contents", d("_id", f.one("messages", d("f", int32(mailstore.Seen)), "c")), d("$set", d("segs", bson.Binary{Data: []byte{9}})))
+			f.update("contents", d("_id", f.one("messages", d("f", int32(mailstore.Seen)), "c")),
+				d("$set", d("segs", bson.Binary{Data: []byte{9}})))
 		}},
 		{name: "content bytes", kinds: []string{"damaged content"}, deep: true, stays: true, damage: func(f *filled) {
-			f.update("contents", d("_id", f.one("messages", d("f", int32(mailstore.Deleted)), "c")), d("$set", d("f.0", bson.Binary{Data: []byte("?")})))
+			f.update("contents", d("_id", f.one("messages", d("f", int32(mailstore.Deleted)), "c")),
+				d("$set", d("f.0", bson.Binary{Data: []byte("?")})))
 		}},
-		{name: "content bytes beside a blob", kinds: []string{"damaged content"}, deep: true, stays: true, damage: func(f *filled) {
-			for _, subject := range []string{"one", "two"} {
-				f.deliver(f.t, mailgen.Simple(subject, attachment(1, 20_000)), 0, nil, f.inbox)
-			}
-			other := f.one("contents", d("_id", f.one("messages", d("u", "two"), "c")), "f", "0")
-			f.update("contents", d("_id", f.one("messages", d("u", "one"), "c")), d("$set", d("f.0", other)))
-		}},
+		{name: "content bytes beside a blob", kinds: []string{"damaged content"}, deep: true,
+			stays: true, damage: func(f *filled) {
+				for _, subject := range []string{"one", "two"} {
+					f.deliver(f.t, mailgen.Simple(subject, attachment(1, 20_000)), 0, nil, f.inbox)
+				}
+				other := f.one("contents", d("_id", f.one("messages", d("u", "two"), "c")), "f", "0")
+				f.update("contents", d("_id", f.one("messages", d("u", "one"), "c")), d("$set", d("f.0", other)))
+			}},
 		{name: "content id", kinds: []string{"damaged content"}, stays: true, damage: func(f *filled) {
-			for _, id := range []any{"x", bson.Binary{Data: []byte("short")}, bson.Binary{Data: make([]byte, 33)}, bson.Binary{Subtype: 0x80, Data: make([]byte, 32)}} {
+			for _, id := range []any{"x", bson.Binary{Data: []byte("short")},
+				bson.Binary{Data: make([]byte, 33)}, bson.Binary{Subtype: 0x80, Data: make([]byte, 32)}} {
 				f.insert("contents", d("_id", id, "refs", int64(0), "magic", int64(0)))
 			}
 		}},
@@ -229,14 +241,17 @@ func TestCheckFindsAndRepairs(t *testing.T) {
 		}},
 		{name: "file of another program", kinds: []string{"bad file"}, stays: true, damage: func(f *filled) {
 			id := bson.NewObjectID()
-			f.insert("blobs.files", d("_id", id, "length", 1, "chunkSize", 255<<10, "uploadDate", f.ada.Created, "filename", "x"))
+			f.insert("blobs.files", d("_id", id, "length", 1, "chunkSize", 255<<10, "uploadDate",
+				f.ada.Created, "filename", "x"))
 			f.insert("blobs.chunks", d("files_id", id, "n", int32(0), "data", bson.Binary{Data: []byte("x")}))
 		}},
-		{name: "file fields of other types", kinds: []string{"bad file"}, deep: true, stays: true, damage: func(f *filled) {
-			f.update("blobs.files", d("length", d("$gt", 500_000)), d("$set", d("uploadDate", "today")))
-		}},
+		{name: "file fields of other types", kinds: []string{"bad file"}, deep: true, stays: true,
+			damage: func(f *filled) {
+				f.update("blobs.files", d("length", d("$gt", 500_000)), d("$set", d("uploadDate", "today")))
+			}},
 		{name: "file of other types", kinds: []string{"bad file"}, stays: true, damage: func(f *filled) {
-			f.insert("blobs.files", d("_id", bson.NewObjectID(), "length", "long", "metadata", d("hash", "x", "refs", int64(0), "magic", int64(0))))
+			f.insert("blobs.files", d("_id", bson.NewObjectID(), "length", "long", "metadata",
+				d("hash", "x", "refs", int64(0), "magic", int64(0))))
 		}},
 		{name: "blob leaked", kinds: []string{"blob leaked"}, damage: func(f *filled) {
 			f.update("blobs.files", d(), d("$inc", d("metadata.refs", int64(1), "metadata.magic", int64(9))))
@@ -252,9 +267,11 @@ func TestCheckFindsAndRepairs(t *testing.T) {
 		}},
 		{name: "orphan chunks", kinds: []string{"orphan chunks"}, damage: func(f *filled) {
 			for n := range 3 {
-				f.insert("blobs.chunks", d("files_id", bson.ObjectID{1}, "n", int32(n), "data", bson.Binary{Data: []byte("x")}))
+				f.insert("blobs.chunks", d("files_id", bson.ObjectID{1}, "n", int32(n), "data",
+					bson.Binary{Data: []byte("x")}))
 			}
-			f.insert("blobs.chunks", d("files_id", bson.ObjectID{0xff, 0xff}, "n", int32(7), "data", bson.Binary{Data: []byte("x")}))
+			f.insert("blobs.chunks", d("files_id", bson.ObjectID{0xff, 0xff}, "n", int32(7), "data",
+				bson.Binary{Data: []byte("x")}))
 		}},
 		{name: "missing chunk", kinds: []string{"missing chunks"}, stays: true, damage: func(f *filled) {
 			f.remove("blobs.chunks", d("n", int32(1)))
@@ -268,11 +285,13 @@ func TestCheckFindsAndRepairs(t *testing.T) {
 		{name: "bad file", kinds: []string{"bad file"}, stays: true, damage: func(f *filled) {
 			f.update("blobs.files", d("length", d("$gt", 500_000)), d("$set", d("metadata.codec", "lzw")))
 		}},
-		{name: "wrong bytes", kinds: []string{"damaged content", "wrong bytes"}, deep: true, stays: true, damage: func(f *filled) {
-			f.update("blobs.chunks", d("n", int32(1)), d("$set", d("data", bson.Binary{Data: make([]byte, 255<<10)})))
-		}},
+		{name: "wrong bytes", kinds: []string{"damaged content", "wrong bytes"}, deep: true,
+			stays: true, damage: func(f *filled) {
+				f.update("blobs.chunks", d("n", int32(1)), d("$set", d("data", bson.Binary{Data: make([]byte, 255<<10)})))
+			}},
 		{name: "wrong sums", kinds: []string{"wrong bytes"}, deep: true, stays: true, damage: func(f *filled) {
-			f.update("blobs.files", d("length", d("$gt", 500_000)), d("$set", d("metadata.sums", bson.Binary{Data: []byte("x")})))
+			f.update("blobs.files", d("length", d("$gt", 500_000)),
+				d("$set", d("metadata.sums", bson.Binary{Data: []byte("x")})))
 		}},
 		{name: "user of other types", kinds: []string{"bad document"}, stays: true, damage: func(f *filled) {
 			f.update("users", d("_id", f.ada.ID.Binary()), d("$set", d("name", 7)))
@@ -286,14 +305,17 @@ func TestCheckFindsAndRepairs(t *testing.T) {
 		{name: "counter of another type", kinds: []string{"bad document"}, stays: true, damage: func(f *filled) {
 			f.update("mailboxes", d("_id", f.inbox.Binary()), d("$set", d("cu", true)))
 		}},
-		{name: "address of another type", kinds: []string{"bad document", "no address"}, stays: true, damage: func(f *filled) {
-			f.update("addresses", d("_id", "ada@example.com"), d("$set", d("user", 7)))
-		}},
+		{name: "address of another type", kinds: []string{"bad document", "no address"},
+			stays: true, damage: func(f *filled) {
+				f.update("addresses", d("_id", "ada@example.com"), d("$set", d("user", 7)))
+			}},
 		{name: "counters", kinds: []string{"wrong counters"}, damage: func(f *filled) {
-			f.update("mailboxes", d("_id", f.inbox.Binary()), d("$inc", d("cm", int64(2), "cu", int64(-1), "cd", int64(1), "cz", int64(7))))
+			f.update("mailboxes", d("_id", f.inbox.Binary()),
+				d("$inc", d("cm", int64(2), "cu", int64(-1), "cd", int64(1), "cz", int64(7))))
 		}},
 		{name: "quota", kinds: []string{"wrong quota"}, damage: func(f *filled) {
-			f.update("users", d("_id", f.ada.ID.Binary()), d("$inc", d("quota.freeBytes", int64(-7), "quota.freeMessages", int64(1))))
+			f.update("users", d("_id", f.ada.ID.Binary()),
+				d("$inc", d("quota.freeBytes", int64(-7), "quota.freeMessages", int64(1))))
 		}},
 		{name: "UIDNEXT", kinds: []string{"low UIDNEXT"}, damage: func(f *filled) {
 			f.update("mailboxes", d("_id", f.inbox.Binary()), d("$set", d("n", int64(2))))
@@ -334,7 +356,8 @@ func TestCheckFindsAndRepairs(t *testing.T) {
 			f.insert("addresses", d("_id", "eve@example.com", "user", bson.Binary{Data: []byte("12345678")}))
 		}},
 		{name: "stray subscription", kinds: []string{"stray address"}, damage: func(f *filled) {
-			f.insert("subscriptions", d("_id", bson.Binary{Data: []byte("12345678Sent")}, "u", bson.Binary{Data: []byte("12345678")}, "p", "Sent"))
+			f.insert("subscriptions", d("_id", bson.Binary{Data: []byte("12345678Sent")}, "u",
+				bson.Binary{Data: []byte("12345678")}, "p", "Sent"))
 		}},
 		{name: "no address", kinds: []string{"no address"}, damage: func(f *filled) {
 			f.remove("addresses", d("_id", "ada@example.com"))
@@ -432,7 +455,8 @@ func (f *filled) texts() []string {
 		}
 		slices.SortFunc(boxes, func(a, b *mailstore.Mailbox) int { return slices.Compare(a.Key[:], b.Key[:]) })
 		for _, box := range boxes {
-			for m, err := range f.Messages(ctx, box.Key, mailstore.Query{}, mailstore.FieldContent|mailstore.FieldFlags) {
+			for m, err := range f.Messages(ctx, box.Key, mailstore.Query{},
+				mailstore.FieldContent|mailstore.FieldFlags) {
 				if err != nil {
 					f.t.Fatal(err)
 				}
@@ -453,7 +477,8 @@ func TestCheckRepairsLeaksOnly(t *testing.T) {
 	if _, err := write(t.Context(), f.Store, mailgen.Simple("never delivered", attachment(9, 9000)), 2); err != nil {
 		t.Fatal(err)
 	}
-	f.update("contents", d("_id", f.one("messages", d("f", int32(mailstore.Seen)), "c")), d("$inc", d("refs", int64(-1), "magic", int64(-5))))
+	f.update("contents", d("_id", f.one("messages", d("f", int32(mailstore.Seen)), "c")),
+		d("$inc", d("refs", int64(-1), "magic", int64(-5))))
 	f.update("mailboxes", d("_id", f.inbox.Binary()), d("$inc", d("cm", int64(1))))
 	f.insert("blobs.chunks", d("files_id", bson.ObjectID{1}, "n", int32(0), "data", bson.Binary{Data: []byte("x")}))
 	run := func(want map[Finding]int) {
@@ -481,11 +506,13 @@ func TestCheckWritesNothing(t *testing.T) {
 	f.insert("blobs.chunks", d("files_id", bson.ObjectID{1}, "n", int32(0), "data", bson.Binary{Data: []byte("x")}))
 	var mu sync.Mutex
 	commands := make(map[string]bool)
-	client := dbtest.NewClient(t, options.Client().SetMonitor(&event.CommandMonitor{Started: func(_ context.Context, e *event.CommandStartedEvent) {
-		mu.Lock()
-		defer mu.Unlock()
-		commands[e.CommandName] = true
-	}}))
+	client := dbtest.NewClient(t,
+		options.Client().SetMonitor(&event.CommandMonitor{Started: func(_ context.Context,
+			e *event.CommandStartedEvent) {
+			mu.Lock()
+			defer mu.Unlock()
+			commands[e.CommandName] = true
+		}}))
 	db := client.Database(f.db.Name())
 	s := storetest.Open(t, storetest.Options{Database: db, ReadOnly: true}).Store
 	found := 0
@@ -499,7 +526,8 @@ func TestCheckWritesNothing(t *testing.T) {
 	mu.Lock()
 	defer mu.Unlock()
 	for name := range commands {
-		if !slices.Contains([]string{"find", "getMore", "killCursors", "aggregate", "count", "listIndexes", "listCollections", "abortTransaction", "endSessions"}, name) {
+		if !slices.Contains([]string{"find", "getMore", "killCursors", "aggregate", "count",
+			"listIndexes", "listCollections", "abortTransaction", "endSessions"}, name) {
 			t.Errorf("sent %s", name)
 		}
 	}

@@ -32,12 +32,13 @@ const (
 	maxActors         = 6
 )
 
-// TestSchedules lets deliveries, copies, moves, expunges, deletions of users, collections and checks meet at every
-// command to the database, with actors that stop for ever and answers that are lost. No check may find damage that there is not. At the
-// end every message must be whole, and after a check and collections nothing may be left that nobody reaches.
+// TestSchedules lets deliveries, copies, moves, expunges, deletions of users, collections and
+// checks meet at every command to the database, with actors that stop for ever and answers that are
+// lost. No check may find damage that there is not. At the end every message must be whole, and
+// after a check and collections nothing may be left that nobody reaches.
 //
-// Every schedule has a seed. GADWALL_TEST_SEED=n GADWALL_TEST_SCHEDULES=1 repeats schedule n (but for the order of
-// random ids).
+// Every schedule has a seed. GADWALL_TEST_SEED=n GADWALL_TEST_SCHEDULES=1 repeats schedule n (but
+// for the order of random ids).
 func TestSchedules(t *testing.T) {
 	n, first := number(t, schedulesVariable, defaultSchedules), number(t, seedVariable, 1)
 	var next atomic.Int64
@@ -61,7 +62,8 @@ func TestSchedules(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	t.Logf("%d schedules in %v: %d commands, %d crashes, %d lost answers, %d lost requests; %+v", n, time.Since(began).Round(time.Second),
+	t.Logf("%d schedules in %v: %d commands, %d crashes, %d lost answers, %d lost requests; %+v", n,
+		time.Since(began).Round(time.Second),
 		total.commands.Load(), total.crashes.Load(), total.lostAnswers.Load(), total.lostRequests.Load(), seen.String())
 	if n >= completeSchedules && !t.Failed() {
 		seen.complete(t)
@@ -88,14 +90,18 @@ type coverage struct {
 }
 
 func (c *coverage) String() string {
-	return fmt.Sprintf("%d leaks repaired, %d checks beside traffic with %d documents undecided; %d documents collected beside traffic and %d after it, %d orphan chunks",
-		c.leaksRepaired.Load(), c.checksBesideTraffic.Load(), c.undecided.Load(), c.collectedBesideTraffic.Load(), c.collected.Load(), c.orphans.Load())
+	return fmt.Sprintf("%d leaks repaired, %d checks beside traffic with %d documents undecided; "+
+		"%d documents collected beside traffic and %d after it, %d orphan chunks",
+		c.leaksRepaired.Load(), c.checksBesideTraffic.Load(), c.undecided.Load(),
+		c.collectedBesideTraffic.Load(), c.collected.Load(), c.orphans.Load())
 }
 
 func (c *coverage) complete(t *testing.T) {
 	for what, n := range map[string]*atomic.Int64{
-		"leak repaired": &c.leaksRepaired, "check beside traffic": &c.checksBesideTraffic, "undecided document": &c.undecided,
-		"document collected": &c.collected, "document collected beside traffic": &c.collectedBesideTraffic, "orphan chunk": &c.orphans,
+		"leak repaired": &c.leaksRepaired, "check beside traffic": &c.checksBesideTraffic,
+		"undecided document":                &c.undecided,
+		"document collected":                &c.collected,
+		"document collected beside traffic": &c.collectedBesideTraffic, "orphan chunk": &c.orphans,
 	} {
 		if n.Load() == 0 {
 			t.Errorf("no schedule had a %s", what)
@@ -161,7 +167,8 @@ func newWorld(t *testing.T, total *stats, seen *coverage) *world {
 
 // reset makes the database what it was after creating the users.
 func (w *world) reset(ctx context.Context) error {
-	for _, name := range []string{"messages", "journal", "contents", "blobs.files", "blobs.chunks", "subscriptions", "users", "addresses", "mailboxes"} {
+	for _, name := range []string{"messages", "journal", "contents", "blobs.files", "blobs.chunks",
+		"subscriptions", "users", "addresses", "mailboxes"} {
 		c := w.store.db.Collection(name)
 		if _, err := c.DeleteMany(ctx, bson.D{}); err != nil {
 			return err
@@ -241,7 +248,8 @@ func (m *model) text() []byte {
 
 // round lets some actors run beside each other.
 func (m *model) round() error {
-	s := &scheduler{rng: m.rng, clock: m.clock, events: make(chan *actor), faults: m.rng.Intn(4) > 0, steady: m.rng.Intn(2) == 0, stats: m.stats}
+	s := &scheduler{rng: m.rng, clock: m.clock, events: make(chan *actor),
+		faults: m.rng.Intn(4) > 0, steady: m.rng.Intn(2) == 0, stats: m.stats}
 	defer func() { m.trace = append(append(m.trace, "-- round"), s.trace...) }()
 	// Those that must not disturb each other would meet too rarely by chance alone.
 	kinds := []int{m.rng.Intn(kindsOfActors), m.rng.Intn(kindsOfActors)}
@@ -288,11 +296,17 @@ func (m *model) operation(kind int) (string, func(context.Context, *actor) error
 	switch kind {
 	case kindDeliver, 1, 2:
 		text, to := m.text(), m.rng.Intn(3)
-		return "deliver", func(ctx context.Context, a *actor) error { return m.deliver(ctx, a.in.Store.Store, text, to) }
+		return "deliver", func(ctx context.Context, a *actor) error {
+			return m.deliver(ctx,
+				a.in.Store.Store, text, to)
+		}
 	case 3:
 		return "copy", func(ctx context.Context, a *actor) error { return m.copy(ctx, a.in.Store.Store, in, other) }
 	case 4:
-		return "copy to itself", func(ctx context.Context, a *actor) error { return m.copy(ctx, a.in.Store.Store, in, in) }
+		return "copy to itself", func(ctx context.Context, a *actor) error {
+			return m.copy(ctx,
+				a.in.Store.Store, in, in)
+		}
 	case kindMove, 6:
 		m.remove(m.users[user].ID)
 		if m.rng.Intn(2) == 0 {
@@ -315,7 +329,8 @@ func (m *model) operation(kind int) (string, func(context.Context, *actor) error
 	case 8:
 		if m.rng.Intn(2) == 0 {
 			m.remove(m.users[1].ID)
-			return "delete user", func(ctx context.Context, a *actor) error { return a.in.DeleteUser(ctx, m.users[1].ID) }
+			return "delete user",
+				func(ctx context.Context, a *actor) error { return a.in.DeleteUser(ctx, m.users[1].ID) }
 		}
 		m.remove(m.users[user].ID)
 		return "delete mailbox", func(ctx context.Context, a *actor) error {
@@ -327,7 +342,8 @@ func (m *model) operation(kind int) (string, func(context.Context, *actor) error
 			grace = dedupe.DefaultGrace
 		}
 		return "gc", func(ctx context.Context, a *actor) error {
-			done, err := Collect(ctx, a.in.Store.Store, CollectOptions{Grace: grace, Deletions: true, Orphans: true, Workers: 1})
+			done, err := Collect(ctx, a.in.Store.Store, CollectOptions{Grace: grace,
+				Deletions: true, Orphans: true, Workers: 1})
 			m.seen.collectedBesideTraffic.Add(done.Contents.Deleted.Documents + done.Blobs.Deleted.Documents)
 			m.seen.orphans.Add(done.Orphans.Documents)
 			return err
@@ -336,9 +352,10 @@ func (m *model) operation(kind int) (string, func(context.Context, *actor) error
 		size := 1 + m.rng.Intn(4)
 		return "check", func(ctx context.Context, a *actor) error {
 			var wrong error
-			sum, err := Check(ctx, a.in.Store.Store, CheckOptions{Repair: true, TableSize: size, Wait: a.wait, Found: func(f Finding) {
-				wrong = m.allowed(f, wrong)
-			}})
+			sum, err := Check(ctx, a.in.Store.Store, CheckOptions{Repair: true, TableSize: size,
+				Wait: a.wait, Found: func(f Finding) {
+					wrong = m.allowed(f, wrong)
+				}})
 			if err == nil && wrong == nil {
 				m.seen.checksBesideTraffic.Add(1)
 				m.seen.undecided.Add(sum.Undecided())
@@ -379,10 +396,12 @@ func (m *model) deliver(ctx context.Context, s *mailstore.Store, text []byte, to
 	if err != nil {
 		return err
 	}
-	// One after the other: for several users, several transactions run at once, and an actor does one thing at a time.
+	// One after the other: for several users, several transactions run at once, and an actor does
+	// one thing at a time.
 	var failed error
 	for i, box := range boxes {
-		results, err := s.Deliver(ctx, stored, []mailstore.Delivery{{Mailbox: box, Flags: mailstore.Deleted, Magic: stored.Magics[i]}})
+		results, err := s.Deliver(ctx, stored,
+			[]mailstore.Delivery{{Mailbox: box, Flags: mailstore.Deleted, Magic: stored.Magics[i]}})
 		if err != nil {
 			return err
 		}
@@ -412,7 +431,8 @@ func (m *model) copy(ctx context.Context, s *mailstore.Store, from, to mailkey.M
 	return nil
 }
 
-// verify repairs and collects what was left, and checks that all is whole and nothing more is there.
+// verify repairs and collects what was left, and checks that all is whole and nothing more is
+// there.
 func (m *model) verify(ctx context.Context) error {
 	var wrong error
 	healed := func(context.Context, time.Duration) error { return nil } // nothing is under way
@@ -420,7 +440,8 @@ func (m *model) verify(ctx context.Context) error {
 		return err
 	}
 	m.clock.days.Add(1)
-	sum, err := Check(ctx, m.store.Store, CheckOptions{Repair: true, Wait: healed, Found: func(f Finding) { wrong = m.allowed(f, wrong) }})
+	sum, err := Check(ctx, m.store.Store, CheckOptions{Repair: true, Wait: healed,
+		Found: func(f Finding) { wrong = m.allowed(f, wrong) }})
 	if err != nil {
 		return err
 	}
@@ -444,7 +465,8 @@ func (m *model) verify(ctx context.Context) error {
 		before = n
 		m.clock.days.Add(1)
 	}
-	if sum, err = Check(ctx, m.store.Store, CheckOptions{Deep: true, Wait: healed, Found: func(f Finding) { wrong = fmt.Errorf("in the end: %+v", f) }}); err != nil {
+	if sum, err = Check(ctx, m.store.Store, CheckOptions{Deep: true, Wait: healed,
+		Found: func(f Finding) { wrong = fmt.Errorf("in the end: %+v", f) }}); err != nil {
 		return err
 	}
 	if wrong != nil || sum.Undecided() > 0 {
@@ -505,7 +527,8 @@ func (m *model) whole(ctx context.Context) error {
 // noneUnused looks for documents without references: a clean check says that the counts are right.
 func (m *model) noneUnused(ctx context.Context, pairs ...string) error {
 	for i := 0; i < len(pairs); i += 2 {
-		n, err := m.store.db.Collection(pairs[i]).CountDocuments(ctx, bson.D{{Key: pairs[i+1], Value: bson.D{{Key: "$lte", Value: 0}}}})
+		n, err := m.store.db.Collection(pairs[i]).CountDocuments(ctx,
+			bson.D{{Key: pairs[i+1], Value: bson.D{{Key: "$lte", Value: 0}}}})
 		if err != nil {
 			return err
 		}

@@ -6,8 +6,9 @@ import (
 )
 
 const (
-	// restFactor is how many times as long as it works what is paced rests, so that it takes a quarter of what one client
-	// can take. minWork is the least work between two rests, maxRest the longest rest.
+	// restFactor is how many times as long as it works what is paced rests, so that it takes a
+	// quarter of what one client can take. minWork is the least work between two rests, maxRest the
+	// longest rest.
 	restFactor = 3
 	minWork    = 20 * time.Millisecond
 	maxRest    = 10 * time.Second
@@ -27,7 +28,8 @@ type Pacer struct {
 	asked time.Time // of Check
 }
 
-// Guard rests in proportion to the work since it was called last. Its error is that of ctx or of Check.
+// Guard rests in proportion to the work since it was called last. Its error is that of ctx or of
+// Check.
 func (p *Pacer) Guard(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err

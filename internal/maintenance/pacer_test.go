@@ -26,7 +26,8 @@ func TestPacer(t *testing.T) {
 	for _, step := range []struct {
 		work time.Duration
 		err  error
-	}{{time.Hour, nil}, {15 * time.Millisecond, nil}, {15 * time.Millisecond, nil}, {15 * time.Millisecond, nil}, {2 * time.Second, nil},
+	}{{time.Hour, nil}, {15 * time.Millisecond, nil}, {15 * time.Millisecond, nil},
+		{15 * time.Millisecond, nil}, {2 * time.Second, nil},
 		{time.Minute, nil}, {time.Millisecond, nil}, {time.Minute, lost}} {
 		at = at.Add(step.work)
 		if err := p.Guard(t.Context()); !errors.Is(err, step.err) {

@@ -25,8 +25,8 @@ const (
 	maxLogged = 100
 )
 
-// PeriodicCheck checks the store now and then, in one instance of all that serve. It repairs leaks, which
-// are what crashes leave, and reports everything else.
+// PeriodicCheck checks the store now and then, in one instance of all that serve. It repairs leaks,
+// which are what crashes leave, and reports everything else.
 type PeriodicCheck struct {
 	periodic
 	mail *mailstore.Store
@@ -56,7 +56,8 @@ func NewPeriodicCheck(mail *mailstore.Store, task *lease.Task, interval time.Dur
 		runs: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "gadwall_check_runs_total", Help: "Scheduled checks by this instance."}, []string{"result"}),
 		findings: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "gadwall_check_findings", Help: "What the last check by this instance found."}, []string{"kind", "repaired"}),
+			Name: "gadwall_check_findings", Help: "What the last check by this instance found."},
+			[]string{"kind", "repaired"}),
 		completed: gauge("gadwall_check_completed_timestamp_seconds",
 			"When the last complete check by any instance began, as far as this one knows."),
 		duration: gauge("gadwall_check_duration_seconds", "How long the last check by this instance took."),
@@ -124,7 +125,8 @@ func (c *PeriodicCheck) check(ctx context.Context, l *lease.Lease) error {
 		"leaks_repaired", sum.Repaired, "undecided", sum.Undecided()}
 	if sum.Damaged > 0 {
 		c.runs.WithLabelValues("damaged").Inc()
-		c.log.Error("the check found damage: see gadwall check", append(about, "damaged", sum.Damaged, slog.Group("found", kinds...))...)
+		c.log.Error("the check found damage: see gadwall check",
+			append(about, "damaged", sum.Damaged, slog.Group("found", kinds...))...)
 		return nil
 	}
 	result := "clean"

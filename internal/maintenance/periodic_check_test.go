@@ -63,7 +63,8 @@ func (s *store) change(t *testing.T, collection string, update bson.D) {
 	}
 }
 
-// A scheduled check repairs leaks, tells of damage and leaves it, and is done once a week by one instance.
+// A scheduled check repairs leaks, tells of damage and leaves it, and is done once a week by one
+// instance.
 func TestPeriodicCheck(t *testing.T) {
 	s := newStore(t)
 	s.deliver(t, []byte("Subject: kept\r\n\r\nHello.\r\n"), 0, nil, s.box(t, s.user(t, "ada@example.com"), "INBOX"))
@@ -93,11 +94,13 @@ func TestPeriodicCheck(t *testing.T) {
 	if _, err := write(t.Context(), s.Store, []byte("Subject: never delivered\r\n\r\nHello.\r\n"), 1); err != nil {
 		t.Fatal(err)
 	}
-	s.change(t, "contents", bson.D{{Key: "$set", Value: bson.D{{Key: "touched", Value: time.Now().Add(-25 * time.Hour)}}}})
+	s.change(t, "contents", bson.D{{Key: "$set", Value: bson.D{{Key: "touched", Value: time.Now().
+		Add(-25 * time.Hour)}}}})
 	s.change(t, "mailboxes", bson.D{{Key: "$inc", Value: bson.D{{Key: "cm", Value: int64(1)}}}})
 	clock.at = clock.at.Add(6 * 24 * time.Hour)
 	turn(c, map[string]float64{"gadwall_check_runs_total,clean": 1, "gadwall_check_runs_total,damaged": 0})
-	turn(other, map[string]float64{"gadwall_check_runs_total,clean": 0, "gadwall_check_completed_timestamp_seconds": first})
+	turn(other, map[string]float64{"gadwall_check_runs_total,clean": 0,
+		"gadwall_check_completed_timestamp_seconds": first})
 
 	clock.at = clock.at.Add(24 * time.Hour)
 	held, err := other.task.Acquire(t.Context())
@@ -109,7 +112,8 @@ func TestPeriodicCheck(t *testing.T) {
 	wrong := float64(len(mailboxesOf(t, s)))
 	turn(c, map[string]float64{"gadwall_check_runs_total,damaged": 1, "gadwall_check_findings,content leaked,yes": 1,
 		"gadwall_check_findings,wrong counters,no": wrong, "gadwall_check_undecided": 0})
-	for _, want := range []string{`level=ERROR msg="damage found" kind="wrong counters"`, `level=ERROR msg="the check found damage`,
+	for _, want := range []string{`level=ERROR msg="damage found" kind="wrong counters"`,
+		`level=ERROR msg="the check found damage`,
 		"leaks_repaired=1", fmt.Sprintf("damaged=%v", wrong), fmt.Sprintf(`"found.wrong counters"=%v`, wrong)} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("no %q in the log:\n%s", want, log)
@@ -119,8 +123,9 @@ func TestPeriodicCheck(t *testing.T) {
 		t.Errorf("a leak is no damage:\n%s", log)
 	}
 	clock.at = clock.at.Add(7 * 24 * time.Hour)
-	turn(other, map[string]float64{"gadwall_check_runs_total,damaged": 1, "gadwall_check_findings,content leaked,yes": 0,
-		"gadwall_check_findings,wrong counters,no": wrong})
+	turn(other, map[string]float64{"gadwall_check_runs_total,damaged": 1,
+		"gadwall_check_findings,content leaked,yes": 0,
+		"gadwall_check_findings,wrong counters,no":  wrong})
 	s.change(t, "mailboxes", bson.D{{Key: "$inc", Value: bson.D{{Key: "cm", Value: int64(-1)}}}})
 	clock.at = clock.at.Add(7 * 24 * time.Hour)
 	turn(c, map[string]float64{"gadwall_check_runs_total,clean": 2, "gadwall_check_findings,content leaked,yes": 0,
@@ -199,7 +204,8 @@ func TestPeriodicCheckGoesOn(t *testing.T) {
 	ticks <- time.Time{} // taken when the one before has ended
 	stop()
 	<-ended
-	if n := strings.Count(log.String(), "no rest for the wicked"); n == 0 || c.values(t)["gadwall_check_runs_total,failed"] != float64(n) {
+	if n := strings.Count(log.String(), "no rest for the wicked"); n == 0 ||
+		c.values(t)["gadwall_check_runs_total,failed"] != float64(n) {
 		t.Errorf("failures logged: %d\n%s", n, log)
 	}
 }

@@ -21,8 +21,8 @@ const (
 	partOrphans = "orphans"
 )
 
-// orphansInterval is how often a periodic collection looks for chunks without a file. That reads all
-// chunks.
+// orphansInterval is how often a periodic collection looks for chunks without a file. That reads
+// all chunks.
 const orphansInterval = 7 * 24 * time.Hour
 
 // CollectTask is the task of collections on a database, for periodic ones and those of commands.
@@ -65,7 +65,8 @@ func NewPeriodicCollection(mail *mailstore.Store, task *lease.Task, interval, gr
 		mail: mail, grace: grace,
 		runs:    count("gadwall_gc_runs_total", "Collections by this instance.", "result"),
 		deleted: count("gadwall_gc_deleted_total", "Documents deleted by collections of this instance.", "kind"),
-		bytes:   count("gadwall_gc_deleted_bytes_total", "What was stored in them, before the database's compression.", "kind"),
+		bytes: count("gadwall_gc_deleted_bytes_total",
+			"What was stored in them, before the database's compression.", "kind"),
 	}
 	g.do = g.collect
 	g.failed = func() { g.runs.WithLabelValues("failed").Inc() }
@@ -86,7 +87,8 @@ func (g *PeriodicCollection) collect(ctx context.Context, l *lease.Lease) error 
 	}
 	if err == nil {
 		g.runs.WithLabelValues("ok").Inc()
-		g.log.Info("collected", "took", g.now().Sub(now).Round(time.Millisecond), "contents", done.Contents.Deleted.Documents,
+		g.log.Info("collected", "took", g.now().Sub(now).Round(time.Millisecond), "contents",
+			done.Contents.Deleted.Documents,
 			"blobs", done.Blobs.Deleted.Documents, "orphan_chunks", done.Orphans.Documents,
 			"bytes", done.Contents.Deleted.Bytes+done.Blobs.Deleted.Bytes+done.Orphans.Bytes,
 			"quarantined_contents", done.Contents.Quarantined, "quarantined_blobs", done.Blobs.Quarantined,

@@ -22,12 +22,13 @@ import (
 	"gadwall/internal/storetest"
 )
 
-// A scheduler lets actors use the database in an order that a random source chooses, one command at a time. An actor is a
-// goroutine with a store of its own, as if each were a process. Before every command the actor waits at the gate, so
-// all but one stand still at any time; the one that goes on is awaited at its next command, or its end.
+// A scheduler lets actors use the database in an order that a random source chooses, one command at
+// a time. An actor is a goroutine with a store of its own, as if each were a process. Before every
+// command the actor waits at the gate, so all but one stand still at any time; the one that goes on
+// is awaited at its next command, or its end.
 //
-// What can happen to a command: it takes place; it takes place and its answer is lost; it is lost itself; the actor stops for
-// ever before it (and so, after the one before).
+// What can happen to a command: it takes place; it takes place and its answer is lost; it is lost
+// itself; the actor stops for ever before it (and so, after the one before).
 type scheduler struct {
 	rng    *rand.Rand
 	clock  *clock
@@ -44,7 +45,8 @@ type stats struct {
 	commands, crashes, lostAnswers, lostRequests atomic.Int64
 }
 
-// clock is the time of a schedule: it stands still, but for days that pass when nothing is under way.
+// clock is the time of a schedule: it stands still, but for days that pass when nothing is under
+// way.
 type clock struct {
 	start time.Time
 	days  atomic.Int64
@@ -215,9 +217,9 @@ func (a *actor) note(e *event.CommandStartedEvent) {
 	}
 }
 
-// avoid lets an actor whose transaction has failed twice stand aside until those that are in its way have ended. To try
-// again would change nothing, but the driver pauses before each try, longer every time. Who stands aside itself is in
-// nobody's way.
+// avoid lets an actor whose transaction has failed twice stand aside until those that are in its
+// way have ended. To try again would change nothing, but the driver pauses before each try, longer
+// every time. Who stands aside itself is in nobody's way.
 func (a *actor) avoid() {
 	a.avoids = nil
 	if a.aborts < 2 {
@@ -234,7 +236,8 @@ func (a *actor) avoid() {
 // spawn starts an actor.
 func (s *scheduler) spawn(name string, in *instance, run func(ctx context.Context, a *actor) error) {
 	ctx, cancel := context.WithCancel(context.Background())
-	a := &actor{name: name, s: s, in: in, cancel: cancel, resume: make(chan verdict), audits: strings.HasSuffix(name, "check")}
+	a := &actor{name: name, s: s, in: in, cancel: cancel, resume: make(chan verdict),
+		audits: strings.HasSuffix(name, "check")}
 	in.actor.Store(a)
 	s.actors = append(s.actors, a)
 	go func() {
@@ -258,11 +261,12 @@ func acceptable(err error) bool {
 
 func retryable(err error) bool {
 	var labeled mongo.LabeledError
-	return errors.As(err, &labeled) && (labeled.HasErrorLabel("TransientTransactionError") || labeled.HasErrorLabel("NetworkError"))
+	return errors.As(err, &labeled) && (labeled.HasErrorLabel("TransientTransactionError") ||
+		labeled.HasErrorLabel("NetworkError"))
 }
 
-// wait is how an audit waits for releases on their way: for all who are under way, but for other audits, which have no
-// references.
+// wait is how an audit waits for releases on their way: for all who are under way, but for other
+// audits, which have no references.
 func (a *actor) wait(context.Context, time.Duration) error {
 	a.settling = make(map[*actor]bool)
 	for _, o := range a.s.actors {
@@ -296,7 +300,8 @@ func (a *actor) eligible() bool {
 		}
 	}
 	if a.writes != "" {
-		// The server would make it wait for the end of a transaction that has written the same document.
+		// The server would make it wait for the end of a transaction that has written the same
+		// document.
 		for _, o := range a.s.actors {
 			if o != a && !o.ended && o.inTx && o.wroteTx[a.writes] {
 				return false
@@ -335,7 +340,8 @@ func (s *scheduler) run() error {
 		}
 		last = a
 		v := s.fate(a)
-		s.trace = append(s.trace, fmt.Sprintf("%s: %s%s", a.name, a.command, []string{"", " CRASH", " ANSWER LOST", " REQUEST LOST"}[v]))
+		s.trace = append(s.trace, fmt.Sprintf("%s: %s%s", a.name, a.command,
+			[]string{"", " CRASH", " ANSWER LOST", " REQUEST LOST"}[v]))
 		s.stats.commands.Add(1)
 		a.avoids = nil
 		a.resume <- v

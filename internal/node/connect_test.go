@@ -52,7 +52,8 @@ func TestUnreachableDatabase(t *testing.T) {
 					t.Errorf("the error tells %q: %v", internal, err)
 				}
 			}
-			if !strings.Contains(log.String(), "connecting to the database") || strings.Contains(log.String(), "secret") {
+			if !strings.Contains(log.String(), "connecting to the database") ||
+				strings.Contains(log.String(), "secret") {
 				t.Errorf("log %s", &log)
 			}
 		})
@@ -69,8 +70,9 @@ func TestReason(t *testing.T) {
 	_, refused := net.Dial("tcp", closed.Addr().String())
 	for want, err := range map[string]error{
 		"connection refused: nothing listens there": refused,
-		"no answer":                       &net.OpError{Op: "read", Err: os.ErrDeadlineExceeded},
-		"permission denied":               &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", os.ErrPermission)},
+		"no answer": &net.OpError{Op: "read", Err: os.ErrDeadlineExceeded},
+		"permission denied": &net.OpError{Op: "dial",
+			Err: os.NewSyscallError("connect", os.ErrPermission)},
 		"the name server does not answer": &net.DNSError{Err: "server misbehaving", IsTemporary: true},
 		"EOF":                             &net.OpError{Op: "read", Err: io.EOF},
 	} {

@@ -58,7 +58,8 @@ func TestAccess(t *testing.T) {
 		t.Fatalf("something was made: %v", err)
 	}
 	serving := open(t, withDir(dir, Serving))
-	user, err := serving.Mail.CreateUser(t.Context(), mailstore.NewUser{Username: "ada@example.com", Password: "correct horse"})
+	user, err := serving.Mail.CreateUser(t.Context(), mailstore.NewUser{Username: "ada@example.com",
+		Password: "correct horse"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +94,8 @@ func TestLookingCreatesNothing(t *testing.T) {
 	}
 }
 
-// A database is made in an empty directory, or where only what does not matter is, and nowhere else.
+// A database is made in an empty directory, or where only what does not matter is, and nowhere
+// else.
 func TestDirectoryWithOtherFiles(t *testing.T) {
 	dir := dataDir(t)
 	if err := os.MkdirAll(filepath.Join(dir, "lost+found"), 0o700); err != nil {

@@ -159,7 +159,8 @@ func TestDirectoryResumes(t *testing.T) {
 	if err != nil || box.UIDNext != 4+mailstore.DefaultAdvance || box.Messages != 3 {
 		t.Errorf("%+v, %v", box, err)
 	}
-	for _, pattern := range []string{to + partialSuffix, filepath.Join(to, "*"+unfinished), filepath.Join(to, copiedFile)} {
+	for _, pattern := range []string{to + partialSuffix, filepath.Join(to, "*"+unfinished),
+		filepath.Join(to, copiedFile)} {
 		if left, _ := filepath.Glob(pattern); len(left) > 0 {
 			t.Errorf("left over: %q", left)
 		}
@@ -271,7 +272,8 @@ func damage(t *testing.T, n *node.Node, box *mailstore.Mailbox) {
 		if m.UID == 1 {
 			_, err = coll.DeleteOne(t.Context(), id)
 		} else {
-			_, err = coll.UpdateOne(t.Context(), id, bson.D{{Key: "$set", Value: bson.D{{Key: "segs", Value: bson.Binary{}}}}})
+			_, err = coll.UpdateOne(t.Context(), id,
+				bson.D{{Key: "$set", Value: bson.D{{Key: "segs", Value: bson.Binary{}}}}})
 		}
 		if err != nil {
 			t.Fatal(err)

@@ -61,7 +61,8 @@ func TestHTMLText(t *testing.T) {
 // TestHTMLTextPieces: the pieces in which a page comes do not matter, and the
 // memory kept does not grow with the page.
 func TestHTMLTextPieces(t *testing.T) {
-	piece := rapid.SampledFrom([]string{"<", ">", "&", ";", "a", " ", "\"", "'", "=", "-", "!", "/", "<!--", "-->", "<script>",
+	piece := rapid.SampledFrom([]string{"<", ">", "&", ";", "a", " ", "\"", "'", "=", "-", "!", "/",
+		"<!--", "-->", "<script>",
 		"</script>", "&amp;", "<p x=", "</p>", "é", "\xff", "#65"})
 	rapid.Check(t, func(t *rapid.T) {
 		page := strings.Join(rapid.SliceOfN(piece, 0, 60).Draw(t, "page"), "")

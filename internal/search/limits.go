@@ -63,7 +63,8 @@ func (k *Key) check() error {
 		case keys > MaxKeys:
 			return fmt.Errorf("%w: more than %d keys", ErrTooLarge, MaxKeys)
 		case len(k.text) > maxText || texts > maxTexts:
-			return fmt.Errorf("%w: at most %d octets in a text and %d in all are possible", ErrTooLarge, maxText, maxTexts)
+			return fmt.Errorf("%w: at most %d octets in a text and %d in all are possible",
+				ErrTooLarge, maxText, maxTexts)
 		}
 		for _, kid := range k.kids {
 			if err := visit(kid, depth+1); err != nil {

@@ -17,7 +17,8 @@ import (
 // Messages is what a search asks of the store of messages (mailstore.Store).
 type Messages interface {
 	// Messages iterates over the messages that q names, by ascending UID.
-	Messages(ctx context.Context, box mailkey.Mailbox, q mailstore.Query, fields mailstore.Fields) iter.Seq2[*mailstore.Message, error]
+	Messages(ctx context.Context, box mailkey.Mailbox, q mailstore.Query,
+		fields mailstore.Fields) iter.Seq2[*mailstore.Message, error]
 	// UIDs returns the UIDs of these messages.
 	UIDs(ctx context.Context, box mailkey.Mailbox, q mailstore.Query) ([]uint32, error)
 }
@@ -240,7 +241,8 @@ func (r *run) inTurn(ctx context.Context, m *matcher, match func() error) error 
 }
 
 // load loads contents, leaving out those that are damaged.
-func (r *run) load(ctx context.Context, ids []contents.ID, want contents.Want) (map[contents.ID]*contents.Content, error) {
+func (r *run) load(ctx context.Context, ids []contents.ID,
+	want contents.Want) (map[contents.ID]*contents.Content, error) {
 	loaded, err := r.Contents.Load(ctx, ids, want)
 	if !errors.Is(err, contents.ErrCorrupt) {
 		return loaded, err

@@ -42,9 +42,11 @@ func searchPieces(t testing.TB, needles []string, pieces ...string) []bool {
 // not even where one is cut within a character or before an accent, and is what a plain
 // comparison finds.
 func TestSinkPieces(t *testing.T) {
-	piece := rapid.SampledFrom([]string{"a", "b", "A", " ", "é", "e\u0301", "\u0301", "ß", "ﬁ", "日本", "\xff", "İ", "\u00ad", "\u200d",
+	piece := rapid.SampledFrom([]string{"a", "b", "A", " ", "é", "e\u0301", "\u0301", "ß", "ﬁ",
+		"日本", "\xff", "İ", "\u00ad", "\u200d",
 		"\ufdfa", "\u3300", strings.Repeat("x", chunkSize-3)})
-	needle := rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "e", "é", "日", "fi", "xx", " ", "\ufdfa", "صلى", "アパ", "ル"}), 1, 3)
+	needle := rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "e", "é", "日", "fi", "xx", " ",
+		"\ufdfa", "صلى", "アパ", "ル"}), 1, 3)
 	rapid.Check(t, func(rt *rapid.T) {
 		text := strings.Join(rapid.SliceOfN(piece, 0, 12).Draw(rt, "text"), "")
 		var needles []string

@@ -46,7 +46,8 @@ func TestTurnsBetweenUsers(t *testing.T) {
 	for i, next := range []struct {
 		user mailkey.UserID // who gives up the place
 		turn chan struct{}  // who gets it
-	}{{alice, hers[0]}, {alice, his}, {bob, third}, {carol, hers[1]}, {alice, another}, {bob, hers[2]}, {alice, hers[3]}} {
+	}{{alice, hers[0]}, {alice, his}, {bob, third}, {carol, hers[1]}, {alice, another},
+		{bob, hers[2]}, {alice, hers[3]}} {
 		turns.done(next.user)
 		if !granted(next.turn) {
 			t.Fatalf("turn %d went to somebody else", i)
@@ -138,7 +139,8 @@ func TestTurnsEnd(t *testing.T) {
 	}
 	wg.Wait()
 	if most.Load() > places || turns.free != places || len(turns.lines) != 0 {
-		t.Errorf("%d places were taken, %d are free in the end, %d lines left", most.Load(), turns.free, len(turns.lines))
+		t.Errorf("%d places were taken, %d are free in the end, %d lines left", most.Load(),
+			turns.free, len(turns.lines))
 	}
 }
 
@@ -183,7 +185,8 @@ func TestTurnsAlwaysGiven(t *testing.T) {
 			}
 			waiting = rest
 			if free := places - len(running); turns.free != free || free > 0 && len(waiting) > 0 {
-				t.Fatalf("%d of %d places free, %d taken, %d searches wait", turns.free, places, len(running), len(waiting))
+				t.Fatalf("%d of %d places free, %d taken, %d searches wait", turns.free, places,
+					len(running), len(waiting))
 			}
 		}
 	})

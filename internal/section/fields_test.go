@@ -31,7 +31,8 @@ func selectFields(t interface{ Fatal(...any) }, header string, names Names, not 
 }
 
 func TestFieldSelector(t *testing.T) {
-	header := crlf("From: a\nsubject : one\n folded\n\tagain\nX-Spam: no\nSUBJECT: two\ngarbage\n more garbage\nTo: b\n\n")
+	header := crlf("From: a\nsubject : one\n folded\n\tagain\nX-Spam: no\nSUBJECT: two\ngarbage\n" +
+		" more garbage\nTo: b\n\n")
 	long := strings.Repeat("x", maxHeld)
 	tests := []struct {
 		header string

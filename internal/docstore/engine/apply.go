@@ -9,16 +9,18 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// An UnsettledError is that of a commit which the full disk holds up. It shows already, and will become durable when there is
-// space, unless the process ends before that. Until it is durable no write is begun, nor answered with what
-// it gave before: whatever is acknowledged later is durable with it.
+// An UnsettledError is that of a commit which the full disk holds up. It shows already, and will
+// become durable when there is space, unless the process ends before that. Until it is durable no
+// write is begun, nor answered with what it gave before: whatever is acknowledged later is durable
+// with it.
 type UnsettledError struct{ Err *mongoerr.Error }
 
 func (e *UnsettledError) Error() string { return e.Err.Error() }
 func (e *UnsettledError) Unwrap() error { return e.Err }
 
-// apply applies a batch, which it closes, and with durable set waits until it is on disk. settled is called once, by
-// another goroutine, when the batch is applied (true) or nothing of it will be. After an *UnsettledError that may be later.
+// apply applies a batch, which it closes, and with durable set waits until it is on disk. settled
+// is called once, by another goroutine, when the batch is applied (true) or nothing of it will be.
+// After an *UnsettledError that may be later.
 func (e *Engine) apply(b *pebble.Batch, durable bool, settled func(applied bool)) error {
 	full := e.space.whenFull()
 	done := make(chan error, 1)
@@ -43,7 +45,8 @@ func (e *Engine) apply(b *pebble.Batch, durable bool, settled func(applied bool)
 		}
 		e.space.end()
 	})
-	return &UnsettledError{mongoerr.New(mongoerr.OutOfDiskSpace, "the disk of the database is full: the write waits for space and is not durable")}
+	return &UnsettledError{mongoerr.New(mongoerr.OutOfDiskSpace,
+		"the disk of the database is full: the write waits for space and is not durable")}
 }
 
 // applyNow does it, for as long as it takes.

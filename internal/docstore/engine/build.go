@@ -61,7 +61,8 @@ func (e *Engine) BuildIndexes(ctx context.Context, db, name string, wanted []*In
 	return before, after, err
 }
 
-// missingIndexes returns those of wanted that c does not have, or the conflict with one that it has.
+// missingIndexes returns those of wanted that c does not have, or the conflict with one that it
+// has.
 func missingIndexes(c *Collection, wanted []*Index) ([]*Index, error) {
 	var missing []*Index
 	for _, ix := range wanted {
@@ -77,11 +78,16 @@ func missingIndexes(c *Collection, wanted []*Index) ([]*Index, error) {
 			case old.Name == ix.Name && bytes.Equal(old.Spec, ix.Spec):
 				known = true
 			case old.Name == ix.Name && !equivalent:
-				return nil, mongoerr.New(mongoerr.IndexKeySpecsConflict, "An existing index has the same name as the requested index. Requested index: %s, existing index: %s", ix.Spec, old.Spec)
+				return nil, mongoerr.New(mongoerr.IndexKeySpecsConflict,
+					"An existing index has the same name as the requested index. Requested "+
+						"index: %s, existing index: %s", ix.Spec, old.Spec)
 			case old.Name == ix.Name:
-				return nil, mongoerr.New(mongoerr.IndexOptionsConflict, "An equivalent index already exists with the same name but different options. Requested index: %s, existing index: %s", ix.Spec, old.Spec)
+				return nil, mongoerr.New(mongoerr.IndexOptionsConflict,
+					"An equivalent index already exists with the same name but different "+
+						"options. Requested index: %s, existing index: %s", ix.Spec, old.Spec)
 			case equivalent:
-				return nil, mongoerr.New(mongoerr.IndexOptionsConflict, "Index already exists with a different name: %s", old.Name)
+				return nil, mongoerr.New(mongoerr.IndexOptionsConflict,
+					"Index already exists with a different name: %s", old.Name)
 			}
 		}
 		if !known {
@@ -93,8 +99,8 @@ func missingIndexes(c *Collection, wanted []*Index) ([]*Index, error) {
 
 func partialOf(ix *Index) []byte { return rawdoc.Get(ix.Spec, "partialFilterExpression").Value }
 
-// fillIndex writes the entries of all documents. Nobody writes to the collection meanwhile, and nobody
-// reads the index before the catalogue has it.
+// fillIndex writes the entries of all documents. Nobody writes to the collection meanwhile, and
+// nobody reads the index before the catalogue has it.
 func (e *Engine) fillIndex(ctx context.Context, c *Collection, ix *Index) (err error) {
 	lower := prefixOf(spaceDoc, c.id)
 	s, err := pebbleView{e.db}.scan(lower, successor(clone(lower)), false)
@@ -180,7 +186,8 @@ func (e *Engine) checkUnique(ctx context.Context, c *Collection, ix *Index) (err
 }
 
 // DropIndexes drops the indexes that choose picks, and returns how many there were, _id included.
-func (e *Engine) DropIndexes(ctx context.Context, db, name string, choose func(*Collection) ([]*Index, error)) (was int, err error) {
+func (e *Engine) DropIndexes(ctx context.Context, db, name string,
+	choose func(*Collection) ([]*Index, error)) (was int, err error) {
 	err = e.change(ctx, func(cat *Catalog) error {
 		c := cat.Lookup(db, name)
 		if c == nil {

@@ -14,8 +14,9 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
-// A catalog is all collections and their indexes. It never changes: a change makes a new one and publishes
-// it when what readers will look for is in the database already, and before what they look for no more is removed.
+// A catalog is all collections and their indexes. It never changes: a change makes a new one and
+// publishes it when what readers will look for is in the database already, and before what they
+// look for no more is removed.
 type Catalog struct {
 	byName map[string]*Collection
 	byID   map[uint32]*Collection
@@ -127,9 +128,10 @@ func (cat *Catalog) Databases() []string {
 	return slices.Sorted(maps.Keys(seen))
 }
 
-// readable reports as an error that a transaction with this catalogue at its snapshot cannot write to
-// c: c replaces another collection or has other indexes, whose entries the snapshot lacks. A
-// collection that is new altogether is well: the snapshot knows nothing of it, and that is all there was.
+// readable reports as an error that a transaction with this catalogue at its snapshot cannot write
+// to c: c replaces another collection or has other indexes, whose entries the snapshot lacks. A
+// collection that is new altogether is well: the snapshot knows nothing of it, and that is all
+// there was.
 func (cat *Catalog) readable(c *Collection) error {
 	if then := cat.byName[c.Namespace()]; then != nil && then != c {
 		return errCatalogChanged(c.Namespace())
@@ -161,7 +163,8 @@ func CheckNamespace(db, name string) error {
 		return mongoerr.New(mongoerr.InvalidNamespace, "Invalid collection name: '%s'", name)
 	}
 	if len(db)+1+len(name) > maxNamespace {
-		return mongoerr.New(mongoerr.InvalidNamespace, "Fully qualified namespace is too long. Namespace: %s.%s Max: %d", db, name, maxNamespace)
+		return mongoerr.New(mongoerr.InvalidNamespace,
+			"Fully qualified namespace is too long. Namespace: %s.%s Max: %d", db, name, maxNamespace)
 	}
 	return nil
 }

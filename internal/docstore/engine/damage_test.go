@@ -17,7 +17,8 @@ func valueKey(n byte) []byte { return append(prefixOf(spaceDoc, 77), n) }
 // openQuietly opens a database that logs nothing and rewrites files of values at once.
 func openQuietly(t *testing.T, dir string, rewritten func(error)) *Engine {
 	t.Helper()
-	e, err := Open(Options{Dir: dir, Logger: slog.New(slog.DiscardHandler), LogsIdle: 1 << 60, rewriteAge: 1, rewritten: rewritten})
+	e, err := Open(Options{Dir: dir, Logger: slog.New(slog.DiscardHandler), LogsIdle: 1 << 60,
+		rewriteAge: 1, rewritten: rewritten})
 	if err != nil {
 		t.Fatal(err)
 	}

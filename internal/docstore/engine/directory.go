@@ -155,8 +155,8 @@ func isOwn(fsys vfs.FS, dir, name string) bool {
 	return err == nil && info.Mode()&fs.ModeSocket != 0
 }
 
-// closeToOthers takes from everybody but the owner the right to the directory and to the files of the
-// database in it. A directory that somebody else owns cannot be made private.
+// closeToOthers takes from everybody but the owner the right to the directory and to the files of
+// the database in it. A directory that somebody else owns cannot be made private.
 func closeToOthers(dir string, log *slog.Logger) error {
 	info, err := os.Stat(dir)
 	if err != nil {
@@ -169,7 +169,8 @@ func closeToOthers(dir string, log *slog.Logger) error {
 		if err := os.Chmod(dir, mode&0o700|0o700); err != nil {
 			return fmt.Errorf("it is open to others (mode %04o), and that cannot be changed: %w", mode, err)
 		}
-		log.Warn("the data directory was open to others and is not any more", "directory", dir, "mode", fmt.Sprintf("%04o", mode))
+		log.Warn("the data directory was open to others and is not any more", "directory", dir,
+			"mode", fmt.Sprintf("%04o", mode))
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -180,7 +181,8 @@ func closeToOthers(dir string, log *slog.Logger) error {
 		if err != nil || !info.Mode().IsRegular() || info.Mode().Perm()&0o077 == 0 {
 			continue // gone meanwhile, or fine
 		}
-		if err := os.Chmod(filepath.Join(dir, entry.Name()), info.Mode().Perm()&0o700); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := os.Chmod(filepath.Join(dir, entry.Name()),
+			info.Mode().Perm()&0o700); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("a file in it is open to others: %w", err)
 		}
 	}

@@ -12,7 +12,8 @@ import (
 // PrepareInsert checks a document and puts its _id first; it gives it one if it has none.
 func PrepareInsert(doc bson.Raw) (bson.Raw, error) {
 	if len(doc) > query.MaxDocumentSize {
-		return nil, mongoerr.New(mongoerr.BSONObjectTooLarge, "object to insert too large. size in bytes: %d, max size: %d", len(doc), query.MaxDocumentSize)
+		return nil, mongoerr.New(mongoerr.BSONObjectTooLarge,
+			"object to insert too large. size in bytes: %d, max size: %d", len(doc), query.MaxDocumentSize)
 	}
 	if err := checkNesting(doc); err != nil {
 		return nil, err
@@ -53,7 +54,8 @@ func checkID(v bson.RawValue) error {
 	case bson.TypeEmbeddedDocument:
 		for it := rawdoc.Over(v.Value); it.Next(); {
 			if key := it.Key(); len(key) > 0 && key[0] == '$' {
-				return mongoerr.New(mongoerr.DollarPrefixedFieldName, "_id fields may not contain '$'-prefixed fields: %s is not valid for storage.", key)
+				return mongoerr.New(mongoerr.DollarPrefixedFieldName,
+					"_id fields may not contain '$'-prefixed fields: %s is not valid for storage.", key)
 			}
 		}
 	}

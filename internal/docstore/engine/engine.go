@@ -28,8 +28,8 @@ type Engine struct {
 	metrics metrics
 	garbage garbage
 
-	// damage is what was found damaged. noRewrites is set when a file of values could not be rewritten for
-	// that. filesChecked is closed when each file was looked at after opening.
+	// damage is what was found damaged. noRewrites is set when a file of values could not be
+	// rewritten for that. filesChecked is closed when each file was looked at after opening.
 	damage       *damageLog
 	noRewrites   atomic.Bool
 	filesChecked chan struct{}
@@ -41,8 +41,8 @@ type Engine struct {
 	// backups is held while a backup is made: there is one at a time.
 	backups chan struct{}
 
-	// ctx ends when the database closes. background counts the goroutines that look after the database,
-	// and the checks and backups; commits counts the batches that are being applied.
+	// ctx ends when the database closes. background counts the goroutines that look after the
+	// database, and the checks and backups; commits counts the batches that are being applied.
 	ctx        context.Context
 	cancel     context.CancelFunc
 	background sync.WaitGroup
@@ -211,7 +211,8 @@ func (e *Engine) Create(ctx context.Context, db, name string, clustered bool) (c
 		if err := e.space.checkFloor(); err != nil { // a collection takes next to nothing
 			return err
 		}
-		c = &Collection{id: e.numbers.next(), db: db, Name: name, UUID: newUUID(), Clustered: clustered, gate: newGate()}
+		c = &Collection{id: e.numbers.next(), db: db, Name: name, UUID: newUUID(),
+			Clustered: clustered, gate: newGate()}
 		return e.store(cat, c)
 	})
 	return c, existed, err

@@ -10,7 +10,8 @@ import (
 
 func errCatalogChanged(ns string) *mongoerr.Error {
 	return mongoerr.Transient(mongoerr.New(mongoerr.SnapshotUnavailable,
-		"Unable to read from a snapshot due to pending collection catalog changes; please retry the operation. Collection %s", ns))
+		"Unable to read from a snapshot due to pending collection catalog changes; please retry "+
+			"the operation. Collection %s", ns))
 }
 
 // A DuplicateKeyError is error 11000 with the key pattern and value that MongoDB reports beside it.

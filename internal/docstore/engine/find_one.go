@@ -45,7 +45,8 @@ func (u *Unit) lockMatch(ctx context.Context, c *Collection, filter *query.Filte
 }
 
 // findOne locks the first document that matches, in the order of sort; nil if there is none.
-func (u *Unit) findOne(ctx context.Context, c *Collection, filter *query.Filter, sort *query.Sort, h hint) (*lockedDoc, error) {
+func (u *Unit) findOne(ctx context.Context, c *Collection, filter *query.Filter, sort *query.Sort,
+	h hint) (*lockedDoc, error) {
 	if id, ok := filter.IDEquals(); ok {
 		return u.lockMatch(ctx, c, filter, bsonkey.Append(nil, id))
 	}
@@ -63,7 +64,8 @@ func (u *Unit) findOne(ctx context.Context, c *Collection, filter *query.Filter,
 
 // tryOne looks once. found without a document reports that the
 // documents found did not match any more when they were locked.
-func (u *Unit) tryOne(ctx context.Context, c *Collection, filter *query.Filter, sort *query.Sort, h hint) (found bool, t *lockedDoc, err error) {
+func (u *Unit) tryOne(ctx context.Context, c *Collection, filter *query.Filter, sort *query.Sort,
+	h hint) (found bool, t *lockedDoc, err error) {
 	v, done := u.scanView()
 	defer func() { err = errors.Join(err, done()) }()
 	p, err := planQuery(v, c, filter, sort, h)
@@ -102,8 +104,8 @@ func (u *Unit) tryOne(ctx context.Context, c *Collection, filter *query.Filter, 
 	return true, t, err
 }
 
-// scanView is the view in which a statement looks for documents to write to: a transaction's own, or a
-// snapshot, to which the statement's own writes do not show.
+// scanView is the view in which a statement looks for documents to write to: a transaction's own,
+// or a snapshot, to which the statement's own writes do not show.
 func (u *Unit) scanView() (v view, done func() error) {
 	if u.isTransaction() {
 		return u.view(), func() error { return nil }

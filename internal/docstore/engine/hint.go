@@ -18,7 +18,8 @@ type hint struct {
 // ParseHint finds the index that a hint names by its name or its pattern.
 func ParseHint(v bson.RawValue, c *Collection) (hint, error) {
 	h := hint{set: true}
-	bad := mongoerr.New(mongoerr.BadValue, "error processing query: planner returned error: hint provided does not correspond to an existing index")
+	bad := mongoerr.New(mongoerr.BadValue,
+		"error processing query: planner returned error: hint provided does not correspond to an existing index")
 	switch v.Type {
 	case bson.TypeString:
 		name := string(rawdoc.String(v))

@@ -68,16 +68,19 @@ func ParseIndex(raw bson.Raw) (*Index, error) {
 		switch key {
 		case "v":
 			if n, ok := rawdoc.Integer(v); !ok || n != 2 {
-				return nil, mongoerr.New(mongoerr.CannotCreateIndex, "Invalid index specification: only version 2 is supported")
+				return nil, mongoerr.New(mongoerr.CannotCreateIndex,
+					"Invalid index specification: only version 2 is supported")
 			}
 		case "key":
 			if v.Type != bson.TypeEmbeddedDocument {
-				return nil, mongoerr.New(mongoerr.TypeMismatch, "The field 'key' must be an object, but got %s", rawdoc.TypeName(v.Type))
+				return nil, mongoerr.New(mongoerr.TypeMismatch,
+					"The field 'key' must be an object, but got %s", rawdoc.TypeName(v.Type))
 			}
 			ix.KeySpec = bson.Raw(v.Value)
 		case "name":
 			if v.Type != bson.TypeString {
-				return nil, mongoerr.New(mongoerr.TypeMismatch, "The field 'name' must be a string, but got %s", rawdoc.TypeName(v.Type))
+				return nil, mongoerr.New(mongoerr.TypeMismatch,
+					"The field 'name' must be a string, but got %s", rawdoc.TypeName(v.Type))
 			}
 			ix.Name, hasName = string(rawdoc.String(v)), true
 		case "unique", "sparse":
@@ -95,18 +98,22 @@ func ParseIndex(raw bson.Raw) (*Index, error) {
 		case "expireAfterSeconds":
 			n, ok := rawdoc.Integer(v)
 			if !rawdoc.IsNumber(v) {
-				return nil, mongoerr.New(mongoerr.TypeMismatch, "The field 'expireAfterSeconds' must be a number, but got %s", rawdoc.TypeName(v.Type))
+				return nil, mongoerr.New(mongoerr.TypeMismatch,
+					"The field 'expireAfterSeconds' must be a number, but got %s", rawdoc.TypeName(v.Type))
 			}
 			if !ok || n < 0 || n > maxExpireAfter {
-				return nil, mongoerr.New(mongoerr.CannotCreateIndex, "TTL index 'expireAfterSeconds' option must be within an acceptable range")
+				return nil, mongoerr.New(mongoerr.CannotCreateIndex,
+					"TTL index 'expireAfterSeconds' option must be within an acceptable range")
 			}
 			hasTTL, ttl = true, n
 		default:
-			return nil, mongoerr.New(mongoerr.InvalidIndexSpecOption, "The field '%s' is not valid for an index specification", key)
+			return nil, mongoerr.New(mongoerr.InvalidIndexSpecOption,
+				"The field '%s' is not valid for an index specification", key)
 		}
 	}
 	if ix.KeySpec == nil {
-		return nil, mongoerr.New(mongoerr.FailedToParse, "The 'key' field is a required property of an index specification")
+		return nil, mongoerr.New(mongoerr.FailedToParse,
+			"The 'key' field is a required property of an index specification")
 	}
 	if err := ix.parseKey(); err != nil {
 		return nil, err
@@ -119,20 +126,23 @@ func ParseIndex(raw bson.Raw) (*Index, error) {
 	}
 	if partial != nil {
 		if ix.Sparse {
-			return nil, mongoerr.New(mongoerr.CannotCreateIndex, "cannot mix \"partialFilterExpression\" and \"sparse\" options")
+			return nil, mongoerr.New(mongoerr.CannotCreateIndex,
+				"cannot mix \"partialFilterExpression\" and \"sparse\" options")
 		}
 		f, err := query.ParseFilter(clone(partial))
 		if err != nil {
 			return nil, err
 		}
 		if !f.FitsPartialIndex() {
-			return nil, mongoerr.New(mongoerr.CannotCreateIndex, "Expression not supported in partial index: %s", partial)
+			return nil, mongoerr.New(mongoerr.CannotCreateIndex,
+				"Expression not supported in partial index: %s", partial)
 		}
 		ix.Partial = f
 	}
 	if hasTTL {
 		if len(ix.Fields) != 1 {
-			return nil, mongoerr.New(mongoerr.CannotCreateIndex, "TTL indexes are single-field indexes, compound indexes do not support TTL")
+			return nil, mongoerr.New(mongoerr.CannotCreateIndex,
+				"TTL indexes are single-field indexes, compound indexes do not support TTL")
 		}
 		ix.ttl, ix.expireAfter = true, time.Duration(ttl)*time.Second
 	}
@@ -150,7 +160,8 @@ func (ix *Index) parseKey() error {
 		}
 		n, ok := rawdoc.Integer(v)
 		if !ok || n == 0 {
-			return mongoerr.New(mongoerr.CannotCreateIndex, "Values in the index key pattern must be whole numbers other than 0")
+			return mongoerr.New(mongoerr.CannotCreateIndex,
+				"Values in the index key pattern must be whole numbers other than 0")
 		}
 		if path == "" || seen[path] {
 			return mongoerr.New(mongoerr.CannotCreateIndex, "Index keys must be distinct and not empty: '%s'", path)
@@ -181,7 +192,9 @@ func (ix *Index) checkName(given bool) error {
 	case ix.Name == "*":
 		return mongoerr.New(mongoerr.BadValue, "The index name '*' is not valid.")
 	case ix.Name == "_id_" && !ix.isID():
-		return mongoerr.New(mongoerr.BadValue, "The index name '_id_' is reserved for the _id index, which must have key pattern {_id: 1}, found key: %s", ix.KeySpec)
+		return mongoerr.New(mongoerr.BadValue,
+			"The index name '_id_' is reserved for the _id index, which must have key pattern "+
+				"{_id: 1}, found key: %s", ix.KeySpec)
 	}
 	return nil
 }
@@ -237,7 +250,9 @@ func truth(command, field string, v bson.RawValue) (bool, error) {
 	if n, ok := rawdoc.Integer(v); ok {
 		return n != 0, nil
 	}
-	return false, mongoerr.New(mongoerr.TypeMismatch, "%s", fmt.Sprintf("BSON field '%s.%s' is the wrong type '%s', expected type 'bool'", command, field, rawdoc.TypeName(v.Type)))
+	return false, mongoerr.New(mongoerr.TypeMismatch, "%s",
+		fmt.Sprintf("BSON field '%s.%s' is the wrong type '%s', expected type 'bool'", command,
+			field, rawdoc.TypeName(v.Type)))
 }
 
 // multikeyKey is the key whose presence says that the index is multikey.

@@ -22,9 +22,9 @@ func (*busyError) Error() string { return "locked by another write" }
 // of them were written after the oldest snapshot that a transaction still reads.
 //
 // Rules: a unit holds the lock of a key from before it reads what it will overwrite until its batch
-// is applied. A commit gets its number after its batch is applied; a snapshot takes the current number before
-// it is made. So a commit with a number not above the snapshot's is in the snapshot; the reverse need not hold, which at
-// worst reports a conflict that was none.
+// is applied. A commit gets its number after its batch is applied; a snapshot takes the current
+// number before it is made. So a commit with a number not above the snapshot's is in the snapshot;
+// the reverse need not hold, which at worst reports a conflict that was none.
 type lockTable struct {
 	seed maphash.Seed
 
@@ -61,9 +61,9 @@ func newLockTable() *lockTable {
 	}
 }
 
-// acquire locks key for u. A transaction never waits: it gets ErrConflict when the key is locked, or was written
-// after its snapshot. A plain write waits its turn if it holds nothing else, and gets a
-// busyError otherwise.
+// acquire locks key for u. A transaction never waits: it gets ErrConflict when the key is locked,
+// or was written after its snapshot. A plain write waits its turn if it holds nothing else, and
+// gets a busyError otherwise.
 func (t *lockTable) acquire(ctx context.Context, u *Unit, key string) error {
 	t.mu.Lock()
 	l := t.held[key]
@@ -186,7 +186,8 @@ func (t *lockTable) closeSnapshot(n uint64) {
 	}
 }
 
-// A gate lets writers into a collection, many at a time, or one change of its catalogue entry alone.
+// A gate lets writers into a collection, many at a time, or one change of its catalogue entry
+// alone.
 type gate struct {
 	mu      sync.Mutex
 	writers int

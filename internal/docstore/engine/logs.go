@@ -11,16 +11,18 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// Pebble keeps some of the logs that it does not need any more, to write over them: that takes fewer disk operations than
-// to let new ones grow. On a server on which nothing is written they are only space, which can be more than the mail
-// of a small one. So once nothing has been written for a while, they are emptied.
+// Pebble keeps some of the logs that it does not need any more, to write over them: that takes
+// fewer disk operations than to let new ones grow. On a server on which nothing is written they are
+// only space, which can be more than the mail of a small one. So once nothing has been written for
+// a while, they are emptied.
 
 // logFiles knows the logs of the database.
 type logFiles struct {
 	// written is how many bytes were written to logs.
 	written atomic.Int64
 
-	// mu is held while a log is given another name or removed, so that none which is written again is emptied.
+	// mu is held while a log is given another name or removed, so that none which is written again
+	// is emptied.
 	mu sync.Mutex
 	// logs are the files, by path; true for those that are closed and have bytes.
 	logs map[string]bool
@@ -89,12 +91,13 @@ func (l *logFiles) empty(fs vfs.FS, names []string) error {
 	return nil
 }
 
-// logFile is a log that is being written. Pebble allocates a whole one at the first write; here it is a little at first,
-// since that may be all.
+// logFile is a log that is being written. Pebble allocates a whole one at the first write; here it
+// is a little at first, since that may be all.
 type logFile struct {
 	persistentFile
 	logs *logFiles
-	// written and allocated are bytes of this file, wanted is how many Pebble wants to have allocated.
+	// written and allocated are bytes of this file, wanted is how many Pebble wants to have
+	// allocated.
 	written, allocated, wanted int64
 }
 
@@ -166,8 +169,9 @@ func (e *Engine) trimLogs(idle time.Duration) {
 	}
 }
 
-// EmptyLogs writes everything that is in logs to tables, and empties them. What is written meanwhile
-// is in a log that was begun later. While a backup may be reading the logs, it does nothing.
+// EmptyLogs writes everything that is in logs to tables, and empties them. What is written
+// meanwhile is in a log that was begun later. While a backup may be reading the logs, it does
+// nothing.
 //
 // A flush begins a new log, for which it takes one of those that are kept, and returns when tables
 // durably have what was in the logs before. So the second one begins a log of no size.

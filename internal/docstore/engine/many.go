@@ -13,8 +13,10 @@ import (
 
 // many calls f for every document that matches when the statement begins and still does when it is
 // locked. Outside a transaction the documents are committed bit by bit.
-func (w *Writer) many(ctx context.Context, filter *query.Filter, hv bson.RawValue, f func(*Collection, *lockedDoc) error) (err error) {
-	// The scan shall see what earlier statements of the command wrote, and not what this one writes.
+func (w *Writer) many(ctx context.Context, filter *query.Filter, hv bson.RawValue,
+	f func(*Collection, *lockedDoc) error) (err error) {
+	// The scan shall see what earlier statements of the command wrote, and not what this one
+	// writes.
 	if err := w.Flush(); err != nil {
 		return err
 	}
@@ -76,7 +78,8 @@ func (w *Writer) many(ctx context.Context, filter *query.Filter, hv bson.RawValu
 }
 
 // manyInTransaction finds all documents first, since the scan of a transaction sees its own writes.
-func (w *Writer) manyInTransaction(ctx context.Context, c *Collection, filter *query.Filter, h hint, f func(*Collection, *lockedDoc) error) error {
+func (w *Writer) manyInTransaction(ctx context.Context, c *Collection, filter *query.Filter, h hint,
+	f func(*Collection, *lockedDoc) error) error {
 	ids, err := w.matchingIDs(ctx, c, filter, h)
 	if err != nil {
 		return err
@@ -97,7 +100,8 @@ func (w *Writer) manyInTransaction(ctx context.Context, c *Collection, filter *q
 	return nil
 }
 
-func (w *Writer) matchingIDs(ctx context.Context, c *Collection, filter *query.Filter, h hint) (ids [][]byte, err error) {
+func (w *Writer) matchingIDs(ctx context.Context, c *Collection, filter *query.Filter,
+	h hint) (ids [][]byte, err error) {
 	v := w.unit.view()
 	p, err := planQuery(v, c, filter, &query.Sort{}, h)
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 
 // Options say where the database is and what it may use.
 type Options struct {
-	// Dir is the directory of the database's files. It is made when missing. If others may open it, that
-	// right is taken away.
+	// Dir is the directory of the database's files. It is made when missing. If others may open it,
+	// that right is taken away.
 	Dir string
 	// MustExist refuses to make a database where there is none, with a NoDatabaseError.
 	MustExist bool
@@ -25,12 +25,14 @@ type Options struct {
 	CacheSize int64
 	// Logger gets what an operator should know; nil for slog.Default().
 	Logger *slog.Logger
-	// Reserve is how much of the disk must be free for a write to begin, in bytes; 0 for DefaultReserve.
+	// Reserve is how much of the disk must be free for a write to begin, in bytes; 0 for
+	// DefaultReserve.
 	Reserve uint64
-	// TTLPeriod is the pause between two passes that delete what TTL indexes say has expired; 0 for a
-	// minute, as in MongoDB.
+	// TTLPeriod is the pause between two passes that delete what TTL indexes say has expired; 0 for
+	// a minute, as in MongoDB.
 	TTLPeriod time.Duration
-	// LogsIdle is how long nothing may have been written for the logs to give back their space; 0 for five seconds.
+	// LogsIdle is how long nothing may have been written for the logs to give back their space; 0
+	// for five seconds.
 	LogsIdle time.Duration
 
 	// Tests make values old enough to be rewritten at once, and are told of each rewrite.
@@ -41,27 +43,29 @@ type Options struct {
 // DefaultCacheSize is the block cache's bound when Options name none.
 const DefaultCacheSize = 32 << 20
 
-// DefaultReserve is the reserve when Options name none: many times what the write buffers hold, for they and their logs
-// must find place, and so must what compactions write before they can delete anything.
+// DefaultReserve is the reserve when Options name none: many times what the write buffers hold, for
+// they and their logs must find place, and so must what compactions write before they can delete
+// anything.
 const DefaultReserve = 64 << 20
 
 // Sizes of the storage. Write buffers are small, because the memory of the whole server is meant to
 // stay small while large messages stream through it.
 const (
 	memTableSize = 4 << 20
-	// memTables bounds the memtables: one that is filled, one being flushed. Pebble also keeps so many old logs, and
-	// one more, to write over; see logFiles.
+	// memTables bounds the memtables: one that is filled, one being flushed. Pebble also keeps so
+	// many old logs, and one more, to write over; see logFiles.
 	memTables = 2
-	// separatedValue is the size from which a value goes to a blob file of its own, so that compactions do
-	// not copy the chunks of blobs over and over.
+	// separatedValue is the size from which a value goes to a blob file of its own, so that
+	// compactions do not copy the chunks of blobs over and over.
 	separatedValue = 32 << 10
 	// blobGarbageRatio is the part of those files that may be useless before they are rewritten.
 	blobGarbageRatio = 0.2
 	// rewriteAge is how old a file of values is before it is rewritten.
 	rewriteAge = 5 * time.Minute
-	// blockSize is what is compressed, and held in the cache, as one: some 25 messages. Wire forms, addresses and subjects
-	// of neighbours are much alike, so that blocks of this size with zstd take half of what small ones with a faster
-	// compression do. Reading a whole mailbox gains, too; a single message costs some 20 µs more when it is not cached.
+	// blockSize is what is compressed, and held in the cache, as one: some 25 messages. Wire forms,
+	// addresses and subjects of neighbours are much alike, so that blocks of this size with zstd
+	// take half of what small ones with a faster compression do. Reading a whole mailbox gains,
+	// too; a single message costs some 20 µs more when it is not cached.
 	blockSize = 32 << 10
 	bloomBits = 10
 )
@@ -201,7 +205,8 @@ type FatalError string
 
 func (e FatalError) Error() string { return string(e) }
 
-// pebbleLogger hands Pebble's messages on. Its chatter about files is of no interest to an operator.
+// pebbleLogger hands Pebble's messages on. Its chatter about files is of no interest to an
+// operator.
 type pebbleLogger struct{ log *slog.Logger }
 
 func (l pebbleLogger) Infof(format string, args ...any) {

@@ -25,8 +25,8 @@ type Plan struct {
 	sorted bool
 	// dedupe reports that a document may come up more than once.
 	Dedupe bool
-	// equalities counts the leading fields that are bound to single values; ranged reports a range on
-	// the one after them.
+	// equalities counts the leading fields that are bound to single values; ranged reports a range
+	// on the one after them.
 	equalities int
 	ranged     bool
 }
@@ -67,7 +67,8 @@ func planQuery(v view, c *Collection, filter *query.Filter, sort *query.Sort, h 
 		}
 	}
 	if len(candidates) == 0 { // hinted at an index that does not hold every match
-		return nil, mongoerr.New(mongoerr.BadValue, "error processing query: planner returned error: the hinted index cannot answer the query")
+		return nil, mongoerr.New(mongoerr.BadValue,
+			"error processing query: planner returned error: the hinted index cannot answer the query")
 	}
 	return choose(v, candidates)
 }
@@ -99,8 +100,8 @@ func planIndex(c *Collection, ix *Index, filter *query.Filter, sort *query.Sort,
 	p := &Plan{coll: c, filter: filter, Stage: StageIndex, Index: ix, Dedupe: multikey}
 	prefixes := [][]byte{ix.Prefix}
 	fixed := make([]bool, len(ix.Fields))
-	// complete reports that the bounds leave out documents without any of the fields. Who hints at a sparse index
-	// goes without them.
+	// complete reports that the bounds leave out documents without any of the fields. Who hints at
+	// a sparse index goes without them.
 	complete := !ix.Sparse || hinted
 	open := true
 	for i, f := range ix.Fields {
@@ -152,8 +153,8 @@ func planIndex(c *Collection, ix *Index, filter *query.Filter, sort *query.Sort,
 	return p
 }
 
-// orderBy finds out whether reading by fields, forwards or backwards, gives the order of sort. fixed
-// tells the fields that have one value throughout.
+// orderBy finds out whether reading by fields, forwards or backwards, gives the order of sort.
+// fixed tells the fields that have one value throughout.
 func (p *Plan) orderBy(fields []query.SortField, fixed []bool, sort *query.Sort) {
 	isFixed := func(path string) bool {
 		for i, f := range fields {
@@ -236,8 +237,8 @@ func cross(prefixes, points [][]byte) [][]byte {
 	return out
 }
 
-// appendRanges appends the key ranges of the intervals of the field that follows prefix, in key order.
-// Those of single values are points, if nothing follows the field.
+// appendRanges appends the key ranges of the intervals of the field that follows prefix, in key
+// order. Those of single values are points, if nothing follows the field.
 func appendRanges(dst []keyRange, prefix []byte, iv []query.Interval, desc bool) []keyRange {
 	for i := range iv {
 		v := iv[i]

@@ -13,11 +13,11 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// Pebble gives the space of deleted keys back when it compacts, which on a quiet server may be never: the
-// deletions are small, and wait in a write buffer or in the upper levels for more to come. So we count, for
-// each collection and index, the bytes that deletions have made useless, and compact its keys when they
-// are many. The values of large documents are not rewritten by that: Pebble sees which files of values
-// nothing refers to any more.
+// Pebble gives the space of deleted keys back when it compacts, which on a quiet server may be
+// never: the deletions are small, and wait in a write buffer or in the upper levels for more to
+// come. So we count, for each collection and index, the bytes that deletions have made useless, and
+// compact its keys when they are many. The values of large documents are not rewritten by that:
+// Pebble sees which files of values nothing refers to any more.
 
 // A keyPrefix is the space byte and the number that begin the keys of a collection or an index.
 type keyPrefix string
@@ -32,8 +32,8 @@ type tally struct {
 	bytes    []int64
 }
 
-// count adds what a write makes useless: a deleted key and its value, or the part of a value that its successor does
-// not fill.
+// count adds what a write makes useless: a deleted key and its value, or the part of a value that
+// its successor does not fill.
 func (t *tally) count(key string, w overlayWrite) {
 	n := int64(w.replaced - len(w.value))
 	if w.deleted {
@@ -62,8 +62,8 @@ type garbage struct {
 
 type garbageCount struct {
 	bytes int64
-	// due is the part of bytes that shall be reclaimed as soon as no snapshot needs what was there before
-	// dueSeq; 0 when there is too little.
+	// due is the part of bytes that shall be reclaimed as soon as no snapshot needs what was there
+	// before dueSeq; 0 when there is too little.
 	due    int64
 	dueSeq uint64
 }
@@ -94,7 +94,8 @@ func (g *garbage) of(p keyPrefix) *garbageCount {
 	return c
 }
 
-// dropped counts all keys of a prefix, which took size bytes on disk. Nothing will be counted for it any more.
+// dropped counts all keys of a prefix, which took size bytes on disk. Nothing will be counted for
+// it any more.
 func (g *garbage) dropped(p keyPrefix, size int64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -106,8 +107,8 @@ func (g *garbage) dropped(p keyPrefix, size int64) {
 	g.of(p).bytes = size
 }
 
-// ripe returns what is to be reclaimed, and notes what will be when the snapshots of now are closed. earliest is
-// the sequence number of the oldest open snapshot.
+// ripe returns what is to be reclaimed, and notes what will be when the snapshots of now are
+// closed. earliest is the sequence number of the oldest open snapshot.
 func (g *garbage) ripe(earliest uint64) map[keyPrefix]int64 {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -138,12 +139,14 @@ func (g *garbage) settle(p keyPrefix, done bool) {
 	}
 }
 
-// keyGarbage is where the counts outlive the process: for each prefix its bytes and 8 of the count, big endian.
+// keyGarbage is where the counts outlive the process: for each prefix its bytes and 8 of the count,
+// big endian.
 var keyGarbage = append([]byte{spaceMeta}, "garbage"...)
 
 const garbageRecord = prefixLen + 8
 
-// saveGarbage stores the counts, if they have changed. What a crash loses of them is little, and is only space.
+// saveGarbage stores the counts, if they have changed. What a crash loses of them is little, and is
+// only space.
 func (e *Engine) saveGarbage() error {
 	if e.space.isFull() {
 		return nil
@@ -207,11 +210,13 @@ func (e *Engine) reclaimSpace(period time.Duration) {
 	}
 }
 
-// Reclaim compacts the collections and indexes that have much garbage in proportion to what that rewrites.
+// Reclaim compacts the collections and indexes that have much garbage in proportion to what that
+// rewrites.
 func (e *Engine) Reclaim(ctx context.Context) error {
 	m := e.db.Metrics()
 	if b := m.BlobFiles; float64(b.ValueSize-b.ReferencedValueSize) > float64(b.ValueSize)*blobGarbageRatio {
-		// Files of values become old enough to be rewritten, but Pebble looks only when something happens.
+		// Files of values become old enough to be rewritten, but Pebble looks only when something
+		// happens.
 		if err := e.db.NewSnapshot().Close(); err != nil {
 			return err
 		}
@@ -231,8 +236,8 @@ func (e *Engine) Reclaim(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// compact compacts the keys of a prefix if the garbage is worth it. It does so piece by piece, and rests after each
-// as long as it took: the compactions that make room for new writes must not wait.
+// compact compacts the keys of a prefix if the garbage is worth it. It does so piece by piece, and
+// rests after each as long as it took: the compactions that make room for new writes must not wait.
 func (e *Engine) compact(ctx context.Context, p keyPrefix, garbage int64) (done bool, err error) {
 	lower, upper := p.bounds()
 	levels, err := e.db.SSTables(pebble.WithKeyRangeFilter(lower, upper))
@@ -268,8 +273,8 @@ func (e *Engine) compact(ctx context.Context, p keyPrefix, garbage int64) (done 
 	return true, nil
 }
 
-// pieces returns the keys between lower and upper at which to cut the range, so that the largest level has about
-// reclaimPiece bytes between two of them.
+// pieces returns the keys between lower and upper at which to cut the range, so that the largest
+// level has about reclaimPiece bytes between two of them.
 func pieces(levels [][]pebble.SSTableInfo, lower, upper []byte) (cuts [][]byte) {
 	last := len(levels) - 1
 	for last > 0 && len(levels[last]) == 0 {
@@ -281,7 +286,8 @@ func pieces(levels [][]pebble.SSTableInfo, lower, upper []byte) (cuts [][]byte) 
 	var size uint64
 	for _, t := range levels[last] {
 		size += t.Size
-		if key := t.Largest.UserKey; size >= reclaimPiece && bytes.Compare(key, lower) > 0 && bytes.Compare(key, upper) < 0 {
+		if key := t.Largest.UserKey; size >= reclaimPiece && bytes.Compare(key, lower) > 0 &&
+			bytes.Compare(key, upper) < 0 {
 			cuts = append(cuts, key)
 			size = 0
 		}

@@ -154,7 +154,8 @@ func (d *docScan) fetch() (idKey []byte, doc bson.Raw, err error) {
 	d.docsExamined++
 	value, release, err := d.view.get(d.plan.coll.DocKey(idKey))
 	if errors.Is(err, errNotFound) {
-		return nil, nil, fmt.Errorf("index %s of %s has an entry without a document", d.plan.Index.Name, d.plan.coll.Namespace())
+		return nil, nil, fmt.Errorf("index %s of %s has an entry without a document",
+			d.plan.Index.Name, d.plan.coll.Namespace())
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("read %s: %w", d.plan.coll.Namespace(), err)

@@ -17,27 +17,31 @@ import (
 
 // diskSpace keeps a full disk from doing harm.
 //
-// Pebble ends the process when its log or its manifest cannot be written, since it cannot know then what is on the disk. So it
-// never gets to see that a disk is full: what it writes to them waits in the file system (spaceFS) until there is
-// space, for as long as it takes, and then goes on where it was. Nothing that was acknowledged is in danger meanwhile,
-// reads go on, and new writes are refused with error 14031 (OutOfDiskSpace) before they get to Pebble. Only compactions,
-// which can be done again, fail and give back the space they took.
+// Pebble ends the process when its log or its manifest cannot be written, since it cannot know then
+// what is on the disk. So it never gets to see that a disk is full: what it writes to them waits in
+// the file system (spaceFS) until there is space, for as long as it takes, and then goes on where
+// it was. Nothing that was acknowledged is in danger meanwhile, reads go on, and new writes are
+// refused with error 14031 (OutOfDiskSpace) before they get to Pebble. Only compactions, which can
+// be done again, fail and give back the space they took.
 //
-// That takes other programs to happen: as long as it is this database that fills the disk, new writes are refused while
-// there is still a reserve free, out of which those under way and the memtables are written. Of this reserve, a part is for
-// writes that make what is stored smaller (see unit.frees), or nobody could make room.
+// That takes other programs to happen: as long as it is this database that fills the disk, new
+// writes are refused while there is still a reserve free, out of which those under way and the
+// memtables are written. Of this reserve, a part is for writes that make what is stored smaller
+// (see unit.frees), or nobody could make room.
 type diskSpace struct {
 	fs  vfs.FS
 	dir string
 	log *slog.Logger
-	// reserve is how much must be free for a write to begin, in bytes, and floor is the same for one that frees space.
+	// reserve is how much must be free for a write to begin, in bytes, and floor is the same for
+	// one that frees space.
 	reserve, floor uint64
-	looked         atomic.Int64 // when the file system was last asked, in nanoseconds since the epoch
-	free           atomic.Uint64
-	low, out       atomic.Bool // less than reserve is free; less than floor
+	// when the file system was last asked, in nanoseconds since the epoch
+	looked   atomic.Int64
+	free     atomic.Uint64
+	low, out atomic.Bool // less than reserve is free; less than floor
 
-	// waiting counts the operations of the storage that wait for space, and the commits that nobody waits for any more
-	// and that are not through. It changes under mu.
+	// waiting counts the operations of the storage that wait for space, and the commits that nobody
+	// waits for any more and that are not through. It changes under mu.
 	waiting atomic.Int64
 	mu      sync.Mutex
 	// full is closed while waiting is not 0.
@@ -51,7 +55,8 @@ type diskSpace struct {
 
 func newDiskSpace(fs vfs.FS, dir string, reserve uint64, log *slog.Logger) *diskSpace {
 	floor := reserve / 8 * floorEighths
-	return &diskSpace{fs: fs, dir: filepath.Clean(dir), log: log, reserve: reserve, floor: floor, full: make(chan struct{}), closing: make(chan struct{})}
+	return &diskSpace{fs: fs, dir: filepath.Clean(dir), log: log, reserve: reserve, floor: floor,
+		full: make(chan struct{}), closing: make(chan struct{})}
 }
 
 // check refuses a write for which there is no space.
@@ -94,7 +99,8 @@ func (d *diskSpace) refresh() {
 }
 
 func (d *diskSpace) refusal(needed uint64) error {
-	return mongoerr.New(mongoerr.OutOfDiskSpace, "the disk of the database is full: %d bytes are free, and this takes %d", d.free.Load(), needed)
+	return mongoerr.New(mongoerr.OutOfDiskSpace,
+		"the disk of the database is full: %d bytes are free, and this takes %d", d.free.Load(), needed)
 }
 
 // look asks the file system how much is free. One that cannot say has space.
@@ -107,13 +113,15 @@ func (d *diskSpace) look() {
 		return
 	}
 	if low {
-		d.log.Error("the disk of the database is full: writes are refused, but for deletions as long as there is a reserve", "free", usage.AvailBytes, "needed", d.reserve)
+		d.log.Error("the disk of the database is full: writes are refused, but for deletions as "+
+			"long as there is a reserve", "free", usage.AvailBytes, "needed", d.reserve)
 	} else {
 		d.log.Info("the disk of the database has space again", "free", usage.AvailBytes)
 	}
 }
 
-// checkOpen refuses to open a database that would wait for space at once: what is in its logs is written to tables first.
+// checkOpen refuses to open a database that would wait for space at once: what is in its logs is
+// written to tables first.
 func (d *diskSpace) checkOpen() error {
 	usage, err := d.fs.GetDiskUsage(d.dir)
 	if need := d.reserve / 4; err == nil && usage.AvailBytes < need {
@@ -128,7 +136,8 @@ type Space struct {
 	Free, Reserve uint64
 	// Refused reports that writes are refused, but for those that free space.
 	Refused bool
-	// Stalled reports that something waits for space: no write is begun, and the last ones are not durable.
+	// Stalled reports that something waits for space: no write is begun, and the last ones are not
+	// durable.
 	Stalled bool
 }
 
@@ -150,7 +159,8 @@ func (d *diskSpace) whenFull() <-chan struct{} {
 	return d.full
 }
 
-// whenFree waits until nothing waits for space any more, at most so long, and reports whether that is so.
+// whenFree waits until nothing waits for space any more, at most so long, and reports whether that
+// is so.
 func (d *diskSpace) whenFree(limit time.Duration, done <-chan struct{}) bool {
 	t := time.NewTimer(limit)
 	defer t.Stop()
@@ -187,8 +197,8 @@ func (d *diskSpace) end() {
 	}
 }
 
-// persist runs op until it succeeds or fails with anything but a full disk. That may keep the database from opening and
-// from closing.
+// persist runs op until it succeeds or fails with anything but a full disk. That may keep the
+// database from opening and from closing.
 func (d *diskSpace) persist(name string, op func() error) error {
 	err := op()
 	if !noSpace(err) {
@@ -202,7 +212,8 @@ func (d *diskSpace) persist(name string, op func() error) error {
 		time.Sleep(spacePause)
 		err = op()
 	}
-	d.log.Info("the write that waited for space goes on", "file", name, "waited", time.Since(started).Round(time.Millisecond))
+	d.log.Info("the write that waited for space goes on", "file", name, "waited",
+		time.Since(started).Round(time.Millisecond))
 	return err
 }
 
@@ -216,8 +227,8 @@ func (d *diskSpace) compactionFailed() {
 	d.failed = time.Now()
 }
 
-// beforeCompaction lets some time pass after a compaction that failed for want of space: Pebble would at once try again,
-// and take the little space there is from all others.
+// beforeCompaction lets some time pass after a compaction that failed for want of space: Pebble
+// would at once try again, and take the little space there is from all others.
 func (d *diskSpace) beforeCompaction() {
 	d.mu.Lock()
 	pause := compactionPause - time.Since(d.failed)

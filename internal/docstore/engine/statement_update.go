@@ -52,10 +52,12 @@ func (w *Writer) Update(ctx context.Context, u *Update, stmt int32) (out Outcome
 	if out, err = w.UpdateOne(ctx, u); err != nil {
 		return out, err
 	}
-	return out, w.Wrote(StatementResult{First: stmt, Count: 1, N: out.Matched, Modified: out.Modified, Upserted: out.Upserted})
+	return out, w.Wrote(StatementResult{First: stmt, Count: 1, N: out.Matched,
+		Modified: out.Modified, Upserted: out.Upserted})
 }
 
-// UpdateOne updates the first match, or inserts a document if there is none and the statement is an upsert.
+// UpdateOne updates the first match, or inserts a document if there is none and the statement is an
+// upsert.
 func (w *Writer) UpdateOne(ctx context.Context, u *Update) (out Outcome, err error) {
 	if !u.Upsert && w.nowhere() {
 		return out, nil
@@ -131,7 +133,8 @@ func (u *Unit) apply(ctx context.Context, c *Collection, up *query.Update, t *lo
 	}
 	was, is := rawdoc.Get(t.doc, "_id"), rawdoc.Get(doc, "_id")
 	if was.Type != is.Type || !bytes.Equal(was.Value, is.Value) {
-		return nil, mongoerr.New(mongoerr.ImmutableField, "Performing an update on the path '_id' would modify the immutable field '_id'")
+		return nil, mongoerr.New(mongoerr.ImmutableField,
+			"Performing an update on the path '_id' would modify the immutable field '_id'")
 	}
 	return doc, u.writeDoc(ctx, c, t.idKey, t.doc, doc)
 }

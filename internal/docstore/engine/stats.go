@@ -8,11 +8,13 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
-// StorageStats is that part of MongoDB's document of the same name which can be told of this storage.
+// StorageStats is that part of MongoDB's document of the same name which can be told of this
+// storage.
 //
-// StorageSize and the sizes of indexes are what tables and files of values have of it, compressed, without what is still
-// in write buffers only, and as estimated where a table holds the end of one collection and the beginning of another.
-// Documents are clustered by _id, so the index on it takes nothing of its own.
+// StorageSize and the sizes of indexes are what tables and files of values have of it, compressed,
+// without what is still in write buffers only, and as estimated where a table holds the end of one
+// collection and the beginning of another. Documents are clustered by _id, so the index on it takes
+// nothing of its own.
 type StorageStats struct {
 	Size           int64  `bson:"size"`
 	Count          int64  `bson:"count"`
@@ -57,7 +59,8 @@ func (e *Engine) StorageStats(ctx context.Context, c *Collection) (*StorageStats
 	return stats, nil
 }
 
-// documentSizes counts the documents and their bytes, and returns how many of these lie in files of values.
+// documentSizes counts the documents and their bytes, and returns how many of these lie in files of
+// values.
 func (e *Engine) documentSizes(ctx context.Context, c *Collection, stats *StorageStats) (separated int64, err error) {
 	lower := prefixOf(spaceDoc, c.id)
 	it, err := e.db.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: lower, UpperBound: successor(clone(lower))})
@@ -79,7 +82,8 @@ func (e *Engine) documentSizes(ctx context.Context, c *Collection, stats *Storag
 	return separated, errors.Join(it.Error(), it.Close())
 }
 
-// tableBytes is what the keys of a prefix take in tables: to a block, where it has a part of a table.
+// tableBytes is what the keys of a prefix take in tables: to a block, where it has a part of a
+// table.
 func (e *Engine) tableBytes(ctx context.Context, prefix []byte) (n int64, err error) {
 	lower, upper := prefix, successor(clone(prefix))
 	it, err := e.db.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: lower, UpperBound: upper})

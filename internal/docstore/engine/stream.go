@@ -136,7 +136,8 @@ func (s *sorter) fill(ctx context.Context, scan *docScan) error {
 		}
 		if s.bytes += row.size(); s.bytes > maxSortBytes {
 			return mongoerr.New(mongoerr.QueryExceededMemoryLimit,
-				"Executor error during find command :: caused by :: Sort exceeded memory limit of %d bytes, but did not opt in to external sorting.", maxSortBytes)
+				"Executor error during find command :: caused by :: Sort exceeded memory limit "+
+					"of %d bytes, but did not opt in to external sorting.", maxSortBytes)
 		}
 	}
 	slices.SortFunc(s.rows, sortedRow.compare)

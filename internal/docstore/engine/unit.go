@@ -15,8 +15,8 @@ import (
 // A unit is a set of writes that become visible and durable together: a transaction, or the
 // statements of a plain write command.
 //
-// A transaction reads one snapshot and its own writes. A plain unit reads the newest state of what it
-// has locked, so that it never overwrites what it has not seen.
+// A transaction reads one snapshot and its own writes. A plain unit reads the newest state of what
+// it has locked, so that it never overwrites what it has not seen.
 //
 // A unit is used by one goroutine at a time.
 type Unit struct {
@@ -81,7 +81,8 @@ func (u *Unit) enter(ctx context.Context, c *Collection) error {
 	}
 	if err := c.gate.enter(ctx); err != nil {
 		if u.isTransaction() {
-			return mongoerr.Transient(mongoerr.New(mongoerr.LockTimeout, "Unable to acquire lock on '%s' within %v", c.Namespace(), gateWait))
+			return mongoerr.Transient(mongoerr.New(mongoerr.LockTimeout,
+				"Unable to acquire lock on '%s' within %v", c.Namespace(), gateWait))
 		}
 		return err
 	}
@@ -116,9 +117,9 @@ func (u *Unit) readDoc(c *Collection, idKey []byte) (bson.Raw, error) {
 	return doc, release.Close()
 }
 
-// writeDoc replaces old (nil: there is none) by doc (nil: delete it) under the id key, and keeps the
-// indexes. The caller holds the document's lock and has read old under it. The unit keeps doc until
-// it ends. Nothing is written when an error is returned.
+// writeDoc replaces old (nil: there is none) by doc (nil: delete it) under the id key, and keeps
+// the indexes. The caller holds the document's lock and has read old under it. The unit keeps doc
+// until it ends. Nothing is written when an error is returned.
 func (u *Unit) writeDoc(ctx context.Context, c *Collection, idKey []byte, old, doc bson.Raw) error {
 	var gone, added, touched []string
 	for _, ix := range c.Indexes {
@@ -131,7 +132,8 @@ func (u *Unit) writeDoc(ctx context.Context, c *Collection, idKey []byte, old, d
 			return err
 		}
 		if multi && !ix.multikeyStored.Load() {
-			// Readers look at the flag after they have their snapshot: it must be up before the entries show.
+			// Readers look at the flag after they have their snapshot: it must be up before the
+			// entries show.
 			ix.Multikey.Store(true)
 			u.multikey = append(u.multikey, ix)
 		}
@@ -170,7 +172,8 @@ func (u *Unit) writeDoc(ctx context.Context, c *Collection, idKey []byte, old, d
 	u.writes.put(key, overlayWrite{value: doc, deleted: doc == nil, replaced: len(old)})
 	u.touched = append(append(u.touched, touched...), key)
 	if u.isTransaction() && u.writes.bytes > maxTransactionBytes {
-		return mongoerr.New(mongoerr.TransactionTooLarge, "Total size of all transaction operations must be less than %d bytes", maxTransactionBytes)
+		return mongoerr.New(mongoerr.TransactionTooLarge,
+			"Total size of all transaction operations must be less than %d bytes", maxTransactionBytes)
 	}
 	return nil
 }
@@ -208,7 +211,8 @@ func (u *Unit) claim(ctx context.Context, c *Collection, ix *Index, k, idKey []b
 	return nil
 }
 
-// checkSpace refuses the writes if there is no space for them. In the reserve there is for those that free some.
+// checkSpace refuses the writes if there is no space for them. In the reserve there is for those
+// that free some.
 func (u *Unit) checkSpace() error {
 	if u.writes.len() == 0 {
 		return nil
@@ -220,9 +224,9 @@ func (u *Unit) checkSpace() error {
 	return err
 }
 
-// frees reports that the writes will leave less stored than there is, or hardly more: what is inserted is no more than what is
-// deleted, or tiny (a lease), and documents that are updated stay about as large. Space is free only when it was compacted, but nothing else
-// leads there.
+// frees reports that the writes will leave less stored than there is, or hardly more: what is
+// inserted is no more than what is deleted, or tiny (a lease), and documents that are updated stay
+// about as large. Space is free only when it was compacted, but nothing else leads there.
 func (u *Unit) frees() bool {
 	var inserted, deleted, grown, updated int
 	_ = u.writes.each(func(key string, w overlayWrite) error { // f returns no error
@@ -251,8 +255,8 @@ func (u *Unit) frees() bool {
 }
 
 // commit applies the writes and, with durable set, waits until they are on disk. It ends the unit
-// whatever it returns, so that it must not be used any more. The error may be an *UnsettledError. extra writes what belongs to the
-// same batch.
+// whatever it returns, so that it must not be used any more. The error may be an *UnsettledError.
+// extra writes what belongs to the same batch.
 func (u *Unit) commit(durable bool, extra func(*pebble.Batch) error) error {
 	if err := u.checkSpace(); err != nil {
 		u.Abort()
@@ -288,8 +292,8 @@ func (u *Unit) commit(durable bool, extra func(*pebble.Batch) error) error {
 			}
 			u.eng.garbage.add(&dead, uint64(b.SeqNum()))
 		}
-		// The next writer may go on: its batch comes later in the log, so it cannot be durable before
-		// this one.
+		// The next writer may go on: its batch comes later in the log, so it cannot be durable
+		// before this one.
 		u.end(applied)
 	})
 }

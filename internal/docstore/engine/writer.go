@@ -12,18 +12,19 @@ import (
 // WriterOptions say what a Writer writes to, and how.
 type WriterOptions struct {
 	DB, Collection string
-	// Transaction is the unit that all statements go to. Nil lets the writer commit units of its own.
+	// Transaction is the unit that all statements go to. Nil lets the writer commit units of its
+	// own.
 	Transaction *Unit
 	// Durable makes a commit wait until it is on disk.
 	Durable bool
-	// Retries remembers the results of the statements for a client that sends them again. Nil remembers
-	// none. It has no effect in a transaction.
+	// Retries remembers the results of the statements for a client that sends them again. Nil
+	// remembers none. It has no effect in a transaction.
 	Retries *RetryLog
 }
 
 // A Writer runs the statements of one write command. In a transaction they all go to its unit.
-// Otherwise statements share units of a bounded size, and each unit is one batch with the results that
-// a client which sends the command again gets.
+// Otherwise statements share units of a bounded size, and each unit is one batch with the results
+// that a client which sends the command again gets.
 type Writer struct {
 	WriterOptions
 	eng  *Engine
@@ -59,9 +60,10 @@ func (w *Writer) Done(stmt int32) *StatementResult {
 	return w.Retries.Record.result(stmt)
 }
 
-// statement runs f, which writes to w.unit, until it goes through. When f meets a lock that it may not wait for, or
-// a changed collection, what was written before is committed, and f runs again. f must
-// not have written anything when it returns an error. A conflict within a transaction is the caller's.
+// statement runs f, which writes to w.unit, until it goes through. When f meets a lock that it may
+// not wait for, or a changed collection, what was written before is committed, and f runs again. f
+// must not have written anything when it returns an error. A conflict within a transaction is the
+// caller's.
 func (w *Writer) statement(ctx context.Context, f func(c *Collection) error) error {
 	if err := w.eng.space.checkFloor(); err != nil {
 		return err
@@ -118,7 +120,8 @@ func (w *Writer) collection(ctx context.Context) (*Collection, error) {
 	}
 	c, err := w.eng.CollectionFor(ctx, w.DB, w.Collection)
 	if w.inTransaction() && errors.Is(err, context.DeadlineExceeded) {
-		err = mongoerr.Transient(mongoerr.New(mongoerr.LockTimeout, "Unable to acquire a lock on the catalogue within %v", gateWait))
+		err = mongoerr.Transient(mongoerr.New(mongoerr.LockTimeout,
+			"Unable to acquire a lock on the catalogue within %v", gateWait))
 	}
 	return c, err
 }
@@ -142,8 +145,8 @@ func (w *Writer) spill() error {
 	return w.Flush()
 }
 
-// Flush commits what has gathered and starts a new unit. A transaction for which there is no space learns it
-// here, and not from its commit, the outcome of which would then seem unknown.
+// Flush commits what has gathered and starts a new unit. A transaction for which there is no space
+// learns it here, and not from its commit, the outcome of which would then seem unknown.
 func (w *Writer) Flush() error {
 	if w.inTransaction() {
 		return w.unit.checkSpace()

@@ -27,7 +27,8 @@ func message(t testing.TB, n int) bson.Raw {
 		{Key: "size", Value: int64(4000 + n)}, {Key: "content", Value: bson.Binary{Data: make([]byte, 32)}},
 		{Key: "prefix", Value: bson.Binary{Data: make([]byte, 200)}},
 		{Key: "keywords", Value: bson.A{"$label1", "work"}}, {Key: "subject", Value: fmt.Sprintf("re: message %d", n)},
-		{Key: "from", Value: bson.A{bson.D{{Key: "name", Value: "someone"}, {Key: "addr", Value: "someone@example.com"}}}},
+		{Key: "from", Value: bson.A{bson.D{{Key: "name", Value: "someone"},
+			{Key: "addr", Value: "someone@example.com"}}}},
 		{Key: "sig", Value: bson.Binary{Data: sig}}, {Key: "envelope", Value: bson.Binary{Data: make([]byte, 300)}},
 	})
 	if err != nil {
@@ -55,12 +56,16 @@ var benchFilters = []struct {
 	name   string
 	filter any
 }{
-	{"IDRange", field{{Key: "_id", Value: field{{Key: "$gte", Value: messageKey(0)}, {Key: "$lte", Value: messageKey(1 << 30)}}}}},
-	{"IDRangeModseq", field{{Key: "_id", Value: field{{Key: "$gte", Value: messageKey(0)}, {Key: "$lte", Value: messageKey(1 << 30)}}},
+	{"IDRange", field{{Key: "_id", Value: field{{Key: "$gte", Value: messageKey(0)},
+		{Key: "$lte", Value: messageKey(1 << 30)}}}}},
+	{"IDRangeModseq", field{{Key: "_id", Value: field{{Key: "$gte", Value: messageKey(0)},
+		{Key: "$lte", Value: messageKey(1 << 30)}}},
 		{Key: "modseq", Value: field{{Key: "$gt", Value: int64(5)}}}}},
 	{"FlagBits", field{{Key: "flags", Value: field{{Key: "$bitsAllSet", Value: 1}, {Key: "$bitsAllClear", Value: 8}}}}},
-	{"Signature", field{{Key: "_id", Value: field{{Key: "$gte", Value: messageKey(0)}, {Key: "$lte", Value: messageKey(1 << 30)}}},
-		{Key: "sig", Value: field{{Key: "$bitsAllSet", Value: bson.Binary{Data: bytes.Repeat([]byte{0, 0x11, 0, 1}, 100)}}}}}},
+	{"Signature", field{{Key: "_id", Value: field{{Key: "$gte", Value: messageKey(0)},
+		{Key: "$lte", Value: messageKey(1 << 30)}}},
+		{Key: "sig", Value: field{{Key: "$bitsAllSet",
+			Value: bson.Binary{Data: bytes.Repeat([]byte{0, 0x11, 0, 1}, 100)}}}}}},
 	{"InArray", field{{Key: "keywords", Value: field{{Key: "$in", Value: bson.A{"a", "b", "work"}}}}}},
 	{"Nested", field{{Key: "from.addr", Value: "someone@example.com"}}},
 	{"OrNot", field{{Key: "$or", Value: bson.A{field{{Key: "size", Value: field{{Key: "$lt", Value: 100}}}},
@@ -69,7 +74,8 @@ var benchFilters = []struct {
 	{"Regex", field{{Key: "subject", Value: bson.Regex{Pattern: "message [0-9]+$"}}}},
 }
 
-// TestMatchDoesNotAllocate guards the promise of the package for everything but regular expressions.
+// TestMatchDoesNotAllocate guards the promise of the package for everything but regular
+// expressions.
 func TestMatchDoesNotAllocate(t *testing.T) {
 	doc := message(t, 7)
 	for _, b := range benchFilters {
@@ -101,7 +107,8 @@ func BenchmarkMatch(b *testing.B) {
 
 func BenchmarkProjection(b *testing.B) {
 	doc := message(b, 7)
-	for _, s := range []string{`{"flags": 1}`, `{"flags": 1, "envelope": 1}`, `{"sig": 0, "prefix": 0}`, `{"from.addr": 1}`} {
+	for _, s := range []string{`{"flags": 1}`, `{"flags": 1, "envelope": 1}`,
+		`{"sig": 0, "prefix": 0}`, `{"from.addr": 1}`} {
 		p, err := ParseProjection(parseDoc(b, s))
 		if err != nil {
 			b.Fatal(err)

@@ -20,9 +20,9 @@ const (
 	bitsAnyClear
 )
 
-// bitTest is one of $bitsAllSet, $bitsAllClear, $bitsAnySet and $bitsAnyClear. Bit 0 is the lowest bit of a
-// number and the lowest bit of the first byte of a binary. Numbers go on with their sign, binaries with
-// zeros.
+// bitTest is one of $bitsAllSet, $bitsAllClear, $bitsAnySet and $bitsAnyClear. Bit 0 is the lowest
+// bit of a number and the lowest bit of the first byte of a binary. Numbers go on with their sign,
+// binaries with zeros.
 type bitTest struct {
 	mode   bitsMode
 	bytes  []maskByte // bytes of the mask that are not zero, by position
@@ -111,7 +111,8 @@ func (b *bitTest) testBinary(data []byte) bool {
 	return false
 }
 
-// parseBits parses the operand of a $bits operator: a number, a binary or an array of bit positions.
+// parseBits parses the operand of a $bits operator: a number, a binary or an array of bit
+// positions.
 func parseBits(mode bitsMode, name string, v bson.RawValue) (*bitTest, error) {
 	switch v.Type {
 	case bson.TypeBinary:
@@ -131,7 +132,8 @@ func parseBits(mode bitsMode, name string, v bson.RawValue) (*bitTest, error) {
 		return newBits(mode, mask), nil
 	}
 	if !rawdoc.IsNumber(v) {
-		return nil, mongoerr.New(mongoerr.BadValue, "%s takes an Array, a number, or a BinData but received: %s", name, v)
+		return nil, mongoerr.New(mongoerr.BadValue,
+			"%s takes an Array, a number, or a BinData but received: %s", name, v)
 	}
 	n, problem := nonNegative(v)
 	if problem != "" {

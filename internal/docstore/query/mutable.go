@@ -9,14 +9,15 @@ import (
 	"gadwall/internal/docstore/rawdoc"
 )
 
-// mutable is a document or array that is being changed. Only the levels on the way to a change are taken
-// apart; everything else stays raw.
+// mutable is a document or array that is being changed. Only the levels on the way to a change are
+// taken apart; everything else stays raw.
 type mutable struct {
 	array bool
 	elems []mutElem
 }
 
-// mutElem is a field or array element. A removed field stays in the list as gone, so that positions hold.
+// mutElem is a field or array element. A removed field stays in the list as gone, so that positions
+// hold.
 type mutElem struct {
 	key  []byte // unused in arrays; may alias the document
 	val  bson.RawValue
@@ -52,8 +53,8 @@ func (m *mutable) find(s step) *mutElem {
 	return nil
 }
 
-// put sets the element that s names; in an array beyond the end it fills up with nulls. It fails where s is
-// no position in an array.
+// put sets the element that s names; in an array beyond the end it fills up with nulls. It fails
+// where s is no position in an array.
 func (m *mutable) put(s step, e mutElem) error {
 	if old := m.find(s); old != nil {
 		e.key = old.key
@@ -69,7 +70,8 @@ func (m *mutable) put(s step, e mutElem) error {
 		return errNotViable
 	}
 	if s.index-len(m.elems) > MaxArrayPadding {
-		return mongoerr.New(mongoerr.CannotBackfillArray, "cannot backfill array by more than %d elements", MaxArrayPadding)
+		return mongoerr.New(mongoerr.CannotBackfillArray,
+			"cannot backfill array by more than %d elements", MaxArrayPadding)
 	}
 	for len(m.elems) < s.index {
 		m.elems = append(m.elems, mutElem{val: rawdoc.Null})
@@ -142,8 +144,8 @@ func (m *mutable) append(dst []byte) []byte {
 	return rawdoc.End(dst, start)
 }
 
-// setPath puts a value at a path, making documents on the way, as an upsert does with the equalities of its
-// filter.
+// setPath puts a value at a path, making documents on the way, as an upsert does with the
+// equalities of its filter.
 func (m *mutable) setPath(path string, v bson.RawValue) bool {
 	name, rest, more := strings.Cut(path, ".")
 	s := step{name: name, index: -1}

@@ -73,8 +73,9 @@ func parseCondition(name string, v bson.RawValue, depth int) (node, error) {
 		return &or{kids}, nil
 	}
 	if len(name) > 0 && name[0] == '$' {
-		return nil, mongoerr.New(mongoerr.BadValue, "unknown top level operator: %s. If you have a field name that starts "+
-			"with a '$' symbol, consider using $getField or $setField.", name)
+		return nil, mongoerr.New(mongoerr.BadValue,
+			"unknown top level operator: %s. If you have a field name that starts "+
+				"with a '$' symbol, consider using $getField or $setField.", name)
 	}
 	steps := splitPath(name)
 	if len(steps) > MaxPathSteps {
@@ -112,7 +113,8 @@ func parseList(name string, v bson.RawValue, depth int) ([]node, error) {
 	return kids, nil
 }
 
-// parsePredicate parses what stands beside a field name: operators, a regular expression or a value.
+// parsePredicate parses what stands beside a field name: operators, a regular expression or a
+// value.
 func parsePredicate(path string, v bson.RawValue, depth int) (*op, error) {
 	switch {
 	case isOperators(v):
@@ -131,8 +133,8 @@ func parseEq(v bson.RawValue) (*op, error) {
 	return &op{pred: newComparison(relEq, v)}, nil
 }
 
-// isOperators reports whether v is a document whose first field is an operator. A database reference is
-// not: it has $ref and $id.
+// isOperators reports whether v is a document whose first field is an operator. A database
+// reference is not: it has $ref and $id.
 func isOperators(v bson.RawValue) bool {
 	if v.Type != bson.TypeEmbeddedDocument || !startsWithDollar(v.Value) {
 		return false

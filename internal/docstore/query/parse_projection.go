@@ -10,8 +10,8 @@ import (
 	"gadwall/internal/docstore/rawdoc"
 )
 
-// ParseProjection parses the projection of a find; an empty one keeps documents as they are. Fields are
-// included (1, true) or excluded (0, false), nothing else.
+// ParseProjection parses the projection of a find; an empty one keeps documents as they are. Fields
+// are included (1, true) or excluded (0, false), nothing else.
 func ParseProjection(raw bson.Raw) (*Projection, error) {
 	if len(raw) <= len(rawdoc.Empty) {
 		return &Projection{}, nil
@@ -77,7 +77,8 @@ func (p *projParser) field(path string, v bson.RawValue, depth int) error {
 		return p.add(path, &projected{act: act})
 	case v.Type == bson.TypeEmbeddedDocument && !startsWithDollar(v.Value):
 		if len(v.Value) <= len(rawdoc.Empty) {
-			return mongoerr.New(mongoerr.ProjectionEmptyObject, "An empty sub-projection is not a valid value. Found empty object at path %s", path)
+			return mongoerr.New(mongoerr.ProjectionEmptyObject,
+				"An empty sub-projection is not a valid value. Found empty object at path %s", path)
 		}
 		return p.fields(path+".", v.Value, depth+1)
 	}
@@ -128,7 +129,9 @@ func (p *projParser) settle(path string, mode action) error {
 	case p.mode == mode:
 		return nil
 	case mode == actInclude:
-		return mongoerr.New(mongoerr.ProjectionInclusionExclusion, "Cannot do inclusion on field %s in exclusion projection", path)
+		return mongoerr.New(mongoerr.ProjectionInclusionExclusion,
+			"Cannot do inclusion on field %s in exclusion projection", path)
 	}
-	return mongoerr.New(mongoerr.ProjectionExclusionInclusion, "Cannot do exclusion on field %s in inclusion projection", path)
+	return mongoerr.New(mongoerr.ProjectionExclusionInclusion,
+		"Cannot do exclusion on field %s in inclusion projection", path)
 }

@@ -24,10 +24,12 @@ func parsePush(path string, v bson.RawValue) (updateOp, error) {
 			n, ok := clampedWhole(m)
 			switch {
 			case !ok && name == "$slice":
-				return nil, mongoerr.New(mongoerr.BadValue, "The value for $slice must be an integer value but was given type: %s",
+				return nil, mongoerr.New(mongoerr.BadValue,
+					"The value for $slice must be an integer value but was given type: %s",
 					rawdoc.TypeName(m.Type))
 			case !ok:
-				return nil, mongoerr.New(mongoerr.BadValue, "The value for $position must be an integer value, not of type: %s",
+				return nil, mongoerr.New(mongoerr.BadValue,
+					"The value for $position must be an integer value, not of type: %s",
 					rawdoc.TypeName(m.Type))
 			case name == "$slice":
 				o.slice = &n
@@ -66,7 +68,8 @@ func eachOf(op, path string, v bson.RawValue) (vals []bson.RawValue, ok bool, er
 	case rawdoc.IsMissing(each):
 		return nil, false, nil
 	case each.Type != bson.TypeArray:
-		return nil, false, mongoerr.New(mongoerr.BadValue, "The argument to $each in %s must be an array but it was of type: %s",
+		return nil, false, mongoerr.New(mongoerr.BadValue,
+			"The argument to $each in %s must be an array but it was of type: %s",
 			op, rawdoc.TypeName(each.Type))
 	}
 	return items(each), true, nil
@@ -94,8 +97,9 @@ func parseElementOrder(v bson.RawValue) (*elementOrder, error) {
 		return &elementOrder{desc: n < 0}, nil
 	}
 	if v.Type != bson.TypeEmbeddedDocument {
-		return nil, mongoerr.New(mongoerr.BadValue, "The $sort is invalid: use 1/-1 to sort the whole element, or {field:1/-1} to sort "+
-			"embedded fields")
+		return nil, mongoerr.New(mongoerr.BadValue,
+			"The $sort is invalid: use 1/-1 to sort the whole element, or {field:1/-1} to sort "+
+				"embedded fields")
 	}
 	o := &elementOrder{}
 	for it := rawdoc.Over(v.Value); it.Next(); {
@@ -105,7 +109,8 @@ func parseElementOrder(v bson.RawValue) (*elementOrder, error) {
 			return nil, mongoerr.New(mongoerr.BadValue, "The $sort element value must be either 1 or -1")
 		}
 		if err := checkFieldPath(path); err != nil {
-			return nil, mongoerr.New(mongoerr.BadValue, "The $sort field is a dotted field but has an empty part: %s", path)
+			return nil, mongoerr.New(mongoerr.BadValue,
+				"The $sort field is a dotted field but has an empty part: %s", path)
 		}
 		o.fields = append(o.fields, SortField{path, n < 0})
 	}

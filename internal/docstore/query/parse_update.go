@@ -9,8 +9,8 @@ import (
 	"gadwall/internal/docstore/rawdoc"
 )
 
-// ParseUpdate parses an update: a document whose fields are operators, or a replacement document. Updates by
-// aggregation pipeline and by array filters are refused.
+// ParseUpdate parses an update: a document whose fields are operators, or a replacement document.
+// Updates by aggregation pipeline and by array filters are refused.
 func ParseUpdate(u bson.RawValue, arrayFilters []bson.Raw) (*Update, error) {
 	switch {
 	case u.Type == bson.TypeArray:
@@ -24,8 +24,10 @@ func ParseUpdate(u bson.RawValue, arrayFilters []bson.Raw) (*Update, error) {
 	if !startsWithDollar(u.Value) {
 		for it := rawdoc.Over(u.Value); it.Next(); {
 			if k := it.Key(); len(k) > 0 && k[0] == '$' {
-				return nil, mongoerr.New(mongoerr.DollarPrefixedFieldName, "The dollar ($) prefixed field '%s' in '%s' is not allowed in "+
-					"the context of an update's replacement document. Consider using an aggregation pipeline with $replaceWith.", k, k)
+				return nil, mongoerr.New(mongoerr.DollarPrefixedFieldName,
+					"The dollar ($) prefixed field '%s' in '%s' is not allowed in "+
+						"the context of an update's replacement document. Consider using an "+
+						"aggregation pipeline with $replaceWith.", k, k)
 			}
 		}
 		out.replacement = u.Value
@@ -36,12 +38,14 @@ func ParseUpdate(u bson.RawValue, arrayFilters []bson.Raw) (*Update, error) {
 		name, v := string(it.Key()), it.Value()
 		parse, ok := updateOps[name]
 		if !ok {
-			return nil, mongoerr.New(mongoerr.FailedToParse, "Unknown modifier: %s. Expected a valid update modifier or "+
-				"pipeline-style update specified as an array", name)
+			return nil, mongoerr.New(mongoerr.FailedToParse,
+				"Unknown modifier: %s. Expected a valid update modifier or "+
+					"pipeline-style update specified as an array", name)
 		}
 		if v.Type != bson.TypeEmbeddedDocument {
-			return nil, mongoerr.New(mongoerr.FailedToParse, "Modifiers operate on fields but we found type %s instead. For example: "+
-				"{$mod: {<field>: ...}} not {%s: %s}", rawdoc.TypeName(v.Type), name, v)
+			return nil, mongoerr.New(mongoerr.FailedToParse,
+				"Modifiers operate on fields but we found type %s instead. For example: "+
+					"{$mod: {<field>: ...}} not {%s: %s}", rawdoc.TypeName(v.Type), name, v)
 		}
 		if err := out.operator(v.Value, parse); err != nil {
 			return nil, err
@@ -81,11 +85,14 @@ func checkUpdatePath(path string) error {
 	for name := range strings.SplitSeq(path, ".") {
 		switch {
 		case name == "":
-			return mongoerr.New(mongoerr.EmptyFieldName, "The update path '%s' contains an empty field name, which is not allowed.", path)
+			return mongoerr.New(mongoerr.EmptyFieldName,
+				"The update path '%s' contains an empty field name, which is not allowed.", path)
 		case name == "$" || strings.HasPrefix(name, "$["):
-			return mongoerr.New(mongoerr.NotImplemented, "positional operators in update paths are not supported: '%s'", path)
+			return mongoerr.New(mongoerr.NotImplemented,
+				"positional operators in update paths are not supported: '%s'", path)
 		case name[0] == '$':
-			return mongoerr.New(mongoerr.DollarPrefixedFieldName, "The dollar ($) prefixed field '%s' in '%s' is not valid for storage.", name, path)
+			return mongoerr.New(mongoerr.DollarPrefixedFieldName,
+				"The dollar ($) prefixed field '%s' in '%s' is not valid for storage.", name, path)
 		}
 	}
 	return nil
@@ -115,19 +122,22 @@ func parseInc(path string, v bson.RawValue) (updateOp, error) {
 
 func parseBit(path string, v bson.RawValue) (updateOp, error) {
 	if v.Type != bson.TypeEmbeddedDocument {
-		return nil, mongoerr.New(mongoerr.BadValue, "The $bit modifier is not compatible with a %s. You must pass in an embedded "+
-			"document: {$bit: {field: {and/or/xor: #}}", rawdoc.TypeName(v.Type))
+		return nil, mongoerr.New(mongoerr.BadValue,
+			"The $bit modifier is not compatible with a %s. You must pass in an embedded "+
+				"document: {$bit: {field: {and/or/xor: #}}", rawdoc.TypeName(v.Type))
 	}
 	o := &bitOp{}
 	for it := rawdoc.Over(v.Value); it.Next(); {
 		kind, b := string(it.Key()), it.Value()
 		if kind != "and" && kind != "or" && kind != "xor" {
-			return nil, mongoerr.New(mongoerr.BadValue, "The $bit modifier only supports 'and', 'or', and 'xor', not '%s' which is an "+
-				"unknown operator: {%s: %s}", kind, path, v)
+			return nil, mongoerr.New(mongoerr.BadValue,
+				"The $bit modifier only supports 'and', 'or', and 'xor', not '%s' which is an "+
+					"unknown operator: {%s: %s}", kind, path, v)
 		}
 		if b.Type != bson.TypeInt32 && b.Type != bson.TypeInt64 {
-			return nil, mongoerr.New(mongoerr.BadValue, "The $bit modifier field must be an Integer(32/64 bit); a '%s' is not supported "+
-				"here: {%s: %s}", rawdoc.TypeName(b.Type), path, v)
+			return nil, mongoerr.New(mongoerr.BadValue,
+				"The $bit modifier field must be an Integer(32/64 bit); a '%s' is not supported "+
+					"here: {%s: %s}", rawdoc.TypeName(b.Type), path, v)
 		}
 		o.ops = append(o.ops, bitStep{kind, b})
 	}

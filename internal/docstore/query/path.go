@@ -38,10 +38,10 @@ func arrayIndex(s string) int {
 	return n
 }
 
-// anyValue reports whether p holds for one of the values to which path leads in doc. Arrays on the way are
-// entered once per step of the path: each element that is an object is searched for the rest of the path,
-// and the element at the position that the next step names is taken itself. An array at the end gives its
-// elements and then itself; only itself when whole is set.
+// anyValue reports whether p holds for one of the values to which path leads in doc. Arrays on the
+// way are entered once per step of the path: each element that is an object is searched for the
+// rest of the path, and the element at the position that the next step names is taken itself. An
+// array at the end gives its elements and then itself; only itself when whole is set.
 func anyValue(doc []byte, path []step, whole bool, p pred) bool {
 	for {
 		v := rawdoc.Get(doc, path[0].name)
@@ -81,8 +81,8 @@ func anyInArray(arr bson.RawValue, path []step, whole bool, p pred) bool {
 	return false
 }
 
-// anyAtPosition continues from an array element that the path chose by its position. At the end of the
-// path an array found there is not opened.
+// anyAtPosition continues from an array element that the path chose by its position. At the end of
+// the path an array found there is not opened.
 func anyAtPosition(v bson.RawValue, path []step, whole bool, p pred) bool {
 	switch {
 	case len(path) == 0:
@@ -107,7 +107,8 @@ func checkFieldPath(path string) error {
 		case step == "":
 			return mongoerr.New(mongoerr.FieldPathEmptyName, "FieldPath field names may not be empty strings.")
 		case step[0] == '$':
-			return mongoerr.New(mongoerr.FieldPathDollarName, "FieldPath field names may not start with '$'. Consider using $getField or $setField.")
+			return mongoerr.New(mongoerr.FieldPathDollarName,
+				"FieldPath field names may not start with '$'. Consider using $getField or $setField.")
 		case steps > MaxPathSteps:
 			return mongoerr.New(mongoerr.Overflow, "FieldPath is too long")
 		}

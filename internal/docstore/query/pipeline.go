@@ -9,14 +9,14 @@ import (
 	"gadwall/internal/docstore/rawdoc"
 )
 
-// Source is a stream of documents. Each call returns the next one, which is valid until the call after it;
-// the stream ends with io.EOF.
+// Source is a stream of documents. Each call returns the next one, which is valid until the call
+// after it; the stream ends with io.EOF.
 type Source func() (bson.Raw, error)
 
 // Pipeline is a parsed aggregation pipeline; immutable and safe for concurrent use.
 //
-// Stages pull documents from the one before. Only $sort holds documents, within MaxBlockingBytes; one which a
-// $limit follows holds no more than that many.
+// Stages pull documents from the one before. Only $sort holds documents, within MaxBlockingBytes;
+// one which a $limit follows holds no more than that many.
 type Pipeline struct {
 	match  *Filter
 	stages []stage
@@ -25,12 +25,12 @@ type Pipeline struct {
 // stage turns one stream into another. It keeps no state of a run itself.
 type stage interface{ run(src Source) Source }
 
-// Match is the filter of all $match stages that lead the pipeline, never nil. The caller of Run passes only
-// documents that match it: Run does not filter by it again.
+// Match is the filter of all $match stages that lead the pipeline, never nil. The caller of Run
+// passes only documents that match it: Run does not filter by it again.
 func (p *Pipeline) Match() *Filter { return p.match }
 
-// Lead is the sort that comes directly after the leading $match, or nil. A caller that can read documents in
-// that order passes sorted to Run, which then does not sort.
+// Lead is the sort that comes directly after the leading $match, or nil. A caller that can read
+// documents in that order passes sorted to Run, which then does not sort.
 func (p *Pipeline) Lead() *Sort {
 	if len(p.stages) > 0 {
 		if s, ok := p.stages[0].(*sortStage); ok {
@@ -43,8 +43,8 @@ func (p *Pipeline) Lead() *Sort {
 // Empty reports whether nothing follows the leading $match.
 func (p *Pipeline) Empty() bool { return len(p.stages) == 0 }
 
-// Run returns the output of the pipeline for the documents of src. sorted says that src is in the order of
-// Lead. A run reads from src only while its own output is read.
+// Run returns the output of the pipeline for the documents of src. sorted says that src is in the
+// order of Lead. A run reads from src only while its own output is read.
 func (p *Pipeline) Run(src Source, sorted bool) Source {
 	stages := p.stages
 	if sorted && p.Lead() != nil {
@@ -59,7 +59,8 @@ func (p *Pipeline) Run(src Source, sorted bool) Source {
 // ParsePipeline parses the stages of an aggregation.
 func ParsePipeline(stages []bson.Raw) (*Pipeline, error) {
 	if len(stages) > MaxStages {
-		return nil, mongoerr.New(mongoerr.PipelineTooLong, "Pipeline length must be no longer than %d stages", MaxStages)
+		return nil, mongoerr.New(mongoerr.PipelineTooLong,
+			"Pipeline length must be no longer than %d stages", MaxStages)
 	}
 	p := &Pipeline{match: &Filter{}}
 	for _, raw := range stages {
@@ -90,7 +91,8 @@ func ParsePipeline(stages []bson.Raw) (*Pipeline, error) {
 }
 
 func errStageNotSingle() error {
-	return mongoerr.New(mongoerr.StageNotSingle, "A pipeline stage specification object must contain exactly one field.")
+	return mongoerr.New(mongoerr.StageNotSingle,
+		"A pipeline stage specification object must contain exactly one field.")
 }
 
 // limitAfter is how many documents of a stream the stages that follow can ask for; 0 is no bound.
@@ -128,7 +130,8 @@ func parseStage(name string, v bson.RawValue) (stage, error) {
 	case "$limit":
 		n, problem := nonNegative(v)
 		if problem != "" {
-			return nil, mongoerr.New(mongoerr.LimitInvalid, "invalid argument to $limit stage: %s in: $limit: %s", problem, v)
+			return nil, mongoerr.New(mongoerr.LimitInvalid,
+				"invalid argument to $limit stage: %s in: $limit: %s", problem, v)
 		}
 		if n == 0 {
 			return nil, mongoerr.New(mongoerr.LimitNotPositive, "the limit must be positive")
@@ -137,7 +140,8 @@ func parseStage(name string, v bson.RawValue) (stage, error) {
 	case "$skip":
 		n, problem := nonNegative(v)
 		if problem != "" {
-			return nil, mongoerr.New(mongoerr.SkipInvalid, "invalid argument to $skip stage: %s in: $skip: %s", problem, v)
+			return nil, mongoerr.New(mongoerr.SkipInvalid,
+				"invalid argument to $skip stage: %s in: $skip: %s", problem, v)
 		}
 		return skipStage(n), nil
 	case "$count":

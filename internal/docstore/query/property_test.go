@@ -50,7 +50,8 @@ func anyPredicate(depth int) *rapid.Generator[bson.RawValue] {
 			case 6:
 				name, v = "$exists", rawdoc.OfBool(rapid.Bool().Draw(t, "exists"))
 			case 7:
-				name, v = "$type", rawgen.Of(rapid.SampledFrom([]string{"number", "string", "array", "null"}).Draw(t, "type"))
+				name, v = "$type",
+					rawgen.Of(rapid.SampledFrom([]string{"number", "string", "array", "null"}).Draw(t, "type"))
 			case 8:
 				name, v = "$size", rawdoc.OfInt32(rapid.Int32Range(0, 2).Draw(t, "size"))
 			case 9:
@@ -74,7 +75,10 @@ func operand(t *rapid.T) bson.RawValue {
 }
 
 func smallNumber() *rapid.Generator[bson.RawValue] {
-	return rapid.Custom(func(t *rapid.T) bson.RawValue { return rawdoc.OfInt32(rapid.Int32Range(0, 3).Draw(t, "small")) })
+	return rapid.Custom(func(t *rapid.T) bson.RawValue {
+		return rawdoc.OfInt32(rapid.Int32Range(0,
+			3).Draw(t, "small"))
+	})
 }
 
 // anyDoc draws documents with few fields, small numbers and many arrays.
@@ -158,7 +162,8 @@ func TestImplicationHolds(t *testing.T) {
 	})
 }
 
-// TestNegations: $nor is the opposite of the filter, $not and $ne and $nin are those of their operators.
+// TestNegations: $nor is the opposite of the filter, $not and $ne and $nin are those of their
+// operators.
 func TestNegations(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		_, raw := drawFilter(t, "filter")
@@ -167,9 +172,12 @@ func TestNegations(t *testing.T) {
 		v := operand(t)
 		pairs := [][2]*Filter{
 			{nor, parsed(t, bson.D{{Key: "$and", Value: bson.A{raw}}})},
-			{parsed(t, bson.D{{Key: "a.b", Value: bson.D{{Key: "$not", Value: p}}}}), parsed(t, bson.D{{Key: "a.b", Value: p}})},
-			{parsed(t, bson.D{{Key: "a", Value: bson.D{{Key: "$ne", Value: v}}}}), parsed(t, bson.D{{Key: "a", Value: bson.D{{Key: "$eq", Value: v}}}})},
-			{parsed(t, bson.D{{Key: "a", Value: bson.D{{Key: "$nin", Value: bson.A{v}}}}}), parsed(t, bson.D{{Key: "a", Value: bson.D{{Key: "$eq", Value: v}}}})},
+			{parsed(t, bson.D{{Key: "a.b", Value: bson.D{{Key: "$not", Value: p}}}}),
+				parsed(t, bson.D{{Key: "a.b", Value: p}})},
+			{parsed(t, bson.D{{Key: "a", Value: bson.D{{Key: "$ne", Value: v}}}}),
+				parsed(t, bson.D{{Key: "a", Value: bson.D{{Key: "$eq", Value: v}}}})},
+			{parsed(t, bson.D{{Key: "a", Value: bson.D{{Key: "$nin", Value: bson.A{v}}}}}),
+				parsed(t, bson.D{{Key: "a", Value: bson.D{{Key: "$eq", Value: v}}}})},
 		}
 		doc := anyDoc(3).Draw(t, "doc")
 		for i, pair := range pairs {

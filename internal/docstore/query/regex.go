@@ -12,8 +12,8 @@ import (
 	"gadwall/internal/docstore/rawdoc"
 )
 
-// regex is a regular expression. MongoDB has PCRE's syntax; this one has Go's. What both have means the
-// same here, after the few differences below are written out; whatever else is refused:
+// regex is a regular expression. MongoDB has PCRE's syntax; this one has Go's. What both have means
+// the same here, after the few differences below are written out; whatever else is refused:
 //
 //   - "$" also matches before a line end that ends the text;
 //   - in multi-line mode "^" does not match after such a line end;
@@ -22,7 +22,8 @@ import (
 type regex struct {
 	pattern, options []byte
 	re               *regexp.Regexp
-	// prefix is literal text with which every matching string starts; only is set when no more is asked.
+	// prefix is literal text with which every matching string starts; only is set when no more is
+	// asked.
 	prefix string
 	only   bool
 }
@@ -49,7 +50,8 @@ func newRegex(pattern, options string) (*regex, error) {
 		return nil, mongoerr.New(mongoerr.BadValue, "Regular expression cannot contain an embedded null byte")
 	}
 	if len(pattern) > MaxRegexLength {
-		return nil, mongoerr.New(mongoerr.RegexInvalid, "Regular expression is invalid: regular expression is too large")
+		return nil, mongoerr.New(mongoerr.RegexInvalid,
+			"Regular expression is invalid: regular expression is too large")
 	}
 	flags := syntax.Perl | syntax.UnicodeGroups
 	extended := false
@@ -87,12 +89,13 @@ func newRegex(pattern, options string) (*regex, error) {
 	return r, nil
 }
 
-// fromPCRE rewrites the escapes that mean something else in Go, refuses those that only look alike, and
-// removes what the option x ignores.
+// fromPCRE rewrites the escapes that mean something else in Go, refuses those that only look alike,
+// and removes what the option x ignores.
 func fromPCRE(p string, extended bool) (string, error) {
 	var out strings.Builder
 	class := false
-	flagsEnd := 0 // length of out after a group of flags alone, which PCRE does not let a quantifier follow
+	// length of out after a group of flags alone, which PCRE does not let a quantifier follow
+	flagsEnd := 0
 	for i := 0; i < len(p); i++ {
 		c := p[i]
 		if flagsEnd > 0 && out.Len() == flagsEnd && strings.IndexByte("*+?{", c) >= 0 {
@@ -202,8 +205,8 @@ type context struct {
 	consume bool // what follows takes at least one character
 }
 
-// fixAnchors rewrites "$" at the end of a pattern so that it also matches before a last line end. It
-// reports false for anchors at places where Go's would not do what PCRE's do.
+// fixAnchors rewrites "$" at the end of a pattern so that it also matches before a last line end.
+// It reports false for anchors at places where Go's would not do what PCRE's do.
 func fixAnchors(re *syntax.Regexp, ctx context) bool {
 	switch re.Op {
 	case syntax.OpEndText:
@@ -272,7 +275,8 @@ func minLength(re *syntax.Regexp) int {
 	return 0
 }
 
-// literalPrefix returns the literal text after a leading \A or ^, and whether that is all of the pattern.
+// literalPrefix returns the literal text after a leading \A or ^, and whether that is all of the
+// pattern.
 func literalPrefix(re *syntax.Regexp) (prefix string, only bool) {
 	if re.Op != syntax.OpConcat || re.Sub[0].Op != syntax.OpBeginText {
 		return "", false

@@ -34,7 +34,8 @@ func TestResidual(t *testing.T) {
 	})
 	rapid.Check(t, func(t *rapid.T) {
 		cond := bson.D{}
-		for _, op := range rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"$gt", "$gte", "$lt", "$lte", "$eq", "$ne"}), 1, 3, rapid.ID).Draw(t, "ops") {
+		for _, op := range rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"$gt", "$gte", "$lt",
+			"$lte", "$eq", "$ne"}), 1, 3, rapid.ID).Draw(t, "ops") {
 			cond = append(cond, bson.E{Key: op, Value: value.Draw(t, "operand")})
 		}
 		raw, err := bson.Marshal(bson.D{{Key: "_id", Value: cond}, {Key: "a", Value: 1}})
@@ -45,7 +46,8 @@ func TestResidual(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		doc, err := bson.Marshal(bson.D{{Key: "_id", Value: value.Draw(t, "id")}, {Key: "a", Value: rapid.IntRange(0, 1).Draw(t, "a")}})
+		doc, err := bson.Marshal(bson.D{{Key: "_id", Value: value.Draw(t, "id")},
+			{Key: "a", Value: rapid.IntRange(0, 1).Draw(t, "a")}})
 		if err != nil {
 			t.Fatal(err)
 		}

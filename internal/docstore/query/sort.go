@@ -43,10 +43,12 @@ func ParseSort(raw bson.Raw) (*Sort, error) {
 		}
 		n, _ := truncated(v)
 		if n != 1 && n != -1 {
-			return nil, mongoerr.New(mongoerr.SortOrder, "$sort key ordering must be 1 (for ascending) or -1 (for descending)")
+			return nil, mongoerr.New(mongoerr.SortOrder,
+				"$sort key ordering must be 1 (for ascending) or -1 (for descending)")
 		}
 		if slices.ContainsFunc(s.Fields, func(f SortField) bool { return f.Path == path }) {
-			return nil, mongoerr.New(mongoerr.SortDuplicateKey, "$sort key must not contain duplicate keys (duplicate: '%s')", path)
+			return nil, mongoerr.New(mongoerr.SortDuplicateKey,
+				"$sort key must not contain duplicate keys (duplicate: '%s')", path)
 		}
 		s.Fields = append(s.Fields, SortField{path, n < 0})
 	}
@@ -59,9 +61,9 @@ func ParseSort(raw bson.Raw) (*Sort, error) {
 	return s, nil
 }
 
-// Key returns bytes that order documents as the sort does. Of a document with arrays it is the smallest of
-// the keys that an index on the same fields has: the smallest element where the sort ascends, the largest
-// where it descends. It fails for arrays in two fields.
+// Key returns bytes that order documents as the sort does. Of a document with arrays it is the
+// smallest of the keys that an index on the same fields has: the smallest element where the sort
+// ascends, the largest where it descends. It fails for arrays in two fields.
 func (s *Sort) Key(doc bson.Raw) ([]byte, error) { return s.AppendKey(nil, doc) }
 
 // AppendKey appends the key of doc to dst.
@@ -81,7 +83,8 @@ func (s *Sort) AppendKey(dst []byte, doc bson.Raw) ([]byte, error) {
 	return append(dst[:n], keys[0]...), nil
 }
 
-// appendPlainKey appends the key of a document without arrays on the paths; plain is false if there are any.
+// appendPlainKey appends the key of a document without arrays on the paths; plain is false if there
+// are any.
 func appendPlainKey(dst, doc []byte, fields []SortField) (key []byte, plain bool) {
 	for _, f := range fields {
 		v, _ := untilArray(doc, f.Path)
@@ -100,7 +103,8 @@ func appendComponent(dst []byte, v bson.RawValue, desc bool) []byte {
 	return bsonkey.Append(dst, v)
 }
 
-// untilArray follows path to its end or to the first array on it; rest is what is left of the path there.
+// untilArray follows path to its end or to the first array on it; rest is what is left of the path
+// there.
 func untilArray(doc []byte, path string) (v bson.RawValue, rest string) {
 	for {
 		name, tail, more := strings.Cut(path, ".")
@@ -115,11 +119,11 @@ func untilArray(doc []byte, path string) (v bson.RawValue, rest string) {
 	}
 }
 
-// IndexKeys returns the entries of doc in an index on fields: compound keys of package bsonkey, sorted and
-// distinct. An array on the path of a field gives one entry per element (multikey is set, however many
-// these are), an empty one an entry with undefined; a missing field counts as null. A sparse index has no entry
-// for a document with none of the fields. Arrays in two fields that are not the same array are an error
-// (mongoerr.CannotIndexParallelArrays).
+// IndexKeys returns the entries of doc in an index on fields: compound keys of package bsonkey,
+// sorted and distinct. An array on the path of a field gives one entry per element (multikey is
+// set, however many these are), an empty one an entry with undefined; a missing field counts as
+// null. A sparse index has no entry for a document with none of the fields. Arrays in two fields
+// that are not the same array are an error (mongoerr.CannotIndexParallelArrays).
 func IndexKeys(doc bson.Raw, fields []SortField, sparse bool) (keys [][]byte, multikey bool, err error) {
 	g := keyGen{fields: fields, sparse: sparse}
 	if err := g.start(doc); err != nil {
@@ -132,8 +136,8 @@ func IndexKeys(doc bson.Raw, fields []SortField, sparse bool) (keys [][]byte, mu
 	return g.keys, g.multikey, nil
 }
 
-// IndexKeyValues returns the values of which key is made, one of the entries that doc has in an index on fields; those
-// of missing fields are null.
+// IndexKeyValues returns the values of which key is made, one of the entries that doc has in an
+// index on fields; those of missing fields are null.
 func IndexKeyValues(doc bson.Raw, fields []SortField, key []byte) []bson.RawValue {
 	g := keyGen{fields: fields, wanted: key}
 	if err := g.start(doc); err != nil || g.values == nil {
@@ -160,7 +164,8 @@ func (g *keyGen) start(doc []byte) error {
 	return g.expand(doc, slots)
 }
 
-// slot is one field of a key in the making: its value, or while it is open the path that is left to follow.
+// slot is one field of a key in the making: its value, or while it is open the path that is left to
+// follow.
 type slot struct {
 	val  bson.RawValue
 	rest string
@@ -233,8 +238,8 @@ func (g *keyGen) expandArray(arr []byte, slots []slot) error {
 	return nil
 }
 
-// enter moves an open slot into an array element: the element is the value at the end of the path, and an
-// object is searched for the rest of it.
+// enter moves an open slot into an array element: the element is the value at the end of the path,
+// and an object is searched for the rest of it.
 func (g *keyGen) enter(s *slot, elem bson.RawValue) error {
 	if s.rest == "" {
 		s.val, s.open = elem, false
@@ -242,7 +247,8 @@ func (g *keyGen) enter(s *slot, elem bson.RawValue) error {
 	}
 	step, _, _ := strings.Cut(s.rest, ".")
 	if arrayIndex(step) >= 0 {
-		return mongoerr.New(mongoerr.NotImplemented, "an array position (%s) in the path of an index or a sort is not supported", step)
+		return mongoerr.New(mongoerr.NotImplemented,
+			"an array position (%s) in the path of an index or a sort is not supported", step)
 	}
 	if elem.Type != bson.TypeEmbeddedDocument {
 		s.val, s.open = rawdoc.Missing, false

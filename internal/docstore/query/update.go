@@ -13,11 +13,12 @@ import (
 	"gadwall/internal/docstore/rawdoc"
 )
 
-// Update is a parsed update: operators, or a replacement document. It is immutable and safe for concurrent
-// use.
+// Update is a parsed update: operators, or a replacement document. It is immutable and safe for
+// concurrent use.
 //
-// Operators are held as a tree of the paths they change, walked in the order of its names: numbers by value,
-// the others by bytes. New fields are therefore appended in that order, whatever the order in the update.
+// Operators are held as a tree of the paths they change, walked in the order of its names: numbers
+// by value, the others by bytes. New fields are therefore appended in that order, whatever the
+// order in the update.
 type Update struct {
 	replacement []byte // nil for operators
 	root        updateNode
@@ -34,8 +35,8 @@ type updateNode struct {
 // IsReplacement reports whether the update replaces the whole document.
 func (u *Update) IsReplacement() bool { return u.replacement != nil }
 
-// insert adds an operator at path; two operators may not change the same field, or one a part of the
-// other's.
+// insert adds an operator at path; two operators may not change the same field, or one a part of
+// the other's.
 func (u *Update) insert(path string, op updateOp) error {
 	at := &u.root
 	steps := splitPath(path)
@@ -43,14 +44,16 @@ func (u *Update) insert(path string, op updateOp) error {
 		return mongoerr.New(mongoerr.Overflow, "FieldPath is too long")
 	}
 	for i, s := range steps {
-		j, found := slices.BinarySearchFunc(at.kids, s, func(n *updateNode, s step) int { return compareSteps(n.step, s) })
+		j, found := slices.BinarySearchFunc(at.kids, s,
+			func(n *updateNode, s step) int { return compareSteps(n.step, s) })
 		last := i == len(steps)-1
 		if !found {
 			at.kids = slices.Insert(at.kids, j, &updateNode{step: s})
 		}
 		kid := at.kids[j]
 		if found && (last || kid.op != nil) {
-			return mongoerr.New(mongoerr.ConflictingUpdateOperators, "Updating the path '%s' would create a conflict at '%s'",
+			return mongoerr.New(mongoerr.ConflictingUpdateOperators,
+				"Updating the path '%s' would create a conflict at '%s'",
 				path, joinSteps(steps[:i+1]))
 		}
 		at = kid
@@ -86,8 +89,8 @@ type updateRun struct {
 	isInsert bool
 }
 
-// Apply returns the updated document, and whether its bytes differ from doc's. isInsert says that the
-// document is about to be inserted by an upsert, which is when $setOnInsert acts.
+// Apply returns the updated document, and whether its bytes differ from doc's. isInsert says that
+// the document is about to be inserted by an upsert, which is when $setOnInsert acts.
 func (u *Update) Apply(doc bson.Raw, isInsert bool) (out bson.Raw, modified bool, err error) {
 	id := rawdoc.Get(doc, "_id")
 	if u.replacement != nil {
@@ -100,9 +103,11 @@ func (u *Update) Apply(doc bson.Raw, isInsert bool) (out bson.Raw, modified bool
 	}
 	if len(out) > MaxDocumentSize {
 		if isInsert {
-			return nil, false, mongoerr.New(mongoerr.UpsertTooLarge, "Document to upsert is larger than %d", MaxDocumentSize)
+			return nil, false, mongoerr.New(mongoerr.UpsertTooLarge,
+				"Document to upsert is larger than %d", MaxDocumentSize)
 		}
-		return nil, false, mongoerr.New(mongoerr.UpdateTooLarge, "Resulting document after update is larger than %d", MaxDocumentSize)
+		return nil, false, mongoerr.New(mongoerr.UpdateTooLarge,
+			"Resulting document after update is larger than %d", MaxDocumentSize)
 	}
 	if bytes.Equal(out, doc) {
 		return doc, false, nil
@@ -213,7 +218,8 @@ func (r *updateRun) descend(n *updateNode, m *mutable) (bool, error) {
 		return false, nil
 	}
 	if e != nil {
-		return false, mongoerr.New(mongoerr.PathNotViable, "Cannot create field '%s' in element {%s: %s}", n.kids[0].name, n.name, e.val)
+		return false, mongoerr.New(mongoerr.PathNotViable,
+			"Cannot create field '%s' in element {%s: %s}", n.kids[0].name, n.name, e.val)
 	}
 	if m.array && n.index < 0 {
 		return false, notViable(n.name, m)
@@ -242,19 +248,23 @@ func notViable(name string, in *mutable) error {
 		bson.RawValue{Type: in.bsonType(), Value: in.append(nil)})
 }
 
-// UpsertDocument returns the document to insert when no document matched f: the values which f demands,
-// changed by the update. newID makes an _id when none of them has one; _id comes first.
+// UpsertDocument returns the document to insert when no document matched f: the values which f
+// demands, changed by the update. newID makes an _id when none of them has one; _id comes first.
 func (u *Update) UpsertDocument(f *Filter, newID func() bson.RawValue) (bson.Raw, error) {
 	base := &mutable{}
 	fields := f.EqualityFields()
 	if u.replacement != nil {
-		fields = slices.DeleteFunc(fields, func(e bson.E) bool { return e.Key != "_id" && !strings.HasPrefix(e.Key, "_id.") })
+		fields = slices.DeleteFunc(fields, func(e bson.E) bool {
+			return e.Key != "_id" &&
+				!strings.HasPrefix(e.Key, "_id.")
+		})
 	}
 	if err := fillEqualities(base, fields); err != nil {
 		return nil, err
 	}
 	if u.replacement != nil && len(fields) > 0 && fields[0].Key != "_id" {
-		return nil, mongoerr.New(mongoerr.NotExactValueField, "field at '_id' must be exactly specified, field at sub-path '%s' found", fields[0].Key)
+		return nil, mongoerr.New(mongoerr.NotExactValueField,
+			"field at '_id' must be exactly specified, field at sub-path '%s' found", fields[0].Key)
 	}
 	doc, _, err := u.Apply(base.append(nil), true)
 	if err != nil {
@@ -265,7 +275,8 @@ func (u *Update) UpsertDocument(f *Filter, newID func() bson.RawValue) (bson.Raw
 	case 0:
 		id = newID()
 	case bson.TypeArray, bson.TypeRegex, bson.TypeUndefined:
-		return nil, mongoerr.New(mongoerr.InvalidIDField, "The '_id' value cannot be of type %s", rawdoc.TypeName(id.Type))
+		return nil, mongoerr.New(mongoerr.InvalidIDField, "The '_id' value cannot be of type %s",
+			rawdoc.TypeName(id.Type))
 	}
 	return withIDFirst(doc, id), nil
 }
@@ -276,7 +287,8 @@ func fillEqualities(base *mutable, fields bson.D) error {
 	slices.SortStableFunc(fields, func(a, b bson.E) int { return cmp.Compare(a.Key, b.Key) })
 	for i, f := range fields {
 		if i > 0 && fields[i-1].Key == f.Key {
-			return mongoerr.New(mongoerr.NotSingleValueField, "cannot infer query fields to set, path '%s' is matched twice", f.Key)
+			return mongoerr.New(mongoerr.NotSingleValueField,
+				"cannot infer query fields to set, path '%s' is matched twice", f.Key)
 		}
 		if err := checkUpdatePath(f.Key); err != nil {
 			return err

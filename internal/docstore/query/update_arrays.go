@@ -38,7 +38,8 @@ type pushOp struct {
 
 func (o *pushOp) apply(r *updateRun, path string, cur bson.RawValue) (bson.RawValue, outcome, error) {
 	if !rawdoc.IsMissing(cur) && cur.Type != bson.TypeArray {
-		return cur, opKeeps, mongoerr.New(mongoerr.BadValue, "The field '%s' must be an array but is of type %s in document {_id: %s}",
+		return cur, opKeeps, mongoerr.New(mongoerr.BadValue,
+			"The field '%s' must be an array but is of type %s in document {_id: %s}",
 			path, rawdoc.TypeName(cur.Type), r.id)
 	}
 	arr := items(cur)
@@ -64,8 +65,8 @@ func (o *pushOp) apply(r *updateRun, path string, cur bson.RawValue) (bson.RawVa
 	return arrayOf(arr), opSets, nil
 }
 
-// elementOrder is the $sort of a $push: by the whole element (no fields), or by fields of elements that
-// are documents.
+// elementOrder is the $sort of a $push: by the whole element (no fields), or by fields of elements
+// that are documents.
 type elementOrder struct {
 	desc   bool
 	fields []SortField
@@ -110,7 +111,8 @@ type addToSetOp struct {
 
 func (o *addToSetOp) apply(_ *updateRun, path string, cur bson.RawValue) (bson.RawValue, outcome, error) {
 	if !rawdoc.IsMissing(cur) && cur.Type != bson.TypeArray {
-		return cur, opKeeps, mongoerr.New(mongoerr.BadValue, "Cannot apply $addToSet to non-array field. Field named '%s' has non-array type %s",
+		return cur, opKeeps, mongoerr.New(mongoerr.BadValue,
+			"Cannot apply $addToSet to non-array field. Field named '%s' has non-array type %s",
 			path, rawdoc.TypeName(cur.Type))
 	}
 	arr := items(cur)
@@ -153,8 +155,8 @@ func (o *pullOp) apply(_ *updateRun, _ string, cur bson.RawValue) (bson.RawValue
 	return arrayOf(arr), opSets, nil
 }
 
-// pullCondition is what $pull removes: documents that match a filter, elements that satisfy operators or
-// a regular expression, or elements equal to a value.
+// pullCondition is what $pull removes: documents that match a filter, elements that satisfy
+// operators or a regular expression, or elements equal to a value.
 func pullCondition(path string, v bson.RawValue) (func(bson.RawValue) bool, error) {
 	switch {
 	case v.Type == bson.TypeRegex || isOperators(v) && !isLogical(v):

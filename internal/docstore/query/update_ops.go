@@ -89,7 +89,8 @@ func (o *incOp) apply(r *updateRun, path string, cur bson.RawValue) (bson.RawVal
 	n := a + b
 	switch {
 	case a > 0 && b > 0 && n < 0, a < 0 && b < 0 && n >= 0:
-		return cur, opKeeps, mongoerr.New(mongoerr.BadValue, "Failed to apply $inc operations to current value (%s) for document {_id: %s}",
+		return cur, opKeeps, mongoerr.New(mongoerr.BadValue,
+			"Failed to apply $inc operations to current value (%s) for document {_id: %s}",
 			cur, r.id)
 	case cur.Type == bson.TypeInt32 && o.val.Type == bson.TypeInt32 && n == int64(int32(n)):
 		return rawdoc.OfInt32(int32(n)), opSets, nil

@@ -23,7 +23,8 @@ func marshal(t testing.TB, d any) []byte {
 }
 
 func TestGetAndIterate(t *testing.T) {
-	doc := marshal(t, bson.D{{Key: "ab", Value: 1}, {Key: "a", Value: "x"}, {Key: "", Value: true}, {Key: "a", Value: 2}})
+	doc := marshal(t, bson.D{{Key: "ab", Value: 1}, {Key: "a", Value: "x"}, {Key: "", Value: true},
+		{Key: "a", Value: 2}})
 	if v := rawdoc.Get(doc, "a"); v.Type != bson.TypeString || string(rawdoc.String(v)) != "x" {
 		t.Errorf("a is %v", v)
 	}
@@ -121,9 +122,12 @@ func TestInteger(t *testing.T) {
 		ok   bool
 	}{
 		{int32(-3), -3, true}, {int64(math.MinInt64), math.MinInt64, true}, {5.0, 5, true}, {5.5, 0, false},
-		{math.NaN(), 0, false}, {math.Inf(1), 0, false}, {float64(1 << 63), 0, false}, {-float64(1 << 63), math.MinInt64, true},
-		{dec("12"), 12, true}, {dec("1.20E+1"), 12, true}, {dec("12.0"), 12, true}, {dec("12.5"), 0, false}, {dec("1e19"), 0, false},
-		{dec("-9223372036854775808"), math.MinInt64, true}, {dec("0e6000"), 0, true}, {dec("NaN"), 0, false}, {"5", 0, false}, {true, 0, false},
+		{math.NaN(), 0, false}, {math.Inf(1), 0, false}, {float64(1 << 63), 0, false},
+		{-float64(1 << 63), math.MinInt64, true},
+		{dec("12"), 12, true}, {dec("1.20E+1"), 12, true}, {dec("12.0"), 12, true},
+		{dec("12.5"), 0, false}, {dec("1e19"), 0, false},
+		{dec("-9223372036854775808"), math.MinInt64, true}, {dec("0e6000"), 0, true},
+		{dec("NaN"), 0, false}, {"5", 0, false}, {true, 0, false},
 	}
 	for _, tt := range tests {
 		if n, ok := rawdoc.Integer(rawgen.Of(tt.v)); n != tt.want || ok != tt.ok {

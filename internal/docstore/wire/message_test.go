@@ -70,7 +70,8 @@ func TestRead(t *testing.T) {
 		{"query", query("admin.$cmd", cmd), 0, false},
 		{"query with selector", query("admin.$cmd", cmd, one), 0, false},
 
-		{"wrong checksum", append(withChecksum(message(OpMsg, flags(FlagChecksum), body(cmd)))[:16+4+1+len(cmd)], 1, 2, 3, 4), 0, true},
+		{"wrong checksum", append(withChecksum(message(OpMsg, flags(FlagChecksum),
+			body(cmd)))[:16+4+1+len(cmd)], 1, 2, 3, 4), 0, true},
 		{"unknown flag", message(OpMsg, flags(1<<5), body(cmd)), 0, true},
 		{"no body", message(OpMsg, flags(0), sequence("documents", one)), 0, true},
 		{"two bodies", message(OpMsg, flags(0), body(cmd), body(cmd)), 0, true},

@@ -1,6 +1,6 @@
 // Package rawgen draws random BSON values and documents for property tests. Values come from small,
-// deliberately awkward sets (neighbours of powers of two, zero bytes, equal numbers of different types),
-// so that equalities and near misses are frequent.
+// deliberately awkward sets (neighbours of powers of two, zero bytes, equal numbers of different
+// types), so that equalities and near misses are frequent.
 package rawgen
 
 import (
@@ -98,7 +98,8 @@ func Number() *rapid.Generator[bson.RawValue] {
 				rapid.SampledFrom([]string{"", ".0", ".5", ".125", "1", "e1", "e-1", ".1"}).Draw(t, "tail"))
 		default:
 			coef := rapid.Int64().Draw(t, "coef")
-			exp := rapid.OneOf(rapid.IntRange(-40, 40), rapid.IntRange(-345, 320), rapid.IntRange(-6100, 6000)).Draw(t, "exp")
+			exp := rapid.OneOf(rapid.IntRange(-40, 40), rapid.IntRange(-345, 320),
+				rapid.IntRange(-6100, 6000)).Draw(t, "exp")
 			return decimalOf(fmt.Sprintf("%de%d", coef, exp))
 		}
 	})
@@ -132,7 +133,8 @@ func Text() *rapid.Generator[string] {
 // Binary draws binaries around the lengths that are encoded specially.
 func Binary() *rapid.Generator[bson.RawValue] {
 	return rapid.Custom(func(t *rapid.T) bson.RawValue {
-		n := rapid.SampledFrom([]int{0, 1, 11, 12, 13, 15, 16, 17, 31, 32, 33, 251, 252, 255, 256, 70000}).Draw(t, "len")
+		n := rapid.SampledFrom([]int{0, 1, 11, 12, 13, 15, 16, 17, 31, 32, 33, 251, 252, 255, 256,
+			70000}).Draw(t, "len")
 		sub := rapid.SampledFrom([]byte{0, 4, 128}).Draw(t, "subtype")
 		data := make([]byte, n)
 		if n > 0 {
