@@ -11,6 +11,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
+	"gadwall/bench"
 	"gadwall/internal/config"
 	"gadwall/internal/docstore"
 	"gadwall/internal/docstore/mongoerr"
@@ -47,6 +48,8 @@ func (c *backupCmd) Run(std streams) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
+	progress := c.progress(std, dir)
+	defer progress.end()
 	if store.Embedded != nil {
 		err = store.Embedded.Backup(ctx, dir)
 	} else {
@@ -67,4 +70,21 @@ func (c *backupCmd) Run(std streams) (err error) {
 	}
 	fmt.Fprintf(std.out, "backup made: %s\n", dir)
 	return nil
+}
+
+// progress shows the size of the copy, whoever makes it.
+func (c *backupCmd) progress(std streams, dir string) *progress {
+	total, err := bench.DiskUsage(c.DataDir)
+	if err != nil {
+		total = 0
+	}
+	p := startProgress(std, "copying", "", total)
+	p.poll(func() int64 {
+		done, err := bench.DiskUsage(dir + docstore.PartialSuffix)
+		if err != nil {
+			return 0
+		}
+		return done
+	})
+	return p
 }

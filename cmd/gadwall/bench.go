@@ -131,6 +131,8 @@ func (c *benchSpaceCmd) deliver(ctx context.Context, std streams, addr, to strin
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	start := time.Now()
+	progress := startProgress(std, "delivering", "mail", int64(c.Mails))
+	defer progress.end()
 	for range c.Senders {
 		senders.Go(func() {
 			client, err := dialLMTP(addr)
@@ -146,6 +148,7 @@ func (c *benchSpaceCmd) deliver(ctx context.Context, std streams, addr, to strin
 					return
 				}
 				received.Add(int64(len(m.Raw)))
+				progress.add(1)
 			}
 		})
 	}
@@ -154,8 +157,8 @@ func (c *benchSpaceCmd) deliver(ctx context.Context, std streams, addr, to strin
 		return 0, err
 	}
 	took := time.Since(start)
-	fmt.Fprintf(std.out, "%d mails, %d bytes, delivered in %v with making them: %.0f/s\n\n",
-		c.Mails, received.Load(), took.Round(time.Millisecond), float64(c.Mails)/took.Seconds())
+	fmt.Fprintf(std.out, "%s, %s, delivered in %v with making them: %.0f/s\n\n",
+		count(c.Mails, "mail"), count(received.Load(), "byte"), took.Round(time.Millisecond), float64(c.Mails)/took.Seconds())
 	return received.Load(), nil
 }
 
@@ -172,6 +175,19 @@ func sendOne(client *lmtpClient, from, to, message string) error {
 	return nil
 }
 
+// measure reads all contents, and waits until the directory does not change any more.
+func (c *benchSpaceCmd) measure(ctx context.Context, std streams, store *node.Node) (*bench.Space, int64, error) {
+	progress := startProgress(std, "reading all contents", "", 0)
+	defer progress.end()
+	space, err := bench.MeasureSpace(ctx, store.Contents)
+	if err != nil || !c.Storage.Embedded() {
+		return space, 0, err
+	}
+	progress.phase("waiting until the directory is settled", 0, 0)
+	directory, err := bench.Settled(ctx, c.Storage.DataDir)
+	return space, directory, err
+}
+
 // report prints the table. received is 0 if it is not known.
 func (c *benchSpaceCmd) report(ctx context.Context, log *slog.Logger, std streams, received int64) (err error) {
 	store, err := node.Open(ctx, node.Options{Storage: c.Storage, Access: node.Sharing, Logger: log})
@@ -179,15 +195,9 @@ func (c *benchSpaceCmd) report(ctx context.Context, log *slog.Logger, std stream
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	space, err := bench.MeasureSpace(ctx, store.Contents)
+	space, directory, err := c.measure(ctx, std, store)
 	if err != nil {
 		return err
-	}
-	var directory int64
-	if c.Storage.Embedded() {
-		if directory, err = bench.Settled(ctx, c.Storage.DataDir); err != nil {
-			return err
-		}
 	}
 	if received == 0 {
 		for _, n := range space.Logical {

@@ -171,7 +171,7 @@ func (r *databaseReport) print(w io.Writer) error {
 		for _, n := range c.Entries {
 			entries += n
 		}
-		out = fmt.Appendf(out, "%s: %d documents, %d index entries\n", c.Name, c.Documents, entries)
+		out = fmt.Appendf(out, "%s: %s, %s\n", c.Name, count(c.Documents, "document"), count(entries, "index entry"))
 		for _, text := range c.Problems {
 			out = fmt.Appendln(out, "  "+text)
 		}
@@ -179,9 +179,9 @@ func (r *databaseReport) print(w io.Writer) error {
 		documents += c.Documents
 	}
 	if r.Clean {
-		out = fmt.Appendf(out, "clean: %d collections, %d documents\n", len(r.Collections), documents)
+		out = fmt.Appendf(out, "clean: %s, %s\n", count(len(r.Collections), "collection"), count(documents, "document"))
 	} else {
-		out = fmt.Appendf(out, "damaged: %d problems\n", problems)
+		out = fmt.Appendf(out, "damaged: %s\n", count(problems, "problem"))
 	}
 	_, err := w.Write(out)
 	return err

@@ -29,6 +29,10 @@ func (c *checkCmd) store(std streams) error {
 		out := bufio.NewWriter(std.out)
 		report := &checkReport{out: out, json: c.JSON}
 		progress := progressLine{out: std.err, now: time.Now}
+		if isTerminal(std.err) {
+			progress.live = startProgress(std, "checking", "document", 0)
+			defer progress.live.end()
+		}
 		sum, err := maintenance.Check(ctx, s.Mail, maintenance.CheckOptions{
 			Repair: c.Repair, Deep: c.Deep, Offline: c.Offline, Found: report.finding, Progress: progress.show, Wait: progress.wait,
 		})
@@ -115,8 +119,9 @@ func (r *checkReport) summary(sum *maintenance.Checked) {
 		kinds = append(kinds, fmt.Sprintf("%d %s", n, kind))
 	}
 	slices.Sort(kinds)
-	text := fmt.Sprintf("%s: %d users, %d mailboxes, %d messages, %d contents, %d blobs", s.Result,
-		sum.Mail.Users, sum.Mail.Mailboxes, sum.Mail.Messages, sum.Contents.Documents, sum.Blobs.Documents)
+	text := fmt.Sprintf("%s: %s, %s, %s, %s, %s", s.Result, count(sum.Mail.Users, "user"),
+		count(sum.Mail.Mailboxes, "mailbox"), count(sum.Mail.Messages, "message"),
+		count(sum.Contents.Documents, "content"), count(sum.Blobs.Documents, "blob"))
 	if len(kinds) > 0 {
 		text += fmt.Sprintf("; repaired %d, damaged %d: %s", sum.Repaired, sum.Damaged, strings.Join(kinds, ", "))
 	}
@@ -126,9 +131,10 @@ func (r *checkReport) summary(sum *maintenance.Checked) {
 	r.write(text, s)
 }
 
-// progressLine writes now and then how far a check is, and how long its phase will take if it goes on like that.
+// progressLine writes now and then how far a check is, and how long its phase will take at that rate.
 type progressLine struct {
 	out   io.Writer
+	live  *progress // on a terminal, instead of lines
 	now   func() time.Time
 	phase int
 	began time.Time // the phase
@@ -137,11 +143,20 @@ type progressLine struct {
 
 // wait says that the check waits, and waits.
 func (p *progressLine) wait(ctx context.Context, d time.Duration) error {
-	fmt.Fprintf(p.out, "something differs: waiting for %v, so that what is under way is not taken for it\n", d)
+	text := fmt.Sprintf("something differs: waiting for %v, so that changes under way are not taken for damage", d)
+	if p.live != nil {
+		p.live.phase(text, 0, 0)
+	} else {
+		fmt.Fprintln(p.out, text)
+	}
 	return maintenance.Rest(ctx, d)
 }
 
 func (p *progressLine) show(at maintenance.Progress) {
+	if p.live != nil {
+		p.live.phase(fmt.Sprintf("%d/%d %s", at.Number, at.Of, at.Phase), at.Done, at.Total)
+		return
+	}
 	now := p.now()
 	if at.Number != p.phase {
 		p.phase, p.began, p.last = at.Number, now, now

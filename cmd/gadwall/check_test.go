@@ -28,7 +28,7 @@ func TestCheckDatabase(t *testing.T) {
 	gadwall(t, "Subject: large\r\nContent-Type: application/octet-stream\r\n\r\n"+body.String(), env,
 		"deliver", "--lmtp", server.ports["LMTP"], "--to", "ada@example.com", "-").want(t, 0)
 	beside := gadwall(t, "", env, "check", "--database")
-	beside.want(t, 0, "gadwall.users: 1 documents", "clean: ")
+	beside.want(t, 0, "gadwall.users: 1 document, ", "clean: ")
 	if strings.Contains(beside.out, "checking") || !strings.Contains(beside.err, "checking gadwall.users\n") {
 		t.Errorf("progress belongs on standard error:\n%s%s", beside.out, beside.err)
 	}
@@ -58,5 +58,5 @@ func TestCheckDatabase(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	gadwall(t, "", env, "check", "--database").want(t, exitDamaged, "gadwall.blobs.chunks: 1 documents, 1 index entries", "  unreadable, key ", "damaged: 1 problems")
+	gadwall(t, "", env, "check", "--database").want(t, exitDamaged, "gadwall.blobs.chunks: 1 document, 1 index entry", "  unreadable, key ", "damaged: 1 problem\n")
 }

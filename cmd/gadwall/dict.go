@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"text/tabwriter"
@@ -34,7 +35,9 @@ type dictTrainCmd struct {
 
 func (c *dictTrainCmd) Run(std streams) error {
 	return c.withContents(std, func(ctx context.Context, store *contents.Store) error {
+		progress := startProgress(std, "reading mail", "", 0)
 		samples, err := store.Sample(ctx, 2*dictionary.SampleBytes)
+		progress.end()
 		if err != nil {
 			return err
 		}
@@ -42,7 +45,10 @@ func (c *dictTrainCmd) Run(std streams) error {
 		t := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(t, "KIND\tSAMPLES\tBYTES\tCURRENT\tTRAINED\tSAVED\t")
 		for kind := range dictionary.Kind(dictionary.Kinds) {
-			if err := c.train(ctx, t, store.Dictionaries(), kind, current[kind], samples[kind]); err != nil {
+			progress := startProgress(std, "training for "+kind.String(), "", 0)
+			err := c.train(ctx, t, store.Dictionaries(), kind, current[kind], samples[kind])
+			progress.end()
+			if err != nil {
 				return errors.Join(err, t.Flush())
 			}
 			samples[kind] = nil // it may be large
@@ -97,13 +103,36 @@ func (c *dictTrainCmd) train(ctx context.Context, t *tabwriter.Writer, set *dict
 	return nil
 }
 
-type dictListCmd struct{ dictSettings }
+type dictListCmd struct {
+	dictSettings
+	JSON bool `name:"json" help:"Print a JSON object per line."`
+}
+
+// listedDictionary is a line of dict list --json.
+type listedDictionary struct {
+	ID          int       `json:"id"`
+	Kind        string    `json:"kind"`
+	Size        int       `json:"size"`
+	Trained     time.Time `json:"trained"`
+	Samples     int64     `json:"samples"`
+	SampleBytes int64     `json:"sampleBytes"`
+}
 
 func (c *dictListCmd) Run(std streams) error {
 	return c.withContents(std, func(ctx context.Context, store *contents.Store) error {
 		list, err := store.Dictionaries().List(ctx)
 		if err != nil {
 			return err
+		}
+		if c.JSON {
+			encoder := json.NewEncoder(std.out)
+			for _, d := range list {
+				if err := encoder.Encode(listedDictionary{int(d.ID), d.Kind.String(), d.Size, d.Created,
+					d.Samples, d.SampleBytes}); err != nil {
+					return err
+				}
+			}
+			return nil
 		}
 		t := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(t, "ID\tKIND\tSIZE\tTRAINED\tSAMPLES\tBYTES\t")

@@ -52,7 +52,9 @@ func (c *gcCmd) Run(std streams) error {
 				return err
 			}
 		}
+		progress := startProgress(std, "deleting", "", 0)
 		done, err := c.collect(ctx, s, options)
+		progress.end()
 		return errors.Join(err, c.print(std.out, gcReport{Collected: done}))
 	})
 }
@@ -99,11 +101,14 @@ func printPlan(w io.Writer, p *maintenance.Plan) error {
 }
 
 func printCollected(w io.Writer, c *maintenance.Collected) error {
-	text := fmt.Sprintf("deleted %d contents (%d bytes), %d blobs (%d bytes), %d orphan chunks (%d bytes); put in quarantine %d contents, %d blobs",
-		c.Contents.Deleted.Documents, c.Contents.Deleted.Bytes, c.Blobs.Deleted.Documents, c.Blobs.Deleted.Bytes,
-		c.Orphans.Documents, c.Orphans.Bytes, c.Contents.Quarantined, c.Blobs.Quarantined)
+	amount := func(a dedupe.Amount, noun string) string {
+		return count(a.Documents, noun) + " (" + count(a.Bytes, "byte") + ")"
+	}
+	text := fmt.Sprintf("deleted %s, %s, %s; put in quarantine %s, %s", amount(c.Contents.Deleted, "content"),
+		amount(c.Blobs.Deleted, "blob"), amount(c.Orphans, "orphan chunk"),
+		count(c.Contents.Quarantined, "content"), count(c.Blobs.Quarantined, "blob"))
 	if c.Contents.Busy > 0 {
-		text += fmt.Sprintf("; left %d contents whose blobs are in use all the time", c.Contents.Busy)
+		text += fmt.Sprintf("; left %s whose blobs are in use all the time", count(c.Contents.Busy, "content"))
 	}
 	_, err := fmt.Fprintln(w, text)
 	return err

@@ -11,11 +11,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
 
 	"gadwall/internal/config"
+	"gadwall/internal/manual"
 	"gadwall/internal/node"
 )
 
@@ -32,6 +34,8 @@ const (
 )
 
 type cli struct {
+	ShowVersion kong.VersionFlag `name:"version" help:"Print the version."`
+
 	Config string `name:"config" env:"GADWALL_CONFIG" placeholder:"FILE" help:"TOML file with settings; its keys are the names of flags."`
 
 	Serve   serveCmd   `cmd:"" help:"Run the server."`
@@ -44,8 +48,19 @@ type cli struct {
 	Restore restoreCmd `cmd:"" help:"Bring mail back from a backup: all of it, or that of one user."`
 	Dict    dictCmd    `cmd:"" help:"Manage compression dictionaries."`
 	Bench   benchCmd   `cmd:"" help:"Measure."`
+	Configs configCmd  `cmd:"" name:"config" help:"Show settings, or an example of a configuration file."`
 	Version versionCmd `cmd:"" help:"Print the version."`
+
+	Help       helpCmd       `cmd:"" help:"Explain a command."`
+	Completion completionCmd `cmd:"" help:"Print what completes commands and flags in a shell."`
+	Man        manCmd        `cmd:"" help:"Print the man page."`
 }
+
+// programName is what the program calls itself.
+const programName = "gadwall"
+
+// selective is a command for which some settings that it inherits have no effect.
+type selective interface{ ignores() []string }
 
 // streams are a command's standard streams.
 type streams struct {
@@ -86,11 +101,14 @@ func run(args []string, std streams) int {
 
 // dispatch parses the arguments, a second time if they name a configuration file, and runs the command.
 func dispatch(args []string, std streams) error {
-	_, ctx, err := parseAll(args, std)
+	if len(args) > 0 && args[0] == manual.CompleteCommand {
+		return complete(args[1:], std)
+	}
+	all, ctx, err := parseAll(args, std)
 	if err != nil {
 		return err
 	}
-	return ctx.Run(std, reparse(func() (*cli, error) {
+	return ctx.Run(std, all, reparse(func() (*cli, error) {
 		c, _, err := parseAll(args, std)
 		return c, err
 	}))
@@ -111,22 +129,49 @@ func parseAll(args []string, std streams) (*cli, *kong.Context, error) {
 	return c, ctx, err
 }
 
+// exited is what kong panics with instead of ending the process after --help.
+type exited int
+
+func newParser(c *cli, std streams, opts ...kong.Option) (*kong.Kong, error) {
+	parser, err := kong.New(c, append(opts,
+		kong.Name(programName),
+		kong.Description("A mail store: LMTP and SMTP in, IMAP out."),
+		kong.Vars{"version": programName + " " + version},
+		kong.Writers(std.out, std.err),
+		kong.Exit(func(code int) { panic(exited(code)) }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+	)...)
+	if err == nil {
+		hideIgnored(parser.Model.Node)
+	}
+	return parser, err
+}
+
+// hideIgnored leaves flags out of the help of commands for which they have no effect.
+func hideIgnored(n *kong.Node) {
+	if command, ok := n.Target.Addr().Interface().(selective); ok {
+		for _, flag := range n.Flags {
+			if slices.Contains(command.ignores(), flag.Name) {
+				flag.Hidden = true
+			}
+		}
+	}
+	for _, child := range n.Children {
+		hideIgnored(child)
+	}
+}
+
 func parse(c *cli, args []string, std streams, opts ...kong.Option) (ctx *kong.Context, err error) {
-	// kong wants to exit after --help.
-	type exited int
 	defer func() {
 		if code, ok := recover().(exited); ok {
 			err = exitError(code)
 		}
 	}()
-	parser, err := kong.New(c, append(opts,
-		kong.Name("gadwall"),
-		kong.Description("A mail store: LMTP and SMTP in, IMAP out."),
-		kong.Writers(std.out, std.err),
-		kong.Exit(func(code int) { panic(exited(code)) }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-	)...)
+	parser, err := newParser(c, std, opts...)
 	if err != nil {
+		return nil, usageError{err}
+	}
+	if err := config.CheckEnvironment(parser.Model, os.Environ(), passwordVariable); err != nil {
 		return nil, usageError{err}
 	}
 	ctx, err = parser.Parse(args)
@@ -134,11 +179,4 @@ func parse(c *cli, args []string, std streams, opts ...kong.Option) (ctx *kong.C
 		return nil, usageError{err}
 	}
 	return ctx, nil
-}
-
-type versionCmd struct{}
-
-func (versionCmd) Run(std streams) error {
-	fmt.Fprintln(std.out, "gadwall", version)
-	return nil
 }

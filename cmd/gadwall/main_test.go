@@ -230,8 +230,9 @@ func TestServerAndTools(t *testing.T) {
 	user("correct horse\n", "add", "ada@example.com", "--password-stdin").want(t, exitFailure, "exists")
 	user("short\n", "add", "bob@example.com", "--password-stdin").want(t, exitFailure, "it has 5 octets; 8 to 1024 are possible")
 	user("", "list").want(t, 0, "ada@example.com", "1MiB")
+	user("", "list", "--json").want(t, 0, `{"user":"ada@example.com","id":"`, `"messages":0,"bytes":0,"limit":1048576,"created":"`)
 	user("another horse\n", "passwd", "ada@example.com", "--password-stdin").want(t, 0, "new password for ada@example.com")
-	user("another horse\n", "passwd", "nobody@example.com", "--password-stdin").want(t, exitFailure, "no such user")
+	user("another horse\n", "passwd", "nobody@example.com", "--password-stdin").want(t, exitFailure, "no such user: nobody@example.com")
 	if gadwall(t, "", []string{"GADWALL_DATA_DIR=" + dir, "GADWALL_PASSWORD=correct horse"}, "user", "add", "eve@example.com").status != 0 {
 		t.Error("password from the environment")
 	}
@@ -339,7 +340,7 @@ func TestConnectionStringsWithConcerns(t *testing.T) {
 				"--mongodb-database", fmt.Sprintf("test%d", i)}
 			gadwall(t, "", env, append([]string{"user", "add", "ada@example.com"}, storage...)...).want(t, 0, "created ada@example.com")
 			gadwall(t, "", env, append([]string{"quota", "recalc", "--all"}, storage...)...).want(t, 0)
-			gadwall(t, "", env, append([]string{"check"}, storage...)...).want(t, 0, "clean: 1 users, 6 mailboxes")
+			gadwall(t, "", env, append([]string{"check"}, storage...)...).want(t, 0, "clean: 1 user, 6 mailboxes")
 			gadwall(t, "", env, append([]string{"gc"}, storage...)...).want(t, 0, "deleted 0 contents")
 			gadwall(t, "", env, append([]string{"user", "delete", "--yes", "ada@example.com"}, storage...)...).want(t, 0)
 		})

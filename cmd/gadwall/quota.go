@@ -11,6 +11,7 @@ import (
 
 	"gadwall/internal/config"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/node"
 	"gadwall/quota"
 )
 
@@ -28,9 +29,16 @@ type quotaShowCmd struct {
 }
 
 func (c *quotaShowCmd) Run(std streams) error {
-	return c.withStore(std, func(ctx context.Context, s *mailstore.Store) error {
+	return c.withStorage(std, node.Sharing, func(ctx context.Context, n *node.Node) error {
+		s := n.Mail
+		// A table on a terminal is the progress itself.
+		progress := &progress{stop: make(chan struct{})}
+		if !isTerminal(std.out) {
+			progress = startProgress(std, "reading", "user", estimateUsers(ctx, n))
+		}
+		defer progress.end()
 		out := bufio.NewWriter(std.out)
-		report := &quotaReport{out: out, json: c.JSON}
+		report := &quotaReport{out: out, json: c.JSON, progress: progress}
 		if c.Space {
 			report.store = s
 		}
@@ -43,7 +51,7 @@ func (c *quotaShowCmd) Run(std streams) error {
 
 func (c *quotaShowCmd) report(ctx context.Context, s *mailstore.Store, report *quotaReport) error {
 	if c.Username != "" {
-		user, err := s.UserByName(ctx, c.Username)
+		user, err := userNamed(ctx, s, c.Username)
 		if err != nil {
 			return err
 		}
@@ -62,12 +70,13 @@ func (c *quotaShowCmd) report(ctx context.Context, s *mailstore.Store, report *q
 
 // quotaReport writes what quota show shows, a user at a time, whatever their number.
 type quotaReport struct {
-	out   io.Writer
-	json  bool
-	store *mailstore.Store // to look at messages; else nil
-	users int64
-	total quota.Usage
-	space mailstore.Space // sum
+	out      io.Writer
+	json     bool
+	store    *mailstore.Store // to look at messages; else nil
+	progress *progress
+	users    int64
+	total    quota.Usage
+	space    mailstore.Space // sum
 }
 
 // Columns of the table. A longer name shifts its line.
@@ -87,6 +96,7 @@ func (r *quotaReport) user(ctx context.Context, u *mailstore.User) error {
 		}
 	}
 	r.users++
+	r.progress.add(1)
 	r.total = r.total.Add(u.Usage)
 	r.space = r.space.Add(space)
 	if r.json {
@@ -142,7 +152,8 @@ func (r *quotaReport) end(ctx context.Context) error {
 	if r.json {
 		return r.object(totalQuota{Total: total{Users: r.users, Bytes: r.total.Bytes, Messages: r.total.Messages, Space: r.share(space)}})
 	}
-	line := fmt.Sprintf("%d users, %d messages, %d bytes. Limits with * are the default.", r.users, r.total.Messages, r.total.Bytes)
+	line := fmt.Sprintf("%s, %s, %s. Limits with * are the default.",
+		count(r.users, "user"), count(r.total.Messages, "message"), count(r.total.Bytes, "byte"))
 	if r.store != nil {
 		line += fmt.Sprintf("\nTogether %d bytes decoded, of which %d are unique: deduplication saves %.1f%%.",
 			space.Decoded, space.Unique, 100*space.Saved())
@@ -222,7 +233,7 @@ func (c *quotaSetCmd) Run(std streams) error {
 		return usageError{errors.New("nothing to set: give --storage or --messages")}
 	}
 	return c.withStore(std, func(ctx context.Context, s *mailstore.Store) error {
-		user, err := s.UserByName(ctx, c.Username)
+		user, err := userNamed(ctx, s, c.Username)
 		if err != nil {
 			return err
 		}
@@ -238,9 +249,10 @@ func (c *quotaSetCmd) Run(std streams) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(std.out, "%s may store %s in %s messages and stores %d bytes in %d\n", user.Username,
+		fmt.Fprintf(std.out, "%s may store %s in %s messages and stores %s in %d\n", user.Username,
 			mark(config.StorageLimit(account.Limits.Bytes), account.Own.Bytes),
-			mark(config.MessageLimit(account.Limits.Messages), account.Own.Messages), account.Usage.Bytes, account.Usage.Messages)
+			mark(config.MessageLimit(account.Limits.Messages), account.Own.Messages), count(account.Usage.Bytes, "byte"),
+			account.Usage.Messages)
 		return nil
 	})
 }
@@ -250,15 +262,19 @@ type quotaRecalcCmd struct {
 	Username string `arg:"" optional:"" help:"The user."`
 	All      bool   `help:"All users."`
 	DryRun   bool   `help:"Only tell what is wrong."`
+	JSON     bool   `name:"json" help:"Print a JSON object per line: one for each user of whom something was wrong, and the sum last."`
 }
 
 func (c *quotaRecalcCmd) Run(std streams) error {
 	if c.All == (c.Username != "") {
 		return usageError{errors.New("give a user or --all")}
 	}
-	return c.withStore(std, func(ctx context.Context, s *mailstore.Store) error {
-		users, wrong := 0, 0
-		recalculate := func(user *mailstore.User) error {
+	return c.withStorage(std, node.Sharing, func(ctx context.Context, n *node.Node) error {
+		s := n.Mail
+		sum := recalculated{Corrected: !c.DryRun}
+		progress := startProgress(std, "comparing", "user", estimateUsers(ctx, n))
+		out := bufio.NewWriter(std.out)
+		err := c.each(ctx, s, func(user *mailstore.User) error {
 			r, err := s.Recalculate(ctx, user.ID, !c.DryRun)
 			if c.All && errors.Is(err, mailstore.ErrNoSuchUser) {
 				return nil // deleted meanwhile
@@ -266,27 +282,85 @@ func (c *quotaRecalcCmd) Run(std streams) error {
 			if err != nil {
 				return fmt.Errorf("%s: %w", user.Username, err)
 			}
-			users++
-			if !r.Clean() {
-				wrong++
+			progress.add(1)
+			sum.Users++
+			if r.Clean() {
+				return nil
 			}
-			return printRecalculation(std.out, user.Username, r)
+			sum.Wrong++
+			if c.JSON {
+				return json.NewEncoder(out).Encode(newRecalculatedUser(user.Username, r))
+			}
+			return printRecalculation(out, user.Username, r)
+		})
+		progress.end()
+		if err != nil {
+			return errors.Join(err, out.Flush())
 		}
-		if err := c.each(ctx, s, recalculate); err != nil {
-			return err
+		if c.JSON {
+			err = json.NewEncoder(out).Encode(struct {
+				Total recalculated `json:"total"`
+			}{sum})
+		} else {
+			verb := "corrected"
+			if c.DryRun {
+				verb = "to correct"
+			}
+			_, err = fmt.Fprintf(out, "%s compared, %d %s\n", count(sum.Users, "user"), sum.Wrong, verb)
 		}
-		verb := "corrected"
-		if c.DryRun {
-			verb = "to correct"
-		}
-		fmt.Fprintf(std.out, "%d users compared, %d %s\n", users, wrong, verb)
-		return nil
+		return errors.Join(err, out.Flush())
 	})
+}
+
+// estimateUsers is about how many users there are; 0 if the database does not say.
+func estimateUsers(ctx context.Context, n *node.Node) int64 {
+	users, err := n.Database.Collection("users").EstimatedDocumentCount(ctx)
+	if err != nil {
+		return 0
+	}
+	return users
+}
+
+// recalculated is the last line of quota recalc --json.
+type recalculated struct {
+	Users     int  `json:"users"`
+	Wrong     int  `json:"wrong"`
+	Corrected bool `json:"corrected"`
+}
+
+// recalculatedUser is another line of it.
+type recalculatedUser struct {
+	User      string                `json:"user"`
+	Mailboxes []recalculatedMailbox `json:"mailboxes"`
+	Usage     quotaDifference       `json:"usageDifference"` // what is there, less what was recorded
+}
+
+type recalculatedMailbox struct {
+	Path             string `json:"path"`
+	RecordedMessages int64  `json:"recordedMessages"`
+	RecordedBytes    int64  `json:"recordedBytes"`
+	Messages         int64  `json:"messages"`
+	Bytes            int64  `json:"bytes"`
+}
+
+type quotaDifference struct {
+	Bytes    int64 `json:"bytes"`
+	Messages int64 `json:"messages"`
+}
+
+func newRecalculatedUser(name string, r *mailstore.Recalculation) recalculatedUser {
+	u := recalculatedUser{User: name, Mailboxes: []recalculatedMailbox{},
+		Usage: quotaDifference{-r.Usage.Bytes, -r.Usage.Messages}}
+	for _, m := range r.Mailboxes {
+		u.Mailboxes = append(u.Mailboxes, recalculatedMailbox{m.Path,
+			m.Recorded.Messages, m.Recorded.Size, m.Actual.Messages, m.Actual.Size})
+	}
+	return u
 }
 
 func (c *quotaRecalcCmd) each(ctx context.Context, s *mailstore.Store, f func(*mailstore.User) error) error {
 	if !c.All {
-		user, err := s.UserByName(ctx, c.Username)
+		user, err := userNamed(ctx, s, c.Username)
 		if err != nil {
 			return err
 		}
@@ -319,5 +393,6 @@ func printRecalculation(out io.Writer, name string, r *mailstore.Recalculation) 
 }
 
 func counters(c mailstore.Counters) string {
-	return fmt.Sprintf("%d messages (%d unseen, %d deleted) of %d bytes (%d deleted)", c.Messages, c.Unseen, c.Deleted, c.Size, c.DeletedSize)
+	return fmt.Sprintf("%s (%d unseen, %d deleted) of %s (%d deleted)",
+		count(c.Messages, "message"), c.Unseen, c.Deleted, count(c.Size, "byte"), c.DeletedSize)
 }

@@ -31,7 +31,7 @@ func TestQuotaCommands(t *testing.T) {
 	deliver("bob@example.com").want(t, 0, "250 2.1.5")
 	deliver("bob@example.com").want(t, exitTemp, "452 4.2.2")
 
-	run("quota", "show").want(t, 0, "ada@example.com", " 1MiB* ", "64KiB", "unlimited ", "3 users, 1 messages, ")
+	run("quota", "show").want(t, 0, "ada@example.com", " 1MiB* ", "64KiB", "unlimited ", "3 users, 1 message, ")
 	run("quota", "show", "--space").want(t, 0, "  DECODED ", "  SAVED\n", "deduplication saves 0.0%")
 	var bob struct {
 		Space struct {
@@ -43,7 +43,7 @@ func TestQuotaCommands(t *testing.T) {
 		bob.Space.LogicalBytes < 56_000 || bob.Space.DecodedBytes != bob.Space.LogicalBytes || bob.Space.UniqueBytes != bob.Space.LogicalBytes {
 		t.Errorf("%+v, %v", bob, err)
 	}
-	run("quota", "show", "nobody@example.com").want(t, exitFailure, "no such user")
+	run("quota", "show", "nobody@example.com").want(t, exitFailure, "no such user: nobody@example.com")
 	lines := strings.Split(strings.TrimSpace(run("quota", "show", "--json").out), "\n")
 	type limited struct {
 		Usage int64
@@ -75,7 +75,8 @@ func TestQuotaCommands(t *testing.T) {
 
 	run("quota", "recalc").want(t, exitUsage, "--all")
 	run("quota", "recalc", "--all").want(t, 0, "3 users compared, 0 corrected")
-	run("quota", "recalc", "bob@example.com", "--dry-run").want(t, 0, "1 users compared, 0 to correct")
+	run("quota", "recalc", "--all", "--json").want(t, 0, `{"total":{"users":3,"wrong":0,"corrected":true}}`)
+	run("quota", "recalc", "bob@example.com", "--dry-run").want(t, 0, "1 user compared, 0 to correct")
 
 	s.stop(t)
 	if n := strings.Count(s.log.String(), "usage has reached a level"); n != 2 {

@@ -42,8 +42,10 @@ func (c *restoreCmd) Run(std streams) error {
 	}
 	restoring := node.Options{Access: node.Restoring}
 	return c.withNode(std, restoring, func(ctx context.Context, n *node.Node) error {
-		count, err := n.Mail.Advance(ctx, c.advance())
-		return c.report(std, count, err)
+		progress := startProgress(std, "advancing mailboxes", "", 0)
+		done, err := n.Mail.Advance(ctx, c.advance())
+		progress.end()
+		return c.report(std, done, err)
 	})
 }
 
@@ -72,7 +74,7 @@ func (c *restoreCmd) advance() mailstore.AdvanceOptions {
 }
 
 // report prints what an advance did, or tells how to go on.
-func (c *restoreCmd) report(std streams, count mailstore.AdvanceCount, err error) error {
+func (c *restoreCmd) report(std streams, done mailstore.AdvanceCount, err error) error {
 	switch {
 	case errors.Is(err, mailstore.ErrAdvancing):
 		return usageError{fmt.Errorf("%w; go on with it by --resume or, if the database was restored again "+
@@ -84,9 +86,10 @@ func (c *restoreCmd) report(std streams, count mailstore.AdvanceCount, err error
 	case err != nil:
 		return err
 	}
-	fmt.Fprintf(std.out, "restored: %d users, %d mailboxes, %d messages", count.Users, count.Mailboxes, count.Messages)
-	if count.NewUIDValidity > 0 {
-		fmt.Fprintf(std.out, "; %d mailboxes have a new UIDVALIDITY", count.NewUIDValidity)
+	fmt.Fprintf(std.out, "restored: %s, %s, %s", count(done.Users, "user"), count(done.Mailboxes, "mailbox"),
+		count(done.Messages, "message"))
+	if done.NewUIDValidity > 0 {
+		fmt.Fprintf(std.out, "; new UIDVALIDITY in %s", count(done.NewUIDValidity, "mailbox"))
 	}
 	fmt.Fprintln(std.out)
 	return nil
@@ -103,7 +106,8 @@ func (c *restoreCmd) restoreDirectory(std streams) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	count, err := restore.Directory(ctx, restore.DirectoryOptions{
+	progress := startProgress(std, "restoring", "", 0)
+	done, err := restore.Directory(ctx, restore.DirectoryOptions{
 		From: c.Directory, To: c.DataDir, Advance: c.advance(),
 		Open: func(ctx context.Context, dir string, f func(context.Context, *mailstore.Store) error) (err error) {
 			storage := c.Storage
@@ -116,7 +120,8 @@ func (c *restoreCmd) restoreDirectory(std streams) error {
 			return f(ctx, n.Mail)
 		},
 	})
-	return c.report(std, count, restoreError(err))
+	progress.end()
+	return c.report(std, done, restoreError(err))
 }
 
 // restoreError makes of what the caller named wrongly a usage error.
@@ -134,7 +139,7 @@ func (c *restoreCmd) restoreUser(std streams) error {
 	return c.withNode(std, node.Options{Access: node.Sharing}, func(ctx context.Context, n *node.Node) (err error) {
 		user, err := n.Mail.UserByName(ctx, c.User)
 		if errors.Is(err, mailstore.ErrNoSuchUser) {
-			return fmt.Errorf("%w: %s; create the user by gadwall user add", err, c.User)
+			return fmt.Errorf("%w: %s; create the user by gadwall user add", mailstore.ErrNoSuchUser, c.User)
 		}
 		if err != nil {
 			return err
@@ -155,14 +160,16 @@ func (c *restoreCmd) restoreUser(std streams) error {
 			return fmt.Errorf("open the backup: %w", err)
 		}
 		defer func() { err = errors.Join(err, backup.Close()) }()
-		count, err := restore.User(ctx, restore.UserOptions{
+		progress := startProgress(std, "restoring "+c.User, "", 0)
+		done, err := restore.User(ctx, restore.UserOptions{
 			From: backup.Mail, Username: c.User, To: n.Accounts.Of(user), Mailbox: c.Mailbox, As: c.As,
 			Logger: log,
 		})
-		fmt.Fprintf(std.out, "restored: %d messages in %d mailboxes, %d octets; %d were there\n",
-			count.Restored, count.Mailboxes, count.Bytes, count.Present)
-		if err == nil && count.Damaged > 0 {
-			err = fmt.Errorf("%d messages of the backup cannot be read", count.Damaged)
+		progress.end()
+		fmt.Fprintf(std.out, "restored: %s in %s, %s; %d were there\n", count(done.Restored, "message"),
+			count(done.Mailboxes, "mailbox"), count(done.Bytes, "byte"), done.Present)
+		if err == nil && done.Damaged > 0 {
+			err = fmt.Errorf("%s of the backup cannot be read", count(done.Damaged, "message"))
 		}
 		return err
 	})

@@ -114,7 +114,7 @@ func TestRestoreGivesNoUIDOutTwice(t *testing.T) {
 	}
 	server.stop(t)
 
-	gadwall(t, "", env, "restore", backup, "--data-dir", restored).want(t, 0, "restored: 1 users, 6 mailboxes, 3 messages")
+	gadwall(t, "", env, "restore", backup, "--data-dir", restored).want(t, 0, "restored: 1 user, 6 mailboxes, 3 messages")
 	if !bytes.Equal(before, hashFiles(t, backup)) {
 		t.Error("the backup changed")
 	}
@@ -150,7 +150,7 @@ func TestRestoreGivesNoUIDOutTwice(t *testing.T) {
 	gadwall(t, "", env, "restore", backup, "--data-dir", restored).want(t, exitUsage, "not empty")
 	gadwall(t, "", env, "restore", "--data-dir", restored, "--resume").want(t, exitUsage, "no advance")
 	// A database that was put there by other means.
-	gadwall(t, "", env, "restore", "--data-dir", restored, "--new-uidvalidity").want(t, 0, "6 mailboxes have a new UIDVALIDITY")
+	gadwall(t, "", env, "restore", "--data-dir", restored, "--new-uidvalidity").want(t, 0, "new UIDVALIDITY in 6 mailboxes")
 	server = startServer(t, "--data-dir", restored)
 	gadwall(t, "", env, "restore", "--data-dir", restored).want(t, exitFailure, "stop the server first")
 	gadwall(t, "", env, "restore", restored, "--data-dir", filepath.Join(t.TempDir(), "x")).want(t, exitUsage, "running server")
@@ -229,7 +229,7 @@ func TestRestoreUser(t *testing.T) {
 		t.Errorf("Archive is listed as %+v, %v", boxes, err)
 	}
 
-	restore("--mailbox", "INBOX", "--as", "Found/old").want(t, 0, "restored: 4 messages in 1 mailboxes")
+	restore("--mailbox", "INBOX", "--as", "Found/old").want(t, 0, "restored: 4 messages in 1 mailbox")
 	restore("--as", "All").want(t, 0, "restored: 6 messages in 6 mailboxes")
 	for name, n := range map[string]uint32{"Found/old": 4, "All/INBOX": 4, "All/Archive": 2, "All/Sent": 0} {
 		status, err := client.Status(name, &imap.StatusOptions{NumMessages: true}).Wait()

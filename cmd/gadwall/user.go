@@ -4,12 +4,15 @@ import (
 	"bufio"
 	"context"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"golang.org/x/term"
 
@@ -58,21 +61,68 @@ func (c *userAddCmd) Run(std streams) error {
 
 type userListCmd struct {
 	storageSettings
+	JSON bool `name:"json" help:"Print a JSON object per line."`
+}
+
+// listedUser is a line of user list --json.
+type listedUser struct {
+	User     string    `json:"user"`
+	ID       string    `json:"id"`
+	Messages int64     `json:"messages"`
+	Bytes    int64     `json:"bytes"`
+	Limit    *int64    `json:"limit"` // of bytes, in force; null is none
+	Created  time.Time `json:"created"`
 }
 
 func (c *userListCmd) Run(std streams) error {
 	return c.withStore(std, func(ctx context.Context, s *mailstore.Store) error {
-		w := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(w, "USER\tID\tMESSAGES\tBYTES\tQUOTA\tCREATED")
-		for user, err := range s.Users(ctx) {
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\t%s\n", user.Username, hex.EncodeToString(user.ID[:]),
-				user.Usage.Messages, user.Usage.Bytes, config.StorageLimit(user.Limits.Bytes), user.Created.Format("2006-01-02"))
+		out := bufio.NewWriter(std.out)
+		list := c.table
+		if c.JSON {
+			list = c.objects
 		}
-		return w.Flush()
+		return errors.Join(list(s.Users(ctx), out), out.Flush())
 	})
+}
+
+func (c *userListCmd) objects(users iter.Seq2[*mailstore.User, error], out io.Writer) error {
+	encoder := json.NewEncoder(out)
+	for user, err := range users {
+		if err != nil {
+			return err
+		}
+		u := listedUser{User: user.Username, ID: user.ID.String(), Messages: user.Usage.Messages,
+			Bytes: user.Usage.Bytes, Created: user.Created}
+		if user.Limits.Bytes > 0 {
+			u.Limit = &user.Limits.Bytes
+		}
+		if err := encoder.Encode(u); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *userListCmd) table(users iter.Seq2[*mailstore.User, error], out io.Writer) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "USER\tID\tMESSAGES\tBYTES\tQUOTA\tCREATED")
+	for user, err := range users {
+		if err != nil {
+			return errors.Join(err, w.Flush())
+		}
+		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\t%s\n", user.Username, user.ID,
+			user.Usage.Messages, user.Usage.Bytes, config.StorageLimit(user.Limits.Bytes), user.Created.Format("2006-01-02"))
+	}
+	return w.Flush()
+}
+
+// userNamed returns the user with a name. The error names those who do not exist.
+func userNamed(ctx context.Context, s *mailstore.Store, name string) (*mailstore.User, error) {
+	user, err := s.UserByName(ctx, name)
+	if errors.Is(err, mailstore.ErrNoSuchUser) {
+		return nil, fmt.Errorf("%w: %s", mailstore.ErrNoSuchUser, name)
+	}
+	return user, err
 }
 
 type userPasswdCmd struct {
@@ -87,7 +137,7 @@ func (c *userPasswdCmd) Run(std streams) error {
 		return err
 	}
 	return c.withStore(std, func(ctx context.Context, s *mailstore.Store) error {
-		user, err := s.UserByName(ctx, c.Username)
+		user, err := userNamed(ctx, s, c.Username)
 		if err != nil {
 			return err
 		}
@@ -107,7 +157,7 @@ type userDeleteCmd struct {
 
 func (c *userDeleteCmd) Run(std streams) error {
 	return c.withStore(std, func(ctx context.Context, s *mailstore.Store) error {
-		user, err := s.UserByName(ctx, c.Username)
+		user, err := userNamed(ctx, s, c.Username)
 		if err != nil {
 			return err
 		}
@@ -115,7 +165,7 @@ func (c *userDeleteCmd) Run(std streams) error {
 			if _, interactive := terminal(std.in); !interactive {
 				return usageError{errors.New("deleting a user needs --yes when nobody can be asked")}
 			}
-			fmt.Fprintf(std.err, "Delete %s with %d messages? [y/N] ", user.Username, user.Usage.Messages)
+			fmt.Fprintf(std.err, "Delete %s with %s? [y/N] ", user.Username, count(user.Usage.Messages, "message"))
 			line, err := bufio.NewReader(io.LimitReader(std.in, maxAnswer)).ReadString('\n')
 			if err != nil && err != io.EOF {
 				return err
@@ -124,7 +174,10 @@ func (c *userDeleteCmd) Run(std streams) error {
 				return errors.New("nothing deleted")
 			}
 		}
-		if err := s.DeleteUser(ctx, user.ID); err != nil {
+		progress := startProgress(std, "deleting "+user.Username, "", 0)
+		err = s.DeleteUser(ctx, user.ID)
+		progress.end()
+		if err != nil {
 			return err
 		}
 		fmt.Fprintf(std.out, "deleted %s\n", user.Username)

@@ -187,7 +187,7 @@ func (s *server) nothingLeft(t *testing.T) {
 		t.Errorf("usage of %+v, and nothing is there", account)
 	}
 	out := command(t, nil, nil, binary, "check", "--data-dir", s.dir)
-	if !strings.Contains(out, "clean: 1 users") {
+	if !strings.Contains(out, "clean: 1 user") {
 		t.Errorf("gadwall check: %s", out)
 	}
 	out = command(t, nil, nil, binary, "quota", "show", testUser, "--json", "--data-dir", s.dir)

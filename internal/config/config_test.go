@@ -47,6 +47,8 @@ func parse(t *testing.T, file string, args ...string) (*Serve, error) {
 	return &a.Serve, nil
 }
 
+var samePrefix = cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })
+
 // Other programs rely on the names and defaults.
 func TestDefaults(t *testing.T) {
 	got, err := parse(t, "")
@@ -67,7 +69,7 @@ func TestDefaults(t *testing.T) {
 		MaxMessageSize: 512 << 20,
 		PasswordCache:  Duration(5 * time.Minute), GCInterval: Duration(time.Hour), GCGrace: Duration(day), CheckInterval: Duration(7 * day),
 	}
-	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
+	if diff := cmp.Diff(want, got, samePrefix); diff != "" {
 		t.Error(diff)
 	}
 	if err := got.Check(); err != nil {

@@ -52,18 +52,9 @@ func ReadFile(path string) (*File, error) {
 // Validate implements kong.Resolver: every key must be a setting of some command.
 func (f *File) Validate(app *kong.Application) error {
 	known := map[string]bool{}
-	var walk func(n *kong.Node)
-	walk = func(n *kong.Node) {
-		for _, flag := range n.Flags {
-			if isSetting(flag) {
-				known[flag.Name] = true
-			}
-		}
-		for _, child := range n.Children {
-			walk(child)
-		}
+	for _, flag := range settings(app.Node) {
+		known[flag.Name] = true
 	}
-	walk(app.Node)
 	var unknown []string
 	for key := range f.values {
 		if !known[key] {

@@ -50,6 +50,26 @@ func (p *Proxies) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// String writes the networks as UnmarshalText reads them.
+func (n Networks) String() string { return listOf(n, false) }
+
+// String writes the proxies as UnmarshalText reads them.
+func (p Proxies) String() string { return listOf(p.Networks, p.Unix) }
+
+func listOf(networks []netip.Prefix, unix bool) string {
+	var texts []string
+	for _, n := range networks {
+		texts = append(texts, n.String())
+	}
+	if unix {
+		texts = append(texts, wordUnix)
+	}
+	if len(texts) == 0 {
+		return wordNone
+	}
+	return strings.Join(texts, ",")
+}
+
 // fieldsOf returns what stands between commas. There is nothing in "none".
 func fieldsOf(text string) func(func(string) bool) {
 	return func(yield func(string) bool) {

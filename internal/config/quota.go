@@ -124,6 +124,18 @@ func (l *WarnLevels) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// String writes the levels as UnmarshalText reads them.
+func (l WarnLevels) String() string {
+	if len(l) == 0 {
+		return Off
+	}
+	var texts []string
+	for _, n := range l {
+		texts = append(texts, strconv.Itoa(n))
+	}
+	return strings.Join(texts, ",")
+}
+
 // UnmarshalJSON implements json.Unmarshaler: octets as a number, or a string as UnmarshalText reads it.
 func (l *StorageLimit) UnmarshalJSON(data []byte) error { return limitFromJSON(data, l) }
 

@@ -41,6 +41,9 @@ const (
 // Exists reports whether there is a database in dir.
 func Exists(dir string) (bool, error) { return engine.Exists(dir) }
 
+// PartialSuffix is added to the name of a backup until it is complete.
+const PartialSuffix = engine.PartialSuffix
+
 // SocketName is the name of the unix socket in a data directory on which its owner listens.
 const SocketName = "docstore.sock"
 

@@ -12,8 +12,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// partialSuffix is added to the name of a backup until it is complete.
-const partialSuffix = ".partial"
+// PartialSuffix is added to the name of a backup until it is complete.
+const PartialSuffix = ".partial"
 
 // A TargetError says that a backup cannot go where it was meant to go. Nothing was written.
 type TargetError struct{ reason string }
@@ -46,7 +46,7 @@ func (e *Engine) Backup(ctx context.Context, dir string) (err error) {
 		return e.space.check()
 	}
 	fs := e.fs
-	partial := dir + partialSuffix
+	partial := dir + PartialSuffix
 	if err := e.checkTarget(dir, partial); err != nil {
 		return err
 	}
