@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"log/slog"
 	"maps"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -183,6 +185,8 @@ type checkedFile struct {
 func (f *checkedFile) ReadAt(p []byte, off int64) (int, error) {
 	n, err := f.File.ReadAt(p, off)
 	switch {
+	case err != nil && err != io.EOF && !errors.Is(err, syscall.EIO):
+		return n, err // which says nothing of what is on the disk
 	case n < len(p):
 		return n, f.damage.damaged(f.name, "%d bytes at %d cannot be read: %v", len(p), off, err)
 	case off+int64(n) == f.size:
