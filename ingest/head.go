@@ -49,7 +49,8 @@ func (h *head) field(name string) string {
 		case !whole || len(bytes.TrimRight(line, "\r")) == 0:
 			return "" // the end of the header, or of the head
 		default:
-			if n, v, ok := bytes.Cut(line, []byte(":")); ok && strings.EqualFold(string(bytes.TrimRight(n, " \t")), name) {
+			n, v, _ := bytes.Cut(line, []byte(":"))
+			if strings.EqualFold(string(bytes.TrimRight(n, " \t")), name) {
 				value, found = bytes.Clone(v), true
 			}
 		}

@@ -13,7 +13,8 @@ func TestQueueID(t *testing.T) {
 		"Received: from a (b [192.0.2.1])\r\n\tby mx.example.net (Postfix) with ESMTPS id 4Xy2Fj0abc\r\n" +
 			"\tfor <ada@example.com>; Mon, 30 Nov 2026 04:00:00 +0000 (UTC)\r\n": "4Xy2Fj0abc",
 		"Received: from a ([192.0.2.1] helo=b id x) by mx with esmtps (TLS1.3) tls ABC\r\n\t(Exim 4.96)\r\n" +
-			"\t(envelope-from <g@example.net>)\r\n\tid 1rABCD-000123-2x\r\n\tfor ada@example.com;\r\n\tdate\r\n": "1rABCD-000123-2x",
+			"\t(envelope-from <g@example.net>)\r\n\tid 1rABCD-000123-2x\r\n" +
+			"\tfor ada@example.com;\r\n\tdate\r\n": "1rABCD-000123-2x",
 		"DKIM-Signature: v=1;\r\n id=no\r\nreceived : by mx ID abc; x\r\nReceived: by y id later; x\r\n": "abc",
 		"Received: by mx; id is in the date\r\n":                                                         "",
 		"Received: by mx (id (nested \\) id x) y\r\n":                                                    "",
@@ -73,7 +74,8 @@ func TestDeliveryLines(t *testing.T) {
 	c.open("LHLO", "ada@example.com")
 	c.cmd("RCPT TO:<nobody@example.com>", "550 ")
 	c.cmd("DATA", "354 ")
-	c.cmd("Received: by mx (Postfix) id 4Xy2Fj; x\r\nMessage-ID: <id1@example.net>\r\nSubject: Private\r\n\r\nSecret\r\n.", "250 ")
+	c.cmd("Received: by mx (Postfix) id 4Xy2Fj; x\r\nMessage-ID: <id1@example.net>\r\n"+
+		"Subject: Private\r\n\r\nSecret\r\n.", "250 ")
 	c.cmd("MAIL FROM:<grace@example.net> SIZE=1000", "250 ")
 	c.cmd("RCPT TO:<bob@example.com>", "452 ")
 	c.cmd("RCPT TO:<ada@example.com>", "250 ")

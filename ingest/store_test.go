@@ -139,7 +139,8 @@ func TestDeliveryIntoStore(t *testing.T) {
 	ts := startServer(t, mailStore{st}, Options{LMTP: true})
 	c := ts.dial(t)
 	c.open("LHLO", "ada@example.com", "bob+lists@example.com")
-	attachment := strings.Repeat("QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWZnaGlqa2xtbm9wcXJzdHV2d3h5ejAxMjM0NTY3\r\n", 2000)
+	line := "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWZnaGlqa2xtbm9wcXJzdHV2d3h5ejAxMjM0NTY3\r\n"
+	attachment := strings.Repeat(line, 2000)
 	message := "From: grace@example.net\r\nSubject: two parts\r\nMIME-Version: 1.0\r\n" +
 		"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n.text\r\n--b\r\n" +
 		"Content-Type: application/octet-stream\r\nContent-Transfer-Encoding: base64\r\n\r\n" + attachment + "--b--\r\n"
