@@ -37,5 +37,8 @@
 //     once for all needles.
 //   - Text is searched as it is decoded, in bounded memory, whatever the size
 //     of a part.
-//   - Damage in a text ends that text; it is no error. Damage in the store is.
+//   - Damage in a text ends that text. A message whose content the store cannot
+//     read is logged and not found; the search goes on.
+//   - Users take turns on the processors while texts are searched (turns), however
+//     many searches each of them runs.
 package search

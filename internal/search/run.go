@@ -8,7 +8,9 @@ import (
 	"log/slog"
 	"runtime"
 
+	"gadwall/blobstore"
 	"gadwall/internal/contents"
+	"gadwall/internal/database"
 	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
 	"gadwall/mimestream"
@@ -65,7 +67,7 @@ type Found struct {
 }
 
 // Run iterates over the messages found, by ascending UID. A message whose
-// content is missing is logged and not found. After an error the
+// content is missing or damaged is logged and not found. After an error the
 // iteration ends.
 func (s *Searcher) Run(ctx context.Context, req Request) iter.Seq2[Found, error] {
 	return func(yield func(Found, error) bool) {
@@ -207,10 +209,16 @@ func (r *run) matchBatch(ctx context.Context, m *matcher, batch []*mailstore.Mes
 					slog.String("mailbox", r.Plan.Mailbox.String()), slog.String("content", batch[i].Content.String()))
 				continue
 			}
-			var err error
-			if matches[i], err = m.match(ctx, batch[i], content); err != nil {
+			match, err := m.match(ctx, batch[i], content)
+			switch {
+			case isDamage(err):
+				r.searcher.log.Error("content of a message cannot be read",
+					slog.Uint64("uid", uint64(batch[i].UID)), slog.String("mailbox", r.Plan.Mailbox.String()),
+					slog.String("content", batch[i].Content.String()), slog.Any("error", err))
+			case err != nil:
 				return err
 			}
+			matches[i] = match
 			if err := m.pause(); err != nil {
 				return err
 			}
@@ -244,7 +252,7 @@ func (r *run) inTurn(ctx context.Context, m *matcher, match func() error) error 
 func (r *run) load(ctx context.Context, ids []contents.ID,
 	want contents.Want) (map[contents.ID]*contents.Content, error) {
 	loaded, err := r.Contents.Load(ctx, ids, want)
-	if !errors.Is(err, contents.ErrCorrupt) {
+	if !isDamage(err) {
 		return loaded, err
 	}
 	// One of them makes all fail: find out which.
@@ -252,7 +260,7 @@ func (r *run) load(ctx context.Context, ids []contents.ID,
 	for _, id := range ids {
 		one, err := r.Contents.Load(ctx, []contents.ID{id}, want)
 		switch {
-		case errors.Is(err, contents.ErrCorrupt):
+		case isDamage(err):
 			r.searcher.log.Error("content is damaged", slog.Any("error", err))
 		case err != nil:
 			return nil, err
@@ -261,6 +269,12 @@ func (r *run) load(ctx context.Context, ids []contents.ID,
 		}
 	}
 	return loaded, nil
+}
+
+// isDamage reports an error that concerns only what is stored of one content.
+func isDamage(err error) bool {
+	return errors.Is(err, contents.ErrCorrupt) || errors.Is(err, blobstore.ErrCorrupt) ||
+		errors.Is(err, blobstore.ErrNotFound) || database.IsDamaged(err)
 }
 
 // prefetch reads the text parts of several contents by one query, as far as
@@ -281,7 +295,7 @@ func (r *run) prefetch(ctx context.Context, loaded map[contents.ID]*contents.Con
 	if len(ranges) == 0 {
 		return nil
 	}
-	if err := r.Contents.Prefetch(ctx, ranges); err != nil && !errors.Is(err, contents.ErrCorrupt) {
+	if err := r.Contents.Prefetch(ctx, ranges); err != nil && !isDamage(err) {
 		return fmt.Errorf("read texts: %w", err)
 	}
 	return nil

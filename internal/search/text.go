@@ -20,7 +20,7 @@ func (m *matcher) match(ctx context.Context, msg *mailstore.Message, content *co
 	m.begin(msg)
 	err := m.readMessage(ctx, content)
 	if err != nil && !errors.Is(err, errDecided) {
-		return false, fmt.Errorf("search message %d: %w", msg.UID, err)
+		return false, fmt.Errorf("read message %d: %w", msg.UID, err)
 	}
 	return m.result() == yes, nil
 }
