@@ -18,14 +18,14 @@ import (
 	"gadwall/internal/mailkey"
 )
 
-// domainProfile maps domains as for a lookup, and is strict about what a host name is.
+// domainProfile maps domains as for a lookup, and accepts only host names.
 var domainProfile = idna.New(
 	idna.MapForLookup(), idna.BidiRule(), idna.CheckHyphens(true), idna.CheckJoiners(true),
 	idna.StrictDomainName(true), idna.VerifyDNSLength(true), idna.Transitional(false))
 
-// NormalizeAddress returns the one form in which an address is kept and compared: the local part by the
-// PRECIS profile UsernameCaseMapped (RFC 8265 section 3.3: NFC, lower case), the domain in lower case with
-// U-labels (RFC 5890). The error is ErrInvalidAddress.
+// NormalizeAddress returns the one form in which the store keeps and compares an address: the local
+// part by the PRECIS profile UsernameCaseMapped (RFC 8265 section 3.3: NFC, lower case), the domain
+// in lower case with U-labels (RFC 5890). The error is ErrInvalidAddress.
 func NormalizeAddress(address string) (string, error) {
 	local, domain, err := splitAddress(address)
 	if err != nil {
@@ -116,15 +116,15 @@ func normalizeParts(local, domain string) (string, error) {
 // isForbidden reports characters that no local part can have here: control characters and spaces.
 func isForbidden(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r) }
 
-// Recipient is whom an address leads to.
+// Recipient is the user to whom an address leads.
 type Recipient struct {
 	User   *User
 	Detail string // what follows the first + of the local part, in NFC; empty if nothing does
 }
 
-// ResolveAddress returns the user that an address leads to. The address as a whole is looked up first;
-// then, if its local part has a +, what stands before that (RFC 5233). The error is
-// ErrNoSuchAddress for addresses that no user has, however malformed.
+// ResolveAddress returns the user to whom an address leads. It looks the whole address up first;
+// then, if the local part has a +, the address without the + and what follows it (RFC 5233). The
+// error is ErrNoSuchAddress for addresses that no user has, however malformed.
 func (s *Store) ResolveAddress(ctx context.Context, address string) (*Recipient, error) {
 	local, domain, err := splitAddress(address)
 	if err != nil {
@@ -190,15 +190,16 @@ func (s *Store) Addresses(ctx context.Context, user mailkey.UserID) ([]string, e
 	return list, nil
 }
 
-// AddAlias gives the user a further address. Errors: ErrInvalidAddress, ErrUserExists, ErrNoSuchUser,
-// ErrTooMany.
+// AddAlias gives the user a further address. Errors: ErrInvalidAddress, ErrUserExists,
+// ErrNoSuchUser, ErrTooMany.
 func (s *Store) AddAlias(ctx context.Context, user mailkey.UserID, address string) error {
 	address, err := NormalizeAddress(address)
 	if err != nil {
 		return err
 	}
 	err = s.transactFor(ctx, user, func(ctx context.Context) error {
-		// Writing the user keeps two additions, or an addition and DeleteUser, apart.
+		// The write to the user's document makes two additions, or an addition and DeleteUser,
+		// conflict.
 		if _, err := s.touchUser(ctx, user, bson.D{{Key: userTree, Value: int64(1)}}); err != nil {
 			return err
 		}
@@ -222,8 +223,8 @@ func (s *Store) AddAlias(ctx context.Context, user mailkey.UserID, address strin
 	return nil
 }
 
-// RemoveAlias takes an address from a user. The user name cannot be taken. The error is
-// ErrNoSuchAddress if it is no alias of the user.
+// RemoveAlias takes an address from a user, but never the user name. The error is ErrNoSuchAddress
+// if it is no alias of the user.
 func (s *Store) RemoveAlias(ctx context.Context, user mailkey.UserID, address string) error {
 	address, err := NormalizeAddress(address)
 	if err != nil {

@@ -16,60 +16,60 @@ import (
 )
 
 // A database that was restored from a backup does not know which UIDs, mod-sequences, mailbox
-// numbers and UIDVALIDITY values were given out after the backup. Clients know them. Were one
-// given out again, a client would take a new message for the one it knew by that UID, and delete
-// it unseen. So after a restore every mailbox is advanced:
+// numbers and UIDVALIDITY values were given out after the backup. Clients know them. Were one given
+// out again, a client would take a new message for the one it knew by that UID, and delete it
+// unseen. So after a restore every mailbox is advanced:
 //
-//   - UIDNEXT rises past every UID that can have been given out. UIDVALIDITY stays, so clients
-//     keep what they have fetched. Only a mailbox that has not enough UIDs left gets a new
-//     UIDVALIDITY.
-//   - HIGHESTMODSEQ rises by 2^40, which no mailbox reaches between two restores, and every
-//     message gets a mod-sequence above that. So a client with CONDSTORE or QRESYNC
-//     (RFC 7162) is told the flags of every message again, which are those of the backup.
+//   - UIDNEXT rises past every UID that can have been given out. UIDVALIDITY stays, so clients keep
+//     what they have fetched. Only a mailbox that has not enough UIDs left gets a new UIDVALIDITY.
+//   - HIGHESTMODSEQ rises by 2^40, which no mailbox reaches between two restores, and every message
+//     gets a mod-sequence above that. So a client with CONDSTORE or QRESYNC (RFC 7162) is told the
+//     flags of every message again, which are those of the backup.
 //   - The journal gets a gap. So Changes is not complete for a client that knows a mod-sequence
-//     from before, and the client's UIDs are compared with what there is: messages that came
-//     after the backup vanish, messages that were expunged after it are back.
-//   - The user's next mailbox number and UIDVALIDITY rise, so a mailbox that is created now is
-//     not taken for one that was created after the backup.
+//     from before, and the client's UIDs are compared with what there is: messages that came after
+//     the backup vanish, messages that were expunged after it are back.
+//   - The user's next mailbox number and UIDVALIDITY rise, so a mailbox that is created now is not
+//     taken for one that was created after the backup.
 //
 // The order makes an interrupted advance safe. The state document says that one is under way, and
 // Open refuses to serve until it is through. A mailbox rises by one transaction, which notes the
 // advance and the floor: the mod-sequence that every message must reach. Each batch of messages
-// then gets the next mod-sequence by a transaction of its own. A resumed advance finds the
-// messages below the floor by the index.
+// then gets the next mod-sequence by a transaction of its own. A resumed advance finds the messages
+// below the floor by the index.
 
 // AdvanceOptions of Advance.
 type AdvanceOptions struct {
-	// UIDs is by how much UIDNEXT rises; DefaultAdvance if 0.
+	// UIDs is the number by which UIDNEXT rises; DefaultAdvance if 0.
 	UIDs uint32
 	// NewUIDValidity gives every mailbox a new UIDVALIDITY instead. Clients fetch all mail again.
 	NewUIDValidity bool
 	// Resume goes on with an advance that was interrupted, with the options it began with. Anew
 	// begins another one, for a database that was restored again since.
 	Resume, Anew bool
-	// Progress, if not nil, is told now and then what is done.
+	// Progress, if not nil, gets the counts now and then.
 	Progress func(AdvanceCount)
 }
 
 // AdvanceCount is what an advance has done.
 type AdvanceCount struct {
 	Users, Mailboxes, Messages int64
-	// NewUIDValidity is how many of the mailboxes got a new UIDVALIDITY.
+	// NewUIDValidity is the number of mailboxes that got a new UIDVALIDITY.
 	NewUIDValidity int64
 }
 
-// DefaultAdvance is by how much UIDNEXT rises: more than a mailbox takes in between a backup and
-// its restore.
+// UIDNEXT rises by DefaultAdvance: more messages than a mailbox takes in between a backup and its
+// restore.
 const DefaultAdvance = 1 << 24
 
 const (
 	advanceModSeq = 1 << 40
-	// advanceLimit is how far UIDNEXT may rise by an advance. What is above is left for messages.
+	// advanceLimit is the greatest UIDNEXT that an advance makes. The UIDs above are left for
+	// messages.
 	advanceLimit = math.MaxUint32 - 1<<30
-	// advanceNumbers is by how much the next mailbox number of a user rises.
+	// advanceNumbers is the number by which a user's next mailbox number rises.
 	advanceNumbers = 1 << 20
-	// advanceValidity is how far beyond the present a user's next UIDVALIDITY is. UIDVALIDITY
-	// values are seconds, or ahead of them where mailboxes are created faster.
+	// advanceValidity is the time by which a user's next UIDVALIDITY is ahead of the present.
+	// UIDVALIDITY values are seconds, or ahead of them where mailboxes are created faster.
 	advanceValidity = 24 * time.Hour
 )
 
@@ -132,8 +132,8 @@ func (s *Store) Advance(ctx context.Context, o AdvanceOptions) (AdvanceCount, er
 	return run.count, nil
 }
 
-// BeginAdvance does what Advance does first: from its return on, until an Advance that resumes it is
-// through, Open refuses to serve. Errors as for Advance.
+// BeginAdvance does what Advance does first: from its return on, until an Advance that resumes it
+// is through, Open refuses to serve. Errors as for Advance.
 func (s *Store) BeginAdvance(ctx context.Context, o AdvanceOptions) error {
 	return (&advanceRun{Store: s}).begin(ctx, o)
 }
@@ -363,7 +363,7 @@ func belowFloor(box mailkey.Mailbox, floor int64) bson.D {
 		rangeFilter(box, uidset.All()[0])...)
 }
 
-// setModSeq gives messages a mod-sequence and leaves all else as it is.
+// setModSeq gives messages a mod-sequence and changes nothing else.
 func (s *Store) setModSeq(ctx context.Context, box mailkey.Mailbox, uids []uint32, modseq int64) error {
 	update := bson.D{{Key: "$set", Value: bson.D{{Key: DocModSeq, Value: modseq}}}}
 	var models []mongo.WriteModel

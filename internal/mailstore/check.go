@@ -17,7 +17,7 @@ import (
 	"gadwall/quota"
 )
 
-// A Fault is what Check finds wrong.
+// A Fault is a kind of damage that Check finds.
 type Fault int
 
 const (
@@ -31,8 +31,8 @@ const (
 	LowModSeq
 	// UnknownKeyword: a message has a keyword that its mailbox has not seen.
 	UnknownKeyword
-	// WrongMarkers: the fields of a message that repeat others for the sake of indexes contradict
-	// these.
+	// WrongMarkers: the fields of a message that repeat other fields for the sake of indexes
+	// contradict them.
 	WrongMarkers
 	// BadMessage: a message document cannot be read. Not repaired.
 	BadMessage
@@ -42,8 +42,8 @@ const (
 	LowNumbers
 	// NoMailbox: messages whose mailbox does not exist. The repair makes one for them.
 	NoMailbox
-	// NoUser: messages or mailboxes whose user does not exist. Not repaired: mail is never removed
-	// by a check.
+	// NoUser: messages or mailboxes whose user does not exist. Not repaired: a check never removes
+	// mail.
 	NoUser
 	// StrayAddress: an address or subscription whose user does not exist.
 	StrayAddress
@@ -68,7 +68,7 @@ var faultNames = map[Fault]string{
 
 func (f Fault) String() string { return faultNames[f] }
 
-// A Finding is one thing that Check found and is sure of.
+// A Finding is one certain fault.
 type Finding struct {
 	Fault    Fault
 	User     mailkey.UserID

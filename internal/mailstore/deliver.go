@@ -24,14 +24,14 @@ type Delivery struct {
 	Magic  dedupe.Magic // one of those of the content, for this message alone
 }
 
-// Delivered says what became of a Delivery.
+// Delivered is the result of a Delivery.
 type Delivered struct {
 	UIDValidity uint32
 	UID         uint32
 	ModSeq      uint64
 	// Err is nil for a message that is stored, durably. ErrNoSuchMailbox, quota.ErrOverQuota,
-	// ErrInvalidKeyword, ErrUIDsExhausted and ErrTooLate are final; anything else is trouble of the
-	// moment. If it is the error of the caller's context, the message may be stored all the same.
+	// ErrInvalidKeyword, ErrUIDsExhausted and ErrTooLate are final; any other error may pass. If it
+	// is the error of the caller's context, the message may be stored all the same.
 	Err error
 }
 
@@ -47,8 +47,8 @@ func NewAppendItem(stored *contents.Stored, d Delivery) AppendItem {
 	return AppendItem{delivery: d, template: newTemplate(stored)}
 }
 
-// Bytes is about the size of what is stored of the message beside its content, which the item has
-// in memory.
+// Bytes is about the size of the message document without its content, which the item has in
+// memory.
 func (it AppendItem) Bytes() int { return it.template.bytes + len(it.delivery.Prefix) }
 
 // Ref is the reference that the message takes over.
@@ -56,11 +56,11 @@ func (it AppendItem) Ref() contents.Ref {
 	return contents.Ref{ID: it.template.id, Magic: it.delivery.Magic}
 }
 
-// Since is that of contents.Stored.
+// Since is the time of contents.Stored.
 func (it AppendItem) Since() time.Time { return it.template.since }
 
-// Deliver makes a message of the content for each Delivery, and returns what became of each, in the
-// same order. The messages are independent: some may be stored while others fail. The references of
+// Deliver makes a message of the content for each Delivery, and returns the results in the same
+// order. The messages are independent: some may be stored while others fail. The references of
 // those that fail are released. Deliveries that wait for the same user at the same time share a
 // transaction.
 //
@@ -167,8 +167,8 @@ type unit struct {
 	bytes    int       // of documents
 	since    time.Time // when the first of the references was added
 
-	// Set by whoever runs the unit, before closing done; copied to where the caller wants it by the
-	// caller, who may have gone.
+	// The runner of the queue sets these before it closes done. The caller copies them, unless it
+	// has gone.
 	outcome []Delivered
 	done    chan struct{}
 	results []*Delivered
@@ -222,7 +222,7 @@ func (s *Store) store(ctx context.Context, units []*unit) error {
 		select {
 		case <-u.done:
 		case <-ctx.Done():
-			// Whoever runs the queue stores it or releases its references; see run.
+			// The runner of the queue stores it or releases its references; see run.
 			for _, r := range u.results {
 				*r = Delivered{Err: ctx.Err()}
 			}
@@ -235,8 +235,9 @@ func (s *Store) store(ctx context.Context, units []*unit) error {
 	return nil
 }
 
-// deliveryQueues hold, for each user, the units that wait while a transaction of the user's is
-// running. Whoever finds no runner for the user starts one; it ends when the queue is empty.
+// deliveryQueues hold, for each user, the units that wait while a transaction of the user is
+// running. A caller that finds no runner for the user starts one. The runner ends when the queue is
+// empty.
 type deliveryQueues struct {
 	mu      sync.Mutex
 	waiting map[mailkey.UserID][]*unit // an entry, perhaps empty, exists while a runner does
@@ -285,8 +286,8 @@ func (q *deliveryQueues) take(user mailkey.UserID) []*unit {
 	return list[:n:n]
 }
 
-// run stores what is queued for a user until nothing is. It does not depend on any caller's
-// context: a transaction serves several callers. It is bounded by transactionTimeout.
+// run stores the queued units of a user until the queue is empty. It does not depend on any
+// caller's context, because a transaction serves several callers. transactionTimeout bounds it.
 func (s *Store) run(user mailkey.UserID) {
 	ctx := context.WithoutCancel(s.base)
 	for {
@@ -332,7 +333,7 @@ func (s *Store) runGroup(ctx context.Context, user mailkey.UserID, group []*unit
 			continue
 		}
 		if len(alive) > 1 && !mayHaveCommitted(err) && ctx.Err() == nil && !errors.Is(err, context.DeadlineExceeded) {
-			// One of them may be what the database refuses: the others must not suffer.
+			// The database may refuse one of them only, so each gets a transaction of its own.
 			for _, u := range alive {
 				s.runGroup(ctx, user, []*unit{u})
 			}
@@ -393,7 +394,7 @@ func (s *Store) failUnits(ctx context.Context, units []*unit, err error) {
 	}
 }
 
-// fail ends a unit that is certainly not stored.
+// fail ends a unit that was certainly not stored.
 func (s *Store) fail(ctx context.Context, u *unit, err error) {
 	s.releaseUnused(ctx, u.refs(), u.since)
 	u.finish(nil, err)

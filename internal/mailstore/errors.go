@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// Errors that a caller decides on; they may come wrapped. quota.ErrOverQuota belongs to them.
+// Errors on which a caller decides. They may come wrapped. quota.ErrOverQuota is one of them, too.
 var (
 	ErrNoSuchUser       = errors.New("no such user")
 	ErrUserExists       = errors.New("a user or alias with this address exists")
@@ -24,8 +24,8 @@ var (
 	ErrUIDsExhausted    = errors.New("the mailbox has no UIDs left")
 )
 
-// An InvalidError is one of the errors above with what is wrong in words for people, or which limit
-// is reached. The words say nothing of the server's inside.
+// An InvalidError is one of the errors above with a reason in words for people: what is wrong, or
+// which limit is reached. The words tell nothing of the server's inside.
 type InvalidError struct {
 	Err    error
 	Reason string

@@ -15,9 +15,9 @@ import (
 	"gadwall/quota"
 )
 
-// Expunge removes the messages with \Deleted among uids (nil means all) for good. It returns their
-// UIDs, ascending, and the mailbox's mod-sequence after the last removal (0 if nothing was
-// removed). On error, some may be gone, and are named. The error is ErrNoSuchMailbox if that is so.
+// Expunge removes the messages with \Deleted among uids (nil means all). It returns their UIDs,
+// ascending, and the mailbox's mod-sequence after the last removal (0 if nothing was removed). On
+// error, some may be gone; the result names them. The error is ErrNoSuchMailbox if that is so.
 func (s *Store) Expunge(ctx context.Context, box mailkey.Mailbox,
 	uids uidset.Set) (expunged []uint32, modseq uint64, err error) {
 	err = s.ExpungeEach(ctx, box, uids, func(gone []uint32, m uint64) error {
@@ -27,9 +27,9 @@ func (s *Store) Expunge(ctx context.Context, box mailkey.Mailbox,
 	return expunged, modseq, err
 }
 
-// ExpungeEach is Expunge for a caller who wants to know of each transaction when it is committed:
-// removed is called with the UIDs, ascending, and the mailbox's mod-sequence after it. Its error
-// ends the rest, and is returned.
+// ExpungeEach is Expunge for a caller who wants to know of each commit. It calls removed after
+// each, with the UIDs, ascending, and the mailbox's mod-sequence. If removed returns an error,
+// ExpungeEach stops and returns it.
 func (s *Store) ExpungeEach(ctx context.Context, box mailkey.Mailbox, uids uidset.Set,
 	removed func(uids []uint32, modseq uint64) error) error {
 	if uids == nil {
@@ -78,7 +78,7 @@ func (s *Store) removeMessages(ctx context.Context, box mailkey.Mailbox, uids ui
 	return nil
 }
 
-// removal is what is taken out of a mailbox by one transaction.
+// removal is the part of an expunge that one transaction makes.
 type removal struct {
 	uids  []uint32
 	refs  []contents.Ref
@@ -86,7 +86,7 @@ type removal struct {
 	boxChange
 }
 
-// removable reads what is to be removed, at most limit messages.
+// removable reads the messages to remove, at most limit.
 func (s *Store) removable(ctx context.Context, box mailkey.Mailbox, ranges uidset.Set,
 	filter bson.D, limit int) (*removal, error) {
 	r := &removal{boxChange: boxChange{expunges: true}}

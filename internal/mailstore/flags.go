@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Flags is a set of the system flags of RFC 9051 section 2.3.2. Keywords are kept beside it. There is no
-// \Recent.
+// Flags is a set of the system flags of RFC 9051 section 2.3.2. Keywords are kept beside it. There
+// is no \Recent.
 type Flags uint32
 
 const (
@@ -53,8 +53,9 @@ var ErrInvalidKeyword = errors.New("invalid keyword")
 var errManyKeywords = invalid(ErrInvalidKeyword,
 	"a mailbox can have seen %d different keywords", MaxMailboxKeywords)
 
-// checkKeywords reports what is wrong with a list of keywords: a keyword is an atom (RFC 9051 section 9:
-// flag-keyword), at most MaxKeywordLength long, and a message carries at most MaxKeywords.
+// checkKeywords returns an error if a list of keywords is wrong: a keyword is an atom (RFC 9051
+// section 9: flag-keyword), at most MaxKeywordLength long, and a message carries at most
+// MaxKeywords.
 func checkKeywords(keywords []string) error {
 	if len(keywords) > MaxKeywords {
 		return invalid(ErrInvalidKeyword, "a message can have %d keywords", MaxKeywords)
@@ -78,8 +79,8 @@ func FindKeyword(keywords []string, name string) int {
 	return slices.IndexFunc(keywords, func(k string) bool { return strings.EqualFold(k, name) })
 }
 
-// spellings maps keywords to how this mailbox spells them (as first seen), and says which of them the mailbox
-// does not know yet. Doubles are left out.
+// spellings returns keywords as this mailbox spells them (as first seen), and those that the
+// mailbox does not know yet. It leaves out doubles.
 func spellings(known, keywords []string) (spelled, fresh []string) {
 	for _, k := range keywords {
 		if FindKeyword(spelled, k) >= 0 {

@@ -12,8 +12,8 @@ import (
 	"gadwall/quota"
 )
 
-// groupWrite is one transaction that stores several units of a user. Everything it computes is set
-// anew by each attempt of write.
+// groupWrite is one transaction that stores several units of a user. Each attempt of write computes
+// everything anew.
 type groupWrite struct {
 	store *Store
 	user  mailkey.UserID
@@ -25,7 +25,7 @@ type groupWrite struct {
 	boxes   []*boxWrite   // in the order of their keys
 }
 
-// boxWrite is what the transaction does to one mailbox.
+// boxWrite is the part of the transaction for one mailbox.
 type boxWrite struct {
 	key      mailkey.Mailbox
 	change   boxChange
@@ -38,13 +38,13 @@ type target struct {
 	unit, index int
 }
 
-// refusedUnits is the error of a transaction that could store everything but these.
+// refusedUnits is the error of a transaction that could store all units but these.
 type refusedUnits struct{ units map[*unit]error }
 
 func (e *refusedUnits) Error() string { return fmt.Sprintf("%d units refused", len(e.units)) }
 
-// write is the body of the transaction. The user's document comes first: whoever is over quota
-// learns it by one update, and a conflict shows before the work is done. Then the mailboxes, in the
+// write is the body of the transaction. The user's document comes first, so that a unit over quota
+// fails by one update, and a conflict shows before the work is done. Then the mailboxes, in the
 // order of their keys, and the messages.
 func (g *groupWrite) write(ctx context.Context) error {
 	if err := g.charge(ctx); err != nil {
@@ -170,7 +170,7 @@ func (g *groupWrite) refuseAll(err error) error {
 	return refused
 }
 
-// publish tells of the new messages, after the commit.
+// publish publishes the events of the new messages, after the commit.
 func (g *groupWrite) publish(ctx context.Context) {
 	for _, b := range g.boxes {
 		uids := make([]uint32, len(b.messages))

@@ -12,7 +12,8 @@ import (
 	"gadwall/internal/mailkey"
 )
 
-// indexModSeq is the name of the index on mod-sequences, indexDeleting that of the indexes on marks.
+// indexModSeq is the name of the index on mod-sequences, indexDeleting that of the indexes on
+// marks.
 const (
 	indexModSeq   = "modseq"
 	indexDeleting = "deleting"
@@ -55,8 +56,8 @@ func (s *Store) ensureCollections(ctx context.Context) error {
 	return nil
 }
 
-// coversUIDs asks the server whether it would answer changedFilter, when only keys are wanted, without
-// reading documents.
+// coversUIDs asks the server whether it would answer changedFilter, when only keys are wanted,
+// without reading documents.
 func (s *Store) coversUIDs(ctx context.Context) (bool, error) {
 	raw, err := s.db.RunCommand(ctx, bson.D{
 		{Key: "explain", Value: bson.D{
@@ -98,7 +99,7 @@ func (s *Store) createMessages(ctx context.Context) error {
 	return nil
 }
 
-// createCollection creates a collection; that another instance was faster is no error.
+// createCollection creates a collection. It is no error if another instance was faster.
 func (s *Store) createCollection(ctx context.Context, name string, o *options.CreateCollectionOptionsBuilder) error {
 	var opts []options.Lister[options.CreateCollectionOptions]
 	if o != nil {
@@ -123,8 +124,8 @@ func (s *Store) isClustered(ctx context.Context) (bool, error) {
 	return err == nil && v.Type != bson.TypeNull, nil
 }
 
-// MissingIndexes returns how the indexes of all that is stored, contents and blobs included, differ from those that are
-// relied on.
+// MissingIndexes returns the differences between the database's indexes, those of contents and
+// blobs included, and those that the code needs.
 func (s *Store) MissingIndexes(ctx context.Context) ([]database.Difference, error) {
 	return database.CompareIndexes(ctx, append(s.indexes(), s.contents.Indexes()...))
 }
@@ -137,7 +138,7 @@ func (s *Store) EnsureIndexes(ctx context.Context) error {
 	return s.ensureCollections(ctx)
 }
 
-// indexes are all indexes; what each is for stands in docs/storage.md.
+// indexes returns all indexes. docs/storage.md says what each is for.
 func (s *Store) indexes() []database.Indexes {
 	index := func(name string, keys ...string) mongo.IndexModel {
 		var spec bson.D

@@ -12,13 +12,13 @@ import (
 	"gadwall/internal/uidset"
 )
 
-// The journal remembers which UIDs were removed, and when in terms of mod-sequences, for as long as
-// journalRetention (RFC 7162 section 3.2.10, VANISHED). An entry is written by the transaction that
-// removes the messages, and names the mod-sequence of the entry before it; the mailbox names the
-// newest one. So a reader can tell whether entries are missing because they have expired.
+// The journal has the removed UIDs and the mod-sequences of their removal, for journalRetention
+// (RFC 7162 section 3.2.10, VANISHED). The transaction that removes messages writes an entry, which
+// names the mod-sequence of the entry before it. The mailbox names the newest entry. So a reader
+// can tell whether entries are missing because they have expired.
 
-// writeJournal adds an entry at the mod-sequence that the mailbox was given by changeMailbox with
-// expunges set.
+// writeJournal adds an entry at the mod-sequence that changeMailbox, with expunges set, has given
+// the mailbox.
 func (s *Store) writeJournal(ctx context.Context, box mailkey.Mailbox, state *boxState, uids []uint32) error {
 	_, err := s.journal.InsertOne(ctx, bson.D{
 		{Key: "_id", Value: newJournalKey(box, uint64(state.ModSeq)).Binary()},
@@ -32,8 +32,8 @@ func (s *Store) writeJournal(ctx context.Context, box mailkey.Mailbox, state *bo
 	return nil
 }
 
-// encodeUIDs writes ascending UIDs as ranges: of each, how far its first UID is from the end of
-// the range before, and how many more follow; both as unsigned varints.
+// encodeUIDs writes ascending UIDs as ranges: of each, how far its first UID is from the end of the
+// range before, and how many more follow; both as unsigned varints.
 func encodeUIDs(uids []uint32) []byte {
 	var b []byte
 	var last uint32

@@ -7,12 +7,12 @@ import (
 	"gadwall/internal/uidset"
 )
 
-// shortRange is the span up to which the UIDs of a range are named one by one.
+// A range of at most shortRange UIDs is named UID by UID.
 const shortRange = 64
 
 // keyFilters cuts a set of UIDs into conditions on _id, one for each query, in ascending order. A
-// long range has a query of its own. Short ones become lists of UIDs. In a clustered collection
-// the server walks everything from the least to the greatest of such a list, so there a list ends
+// long range has a query of its own. Short ones become lists of UIDs. In a clustered collection the
+// database walks all keys from the least to the greatest of such a list, so there a list ends
 // before a large gap.
 func keyFilters(box mailkey.Mailbox, uids uidset.Set, clustered bool) []bson.D {
 	var filters []bson.D

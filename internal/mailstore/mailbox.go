@@ -171,7 +171,7 @@ func (s *Store) findMailboxDoc(ctx context.Context, filter bson.D) (*mailboxDoc,
 	return s.findMailboxOf(ctx, filter, false)
 }
 
-// findMailboxOf finds mailboxes that are being deleted, too, if so said.
+// findMailboxOf finds mailboxes that are being deleted only if deleting is set.
 func (s *Store) findMailboxOf(ctx context.Context, filter bson.D, deleting bool) (*mailboxDoc, error) {
 	if !deleting {
 		filter = append(filter, notSet(boxDeleting))
@@ -187,14 +187,14 @@ func (s *Store) findMailboxOf(ctx context.Context, filter bson.D, deleting bool)
 	return &doc, nil
 }
 
-// boxChange is what a transaction does to a mailbox's document. ModSeq always rises by one.
+// boxChange is the change of a mailbox's document by a transaction. ModSeq always rises by one.
 type boxChange struct {
 	uids     int64 // how many UIDs to allocate
 	Counters       // added to those of the mailbox
 	expunges bool  // the transaction writes a journal entry
 }
 
-// boxState is what a mailbox's document is after a change.
+// boxState has the fields of a mailbox's document after a change.
 type boxState struct {
 	UIDValidity int64    `bson:"v"`
 	UIDNext     int64    `bson:"n"`
@@ -242,7 +242,7 @@ func (s *Store) changeMailbox(ctx context.Context, key mailkey.Mailbox, c boxCha
 	return &state, nil
 }
 
-// addKeywords makes the mailbox remember keywords it sees for the first time. The error is
+// addKeywords adds keywords that the mailbox sees for the first time. The error is
 // ErrInvalidKeyword if they are too many.
 func (s *Store) addKeywords(ctx context.Context, key mailkey.Mailbox, state *boxState, fresh []string) error {
 	if len(fresh) == 0 {

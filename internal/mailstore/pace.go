@@ -13,16 +13,17 @@ import (
 // otherwise take processors and disk from everybody else, batch after batch. So they take turns,
 // and rest while others have work to do.
 
-// longOperations is how many batches of long operations run at a time in this process.
+// longOperations bounds the batches of long operations that run at a time in this process.
 func longOperations() int { return max(1, runtime.GOMAXPROCS(0)/2) }
 
-// traffic counts what is done for users: transactions, deliveries that queue, and queries of
-// messages. Users share its counters, which is good enough to see whether there is anybody else.
+// traffic counts the work done for users: transactions, deliveries that queue, and queries of
+// messages. Several users share a counter, which is good enough to see whether other users have
+// work.
 type traffic [64]atomic.Uint64
 
 func (t *traffic) note(user mailkey.UserID) { t[int(user[0])%len(t)].Add(1) }
 
-// others is the count of all but the user.
+// others returns the count of all users but this one.
 func (t *traffic) others(user mailkey.UserID) uint64 {
 	var n uint64
 	for i := range t {
@@ -33,13 +34,13 @@ func (t *traffic) others(user mailkey.UserID) uint64 {
 	return n
 }
 
-// A pacer runs the batches of one long operation. The first runs at once: most operations have no
-// other.
+// A pacer runs the batches of one long operation. The first runs at once, because most operations
+// have only one.
 type pacer struct {
 	store *Store
 	user  mailkey.UserID
 	begun bool
-	// rest is how long to rest before the next batch.
+	// rest is the time to rest before the next batch.
 	rest time.Duration
 }
 

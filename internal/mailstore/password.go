@@ -37,10 +37,10 @@ const (
 )
 
 const (
-	// maxHashing is how many computations with the parameters of new hashes may run at a time.
+	// maxHashing bounds the computations with the parameters of new hashes that run at a time.
 	maxHashing = 8
-	// hashingIdle is how long after the last computation its memory is given back. To do so
-	// collects garbage, so it is worth it after a burst only.
+	// hashingIdle is the time after the last computation at which its memory is given back. That
+	// collects garbage, so it is worth it only after a burst.
 	hashingIdle = 5 * time.Second
 )
 
@@ -70,7 +70,7 @@ func newHashing() *hashing {
 	}
 }
 
-// begin and end stand around a computation.
+// begin and end surround a computation.
 func (h *hashing) begin() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -94,7 +94,7 @@ func (h *hashing) end() {
 	h.idle.Reset(hashingIdle)
 }
 
-// stop keeps memory from being given back later.
+// stop cancels giving memory back.
 func (h *hashing) stop() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -160,13 +160,13 @@ func parseHash(s string) (h argonHash, err error) {
 	return h, nil
 }
 
-// compute is the expensive part.
+// compute computes the hash, which is expensive.
 func (h argonHash) compute(password string) []byte {
 	return argon2.IDKey([]byte(password), h.salt, h.time, h.memory, h.threads, uint32(len(h.key)))
 }
 
-// noHash stands in for the hash of users that do not exist: comparing with it takes as long as with
-// any other, and never succeeds, since no password is known to have it.
+// noHash stands in for the hash of users that do not exist. A comparison with it takes as long as
+// with any other, and never succeeds, since nobody knows a password for it.
 var noHash = newHash()
 
 func newHash() argonHash {

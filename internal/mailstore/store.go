@@ -53,11 +53,12 @@ type Store struct {
 	quota    *quota.Keeper
 
 	users, addresses, mailboxes, subscriptions, messages, journal, state *mongo.Collection
-	// clustered says that the server keeps messages in _id order and has no separate index on _id.
+	// clustered says that the database keeps messages in the order of _id and has no separate index
+	// on it.
 	clustered bool
 	// uidsFromIndex says that the UIDs of a mailbox are best read from the index on mod-sequences:
-	// in a clustered collection the key is where the documents are, and the index is far
-	// smaller, if the server answers from the index alone.
+	// in a clustered collection the key is where the documents are, and the index is far smaller,
+	// if the server answers from the index alone.
 	uidsFromIndex bool
 
 	purgeLease         time.Duration
@@ -131,8 +132,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	return s, nil
 }
 
-// Close ends the background work and waits until deliveries that have begun are through. What is
-// called later fails, or does without background work.
+// Close ends the background work and waits for deliveries that have begun. Later calls fail, or do
+// without background work.
 func (s *Store) Close() {
 	s.mu.Lock()
 	s.closed = true
@@ -153,8 +154,8 @@ func (s *Store) spawn(f func()) bool {
 	return true
 }
 
-// inBackground runs f until it or the Store ends, and waits for that as long as ctx lasts, but no
-// longer than wait.
+// inBackground runs f until it or the Store ends. It waits for the end of f, at most until ctx ends
+// or wait is over.
 func (s *Store) inBackground(ctx context.Context, wait time.Duration, f func(ctx context.Context)) {
 	done := make(chan struct{})
 	if !s.spawn(func() { defer close(done); f(s.base) }) {
@@ -169,10 +170,10 @@ func (s *Store) inBackground(ctx context.Context, wait time.Duration, f func(ctx
 	}
 }
 
-// Contents is the store of the messages' contents.
+// Contents returns the store of the messages' contents.
 func (s *Store) Contents() *contents.Store { return s.contents }
 
-// MessageCollection is where the messages are.
+// MessageCollection returns the collection of messages.
 func (s *Store) MessageCollection() *mongo.Collection { return s.messages }
 
 // notSet is the condition that a marker field is absent.
@@ -183,7 +184,8 @@ func notSet(field string) bson.E {
 // byID is the filter for one document.
 func byID(id bson.Binary) bson.D { return bson.D{{Key: "_id", Value: id}} }
 
-// publish wakes up whoever looks at the mailbox's user. The bus logs and counts its own trouble.
+// publish wakes up the sessions that look at the mailbox's user. The bus logs and counts its own
+// failures.
 func (s *Store) publish(ctx context.Context, key mailkey.Mailbox, kind events.Kind, modseq uint64, uids []uint32) {
 	if len(uids) > events.MaxUIDs {
 		uids = nil
@@ -193,7 +195,7 @@ func (s *Store) publish(ctx context.Context, key mailkey.Mailbox, kind events.Ki
 	})
 }
 
-// warn tells that a charge, which is committed, took a user's usage to a level.
+// warn reports that a committed charge took a user's usage to a level.
 func (s *Store) warn(ctx context.Context, user mailkey.UserID, crossed []quota.Crossing) {
 	if len(crossed) == 0 {
 		return
@@ -213,7 +215,7 @@ func (s *Store) warn(ctx context.Context, user mailkey.UserID, crossed []quota.C
 	}
 }
 
-// publishList wakes up whoever looks at the user's list of mailboxes.
+// publishList wakes up the sessions that look at the user's list of mailboxes.
 func (s *Store) publishList(ctx context.Context, user mailkey.UserID) {
 	_ = s.bus.Publish(context.WithoutCancel(ctx), events.Event{User: user, Kind: events.MailboxList})
 }

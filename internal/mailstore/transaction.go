@@ -14,9 +14,9 @@ import (
 	"gadwall/internal/mailkey"
 )
 
-// unknownOutcome is the error of a transaction that may or may not have been committed: the
-// connection was lost while committing, for instance. References of what it would have stored must not be
-// released.
+// unknownOutcome is the error of a transaction that may or may not have been committed, for
+// instance because the connection broke during the commit. The caller must not release the
+// references of its messages.
 type unknownOutcome struct{ err error }
 
 func (e *unknownOutcome) Error() string {
@@ -29,10 +29,10 @@ func mayHaveCommitted(err error) bool {
 	return errors.As(err, &u)
 }
 
-// transact runs fn in a transaction with snapshot reads and a durable commit. fn runs again, from the
-// start, when the transaction conflicts with another; so it must not change anything outside but what it sets anew
-// each time. An error of fn ends the transaction without a trace and is returned as it is. If it
-// cannot be known whether the commit took place, the error is an *unknownOutcome.
+// transact runs fn in a transaction with snapshot reads and a durable commit. fn runs again from
+// the start if the transaction conflicts with another. So fn may change variables outside only if
+// it sets them anew each time. An error of fn aborts the transaction, and transact returns it as it
+// is. If the outcome of the commit is unknown, the error is an *unknownOutcome.
 func (s *Store) transact(ctx context.Context, fn func(ctx context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, s.transactionTimeout)
 	defer cancel()
@@ -71,9 +71,9 @@ func (s *Store) transact(ctx context.Context, fn func(ctx context.Context) error
 	return &unknownOutcome{err}
 }
 
-// userLocks lets the transactions of one user run one after the other within this process: those that
-// write the user's document or the same mailbox would only make each other fail. Between instances
-// the database's conflict detection does the same.
+// userLocks lets the transactions of one user run one after the other within this process.
+// Otherwise those that write the user's document or the same mailbox would only make each other
+// fail. Between instances the database detects the conflicts.
 type userLocks struct {
 	mu    sync.Mutex
 	locks map[mailkey.UserID]*userLock
@@ -84,7 +84,7 @@ type userLock struct {
 	waiting int           // holder and waiters; guarded by userLocks.mu
 }
 
-// lock waits for the user's lock and returns the function that gives it back.
+// lock waits for the user's lock and returns the function that releases it.
 func (l *userLocks) lock(ctx context.Context, user mailkey.UserID) (unlock func(), err error) {
 	l.mu.Lock()
 	if l.locks == nil {

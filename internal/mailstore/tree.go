@@ -14,7 +14,7 @@ import (
 )
 
 // Every change of a user's list of mailboxes writes the user's document first (touchUser), so that
-// two of them never see each other half done.
+// no change sees another one half done.
 
 // CreateMailbox makes an empty mailbox. Superior names are not created: they exist as names only,
 // as long as something is below them. Errors: ErrInvalidName, ErrMailboxExists, ErrSpecialUse,
@@ -178,7 +178,8 @@ func (s *Store) renameTree(ctx context.Context, user mailkey.UserID, from, to st
 			}
 		}
 	}
-	// The order of paths: what a new name needs may just have been given up (a/a to a).
+	// The renames follow the order of paths, because a new name may be one that was just given up
+	// (a/a to a).
 	for _, b := range boxes {
 		path, err := NormalizePath(to + strings.TrimPrefix(b.Path, from))
 		if err != nil {
@@ -279,7 +280,7 @@ func subscriptionID(user mailkey.UserID, path string) bson.Binary {
 	return bson.Binary{Data: append(slices.Clone(user[:]), path...)}
 }
 
-// keepSubscription notes a subscription to a name without a mailbox.
+// keepSubscription stores a subscription to a name without a mailbox.
 func (s *Store) keepSubscription(ctx context.Context, user mailkey.UserID, path string) error {
 	_, err := s.subscriptions.UpdateOne(ctx, byID(subscriptionID(user, path)), bson.D{{Key: "$set", Value: bson.D{
 		{Key: subscriptionUser, Value: user.Binary()}, {Key: subscriptionPath, Value: path}}}},
@@ -290,7 +291,8 @@ func (s *Store) keepSubscription(ctx context.Context, user mailkey.UserID, path 
 	return nil
 }
 
-// takeSubscription removes the note of keepSubscription, and reports whether there was one.
+// takeSubscription removes a subscription that keepSubscription stored, and reports whether there
+// was one.
 func (s *Store) takeSubscription(ctx context.Context, user mailkey.UserID, path string) (bool, error) {
 	res, err := s.subscriptions.DeleteOne(ctx, byID(subscriptionID(user, path)))
 	if err != nil {

@@ -23,7 +23,7 @@ type User struct {
 	Created time.Time
 }
 
-// NewUser is what an account begins with.
+// NewUser describes a new account.
 type NewUser struct {
 	Username string // mail address
 	Password string
@@ -53,7 +53,7 @@ func userIDFrom(b bson.Binary) (mailkey.UserID, error) {
 	return mailkey.UserID(b.Data), nil
 }
 
-// standardMailboxes are what a new user has, beside INBOX.
+// standardMailboxes are the mailboxes of a new user, beside INBOX.
 var standardMailboxes = []struct{ path, use string }{
 	{"INBOX", ""},
 	{"Sent", `\Sent`}, {"Drafts", `\Drafts`}, {"Junk", `\Junk`}, {"Trash", `\Trash`}, {"Archive", `\Archive`},
@@ -85,7 +85,7 @@ func (s *Store) CreateUser(ctx context.Context, n NewUser) (*User, error) {
 	return s.createUser(ctx, name, hash, n.Quota)
 }
 
-// createUser makes an account of what CreateUser has checked.
+// createUser makes an account from the values that CreateUser has checked.
 func (s *Store) createUser(ctx context.Context, name, hash string, limits quota.Limits) (*User, error) {
 	state := quota.NewState(limits)
 	user := &User{ID: mailkey.NewUserID(), Username: name, Account: s.quota.Policy().Account(state), Created: now()}
@@ -226,9 +226,9 @@ func (s *Store) SetPassword(ctx context.Context, user mailkey.UserID, password s
 	return nil
 }
 
-// Authenticate returns the user with this name and password. The error is ErrAuthFailed when there
-// is none, and it takes as long to find out whether or not the name exists. A password that was
-// right a moment ago costs no computation (Options.RememberPasswords); a wrong one always does.
+// Authenticate returns the user with this name and password. The error is ErrAuthFailed if there is
+// none. It takes the same time whether or not the name exists. A password that was right a moment
+// ago costs no computation (Options.RememberPasswords); a wrong one always does.
 func (s *Store) Authenticate(ctx context.Context, username, password string) (*User, error) {
 	if len(password) > MaxPasswordLength {
 		return nil, ErrAuthFailed
@@ -237,7 +237,7 @@ func (s *Store) Authenticate(ctx context.Context, username, password string) (*U
 	hash := noHash
 	name, err := NormalizeAddress(username)
 	if err != nil {
-		// Ask all the same: a query takes time as well.
+		// The query runs all the same, because it takes time as well.
 		name = ""
 	}
 	doc, err = s.findUser(ctx, bson.D{{Key: userName, Value: name}})
@@ -278,8 +278,8 @@ func (s *Store) SetLimits(ctx context.Context, user mailkey.UserID, l quota.Limi
 	return err
 }
 
-// ChangeLimits makes of a user's own limits what change does, which runs again if they are changed
-// meanwhile, and returns the account after it. Errors as for SetLimits.
+// ChangeLimits replaces a user's own limits by the result of change, and returns the account after
+// it. change runs again if the limits change meanwhile. Errors as for SetLimits.
 func (s *Store) ChangeLimits(ctx context.Context, user mailkey.UserID,
 	change func(quota.Limits) quota.Limits) (quota.Account, error) {
 	account, err := s.quota.SetLimits(ctx, user, change)
@@ -292,7 +292,7 @@ func (s *Store) Quota(ctx context.Context, user mailkey.UserID) (quota.Limits, q
 	return account.Limits, account.Usage, userError(err)
 }
 
-// userError translates package quota's word for a missing user.
+// userError translates package quota's error for a missing user.
 func userError(err error) error {
 	if errors.Is(err, quota.ErrNoSuchUser) {
 		return ErrNoSuchUser
@@ -307,8 +307,8 @@ type userCounters struct {
 	Tree        int64 `bson:"tree"`
 }
 
-// touchUser increments counters of the user's document within a transaction. Thereby it conflicts
-// with every other transaction that does, and with DeleteUser. The error is ErrNoSuchUser.
+// touchUser increments counters of the user's document within a transaction. So the transaction
+// conflicts with every other one that does, and with DeleteUser. The error is ErrNoSuchUser.
 func (s *Store) touchUser(ctx context.Context, user mailkey.UserID, inc bson.D) (userCounters, error) {
 	var c userCounters
 	err := s.users.FindOneAndUpdate(ctx, append(byID(user.Binary()), notSet(userDeleting)),
@@ -341,5 +341,5 @@ func (s *Store) countUpTo(ctx context.Context, coll *mongo.Collection, filter bs
 	return n, nil
 }
 
-// now is the present time in the resolution in which times are stored.
+// now returns the present time in the resolution of stored times.
 func now() time.Time { return time.Now().UTC().Truncate(time.Second) }
