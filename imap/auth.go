@@ -138,7 +138,7 @@ func (c *conn) login(ctx context.Context, cmd *command, username, password strin
 		return err
 	}
 	if !c.srv.admitUser(account.UserID()) {
-		c.log.Info("imap: login refused", "user", account.Username(), "why", "too many connections")
+		c.srv.rare.Info(c.log, "imap: login refused: too many connections of the user", "user", account.Username())
 		return refuse(imap.ResponseCodeLimit, fmt.Sprintf(
 			"Too many connections of this user, %d are allowed", c.srv.opts.MaxConnectionsPerUser))
 	}

@@ -20,8 +20,9 @@ type command struct {
 	uid  bool   // the UID form: message sets and answers hold UIDs
 	args *wire.Decoder
 
-	answer statusText
-	after  func() error // runs when the tagged OK is sent; an error ends the connection
+	answer   statusText
+	answered bool         // nothing more is to be said
+	after    func() error // runs when the tagged OK is sent; an error ends the connection
 }
 
 // statusText is the code and the text of a tagged OK.

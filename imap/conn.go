@@ -305,7 +305,7 @@ func (c *conn) execute(ctx context.Context, cmd *command, r rule) error {
 	if c.enc.LineOpen() {
 		// A handler failed in the middle of a response: nothing that follows
 		// would be understood.
-		c.log.Error("imap: response cut off", "command", cmd.name, "error", err)
+		c.srv.rare.Error(c.log, "imap: response cut off", "command", cmd.name, "error", err)
 		c.closing = true
 		return err
 	}
@@ -329,6 +329,9 @@ func (c *conn) execute(ctx context.Context, cmd *command, r rule) error {
 		return err
 	}
 	c.badInRow = 0
+	if cmd.answered {
+		return nil
+	}
 	if cmd.answer.text == "" {
 		cmd.answer.text = cmd.name + " completed"
 	}
@@ -356,7 +359,7 @@ func (c *conn) syncFailed(err error) {
 		return
 	}
 	// The command itself is done; changes are told when the database is back.
-	c.log.Warn("imap: could not look for changes", "error", err)
+	c.srv.rare.Warn(c.log, "imap: could not look for changes", "error", err)
 }
 
 // status writes a status response: tagged, or untagged for "*".

@@ -70,14 +70,14 @@ func (c *conn) explain(
 		}
 	}
 	if database.IsUnavailable(err) {
-		c.log.Warn("imap: database unavailable", "command", name, "error", err)
+		c.srv.rare.Warn(c.log, "imap: database unavailable", "command", name, "error", err)
 		return imap.StatusResponseTypeNo, string(imap.ResponseCodeUnavailable), "Try again later"
 	}
 	if database.IsStorageFull(err) {
-		c.log.Error("imap: no space left", "command", name, "error", err)
+		c.srv.rare.Error(c.log, "imap: no space left", "command", name, "error", err)
 		return imap.StatusResponseTypeNo, string(imap.ResponseCodeUnavailable), "No space left here, try again later"
 	}
-	c.log.Error("imap: command failed", "command", name, "error", err)
+	c.srv.rare.Error(c.log, "imap: command failed", "command", name, "error", err)
 	return imap.StatusResponseTypeNo, string(imap.ResponseCodeServerBug), "Internal error"
 }
 

@@ -13,13 +13,16 @@ import (
 
 	"gadwall/imap/wire"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/sparselog"
 	"gadwall/quota"
 )
 
 func TestExplain(t *testing.T) {
 	client, server := net.Pipe()
 	defer client.Close()
-	c := newConn(&Server{log: slog.New(slog.DiscardHandler)}, server)
+	rare := sparselog.New(sparselog.Interval)
+	defer rare.Close()
+	c := newConn(&Server{log: slog.New(slog.DiscardHandler), rare: rare}, server)
 	lost := mongo.CommandError{Labels: []string{"NetworkError"}, Wrapped: io.EOF}
 	for _, tt := range []struct {
 		err  error

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"log/slog"
 
 	"gadwall/blobstore"
 	"gadwall/internal/contents"
@@ -234,8 +233,8 @@ func (f *fetcher) writeBatch(ctx context.Context, b *batch) error {
 	for i, m := range b.messages {
 		b.messages[i] = fetched{} // to free it
 		if m.content == nil {
-			f.c.log.Error("content of a message is missing", slog.Uint64("uid", uint64(m.msg.UID)),
-				slog.String("mailbox", f.c.sel.box.Key().String()), slog.String("content", m.msg.Content.String()))
+			f.c.srv.rare.Error(f.c.log, "imap: content of a message is missing", "uid", m.msg.UID,
+				"mailbox", f.c.sel.box.Key().String(), "content", m.msg.Content.String())
 			f.unreadable++
 			continue
 		}
@@ -265,7 +264,7 @@ func (f *fetcher) markSeen(ctx context.Context, messages []fetched) error {
 		mailstore.FlagChange{Op: mailstore.Add, Flags: mailstore.Seen})
 	if database.IsStorageFull(err) {
 		// What is asked for can be given all the same.
-		f.c.log.Warn("no space left to set \\Seen", slog.Any("error", err))
+		f.c.srv.rare.Warn(f.c.log, "imap: no space left to set \\Seen", "error", err)
 		return nil
 	}
 	if err != nil {

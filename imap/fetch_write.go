@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"slices"
 
 	"gadwall/blobstore"
@@ -48,8 +47,8 @@ func (f *fetcher) failed(ctx context.Context, msg *mailstore.Message, err error)
 	if ctx.Err() != nil || errors.Is(err, errConnection) {
 		return err
 	}
-	f.c.log.Error("message cannot be fetched", slog.Uint64("uid", uint64(msg.UID)),
-		slog.String("mailbox", f.c.sel.box.Key().String()), slog.Any("error", err))
+	f.c.srv.rare.Error(f.c.log, "imap: message cannot be fetched", "uid", msg.UID,
+		"mailbox", f.c.sel.box.Key().String(), "error", err)
 	if f.sent {
 		return err
 	}

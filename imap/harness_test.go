@@ -13,6 +13,7 @@ import (
 	"math/big"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -53,15 +54,22 @@ type errorLog struct {
 	slog.Handler
 	t     testing.TB
 	allow bool
+	heard atomic.Pointer[chan string] // gets all lines that it can take at once
 }
 
 func (l *errorLog) Enabled(context.Context, slog.Level) bool { return true }
 
 func (l *errorLog) Handle(_ context.Context, r slog.Record) error {
+	line := r.Message
+	r.Attrs(func(a slog.Attr) bool { line += fmt.Sprintf(" %s", a); return true })
 	if r.Level >= slog.LevelError && !l.allow {
-		var b strings.Builder
-		r.Attrs(func(a slog.Attr) bool { fmt.Fprintf(&b, " %s", a); return true })
-		l.t.Errorf("server logged: %s%s", r.Message, b.String())
+		l.t.Errorf("server logged: %s", line)
+	}
+	if heard := l.heard.Load(); heard != nil {
+		select {
+		case *heard <- line:
+		default:
+		}
 	}
 	return nil
 }

@@ -37,9 +37,8 @@ func (c *conn) handleIdle(ctx context.Context, cmd *command) error {
 	for {
 		if c.sel != nil {
 			if err := c.sync(ctx, mode); err != nil {
-				c.syncFailed(err)
-				if c.closing {
-					return nil
+				if c.syncFailed(err); c.closing {
+					return c.endIdleByServer(cmd)
 				}
 			}
 		}
@@ -60,17 +59,24 @@ func (c *conn) handleIdle(ctx context.Context, cmd *command) error {
 			mode = syncForced
 		case <-logout.C:
 			c.bye("", "Autologout; idle for too long")
-			return nil
+			return c.endIdleByServer(cmd)
 		case <-c.srv.stop.Done():
 			c.bye("UNAVAILABLE", "Server is shutting down")
-			return nil
+			return c.endIdleByServer(cmd)
 		case <-gone:
 			c.closing = true
-			return nil
+			return c.endIdleByServer(cmd)
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
+}
+
+// endIdleByServer ends IDLE without the client's DONE. BYE, which was written, is the whole answer: a
+// tagged OK means that the client ended it.
+func (c *conn) endIdleByServer(cmd *command) error {
+	cmd.answered = true
+	return nil
 }
 
 // events is the channel of the subscription; nil, which never delivers, when

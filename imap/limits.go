@@ -72,6 +72,8 @@ const (
 	// watchAfter is how long a command runs before the connection is watched
 	// for the client's leaving.
 	watchAfter = 250 * time.Millisecond
+	// shutdownNotice is how often Shutdown logs what it waits for.
+	shutdownNotice = 3 * time.Second
 	// pollInterval is how old a view may get before it is compared with the
 	// database although no event came.
 	pollInterval = 30 * time.Second

@@ -16,6 +16,7 @@ import (
 	"gadwall/internal/account"
 	"gadwall/internal/logins"
 	"gadwall/internal/mailkey"
+	"gadwall/internal/sparselog"
 )
 
 // Options configure a Server.
@@ -62,6 +63,8 @@ type Server struct {
 	opts Options
 	log  *slog.Logger
 
+	rare *sparselog.Logger // for lines that clients can cause as often as they like
+
 	fetchMemory *budget // of the batches of all FETCHes
 
 	longLines atomic.Int32 // long lines of clients that are not logged in
@@ -77,7 +80,9 @@ type Server struct {
 	stopping  bool
 	stop      context.Context // ends when stopping
 	beginStop context.CancelFunc
-	wg        sync.WaitGroup
+
+	shutdownNotice time.Duration // how often Shutdown logs what it waits for
+	wg             sync.WaitGroup
 }
 
 // ErrServerClosed is what Serve returns after Shutdown.
@@ -120,12 +125,14 @@ func New(opts Options) *Server {
 	return &Server{
 		opts: opts, log: opts.Logger,
 		ctx: ctx, cancel: cancel,
+		rare:        sparselog.New(sparselog.Interval),
 		fetchMemory: newBudget(opts.FetchMemory, opts.FetchMemory/fetchShares, maxBatchMemory),
 		listeners:   make(map[net.Listener]struct{}),
 		conns:       make(map[*conn]struct{}),
 		perAddr:     make(map[netip.Addr]int),
 		perUser:     make(map[mailkey.UserID]int),
 		stop:        stop, beginStop: beginStop,
+		shutdownNotice: shutdownNotice,
 	}
 }
 
@@ -160,7 +167,7 @@ func (s *Server) Serve(l net.Listener) error {
 			}
 			// Out of file descriptors, for instance: wait for some to be freed.
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-			s.log.Warn("imap: accept", "error", err, "retry_in", pause)
+			s.rare.Warn(s.log, "imap: accept", "error", err, "retry_in", pause)
 			select {
 			case <-time.After(pause):
 				continue
@@ -189,7 +196,7 @@ func (s *Server) start(nc net.Conn) {
 	}
 	s.mu.Unlock()
 	if refuse != "" {
-		s.log.Warn("imap: connection refused", "why", refuse)
+		s.rare.Warn(s.log, "imap: connection refused", "why", refuse)
 		c.turnAway(refuse)
 		c.close()
 		return
@@ -202,7 +209,7 @@ func (s *Server) start(nc net.Conn) {
 		// connection, and so may wait here.
 		c.identify()
 		if !s.admitAddress(c) {
-			c.log.Warn("imap: connection refused", "why", "too many connections of this address")
+			s.rare.Warn(c.log, "imap: connection refused: too many of the address")
 			c.turnAway(fmt.Sprintf("[LIMIT] Too many connections from your address, %d are allowed",
 				s.opts.MaxConnectionsPerAddress))
 			return
@@ -287,11 +294,19 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		s.wg.Wait()
 		close(ended)
 	}()
+	defer s.rare.Close()
 	defer s.cancel()
-	select {
-	case <-ended:
-		return nil
-	case <-ctx.Done():
+	notice := time.NewTicker(s.shutdownNotice)
+	defer notice.Stop()
+	for done := false; !done; {
+		select {
+		case <-ended:
+			return nil
+		case <-notice.C:
+			s.log.Info("imap: waiting for sessions to finish their commands", "sessions", s.Connections())
+		case <-ctx.Done():
+			done = true
+		}
 	}
 	s.cancel()
 	s.mu.Lock()

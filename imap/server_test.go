@@ -187,6 +187,9 @@ func TestPipelining(t *testing.T) {
 func TestShutdown(t *testing.T) {
 	t.Parallel()
 	srv := newTestServer(t)
+	srv.shutdownNotice = time.Millisecond
+	heard := make(chan string)
+	srv.errs.heard.Store(&heard)
 	waiting, idling, fresh := srv.login(t), srv.login(t), srv.dial(t)
 	idling.ok("SELECT INBOX")
 	idling.send("i IDLE\r\n")
@@ -207,8 +210,16 @@ func TestShutdown(t *testing.T) {
 	}()
 	for _, c := range []*testClient{waiting, idling, fresh} {
 		lines := c.closed()
-		if len(lines) == 0 || !strings.HasPrefix(lines[0], "* BYE [UNAVAILABLE]") {
+		// In IDLE, too: a tagged OK would say that the client has ended it.
+		if len(lines) != 1 || !strings.HasPrefix(lines[0], "* BYE [UNAVAILABLE]") {
 			t.Errorf("on shutdown: %q", lines)
+		}
+	}
+	for line := ""; line != "imap: waiting for sessions to finish their commands sessions=1"; {
+		select {
+		case line = <-heard:
+		case <-time.After(testWait):
+			t.Fatal("it did not log what it waits for")
 		}
 	}
 	appending.send(msg + "\r\n")
@@ -245,6 +256,26 @@ func TestConnectionLimit(t *testing.T) {
 	c := srv.dial(t)
 	srv.turnedAway(t)
 	c.ok("NOOP")
+}
+
+// TestRefusedConnectionsLog: connections that are refused one after the other do not fill the log.
+func TestRefusedConnectionsLog(t *testing.T) {
+	t.Parallel()
+	var log lockedBuffer
+	srv := newTestServer(t, func(o *Options) {
+		o.MaxConnections = 1
+		o.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	})
+	srv.dial(t)
+	for range 20 {
+		srv.turnedAway(t)
+	}
+	if err := srv.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if text := log.String(); strings.Count(text, "connection refused") != 2 || !strings.Contains(text, "times=19") {
+		t.Errorf("it logged\n%s", text)
+	}
 }
 
 // turnedAway connects and expects BYE [LIMIT].
