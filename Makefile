@@ -7,10 +7,30 @@ DATA_DIR  ?= ./data
 VERSION   := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS   := -X main.version=$(VERSION)
 
-.PHONY: build run test lint fuzz clean
+PREFIX    ?= /usr/local
+DESTDIR   ?=
+
+.PHONY: build man install run test lint fuzz clean
 
 build:
 	$(GO) build $(GOFLAGS) -ldflags '$(LDFLAGS)' -o bin/gadwall ./cmd/gadwall
+
+# The man page, made from what --help says.
+man: build
+	bin/gadwall man > bin/gadwall.1
+
+# Installs the program, its man page, completions of shells, and the unit for systemd, under
+# $(DESTDIR)$(PREFIX).
+install: man
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/lib/systemd/system \
+	  $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions \
+	  $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+	install -m 755 bin/gadwall $(DESTDIR)$(PREFIX)/bin/gadwall
+	install -m 644 bin/gadwall.1 $(DESTDIR)$(PREFIX)/share/man/man1/gadwall.1
+	bin/gadwall completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/gadwall
+	bin/gadwall completion zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_gadwall
+	bin/gadwall completion fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/gadwall.fish
+	sed 's|@BINDIR@|$(PREFIX)/bin|' contrib/gadwall.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/gadwall.service
 
 # Serves on the embedded database in $(DATA_DIR); stop it with Ctrl-C.
 run: build

@@ -58,5 +58,5 @@ func TestCheckDatabase(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	gadwall(t, "", env, "check", "--database").want(t, exitDamaged, "gadwall.blobs.chunks: 1 document, 1 index entry", "  unreadable, key ", "damaged: 1 problem\n")
+	gadwall(t, "", env, "check", "--database").want(t, exitDamaged, "gadwall.blobs.chunks: 1 document, 1 index entry", "  unreadable, _id ", "is damaged", "damaged: 1 problem\n")
 }

@@ -79,3 +79,26 @@ func TestConfigCommands(t *testing.T) {
 	// What cannot work is shown nevertheless, and refused.
 	gadwall(t, "", nil, "config", "show", "--imap-listen", "nonsense").want(t, exitUsage, "imap-listen", "nonsense ", "gadwall: --imap-listen")
 }
+
+// The unit for systemd names a command and settings that there are, and is installed with them.
+func TestUnit(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "contrib", "gadwall.service"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var env, args []string
+	for line := range strings.Lines(string(text)) {
+		key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		switch key {
+		case "Environment":
+			env = append(env, value)
+		case "ExecStart":
+			args = strings.Fields(value)[1:]
+		}
+	}
+	if len(env) != 2 || len(args) != 1 || args[0] != "serve" {
+		t.Fatalf("environment %q, arguments %q", env, args)
+	}
+	env = append(env, "GADWALL_CONFIG=") // the file of this machine does not matter
+	gadwall(t, "", env, "config", "show").want(t, 0, "/var/lib/gadwall", "environment: GADWALL_DATA_DIR")
+}
