@@ -27,7 +27,7 @@ func planFetch(r *fetchRequest, setSeen bool) fetchPlan {
 		field mailstore.Fields
 	}{
 		{itemFlags | itemModSeq, mailstore.FieldFlags},
-		{itemInternalDate, mailstore.FieldDates},
+		{itemInternalDate, mailstore.FieldInternalDate},
 		{itemSize, mailstore.FieldSize},
 		{itemEnvelope, mailstore.FieldEnvelope},
 		{itemBody | itemBodyStructure, mailstore.FieldBodyStructure},

@@ -11,6 +11,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/event"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
+	"gadwall/internal/account"
 	"gadwall/internal/dbtest"
 )
 
@@ -58,6 +59,12 @@ func TestQueriesStayInMailbox(t *testing.T) {
 	client := dbtest.NewClient(t, options.Client().SetMonitor(&event.CommandMonitor{Started: recorded.started}))
 	db := client.Database(dbtest.Database(t).Name()) // the other one drops it
 	s := newTestServerOn(t, db)
+	// The database answers, not the columns that sessions share.
+	accounts, err := account.New(account.Options{Store: s.store, Bus: s.bus, ColumnBytes: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s = s.serve(t, Options{Accounts: accounts, MaxMessageSize: 1 << 20, Logger: s.log}, s.store)
 	c := s.login(t)
 	const messages = 120
 	for _, box := range []string{"Archive", "INBOX", "Sent"} { // neighbours on both sides
@@ -112,6 +119,31 @@ func TestQueriesStayInMailbox(t *testing.T) {
 			t.Errorf("%s: %d documents examined, at most %d expected, in %v", tt.command, examined,
 				tt.examined, queries)
 		}
+	}
+}
+
+// TestAnsweredFromColumns: what sessions share in memory needs no query of messages, and one read
+// of the mailbox's document.
+func TestAnsweredFromColumns(t *testing.T) {
+	db, commands := dbtest.Monitored(t)
+	s := newTestServerOn(t, db)
+	c := s.selectMails(t, message("a"), message("b"), message("c"))
+	c.ok("FETCH 1:* FLAGS") // loads them
+	other := s.login(t)
+	for _, command := range []string{
+		"SELECT INBOX", "FETCH 1:* (UID FLAGS)", "FETCH 2 (FLAGS INTERNALDATE RFC822.SIZE)",
+		"UID FETCH 1:* (FLAGS) (CHANGEDSINCE 1)", "NOOP", "SELECT INBOX",
+	} {
+		commands.Reset()
+		other.ok("%s", command)
+		if messages, boxes := commands.Reads("messages"), commands.Reads("mailboxes"); messages != 0 || boxes != 1 {
+			t.Errorf("%s: %d reads of messages, %d of mailboxes", command, messages, boxes)
+		}
+	}
+	c.ok("STORE 2 +FLAGS (\\Seen)")
+	commands.Reset()
+	if lines, _ := other.ok("FETCH 2 FLAGS"); lines[0] != "* 2 FETCH (FLAGS (\\Seen))" || commands.Reads("messages") != 1 {
+		t.Errorf("after a change: %q, %v", lines, commands)
 	}
 }
 

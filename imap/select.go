@@ -9,7 +9,6 @@ import (
 
 	"gadwall/imap/wire"
 	"gadwall/internal/account"
-	"gadwall/internal/mailstore"
 	"gadwall/internal/mailview"
 	"gadwall/internal/uidset"
 )
@@ -92,20 +91,17 @@ func (c *conn) open(ctx context.Context, name string, access account.Access) err
 	if err != nil {
 		return err
 	}
-	uids, err := uidsBelow(ctx, opened, box.UIDNext)
+	opening, err := opened.Opening(ctx, box)
 	if err != nil {
 		return err
 	}
-	first, err := opened.FirstUnseen(ctx)
-	if err != nil {
-		return err
-	}
+	box = opening.Mailbox
 	sel := &selected{
 		box: opened, synced: time.Now(),
-		view: mailview.New(mailview.State{UIDs: uids, UIDNext: box.UIDNext, ModSeq: box.HighestModSeq}),
+		view: mailview.New(mailview.State{UIDs: opening.UIDs, UIDNext: box.UIDNext, ModSeq: box.HighestModSeq}),
 	}
 	sel.show = presenter{enc: c.enc, enabled: &c.enabled, view: &sel.view, rights: opened.Rights()}
-	unseen, known := sel.view.Seq(first)
+	unseen, known := sel.view.Seq(opening.FirstUnseen)
 	c.sel, c.state = sel, imap.ConnStateSelected
 
 	sel.show.flags(box.Keywords)
@@ -118,14 +114,6 @@ func (c *conn) open(ctx context.Context, name string, access account.Access) err
 	c.enc.Untagged().Raw("OK [UIDNEXT ").Number(box.UIDNext).Raw("] Next UID\r\n")
 	c.enc.Untagged().Raw("OK [HIGHESTMODSEQ ").Number64(box.HighestModSeq).Raw("] Highest\r\n")
 	return nil
-}
-
-// uidsBelow reads the UIDs of the messages with UIDs below next.
-func uidsBelow(ctx context.Context, box *account.Mailbox, next uint32) ([]uint32, error) {
-	if next <= 1 {
-		return nil, nil
-	}
-	return box.UIDs(ctx, mailstore.Query{UIDs: uidset.Set{{First: 1, Last: next - 1}}})
 }
 
 // dropCache gives the memory of decoded frames back; what is read later is

@@ -20,6 +20,18 @@ func registerMetrics(reg *prometheus.Registry, store *node.Node, mail *imap.Serv
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), info,
 		gauge("gadwall_imap_connections", "Open IMAP connections.",
 			func() float64 { return float64(mail.Connections()) }))
+	columns := store.Accounts.ColumnStats
+	reg.MustRegister(
+		gauge("gadwall_columns_bytes", "Memory that the columns of mailboxes take.",
+			func() float64 { return float64(columns().Bytes) }),
+		gauge("gadwall_columns_mailboxes", "Mailboxes whose columns are in memory.",
+			func() float64 { return float64(columns().Mailboxes) }),
+		counter("gadwall_columns_hits_total", "Answers from columns that were current.",
+			func() float64 { return float64(columns().Hits) }),
+		counter("gadwall_columns_updates_total", "Changes that were read into columns.",
+			func() float64 { return float64(columns().Updates) }),
+		counter("gadwall_columns_loads_total", "Columns that were read whole.",
+			func() float64 { return float64(columns().Loads) }))
 
 	if bus, ok := store.Bus.(*events.Redis); ok {
 		number := func(of func(events.Stats) float64) func() float64 {

@@ -7,6 +7,7 @@ import (
 
 	"gadwall/internal/events"
 	"gadwall/internal/logins"
+	"gadwall/internal/mailcolumns"
 	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
 	"gadwall/internal/search"
@@ -15,9 +16,12 @@ import (
 
 // Options of Accounts. Store and Bus are required.
 type Options struct {
-	Store  *mailstore.Store
-	Bus    events.Bus
-	Logger *slog.Logger // slog.Default if nil
+	Store *mailstore.Store
+	Bus   events.Bus
+	// ColumnBytes bounds what is kept in memory of mailboxes (package mailcolumns); 0 means
+	// mailcolumns.DefaultMaxBytes, less than 0 nothing.
+	ColumnBytes int64
+	Logger      *slog.Logger // slog.Default if nil
 }
 
 // Accounts gives out the accounts of a store. It is safe for concurrent use.
@@ -27,6 +31,7 @@ type Accounts struct {
 	log   *slog.Logger
 
 	searcher *search.Searcher
+	columns  *mailcolumns.Cache
 }
 
 // New returns Accounts. The caller keeps the Store and the Bus open for as long as any Account is
@@ -41,8 +46,12 @@ func New(o Options) (*Accounts, error) {
 	return &Accounts{
 		store: o.Store, bus: o.Bus, log: o.Logger,
 		searcher: search.NewSearcher(o.Store, o.Logger),
+		columns:  mailcolumns.New(o.Store, o.ColumnBytes),
 	}, nil
 }
+
+// ColumnStats counts what the columns of mailboxes were used for.
+func (s *Accounts) ColumnStats() mailcolumns.Stats { return s.columns.Stats() }
 
 // Login returns the account of the user with this name and password. The error is
 // mailstore.ErrAuthFailed if there is none.

@@ -125,17 +125,28 @@ func (m *Mailbox) Changes(ctx context.Context, since uint64) (*mailstore.Changes
 	if err := m.Check(Read); err != nil {
 		return nil, err
 	}
-	return m.account.store.Changes(ctx, m.key, since)
+	return m.account.shared.columns.Changes(ctx, m.key, since)
 }
 
-// Messages iterates over messages. See mailstore.Store.Messages.
+// Messages iterates over messages. See mailstore.Store.Messages. Queries for flags, internal dates
+// and sizes are answered from the columns that all sessions share (package mailcolumns).
 func (m *Mailbox) Messages(
 	ctx context.Context, q mailstore.Query, fields mailstore.Fields,
 ) iter.Seq2[*mailstore.Message, error] {
 	if err := m.Check(Read); err != nil {
 		return func(yield func(*mailstore.Message, error) bool) { yield(nil, err) }
 	}
-	return m.account.store.Messages(ctx, m.key, q, fields)
+	return func(yield func(*mailstore.Message, error) bool) {
+		messages, ok, err := m.account.shared.columns.Messages(ctx, m.key, q, fields)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		if !ok {
+			messages = m.account.store.Messages(ctx, m.key, q, fields)
+		}
+		messages(yield)
+	}
 }
 
 // UIDs returns the UIDs of the messages that Messages would iterate over.
@@ -146,12 +157,40 @@ func (m *Mailbox) UIDs(ctx context.Context, q mailstore.Query) ([]uint32, error)
 	return m.account.store.UIDs(ctx, m.key, q)
 }
 
-// FirstUnseen returns the least UID of a message without \Seen, or 0 if there is none.
-func (m *Mailbox) FirstUnseen(ctx context.Context) (uint32, error) {
+// Opening is what a client is told when it opens a mailbox.
+type Opening struct {
+	Mailbox     *mailstore.Mailbox // the document of the moment
+	UIDs        []uint32           // of the messages that it counts, ascending
+	FirstUnseen uint32             // the least UID of a message without \Seen, 0 if there is none
+}
+
+// Opening returns what there is to tell of the mailbox, whose document Open returned just now. What
+// happens later Changes tells, from Opening.Mailbox.HighestModSeq on.
+func (m *Mailbox) Opening(ctx context.Context, box *mailstore.Mailbox) (Opening, error) {
 	if err := m.Check(Read); err != nil {
-		return 0, err
+		return Opening{}, err
 	}
-	return m.account.store.FirstUnseen(ctx, m.key)
+	at, uids, first, ok, err := m.account.shared.columns.Opened(ctx, box)
+	if err != nil {
+		return Opening{}, err
+	}
+	if ok {
+		return Opening{at, uids, first}, nil
+	}
+	o := Opening{Mailbox: box}
+	if o.UIDs, err = m.UIDsBelow(ctx, box.UIDNext); err != nil {
+		return Opening{}, err
+	}
+	o.FirstUnseen, err = m.account.store.FirstUnseen(ctx, m.key)
+	return o, err
+}
+
+// UIDsBelow returns the UIDs below next, ascending.
+func (m *Mailbox) UIDsBelow(ctx context.Context, next uint32) ([]uint32, error) {
+	if next <= 1 {
+		return nil, m.Check(Read)
+	}
+	return m.UIDs(ctx, mailstore.Query{UIDs: uidset.Of(uidset.Range{First: 1, Last: next - 1})})
 }
 
 // Search iterates over the messages that the request's plan finds, by ascending UID. The plan is

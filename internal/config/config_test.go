@@ -67,7 +67,7 @@ func TestDefaults(t *testing.T) {
 			MaxConnectionsPerAddress: 500, MaxConnectionsPerUser: 1000,
 			TrustedMTAs: Networks{}, MaxMailConnections: 1000, MaxMailConnectionsPerAddress: 100},
 		MaxMessageSize: 512 << 20,
-		PasswordCache:  Duration(5 * time.Minute), GCInterval: Duration(time.Hour), GCGrace: Duration(day), CheckInterval: Duration(7 * day),
+		PasswordCache:  Duration(5 * time.Minute), ViewCache: 256 << 20, GCInterval: Duration(time.Hour), GCGrace: Duration(day), CheckInterval: Duration(7 * day),
 	}
 	if diff := cmp.Diff(want, got, samePrefix); diff != "" {
 		t.Error(diff)

@@ -61,7 +61,8 @@ func (s *Store) Changes(ctx context.Context, box mailkey.Mailbox, since uint64) 
 func (s *Store) changed(ctx context.Context, box mailkey.Mailbox, since uint64) ([]FlagState, error) {
 	var list []FlagState
 	var failed error
-	s.walk(ctx, changedFilter(box, since), changedOptions().SetProjection(projection(FieldFlags)),
+	fields := projection(FieldFlags | FieldInternalDate | FieldSize)
+	s.walk(ctx, changedFilter(box, since), changedOptions().SetProjection(fields),
 		func(raw bson.Raw, err error) bool {
 			var m *Message
 			if err == nil {
@@ -71,7 +72,10 @@ func (s *Store) changed(ctx context.Context, box mailkey.Mailbox, since uint64) 
 				failed = err
 				return false
 			}
-			list = append(list, FlagState{m.UID, m.ModSeq, m.Flags, m.Keywords})
+			list = append(list, FlagState{
+				UID: m.UID, ModSeq: m.ModSeq, Flags: m.Flags, Keywords: m.Keywords,
+				Size: m.Size, InternalDate: m.InternalDate,
+			})
 			return true
 		})
 	if failed != nil {

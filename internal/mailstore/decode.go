@@ -19,7 +19,8 @@ var fieldsOf = []struct {
 	names []string
 }{
 	{FieldFlags, []string{DocModSeq, DocFlags, DocKeywords}},
-	{FieldDates, []string{DocInternalDate, DocSaveDate}},
+	{FieldInternalDate, []string{DocInternalDate}},
+	{FieldSaveDate, []string{DocSaveDate}},
 	{FieldSize, []string{DocSize}},
 	{FieldEnvelope, []string{DocEnvelope}},
 	{FieldBodyStructure, []string{DocStructure}},

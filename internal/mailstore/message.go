@@ -17,8 +17,8 @@ type Message struct {
 	Flags    Flags    // FieldFlags
 	Keywords []string // FieldFlags
 
-	InternalDate time.Time // FieldDates: RFC 9051 section 2.3.3, UTC, whole seconds
-	SaveDate     time.Time // FieldDates: when it came into this mailbox (RFC 8514), UTC, whole seconds
+	InternalDate time.Time // FieldInternalDate: RFC 9051 section 2.3.3, UTC, whole seconds
+	SaveDate     time.Time // FieldSaveDate: when it came into this mailbox (RFC 8514), UTC, whole seconds
 
 	Size int64 // FieldSize: RFC822.SIZE, prefix and content in octets
 
@@ -45,7 +45,8 @@ type Fields uint32
 
 const (
 	FieldFlags Fields = 1 << iota // ModSeq, Flags, Keywords
-	FieldDates
+	FieldInternalDate
+	FieldSaveDate
 	FieldSize
 	FieldEnvelope
 	FieldBodyStructure
@@ -54,6 +55,8 @@ const (
 
 	// FieldAll loads whole messages.
 	FieldAll Fields = 1<<iota - 1
+
+	FieldDates = FieldInternalDate | FieldSaveDate
 
 	// fieldReference is Content and Magic alone.
 	fieldReference Fields = 1 << 31
@@ -80,4 +83,8 @@ type FlagState struct {
 	ModSeq   uint64
 	Flags    Flags
 	Keywords []string
+
+	// Of Changes alone.
+	Size         int64
+	InternalDate time.Time
 }

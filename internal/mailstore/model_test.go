@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -448,7 +449,7 @@ func (r *run) rename(t *rapid.T) {
 func (b *modelBox) states() map[uint32]FlagState {
 	states := make(map[uint32]FlagState)
 	for _, m := range b.messages {
-		states[m.uid] = FlagState{m.uid, m.modseq, m.flags, strings.Fields(m.keywords)}
+		states[m.uid] = FlagState{UID: m.uid, ModSeq: m.modseq, Flags: m.flags, Keywords: strings.Fields(m.keywords)}
 	}
 	return states
 }
@@ -480,6 +481,10 @@ func (r *run) compareChanges(t *rapid.T, b *modelBox, s modelSnapshot) {
 		if m.Keywords == nil {
 			m.Keywords = []string{}
 		}
+		if m.Size <= 0 || m.InternalDate.IsZero() {
+			t.Fatalf("UID %d: size %d, date %v", m.UID, m.Size, m.InternalDate)
+		}
+		m.Size, m.InternalDate = 0, time.Time{} // the model has neither
 		view[m.UID] = m
 	}
 	for _, uid := range c.Vanished {

@@ -129,7 +129,7 @@ func (w *flagWrite) write(ctx context.Context) error {
 			return err
 		}
 		if flags == m.Flags && sameKeywords(keywords, m.Keywords) {
-			w.result.Unchanged = append(w.result.Unchanged, FlagState{m.UID, m.ModSeq, m.Flags, m.Keywords})
+			w.result.Unchanged = append(w.result.Unchanged, FlagState{UID: m.UID, ModSeq: m.ModSeq, Flags: m.Flags, Keywords: m.Keywords})
 			adjacent = false
 			continue
 		}
@@ -158,7 +158,7 @@ func (w *flagWrite) write(ctx context.Context) error {
 	}
 	w.result.ModSeq = uint64(state.ModSeq)
 	for _, m := range changed {
-		w.result.Changed = append(w.result.Changed, FlagState{m.UID, w.result.ModSeq, m.Flags, m.Keywords})
+		w.result.Changed = append(w.result.Changed, FlagState{UID: m.UID, ModSeq: w.result.ModSeq, Flags: m.Flags, Keywords: m.Keywords})
 	}
 	return w.update(ctx, runs, state.ModSeq, len(changed))
 }

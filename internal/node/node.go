@@ -45,7 +45,9 @@ type Options struct {
 	Create bool
 	// PasswordCache is mailstore.Options.RememberPasswords.
 	PasswordCache time.Duration
-	Logger        *slog.Logger // nil is slog.Default()
+	// ViewCache is account.Options.ColumnBytes.
+	ViewCache int64
+	Logger    *slog.Logger // nil is slog.Default()
 }
 
 // A SettingError is a setting that cannot work. Nothing was written.
@@ -107,7 +109,8 @@ func Open(ctx context.Context, o Options) (_ *Node, err error) {
 		return nil, err
 	}
 	n.closers = append(n.closers, n.closeMail)
-	n.Accounts, err = account.New(account.Options{Store: n.Mail, Bus: n.Bus, Logger: n.log})
+	n.Accounts, err = account.New(account.Options{
+		Store: n.Mail, Bus: n.Bus, ColumnBytes: o.ViewCache, Logger: n.log})
 	if err != nil {
 		return nil, err
 	}
