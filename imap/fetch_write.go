@@ -8,8 +8,6 @@ import (
 	"io"
 	"slices"
 
-	"gadwall/blobstore"
-	"gadwall/dedupe"
 	"gadwall/imap/wire"
 	"gadwall/internal/contents"
 	"gadwall/internal/envelope"
@@ -223,7 +221,7 @@ func (f *fetcher) stream(ctx context.Context, s *fetchSection, span section.Span
 // sectionError says what went wrong. Damage costs only the message; with
 // anything else, as an unreachable database, it makes no sense to go on.
 func sectionError(s *fetchSection, err error) error {
-	if errors.Is(err, contents.ErrCorrupt) || errors.Is(err, blobstore.ErrCorrupt) || errors.Is(err, dedupe.ErrMissing) {
+	if contents.IsUnreadable(err) {
 		return fmt.Errorf("%w: section %s: %w", errUnreadable, s.label, err)
 	}
 	return fmt.Errorf("section %s: %w", s.label, err)

@@ -95,6 +95,12 @@ var rules = []rule{
 		not:  []string{module},
 		but:  []string{"internal/uidset"},
 	}, {
+		why:  "the engine of the embedded database knows neither the wire protocol nor the commands",
+		from: []string{"internal/docstore/engine"},
+		not:  []string{"internal/docstore", "net"},
+		but: []string{"internal/docstore/engine", "internal/docstore/bsonkey", "internal/docstore/query",
+			"internal/docstore/rawdoc", "internal/docstore/mongoerr"},
+	}, {
 		why:  "sections know nothing but part tables",
 		from: []string{"internal/section"},
 		not:  []string{module, driver},
@@ -103,7 +109,7 @@ var rules = []rule{
 }
 
 func path(tree string) string {
-	if tree == module || strings.Contains(tree, ".") {
+	if tree == module || tree == "net" || strings.Contains(tree, ".") {
 		return tree
 	}
 	return module + "/" + tree

@@ -31,6 +31,13 @@ var (
 	ErrRange = errors.New("range is outside of the content")
 )
 
+// IsUnreadable reports whether an error says that stored octets are missing or damaged: other
+// messages can be read all the same. Any other error is trouble that may pass.
+func IsUnreadable(err error) bool {
+	return errors.Is(err, ErrCorrupt) || errors.Is(err, blobstore.ErrCorrupt) ||
+		errors.Is(err, blobstore.ErrNotFound) || errors.Is(err, dedupe.ErrMissing) || database.IsDamaged(err)
+}
+
 // ID names a content: the BLAKE3-256 of its bytes.
 type ID dedupe.Hash
 

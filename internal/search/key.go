@@ -207,14 +207,6 @@ func join(op op, kids []*Key, negate bool) *Key {
 	return out
 }
 
-// walk calls f for all nodes.
-func (k *Key) walk(f func(*Key)) {
-	f(k)
-	for _, kid := range k.kids {
-		kid.walk(f)
-	}
-}
-
 // String writes the tree in one canonical form, for logs and tests.
 func (k *Key) String() string {
 	kids := make([]string, len(k.kids))

@@ -2,15 +2,12 @@ package search
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"log/slog"
 	"runtime"
 
-	"gadwall/blobstore"
 	"gadwall/internal/contents"
-	"gadwall/internal/database"
 	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
 	"gadwall/mimestream"
@@ -211,7 +208,7 @@ func (r *run) matchBatch(ctx context.Context, m *matcher, batch []*mailstore.Mes
 			}
 			match, err := m.match(ctx, batch[i], content)
 			switch {
-			case isDamage(err):
+			case contents.IsUnreadable(err):
 				r.searcher.log.Error("content of a message cannot be read",
 					slog.Uint64("uid", uint64(batch[i].UID)), slog.String("mailbox", r.Plan.Mailbox.String()),
 					slog.String("content", batch[i].Content.String()), slog.Any("error", err))
@@ -252,7 +249,7 @@ func (r *run) inTurn(ctx context.Context, m *matcher, match func() error) error 
 func (r *run) load(ctx context.Context, ids []contents.ID,
 	want contents.Want) (map[contents.ID]*contents.Content, error) {
 	loaded, err := r.Contents.Load(ctx, ids, want)
-	if !isDamage(err) {
+	if !contents.IsUnreadable(err) {
 		return loaded, err
 	}
 	// One of them makes all fail: find out which.
@@ -260,7 +257,7 @@ func (r *run) load(ctx context.Context, ids []contents.ID,
 	for _, id := range ids {
 		one, err := r.Contents.Load(ctx, []contents.ID{id}, want)
 		switch {
-		case isDamage(err):
+		case contents.IsUnreadable(err):
 			r.searcher.log.Error("content is damaged", slog.Any("error", err))
 		case err != nil:
 			return nil, err
@@ -269,12 +266,6 @@ func (r *run) load(ctx context.Context, ids []contents.ID,
 		}
 	}
 	return loaded, nil
-}
-
-// isDamage reports an error that concerns only what is stored of one content.
-func isDamage(err error) bool {
-	return errors.Is(err, contents.ErrCorrupt) || errors.Is(err, blobstore.ErrCorrupt) ||
-		errors.Is(err, blobstore.ErrNotFound) || database.IsDamaged(err)
 }
 
 // prefetch reads the text parts of several contents by one query, as far as
@@ -295,7 +286,7 @@ func (r *run) prefetch(ctx context.Context, loaded map[contents.ID]*contents.Con
 	if len(ranges) == 0 {
 		return nil
 	}
-	if err := r.Contents.Prefetch(ctx, ranges); err != nil && !isDamage(err) {
+	if err := r.Contents.Prefetch(ctx, ranges); err != nil && !contents.IsUnreadable(err) {
 		return fmt.Errorf("read texts: %w", err)
 	}
 	return nil
