@@ -93,6 +93,9 @@ func (r *checkReport) finding(f maintenance.Finding) {
 	if f.UID != 0 {
 		fmt.Fprintf(&text, " uid=%d", f.UID)
 	}
+	if f.LastUID != 0 {
+		fmt.Fprintf(&text, ":%d", f.LastUID)
+	}
 	if f.Detail != "" {
 		text.WriteString(": " + f.Detail)
 	}
@@ -124,6 +127,9 @@ func (r *checkReport) summary(sum *maintenance.Checked) {
 		count(sum.Contents.Documents, "content"), count(sum.Blobs.Documents, "blob"))
 	if len(kinds) > 0 {
 		text += fmt.Sprintf("; repaired %d, damaged %d: %s", sum.Repaired, sum.Damaged, strings.Join(kinds, ", "))
+	}
+	if s.Lost() {
+		text += "; bring the mail that is named back from a backup: gadwall restore DIR --user NAME"
 	}
 	if s.Undecided > 0 {
 		text += fmt.Sprintf("; %d in use just now, to be looked at by another check", s.Undecided)

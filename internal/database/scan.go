@@ -198,7 +198,7 @@ func (s *Scan) run(
 		case err != nil && !IsDamaged(err):
 			return err
 		case err != nil && limit > 1:
-			limit = (limit + 3) / 4 // documents before the damage first
+			limit = (limit + 15) / 16 // documents before the damage first
 		case err != nil:
 			g, more, err := s.gap(ctx, find, next, err)
 			if err == nil {
@@ -218,10 +218,11 @@ func (s *Scan) run(
 	return nil
 }
 
-// gap finds out how far the damage reaches that begins at or behind the key from. It asks from
-// which key on the first document can be read again: first in steps that double, so that a gap is
-// not taken for the next one, and then by bisection. more is false if nothing behind the gap is to
-// be read.
+// gap finds out how far the damage reaches that begins at or behind the key from, by asking from
+// which keys on the first document can be read. A question whose answer is no may cost a database
+// much time, so it asks few: first it looks for the number of bits of the distance, by bisection, and
+// then bisects what that leaves, down to 2^-gapBits of it. Documents behind the damage that are nearer
+// to it than that are taken for damaged. more is false if nothing behind the gap is to be read.
 func (s *Scan) gap(
 	ctx context.Context, find finder, from []byte, damage error,
 ) (g Gap, more bool, err error) {
@@ -230,37 +231,52 @@ func (s *Scan) gap(
 	if s.To != nil {
 		end = s.Key.number(s.To)
 	}
-	bad := s.Key.number(from) // the first document from here on cannot be read
-	good := new(big.Int).Add(end, one)
-	for step := big.NewInt(1); ; step.Lsh(step, 1) {
-		probe := new(big.Int).Add(bad, step)
-		if probe.Cmp(end) > 0 {
-			break
-		}
-		readable, err := s.readable(ctx, find, probe)
+	start := s.Key.number(from)
+	bad := start                       // the first document from here on cannot be read
+	good := new(big.Int).Add(end, one) // from here on it can, or there is none
+	probe := func(at *big.Int) error {
+		readable, err := s.readable(ctx, find, at)
 		if err != nil {
-			return g, false, err
+			return err
 		}
 		if readable {
-			good = probe
-			break
-		}
-		bad = probe
-	}
-	for distance := new(big.Int); distance.Sub(good, bad).Cmp(one) > 0; {
-		probe := new(big.Int).Add(bad, new(big.Int).Rsh(distance, 1))
-		readable, err := s.readable(ctx, find, probe)
-		if err != nil {
-			return g, false, err
-		}
-		if readable {
-			good = probe
+			good = at
 		} else {
-			bad = probe
+			bad = at
+		}
+		return nil
+	}
+	for low, high := 0, new(big.Int).Sub(good, start).BitLen(); low < high; {
+		middle := (low + high) / 2
+		at := new(big.Int).Add(start, new(big.Int).Lsh(one, uint(middle)))
+		if at.Cmp(end) <= 0 {
+			if err := probe(at); err != nil {
+				return g, false, err
+			}
+		}
+		if at.Cmp(end) > 0 || good == at {
+			high = middle
+		} else {
+			low = middle + 1
 		}
 	}
-	return Gap{From: from, To: s.Key.octets(bad), Err: damage}, bad.Cmp(end) < 0, nil
+	size := new(big.Int).Sub(good, start)
+	precision := size.Rsh(size, gapBits)
+	for {
+		distance := new(big.Int).Sub(good, bad)
+		if distance.Cmp(one) <= 0 || distance.Cmp(precision) <= 0 {
+			break
+		}
+		if err := probe(new(big.Int).Add(bad, distance.Rsh(distance, 1))); err != nil {
+			return g, false, err
+		}
+	}
+	last := new(big.Int).Sub(good, one)
+	return Gap{From: from, To: s.Key.octets(last), Err: damage}, last.Cmp(end) < 0, nil
 }
+
+// gapBits is how many bits of the length of a gap are found out.
+const gapBits = 16
 
 // readable reports whether the first document from the key on, if there is one, can be read.
 func (s *Scan) readable(ctx context.Context, find finder, from *big.Int) (bool, error) {

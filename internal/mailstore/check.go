@@ -74,6 +74,7 @@ type Finding struct {
 	User     mailkey.UserID
 	Mailbox  mailkey.Mailbox // zero if it is not about one
 	UID      uint32          // 0 if it is not about one message
+	LastUID  uint32          // not 0: it is about the messages there are from UID to LastUID
 	Detail   string
 	Repaired bool
 }
@@ -115,10 +116,9 @@ func (s *Store) Check(ctx context.Context, o CheckOptions) (Checked, error) {
 }
 
 type checker struct {
-	s      *Store
-	o      CheckOptions
-	sum    Checked
-	damage *damage // what the database cannot read of the user who is being checked; nil if unknown
+	s   *Store
+	o   CheckOptions
+	sum Checked
 }
 
 func (c *checker) run(ctx context.Context) error {
@@ -423,16 +423,18 @@ const checkAttempts = 5
 
 // user checks one user with all mailboxes and messages.
 func (c *checker) user(ctx context.Context, id mailkey.UserID) error {
-	c.damage = nil
 	for attempt := range checkAttempts {
 		var u *userCheck
-		err := c.snapshot(ctx, id, func(ctx context.Context) error {
+		err := c.s.snapshot(ctx, func(ctx context.Context) error {
 			u = &userCheck{checker: c, id: id}
 			if err := u.read(ctx); err != nil || u.gone {
 				return err
 			}
 			return u.readAll(ctx, id.Mailbox(0), id.Mailbox(math.MaxUint32))
 		})
+		if database.IsDamaged(err) {
+			return c.damagedUser(ctx, id)
+		}
 		if errors.Is(err, errSnapshotLost) {
 			// More mail than one snapshot can show: mailbox by mailbox.
 			return c.largeUser(ctx, id)
@@ -460,9 +462,13 @@ func (c *checker) largeUser(ctx context.Context, id mailkey.UserID) error {
 	if err != nil {
 		return err
 	}
-	undecided := false
+	undecided, damaged := false, false
 	for _, key := range keys {
 		done, err := c.largeMailbox(ctx, key)
+		if database.IsDamaged(err) {
+			damaged = true
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -483,6 +489,7 @@ func (c *checker) largeUser(ctx context.Context, id mailkey.UserID) error {
 	if undecided {
 		c.sum.Undecided++
 	} else {
+		u.unsure = damaged
 		u.compareUser()
 	}
 	if _, err = u.settle(ctx, false); err != nil {
@@ -494,7 +501,7 @@ func (c *checker) largeUser(ctx context.Context, id mailkey.UserID) error {
 func (c *checker) largeMailbox(ctx context.Context, key mailkey.Mailbox) (done bool, err error) {
 	for attempt := range checkAttempts {
 		var u *userCheck
-		err := c.snapshot(ctx, key.User(), func(ctx context.Context) error {
+		err := c.s.snapshot(ctx, func(ctx context.Context) error {
 			u = &userCheck{checker: c, id: key.User()}
 			if err := u.read(ctx); err != nil || u.gone {
 				return err

@@ -201,27 +201,17 @@ func (u *userCheck) only(key mailkey.Mailbox) {
 	u.boxes = slices.DeleteFunc(u.boxes, func(b *boxCheck) bool { return b.key != key })
 }
 
-// readAll reads messages and journal of the mailboxes from first to last, but for what the database
-// is known not to be able to read.
+// readAll reads messages and journal of the mailboxes from first to last.
 func (u *userCheck) readAll(ctx context.Context, first, last mailkey.Mailbox) error {
 	from, to := first.Message(0), last.Message(1<<32-1)
 	at := boxCursor{u: u}
-	for _, r := range u.damage.readable(from[:], to[:]) {
-		cursor, err := u.s.messages.Find(ctx, bson.D{{Key: "_id", Value: r.bounds()}},
-			options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetBatchSize(batchSmall).
-				SetProjection(checkProjection))
-		if err != nil {
-			return err
-		}
-		if err := eachDocument(ctx, cursor, func(doc bson.Raw) error { return u.message(&at, doc) }); err != nil {
-			return err
-		}
+	cursor, err := u.s.messages.Find(ctx, bson.D{{Key: "_id", Value: keyRange{from[:], to[:]}.bounds()}},
+		options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetBatchSize(batchSmall).SetProjection(checkProjection))
+	if err != nil {
+		return err
 	}
-	if u.damage != nil {
-		u.unsure = u.unsure || len(u.damage.messages) > 0
-		for _, b := range u.boxes {
-			b.unsure = b.unsure || u.damage.concerns(b.key)
-		}
+	if err := eachDocument(ctx, cursor, func(doc bson.Raw) error { return u.message(&at, doc) }); err != nil {
+		return err
 	}
 	return u.readJournal(ctx, first, last)
 }
@@ -322,18 +312,12 @@ func (u *userCheck) aboutMessage(f Finding, repair func(context.Context) (bool, 
 func (u *userCheck) readJournal(ctx context.Context, first, last mailkey.Mailbox) error {
 	low, high := newJournalKey(first, 0), newJournalKey(last, 1<<64-1)
 	at := boxCursor{u: u}
-	for _, r := range u.damage.readableJournal(low[:], high[:]) {
-		cursor, err := u.s.journal.Find(ctx, bson.D{{Key: "_id", Value: r.bounds()}},
-			options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetBatchSize(batchLarge))
-		if err != nil {
-			return err
-		}
-		err = eachDocument(ctx, cursor, func(doc bson.Raw) error { u.journalEntry(&at, doc); return nil })
-		if err != nil {
-			return err
-		}
+	cursor, err := u.s.journal.Find(ctx, bson.D{{Key: "_id", Value: keyRange{low[:], high[:]}.bounds()}},
+		options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetBatchSize(batchLarge))
+	if err != nil {
+		return err
 	}
-	return nil
+	return eachDocument(ctx, cursor, func(doc bson.Raw) error { u.journalEntry(&at, doc); return nil })
 }
 
 // journalEntry takes one journal entry into account.

@@ -64,8 +64,6 @@ type referrers struct {
 	tally    *dedupe.Tally
 	progress func(context.Context, int64) error
 	done     int64
-	// message keys that the database cannot read, ascending, as far as known
-	gaps []database.Gap
 }
 
 // read gives the references of some users to the tally, from one snapshot. It returns the last user
@@ -89,11 +87,17 @@ func (r *referrers) read(ctx context.Context, from mailkey.UserID) (last mailkey
 			}
 			return last, more, err
 		case database.IsDamaged(err):
-			if err := r.findGap(ctx, from, err); err != nil {
+			r.tally.Rollback()
+			if n, last, more, err = r.pastDamage(ctx, from, limit); err != nil {
 				return last, false, err
 			}
-			last = mailkey.UserID{}
-			continue
+			if err := r.tally.Commit(ctx); err != nil {
+				return last, false, err
+			}
+			if r.done += int64(n); r.progress != nil {
+				err = r.progress(ctx, r.done)
+			}
+			return last, more, err
 		case !errors.Is(err, errSnapshotLost):
 			return last, false, err
 		case last == (mailkey.UserID{}):
@@ -112,29 +116,28 @@ func (r *referrers) read(ctx context.Context, from mailkey.UserID) (last mailkey
 	}
 }
 
-// findGap finds the next messages that cannot be read. The check of mailboxes reports them.
-func (r *referrers) findGap(ctx context.Context, from mailkey.UserID, damage error) error {
+// pastDamage reads users whose messages cannot all be read. It has no snapshot: a database may end one
+// at the first error. That a message is missed lowers no count, because Unreadable was called; one
+// that moves meanwhile may count twice, which costs space if a repair believes it.
+func (r *referrers) pastDamage(
+	ctx context.Context, from mailkey.UserID, limit int,
+) (n int, last mailkey.UserID, more bool, err error) {
 	first := from.Mailbox(0).Message(0)
-	if n := len(r.gaps); n > 0 && bytes.Compare(first[:], r.gaps[n-1].To) <= 0 {
-		next := after(r.gaps[n-1].To)
-		if next == nil {
-			return damage
-		}
-		first = mailkey.Message(next)
-	}
+	u := referringUsers{referrers: r, limit: limit, began: time.Now()}
 	scan := database.Scan{Collection: r.store.messages, Key: database.Key{Size: len(first)},
 		From: first[:], Projection: projection(fieldReference), Page: batchSmall}
-	err := scan.Run(ctx, func(bson.Raw) error { return nil }, func(g database.Gap) error {
-		r.gaps = append(r.gaps, g)
-		return errEnough
-	})
-	if err == nil {
-		return damage // it could be read just now
-	}
-	if errors.Is(err, errEnough) {
+	err = scan.Run(ctx, u.message, func(g database.Gap) error {
+		r.tally.Unreadable()
+		if user := mailkey.Message(g.To).User(); bytes.Compare(u.last[:], user[:]) < 0 {
+			u.last = user
+			u.n++
+		}
 		return nil
+	})
+	if errors.Is(err, errEnough) {
+		return u.n, u.last, true, nil
 	}
-	return err
+	return u.n, u.last, false, err
 }
 
 // users reads whole users: as many as have limit messages, at least one.
@@ -142,25 +145,18 @@ func (r *referrers) users(
 	ctx context.Context, from mailkey.UserID, limit int,
 ) (n int, last mailkey.UserID, more bool, err error) {
 	first, end := from.Mailbox(0).Message(0), lastOf(lastUser)
-	ranges := around(first[:], end[:], r.gaps)
-	if len(r.gaps) > 0 {
-		r.tally.Unreadable() // so no count is lowered
-	}
 	u := referringUsers{referrers: r, limit: limit, began: time.Now()}
-	for _, keys := range ranges {
-		cur, err := r.store.messages.Find(ctx, bson.D{{Key: "_id", Value: keys.bounds()}}, options.Find().
+	cur, err := r.store.messages.Find(ctx,
+		bson.D{{Key: "_id", Value: keyRange{first[:], end[:]}.bounds()}}, options.Find().
 			SetSort(bson.D{{Key: "_id", Value: 1}}).SetProjection(projection(fieldReference)).SetBatchSize(batchSmall))
-		if err == nil {
-			err = eachDocument(ctx, cur, u.message)
-		}
-		switch {
-		case errors.Is(err, errEnough):
-			return u.n, u.last, true, nil
-		case err != nil:
-			return u.n, u.last, false, err
-		}
+	if err != nil {
+		return 0, last, false, err
 	}
-	return u.n, u.last, false, nil
+	err = eachDocument(ctx, cur, u.message)
+	if errors.Is(err, errEnough) {
+		return u.n, u.last, true, nil
+	}
+	return u.n, u.last, false, err
 }
 
 // referringUsers is one reading of users.

@@ -47,9 +47,10 @@ type Finding struct {
 	Mailbox  string `json:"mailbox,omitempty"` // key
 	Path     string `json:"path,omitempty"`    // of the mailbox
 	UID      uint32 `json:"uid,omitempty"`
-	Content  string `json:"content,omitempty"` // id
-	Blob     string `json:"blob,omitempty"`    // hash
-	File     string `json:"file,omitempty"`    // id in blobs.files
+	LastUID  uint32 `json:"last_uid,omitempty"` // it is about those from UID to LastUID
+	Content  string `json:"content,omitempty"`  // id
+	Blob     string `json:"blob,omitempty"`     // hash
+	File     string `json:"file,omitempty"`     // id in blobs.files
 	Detail   string `json:"detail,omitempty"`
 	Repaired bool   `json:"repaired"`
 }
@@ -70,6 +71,16 @@ type Checked struct {
 	Found    map[string]int64  `json:"found"` // by kind
 	Repaired int64             `json:"repaired"`
 	Damaged  int64             `json:"damaged"` // found and not repaired
+}
+
+// Lost reports whether there is mail that cannot be read.
+func (c *Checked) Lost() bool {
+	for _, kind := range []string{"affected message", "content missing", "content unreadable", "unreadable", "bad message"} {
+		if c.Found[kind] > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // Undecided is how many documents changed too much to say anything.
@@ -188,7 +199,7 @@ func (c *check) checkMail(ctx context.Context) (err error) {
 		Repair:   c.o.Repair && !c.o.LeaksOnly,
 		Progress: func(ctx context.Context, _, messages int64) error { return c.done(ctx, messages) },
 		Found: func(f mailstore.Finding) {
-			out := Finding{Kind: f.Fault.String(), UID: f.UID, Detail: f.Detail, Repaired: f.Repaired}
+			out := Finding{Kind: f.Fault.String(), UID: f.UID, LastUID: f.LastUID, Detail: f.Detail, Repaired: f.Repaired}
 			if f.User != (mailkey.UserID{}) {
 				out.User = f.User.String()
 			}

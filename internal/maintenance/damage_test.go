@@ -430,7 +430,7 @@ func TestCheckNamesAffectedMessages(t *testing.T) {
 	if !slices.Equal(sorted(named), want) {
 		t.Errorf("affected are %q, want %q", sorted(named), want)
 	}
-	if sum.Found["affected message"] != int64(len(want)) {
+	if sum.Found["affected message"] != int64(len(want)) || !sum.Lost() {
 		t.Errorf("sum %+v", sum)
 	}
 	// Without damage nothing is named.
