@@ -102,6 +102,9 @@ func (s *Server) createIndexes(ctx context.Context, r *request) (bson.Raw, error
 	if len(specs) == 0 {
 		return nil, mongoerr.New(mongoerr.BadValue, "Must specify at least one index to create")
 	}
+	if len(specs) > maxIndexSpecs {
+		return nil, mongoerr.New(mongoerr.CannotCreateIndex, "too many indexes in one command, the most is %d", maxIndexSpecs)
+	}
 	var wanted []*engine.Index
 	for _, spec := range specs {
 		ix, err := engine.ParseIndex(bytes.Clone(spec))

@@ -6,6 +6,8 @@ import "time"
 const (
 	// maxWriteBatch bounds the statements of one write command; hello announces it.
 	maxWriteBatch = 100_000
+	// maxIndexSpecs bounds the indexes of one createIndexes.
+	maxIndexSpecs = 1000
 	// maxConnections bounds the open connections; a further one is closed at once.
 	maxConnections = 4096
 	// keptReplyBuffer is the largest buffer of a reply that is kept for another one, in bytes.

@@ -30,8 +30,12 @@ func (u *Unit) lockMatch(ctx context.Context, c *Collection, filter *query.Filte
 	if err != nil {
 		return nil, fmt.Errorf("read a document of %s: %w", c.Namespace(), err)
 	}
+	large := filter.StopAt(ctx.Done())
 	matches := filter.Match(value)
 	if err := release.Close(); err != nil || !matches {
+		if err == nil && large {
+			err = ctx.Err()
+		}
 		return nil, err
 	}
 	if err := u.lock(ctx, key); err != nil {

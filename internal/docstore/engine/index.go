@@ -154,6 +154,9 @@ func (ix *Index) parseKey() error {
 	it := rawdoc.Over(ix.KeySpec)
 	seen := map[string]bool{}
 	for it.Next() {
+		if len(ix.Fields) == maxIndexFields {
+			return mongoerr.New(mongoerr.CannotCreateIndex, "Index key pattern has more than %d fields", maxIndexFields)
+		}
 		path, v := string(it.Key()), it.Value()
 		if v.Type == bson.TypeString {
 			return mongoerr.New(mongoerr.CannotCreateIndex, "Unknown index plugin '%s'", rawdoc.String(v))
@@ -176,9 +179,6 @@ func (ix *Index) parseKey() error {
 	}
 	if len(ix.Fields) == 0 {
 		return mongoerr.New(mongoerr.CannotCreateIndex, "Index keys cannot be empty")
-	}
-	if len(ix.Fields) > maxIndexFields {
-		return mongoerr.New(mongoerr.CannotCreateIndex, "Index key pattern has more than %d fields", maxIndexFields)
 	}
 	return nil
 }

@@ -68,7 +68,9 @@ func (w *Writer) statement(ctx context.Context, f func(c *Collection) error) err
 	if err := w.eng.space.checkFloor(); err != nil {
 		return err
 	}
-	w.step()
+	if w.step(); w.steps%yieldEvery == 0 && ctx.Err() != nil {
+		return ctx.Err()
+	}
 	for {
 		c, err := w.collection(ctx)
 		if err == nil {

@@ -1,10 +1,86 @@
 package query
 
-import "go.mongodb.org/mongo-driver/v2/bson"
+import (
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"gadwall/internal/docstore/mongoerr"
+)
 
 // Filter is a parsed query filter; immutable and safe for concurrent use.
 // The zero Filter matches every document.
-type Filter struct{ root and }
+type Filter struct {
+	root and
+	// watch is set when the filter is so large that it looks, while it matches a document, whether it should
+	// stop.
+	watch *watch
+}
+
+// A watch lets a large filter stop in the middle of a document.
+type watch struct{ done <-chan struct{} }
+
+func (w *watch) stopped() bool {
+	if w == nil {
+		return false
+	}
+	select {
+	case <-w.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// watchedKids is how many conditions make a node watched, and are tested between two looks.
+const watchedKids = 64
+
+// StopAt makes a large filter stop when done is closed. It reports whether the filter is large: then
+// the caller must look at done after each document, for Match has returned false for one that it did not
+// finish. A filter that is shared must not be given one.
+func (f *Filter) StopAt(done <-chan struct{}) (large bool) {
+	if f.watch == nil {
+		return false
+	}
+	f.watch.done = done
+	return true
+}
+
+// prepare counts the nodes and makes large ones watched.
+func (f *Filter) prepare() error {
+	w := &watch{}
+	n, watched := prepareNode(&f.root, w)
+	if n > MaxFilterNodes {
+		return mongoerr.New(mongoerr.BadValue, "exceeded maximum query tree size of %d", MaxFilterNodes)
+	}
+	if watched {
+		f.watch = w
+	}
+	return nil
+}
+
+func prepareNode(n node, w *watch) (count int, watched bool) {
+	kids := func(kids []node, mark **watch) {
+		for _, k := range kids {
+			c, ok := prepareNode(k, w)
+			count, watched = count+c, watched || ok
+		}
+		if len(kids) > watchedKids {
+			*mark, watched = w, true
+		}
+	}
+	switch n := n.(type) {
+	case *and:
+		kids(n.kids, &n.watch)
+	case *or:
+		kids(n.kids, &n.watch)
+	case *not:
+		count, watched = prepareNode(n.kid, w)
+	case *leaf:
+		if e, ok := n.pred.(*elemMatchObject); ok {
+			count, watched = prepareNode(e.filter, w)
+		}
+	}
+	return count + 1, watched
+}
 
 // node is a condition on a whole document.
 type node interface{ match(doc []byte) bool }
@@ -12,23 +88,32 @@ type node interface{ match(doc []byte) bool }
 // Match reports whether doc satisfies the filter.
 func (f *Filter) Match(doc bson.Raw) bool { return f.root.match(doc) }
 
-type and struct{ kids []node }
+type and struct {
+	kids  []node
+	watch *watch
+}
 
 func (n *and) match(doc []byte) bool {
-	for _, k := range n.kids {
-		if !k.match(doc) {
+	for i, k := range n.kids {
+		if !k.match(doc) || i%watchedKids == watchedKids-1 && n.watch.stopped() {
 			return false
 		}
 	}
 	return true
 }
 
-type or struct{ kids []node }
+type or struct {
+	kids  []node
+	watch *watch
+}
 
 func (n *or) match(doc []byte) bool {
-	for _, k := range n.kids {
+	for i, k := range n.kids {
 		if k.match(doc) {
 			return true
+		}
+		if i%watchedKids == watchedKids-1 && n.watch.stopped() {
+			return false
 		}
 	}
 	return false

@@ -4,6 +4,12 @@ package query
 const (
 	// MaxFilterDepth is how deep logical operators of a filter may nest.
 	MaxFilterDepth = 100
+	// MaxFilterNodes is how many conditions a filter may have.
+	MaxFilterNodes = 20_000
+	// MaxProjectionFields is how many fields a projection may name.
+	MaxProjectionFields = 10_000
+	// MaxUpdatePaths is how many fields an update may change.
+	MaxUpdatePaths = 2000
 	// MaxPathSteps is how many steps a dotted path may have.
 	MaxPathSteps = 200
 	// MaxRegexLength is the longest regular expression, in bytes.

@@ -16,7 +16,8 @@ func ParseFilter(raw bson.Raw) (*Filter, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Filter{root: *root}, nil
+	f := &Filter{root: *root}
+	return f, f.prepare()
 }
 
 func tooDeep() error {
@@ -66,11 +67,11 @@ func parseCondition(name string, v bson.RawValue, depth int) (node, error) {
 		case err != nil:
 			return nil, err
 		case name == "$nor":
-			return &not{&or{kids}}, nil
+			return &not{&or{kids: kids}}, nil
 		case len(kids) == 1:
 			return kids[0], nil
 		}
-		return &or{kids}, nil
+		return &or{kids: kids}, nil
 	}
 	if len(name) > 0 && name[0] == '$' {
 		return nil, mongoerr.New(mongoerr.BadValue,

@@ -1,7 +1,6 @@
 package query
 
 import (
-	"slices"
 	"strings"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -23,7 +22,7 @@ func ParseProjection(raw bson.Raw) (*Projection, error) {
 	out := &Projection{root: &p.root, inclusion: p.includes()}
 	if out.inclusion {
 		if p.root.kid([]byte("_id")) == nil {
-			p.root.kids = slices.Insert(p.root.kids, 0, &projected{name: "_id", act: actInclude})
+			p.root.add(&projected{name: "_id", act: actInclude})
 		}
 		out.top = len(p.root.kids)
 	}
@@ -35,6 +34,7 @@ type projParser struct {
 	root projected
 	mode action // actInclude or actExclude once known
 	id   action // what was said of _id
+	n    int    // fields so far
 }
 
 // includes tells an inclusion from an exclusion. Where no other field says it, _id does.
@@ -59,6 +59,9 @@ func (p *projParser) fields(prefix string, doc []byte, depth int) error {
 }
 
 func (p *projParser) field(path string, v bson.RawValue, depth int) error {
+	if p.n++; p.n > MaxProjectionFields {
+		return mongoerr.New(mongoerr.BadValue, "too many fields in a projection, the most is %d", MaxProjectionFields)
+	}
 	if strings.HasSuffix(path, ".$") || strings.Contains(path, ".$.") {
 		return mongoerr.New(mongoerr.NotImplemented, "the positional projection is not supported: %s", path)
 	}
@@ -107,11 +110,11 @@ func (p *projParser) add(path string, f *projected) error {
 			return mongoerr.New(mongoerr.ProjectionCollision, "Path collision at %s", path)
 		case !more:
 			f.name = name
-			at.kids = append(at.kids, f)
+			at.add(f)
 			return nil
 		case kid == nil:
 			kid = &projected{name: name}
-			at.kids = append(at.kids, kid)
+			at.add(kid)
 		case kid.act != actNested:
 			return mongoerr.New(mongoerr.ProjectionCollisionPrefix, "Path collision at %s remaining portion %s", path,
 				path[strings.IndexByte(path, '.')+1:])

@@ -61,6 +61,9 @@ func (u *Update) operator(fields []byte, parse opParser) error {
 	it := rawdoc.Over(fields)
 	for it.Next() {
 		path, v := string(it.Key()), it.Value()
+		if u.paths++; u.paths > MaxUpdatePaths {
+			return mongoerr.New(mongoerr.BadValue, "too many fields in an update, the most is %d", MaxUpdatePaths)
+		}
 		if err := checkUpdatePath(path); err != nil {
 			return err
 		}

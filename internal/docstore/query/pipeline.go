@@ -82,6 +82,9 @@ func ParsePipeline(stages []bson.Raw) (*Pipeline, error) {
 		}
 		p.stages = append(p.stages, s)
 	}
+	if err := p.match.prepare(); err != nil {
+		return nil, err
+	}
 	for i, s := range p.stages {
 		if s, ok := s.(*sortStage); ok {
 			s.keep = limitAfter(p.stages[i+1:])

@@ -28,9 +28,30 @@ type projected struct {
 	name string
 	act  action
 	kids []*projected
+	// byName finds the kids when they are many.
+	byName map[string]*projected
+}
+
+// manyKids is from how many fields on a map finds one faster than looking at all.
+const manyKids = 16
+
+func (p *projected) add(kid *projected) {
+	p.kids = append(p.kids, kid)
+	switch {
+	case p.byName != nil:
+		p.byName[kid.name] = kid
+	case len(p.kids) > manyKids:
+		p.byName = map[string]*projected{}
+		for _, k := range p.kids {
+			p.byName[k.name] = k
+		}
+	}
 }
 
 func (p *projected) kid(name []byte) *projected {
+	if p.byName != nil {
+		return p.byName[string(name)]
+	}
 	for _, k := range p.kids {
 		if string(name) == k.name {
 			return k

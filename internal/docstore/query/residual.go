@@ -5,7 +5,8 @@ import "gadwall/internal/docstore/bsonkey"
 // Residual returns what is left to ask of documents whose _id is known to lie within Intervals("_id", false): the
 // filter without the comparisons of _id that these intervals express exactly. An _id is never an array.
 func (f *Filter) Residual() *Filter {
-	rest := &Filter{}
+	rest := &Filter{watch: f.watch}
+	rest.root.watch = f.root.watch
 	for _, k := range f.root.kids {
 		if l, ok := k.(*leaf); ok && l.path == "_id" && exactInterval(l.pred) {
 			continue

@@ -50,13 +50,13 @@ func ParseSort(raw bson.Raw) (*Sort, error) {
 			return nil, mongoerr.New(mongoerr.SortDuplicateKey,
 				"$sort key must not contain duplicate keys (duplicate: '%s')", path)
 		}
+		if len(s.Fields) == MaxSortFields {
+			return nil, mongoerr.New(mongoerr.SortTooManyKeys, "too many compound keys")
+		}
 		s.Fields = append(s.Fields, SortField{path, n < 0})
 	}
 	if len(raw) > 0 && it.Bad() {
 		return nil, mongoerr.New(mongoerr.InvalidBSON, "invalid BSON in a sort pattern")
-	}
-	if len(s.Fields) > MaxSortFields {
-		return nil, mongoerr.New(mongoerr.SortTooManyKeys, "too many compound keys")
 	}
 	return s, nil
 }

@@ -22,6 +22,7 @@ import (
 type Update struct {
 	replacement []byte // nil for operators
 	root        updateNode
+	paths       int // how many operators there are
 }
 
 // updateNode is a step of the changed paths: an operator at the end of a path, or the steps below.

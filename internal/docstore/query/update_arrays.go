@@ -117,8 +117,16 @@ func (o *addToSetOp) apply(_ *updateRun, path string, cur bson.RawValue) (bson.R
 	}
 	arr := items(cur)
 	n := len(arr)
+	known := make(map[string]bool, n+len(o.vals))
+	var key []byte
+	for _, v := range arr {
+		key = bsonkey.Append(key[:0], v)
+		known[string(key)] = true
+	}
 	for _, v := range o.vals {
-		if !containsValue(arr, v) {
+		key = bsonkey.Append(key[:0], v)
+		if !known[string(key)] {
+			known[string(key)] = true
 			arr = append(arr, v)
 		}
 	}
@@ -126,10 +134,6 @@ func (o *addToSetOp) apply(_ *updateRun, path string, cur bson.RawValue) (bson.R
 		return cur, opKeeps, nil
 	}
 	return arrayOf(arr), opSets, nil
-}
-
-func containsValue(arr []bson.RawValue, v bson.RawValue) bool {
-	return slices.ContainsFunc(arr, func(x bson.RawValue) bool { return bsonkey.Compare(x, v) == 0 })
 }
 
 // pullOp is $pull and $pullAll: it removes the elements for which drop holds.
