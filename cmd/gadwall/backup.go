@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"os/signal"
 	"path/filepath"
 	"syscall"
@@ -35,6 +37,9 @@ func (c *backupCmd) Run(std streams) (err error) {
 	}
 	dir, err := filepath.Abs(c.Directory)
 	if err != nil {
+		return usageError{err}
+	}
+	if err := checkBackupTarget(dir); err != nil {
 		return usageError{err}
 	}
 	log, _, err := newLogger(c.Log, std)
@@ -87,4 +92,23 @@ func (c *backupCmd) progress(std streams, dir string) *progress {
 		return done
 	})
 	return p
+}
+
+// checkBackupTarget refuses what cannot become a directory in words that say what is missing. The rest,
+// for instance what is in the directory, the database checks.
+func checkBackupTarget(dir string) error {
+	parent := filepath.Dir(dir)
+	fi, err := os.Stat(parent)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("there is no directory %s to put the backup in", parent)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("no permission to put a backup into %s", parent)
+	case err == nil && !fi.IsDir():
+		return fmt.Errorf("%s is not a directory", parent)
+	}
+	if fi, err := os.Stat(dir); err == nil && !fi.IsDir() {
+		return fmt.Errorf("%s is not a directory", dir)
+	}
+	return nil
 }

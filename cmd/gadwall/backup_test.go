@@ -199,6 +199,15 @@ func TestBackup(t *testing.T) {
 	gadwall(t, "", env, "backup", backups).want(t, exitUsage, "no database in "+dir)
 	gadwall(t, "", env, "backup", "--mongodb-uri", "mongodb://localhost", filepath.Join(backups, "x")).want(t, exitUsage, "mongodump")
 
+	missing := filepath.Join(backups, "no", "today")
+	gadwall(t, "", env, "backup", missing).want(t, exitUsage, "there is no directory "+filepath.Dir(missing))
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	gadwall(t, "", env, "backup", file).want(t, exitUsage, file+" is not a directory")
+	gadwall(t, "", env, "backup", filepath.Join(file, "x")).want(t, exitUsage, file+" is not a directory")
+
 	server := startServer(t, "--data-dir", dir)
 	gadwall(t, "", env, "user", "add", "ada@example.com").want(t, 0)
 	load := startLoad(t, server.ports["LMTP"], func(r lmtpReply) { t.Errorf("not taken: %v", r) })

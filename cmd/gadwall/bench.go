@@ -132,7 +132,6 @@ func (c *benchSpaceCmd) deliver(ctx context.Context, std streams, addr, to strin
 	defer cancel(nil)
 	start := time.Now()
 	progress := startProgress(std, "delivering", "mail", int64(c.Mails))
-	defer progress.end()
 	for range c.Senders {
 		senders.Go(func() {
 			client, err := dialLMTP(addr)
@@ -153,6 +152,7 @@ func (c *benchSpaceCmd) deliver(ctx context.Context, std streams, addr, to strin
 		})
 	}
 	senders.Wait()
+	progress.end()
 	if err := context.Cause(ctx); err != nil {
 		return 0, err
 	}
