@@ -20,8 +20,8 @@ import (
 	"gadwall/internal/node"
 )
 
-// backupCmd copies the embedded database: itself when no server runs, and else by asking the server, through its socket,
-// to do it.
+// backupCmd copies the embedded database: itself when no server runs, and else by asking the
+// server, through its socket, to do it.
 type backupCmd struct {
 	config.Storage
 	config.Log
@@ -94,8 +94,8 @@ func (c *backupCmd) progress(std streams, dir string) *progress {
 	return p
 }
 
-// checkBackupTarget refuses what cannot become a directory in words that say what is missing. The rest,
-// for instance what is in the directory, the database checks.
+// checkBackupTarget refuses what cannot become a directory in words that say what is missing. The
+// rest, for instance what is in the directory, the database checks.
 func checkBackupTarget(dir string) error {
 	parent := filepath.Dir(dir)
 	fi, err := os.Stat(parent)

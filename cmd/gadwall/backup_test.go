@@ -108,7 +108,8 @@ func (l *mailLoad) stop() {
 	l.wg.Wait()
 }
 
-// checkMail starts a server on a data directory and wants it to have these messages whole, and true counters.
+// checkMail starts a server on a data directory and wants it to have these messages whole, and true
+// counters.
 func checkMail(t *testing.T, dir string, acked []int) {
 	t.Helper()
 	gadwall(t, "", nil, "check", "--database", "--data-dir", dir, "--log-level", "warn").want(t, 0, "clean: ")
@@ -138,7 +139,8 @@ func checkMail(t *testing.T, dir string, acked []int) {
 	}
 }
 
-// checkCounters compares what is recorded of a user's mailboxes with what is in them, and the usage with both.
+// checkCounters compares what is recorded of a user's mailboxes with what is in them, and the usage
+// with both.
 func checkCounters(ctx context.Context, store *mailstore.Store, user *mailstore.User) error {
 	boxes, err := store.Mailboxes(ctx, user.ID)
 	if err != nil {

@@ -52,7 +52,8 @@ func (c *checkCmd) database(std streams) error {
 	return err
 }
 
-// checkDatabase checks the data directory itself when no server has it open, and else through the server.
+// checkDatabase checks the data directory itself when no server has it open, and else through the
+// server.
 func (c *checkCmd) checkDatabase(std streams) (_ *databaseReport, err error) {
 	log, _, err := newLogger(c.Log, std)
 	if err != nil {
@@ -94,7 +95,8 @@ func checkEmbedded(ctx context.Context, server *docstore.Server, progress func(s
 	return report, nil
 }
 
-// validateReply is what MongoDB's command validate answers: for the collection, or for its part on each shard.
+// validateReply is what MongoDB's command validate answers: for the collection, or for its part on
+// each shard.
 type validateReply struct {
 	Valid    bool                     `bson:"valid"`
 	Records  int64                    `bson:"nrecords"`
@@ -104,8 +106,9 @@ type validateReply struct {
 	Shards   map[string]validateReply `bson:"raw"`
 }
 
-// validateAll runs validate on each collection: of the whole embedded database, or of Gadwall's own on a MongoDB, where it
-// runs in the background, since otherwise it would keep everybody out of the collection.
+// validateAll runs validate on each collection: of the whole embedded database, or of Gadwall's own
+// on a MongoDB, where it runs in the background, since otherwise it would keep everybody out of the
+// collection.
 func validateAll(ctx context.Context, client *mongo.Client, cfg config.Storage, progress func(string)) (*databaseReport, error) {
 	databases := []string{cfg.MongoDBDatabase}
 	if cfg.Embedded() {

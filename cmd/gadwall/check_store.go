@@ -19,7 +19,8 @@ import (
 // progressInterval is how often a check says how far it is.
 const progressInterval = 10 * time.Second
 
-// store checks what is stored: mailboxes, messages, contents, blobs, and how they refer to each other.
+// store checks what is stored: mailboxes, messages, contents, blobs, and how they refer to each
+// other.
 func (c *checkCmd) store(std streams) error {
 	settings := storageSettings{Storage: c.Storage, Log: c.Log}
 	return settings.withStorage(std, node.Looking, func(ctx context.Context, s *node.Node) error {
@@ -137,7 +138,8 @@ func (r *checkReport) summary(sum *maintenance.Checked) {
 	r.write(text, s)
 }
 
-// progressLine writes now and then how far a check is, and how long its phase will take at that rate.
+// progressLine writes now and then how far a check is, and how long its phase will take at that
+// rate.
 type progressLine struct {
 	out   io.Writer
 	live  *progress // on a terminal, instead of lines

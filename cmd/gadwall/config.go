@@ -16,7 +16,8 @@ type configCmd struct {
 	Example configExampleCmd `cmd:"" help:"Print a configuration file with every setting and its default."`
 }
 
-// configShowCmd takes the flags of serve. Settings that cannot work are shown, too, and then refused.
+// configShowCmd takes the flags of serve. Settings that cannot work are shown, too, and then
+// refused.
 type configShowCmd struct {
 	config.Serve
 	JSON bool `name:"json" help:"Print a JSON object per line."`

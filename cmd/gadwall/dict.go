@@ -25,8 +25,8 @@ func (c *dictSettings) withContents(std streams, f func(context.Context, *conten
 	return c.withStorage(std, node.Sharing, func(ctx context.Context, s *node.Node) error { return f(ctx, s.Contents) })
 }
 
-// dictTrainCmd trains a dictionary of every kind on half of a sample, and compares it with the current one on the other
-// half. Only what is better is kept.
+// dictTrainCmd trains a dictionary of every kind on half of a sample, and compares it with the
+// current one on the other half. Only what is better is kept.
 type dictTrainCmd struct {
 	dictSettings
 	Gain   float64 `default:"2" help:"Keep a dictionary if it saves at least so many percent."`

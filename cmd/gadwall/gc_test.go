@@ -17,8 +17,8 @@ import (
 	"gadwall/internal/node"
 )
 
-// What nobody uses is planned, kept for the grace period, and deleted, beside a running server and without one; a
-// check before and after finds nothing.
+// What nobody uses is planned, kept for the grace period, and deleted, beside a running server and
+// without one; a check before and after finds nothing.
 func TestGC(t *testing.T) {
 	dir := dataDir(t)
 	env := []string{"GADWALL_DATA_DIR=" + dir, "GADWALL_PASSWORD=correct horse", "GADWALL_LOG_LEVEL=warn"}

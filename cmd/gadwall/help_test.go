@@ -18,7 +18,8 @@ func TestHelp(t *testing.T) {
 	}
 	gadwall(t, "", nil, "help", "user", "add").want(t, 0, "Usage: gadwall user add <username>")
 	gadwall(t, "", nil, "help", "frobnicate").want(t, exitUsage)
-	// Flags without an effect are not shown, and are no error: the environment may set them for other commands.
+	// Flags without an effect are not shown, and are no error: the environment may set them for
+	// other commands.
 	backup := gadwall(t, "", nil, "backup", "--help")
 	backup.want(t, 0, "--data-dir")
 	for _, flag := range []string{"--redis-url", "--quota-warn", "--mongodb-database"} {

@@ -99,7 +99,8 @@ func run(args []string, std streams) int {
 	return exitFailure
 }
 
-// dispatch parses the arguments, a second time if they name a configuration file, and runs the command.
+// dispatch parses the arguments, a second time if they name a configuration file, and runs the
+// command.
 func dispatch(args []string, std streams) error {
 	if len(args) > 0 && args[0] == manual.CompleteCommand {
 		return complete(args[1:], std)

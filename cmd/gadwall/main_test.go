@@ -281,7 +281,8 @@ func TestServerAndTools(t *testing.T) {
 		}
 	}
 
-	// Addresses that cannot be had, and a data directory that cannot be made, are unusable settings.
+	// Addresses that cannot be had, and a data directory that cannot be made, are unusable
+	// settings.
 	other := dataDir(t)
 	free := []string{"serve", "--data-dir", other, "--lmtp-listen", "off", "--smtp-listen", "off"}
 	gadwall(t, "", nil, append(free, "--http-listen", "off", "--imap-listen", s.ports["IMAP"])...).
@@ -325,7 +326,8 @@ func TestConfigFile(t *testing.T) {
 	}
 }
 
-// What a connection string says of concerns and preferences does not weaken anything, nor keep anything from working.
+// What a connection string says of concerns and preferences does not weaken anything, nor keep
+// anything from working.
 func TestConnectionStringsWithConcerns(t *testing.T) {
 	dir := t.TempDir()
 	startServer(t, "--data-dir", dir)

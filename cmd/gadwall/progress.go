@@ -14,16 +14,17 @@ import (
 )
 
 const (
-	// progressAfter is how long a command runs before it shows how far it is, progressEvery how often.
+	// progressAfter is how long a command runs before it shows how far it is, progressEvery how
+	// often.
 	progressAfter = 2 * time.Second
 	progressEvery = 500 * time.Millisecond
 	// progressWidth is where a line is cut, so that it stays one line.
 	progressWidth = 79
 )
 
-// A progress shows on a terminal how far a command is: how much is done, of how much, how fast, and for
-// how long it will go on. It is one line that is written over and removed in the end. Elsewhere than on a
-// terminal it shows nothing. Its methods may be called from any goroutine.
+// A progress shows on a terminal how far a command is: how much is done, of how much, how fast, and
+// for how long it will go on. It is one line that is written over and removed in the end. Elsewhere
+// than on a terminal it shows nothing. Its methods may be called from any goroutine.
 type progress struct {
 	out io.Writer
 	now func() time.Time

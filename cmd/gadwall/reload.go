@@ -15,7 +15,8 @@ const certificateLook = 12 * time.Hour
 // reparse parses the arguments of the process, its environment and the configuration file again.
 type reparse func() (*cli, error)
 
-// A reloader takes over what may change while the server runs: certificates, and the level of the log.
+// A reloader takes over what may change while the server runs: certificates, and the level of the
+// log.
 type reloader struct {
 	again        reparse
 	certificates *listen.Certificates // nil without TLS

@@ -125,7 +125,8 @@ func TestRestoreGivesNoUIDOutTwice(t *testing.T) {
 	if client.selected.UIDValidity != status.UIDValidity {
 		t.Errorf("UIDVALIDITY changed from %d to %d", status.UIDValidity, client.selected.UIDValidity)
 	}
-	// Who asks for what changed is told of everything: flags and messages of the backup, and all new mail.
+	// Who asks for what changed is told of everything: flags and messages of the backup, and all
+	// new mail.
 	changed := client.mail(status.HighestModSeq)
 	if changed[1] != "old1 []" || changed[2] != "old2 []" || changed[3] != "old3 []" || len(changed) != 8 {
 		t.Errorf("changed since the client knew the mailbox: %v", changed)

@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// shutdownTimeout bounds how long a stopping server waits for transactions in progress. Those that are
-	// cut off then were not acknowledged.
+	// shutdownTimeout bounds how long a stopping server waits for transactions in progress. Those
+	// that are cut off then were not acknowledged.
 	shutdownTimeout = 30 * time.Second
 	// shutdownTell is how often a stopping server tells what it waits for.
 	shutdownTell = 5 * time.Second

@@ -8,12 +8,12 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 )
 
-// memoryRatio is the part of a container's memory that Go's heap may take. The rest is for the block
-// cache of the embedded database and for the stacks and buffers of the system.
+// memoryRatio is the part of a container's memory that Go's heap may take. The rest is for the
+// block cache of the embedded database and for the stacks and buffers of the system.
 const memoryRatio = 0.8
 
-// limitMemory sets Go's limit (GOMEMLIMIT) by the limit of the container or unit that the process is in,
-// unless the environment has one.
+// limitMemory sets Go's limit (GOMEMLIMIT) by the limit of the container or unit that the process
+// is in, unless the environment has one.
 func limitMemory(log *slog.Logger) {
 	limit, err := memlimit.Set(memlimit.WithRatio(memoryRatio), memlimit.WithProvider(memlimit.FromCgroup))
 	if err != nil {

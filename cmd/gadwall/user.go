@@ -46,8 +46,8 @@ func (c *userAddCmd) Run(std streams) error {
 	if err != nil {
 		return err
 	}
-	// A data directory that the operator named becomes a database, the default one does not: the command
-	// was likely run in the wrong directory.
+	// A data directory that the operator named becomes a database, the default one does not: the
+	// command was likely run in the wrong directory.
 	options := node.Options{Access: node.Sharing, Create: c.DataDir != config.DefaultDataDir}
 	return c.withNode(std, options, func(ctx context.Context, n *node.Node) error {
 		user, err := n.Mail.CreateUser(ctx, mailstore.NewUser{Username: c.Username, Password: password, Quota: limits})

@@ -12,7 +12,8 @@ const DefaultDataDir = "./data"
 // Off is the value of a listener that is not started.
 const Off = "off"
 
-// Storage says where the data is, and what holds for whoever writes to it. It is shared by all commands that open it.
+// Storage says where the data is, and what holds for whoever writes to it. It is shared by all
+// commands that open it.
 type Storage struct {
 	DataDir         string `name:"data-dir" env:"GADWALL_DATA_DIR" default:"./data" help:"Directory of the embedded database; not used with --mongodb-uri."`
 	MongoDBURI      string `name:"mongodb-uri" env:"GADWALL_MONGODB_URI" placeholder:"URI" help:"MongoDB replica set or sharded cluster to use instead of the embedded database."`

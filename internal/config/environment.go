@@ -12,8 +12,8 @@ import (
 // orchestrated are variables that Kubernetes and Docker set for a service that is called gadwall.
 var orchestrated = regexp.MustCompile(`_SERVICE_(HOST|PORT)(_\w+)?$|_PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?$`)
 
-// CheckEnvironment refuses variables that begin as those of settings do and are none: a misspelled one
-// would have no effect, and nobody would notice. others are variables that are no settings.
+// CheckEnvironment refuses variables that begin as those of settings do and are none: a misspelled
+// one would have no effect, and nobody would notice. others are variables that are no settings.
 func CheckEnvironment(app *kong.Application, environ []string, others ...string) error {
 	known := slices.Clone(others)
 	for _, f := range settings(app.Node) {

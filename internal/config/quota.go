@@ -11,8 +11,8 @@ import (
 	"gadwall/quota"
 )
 
-// Quota is what holds for users who have no limits of their own, and when to warn. All processes on the same data
-// should agree; see package quota on what happens while they do not.
+// Quota is what holds for users who have no limits of their own, and when to warn. All processes on
+// the same data should agree; see package quota on what happens while they do not.
 type Quota struct {
 	DefaultStorage  StorageLimit `name:"quota-default-storage" env:"GADWALL_QUOTA_DEFAULT_STORAGE" default:"unlimited" placeholder:"SIZE" help:"Most that a user without a limit of its own may store, e.g. 10GiB, or unlimited."`
 	DefaultMessages MessageLimit `name:"quota-default-messages" env:"GADWALL_QUOTA_DEFAULT_MESSAGES" default:"unlimited" placeholder:"N" help:"Most messages that a user without a limit of its own may have, or unlimited."`
@@ -136,7 +136,8 @@ func (l WarnLevels) String() string {
 	return strings.Join(texts, ",")
 }
 
-// UnmarshalJSON implements json.Unmarshaler: octets as a number, or a string as UnmarshalText reads it.
+// UnmarshalJSON implements json.Unmarshaler: octets as a number, or a string as UnmarshalText reads
+// it.
 func (l *StorageLimit) UnmarshalJSON(data []byte) error { return limitFromJSON(data, l) }
 
 // UnmarshalJSON implements json.Unmarshaler: a number, or a string as UnmarshalText reads it.

@@ -37,7 +37,8 @@ type Label string
 
 // Labels that Gadwall decides on.
 const (
-	// TransientTransactionError: nothing of the transaction was done, it may run again from its start.
+	// TransientTransactionError: nothing of the transaction was done, it may run again from its
+	// start.
 	TransientTransactionError Label = "TransientTransactionError"
 	// UnknownTransactionCommitResult: the transaction may have been committed or not.
 	UnknownTransactionCommitResult Label = "UnknownTransactionCommitResult"

@@ -7,15 +7,15 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 )
 
-// Durable returns the write concern under which an acknowledged write survives the loss of a node and
-// of power.
+// Durable returns the write concern under which an acknowledged write survives the loss of a node
+// and of power.
 func Durable() *writeconcern.WriteConcern {
 	journal := true
 	return &writeconcern.WriteConcern{W: "majority", Journal: &journal}
 }
 
-// Collection returns options under which writes are durable, and reads come from the primary: they see
-// what was acknowledged to any client before, whatever the connection string prefers.
+// Collection returns options under which writes are durable, and reads come from the primary: they
+// see what was acknowledged to any client before, whatever the connection string prefers.
 func Collection() *options.CollectionOptionsBuilder {
 	return options.Collection().SetWriteConcern(Durable()).
 		SetReadConcern(readconcern.Local()).SetReadPreference(readpref.Primary())

@@ -7,17 +7,18 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 )
 
-// notPrimary are the codes of a server that is not, or will not be for much longer, the one that takes
-// writes.
+// notPrimary are the codes of a server that is not, or will not be for much longer, the one that
+// takes writes.
 var notPrimary = []Code{ShutdownInProgress, PrimarySteppedDown, NotWritablePrimary, InterruptedAtShutdown,
 	InterruptedDueToReplStateChange, NotPrimaryNoSecondaryOk, NotPrimaryOrSecondary}
 
-// lostSnapshot are the codes of a server that no longer has the snapshot of a transaction that reads.
+// lostSnapshot are the codes of a server that no longer has the snapshot of a transaction that
+// reads.
 var lostSnapshot = []Code{SnapshotTooOld, SnapshotUnavailable, NoSuchTransaction,
 	TransactionExceededLifetimeLimitSeconds}
 
-// noClustering are the codes with which servers that have no clustered collections refuse to create one.
-// No other error may lead to a collection of the other kind, which would stay.
+// noClustering are the codes with which servers that have no clustered collections refuse to create
+// one. No other error may lead to a collection of the other kind, which would stay.
 var noClustering = []Code{BadValue, FailedToParse, TypeMismatch, InvalidOptions, CommandNotSupported, IDLUnknownField}
 
 // HasCode reports whether the server refused a command, or a write of it, with one of the codes.
@@ -40,16 +41,16 @@ func HasLabel(err error, label Label) bool {
 	return errors.As(err, &labeled) && labeled.HasErrorLabel(string(label))
 }
 
-// IsStorageFull reports whether the database refused a write because its disk is full. The same write
-// may succeed later.
+// IsStorageFull reports whether the database refused a write because its disk is full. The same
+// write may succeed later.
 func IsStorageFull(err error) bool { return HasCode(err, OutOfDiskSpace) }
 
 // IsDamaged reports whether the database has what was asked for and cannot read it, because its
 // files are damaged. All else can be read.
 func IsDamaged(err error) bool { return HasCode(err, DataCorruptionDetected) }
 
-// IsUnavailable reports whether the database did not answer in time, could not be reached, or has no
-// primary. The same operation may succeed later.
+// IsUnavailable reports whether the database did not answer in time, could not be reached, or has
+// no primary. The same operation may succeed later.
 func IsUnavailable(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || mongo.IsTimeout(err) || mongo.IsNetworkError(err) ||
 		errors.Is(err, mongo.ErrClientDisconnected) || IsNotPrimary(err)
@@ -65,8 +66,8 @@ func IsTransient(err error) bool { return HasLabel(err, TransientTransactionErro
 func IsConflict(err error) bool { return HasCode(err, WriteConflict) }
 
 // IsCursorLost reports whether the server no longer has a cursor: nobody asked it for more for ten
-// minutes, an operator killed it, or the server ceased to be the primary. The same query with a new cursor
-// may go on where this one ended.
+// minutes, an operator killed it, or the server ceased to be the primary. The same query with a new
+// cursor may go on where this one ended.
 func IsCursorLost(err error) bool {
 	return mongo.IsNetworkError(err) || HasCode(err, CursorNotFound, CursorKilled) || IsNotPrimary(err)
 }
@@ -74,6 +75,6 @@ func IsCursorLost(err error) bool {
 // IsSnapshotLost reports whether the server gave up the snapshot that a transaction reads.
 func IsSnapshotLost(err error) bool { return IsTransient(err) || HasCode(err, lostSnapshot...) }
 
-// HasNoClustering reports whether a server refused to create a clustered collection because it does not
-// know of any (before MongoDB 5.3).
+// HasNoClustering reports whether a server refused to create a clustered collection because it does
+// not know of any (before MongoDB 5.3).
 func HasNoClustering(err error) bool { return HasCode(err, noClustering...) }

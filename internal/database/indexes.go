@@ -32,7 +32,8 @@ type Difference struct {
 	Missing           bool
 }
 
-// CompareIndexes returns how the server's indexes differ from those in the list. It changes nothing.
+// CompareIndexes returns how the server's indexes differ from those in the list. It changes
+// nothing.
 func CompareIndexes(ctx context.Context, list []Indexes) ([]Difference, error) {
 	var differences []Difference
 	for _, ix := range list {
@@ -54,7 +55,8 @@ func CompareIndexes(ctx context.Context, list []Indexes) ([]Difference, error) {
 	return differences, nil
 }
 
-// A description has what CompareIndexes compares. Of a partial index's filter it has only that there is one.
+// A description has what CompareIndexes compares. Of a partial index's filter it has only that
+// there is one.
 type description struct {
 	Name, keys      string
 	unique, partial bool

@@ -80,8 +80,8 @@ func (a Address) listenUnix() (net.Listener, error) {
 	if err := a.removeStale(); err != nil {
 		return nil, err
 	}
-	// Linux gives the file of the socket the mode that the socket has when it is bound, less the umask:
-	// at no time may more processes connect than shall.
+	// Linux gives the file of the socket the mode that the socket has when it is bound, less the
+	// umask: at no time may more processes connect than shall.
 	config := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
 		var err error
 		return errors.Join(c.Control(func(fd uintptr) { err = syscall.Fchmod(int(fd), uint32(a.Mode)) }), err)

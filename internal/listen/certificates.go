@@ -31,8 +31,8 @@ var expiryDesc = prometheus.NewDesc("gadwall_tls_certificate_expiry_timestamp_se
 
 var _ prometheus.Collector = (*Certificates)(nil)
 
-// LoadCertificates reads certificates. The first is for clients that ask for no name, or for one that no
-// certificate has.
+// LoadCertificates reads certificates. The first is for clients that ask for no name, or for one
+// that no certificate has.
 func LoadCertificates(pairs []Pair) (*Certificates, error) {
 	c := new(Certificates)
 	return c, c.Load(pairs)
@@ -61,8 +61,8 @@ func (c *Certificates) Config() *tls.Config {
 	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.choose}
 }
 
-// choose returns the first certificate that suits the name and the algorithms of a client, or the first
-// one: the client then decides.
+// choose returns the first certificate that suits the name and the algorithms of a client, or the
+// first one: the client then decides.
 func (c *Certificates) choose(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	list := *c.current.Load()
 	for i := range list {

@@ -55,8 +55,9 @@ type accepted struct {
 	err  error
 }
 
-// Proxied returns a listener that accepts from l, and believes what trusted proxies say of their clients.
-// Without any it is l itself. Closing it closes l, and the connections that wait for their headers.
+// Proxied returns a listener that accepts from l, and believes what trusted proxies say of their
+// clients. Without any it is l itself. Closing it closes l, and the connections that wait for their
+// headers.
 func Proxied(l net.Listener, trusted Trusted, log *slog.Logger) net.Listener {
 	if trusted.None() {
 		return l

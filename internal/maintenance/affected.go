@@ -10,8 +10,8 @@ import (
 	"gadwall/internal/mailstore"
 )
 
-// maxSuspects is how many damaged contents and blobs a check remembers. The messages of others are not
-// named; a repair of the first and another check name them.
+// maxSuspects is how many damaged contents and blobs a check remembers. The messages of others are
+// not named; a repair of the first and another check name them.
 const maxSuspects = 1 << 17
 
 // suspects are damaged contents and blobs whose messages are not known yet.
@@ -36,8 +36,8 @@ func remember[K comparable](set map[K]bool, k K) bool {
 	return true
 }
 
-// affected names the messages whose contents or blobs are damaged, so that the operator knows what to
-// restore for whom. Without damage it reads nothing.
+// affected names the messages whose contents or blobs are damaged, so that the operator knows what
+// to restore for whom. Without damage it reads nothing.
 func (c *check) affected(ctx context.Context) error {
 	s := c.suspects
 	if len(s.blobs) > 0 {
@@ -88,7 +88,8 @@ func (c *check) now(ctx context.Context, n int64) error {
 	return c.done(ctx, n)
 }
 
-// names finds the names of users and the paths of mailboxes, which say more to an operator than keys.
+// names finds the names of users and the paths of mailboxes, which say more to an operator than
+// keys.
 type names struct {
 	mail    *mailstore.Store
 	user    mailkey.UserID

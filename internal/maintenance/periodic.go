@@ -9,8 +9,8 @@ import (
 	"gadwall/internal/lease"
 )
 
-// lookTries is how often per interval an instance looks whether it is time for a task: another instance
-// may have done it since the last look.
+// lookTries is how often per interval an instance looks whether it is time for a task: another
+// instance may have done it since the last look.
 const lookTries = 4
 
 // A periodic task runs again and again, in one instance of all that serve.
@@ -22,7 +22,8 @@ type periodic struct {
 	look     time.Duration // how often an instance looks whether it is time
 	// do does the task under the lease, and records when.
 	do func(ctx context.Context, l *lease.Lease) error
-	// seen is told when any instance did the task last; it may be nil. failed is called after an error.
+	// seen is told when any instance did the task last; it may be nil. failed is called after an
+	// error.
 	seen   func(at time.Time)
 	failed func()
 	log    *slog.Logger

@@ -51,8 +51,8 @@ func Script(program, shell string) (string, error) {
 	return fmt.Sprintf(script, program, CompleteCommand), nil
 }
 
-// Complete returns what the last word may become: commands, flags, or the values of a flag that has few.
-// It returns nothing where a file name may stand, which the shell completes by itself.
+// Complete returns what the last word may become: commands, flags, or the values of a flag that has
+// few. It returns nothing where a file name may stand, which the shell completes by itself.
 func Complete(app *kong.Application, words []string) []string {
 	if len(words) == 0 {
 		words = []string{""}

@@ -99,8 +99,8 @@ func leaves(n *kong.Node) []*kong.Node {
 	return list
 }
 
-// sharedFlags returns the flags that have an environment variable, which are settings, and those of the
-// program itself.
+// sharedFlags returns the flags that have an environment variable, which are settings, and those of
+// the program itself.
 func sharedFlags(app *kong.Node) map[string]*kong.Flag {
 	shared := make(map[string]*kong.Flag)
 	for _, n := range append(leaves(app), app) {

@@ -16,8 +16,8 @@ import (
 	"gadwall/internal/database"
 )
 
-// A connecting watches the driver while it looks for the database: it knows in the end why which server
-// could not be reached, and ends the wait when no time can help.
+// A connecting watches the driver while it looks for the database: it knows in the end why which
+// server could not be reached, and ends the wait when no time can help.
 type connecting struct {
 	hopeless func(error) bool
 	cancel   context.CancelFunc
@@ -50,7 +50,8 @@ func (w *connecting) monitor() *event.ServerMonitor {
 	}
 }
 
-// change notes what the driver found out, and ends the wait if every server is out of reach for good.
+// change notes what the driver found out, and ends the wait if every server is out of reach for
+// good.
 func (w *connecting) change(note func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -69,8 +70,8 @@ func (w *connecting) change(note func()) {
 	}
 }
 
-// explain ends the watch and says in a line why the database could not be reached. An error that comes
-// from settings is a SettingError.
+// explain ends the watch and says in a line why the database could not be reached. An error that
+// comes from settings is a SettingError.
 func (w *connecting) explain(err error) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -98,15 +99,15 @@ func (w *connecting) explain(err error) error {
 	return errors.New(text)
 }
 
-// isAuthentication reports whether the server knows the user by another password, or not at all. The
-// driver makes a text of the server's code.
+// isAuthentication reports whether the server knows the user by another password, or not at all.
+// The driver makes a text of the server's code.
 func isAuthentication(err error) bool {
 	return database.HasCode(err, database.AuthenticationFailed, database.Unauthorized) ||
 		strings.Contains(err.Error(), "auth error")
 }
 
-// isHopeless reports whether a server will be as unreachable in a while as it is now: no such host, no
-// such socket, no permission.
+// isHopeless reports whether a server will be as unreachable in a while as it is now: no such host,
+// no such socket, no permission.
 func isHopeless(err error) bool {
 	var lookup *net.DNSError
 	return errors.As(err, &lookup) && lookup.IsNotFound || errors.Is(err, fs.ErrNotExist) || isForbidden(err)

@@ -41,8 +41,8 @@ func (n *Node) openDatabase(ctx context.Context, o Options) error {
 		n.log.Info("connecting to the database", "servers", strings.Join(opts.Hosts, ","))
 	}
 	opts.SetAppName("gadwall").SetServerSelectionTimeout(selectTimeout)
-	// Whatever the connection string says, also for what is no collection's: making collections, and
-	// transactions.
+	// Whatever the connection string says, also for what is no collection's: making collections,
+	// and transactions.
 	opts.SetWriteConcern(database.Durable()).SetReadConcern(readconcern.Local()).SetReadPreference(readpref.Primary())
 	ctx, watch.cancel = context.WithTimeout(ctx, openTimeout)
 	defer watch.cancel()
@@ -144,8 +144,8 @@ func ownerName(uid uint32) string {
 	return "user " + id
 }
 
-// harmless are the files that may be in a directory which becomes a data directory: what file systems
-// put there, and what a start leaves that failed before it made the database.
+// harmless are the files that may be in a directory which becomes a data directory: what file
+// systems put there, and what a start leaves that failed before it made the database.
 var harmless = []string{"lost+found", "LOCK", docstore.SocketName, redisSocket}
 
 // mayCreate refuses to make a database among other files: the operator named the wrong directory.
@@ -201,8 +201,8 @@ func (h *hello) check(now time.Time) error {
 	return checkClock(now, h.LocalTime)
 }
 
-// checkClock refuses to work with a clock that is wrong by hours: a check would then take mail that is
-// being delivered for a leak.
+// checkClock refuses to work with a clock that is wrong by hours: a check would then take mail that
+// is being delivered for a leak.
 func checkClock(now, database time.Time) error {
 	if skew := now.Sub(database); skew > maxClockSkew || skew < -maxClockSkew {
 		return fmt.Errorf("the clock of this machine says %s, that of the database %s; they may differ by %v",

@@ -1,6 +1,6 @@
-// Package node opens everything that stands below the protocols: the database, events, contents, mail,
-// and what maintains them. The server, every command, the benchmarks and tests of whole programs open
-// their storage here, so all of them see the same data under the same rules.
+// Package node opens everything that stands below the protocols: the database, events, contents,
+// mail, and what maintains them. The server, every command, the benchmarks and tests of whole
+// programs open their storage here, so all of them see the same data under the same rules.
 //
 // # Words
 //
@@ -23,6 +23,6 @@
 //
 // # What always holds
 //
-// A process that refuses a setting has written nothing. Such a refusal is a SettingError, and names the
-// flag. Every other error is trouble that may pass.
+// A process that refuses a setting has written nothing. Such a refusal is a SettingError, and names
+// the flag. Every other error is trouble that may pass.
 package node

@@ -27,8 +27,8 @@ type Access int
 const (
 	// Serving has the data directory for itself, and also finishes deletions that others left.
 	Serving Access = iota
-	// Sharing goes through the socket of the process that has the data directory open, if there is one.
-	// It refuses a directory without a database.
+	// Sharing goes through the socket of the process that has the data directory open, if there is
+	// one. It refuses a directory without a database.
 	Sharing
 	// Looking is Sharing that creates nothing: neither collections nor indexes.
 	Looking
@@ -58,8 +58,8 @@ func (e *SettingError) Unwrap() error { return e.Err }
 
 // A Node is the storage as one process has it open.
 type Node struct {
-	// Embedded is the embedded database of this process: nil with --mongodb-uri, and in a process that
-	// shares the data directory of another.
+	// Embedded is the embedded database of this process: nil with --mongodb-uri, and in a process
+	// that shares the data directory of another.
 	Embedded *docstore.Server
 	Client   *mongo.Client
 	Database *mongo.Database
@@ -140,8 +140,8 @@ func (n *Node) Close() error {
 	return errors.Join(errs...)
 }
 
-// closeMail closes the store. Deliveries that the database does not let end are cut off; they were not
-// acknowledged.
+// closeMail closes the store. Deliveries that the database does not let end are cut off; they were
+// not acknowledged.
 func (n *Node) closeMail() error {
 	closed := make(chan struct{})
 	go func() {
