@@ -33,7 +33,12 @@ func (c *backupCmd) Run(std streams) (err error) {
 		return usageError{err}
 	}
 	if !c.Storage.Embedded() {
-		return usageError{errors.New("backup copies the embedded database; back up MongoDB with its own means: mongodump --oplog, or snapshots of its volumes")}
+		return usageError{
+			errors.New(
+				"backup copies the embedded database; back up MongoDB with its own means: mongodump " +
+					"--oplog, or snapshots of its volumes",
+			),
+		}
 	}
 	dir, err := filepath.Abs(c.Directory)
 	if err != nil {

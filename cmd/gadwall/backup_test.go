@@ -181,7 +181,8 @@ func fetchAll(t *testing.T, addr string) map[string]bool {
 	var all imap.SeqSet
 	all.AddRange(1, 0)
 	section := &imap.FetchItemBodySection{Peek: true}
-	messages, err := client.Fetch(all, &imap.FetchOptions{BodySection: []*imap.FetchItemBodySection{section}}).Collect()
+	messages, err := client.Fetch(all, &imap.FetchOptions{BodySection: []*imap.FetchItemBodySection{section}}).
+		Collect()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -199,7 +200,8 @@ func TestBackup(t *testing.T) {
 	env := []string{"GADWALL_DATA_DIR=" + dir, "GADWALL_PASSWORD=correct horse", "GADWALL_LOG_LEVEL=warn"}
 	backups := t.TempDir()
 	gadwall(t, "", env, "backup", backups).want(t, exitUsage, "no database in "+dir)
-	gadwall(t, "", env, "backup", "--mongodb-uri", "mongodb://localhost", filepath.Join(backups, "x")).want(t, exitUsage, "mongodump")
+	gadwall(t, "", env, "backup", "--mongodb-uri", "mongodb://localhost", filepath.Join(backups, "x")).
+		want(t, exitUsage, "mongodump")
 
 	missing := filepath.Join(backups, "no", "today")
 	gadwall(t, "", env, "backup", missing).want(t, exitUsage, "there is no directory "+filepath.Dir(missing))

@@ -94,7 +94,8 @@ func (c *benchSpaceCmd) own(ctx context.Context, log *slog.Logger, std streams) 
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	if _, err := store.Mail.CreateUser(ctx, mailstore.NewUser{Username: benchUser, Password: rand.Text()}); err != nil {
+	if _, err := store.Mail.CreateUser(ctx,
+		mailstore.NewUser{Username: benchUser, Password: rand.Text()}); err != nil {
 		return 0, err
 	}
 	// What a server logs of each delivery is of no interest here.
@@ -157,8 +158,14 @@ func (c *benchSpaceCmd) deliver(ctx context.Context, std streams, addr, to strin
 		return 0, err
 	}
 	took := time.Since(start)
-	fmt.Fprintf(std.out, "%s, %s, delivered in %v with making them: %.0f/s\n\n",
-		count(c.Mails, "mail"), count(received.Load(), "byte"), took.Round(time.Millisecond), float64(c.Mails)/took.Seconds())
+	fmt.Fprintf(
+		std.out,
+		"%s, %s, delivered in %v with making them: %.0f/s\n\n",
+		count(c.Mails, "mail"),
+		count(received.Load(), "byte"),
+		took.Round(time.Millisecond),
+		float64(c.Mails)/took.Seconds(),
+	)
 	return received.Load(), nil
 }
 

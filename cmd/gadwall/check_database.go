@@ -86,7 +86,12 @@ func checkEmbedded(ctx context.Context, server *docstore.Server, progress func(s
 	}
 	report := &databaseReport{Clean: found.Clean(), Problems: found.Texts()}
 	for _, c := range found.Collections {
-		r := collectionReport{Name: c.DB + "." + c.Name, Documents: c.Documents, Entries: map[string]int64{}, Problems: c.Texts()}
+		r := collectionReport{
+			Name:      c.DB + "." + c.Name,
+			Documents: c.Documents,
+			Entries:   map[string]int64{},
+			Problems:  c.Texts(),
+		}
 		for _, index := range c.Indexes {
 			r.Entries[index.Name] = index.Keys
 		}
@@ -109,7 +114,8 @@ type validateReply struct {
 // validateAll runs validate on each collection: of the whole embedded database, or of Gadwall's own
 // on a MongoDB, where it runs in the background, since otherwise it would keep everybody out of the
 // collection.
-func validateAll(ctx context.Context, client *mongo.Client, cfg config.Storage, progress func(string)) (*databaseReport, error) {
+func validateAll(ctx context.Context, client *mongo.Client, cfg config.Storage,
+	progress func(string)) (*databaseReport, error) {
 	databases := []string{cfg.MongoDBDatabase}
 	if cfg.Embedded() {
 		var err error
@@ -182,7 +188,8 @@ func (r *databaseReport) print(w io.Writer) error {
 		documents += c.Documents
 	}
 	if r.Clean {
-		out = fmt.Appendf(out, "clean: %s, %s\n", count(len(r.Collections), "collection"), count(documents, "document"))
+		out = fmt.Appendf(out, "clean: %s, %s\n", count(len(r.Collections), "collection"),
+			count(documents, "document"))
 	} else {
 		out = fmt.Appendf(out, "damaged: %s\n", count(problems, "problem"))
 	}

@@ -25,7 +25,9 @@ func (c *checkCmd) store(std streams) error {
 	settings := storageSettings{Storage: c.Storage, Log: c.Log}
 	return settings.withStorage(std, node.Looking, func(ctx context.Context, s *node.Node) error {
 		if c.Offline && c.Embedded() && s.Embedded == nil {
-			return fmt.Errorf("--offline: another process has %s open, and mail that it is storing would be lost", c.DataDir)
+			return fmt.Errorf(
+				"--offline: another process has %s open, and mail that it is storing would be lost",
+				c.DataDir)
 		}
 		out := bufio.NewWriter(std.out)
 		report := &checkReport{out: out, json: c.JSON}
@@ -35,7 +37,12 @@ func (c *checkCmd) store(std streams) error {
 			defer progress.live.end()
 		}
 		sum, err := maintenance.Check(ctx, s.Mail, maintenance.CheckOptions{
-			Repair: c.Repair, Deep: c.Deep, Offline: c.Offline, Found: report.finding, Progress: progress.show, Wait: progress.wait,
+			Repair:   c.Repair,
+			Deep:     c.Deep,
+			Offline:  c.Offline,
+			Found:    report.finding,
+			Progress: progress.show,
+			Wait:     progress.wait,
 		})
 		if err != nil {
 			if ctx.Err() != nil {

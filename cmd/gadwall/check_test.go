@@ -39,7 +39,9 @@ func TestCheckDatabase(t *testing.T) {
 		t.Errorf("beside the server:\n%swithout it:\n%s", beside.out, alone.out)
 	}
 	var report databaseReport
-	if err := json.Unmarshal([]byte(gadwall(t, "", env, "check", "--database", "--json").out), &report); err != nil || !report.Clean {
+	if err := json.Unmarshal([]byte(gadwall(t, "", env, "check", "--database", "--json").out),
+		&report); err != nil ||
+		!report.Clean {
 		t.Errorf("as JSON: %+v, %v", report, err)
 	}
 
@@ -58,5 +60,7 @@ func TestCheckDatabase(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	gadwall(t, "", env, "check", "--database").want(t, exitDamaged, "gadwall.blobs.chunks: 1 document, 1 index entry", "  unreadable, _id ", "is damaged", "damaged: 1 problem\n")
+	gadwall(t, "", env, "check",
+		"--database").want(t, exitDamaged, "gadwall.blobs.chunks: 1 document, 1 index entry",
+		"  unreadable, _id ", "is damaged", "damaged: 1 problem\n")
 }

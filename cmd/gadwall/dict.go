@@ -22,7 +22,8 @@ type dictCmd struct {
 type dictSettings struct{ storageSettings }
 
 func (c *dictSettings) withContents(std streams, f func(context.Context, *contents.Store) error) error {
-	return c.withStorage(std, node.Sharing, func(ctx context.Context, s *node.Node) error { return f(ctx, s.Contents) })
+	return c.withStorage(std, node.Sharing,
+		func(ctx context.Context, s *node.Node) error { return f(ctx, s.Contents) })
 }
 
 // dictTrainCmd trains a dictionary of every kind on half of a sample, and compares it with the
@@ -57,7 +58,8 @@ func (c *dictTrainCmd) Run(std streams) error {
 	})
 }
 
-func (c *dictTrainCmd) train(ctx context.Context, t *tabwriter.Writer, set *dictionary.Set, kind dictionary.Kind, current *dictionary.Dictionary, samples [][]byte) error {
+func (c *dictTrainCmd) train(ctx context.Context, t *tabwriter.Writer, set *dictionary.Set,
+	kind dictionary.Kind, current *dictionary.Dictionary, samples [][]byte) error {
 	var training, trial [][]byte
 	size, usable := 0, 0
 	for i, s := range samples {
@@ -137,7 +139,8 @@ func (c *dictListCmd) Run(std streams) error {
 		t := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(t, "ID\tKIND\tSIZE\tTRAINED\tSAMPLES\tBYTES\t")
 		for _, d := range list {
-			fmt.Fprintf(t, "%d\t%v\t%d\t%s\t%d\t%d\t\n", d.ID, d.Kind, d.Size, d.Created.UTC().Format(time.RFC3339), d.Samples, d.SampleBytes)
+			fmt.Fprintf(t, "%d\t%v\t%d\t%s\t%d\t%d\t\n", d.ID, d.Kind, d.Size,
+				d.Created.UTC().Format(time.RFC3339), d.Samples, d.SampleBytes)
 		}
 		return t.Flush()
 	})

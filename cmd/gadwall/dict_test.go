@@ -20,7 +20,8 @@ func TestDictCommands(t *testing.T) {
 	run("dict", "list").want(t, 0, "headers", "32")
 	run("dict", "list", "--json").want(t, 0, `"kind":"headers","size":32`, `"trained":"`)
 	// The server reads on, and takes new mail.
-	run("bench", "space", "--mails", "5", "--seed", "2", "--lmtp", s.ports["LMTP"], "--to", "ada@example.com").want(t, 0, "5 mails")
+	run("bench", "space", "--mails", "5", "--seed", "2", "--lmtp", s.ports["LMTP"], "--to", "ada@example.com").
+		want(t, 0, "5 mails")
 	run("bench", "space", "--measure").want(t, 0, "headers")
 }
 

@@ -44,7 +44,9 @@ func (c *gcCmd) Run(std streams) error {
 			if err := c.print(std.out, gcReport{Plan: &plan}); err != nil || c.JSON {
 				return err
 			}
-			_, err := fmt.Fprintln(std.out, "nothing was changed; blobs that only these contents need become unused when they are deleted, and are not counted")
+			_, err := fmt.Fprintln(std.out,
+				"nothing was changed; blobs that only these contents need become unused when they are "+
+					"deleted, and are not counted")
 			return err
 		}
 		if !c.JSON {
@@ -60,7 +62,8 @@ func (c *gcCmd) Run(std streams) error {
 }
 
 // collect collects under the lease, so that no scheduled collection does the same at the same time.
-func (c *gcCmd) collect(ctx context.Context, s *node.Node, options maintenance.CollectOptions) (*maintenance.Collected, error) {
+func (c *gcCmd) collect(ctx context.Context, s *node.Node,
+	options maintenance.CollectOptions) (*maintenance.Collected, error) {
 	l, err := s.CollectTask().Acquire(ctx)
 	if err != nil {
 		return nil, err

@@ -40,7 +40,9 @@ func TestGC(t *testing.T) {
 		gadwall(t, text, env, append(args, "-")...).want(t, 0)
 	}
 	gadwall(t, "", env, "check", "--deep").want(t, 0, "clean: 2 users, 12 mailboxes, 3 messages, 2 contents, 2 blobs")
-	gadwall(t, "", env, "gc").want(t, 0, "deleted 0 contents (0 bytes), 0 blobs (0 bytes), 0 orphan chunks (0 bytes); put in quarantine 0 contents")
+	gadwall(t, "", env,
+		"gc").want(t, 0, "deleted 0 contents (0 bytes), 0 blobs (0 bytes), 0 orphan chunks (0 bytes); "+
+		"put in quarantine 0 contents")
 
 	gadwall(t, "", env, "user", "delete", "--yes", "bob@example.com").want(t, 0)
 	var plan gcReport
@@ -48,7 +50,8 @@ func TestGC(t *testing.T) {
 	if err := json.Unmarshal([]byte(dry.out), &plan); err != nil || plan.Plan == nil {
 		t.Fatalf("%q: %v", dry.out, err)
 	}
-	if p := plan.Plan.Contents; p.Fresh.Documents != 1 || p.Fresh.Bytes == 0 || p.Ready.Documents+p.Waiting.Documents != 0 {
+	if p := plan.Plan.Contents; p.Fresh.Documents != 1 || p.Fresh.Bytes == 0 ||
+		p.Ready.Documents+p.Waiting.Documents != 0 {
 		t.Errorf("plan %+v", p)
 	}
 	gadwall(t, "", env, "gc", "--grace=-1s").want(t, exitUsage, "--grace")
@@ -61,7 +64,8 @@ func TestGC(t *testing.T) {
 	if err := json.Unmarshal([]byte(out.out), &done); err != nil || done.Collected == nil {
 		t.Fatalf("%q: %v", out.out, err)
 	}
-	if c := done.Collected; c.Contents.Deleted.Documents != 1 || c.Blobs.Deleted.Documents != 1 || c.Blobs.Deleted.Bytes == 0 {
+	if c := done.Collected; c.Contents.Deleted.Documents != 1 || c.Blobs.Deleted.Documents != 1 ||
+		c.Blobs.Deleted.Bytes == 0 {
 		t.Errorf("collected %+v", c)
 	}
 	gadwall(t, "", env, "check", "--deep").want(t, 0, "clean: 1 user, 6 mailboxes, 1 message, 1 content, 1 blob")
@@ -73,7 +77,8 @@ func TestCheckStore(t *testing.T) {
 	env := []string{"GADWALL_DATA_DIR=" + dir, "GADWALL_PASSWORD=correct horse", "GADWALL_LOG_LEVEL=warn"}
 	server := startServer(t, "--data-dir", dir)
 	gadwall(t, "", env, "user", "add", "ada@example.com").want(t, 0)
-	gadwall(t, "Subject: x\r\n\r\ny\r\n", env, "deliver", "--lmtp", server.ports["LMTP"], "--to", "ada@example.com", "-").want(t, 0)
+	gadwall(t, "Subject: x\r\n\r\ny\r\n", env, "deliver", "--lmtp", server.ports["LMTP"], "--to",
+		"ada@example.com", "-").want(t, 0)
 	for _, flag := range []string{"--repair", "--deep", "--offline"} {
 		gadwall(t, "", env, "check", "--database", flag).want(t, exitUsage, "--database")
 	}
@@ -81,11 +86,13 @@ func TestCheckStore(t *testing.T) {
 	damage(t, dir, "mailboxes", `{"cm": {"$gt": 0}}`, `{"$inc": {"cm": {"$numberLong": "2"}}}`)
 	damage(t, dir, "contents", `{}`, `{"$inc": {"refs": {"$numberLong": "2"}, "magic": {"$numberLong": "77"}}}`)
 	found := gadwall(t, "", env, "check")
-	found.want(t, exitDamaged, "damaged: wrong counters user=", "messages: 3 recorded, 1 there\n", "damaged: 1 user,", "1 in use just now")
+	found.want(t, exitDamaged, "damaged: wrong counters user=", "messages: 3 recorded, 1 there\n",
+		"damaged: 1 user,", "1 in use just now")
 	if strings.Contains(found.out, "2/7") || !strings.Contains(found.err, "2/7 mailboxes and messages: about 1\n") {
 		t.Errorf("progress belongs on standard error:\n%s%s", found.out, found.err)
 	}
-	gadwall(t, "", env, "check", "--repair").want(t, exitRepaired, "repaired: wrong counters", "repaired: 1 user,", "1 in use just now")
+	gadwall(t, "", env, "check", "--repair").
+		want(t, exitRepaired, "repaired: wrong counters", "repaired: 1 user,", "1 in use just now")
 	gadwall(t, "", env, "check", "--offline", "--repair").want(t, 1, "another process has")
 	server.stop(t)
 
@@ -102,13 +109,18 @@ func TestCheckStore(t *testing.T) {
 		Damaged, Repaired int
 		Found             map[string]int
 	}
-	if err := json.Unmarshal([]byte(lines[0]), &finding); err != nil || finding.Kind != "content leaked" || finding.Content == "" || finding.Repaired {
+	if err := json.Unmarshal([]byte(lines[0]),
+		&finding); err != nil || finding.Kind != "content leaked" || finding.Content == "" ||
+		finding.Repaired {
 		t.Errorf("finding %s: %v", lines[0], err)
 	}
-	if err := json.Unmarshal([]byte(lines[1]), &summary); err != nil || summary.Result != "damaged" || summary.Damaged != 1 || summary.Found["content leaked"] != 1 {
+	if err := json.Unmarshal([]byte(lines[1]),
+		&summary); err != nil || summary.Result != "damaged" || summary.Damaged != 1 ||
+		summary.Found["content leaked"] != 1 {
 		t.Errorf("summary %s: %v", lines[1], err)
 	}
-	gadwall(t, "", env, "check", "--offline", "--repair").want(t, exitRepaired, "repaired: content leaked", "3 references counted, 1 found")
+	gadwall(t, "", env, "check", "--offline", "--repair").
+		want(t, exitRepaired, "repaired: content leaked", "3 references counted, 1 found")
 	gadwall(t, "", env, "check", "--offline").want(t, 0, "clean: 1 user")
 }
 

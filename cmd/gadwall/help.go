@@ -59,18 +59,21 @@ func (manCmd) Run(std streams, ctx *kong.Context) error {
 		{Title: "Exit status", Paragraphs: []string{
 			"0: success; of check: nothing is wrong.",
 			"1: failure.",
-			"2: arguments or a configuration that cannot work. One line on standard error says why, and nothing was written.",
+			"2: arguments or a configuration that cannot work. One line on standard error says why, and " +
+				"nothing was written.",
 			"3: check found damage and repaired all of it.",
 			"4: check found damage that remains.",
 			"75: deliver: it may work later.",
 		}},
 		{Title: "Signals", Paragraphs: []string{
-			"SIGTERM and SIGINT end the server after commands and deliveries in progress; a second one ends it at once.",
+			"SIGTERM and SIGINT end the server after commands and deliveries in progress; a second one " +
+				"ends it at once.",
 			"SIGHUP has the server read certificates and the level of the log again.",
 		}},
 		{Title: "Examples", Paragraphs: []string{
 			"A server in the current directory, a user, and a first mail:",
-			"\tgadwall serve &\ngadwall user add ada@example.com\nprintf 'Subject: hello\\n\\nA mail.\\n' | gadwall deliver --to ada@example.com -",
+			"\tgadwall serve &\ngadwall user add ada@example.com\nprintf 'Subject: hello\\n\\nA " +
+				"mail.\\n' | gadwall deliver --to ada@example.com -",
 			"A configuration file to start from, and what is in force:",
 			"\tgadwall config example > /etc/gadwall.toml\ngadwall config show --config /etc/gadwall.toml",
 		}},

@@ -29,7 +29,8 @@ func TestHelp(t *testing.T) {
 	}
 	gadwall(t, "", nil, "serve", "--help").want(t, 0, "--redis-url", "--quota-warn", "--mongodb-uri")
 	gadwall(t, "", []string{"GADWALL_LMTP_LISN=off"}, "version").want(t, exitUsage, "GADWALL_LMTP_LISTEN?")
-	gadwall(t, "", nil, "man").want(t, 0, ".SH COMMANDS", ".SS gadwall user add", "GADWALL_LMTP_LISTEN", ".SH EXIT STATUS")
+	gadwall(t, "", nil, "man").
+		want(t, 0, ".SH COMMANDS", ".SS gadwall user add", "GADWALL_LMTP_LISTEN", ".SH EXIT STATUS")
 }
 
 func TestCompletion(t *testing.T) {
@@ -38,9 +39,14 @@ func TestCompletion(t *testing.T) {
 	gadwall(t, "", nil, "completion", "fish").want(t, 0, "complete -c gadwall")
 	gadwall(t, "", nil, "completion", "ksh").want(t, exitUsage, "ksh")
 	for words, want := range map[string]string{
-		"user |": "add\ndelete\nlist\npasswd\n", "serve --log-f|": "--log-format\n", "serve --log-format |": "json\ntext\n",
+		"user |": "add\ndelete\nlist\npasswd\n", "serve --log-f|": "--log-format\n",
+		"serve --log-format |": "json\ntext\n",
 	} {
-		got := gadwall(t, "", nil, append([]string{"__complete"}, strings.Split(strings.TrimSuffix(words, "|"), " ")...)...)
+		got := gadwall(
+			t,
+			"",
+			nil,
+			append([]string{"__complete"}, strings.Split(strings.TrimSuffix(words, "|"), " ")...)...)
 		if got.status != 0 || got.out != want {
 			t.Errorf("%q: %+v, want %q", words, got, want)
 		}
@@ -78,7 +84,8 @@ func TestConfigCommands(t *testing.T) {
 		t.Error("the token is told")
 	}
 	// What cannot work is shown nevertheless, and refused.
-	gadwall(t, "", nil, "config", "show", "--imap-listen", "nonsense").want(t, exitUsage, "imap-listen", "nonsense ", "gadwall: --imap-listen")
+	gadwall(t, "", nil, "config", "show", "--imap-listen", "nonsense").
+		want(t, exitUsage, "imap-listen", "nonsense ", "gadwall: --imap-listen")
 }
 
 // The unit for systemd names a command and settings that there are, and is installed with them.

@@ -226,14 +226,20 @@ func TestServerAndTools(t *testing.T) {
 	user := func(stdin string, args ...string) outcome {
 		return gadwall(t, stdin, []string{"GADWALL_DATA_DIR=" + dir}, append([]string{"user"}, args...)...)
 	}
-	user("correct horse\n", "add", "Ada@Example.com", "--password-stdin", "--quota", "1MiB").want(t, 0, "created ada@example.com, id ")
+	user("correct horse\n", "add", "Ada@Example.com", "--password-stdin", "--quota", "1MiB").
+		want(t, 0, "created ada@example.com, id ")
 	user("correct horse\n", "add", "ada@example.com", "--password-stdin").want(t, exitFailure, "exists")
-	user("short\n", "add", "bob@example.com", "--password-stdin").want(t, exitFailure, "it has 5 octets; 8 to 1024 are possible")
+	user("short\n", "add", "bob@example.com", "--password-stdin").
+		want(t, exitFailure, "it has 5 octets; 8 to 1024 are possible")
 	user("", "list").want(t, 0, "ada@example.com", "1MiB")
-	user("", "list", "--json").want(t, 0, `{"user":"ada@example.com","id":"`, `"messages":0,"bytes":0,"limit":1048576,"created":"`)
-	user("another horse\n", "passwd", "ada@example.com", "--password-stdin").want(t, 0, "new password for ada@example.com")
-	user("another horse\n", "passwd", "nobody@example.com", "--password-stdin").want(t, exitFailure, "no such user: nobody@example.com")
-	if gadwall(t, "", []string{"GADWALL_DATA_DIR=" + dir, "GADWALL_PASSWORD=correct horse"}, "user", "add", "eve@example.com").status != 0 {
+	user("", "list", "--json").
+		want(t, 0, `{"user":"ada@example.com","id":"`, `"messages":0,"bytes":0,"limit":1048576,"created":"`)
+	user("another horse\n", "passwd", "ada@example.com", "--password-stdin").
+		want(t, 0, "new password for ada@example.com")
+	user("another horse\n", "passwd", "nobody@example.com", "--password-stdin").
+		want(t, exitFailure, "no such user: nobody@example.com")
+	if gadwall(t, "", []string{"GADWALL_DATA_DIR=" + dir, "GADWALL_PASSWORD=correct horse"}, "user", "add",
+		"eve@example.com").status != 0 {
 		t.Error("password from the environment")
 	}
 
@@ -258,10 +264,13 @@ func TestServerAndTools(t *testing.T) {
 	deliver("Subject: y\r\n\r\n", s2, "--to", "eve@example.com", "-").want(t, 0, "-: <eve@example.com>: 250 2.1.5")
 	deliver("", s, "--to", "nobody@example.com", "--to", "eve@example.com", file).
 		want(t, exitFailure, "<nobody@example.com>: 550 5.1.1", "<eve@example.com>: 250 2.1.5")
-	deliver(strings.Repeat("A line of mail\n", 100_000), s, "--to", "ada@example.com", "-").want(t, exitTemp, "452 4.2.2")
-	deliver("", s, "--to", "ada@example.com", file+"-not", file).want(t, exitFailure, "no such file", file+": <ada@example.com>: 250")
+	deliver(strings.Repeat("A line of mail\n", 100_000), s, "--to", "ada@example.com", "-").
+		want(t, exitTemp, "452 4.2.2")
+	deliver("", s, "--to", "ada@example.com", file+"-not", file).
+		want(t, exitFailure, "no such file", file+": <ada@example.com>: 250")
 	deliver("", s, "--to", "ada@example.com", t.TempDir()).want(t, exitFailure, "is a directory")
-	gadwall(t, "", nil, "deliver", "--lmtp", "127.0.0.1:1", "--to", "ada@example.com", file).want(t, exitTemp, "cannot reach the LMTP server")
+	gadwall(t, "", nil, "deliver", "--lmtp", "127.0.0.1:1", "--to", "ada@example.com", file).
+		want(t, exitTemp, "cannot reach the LMTP server")
 
 	resp, err := http.Get("http://" + s2.ports["HTTP"] + "/health")
 	if err != nil || resp.StatusCode != 200 {
@@ -275,7 +284,10 @@ func TestServerAndTools(t *testing.T) {
 	var metrics bytes.Buffer
 	metrics.ReadFrom(resp.Body)
 	resp.Body.Close()
-	for _, name := range []string{"gadwall_info{", "gadwall_ingest_deliveries_total{", "gadwall_events_published_total ", "gadwall_docstore_commands_total ", "gadwall_docstore_disk_free_bytes ", "gadwall_docstore_writes_refused 0", "gadwall_imap_connections 0"} {
+	for _, name := range []string{"gadwall_info{", "gadwall_ingest_deliveries_total{",
+		"gadwall_events_published_total ", "gadwall_docstore_commands_total ",
+		"gadwall_docstore_disk_free_bytes ", "gadwall_docstore_writes_refused 0",
+		"gadwall_imap_connections 0"} {
 		if !strings.Contains(metrics.String(), "\n"+name) {
 			t.Errorf("no metric %s", name)
 		}
@@ -287,12 +299,18 @@ func TestServerAndTools(t *testing.T) {
 	free := []string{"serve", "--data-dir", other, "--lmtp-listen", "off", "--smtp-listen", "off"}
 	gadwall(t, "", nil, append(free, "--http-listen", "off", "--imap-listen", s.ports["IMAP"])...).
 		want(t, exitUsage, "gadwall: --imap-listen: listen tcp "+s.ports["IMAP"])
-	gadwall(t, "", nil, append(free, "--http-listen", "192.0.2.1:80", "--http-token", "0123456789abcdef", "--imap-listen", "127.0.0.1:0")...).
+	gadwall(
+		t,
+		"",
+		nil,
+		append(free, "--http-listen", "192.0.2.1:80", "--http-token", "0123456789abcdef", "--imap-listen",
+			"127.0.0.1:0")...).
 		want(t, exitUsage, "gadwall: --http-listen: listen tcp 192.0.2.1:80")
 	if _, err := os.Stat(other); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the data directory was made: %v", err)
 	}
-	gadwall(t, "", nil, "serve", "--data-dir", "/proc/gadwall", "--imap-listen", "127.0.0.1:0", "--lmtp-listen", "off", "--smtp-listen", "off", "--http-listen", "off").
+	gadwall(t, "", nil, "serve", "--data-dir", "/proc/gadwall", "--imap-listen", "127.0.0.1:0",
+		"--lmtp-listen", "off", "--smtp-listen", "off", "--http-listen", "off").
 		want(t, exitUsage, "gadwall: --data-dir:")
 
 	s2.stop(t)
@@ -318,9 +336,11 @@ func TestConfigFile(t *testing.T) {
 	gadwall(t, "", nil, "serve", "--config", file, "--data-dir", dir).want(t, exitUsage, "--lmtp-listen")
 	gadwall(t, "", []string{"GADWALL_CONFIG=" + file}, "serve", "--data-dir", dir).want(t, exitUsage, "--lmtp-listen")
 	write("lmtp-lisn = 'off'\n")
-	gadwall(t, "", nil, "user", "list", "--config", file, "--data-dir", dir).want(t, exitUsage, "unknown settings: lmtp-lisn")
+	gadwall(t, "", nil, "user", "list", "--config", file, "--data-dir", dir).
+		want(t, exitUsage, "unknown settings: lmtp-lisn")
 	write("data-dir = '" + dir + "'\nlmtp-listen = 'off'\n")
-	gadwall(t, "correct horse", nil, "user", "add", "--config", file, "--password-stdin", "ada@example.com").want(t, 0, "created")
+	gadwall(t, "correct horse", nil, "user", "add", "--config", file, "--password-stdin", "ada@example.com").
+		want(t, 0, "created")
 	if _, err := os.Stat(dir); err != nil {
 		t.Errorf("data-dir from the file: %v", err)
 	}
@@ -333,18 +353,33 @@ func TestConnectionStringsWithConcerns(t *testing.T) {
 	startServer(t, "--data-dir", dir)
 	env := []string{"GADWALL_PASSWORD=correct horse", "GADWALL_LOG_LEVEL=error"}
 	for i, query := range []string{
-		"w=0", "w=7", "w=1&journal=false", "readPreference=secondary", "readConcernLevel=linearizable", "readConcernLevel=snapshot",
+		"w=0", "w=7", "w=1&journal=false", "readPreference=secondary", "readConcernLevel=linearizable",
+		"readConcernLevel=snapshot",
 		"retryWrites=false", "maxPoolSize=1",
 	} {
 		t.Run(query, func(t *testing.T) {
 			// A database of its own, for which collections have to be made.
-			storage := []string{"--mongodb-uri", node.SocketURI(filepath.Join(dir, docstore.SocketName)) + "&" + query,
-				"--mongodb-database", fmt.Sprintf("test%d", i)}
-			gadwall(t, "", env, append([]string{"user", "add", "ada@example.com"}, storage...)...).want(t, 0, "created ada@example.com")
+			storage := []string{
+				"--mongodb-uri",
+				node.SocketURI(filepath.Join(dir, docstore.SocketName)) + "&" + query,
+				"--mongodb-database",
+				fmt.Sprintf("test%d", i),
+			}
+			gadwall(
+				t,
+				"",
+				env,
+				append(
+					[]string{"user", "add", "ada@example.com"}, storage...)...).
+				want(t, 0, "created ada@example.com")
 			gadwall(t, "", env, append([]string{"quota", "recalc", "--all"}, storage...)...).want(t, 0)
 			gadwall(t, "", env, append([]string{"check"}, storage...)...).want(t, 0, "clean: 1 user, 6 mailboxes")
 			gadwall(t, "", env, append([]string{"gc"}, storage...)...).want(t, 0, "deleted 0 contents")
-			gadwall(t, "", env, append([]string{"user", "delete", "--yes", "ada@example.com"}, storage...)...).want(t, 0)
+			gadwall(
+				t,
+				"",
+				env, append([]string{"user", "delete", "--yes", "ada@example.com"}, storage...)...).
+				want(t, 0)
 		})
 	}
 }

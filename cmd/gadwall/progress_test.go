@@ -41,7 +41,8 @@ func TestProgressOnTerminalsOnly(t *testing.T) {
 	p.phase("resting", 2, 5)
 	p.show()
 	p.end()
-	if got := out.String(); !bytes.HasPrefix(out.Bytes(), []byte("\r\x1b[Kresting: 2 users of 5 users, ")) || !bytes.HasSuffix(out.Bytes(), []byte("left\r\x1b[K")) {
+	if got := out.String(); !bytes.HasPrefix(out.Bytes(), []byte("\r\x1b[Kresting: 2 users of 5 users, ")) ||
+		!bytes.HasSuffix(out.Bytes(), []byte("left\r\x1b[K")) {
 		t.Errorf("written %q", got)
 	}
 }
@@ -50,7 +51,8 @@ func TestCount(t *testing.T) {
 	for want, got := range map[string]string{
 		"0 users": count(0, "user"), "1 user": count(1, "user"), "2 mailboxes": count(2, "mailbox"),
 		"1 index entry": count(1, "index entry"), "3 index entries": count(3, "index entry"),
-		"999 bytes": bytesText(999), "1 kB": bytesText(1000), "1.23 GB": bytesText(1234567890), "12.3 TB": bytesText(12345678901234),
+		"999 bytes": bytesText(999), "1 kB": bytesText(1000), "1.23 GB": bytesText(1234567890),
+		"12.3 TB": bytesText(12345678901234),
 	} {
 		if got != want {
 			t.Errorf("%q, want %q", got, want)

@@ -116,9 +116,10 @@ func (r *quotaReport) user(ctx context.Context, u *mailstore.User) error {
 			return err
 		}
 	}
-	line := fmt.Sprintf(quotaLine, u.Username,
-		u.Usage.Bytes, mark(config.StorageLimit(u.Limits.Bytes), u.Own.Bytes), percent(u.Usage.Bytes, u.Limits.Bytes),
-		u.Usage.Messages, mark(config.MessageLimit(u.Limits.Messages), u.Own.Messages), percent(u.Usage.Messages, u.Limits.Messages))
+	line := fmt.Sprintf(quotaLine, u.Username, u.Usage.Bytes,
+		mark(config.StorageLimit(u.Limits.Bytes), u.Own.Bytes), percent(u.Usage.Bytes, u.Limits.Bytes),
+		u.Usage.Messages, mark(config.MessageLimit(u.Limits.Messages), u.Own.Messages),
+		percent(u.Usage.Messages, u.Limits.Messages))
 	if r.store != nil {
 		line += fmt.Sprintf(spaceLine, space.Decoded, space.Unique, 100*space.Saved())
 	}
@@ -150,7 +151,11 @@ func (r *quotaReport) end(ctx context.Context) error {
 		}
 	}
 	if r.json {
-		return r.object(totalQuota{Total: total{Users: r.users, Bytes: r.total.Bytes, Messages: r.total.Messages, Space: r.share(space)}})
+		return r.object(
+			totalQuota{
+				Total: total{Users: r.users, Bytes: r.total.Bytes, Messages: r.total.Messages, Space: r.share(space)},
+			},
+		)
 	}
 	line := fmt.Sprintf("%s, %s, %s. Limits with * are the default.",
 		count(r.users, "user"), count(r.total.Messages, "message"), count(r.total.Bytes, "byte"))
@@ -249,10 +254,15 @@ func (c *quotaSetCmd) Run(std streams) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(std.out, "%s may store %s in %s messages and stores %s in %d\n", user.Username,
+		fmt.Fprintf(
+			std.out,
+			"%s may store %s in %s messages and stores %s in %d\n",
+			user.Username,
 			mark(config.StorageLimit(account.Limits.Bytes), account.Own.Bytes),
-			mark(config.MessageLimit(account.Limits.Messages), account.Own.Messages), count(account.Usage.Bytes, "byte"),
-			account.Usage.Messages)
+			mark(config.MessageLimit(account.Limits.Messages), account.Own.Messages),
+			count(account.Usage.Bytes, "byte"),
+			account.Usage.Messages,
+		)
 		return nil
 	})
 }
@@ -380,12 +390,14 @@ func (c *quotaRecalcCmd) each(ctx context.Context, s *mailstore.Store, f func(*m
 // printRecalculation tells what was wrong, and nothing of users of whom nothing was.
 func printRecalculation(out io.Writer, name string, r *mailstore.Recalculation) error {
 	for _, m := range r.Mailboxes {
-		if _, err := fmt.Fprintf(out, "%s: mailbox %q recorded %s; there are %s\n", name, m.Path, counters(m.Recorded), counters(m.Actual)); err != nil {
+		if _, err := fmt.Fprintf(out, "%s: mailbox %q recorded %s; there are %s\n", name, m.Path,
+			counters(m.Recorded), counters(m.Actual)); err != nil {
 			return err
 		}
 	}
 	if r.Usage != (quota.Usage{}) {
-		if _, err := fmt.Fprintf(out, "%s: usage was off by %+d bytes and %+d messages\n", name, -r.Usage.Bytes, -r.Usage.Messages); err != nil {
+		if _, err := fmt.Fprintf(out, "%s: usage was off by %+d bytes and %+d messages\n", name,
+			-r.Usage.Bytes, -r.Usage.Messages); err != nil {
 			return err
 		}
 	}

@@ -22,7 +22,8 @@ func TestQuotaCommands(t *testing.T) {
 	run("user", "add", "eve@example.com", "--quota", "unlimited").want(t, 0)
 
 	mail := filepath.Join(t.TempDir(), "mail")
-	if err := os.WriteFile(mail, []byte("Subject: x\r\n\r\n"+strings.Repeat("A line of mail.\r\n", 3500)), 0o600); err != nil {
+	if err := os.WriteFile(mail, []byte("Subject: x\r\n\r\n"+strings.Repeat("A line of mail.\r\n", 3500)),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	deliver := func(to string) outcome {
@@ -39,8 +40,10 @@ func TestQuotaCommands(t *testing.T) {
 			SavedByDeduplication                    float64
 		}
 	}
-	if err := json.Unmarshal([]byte(run("quota", "show", "bob@example.com", "--space", "--json").out), &bob); err != nil ||
-		bob.Space.LogicalBytes < 56_000 || bob.Space.DecodedBytes != bob.Space.LogicalBytes || bob.Space.UniqueBytes != bob.Space.LogicalBytes {
+	if err := json.Unmarshal([]byte(run("quota", "show", "bob@example.com", "--space", "--json").out),
+		&bob); err != nil ||
+		bob.Space.LogicalBytes < 56_000 || bob.Space.DecodedBytes != bob.Space.LogicalBytes ||
+		bob.Space.UniqueBytes != bob.Space.LogicalBytes {
 		t.Errorf("%+v, %v", bob, err)
 	}
 	run("quota", "show", "nobody@example.com").want(t, exitFailure, "no such user: nobody@example.com")
@@ -57,18 +60,25 @@ func TestQuotaCommands(t *testing.T) {
 	var end struct {
 		Total struct{ Users, Messages int64 }
 	}
-	if len(lines) != 4 || json.Unmarshal([]byte(lines[0]), &ada) != nil || json.Unmarshal([]byte(lines[2]), &eve) != nil || json.Unmarshal([]byte(lines[3]), &end) != nil {
+	if len(lines) != 4 || json.Unmarshal([]byte(lines[0]), &ada) != nil ||
+		json.Unmarshal([]byte(lines[2]), &eve) != nil ||
+		json.Unmarshal([]byte(lines[3]), &end) != nil {
 		t.Fatalf("%q", lines)
 	}
-	if ada.User != "ada@example.com" || *ada.Storage.Limit != 1<<20 || ada.Storage.Own != "default" || ada.Message.Limit != nil ||
-		eve.Storage.Limit != nil || eve.Storage.Own != "unlimited" || end.Total.Users != 3 || end.Total.Messages != 1 {
+	if ada.User != "ada@example.com" || *ada.Storage.Limit != 1<<20 || ada.Storage.Own != "default" ||
+		ada.Message.Limit != nil ||
+		eve.Storage.Limit != nil || eve.Storage.Own != "unlimited" ||
+		end.Total.Users != 3 ||
+		end.Total.Messages != 1 {
 		t.Errorf("%+v, %+v, %+v", ada, eve, end)
 	}
 
 	// One limit does not touch the other, and what is set holds at once.
-	run("quota", "set", "bob@example.com", "--storage", "200KB").want(t, 0, "bob@example.com may store 200KB in unlimited messages")
+	run("quota", "set", "bob@example.com", "--storage", "200KB").
+		want(t, 0, "bob@example.com may store 200KB in unlimited messages")
 	deliver("bob@example.com").want(t, 0, "250 2.1.5")
-	run("quota", "set", "bob@example.com", "--storage", "default", "--messages", "2").want(t, 0, "may store 1MiB* in 2 messages")
+	run("quota", "set", "bob@example.com", "--storage", "default", "--messages", "2").
+		want(t, 0, "may store 1MiB* in 2 messages")
 	deliver("bob@example.com").want(t, exitTemp, "452 4.2.2")
 	run("quota", "set", "bob@example.com").want(t, exitUsage, "--storage or --messages")
 	run("quota", "set", "bob@example.com", "--storage", "0").want(t, exitUsage, "is not a size")

@@ -63,7 +63,8 @@ func (c *restoreCmd) check() error {
 		return fmt.Errorf("--advance-uids: %d is not between 1 and %d", c.AdvanceUIDs, 1<<30)
 	case c.User == "" && c.Directory != "" && !c.Storage.Embedded():
 		return errors.New("a directory is a backup of the embedded database: restore MongoDB with its own " +
-			"means (mongorestore --oplogReplay, or snapshots), and then run gadwall restore --mongodb-uri without a directory")
+			"means (mongorestore --oplogReplay, or snapshots), and then run gadwall restore " +
+			"--mongodb-uri without a directory")
 	}
 	return nil
 }

@@ -114,7 +114,8 @@ func TestRestoreGivesNoUIDOutTwice(t *testing.T) {
 	}
 	server.stop(t)
 
-	gadwall(t, "", env, "restore", backup, "--data-dir", restored).want(t, 0, "restored: 1 user, 6 mailboxes, 3 messages")
+	gadwall(t, "", env, "restore", backup, "--data-dir", restored).
+		want(t, 0, "restored: 1 user, 6 mailboxes, 3 messages")
 	if !bytes.Equal(before, hashFiles(t, backup)) {
 		t.Error("the backup changed")
 	}
@@ -151,10 +152,12 @@ func TestRestoreGivesNoUIDOutTwice(t *testing.T) {
 	gadwall(t, "", env, "restore", backup, "--data-dir", restored).want(t, exitUsage, "not empty")
 	gadwall(t, "", env, "restore", "--data-dir", restored, "--resume").want(t, exitUsage, "no advance")
 	// A database that was put there by other means.
-	gadwall(t, "", env, "restore", "--data-dir", restored, "--new-uidvalidity").want(t, 0, "new UIDVALIDITY in 6 mailboxes")
+	gadwall(t, "", env, "restore", "--data-dir", restored, "--new-uidvalidity").
+		want(t, 0, "new UIDVALIDITY in 6 mailboxes")
 	server = startServer(t, "--data-dir", restored)
 	gadwall(t, "", env, "restore", "--data-dir", restored).want(t, exitFailure, "stop the server first")
-	gadwall(t, "", env, "restore", restored, "--data-dir", filepath.Join(t.TempDir(), "x")).want(t, exitUsage, "running server")
+	gadwall(t, "", env, "restore", restored, "--data-dir", filepath.Join(t.TempDir(), "x")).
+		want(t, exitUsage, "running server")
 	client = dialMail(t, server.ports["IMAP"])
 	if client.selected.UIDValidity <= status.UIDValidity || len(client.mail(0)) != 8 {
 		t.Errorf("UIDVALIDITY %d after %d", client.selected.UIDValidity, status.UIDValidity)
@@ -225,7 +228,8 @@ func TestRestoreUser(t *testing.T) {
 	if err != nil || *archive.NumMessages != 2 {
 		t.Errorf("Archive: %+v, %v", archive, err)
 	}
-	boxes, err := client.List("", "Archive", &imap.ListOptions{ReturnSpecialUse: true, ReturnSubscribed: true}).Collect()
+	boxes, err := client.List("", "Archive", &imap.ListOptions{ReturnSpecialUse: true, ReturnSubscribed: true}).
+		Collect()
 	if err != nil || len(boxes) != 1 || !slices.Contains(boxes[0].Attrs, imap.MailboxAttrArchive) {
 		t.Errorf("Archive is listed as %+v, %v", boxes, err)
 	}
@@ -241,7 +245,8 @@ func TestRestoreUser(t *testing.T) {
 	gadwall(t, "", env, "quota", "set", "ada@example.com", "--messages", "20").want(t, 0)
 	restore("--as", "More").want(t, exitFailure, "quota")
 	restore("--mailbox", "Nothing").want(t, exitFailure, "in the backup: no such mailbox: Nothing")
-	gadwall(t, "", env, "restore", backup, "--user", "bob@example.com").want(t, exitFailure, "bob@example.com", "user add")
+	gadwall(t, "", env, "restore", backup, "--user", "bob@example.com").
+		want(t, exitFailure, "bob@example.com", "user add")
 	gadwall(t, "", env, "restore", backup+"x", "--user", "ada@example.com").want(t, exitUsage, "no backup in")
 	gadwall(t, "", env, "check").want(t, 0, "clean: ")
 }

@@ -207,7 +207,8 @@ func (c *serveCmd) protocols(store *node.Node, open listeners, certificates *lis
 
 // serveAll serves until ctx ends or a listener fails, then shuts down. A signal during the shutdown
 // ends the process at once.
-func serveAll(ctx context.Context, stop context.CancelFunc, protocols []protocol, std streams, log *slog.Logger) error {
+func serveAll(ctx context.Context, stop context.CancelFunc, protocols []protocol, std streams,
+	log *slog.Logger) error {
 	failed := make(chan error, len(protocols))
 	var serving sync.WaitGroup
 	for _, p := range protocols {

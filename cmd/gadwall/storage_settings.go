@@ -31,7 +31,8 @@ func (c *storageSettings) withStorage(std streams, access node.Access,
 	return c.withNode(std, node.Options{Access: access}, f)
 }
 
-func (c *storageSettings) withNode(std streams, o node.Options, f func(context.Context, *node.Node) error) (err error) {
+func (c *storageSettings) withNode(std streams, o node.Options,
+	f func(context.Context, *node.Node) error) (err error) {
 	if err := c.Storage.Check(); err != nil {
 		return usageError{err}
 	}

@@ -50,7 +50,8 @@ func (c *userAddCmd) Run(std streams) error {
 	// command was likely run in the wrong directory.
 	options := node.Options{Access: node.Sharing, Create: c.DataDir != config.DefaultDataDir}
 	return c.withNode(std, options, func(ctx context.Context, n *node.Node) error {
-		user, err := n.Mail.CreateUser(ctx, mailstore.NewUser{Username: c.Username, Password: password, Quota: limits})
+		user, err := n.Mail.CreateUser(ctx,
+			mailstore.NewUser{Username: c.Username, Password: password, Quota: limits})
 		if err != nil {
 			return err
 		}
@@ -110,8 +111,8 @@ func (c *userListCmd) table(users iter.Seq2[*mailstore.User, error], out io.Writ
 		if err != nil {
 			return errors.Join(err, w.Flush())
 		}
-		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\t%s\n", user.Username, user.ID,
-			user.Usage.Messages, user.Usage.Bytes, config.StorageLimit(user.Limits.Bytes), user.Created.Format("2006-01-02"))
+		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\t%s\n", user.Username, user.ID, user.Usage.Messages,
+			user.Usage.Bytes, config.StorageLimit(user.Limits.Bytes), user.Created.Format("2006-01-02"))
 	}
 	return w.Flush()
 }
@@ -203,7 +204,9 @@ func readPassword(std streams, fromStdin bool) (string, error) {
 	}
 	fd, interactive := terminal(std.in)
 	if !interactive {
-		return "", usageError{errors.New("no terminal to ask for the password: use --password-stdin or " + passwordVariable)}
+		return "", usageError{
+			errors.New("no terminal to ask for the password: use --password-stdin or " + passwordVariable),
+		}
 	}
 	ask := func(prompt string) (string, error) {
 		fmt.Fprint(std.err, prompt)

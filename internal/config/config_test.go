@@ -56,18 +56,41 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &Serve{
-		Storage: Storage{DataDir: "./data", MongoDBDatabase: "gadwall",
-			Quota: Quota{DefaultStorage: StorageLimit(quota.Unlimited), DefaultMessages: MessageLimit(quota.Unlimited), Warn: WarnLevels{80, 95}}},
+		Storage: Storage{
+			DataDir:         "./data",
+			MongoDBDatabase: "gadwall",
+			Quota: Quota{
+				DefaultStorage:  StorageLimit(quota.Unlimited),
+				DefaultMessages: MessageLimit(quota.Unlimited),
+				Warn:            WarnLevels{80, 95},
+			},
+		},
 		Log: Log{Level: "info", Format: "text"},
 		Listeners: Listeners{
-			IMAPListen: "127.0.0.1:1143", IMAPSListen: "off", LMTPListen: "127.0.0.1:2424", SMTPListen: "127.0.0.1:2525",
-			SubmissionListen: "127.0.0.1:1587", HTTPListen: "127.0.0.1:8080"},
+			IMAPListen:       "127.0.0.1:1143",
+			IMAPSListen:      "off",
+			LMTPListen:       "127.0.0.1:2424",
+			SMTPListen:       "127.0.0.1:2525",
+			SubmissionListen: "127.0.0.1:1587",
+			HTTPListen:       "127.0.0.1:8080",
+		},
 		Clients: Clients{
-			PlaintextLoginFrom:       Networks{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
-			MaxConnectionsPerAddress: 500, MaxConnectionsPerUser: 1000,
-			TrustedMTAs: Networks{}, MaxMailConnections: 1000, MaxMailConnectionsPerAddress: 100},
+			PlaintextLoginFrom: Networks{
+				netip.MustParsePrefix("127.0.0.0/8"),
+				netip.MustParsePrefix("::1/128"),
+			},
+			MaxConnectionsPerAddress:     500,
+			MaxConnectionsPerUser:        1000,
+			TrustedMTAs:                  Networks{},
+			MaxMailConnections:           1000,
+			MaxMailConnectionsPerAddress: 100,
+		},
 		MaxMessageSize: 512 << 20,
-		PasswordCache:  Duration(5 * time.Minute), ViewCache: 256 << 20, GCInterval: Duration(time.Hour), GCGrace: Duration(day), CheckInterval: Duration(7 * day),
+		PasswordCache:  Duration(5 * time.Minute),
+		ViewCache:      256 << 20,
+		GCInterval:     Duration(time.Hour),
+		GCGrace:        Duration(day),
+		CheckInterval:  Duration(7 * day),
 	}
 	if diff := cmp.Diff(want, got, samePrefix); diff != "" {
 		t.Error(diff)
@@ -81,7 +104,8 @@ func TestDefaults(t *testing.T) {
 }
 
 func TestPrecedence(t *testing.T) {
-	file := "lmtp-listen = '127.0.0.1:1'\nsmtp-listen = '127.0.0.1:1'\nimap-listen = '127.0.0.1:1'\nmax-message-size = 1000000\nreject-over-quota = true\n"
+	file := "lmtp-listen = '127.0.0.1:1'\nsmtp-listen = '127.0.0.1:1'\nimap-listen = " +
+		"'127.0.0.1:1'\nmax-message-size = 1000000\nreject-over-quota = true\n"
 	t.Setenv("GADWALL_SMTP_LISTEN", "127.0.0.1:2")
 	t.Setenv("GADWALL_IMAP_LISTEN", "127.0.0.1:2")
 	s, err := parse(t, file, "--imap-listen", "127.0.0.1:3")
@@ -182,14 +206,16 @@ func TestCheck(t *testing.T) {
 
 func TestSize(t *testing.T) {
 	for text, want := range map[string]Size{
-		"0": 0, "1000": 1000, "50MB": 50e6, "50 mb": 50e6, "512MiB": 512 << 20, "1k": 1024, "2GiB": 2 << 30, "7b": 7, "1TB": 1e12,
+		"0": 0, "1000": 1000, "50MB": 50e6, "50 mb": 50e6, "512MiB": 512 << 20, "1k": 1024,
+		"2GiB": 2 << 30, "7b": 7, "1TB": 1e12,
 	} {
 		var s Size
 		if err := s.UnmarshalText([]byte(text)); err != nil || s != want {
 			t.Errorf("%q: %d, %v", text, s, err)
 		}
 	}
-	for size, want := range map[Size]string{0: "0", 1023: "1023", 1024: "1KiB", 10e9: "10GB", 64 << 10: "64KiB", 1e12: "1TB", 3 << 40: "3TiB", 1 << 50: "1024TiB"} {
+	for size, want := range map[Size]string{0: "0", 1023: "1023", 1024: "1KiB", 10e9: "10GB",
+		64 << 10: "64KiB", 1e12: "1TB", 3 << 40: "3TiB", 1 << 50: "1024TiB"} {
 		if got := size.String(); got != want {
 			t.Errorf("%d is %s, want %s", int64(size), got, want)
 		}
@@ -218,7 +244,8 @@ func FuzzSize(f *testing.F) {
 
 func TestDuration(t *testing.T) {
 	for text, want := range map[string]time.Duration{
-		"0s": 0, "0d": 0, "7d": 7 * day, "1d12h": 36 * time.Hour, "90m": 90 * time.Minute, "-1h": -time.Hour, "-2d": -2 * day,
+		"0s": 0, "0d": 0, "7d": 7 * day, "1d12h": 36 * time.Hour, "90m": 90 * time.Minute,
+		"-1h": -time.Hour, "-2d": -2 * day,
 		"1.5h": 90 * time.Minute, "24h": day, "106751d": 106751 * day,
 	} {
 		var d, again Duration
@@ -229,7 +256,8 @@ func TestDuration(t *testing.T) {
 			t.Errorf("%q is written %s and read %v, %v", text, d, again, err)
 		}
 	}
-	for d, want := range map[time.Duration]string{0: "0s", time.Hour: "1h", 36 * time.Hour: "1d12h", 90 * time.Second: "1m30s",
+	for d, want := range map[time.Duration]string{0: "0s", time.Hour: "1h", 36 * time.Hour: "1d12h",
+		90 * time.Second: "1m30s",
 		10 * time.Minute: "10m", 7 * day: "7d"} {
 		if got := Duration(d).String(); got != want {
 			t.Errorf("%v is %s, want %s", d, got, want)
@@ -248,7 +276,10 @@ func TestNetworks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Proxies{Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::1/128")}, Unix: true}
+	want := Proxies{
+		Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::1/128")},
+		Unix:     true,
+	}
 	if p := s.TrustedProxies; p.Unix != want.Unix || !slices.Equal(p.Networks, want.Networks) {
 		t.Errorf("%+v", p)
 	}
@@ -268,7 +299,8 @@ func TestCertificateFiles(t *testing.T) {
 	if err != nil || !slices.Equal(s.Cert, []string{"a", "b"}) || !slices.Equal(s.Key, []string{"c", "d"}) {
 		t.Errorf("%+v, %v", s, err)
 	}
-	if s, err = parse(t, "", "--tls-cert", "a", "--tls-cert", "b"); err != nil || !slices.Equal(s.Cert, []string{"a", "b"}) {
+	if s, err = parse(t, "", "--tls-cert", "a", "--tls-cert", "b"); err != nil ||
+		!slices.Equal(s.Cert, []string{"a", "b"}) {
 		t.Errorf("%+v, %v", s, err)
 	}
 }

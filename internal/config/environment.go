@@ -10,7 +10,9 @@ import (
 )
 
 // orchestrated are variables that Kubernetes and Docker set for a service that is called gadwall.
-var orchestrated = regexp.MustCompile(`_SERVICE_(HOST|PORT)(_\w+)?$|_PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?$`)
+var orchestrated = regexp.MustCompile(
+	`_SERVICE_(HOST|PORT)(_\w+)?$|_PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?$`,
+)
 
 // CheckEnvironment refuses variables that begin as those of settings do and are none: a misspelled
 // one would have no effect, and nobody would notice. others are variables that are no settings.
@@ -21,7 +23,8 @@ func CheckEnvironment(app *kong.Application, environ []string, others ...string)
 	}
 	for _, variable := range environ {
 		name, _, _ := strings.Cut(variable, "=")
-		if !strings.HasPrefix(name, settingPrefix) || slices.Contains(known, name) || orchestrated.MatchString(name) ||
+		if !strings.HasPrefix(name, settingPrefix) || slices.Contains(known, name) ||
+			orchestrated.MatchString(name) ||
 			strings.HasPrefix(name, settingPrefix+"TEST_") {
 			continue
 		}

@@ -78,8 +78,10 @@ const exampleWidth = 100
 // as a comment.
 func Example(command *kong.Node) string {
 	var b strings.Builder
-	b.WriteString("# Settings of Gadwall. Each line that begins with #key shows a default: remove the # to change it.\n" +
-		"# The same names are flags (--key) and environment variables (GADWALL_KEY, with _ for -).\n")
+	b.WriteString(
+		"# Settings of Gadwall. Each line that begins with #key shows a default: remove the # to change it.\n" +
+			"# The same names are flags (--key) and environment variables (GADWALL_KEY, with _ for -).\n",
+	)
 	for _, f := range settings(command) {
 		b.WriteString("\n")
 		for line := range wrapped(f.Help, exampleWidth-len("# ")) {

@@ -22,7 +22,8 @@ func parser(t *testing.T, opts ...kong.Option) *kong.Kong {
 
 func TestEnvironment(t *testing.T) {
 	p := parser(t)
-	for _, ok := range []string{"HOME=/", "GADWALL_DATA_DIR=x", "GADWALL_OTHER=x", "GADWALL_TEST_X=1", "GADWALL_LOG_LEVEL=",
+	for _, ok := range []string{"HOME=/", "GADWALL_DATA_DIR=x", "GADWALL_OTHER=x", "GADWALL_TEST_X=1",
+		"GADWALL_LOG_LEVEL=",
 		"GADWALL_SERVICE_HOST=10.0.0.1", "GADWALL_SERVICE_PORT_IMAP=143", "GADWALL_PORT=tcp://10.0.0.1:143",
 		"GADWALL_PORT_143_TCP_ADDR=10.0.0.1", "GADWALL_IMAP_PORT_143_TCP=tcp://10.0.0.1:143"} {
 		if err := CheckEnvironment(p.Model, []string{ok}, "GADWALL_OTHER"); err != nil {
@@ -37,7 +38,8 @@ func TestEnvironment(t *testing.T) {
 		"GADWALL_IMAP_PORT_LISTEN=x": "GADWALL_IMAP_PORT_LISTEN is not a setting",
 	} {
 		err := CheckEnvironment(p.Model, []string{variable})
-		if err == nil || !strings.HasSuffix(err.Error(), want) && !strings.Contains(err.Error(), want+";") || strings.Contains(err.Error(), "secret") {
+		if err == nil || !strings.HasSuffix(err.Error(), want) && !strings.Contains(err.Error(), want+";") ||
+			strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: %v; want %s", variable, err, want)
 		}
 	}

@@ -72,8 +72,11 @@ func (c *check) affected(ctx context.Context) error {
 		return c.now(ctx, n)
 	})
 	if err == nil && s.more {
-		c.found(ctx, Finding{Kind: "affected messages",
-			Detail: fmt.Sprintf("more than %d contents or blobs are damaged: not all messages are named", maxSuspects)})
+		c.found(ctx, Finding{
+			Kind: "affected messages",
+			Detail: fmt.Sprintf("more than %d contents or blobs are damaged: not all messages are named",
+				maxSuspects),
+		})
 	}
 	return err
 }

@@ -287,7 +287,8 @@ func TestCheckFindsAndRepairs(t *testing.T) {
 		}},
 		{name: "wrong bytes", kinds: []string{"damaged content", "wrong bytes"}, deep: true,
 			stays: true, damage: func(f *filled) {
-				f.update("blobs.chunks", d("n", int32(1)), d("$set", d("data", bson.Binary{Data: make([]byte, 255<<10)})))
+				f.update("blobs.chunks", d("n", int32(1)), d("$set", d("data",
+					bson.Binary{Data: make([]byte, 255<<10)})))
 			}},
 		{name: "wrong sums", kinds: []string{"wrong bytes"}, deep: true, stays: true, damage: func(f *filled) {
 			f.update("blobs.files", d("length", d("$gt", 500_000)),

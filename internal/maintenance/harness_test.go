@@ -68,7 +68,8 @@ func (s *store) deliver(t testing.TB, text []byte, flags mailstore.Flags, keywor
 	}
 	var list []mailstore.Delivery
 	for i, box := range to {
-		list = append(list, mailstore.Delivery{Mailbox: box, Flags: flags, Keywords: keywords, Magic: stored.Magics[i]})
+		list = append(list,
+			mailstore.Delivery{Mailbox: box, Flags: flags, Keywords: keywords, Magic: stored.Magics[i]})
 	}
 	results, err := s.Deliver(t.Context(), stored, list)
 	if err != nil {

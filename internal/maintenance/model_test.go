@@ -63,8 +63,8 @@ func TestSchedules(t *testing.T) {
 	}
 	wg.Wait()
 	t.Logf("%d schedules in %v: %d commands, %d crashes, %d lost answers, %d lost requests; %+v", n,
-		time.Since(began).Round(time.Second),
-		total.commands.Load(), total.crashes.Load(), total.lostAnswers.Load(), total.lostRequests.Load(), seen.String())
+		time.Since(began).Round(time.Second), total.commands.Load(), total.crashes.Load(),
+		total.lostAnswers.Load(), total.lostRequests.Load(), seen.String())
 	if n >= completeSchedules && !t.Failed() {
 		seen.complete(t)
 	}
@@ -458,7 +458,8 @@ func (m *model) verify(ctx context.Context) error {
 		}
 		m.seen.collected.Add(done.Contents.Deleted.Documents + done.Blobs.Deleted.Documents)
 		m.seen.orphans.Add(done.Orphans.Documents)
-		n := done.Contents.Quarantined + done.Contents.Deleted.Documents + done.Blobs.Quarantined + done.Blobs.Deleted.Documents
+		n := done.Contents.Quarantined + done.Contents.Deleted.Documents + done.Blobs.Quarantined +
+			done.Blobs.Deleted.Documents
 		if n == 0 && before == 0 {
 			break
 		}

@@ -85,7 +85,8 @@ func TestPeriodicCheck(t *testing.T) {
 		}
 	}
 	first := float64(clock.at.Unix())
-	turn(c, map[string]float64{"gadwall_check_runs_total,clean": 1, "gadwall_check_completed_timestamp_seconds": first})
+	turn(c,
+		map[string]float64{"gadwall_check_runs_total,clean": 1, "gadwall_check_completed_timestamp_seconds": first})
 	if !strings.Contains(log.String(), "level=INFO msg=checked") || !strings.Contains(log.String(), "messages=1") {
 		t.Error(log)
 	}

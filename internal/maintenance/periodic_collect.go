@@ -55,7 +55,8 @@ type PeriodicCollection struct {
 }
 
 // NewPeriodicCollection returns a collection that Run repeats every interval; never if that is 0.
-func NewPeriodicCollection(mail *mailstore.Store, task *lease.Task, interval, grace time.Duration) *PeriodicCollection {
+func NewPeriodicCollection(mail *mailstore.Store, task *lease.Task,
+	interval, grace time.Duration) *PeriodicCollection {
 	count := func(name, help, label string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{label})
 	}

@@ -69,7 +69,8 @@ func TestComplete(t *testing.T) {
 func TestScripts(t *testing.T) {
 	for _, shell := range Shells() {
 		script, err := Script("prog", shell)
-		if err != nil || !strings.Contains(script, "prog") || !strings.Contains(script, CompleteCommand) || strings.Contains(script, "%!") {
+		if err != nil || !strings.Contains(script, "prog") || !strings.Contains(script, CompleteCommand) ||
+			strings.Contains(script, "%!") {
 			t.Errorf("%s: %q, %v", shell, script, err)
 		}
 	}
@@ -97,7 +98,11 @@ printf '%s|' "${COMPREPLY[@]}"`
 
 func TestPage(t *testing.T) {
 	var out bytes.Buffer
-	page := Page{App: model(t), Version: "v1", Sections: []Section{{"Examples", []string{"One:", "\tprog user add 'ada'\n.fi", "Two."}}}}
+	page := Page{
+		App:      model(t),
+		Version:  "v1",
+		Sections: []Section{{"Examples", []string{"One:", "\tprog user add 'ada'\n.fi", "Two."}}},
+	}
 	if err := page.Write(&out); err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +127,9 @@ func TestPage(t *testing.T) {
 	for line := range strings.Lines(text) {
 		if strings.HasPrefix(line, ".") {
 			request, _, _ := strings.Cut(strings.TrimSpace(line), " ")
-			if !slices.Contains([]string{".TH", ".SH", ".SS", ".TP", ".PP", ".B", ".br", ".nf", ".fi", ".RS", ".RE"}, request) {
+			if !slices.Contains(
+				[]string{".TH", ".SH", ".SS", ".TP", ".PP", ".B", ".br", ".nf", ".fi", ".RS", ".RE"},
+				request) {
 				t.Errorf("request %q", line)
 			}
 		}

@@ -83,7 +83,8 @@ func (w *connecting) explain(err error) error {
 	case isAuthentication(err):
 		return &SettingError{errors.New("--mongodb-uri: the database refuses the user name or the password")}
 	case len(w.failed) == 0 && database.IsUnavailable(err):
-		return fmt.Errorf("the database has no primary, or does not answer in time (%s)", strings.Join(w.servers, ", "))
+		return fmt.Errorf("the database has no primary, or does not answer in time (%s)",
+			strings.Join(w.servers, ", "))
 	case len(w.failed) == 0:
 		return fmt.Errorf("cannot use the database: %w", err)
 	}

@@ -91,9 +91,13 @@ func (n *Node) openEmbedded(o Options) (*options.ClientOptions, error) {
 	case errors.As(err, &locked) && access != Serving:
 		return options.Client().ApplyURI(SocketURI(locked.Socket)), nil
 	case errors.As(err, &locked):
-		return nil, fmt.Errorf("the data directory %s is in use by another process; a second server on the same data "+
-			"needs --mongodb-uri '%s' and --redis-url 'unix://%s'",
-			dir, SocketURI(locked.Socket), filepath.Join(dir, redisSocket))
+		return nil, fmt.Errorf(
+			"the data directory %s is in use by another process; a second server on the same data "+
+				"needs --mongodb-uri '%s' and --redis-url 'unix://%s'",
+			dir,
+			SocketURI(locked.Socket),
+			filepath.Join(dir, redisSocket),
+		)
 	case err != nil:
 		return nil, err
 	}
