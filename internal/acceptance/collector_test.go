@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-// collectorKills is how often TestCollectorBesideKills ends the server; GADWALL_ACCEPTANCE_KILLS
+// collectorKills is how often TestCollectorBesideKills ends the server; GADWALL_TEST_KILLS
 // says otherwise.
 const collectorKills = 8
 

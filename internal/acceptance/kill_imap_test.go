@@ -23,7 +23,7 @@ import (
 )
 
 const (
-	// killSessionCount is how often TestKillSessions ends the server; GADWALL_ACCEPTANCE_KILLS says
+	// killSessionCount is how often TestKillSessions ends the server; GADWALL_TEST_KILLS says
 	// otherwise.
 	killSessionCount = 30
 	killClients      = 6

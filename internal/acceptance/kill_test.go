@@ -15,14 +15,14 @@ import (
 	"github.com/emersion/go-imap/v2"
 )
 
-// killCount is how often TestKill ends the server; GADWALL_ACCEPTANCE_KILLS says otherwise.
+// killCount is how often TestKill ends the server; GADWALL_TEST_KILLS says otherwise.
 const killCount = 200
 
 const killSenders = 8
 
 // killTimes returns how often a test ends the server.
 func killTimes(t *testing.T, otherwise int) int {
-	v := os.Getenv("GADWALL_ACCEPTANCE_KILLS")
+	v := os.Getenv("GADWALL_TEST_KILLS")
 	if v == "" {
 		return otherwise
 	}

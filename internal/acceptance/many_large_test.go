@@ -16,12 +16,12 @@ import (
 
 // TestManyLargeMessages receives large messages from many senders at once, by LMTP and by APPEND,
 // and sends them to as many readers: the memory for one message must be a small constant, whatever
-// its size. GADWALL_ACCEPTANCE_LARGE=NxM has N messages of M megabytes instead of 20 of 20.
+// its size. GADWALL_TEST_MANY_LARGE=NxM has N messages of M megabytes instead of 20 of 20.
 func TestManyLargeMessages(t *testing.T) {
 	count, megabytes := 20, 20
-	if v := os.Getenv("GADWALL_ACCEPTANCE_LARGE"); v != "" {
+	if v := os.Getenv("GADWALL_TEST_MANY_LARGE"); v != "" {
 		if _, err := fmt.Sscanf(v, "%dx%d", &count, &megabytes); err != nil {
-			t.Fatalf("GADWALL_ACCEPTANCE_LARGE: %v", err)
+			t.Fatalf("GADWALL_TEST_MANY_LARGE: %v", err)
 		}
 	}
 	const (

@@ -193,6 +193,26 @@ func (l *Lease) Check(ctx context.Context) error {
 	return nil
 }
 
+// EndAll ends all leases that a database holds. Only a process that has the database for itself calls
+// it, when it opens it: the processes that held them have ended, or have lost their connections and
+// find out by Check. A lease in Redis stays.
+func EndAll(ctx context.Context, db *mongo.Database) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	now := time.Now().UTC()
+	_, err := db.Collection(collection, database.Collection()).UpdateMany(ctx,
+		bson.D{{Key: "until", Value: bson.D{{Key: "$gt", Value: now}}}},
+		bson.D{
+			{Key: "$set", Value: bson.D{{Key: "until", Value: now}}},
+			// Holders who still run must find that they have lost it.
+			{Key: "$inc", Value: bson.D{{Key: "token", Value: int64(1)}}},
+		})
+	if err != nil {
+		return fmt.Errorf("end leases: %w", err)
+	}
+	return nil
+}
+
 // mine is the condition that no other instance has taken the lease.
 func (l *Lease) mine() bson.D {
 	return bson.D{{Key: "_id", Value: l.task.Name}, {Key: "token", Value: l.token}}

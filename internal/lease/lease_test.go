@@ -172,3 +172,24 @@ func TestContention(t *testing.T) {
 		wg.Wait()
 	})
 }
+
+// A process that opens a database for itself takes over what dead ones held.
+func TestEndAll(t *testing.T) {
+	f := &fixture{db: dbtest.Database(t), now: time.Now()}
+	if err := EndAll(t.Context(), f.db); err != nil {
+		t.Fatalf("no lease was ever given: %v", err)
+	}
+	held := acquire(t, f.task(t))
+	if _, err := f.task(t).Acquire(t.Context()); !errors.Is(err, ErrHeld) {
+		t.Fatalf("held: %v", err)
+	}
+	if err := EndAll(t.Context(), f.db); err != nil {
+		t.Fatal(err)
+	}
+	if err := held.Check(t.Context()); !errors.Is(err, ErrLost) {
+		t.Errorf("the holder before: %v", err)
+	}
+	f.pass(time.Second)
+	acquire(t, f.task(t)).Release(t.Context())
+	held.Release(t.Context())
+}

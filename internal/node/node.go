@@ -101,6 +101,12 @@ func Open(ctx context.Context, o Options) (_ *Node, err error) {
 			return nil, err
 		}
 	}
+	if n.Embedded != nil && o.Access != Looking {
+		// The data directory is this process's: who held leases before is dead.
+		if err := lease.EndAll(ctx, n.Database); err != nil {
+			return nil, err
+		}
+	}
 	n.Mail, err = mailstore.Open(ctx, mailstore.Options{
 		Database: n.Database, Contents: n.Contents, Bus: n.Bus, Quota: o.Storage.Quota.Policy(),
 		Resume: o.Access == Serving, ReadOnly: o.Access == Looking, Restored: o.Access == Restoring,
