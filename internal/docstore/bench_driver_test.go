@@ -23,8 +23,8 @@ func openOnDisk(b *testing.B) (*docstore.Server, *mongo.Client) {
 	return s, must(mongo.Connect(s.ClientOptions()))(b)
 }
 
-// cannedDialer opens connections to a server that sends the same reply to every find and every insert. All else goes to
-// the real server.
+// cannedDialer opens connections to a server that sends the same reply to every find and every
+// insert. All else goes to the real server.
 type cannedDialer struct {
 	server *docstore.Server
 	reply  map[string][]byte

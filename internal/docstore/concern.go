@@ -52,8 +52,8 @@ func (r *request) checkConcerns(cmd command) error {
 	return nil
 }
 
-// parseReadConcern reads a read concern. There is one node, whose reads all see what is committed:
-// levels differ only in where they may be asked for.
+// parseReadConcern reads a read concern. There is one node, and all its reads see only committed
+// writes. So the levels differ only in which commands take them.
 func (r *request) parseReadConcern(v bson.RawValue) error {
 	if v.Type != bson.TypeEmbeddedDocument {
 		return mongoerr.New(mongoerr.FailedToParse, "readConcern field should be an object")
@@ -77,7 +77,7 @@ func (r *request) parseReadConcern(v bson.RawValue) error {
 						"'available', or 'snapshot'")
 			}
 		case "afterClusterTime":
-			// There is one node: whatever the client has seen is in what it will read.
+			// There is one node: its reads see everything that the client has seen.
 			if it.Type() != bson.TypeTimestamp {
 				return errWrongType("readConcern", key, it.Value(), "timestamp")
 			}

@@ -2,19 +2,20 @@
 // protocol that Gadwall uses.
 //
 // It has find, count and counting aggregations, inserts, updates, deletes, findAndModify, secondary
-// indexes, cursors, transactions and retryable writes, with MongoDB 7.0's results and errors; package
-// conformance holds it to them. It deliberately is no replica set of more than one member, keeps no
-// users, and is no database for other programs. It has no expressions, collations, text and geo search,
-// computing aggregations, positional updates, views, capped collections and change streams.
-// docs/embedded-database.md lists every command, operator and option. The server refuses everything
-// else with MongoDB's own error; it never ignores an option and never answers wrongly.
+// indexes, cursors, transactions and retryable writes, with MongoDB 7.0's results and errors;
+// package conformance holds it to them. It deliberately is no replica set of more than one member,
+// keeps no users, and is no database for other programs. It has no expressions, collations, text
+// and geo search, computing aggregations, positional updates, views, capped collections and change
+// streams. docs/embedded-database.md lists every command, operator and option. The server refuses
+// everything else with MongoDB's own error; it never ignores an option and never answers wrongly.
 //
 // # Two storeys
 //
-// Package engine stores, plans, locks, writes, checks and backs up; it knows no protocol. This package
-// has what a client sees of it: connections, commands and their arguments, cursors, sessions, concerns,
-// and the form of the answers. Beside them: mongoerr (error codes), query (filters, updates, pipelines), bsonkey
-// (the order of values as bytes), rawdoc (reading BSON in place), wire (messages).
+// Package engine stores, plans, locks, writes, checks and backs up; it knows no protocol. This
+// package has what a client sees of it: connections, commands and their arguments, cursors,
+// sessions, concerns, and the form of the answers. Beside them: mongoerr (error codes), query
+// (filters, updates, pipelines), bsonkey (the order of values as bytes), rawdoc (reading BSON in
+// place), wire (messages).
 //
 // # Words
 //
@@ -27,9 +28,9 @@
 // # How data flows
 //
 // A connection (conn.go) reads a message (package wire), parses its generic arguments (request.go)
-// and runs the command of the table in command.go. A reading command takes an engine.Reading and copies
-// the documents of its stream into the reply; a cursor keeps the rest. A writing command parses its
-// statements, runs them by an engine.Writer, and turns the outcome into the reply.
+// and runs the command of the table in command.go. A reading command takes an engine.Reading and
+// copies the documents of its stream into the reply; a cursor keeps the rest. A writing command
+// parses its statements, runs them by an engine.Writer, and turns the outcome into the reply.
 //
 // # What must hold
 //

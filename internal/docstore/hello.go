@@ -22,7 +22,7 @@ const (
 // hello answers hello and its old name isMaster. There is no topologyVersion, so drivers ask from
 // time to time instead of holding a connection open for news.
 func (s *Server) hello(_ context.Context, r *request) (bson.Raw, error) {
-	// Whatever a client says of itself (client, compression, speculativeAuthenticate, ...) needs no answer.
+	// The client's own fields (client, compression, speculativeAuthenticate, ...) need no answer.
 	return okReply(func(dst []byte) []byte {
 		if r.name == "hello" {
 			dst = bsoncore.AppendBooleanElement(dst, "isWritablePrimary", true)

@@ -12,7 +12,8 @@ const (
 	maxConnections = 4096
 	// keptReplyBuffer is the largest buffer of a reply that is kept for another one, in bytes.
 	keptReplyBuffer = 1 << 20
-	// copiedReply is the size up to which a reply is copied behind its header, to be sent by one write.
+	// copiedReply is the size up to which a reply is copied behind its header, to be sent by one
+	// write.
 	copiedReply = 16 << 10
 	// maxOpenCursors bounds the cursors that wait for getMore, each of which may pin a snapshot.
 	maxOpenCursors = 10_000
@@ -29,7 +30,8 @@ const (
 	maxSessions = 100_000
 	// transactionLifetime aborts a transaction that is still open after it.
 	transactionLifetime = 60 * time.Second
-	// unsettledWait is how long a client that commits again waits for a commit that the full disk holds up.
+	// unsettledWait is how long a client that commits again waits for a commit that the full disk
+	// holds up.
 	unsettledWait = 2 * time.Second
 	// maintenancePeriod is the pause between two looks for idle cursors, transactions and sessions.
 	maintenancePeriod = 5 * time.Second

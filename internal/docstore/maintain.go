@@ -4,7 +4,7 @@ import (
 	"time"
 )
 
-// maintain closes what nobody uses any more, until the server closes.
+// maintain ends idle cursors, overdue transactions and old sessions, until the server closes.
 func (s *Server) maintain() {
 	idle := time.NewTicker(maintenancePeriod)
 	defer idle.Stop()

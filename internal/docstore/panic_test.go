@@ -12,8 +12,8 @@ import (
 	"gadwall/internal/docstore"
 )
 
-// A panic in a command costs that command: its locks, cursors and transaction end, and the connection
-// goes on.
+// A panic in a command costs that command: its locks, cursors and transaction end, and the
+// connection goes on.
 func TestPanicCostsOneCommand(t *testing.T) {
 	ctx := context.Background()
 	s := must(docstore.Open(docstore.Options{Dir: "db", FS: vfs.NewMem(), Logger: slog.New(slog.DiscardHandler)}))(t)

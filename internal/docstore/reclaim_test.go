@@ -41,8 +41,8 @@ func fillReclaim(t *testing.T, dir string) *reclaimStore {
 
 func (r *reclaimStore) close(t *testing.T) { closeAll(t, r.Server, r.client) }
 
-// wantReclaimed lets the server reclaim space until most of it is there again. What it does not rewrite
-// itself, Pebble deletes a little later.
+// wantReclaimed lets the server reclaim space until most of it is there again. What it does not
+// rewrite itself, Pebble deletes a little later.
 func (r *reclaimStore) wantReclaimed(t *testing.T, full uint64) {
 	t.Helper()
 	waitFor(t, testContext(t), func() bool {

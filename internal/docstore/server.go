@@ -127,7 +127,8 @@ func (s *Server) ListenUnix(path string) error {
 	if err := removeStaleSocket(path); err != nil {
 		return err
 	}
-	// Linux gives the socket's file the mode of the socket, so that at no time anybody else may connect.
+	// Linux gives the socket's file the mode of the socket, so that at no time anybody else may
+	// connect.
 	config := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
 		var failed error
 		err := c.Control(func(fd uintptr) { failed = syscall.Fchmod(int(fd), 0o600) })
@@ -191,8 +192,9 @@ func (s *Server) acceptAll(l net.Listener, path string) {
 }
 
 // Close ends all connections, waits for the commands that run, and closes the database. Writes that
-// were not durable become so. If that takes very long, or the disk is full, it gives up: the database is
-// left as the end of the process will leave it, with everything that was acknowledged as durable.
+// were not durable become so. If that takes very long, or the disk is full, it gives up: the
+// database is left as the end of the process will leave it, with everything that was acknowledged
+// as durable.
 func (s *Server) Close() error {
 	s.mu.Lock()
 	if s.closed {
@@ -215,14 +217,16 @@ func (s *Server) Close() error {
 	})
 }
 
-// Check compares every index with the documents of its collection, both ways, and looks at everything
-// else that is stored. See Engine.Check.
+// Check compares every index with the documents of its collection, both ways, and looks at
+// everything else that is stored. See Engine.Check.
 func (s *Server) Check(ctx context.Context, progress func(ns string)) (*engine.CheckReport, error) {
 	return s.eng.Check(ctx, progress)
 }
 
 // CheckEach is Check, and calls each with every problem. See Engine.CheckEach.
-func (s *Server) CheckEach(ctx context.Context, progress func(ns string), each func(ns string, p engine.Problem)) (*engine.CheckReport, error) {
+func (s *Server) CheckEach(
+	ctx context.Context, progress func(ns string), each func(ns string, p engine.Problem),
+) (*engine.CheckReport, error) {
 	return s.eng.CheckEach(ctx, progress, each)
 }
 

@@ -13,8 +13,8 @@ import (
 	"gadwall/internal/docstore/rawdoc"
 )
 
-// updateStatement is one statement of update, its fields checked but what they hold not yet parsed: that is an error of
-// the statement alone.
+// updateStatement is one statement of update, its fields checked but what they hold not yet parsed:
+// that is an error of the statement alone.
 type updateStatement struct {
 	q             bson.Raw
 	u             bson.RawValue
@@ -72,7 +72,8 @@ func checkHint(v bson.RawValue) error {
 	return nil
 }
 
-// newUpdate parses the documents of an update, which it copies: a transaction may keep parts of them.
+// newUpdate parses the documents of an update, which it copies: a transaction may keep parts of
+// them.
 func newUpdate(q, sort bson.Raw, change bson.RawValue, arrayFilters []bson.Raw, multi bool) (*engine.Update, error) {
 	u := &engine.Update{Multi: multi}
 	var err error

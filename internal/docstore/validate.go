@@ -11,9 +11,9 @@ import (
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 )
 
-// validate is MongoDB's command of that name: it checks one collection, as Check does. Other than
-// MongoDB's it keeps nobody out meanwhile, and always does all it can, so that "full" and
-// "background" change nothing.
+// validate is MongoDB's command of that name: it checks one collection, as Engine.Check does.
+// Unlike MongoDB's it keeps no writer out meanwhile. It always does a whole check, so that "full"
+// and "background" change nothing.
 func (s *Server) validate(ctx context.Context, r *request) (bson.Raw, error) {
 	var name string
 	full, background := false, false

@@ -162,8 +162,8 @@ func TestEqualAcrossTypes(t *testing.T) {
 	}
 }
 
-// TestOrderProperty: the order of keys is the order of values, ascending and descending, and no key is a
-// proper prefix of another, so that compound keys order by their components.
+// TestOrderProperty: the order of keys is the order of values, ascending and descending, and no key
+// is a proper prefix of another, so that compound keys order by their components.
 func TestOrderProperty(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := rawgen.Value(3).Draw(t, "a"), rawgen.Value(3).Draw(t, "b")

@@ -10,7 +10,8 @@ import (
 	"gadwall/internal/docstore/rawdoc"
 )
 
-// Kind is the place of a value's type in the order of types; numbers share one, as do string and symbol.
+// Kind is the place of a value's type in the order of types; numbers share one, as do string and
+// symbol.
 type Kind uint8
 
 // The kinds, in order.
@@ -73,8 +74,8 @@ func KindOf(t bson.Type) Kind {
 	return KindNull
 }
 
-// Compare orders two values as MongoDB does: negative when a sorts before b, 0 when they are equal (which
-// says nothing of their types: 1 equals 1.0). Both values must be well formed.
+// Compare orders two values as MongoDB does: negative when a sorts before b, 0 when they are equal
+// (which says nothing of their types: 1 equals 1.0). Both values must be well formed.
 func Compare(a, b bson.RawValue) int {
 	k := KindOf(a.Type)
 	if c := cmp.Compare(k, KindOf(b.Type)); c != 0 {

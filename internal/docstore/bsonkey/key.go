@@ -35,8 +35,9 @@ const (
 	tagMaxKey        = 0x7c
 )
 
-// bareSizes are the lengths of generic binaries that are written bare: tagBinary+1 for those of the first
-// length, tagBinary+3 for the second, and so on. All others take the even tag in whose gap they sort.
+// bareSizes are the lengths of generic binaries that are written bare: tagBinary+1 for those of the
+// first length, tagBinary+3 for the second, and so on. All others take the even tag in whose gap
+// they sort.
 var bareSizes = [...]int{12, 16, 32}
 
 // ErrMalformed is returned (wrapped) by [Skip] for bytes that are no encoded value.
@@ -138,9 +139,10 @@ func appendPayload(dst []byte, k Kind, v bson.RawValue) []byte {
 	return dst
 }
 
-// appendDoc writes kind, name and value of each element: kinds compare before names, so that the name
-// stands between the tag and the payload of the value. The tag of a number or binary would reveal more
-// than its kind before the name, so it comes after the name, and the kind's lowest tag before.
+// appendDoc writes kind, name and value of each element: kinds compare before names, so that the
+// name stands between the tag and the payload of the value. The tag of a number or binary would
+// reveal more than its kind before the name, so it comes after the name, and the kind's lowest tag
+// before.
 func appendDoc(dst, doc []byte) []byte {
 	it := rawdoc.Over(doc)
 	for it.Next() {
@@ -252,7 +254,8 @@ func Skip(key []byte) (rest []byte, err error) {
 	return key[n:], nil
 }
 
-// skipValue returns the length of the value at the start of b, or -1. Bytes are to be xored with inv.
+// skipValue returns the length of the value at the start of b, or -1. Bytes are to be xored with
+// inv.
 func skipValue(b []byte, inv byte, depth int) int {
 	if len(b) == 0 || depth > rawdoc.MaxDepth+1 {
 		return -1

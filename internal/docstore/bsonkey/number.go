@@ -11,13 +11,14 @@ import (
 	"gadwall/internal/docstore/rawdoc"
 )
 
-// A number other than NaN and zero is written as its magnitude after a tag for its sign; the bytes of
-// a negative one are inverted. The magnitude is the largest double d that is not above it, then what is
-// missing. The 64 bits of d and one more bit, set when the value is not exactly d, are written as 2 whole
-// bytes and then groups of 7 bits, each in a byte whose lowest bit says that another group follows; groups
-// of zeros at the end are left out, which makes small whole numbers short. When the value is not d, which
-// happens only for int64 and decimal128, it follows in decimal: the exponent of its first digit
-// (2 bytes), then its digits without trailing zeros, one per byte as digit+1, then 0.
+// A number other than NaN and zero is written as its magnitude after a tag for its sign; the bytes
+// of a negative one are inverted. The magnitude is the largest double d that is not above it, then
+// what is missing. The 64 bits of d and one more bit, set when the value is not exactly d, are
+// written as 2 whole bytes and then groups of 7 bits, each in a byte whose lowest bit says that
+// another group follows; groups of zeros at the end are left out, which makes small whole numbers
+// short. When the value is not d, which happens only for int64 and decimal128, it follows in
+// decimal: the exponent of its first digit (2 bytes), then its digits without trailing zeros, one
+// per byte as digit+1, then 0.
 
 // appendMagnitude writes a positive number; rest tells the exact value when d is not.
 func appendMagnitude(dst []byte, d float64, rest *decimal) []byte {

@@ -70,8 +70,8 @@ func (d *document) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// load reads the files of testdata. Fields that no type has are an error: an expectation with a spelling
-// mistake would never fail.
+// load reads the files of testdata. Fields that no type has are an error: an expectation with a
+// spelling mistake would never fail.
 func load(t *testing.T) map[string]file {
 	t.Helper()
 	paths, err := filepath.Glob("testdata/*.json")
@@ -202,8 +202,8 @@ func lookup(raw bson.Raw, path string) (bson.RawValue, bool) {
 	return v, err == nil
 }
 
-// contains compares an expectation with a value. A document may have more fields than are wanted, an array
-// no more items; all else is equal in type and value. It returns what differs, or "".
+// contains compares an expectation with a value. A document may have more fields than are wanted,
+// an array no more items; all else is equal in type and value. It returns what differs, or "".
 func contains(path string, want any, got bson.RawValue) string {
 	switch want := want.(type) {
 	case bson.D:

@@ -40,7 +40,8 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// replies keeps the replies of commands that succeeded, since the driver gives none that has write errors.
+// replies keeps the replies of commands that succeeded, since the driver gives none that has write
+// errors.
 type replies struct {
 	mu   sync.Mutex
 	last bson.Raw
@@ -122,7 +123,8 @@ type run struct {
 	sessions map[string]*session
 }
 
-// A session's transactions are numbered here, not by the driver, so that a case can say any wrong thing.
+// A session's transactions are numbered here, not by the driver, so that a case can say any wrong
+// thing.
 type session struct {
 	*mongo.Session
 	number int64

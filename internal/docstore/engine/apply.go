@@ -9,10 +9,10 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// An UnsettledError is that of a commit which the full disk holds up. It shows already, and will
-// become durable when there is space, unless the process ends before that. Until it is durable no
-// write is begun, nor answered with what it gave before: whatever is acknowledged later is durable
-// with it.
+// An UnsettledError says that the full disk holds a commit up. Readers see the writes already. They
+// become durable when there is space, unless the process ends before. Until then the engine begins
+// no write, and gives no client the stored result of an earlier one: so everything that it
+// acknowledges later is durable together with them.
 type UnsettledError struct{ Err *mongoerr.Error }
 
 func (e *UnsettledError) Error() string { return e.Err.Error() }
@@ -64,7 +64,8 @@ func (e *Engine) applyNow(b *pebble.Batch, durable bool, settled func(applied bo
 	}
 	if durable {
 		if err := b.SyncWait(); err != nil {
-			// Others may have seen the writes already, and nobody knows what of them is on disk.
+			// Readers may have seen the writes already, and it is unknown which of them are on
+			// disk.
 			panic(FatalError(fmt.Sprintf("docstore: cannot sync the log: %v", err)))
 		}
 		e.metrics.synced(time.Since(started))

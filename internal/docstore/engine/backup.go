@@ -24,12 +24,14 @@ func badTarget(format string, args ...any) error {
 	return &TargetError{fmt.Sprintf(format, args...)}
 }
 
-// Backup makes a copy of the database in dir, which Open opens as a database. The copy is of one moment after the call
-// and holds everything acknowledged before it. Reads and writes go on meanwhile. On the same file system most of the copy is
-// hard links, so that it takes next to no time and space until the database has moved on.
+// Backup makes a copy of the database in dir, which Open opens as a database. The copy is of one
+// moment after the call and holds everything acknowledged before it. Reads and writes go on
+// meanwhile. On the same file system most of the copy is hard links, so that it takes next to no
+// time and space until the database has moved on.
 //
-// dir is an absolute path whose parent exists; it is itself missing or empty. It appears complete and durable, or not at
-// all: until then the copy is in dir with ".partial" appended, which is removed when the backup fails.
+// dir is an absolute path whose parent exists; it is itself missing or empty. It appears complete
+// and durable, or not at all: until then the copy is in dir with ".partial" appended, which is
+// removed when the backup fails.
 func (e *Engine) Backup(ctx context.Context, dir string) (err error) {
 	done, err := e.begin()
 	if err != nil {
@@ -58,7 +60,8 @@ func (e *Engine) Backup(ctx context.Context, dir string) (err error) {
 			err = errors.Join(err, fmt.Errorf("backup: %w", rmErr))
 		}
 	}()
-	// Pebble makes a directory that others may read: within partial nobody can.
+	// Pebble makes a directory that others may read. Within partial, which is private, they cannot
+	// reach it.
 	inner := fs.PathJoin(partial, "data")
 	if err := checkpoint(e.db, inner); err != nil {
 		return fmt.Errorf("backup: %w", err)
@@ -84,8 +87,9 @@ func (e *Engine) Backup(ctx context.Context, dir string) (err error) {
 	return nil
 }
 
-// checkpoint makes Pebble's copy. Where Pebble cannot sync the directory of the copy it panics, as it does for its own; but
-// nothing of the database itself depends on that one, and Pebble lets go of everything it holds.
+// checkpoint makes Pebble's copy. Where Pebble cannot sync the directory of the copy it panics, as
+// it does for its own; but nothing of the database itself depends on that one, and Pebble lets go
+// of everything it holds.
 func checkpoint(db *pebble.DB, dir string) (err error) {
 	defer func() {
 		switch failed := recover().(type) {

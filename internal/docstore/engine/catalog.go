@@ -14,9 +14,9 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
-// A catalog is all collections and their indexes. It never changes: a change makes a new one and
-// publishes it when what readers will look for is in the database already, and before what they
-// look for no more is removed.
+// A Catalog is all collections and their indexes. It never changes: a change makes a new one. The
+// engine publishes that after it has stored the entries of new indexes, and before it erases what
+// was dropped.
 type Catalog struct {
 	byName map[string]*Collection
 	byID   map[uint32]*Collection

@@ -13,17 +13,20 @@ import (
 	"gadwall/internal/docstore/rawdoc"
 )
 
-// Check compares every index with the documents of its collection, both ways, and looks at everything else
-// that is stored. It reads one snapshot, beside all other traffic, in constant memory. progress is called with the
-// name of each collection before its turn; it may be nil. What is wrong is in the report; an error
-// means that the check was not finished. What cannot be read is a problem too, and the check goes on behind it.
+// Check compares every index with the documents of its collection, both ways, and looks at
+// everything else that is stored. It reads one snapshot, beside all other traffic, in constant
+// memory. It calls progress, unless that is nil, with the name of each collection before its turn.
+// The report has the problems. A key or value that cannot be read is one of them, and the check
+// goes on behind it. An error means that the check was not finished.
 func (e *Engine) Check(ctx context.Context, progress func(ns string)) (*CheckReport, error) {
 	return e.CheckEach(ctx, progress, nil)
 }
 
 // CheckEach is Check, and calls each with every problem: the report lists only the first of a
 // collection. ns is "" for problems beside the collections. Keys and ids are valid during the call.
-func (e *Engine) CheckEach(ctx context.Context, progress func(ns string), each func(ns string, p Problem)) (_ *CheckReport, err error) {
+func (e *Engine) CheckEach(
+	ctx context.Context, progress func(ns string), each func(ns string, p Problem),
+) (_ *CheckReport, err error) {
 	if each == nil {
 		each = func(string, Problem) {}
 	}
@@ -106,8 +109,9 @@ func (h *hasher) add(d *digest, a, b []byte) {
 
 // A collectionCheck is a check of a collection under way.
 //
-// Documents and index entries are each read once, in their order: the entries that the documents ask for and
-// those that are there must have the same digest. Only where they differ, each one is looked up.
+// Documents and index entries are each read once, in their order: the entries that the documents
+// ask for and those that are there must have the same digest. Only where they differ, each one is
+// looked up.
 type collectionCheck struct {
 	view    view
 	coll    *Collection
@@ -129,7 +133,10 @@ type indexCheck struct {
 }
 
 func checkCollection(ctx context.Context, v view, c *Collection, each func(Problem)) (*CollectionReport, error) {
-	k := &collectionCheck{view: v, coll: c, hash: newHasher(), skips: map[string][]byte{}, report: &CollectionReport{DB: c.db, Name: c.Name}}
+	k := &collectionCheck{
+		view: v, coll: c, hash: newHasher(), skips: map[string][]byte{},
+		report: &CollectionReport{DB: c.db, Name: c.Name},
+	}
 	k.report.each = each
 	for _, ix := range c.Indexes {
 		ic := &indexCheck{Index: ix}
@@ -191,8 +198,9 @@ func (k *collectionCheck) problem(p Problem, ic *indexCheck) {
 	k.report.add(p)
 }
 
-// walk calls f for each key with a prefix. An error of the storage is a problem: of one value, which f
-// returns, or of a range of keys, and the walk goes on behind it. An error of the context ends the check.
+// walk calls f for each key with a prefix. An error of the storage is a problem: of one value,
+// which f returns, or of a range of keys, and the walk goes on behind it. An error of the context
+// ends the check.
 func (k *collectionCheck) walk(ctx context.Context, ic *indexCheck, prefix []byte, f func(s scanner) error) error {
 	upper := successor(clone(prefix))
 	lower := prefix
@@ -277,7 +285,8 @@ func (k *collectionCheck) documents(ctx context.Context) error {
 			k.report.add(Problem{Kind: WrongID, Key: idKey, Detail: "the document has no _id"})
 		} else if want := bsonkey.Append(nil, id); !bytes.Equal(want, idKey) {
 			k.report.Invalid++
-			k.report.add(Problem{Kind: WrongID, ID: id, Key: idKey, Detail: fmt.Sprintf("stored under the key %x, belongs under %x", idKey, want)})
+			k.report.add(Problem{Kind: WrongID, ID: id, Key: idKey,
+				Detail: fmt.Sprintf("stored under the key %x, belongs under %x", idKey, want)})
 		}
 		for _, ic := range k.indexes {
 			keys, multi, err := ic.Keys(doc)
@@ -309,7 +318,8 @@ func (k *collectionCheck) entries(ctx context.Context, ic *indexCheck) error {
 			return nil
 		}
 		if ic.Unique && ic.have.n > 1 && bytes.Equal(key, last) {
-			k.problem(Problem{Kind: DuplicateKey, Key: idKey, Detail: fmt.Sprintf("another document has the key %x too", key)}, ic)
+			k.problem(Problem{Kind: DuplicateKey, Key: idKey,
+				Detail: fmt.Sprintf("another document has the key %x too", key)}, ic)
 		}
 		last = append(last[:0], key...)
 		return nil
@@ -362,7 +372,8 @@ func (k *collectionCheck) findExtra(ctx context.Context, ic *indexCheck) error {
 		}
 		doc, release, err := k.view.get(k.coll.DocKey(idKey))
 		if errors.Is(err, errNotFound) {
-			k.problem(Problem{Kind: ExtraEntry, Key: idKey, Detail: fmt.Sprintf("the entry with the key %x has no document", key)}, ic)
+			k.problem(Problem{Kind: ExtraEntry, Key: idKey,
+				Detail: fmt.Sprintf("the entry with the key %x has no document", key)}, ic)
 			return nil
 		}
 		if err != nil {

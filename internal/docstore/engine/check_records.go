@@ -11,8 +11,8 @@ import (
 	"gadwall/internal/docstore/rawdoc"
 )
 
-// checkRecords checks what is stored beside documents and index entries: the catalogue, of which cat is the
-// published version, and the retry records.
+// checkRecords checks the records of the catalogue against cat, the published version, and the
+// retry records.
 func checkRecords(ctx context.Context, v view, cat *Catalog, r *CheckReport) error {
 	last, err := checkCounter(v, r)
 	if err != nil {

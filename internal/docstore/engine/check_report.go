@@ -35,9 +35,9 @@ type Problem struct {
 	// Key is the key of _id as it is stored, or of what else is wrong.
 	Key    []byte
 	Detail string
-	// Range reports that the keys behind Key, up to Next, cannot be read. There may be any number of
-	// documents or entries. Key is nil when the range begins the collection or index, and Next when it ends
-	// it; NextID is the _id that belongs to Next, as far as it is known.
+	// Range reports that the keys behind Key, up to Next, cannot be read. There may be any number
+	// of documents or entries. Key is nil when the range begins the collection or index, and Next
+	// when it ends it; NextID is the _id that belongs to Next, as far as it is known.
 	Range  bool
 	Next   []byte
 	NextID bson.RawValue
@@ -141,7 +141,8 @@ type CheckReport struct {
 	// Problems are those of the catalogue and of the sessions.
 	Problems
 	Collections []*CollectionReport
-	// Leftovers counts collections and indexes that were dropped and are not erased yet, which is no harm.
+	// Leftovers counts collections and indexes that were dropped and are not erased yet, which is
+	// no harm.
 	Leftovers int
 }
 

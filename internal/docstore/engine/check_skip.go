@@ -5,13 +5,13 @@ import (
 	"math/big"
 )
 
-// firstReadable returns the first key from lower on that can be read, where lower itself cannot; nil
-// if there is none before upper.
+// firstReadable returns the first key from lower on that can be read, where lower itself cannot;
+// nil if there is none before upper.
 //
 // The storage does not say where what it cannot read ends. So keys are tried, at distances that
 // grow fourfold, and then between the last that failed and the first that did not. When more is
-// damaged a little further on, what lies between may be passed over. Keys that are longer than those
-// around them may be, too.
+// damaged a little further on, what lies between may be passed over. Keys that are longer than
+// those around them may be, too.
 func firstReadable(ctx context.Context, v view, lower, upper []byte) ([]byte, error) {
 	// Keys are tried as numbers of so many bytes.
 	width := max(len(lower), prefixLen+skipBytes)

@@ -73,8 +73,8 @@ func (e *Engine) finish() error {
 	return nil
 }
 
-// closePebble closes the storage. Pebble panics when something is still open, such as an iterator of
-// a command that panicked; everything is on disk by then.
+// closePebble closes the storage. Pebble panics when something is still open, such as an iterator
+// of a command that panicked; everything is on disk by then.
 func (e *Engine) closePebble() (err error) {
 	defer func() {
 		if failed := recover(); failed != nil {

@@ -28,9 +28,10 @@ import (
 
 // A damaged or missing file makes the reads fail that need it, and nothing else.
 //
-// For a damaged table Pebble does that by itself. For a damaged file of values it reports a corruption
-// without saying of what, and its own report panics in the goroutine that reads: a command's, or one of
-// Pebble's own, which ends the process. So the engine finds the damage before Pebble does:
+// For a damaged table Pebble does that by itself. For a damaged file of values it reports a
+// corruption without saying of what, and its own report panics in the goroutine that reads: a
+// command's, or one of Pebble's own, which ends the process. So the engine finds the damage before
+// Pebble does:
 //
 //   - checkedFile checks the checksum of each block it reads, and returns a DamagedFileError, which
 //     Pebble hands on as any other error of the file system. It does so for tables too: Pebble itself
@@ -93,7 +94,7 @@ func (d *damageLog) add(path, reason string) {
 		return
 	}
 	f.logged = time.Now()
-	d.log.Error("a file of the database is damaged; what is in it cannot be read: run gadwall check --database, restore a backup",
+	d.log.Error("a file of the database is damaged, and cannot be read: run gadwall check --database, restore a backup",
 		"file", path, "error", reason, "more", f.again)
 	f.again = 0
 }
@@ -171,8 +172,8 @@ const (
 	valueMagic   = "\xf0\x9f\xaa\xb3\xf0\x9f\xa6\x80"
 )
 
-// checkedFile is a table or a file of values that is read. Pebble reads the footer, or one whole block
-// with its trailer, at a time.
+// checkedFile is a table or a file of values that is read. Pebble reads the footer, or one whole
+// block with its trailer, at a time.
 type checkedFile struct {
 	vfs.File
 	name   string
@@ -225,8 +226,8 @@ func checksum(p []byte) uint32 {
 	return (c>>15 | c<<17) + 0xa282ead8
 }
 
-// findMissing notes the files that the manifest names and that are not there, or not as long as they
-// should be. The names of missing files of values are in missing.
+// findMissing notes the files that the manifest names and that are not there, or not as long as
+// they should be. The names of missing files of values are in missing.
 func (f *spaceFS) findMissing(live *liveFiles) {
 	look := func(files map[uint64]uint64, ending string) {
 		for _, number := range slices.Sorted(maps.Keys(files)) {

@@ -1,6 +1,6 @@
-// Package engine stores collections of BSON documents and their indexes over Pebble, runs queries and
-// writes on them, and keeps them safe. It knows no wire protocol, no connections and no sessions: package
-// docstore above it has those.
+// Package engine stores collections of BSON documents and their indexes over Pebble, runs queries
+// and writes on them, and keeps them safe. It knows no wire protocol, no connections and no
+// sessions: package docstore above it has those.
 //
 // # Words
 //
@@ -24,12 +24,12 @@
 // pins no memory.
 //
 // A write: Engine.NewWriter starts a writer. Its statements (statement_*.go) find their documents
-// (find_one.go, many.go), lock them, and put the new state into the unit (unit.go). The writer commits the unit
-// when enough has gathered (writer.go), by one batch (apply.go).
+// (find_one.go, many.go), lock them, and put the new state into the unit (unit.go). The writer
+// commits the unit when enough has gathered (writer.go), by one batch (apply.go).
 //
 // Beside them: changes of the catalogue (engine.go, build.go), deletion of expired documents
-// (expire.go), a full disk (space.go, spacefs.go), space given back (reclaim.go, logs.go), check and
-// backup.
+// (expire.go), a full disk (space.go, spacefs.go), space given back (reclaim.go, logs.go), check
+// and backup.
 //
 // # What must hold
 //

@@ -145,7 +145,7 @@ func (e *Engine) AwaitSpace(limit time.Duration, done <-chan struct{}) bool {
 	return e.space.whenFree(limit, done)
 }
 
-// Sync makes durable, if that is asked for, what has been applied so far.
+// Sync waits until everything that was applied so far is on disk, if durable is set.
 func (e *Engine) Sync(durable bool) error {
 	if !durable {
 		return nil
@@ -262,8 +262,8 @@ func (e *Engine) Drop(ctx context.Context, choose func(cat *Catalog) []*Collecti
 	return dropped, nil
 }
 
-// erase removes all keys of a numbered prefix that nothing refers to any more. It need not be
-// durable: what a crash brings back is erased at the next start.
+// erase removes all keys of a numbered prefix that nothing refers to any more. It does not sync:
+// when a crash brings the keys back, the next start erases them.
 func (e *Engine) erase(space byte, number uint32) error {
 	lower := prefixOf(space, number)
 	upper := successor(clone(lower))

@@ -10,8 +10,8 @@ import (
 	"gadwall/internal/docstore/query"
 )
 
-// expireDocuments deletes what TTL indexes say has expired, until the database closes. It may have to
-// wait for a transaction, so it is apart from what aborts transactions.
+// expireDocuments deletes what TTL indexes say has expired, until the database closes. It may have
+// to wait for a transaction, so it is apart from what aborts transactions.
 func (e *Engine) expireDocuments(period time.Duration) {
 	t := time.NewTicker(period)
 	defer t.Stop()

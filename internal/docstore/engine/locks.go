@@ -21,10 +21,10 @@ func (*busyError) Error() string { return "locked by another write" }
 // lockTable holds the write locks on documents and on keys of unique indexes, and remembers which
 // of them were written after the oldest snapshot that a transaction still reads.
 //
-// Rules: a unit holds the lock of a key from before it reads what it will overwrite until its batch
-// is applied. A commit gets its number after its batch is applied; a snapshot takes the current
-// number before it is made. So a commit with a number not above the snapshot's is in the snapshot;
-// the reverse need not hold, which at worst reports a conflict that was none.
+// Rules: a unit holds the lock of a key from before it reads the value that it will overwrite until
+// its batch is applied. A commit gets its number after its batch is applied; a snapshot takes the
+// current number before it is made. So a snapshot holds every commit whose number is not above its
+// own. It may hold others too, and then a transaction is told of a conflict that was none.
 type lockTable struct {
 	seed maphash.Seed
 

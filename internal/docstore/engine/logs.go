@@ -11,10 +11,10 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// Pebble keeps some of the logs that it does not need any more, to write over them: that takes
-// fewer disk operations than to let new ones grow. On a server on which nothing is written they are
-// only space, which can be more than the mail of a small one. So once nothing has been written for
-// a while, they are emptied.
+// Pebble keeps some of the logs that it does not need any more, and writes over them: that takes
+// fewer disk operations than a new log. On a server without writes they only take space, which can
+// be more than the mail of a small one. So the engine empties them when nothing has been written
+// for a while.
 
 // logFiles knows the logs of the database.
 type logFiles struct {

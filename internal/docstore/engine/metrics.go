@@ -10,8 +10,8 @@ import (
 
 // Metrics tells how the storage is doing.
 type Metrics struct {
-	// SyncedCommits counts the commits that waited for the disk, and SyncWait their time in all. LogSyncs
-	// counts the syncs they shared.
+	// SyncedCommits counts the commits that waited for the disk, and SyncWait their time in all.
+	// LogSyncs counts the syncs they shared.
 	SyncedCommits, LogSyncs int64
 	SyncWait                time.Duration
 	// DiskBytes is the size of the database's files.
@@ -54,8 +54,8 @@ func (e *Engine) Metrics() Metrics {
 	return m
 }
 
-// diskBytes is the size of the database's files. Pebble itself leaves out the files of values that were there when
-// it was opened, and subtracts them when they go.
+// diskBytes is the size of the database's files. Pebble itself leaves out the files of values that
+// were there when it was opened, and subtracts them when they go.
 func diskBytes(m *pebble.Metrics) uint64 {
 	return m.DiskSpaceUsage() - m.BlobFiles.Local.LiveSize + m.BlobFiles.LiveSize
 }

@@ -43,9 +43,9 @@ type Options struct {
 // DefaultCacheSize is the block cache's bound when Options name none.
 const DefaultCacheSize = 32 << 20
 
-// DefaultReserve is the reserve when Options name none: many times what the write buffers hold, for
-// they and their logs must find place, and so must what compactions write before they can delete
-// anything.
+// DefaultReserve is the reserve when Options name none. It is many times the size of the write
+// buffers: they, their logs and the output of compactions must find place before anything can be
+// deleted.
 const DefaultReserve = 64 << 20
 
 // Sizes of the storage. Write buffers are small, because the memory of the whole server is meant to
@@ -62,10 +62,10 @@ const (
 	blobGarbageRatio = 0.2
 	// rewriteAge is how old a file of values is before it is rewritten.
 	rewriteAge = 5 * time.Minute
-	// blockSize is what is compressed, and held in the cache, as one: some 25 messages. Wire forms,
-	// addresses and subjects of neighbours are much alike, so that blocks of this size with zstd
-	// take half of what small ones with a faster compression do. Reading a whole mailbox gains,
-	// too; a single message costs some 20 µs more when it is not cached.
+	// blockSize is the size of the blocks that are compressed and cached as one. A block has some
+	// 25 messages. Their wire forms, addresses and subjects are much alike, so that such blocks
+	// with zstd take half of the space that small ones with a faster compression take. Reading a
+	// whole mailbox is faster, too. A single message that is not cached costs some 20 µs more.
 	blockSize = 32 << 10
 	bloomBits = 10
 )

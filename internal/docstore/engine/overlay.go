@@ -22,7 +22,8 @@ type overlayWrite struct {
 // overlayDegree makes a node of 15 writes: most units have fewer.
 const overlayDegree = 8
 
-// noNodes is the free list of every tree: the default would be one for each, far larger than most overlays.
+// noNodes is the free list of every tree: the default would be one for each, far larger than most
+// overlays.
 var noNodes = btreemap.NewFreeList[string, overlayWrite](0)
 
 func compareStrings(a, b string) int {

@@ -100,8 +100,8 @@ func planIndex(c *Collection, ix *Index, filter *query.Filter, sort *query.Sort,
 	p := &Plan{coll: c, filter: filter, Stage: StageIndex, Index: ix, Dedupe: multikey}
 	prefixes := [][]byte{ix.Prefix}
 	fixed := make([]bool, len(ix.Fields))
-	// complete reports that the bounds leave out documents without any of the fields. Who hints at
-	// a sparse index goes without them.
+	// complete reports that no document without all of the fields matches. A client that hints at a
+	// sparse index accepts that such documents are left out.
 	complete := !ix.Sparse || hinted
 	open := true
 	for i, f := range ix.Fields {

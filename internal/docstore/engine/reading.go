@@ -7,8 +7,8 @@ import (
 	"gadwall/internal/docstore/query"
 )
 
-// A Reading is a consistent state of the database, to be read by queries. The streams that it returns
-// must be closed before it is.
+// A Reading is a consistent state of the database, to be read by queries. The streams that it
+// returns must be closed before it is.
 type Reading struct {
 	eng  *Engine
 	view view

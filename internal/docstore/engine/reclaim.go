@@ -13,11 +13,11 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// Pebble gives the space of deleted keys back when it compacts, which on a quiet server may be
+// Pebble gives the space of deleted keys back when it compacts. On a quiet server that may be
 // never: the deletions are small, and wait in a write buffer or in the upper levels for more to
-// come. So we count, for each collection and index, the bytes that deletions have made useless, and
-// compact its keys when they are many. The values of large documents are not rewritten by that:
-// Pebble sees which files of values nothing refers to any more.
+// come. So the engine counts, for each collection and index, the bytes that deletions have made
+// useless, and compacts the keys when they are many. A compaction does not rewrite the values of
+// large documents: Pebble sees which files of values nothing refers to any more.
 
 // A keyPrefix is the space byte and the number that begin the keys of a collection or an index.
 type keyPrefix string
@@ -32,8 +32,8 @@ type tally struct {
 	bytes    []int64
 }
 
-// count adds what a write makes useless: a deleted key and its value, or the part of a value that
-// its successor does not fill.
+// count adds the bytes that a write makes useless: a deleted key with its value, or the difference
+// between a value and a shorter one in its place.
 func (t *tally) count(key string, w overlayWrite) {
 	n := int64(w.replaced - len(w.value))
 	if w.deleted {
@@ -62,8 +62,8 @@ type garbage struct {
 
 type garbageCount struct {
 	bytes int64
-	// due is the part of bytes that shall be reclaimed as soon as no snapshot needs what was there
-	// before dueSeq; 0 when there is too little.
+	// due is the part of bytes that Reclaim gives back as soon as no snapshot older than dueSeq is
+	// open. It is 0 when there is too little.
 	due    int64
 	dueSeq uint64
 }
@@ -107,8 +107,8 @@ func (g *garbage) dropped(p keyPrefix, size int64) {
 	g.of(p).bytes = size
 }
 
-// ripe returns what is to be reclaimed, and notes what will be when the snapshots of now are
-// closed. earliest is the sequence number of the oldest open snapshot.
+// ripe returns the bytes to be reclaimed now, by prefix, and notes those that can be when the open
+// snapshots are closed. earliest is the sequence number of the oldest open snapshot.
 func (g *garbage) ripe(earliest uint64) map[keyPrefix]int64 {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -145,8 +145,8 @@ var keyGarbage = append([]byte{spaceMeta}, "garbage"...)
 
 const garbageRecord = prefixLen + 8
 
-// saveGarbage stores the counts, if they have changed. What a crash loses of them is little, and is
-// only space.
+// saveGarbage stores the counts if they have changed. A crash loses a few of them, which costs some
+// space.
 func (e *Engine) saveGarbage() error {
 	if e.space.isFull() {
 		return nil
@@ -236,7 +236,7 @@ func (e *Engine) Reclaim(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// compact compacts the keys of a prefix if the garbage is worth it. It does so piece by piece, and
+// compact compacts the keys of a prefix if the garbage is worth it. It does so step by step, and
 // rests after each as long as it took: the compactions that make room for new writes must not wait.
 func (e *Engine) compact(ctx context.Context, p keyPrefix, garbage int64) (done bool, err error) {
 	lower, upper := p.bounds()
@@ -254,7 +254,7 @@ func (e *Engine) compact(ctx context.Context, p keyPrefix, garbage int64) (done 
 		return false, nil
 	}
 	started := time.Now()
-	for _, cut := range append(pieces(levels, lower, upper), upper) {
+	for _, cut := range append(compactionCuts(levels, lower, upper), upper) {
 		if err := e.db.Compact(ctx, lower, cut, false); err != nil {
 			return false, err
 		}
@@ -273,9 +273,9 @@ func (e *Engine) compact(ctx context.Context, p keyPrefix, garbage int64) (done 
 	return true, nil
 }
 
-// pieces returns the keys between lower and upper at which to cut the range, so that the largest
-// level has about reclaimPiece bytes between two of them.
-func pieces(levels [][]pebble.SSTableInfo, lower, upper []byte) (cuts [][]byte) {
+// compactionCuts returns the keys between lower and upper at which to cut the range, so that the largest
+// level has about reclaimStep bytes between two of them.
+func compactionCuts(levels [][]pebble.SSTableInfo, lower, upper []byte) (cuts [][]byte) {
 	last := len(levels) - 1
 	for last > 0 && len(levels[last]) == 0 {
 		last--
@@ -286,7 +286,7 @@ func pieces(levels [][]pebble.SSTableInfo, lower, upper []byte) (cuts [][]byte) 
 	var size uint64
 	for _, t := range levels[last] {
 		size += t.Size
-		if key := t.Largest.UserKey; size >= reclaimPiece && bytes.Compare(key, lower) > 0 &&
+		if key := t.Largest.UserKey; size >= reclaimStep && bytes.Compare(key, lower) > 0 &&
 			bytes.Compare(key, upper) < 0 {
 			cuts = append(cuts, key)
 			size = 0

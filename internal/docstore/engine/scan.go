@@ -16,7 +16,7 @@ import (
 type docScan struct {
 	view view
 	plan *Plan
-	// filter is what the plan's ranges leave to be asked of a document.
+	// filter is the conditions that the plan's ranges do not ensure.
 	filter *query.Filter
 
 	ranges []keyRange // those not read to the end

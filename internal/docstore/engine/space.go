@@ -17,17 +17,17 @@ import (
 
 // diskSpace keeps a full disk from doing harm.
 //
-// Pebble ends the process when its log or its manifest cannot be written, since it cannot know then
-// what is on the disk. So it never gets to see that a disk is full: what it writes to them waits in
-// the file system (spaceFS) until there is space, for as long as it takes, and then goes on where
-// it was. Nothing that was acknowledged is in danger meanwhile, reads go on, and new writes are
-// refused with error 14031 (OutOfDiskSpace) before they get to Pebble. Only compactions, which can
-// be done again, fail and give back the space they took.
+// Pebble ends the process when it cannot write its log or its manifest, since it cannot know then
+// how much of them is on the disk. So Pebble never learns that the disk is full: its writes wait in
+// the file system (spaceFS) until there is space, and then go on where they were. Everything that
+// was acknowledged is safe meanwhile, and reads go on. The engine refuses new writes with error
+// 14031 (OutOfDiskSpace) before they get to Pebble. Only compactions fail, and give back the space
+// they took; Pebble does them again.
 //
-// That takes other programs to happen: as long as it is this database that fills the disk, new
-// writes are refused while there is still a reserve free, out of which those under way and the
-// memtables are written. Of this reserve, a part is for writes that make what is stored smaller
-// (see unit.frees), or nobody could make room.
+// Only other programs can bring the disk there. The engine refuses new writes while a reserve is
+// still free: out of that it finishes the writes under way and flushes the memtables. The last part
+// of the reserve is for writes that free space (see Unit.frees): without them nobody could make
+// room.
 type diskSpace struct {
 	fs  vfs.FS
 	dir string
@@ -40,8 +40,8 @@ type diskSpace struct {
 	free     atomic.Uint64
 	low, out atomic.Bool // less than reserve is free; less than floor
 
-	// waiting counts the operations of the storage that wait for space, and the commits that nobody
-	// waits for any more and that are not through. It changes under mu.
+	// waiting counts the operations of the storage that wait for space, and the commits that are
+	// not through although their clients have stopped waiting. It changes under mu.
 	waiting atomic.Int64
 	mu      sync.Mutex
 	// full is closed while waiting is not 0.
@@ -120,8 +120,8 @@ func (d *diskSpace) look() {
 	}
 }
 
-// checkOpen refuses to open a database that would wait for space at once: what is in its logs is
-// written to tables first.
+// checkOpen refuses to open a database that would wait for space at once. Opening begins with
+// writing the contents of the logs to tables.
 func (d *diskSpace) checkOpen() error {
 	usage, err := d.fs.GetDiskUsage(d.dir)
 	if need := d.reserve / 4; err == nil && usage.AvailBytes < need {

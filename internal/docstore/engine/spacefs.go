@@ -13,7 +13,8 @@ import (
 
 // spaceFS is the file system that Pebble writes to. See diskSpace.
 //
-// A failed sync is not tried again: the second may succeed although the first has thrown the data away.
+// A failed sync is not tried again: the second may succeed although the first has thrown the data
+// away.
 type spaceFS struct {
 	vfs.FS
 	space  *diskSpace
@@ -39,7 +40,8 @@ func (f *spaceFS) valuePath(number uint64) string {
 // Unwrap implements vfs.FS.
 func (f *spaceFS) Unwrap() vfs.FS { return f.FS }
 
-// waits reports whether writing that file waits for space: the files of the database do, but not those of a backup.
+// waits reports whether writing that file waits for space: the files of the database do, but not
+// those of a backup.
 func (f *spaceFS) waits(name string) bool {
 	return strings.HasPrefix(name, f.space.dir+string(filepath.Separator))
 }

@@ -90,8 +90,9 @@ func (w *Writer) UpdateOne(ctx context.Context, u *Update) (out Outcome, err err
 		if !errors.As(err, &dup) || !u.Upsert || out.Matched > 0 || w.inTransaction() || try > retryUpsert {
 			return out, err
 		}
-		// Another upsert came first: its document may be the one to update. Whoever has really
-		// a different document in the way finds it again and again, and then says so.
+		// Another upsert came first, and its document may be the one to update: look again. When a
+		// different document is in the way, each try fails, and the last one reports the duplicate
+		// key.
 		if err := w.Flush(); err != nil {
 			return out, err
 		}

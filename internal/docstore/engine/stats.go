@@ -8,13 +8,12 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
-// StorageStats is that part of MongoDB's document of the same name which can be told of this
-// storage.
+// StorageStats is the part of MongoDB's document of the same name that this storage knows.
 //
-// StorageSize and the sizes of indexes are what tables and files of values have of it, compressed,
-// without what is still in write buffers only, and as estimated where a table holds the end of one
-// collection and the beginning of another. Documents are clustered by _id, so the index on it takes
-// nothing of its own.
+// StorageSize and the sizes of indexes are the compressed bytes in tables and files of values. They
+// lack what is only in write buffers, and are estimates where a table holds the end of one
+// collection and the beginning of another. The index on _id takes nothing: it is the order of the
+// documents.
 type StorageStats struct {
 	Size           int64  `bson:"size"`
 	Count          int64  `bson:"count"`

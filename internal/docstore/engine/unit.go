@@ -224,9 +224,10 @@ func (u *Unit) checkSpace() error {
 	return err
 }
 
-// frees reports that the writes will leave less stored than there is, or hardly more: what is
-// inserted is no more than what is deleted, or tiny (a lease), and documents that are updated stay
-// about as large. Space is free only when it was compacted, but nothing else leads there.
+// frees reports that the writes leave less stored than there is, or hardly more: the inserted
+// documents are no larger than the deleted ones, or tiny (a lease), and updated documents stay
+// about as large. The space itself is free only after a compaction, but there is no other way to
+// get it.
 func (u *Unit) frees() bool {
 	var inserted, deleted, grown, updated int
 	_ = u.writes.each(func(key string, w overlayWrite) error { // f returns no error
@@ -255,8 +256,8 @@ func (u *Unit) frees() bool {
 }
 
 // commit applies the writes and, with durable set, waits until they are on disk. It ends the unit
-// whatever it returns, so that it must not be used any more. The error may be an *UnsettledError.
-// extra writes what belongs to the same batch.
+// in any case. The error may be an *UnsettledError. extra adds further writes to the same batch;
+// nil adds none.
 func (u *Unit) commit(durable bool, extra func(*pebble.Batch) error) error {
 	if err := u.checkSpace(); err != nil {
 		u.Abort()

@@ -60,10 +60,10 @@ func (w *Writer) Done(stmt int32) *StatementResult {
 	return w.Retries.Record.result(stmt)
 }
 
-// statement runs f, which writes to w.unit, until it goes through. When f meets a lock that it may
-// not wait for, or a changed collection, what was written before is committed, and f runs again. f
-// must not have written anything when it returns an error. A conflict within a transaction is the
-// caller's.
+// statement runs f, which writes to w.unit, until it goes through. When f meets a lock that it must
+// not wait for, or a collection that has changed, statement commits the earlier writes and runs f
+// again. f must not have written anything when it returns an error. In a transaction the caller
+// gets the conflict.
 func (w *Writer) statement(ctx context.Context, f func(c *Collection) error) error {
 	if err := w.eng.space.checkFloor(); err != nil {
 		return err
@@ -147,8 +147,8 @@ func (w *Writer) spill() error {
 	return w.Flush()
 }
 
-// Flush commits what has gathered and starts a new unit. A transaction for which there is no space
-// learns it here, and not from its commit, the outcome of which would then seem unknown.
+// Flush commits the statements so far and starts a new unit. In a transaction it only looks whether
+// there is space for them: from the failed commit a client would learn that the outcome is unknown.
 func (w *Writer) Flush() error {
 	if w.inTransaction() {
 		return w.unit.checkSpace()

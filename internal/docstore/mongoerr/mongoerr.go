@@ -1,8 +1,8 @@
 // Package mongoerr has the errors that the embedded database answers with: MongoDB's codes, their
 // names and the labels by which a driver decides whether to try again.
 //
-// Every part of the embedded database that refuses something makes an Error here. An error of another
-// type is trouble of the database itself; the connection reports it as InternalError.
+// Every part of the embedded database that refuses something makes an Error here. An error of
+// another type is trouble of the database itself; the connection reports it as InternalError.
 package mongoerr
 
 import (

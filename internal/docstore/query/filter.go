@@ -6,12 +6,12 @@ import (
 	"gadwall/internal/docstore/mongoerr"
 )
 
-// Filter is a parsed query filter; immutable and safe for concurrent use.
+// Filter is a parsed query filter. It is immutable and safe for concurrent use, but for StopAt.
 // The zero Filter matches every document.
 type Filter struct {
 	root and
-	// watch is set when the filter is so large that it looks, while it matches a document, whether it should
-	// stop.
+	// watch is set when the filter is so large that it looks, while it matches a document, whether
+	// it should stop.
 	watch *watch
 }
 
@@ -33,9 +33,9 @@ func (w *watch) stopped() bool {
 // watchedKids is how many conditions make a node watched, and are tested between two looks.
 const watchedKids = 64
 
-// StopAt makes a large filter stop when done is closed. It reports whether the filter is large: then
-// the caller must look at done after each document, for Match has returned false for one that it did not
-// finish. A filter that is shared must not be given one.
+// StopAt makes a large filter stop when done is closed. It reports whether the filter is large:
+// then the caller must look at done after each document, for Match has returned false for one that
+// it did not finish. A filter that is shared must not be given one.
 func (f *Filter) StopAt(done <-chan struct{}) (large bool) {
 	if f.watch == nil {
 		return false
@@ -193,8 +193,8 @@ func equalityOperand(p pred) (bson.RawValue, bool) {
 	return bson.RawValue{}, false
 }
 
-// EqualityFields returns the paths which the filter fixes to one value, with the values: those that an
-// upsert starts its document from.
+// EqualityFields returns the paths which the filter fixes to one value, with the values: those that
+// an upsert starts its document from.
 func (f *Filter) EqualityFields() bson.D {
 	var out bson.D
 	for _, k := range f.root.kids {

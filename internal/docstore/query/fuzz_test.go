@@ -41,8 +41,8 @@ func valid(docs ...[]byte) bool {
 	return true
 }
 
-// FuzzFilter: parsing and matching never panic, whatever the bytes; for valid documents the intervals hold a
-// key of each match, and a filter implies itself.
+// FuzzFilter: parsing and matching never panic, whatever the bytes; for valid documents the
+// intervals hold a key of each match, and a filter implies itself.
 func FuzzFilter(f *testing.F) {
 	seeds(f, "filter.json", "filter", "match", "reject")
 	f.Fuzz(func(t *testing.T, filter, doc []byte) {
@@ -124,7 +124,8 @@ func FuzzProjection(f *testing.F) {
 	})
 }
 
-// FuzzPipeline takes the stages as the document of an array, and runs them over a document and itself again.
+// FuzzPipeline takes the stages as the document of an array, and runs them over a document and
+// itself again.
 func FuzzPipeline(f *testing.F) {
 	seeds(f, "pipeline.json", "pipeline", "docs")
 	f.Fuzz(func(t *testing.T, stages, doc []byte) {

@@ -9,8 +9,8 @@ import (
 	"gadwall/internal/docstore/rawdoc"
 )
 
-// Implies reports whether every document that matches f surely matches partial, the filter of a partial
-// index. It errs on the side of no.
+// Implies reports whether every document that matches f surely matches partial, the filter of a
+// partial index. It errs on the side of no.
 func (f *Filter) Implies(partial *Filter) bool { return implies(&f.root, &partial.root) }
 
 // FitsPartialIndex reports whether the filter uses only what MongoDB takes for a partial index.
@@ -73,8 +73,8 @@ func implies(n, want node) bool {
 	return false
 }
 
-// impliesPred reports whether want holds for every value for which p holds. As both look at the same values
-// of a path, the conclusion carries over to documents.
+// impliesPred reports whether want holds for every value for which p holds. As both look at the
+// same values of a path, the conclusion carries over to documents.
 func impliesPred(p, want pred) bool {
 	switch w := want.(type) {
 	case exists:
@@ -134,8 +134,8 @@ func pointImplies(v bson.RawValue, want pred) bool {
 	return want.test(v)
 }
 
-// impliesType: what compares with a value of a kind finds only values of that kind, of which all types must
-// be wanted.
+// impliesType: what compares with a value of a kind finds only values of that kind, of which all
+// types must be wanted.
 func impliesType(p pred, want *hasType) bool {
 	switch p := p.(type) {
 	case *hasType:

@@ -74,8 +74,8 @@ func stringValue(s string) bson.RawValue {
 	return bson.RawValue{Type: bson.TypeString, Value: append(append(b, s...), 0)}
 }
 
-// intervalsOf returns the intervals of index keys that a predicate can find: a value for which it holds, or
-// in the case of an array one of its elements, is in one of them.
+// intervalsOf returns the intervals of index keys that a predicate can find: a value for which it
+// holds, or in the case of an array one of its elements, is in one of them.
 func intervalsOf(p pred, multikey bool) ([]Interval, bool) {
 	switch p := p.(type) {
 	case *comparison:

@@ -6,9 +6,9 @@ import (
 	"gadwall/internal/docstore/bsonkey"
 )
 
-// Intervals returns the sorted, disjoint intervals within which every matching document has at least one
-// index key for path. ok is false when the filter does not restrict path; ok without intervals means that
-// nothing can match.
+// Intervals returns the sorted, disjoint intervals within which every matching document has at
+// least one index key for path. ok is false when the filter does not restrict path; ok without
+// intervals means that nothing can match.
 //
 // multikey says that a document with an array on path may be in the index. Then two conditions
 // on path may be met by different keys of a document, and only one of them is used.
@@ -52,8 +52,8 @@ func leafIntervals(l *leaf, path string, multikey bool) ([]Interval, bool) {
 	return nodeIntervals(em.filter, rest, true)
 }
 
-// combine takes the intervals of conditions that all hold: their intersection, or with arrays, where each
-// may hold for another element, those of the narrowest.
+// combine takes the intervals of conditions that all hold: their intersection, or with arrays,
+// where each may hold for another element, those of the narrowest.
 func combine[T any](kids []T, multikey bool, of func(T) ([]Interval, bool)) (best []Interval, found bool) {
 	for _, k := range kids {
 		iv, ok := of(k)
@@ -70,8 +70,8 @@ func combine[T any](kids []T, multikey bool, of func(T) ([]Interval, bool)) (bes
 	return best, found
 }
 
-// narrower guesses which of two unions holds fewer keys: single values before ranges, then ranges cut at
-// both ends within their kind, then fewer intervals.
+// narrower guesses which of two unions holds fewer keys: single values before ranges, then ranges
+// cut at both ends within their kind, then fewer intervals.
 func narrower(a, b []Interval) bool {
 	if x, y := widest(a), widest(b); x != y {
 		return x < y

@@ -14,8 +14,8 @@ import (
 
 var indexedPaths = []string{"a", "b", "c", "a.b", "a.b.c", "a.c", "x.a", "x.a.b"}
 
-// checkIntervals verifies, for a document that matches f, that the intervals of every path hold one of the
-// document's index keys.
+// checkIntervals verifies, for a document that matches f, that the intervals of every path hold one
+// of the document's index keys.
 func checkIntervals(t interface {
 	Helper()
 	Errorf(string, ...any)

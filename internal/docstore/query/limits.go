@@ -1,6 +1,7 @@
 package query
 
-// Limits on what is accepted from outside; beyond them, parsing or applying fails with MongoDB's error.
+// Limits on what is accepted from outside; beyond them, parsing or applying fails with MongoDB's
+// error.
 const (
 	// MaxFilterDepth is how deep logical operators of a filter may nest.
 	MaxFilterDepth = 100

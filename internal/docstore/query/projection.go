@@ -118,7 +118,8 @@ func (p *Projection) appendField(dst []byte, it *rawdoc.Iter, field *projected) 
 	return append(dst, it.Elem()...)
 }
 
-// appendArray projects the objects in an array, also in arrays within it. An inclusion drops the rest.
+// appendArray projects the objects in an array, also in arrays within it. An inclusion drops the
+// rest.
 func (p *Projection) appendArray(dst, arr []byte, field *projected) []byte {
 	dst, start := rawdoc.Begin(dst)
 	n := 0

@@ -2,8 +2,9 @@ package query
 
 import "gadwall/internal/docstore/bsonkey"
 
-// Residual returns what is left to ask of documents whose _id is known to lie within Intervals("_id", false): the
-// filter without the comparisons of _id that these intervals express exactly. An _id is never an array.
+// Residual returns what is left to ask of documents whose _id is known to lie within
+// Intervals("_id", false): the filter without the comparisons of _id that these intervals express
+// exactly. An _id is never an array.
 func (f *Filter) Residual() *Filter {
 	rest := &Filter{watch: f.watch}
 	rest.root.watch = f.root.watch
@@ -16,8 +17,9 @@ func (f *Filter) Residual() *Filter {
 	return rest
 }
 
-// exactInterval reports that p holds for all of its interval: a comparison with a value of a kind that has no
-// value out of order, as NaN is among the numbers, and whose bounds belong to no other kind.
+// exactInterval reports that p holds for all of its interval: a comparison with a value of a kind
+// that has no value out of order, as NaN is among the numbers, and whose bounds belong to no other
+// kind.
 func exactInterval(p pred) bool {
 	c, ok := p.(*comparison)
 	if !ok {

@@ -11,8 +11,8 @@ import (
 	"gadwall/internal/docstore/rawdoc"
 )
 
-// groupStage is the $group with which drivers count: one constant as the _id of the only group, and fields
-// that add 1 for each document.
+// groupStage is the $group with which drivers count: one constant as the _id of the only group, and
+// fields that add 1 for each document.
 type groupStage struct {
 	id     bson.RawValue
 	fields []string

@@ -34,8 +34,8 @@ func parseSortStage(v bson.RawValue) (stage, error) {
 
 func (s *sortStage) run(src Source) Source { return s.sort.Run(src, s.keep) }
 
-// Run returns the documents of src in order; documents that sort alike stay in the order they came. With a
-// limit above 0 only that many are returned, and never more than that many held.
+// Run returns the documents of src in order; documents that sort alike stay in the order they came.
+// With a limit above 0 only that many are returned, and never more than that many held.
 func (s *Sort) Run(src Source, limit int64) Source {
 	var out []sorted
 	loaded := false

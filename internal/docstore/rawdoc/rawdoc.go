@@ -1,11 +1,11 @@
 // Package rawdoc walks BSON documents in place, without decoding and without allocating.
 //
-// A document here is its bytes, as in [bson.Raw]; a value is a [bson.RawValue] whose bytes alias the
-// document. A missing value has type 0 ([Missing]), which is not a BSON type.
+// A document here is its bytes, as in [bson.Raw]; a value is a [bson.RawValue] whose bytes alias
+// the document. A missing value has type 0 ([Missing]), which is not a BSON type.
 //
-// The walkers never panic and never read past the end, whatever the bytes: a malformed document simply
-// ends at its first malformed element. Whether a document is well formed as a whole is the business of
-// [Validate], which every document from outside must pass once.
+// The walkers never panic and never read past the end, whatever the bytes: a malformed document
+// simply ends at its first malformed element. Whether a document is well formed as a whole is the
+// business of [Validate], which every document from outside must pass once.
 package rawdoc
 
 import (
@@ -131,8 +131,9 @@ func Get(doc []byte, name string) bson.RawValue {
 	return Missing
 }
 
-// Size returns how many bytes a value of type typ takes at the start of b, or -1 when b is too short or
-// typ is no BSON type. Lengths and terminators of the value itself are checked, its inside is not.
+// Size returns how many bytes a value of type typ takes at the start of b, or -1 when b is too
+// short or typ is no BSON type. Lengths and terminators of the value itself are checked, its inside
+// is not.
 func Size(typ bson.Type, b []byte) int {
 	n := -1
 	switch typ {
@@ -255,7 +256,8 @@ func validate(doc []byte, depth int) error {
 	return nil
 }
 
-// DeeperThan reports whether documents and arrays nest more than levels deep in doc, which counts as the first.
+// DeeperThan reports whether documents and arrays nest more than levels deep in doc, which counts
+// as the first.
 func DeeperThan(doc []byte, levels int) bool {
 	if levels == 0 {
 		return true

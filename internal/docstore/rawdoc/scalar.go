@@ -30,8 +30,8 @@ func Decimal(v bson.RawValue) bson.Decimal128 {
 // String returns the bytes of a string, symbol or code without length and terminator.
 func String(v bson.RawValue) []byte { return v.Value[4 : len(v.Value)-1] }
 
-// Binary returns subtype and bytes of a binary value, counting the inner length of the old subtype 2 as
-// part of the bytes.
+// Binary returns subtype and bytes of a binary value, counting the inner length of the old subtype
+// 2 as part of the bytes.
 func Binary(v bson.RawValue) (subtype byte, data []byte) { return v.Value[4], v.Value[5:] }
 
 // Regex returns pattern and options of a regular expression.
@@ -55,7 +55,8 @@ func IsNumber(v bson.RawValue) bool {
 	return false
 }
 
-// Integer returns the value of a number that is a whole number in the range of int64, whatever its type.
+// Integer returns the value of a number that is a whole number in the range of int64, whatever its
+// type.
 func Integer(v bson.RawValue) (n int64, ok bool) {
 	switch v.Type {
 	case bson.TypeInt32:
@@ -106,7 +107,8 @@ func integerOfDecimal(d bson.Decimal128) (int64, bool) {
 	return n, true
 }
 
-// Truthy reports what v is as a condition: false for missing, null, undefined, false and every zero.
+// Truthy reports what v is as a condition: false for missing, null, undefined, false and every
+// zero.
 func Truthy(v bson.RawValue) bool {
 	switch v.Type {
 	case 0, bson.TypeNull, bson.TypeUndefined:

@@ -3,10 +3,8 @@
 // every driver opens a connection.
 //
 // Bytes come in from a socket and are hostile. Read checks every length against the message that
-// contains it and every BSON document to its last byte (rawdoc.Validate), so that whoever gets a Message may
-// use the unchecked accessors of the bson package on it. A message that fails is answered with a
-// ProtocolError, after which the connection must be closed: its framing cannot be trusted any more.
-//
-// A Message borrows the buffer it was read into. Release gives the buffer back; nothing of the
-// message may be used afterwards.
+// contains it and every BSON document to its last byte (rawdoc.Validate). So the unchecked
+// accessors of the bson package are safe on a Message. For a message that fails, Read returns a
+// ProtocolError, after which the server must close the connection: its framing cannot be trusted
+// any more.
 package wire

@@ -2,7 +2,8 @@ package wire
 
 // Limits of what is read. They are those of MongoDB, and hello announces them.
 const (
-	// MaxMessageSize bounds one message, header included, in bytes. A longer one closes the connection.
+	// MaxMessageSize bounds one message, header included, in bytes. A longer one closes the
+	// connection.
 	MaxMessageSize = 48_000_000
 	// MaxDocumentSize bounds one stored document, in bytes.
 	MaxDocumentSize = 16 << 20

@@ -43,7 +43,8 @@ func protocolErrorf(format string, args ...any) error {
 	return &ProtocolError{Reason: fmt.Sprintf(format, args...)}
 }
 
-// A Sequence is a section of kind 1: documents of a command's field of that name, sent beside the body.
+// A Sequence is a section of kind 1: documents of a command's field of that name, sent beside the
+// body.
 type Sequence struct {
 	Name string
 	Docs []bson.Raw
