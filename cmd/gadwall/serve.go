@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"gadwall/imap"
@@ -53,7 +54,7 @@ func (c *serveCmd) Run(std streams, again reparse) (err error) {
 		return err
 	}
 	slog.SetDefault(log)
-	limitMemory(log)
+	limitMemory(log, memlimit.FromCgroup)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	certificates, err := c.TLS.Certificates()
@@ -232,7 +233,7 @@ func serveAll(ctx context.Context, stop context.CancelFunc, protocols []protocol
 	}
 	notify(log, stateStopping)
 	stop() // the next signal has its usual effect
-	shutdown(protocols, log)
+	shutdown(protocols, shutdownTell, log)
 	serving.Wait()
 	if err == nil {
 		log.Info("stopped")

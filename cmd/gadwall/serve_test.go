@@ -201,6 +201,33 @@ func TestProxyProtocol(t *testing.T) {
 	s.stop(t)
 }
 
+// The header of a proxy comes before TLS.
+func TestProxyProtocolBeforeTLS(t *testing.T) {
+	certificate := writeCertificate(t, t.TempDir(), "mx.example.com", time.Now().AddDate(1, 0, 0))
+	s := startServer(t, append(certificate, "--data-dir", dataDir(t), "--trusted-proxies", "127.0.0.0/8",
+		"--imap-listen", "off", "--imaps-listen", "127.0.0.1:0", "--log-level", "debug")...)
+	raw, err := net.Dial("tcp", s.ports["IMAPS"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	if err := raw.SetDeadline(time.Now().Add(within)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(raw, "PROXY TCP6 2001:db8::9 2001:db8::1 4711 993\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	conn := tls.Client(raw, &tls.Config{InsecureSkipVerify: true})
+	if _, err := io.WriteString(conn, "a LOGIN nobody wrong\r\nb LOGOUT\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(conn); err != nil || !strings.Contains(string(got), "a NO [AUTHENTICATIONFAILED]") {
+		t.Errorf("%q, %v", got, err)
+	}
+	s.log.wait(t, "remote=2001:db8::9")
+	s.stop(t)
+}
+
 // Every protocol can be served on a Unix socket.
 func TestUnixListeners(t *testing.T) {
 	dir := dataDir(t)

@@ -17,8 +17,8 @@ const (
 	shutdownTell = 5 * time.Second
 )
 
-// shutdown ends all protocols at the same time, and tells what it waits for.
-func shutdown(protocols []protocol, log *slog.Logger) {
+// shutdown ends all protocols at the same time, and tells now and then what it waits for.
+func shutdown(protocols []protocol, every time.Duration, log *slog.Logger) {
 	limit, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
 	defer cancel()
 	left := make(map[string]bool) // by name
@@ -37,7 +37,7 @@ func shutdown(protocols []protocol, log *slog.Logger) {
 			ended <- p.name
 		})
 	}
-	tell := time.NewTicker(shutdownTell)
+	tell := time.NewTicker(every)
 	defer tell.Stop()
 	for len(left) > 0 {
 		select {

@@ -12,10 +12,10 @@ import (
 // block cache of the embedded database and for the stacks and buffers of the system.
 const memoryRatio = 0.8
 
-// limitMemory sets Go's limit (GOMEMLIMIT) by the limit of the container or unit that the process
-// is in, unless the environment has one.
-func limitMemory(log *slog.Logger) {
-	limit, err := memlimit.Set(memlimit.WithRatio(memoryRatio), memlimit.WithProvider(memlimit.FromCgroup))
+// limitMemory keeps Go's heap (GOMEMLIMIT) below a part of the given limit, which is that of the
+// container or unit that the process is in. The environment's own GOMEMLIMIT comes first.
+func limitMemory(log *slog.Logger, given memlimit.Provider) {
+	limit, err := memlimit.Set(memlimit.WithRatio(memoryRatio), memlimit.WithProvider(given))
 	if err != nil {
 		log.Debug("no memory limit found", "error", err)
 		return
