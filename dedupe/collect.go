@@ -124,6 +124,10 @@ func (c *Counter) unused(more ...bson.E) bson.D {
 	return append(bson.D{{Key: c.refs, Value: int64(0)}, {Key: c.magic, Value: int64(0)}}, more...)
 }
 
+// byKey names the index on the hashes. A server that may choose takes the index of unused documents
+// for a condition on hashes and counts, and then examines all that are unused for each batch.
+func (c *Counter) byKey() bson.D { return bson.D{{Key: c.key, Value: 1}} }
+
 // fresh is the condition that a document is not in quarantine, old that it is, expired that it is
 // since cutoff or before.
 func (c *Counter) fresh() bson.E { return bson.E{Key: c.quarantined, Value: nil} }
@@ -148,7 +152,8 @@ func (c *Collector) quarantine(ctx context.Context) (int64, error) {
 		}
 		res, err := k.coll.UpdateMany(ctx,
 			k.unused(k.fresh(), bson.E{Key: k.key, Value: bson.D{{Key: "$in", Value: keys}}}),
-			bson.D{{Key: "$set", Value: bson.D{{Key: k.quarantined, Value: k.Now()}}}})
+			bson.D{{Key: "$set", Value: bson.D{{Key: k.quarantined, Value: k.Now()}}}},
+			options.UpdateMany().SetHint(k.byKey()))
 		if err != nil {
 			return fmt.Errorf("quarantine: %w", err)
 		}
@@ -195,7 +200,7 @@ func (c *Collector) delete(ctx context.Context, filter bson.D) (int64, error) {
 	// document would be leaked.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
 	defer cancel()
-	doc, err := c.Counter.coll.FindOneAndDelete(ctx, filter).Raw()
+	doc, err := c.Counter.coll.FindOneAndDelete(ctx, filter, options.FindOneAndDelete().SetHint(c.Counter.byKey())).Raw()
 	if errors.Is(err, mongo.ErrNoDocuments) {
 		return -1, nil
 	}

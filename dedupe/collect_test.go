@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"sync"
 	"testing"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/event"
 	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"gadwall/internal/dbtest"
 )
@@ -186,6 +190,50 @@ func TestGuardEndsCollection(t *testing.T) {
 			t.Error("collected against the guard")
 		}
 	})
+}
+
+// Whatever the collector changes it finds by hash: otherwise each batch would examine all garbage.
+func TestCollectorChangesByHash(t *testing.T) {
+	for name, shape := range shapes {
+		t.Run(name, func(t *testing.T) {
+			var mu sync.Mutex
+			changes := map[string]int{}
+			monitor := &event.CommandMonitor{Started: func(_ context.Context, e *event.CommandStartedEvent) {
+				var statement bson.Raw
+				switch e.CommandName {
+				case "update":
+					statement = e.Command.Lookup("updates", "0").Document()
+				case "findAndModify":
+					statement = e.Command
+				default:
+					return
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				if _, err := statement.LookupErr("hint", shape.key); err == nil {
+					changes[e.CommandName]++
+				} else {
+					changes["without a hint"]++
+				}
+			}}
+			db := dbtest.Database(t)
+			coll := dbtest.NewClient(t, options.Client().SetMonitor(monitor)).Database(db.Name()).Collection("c")
+			g := &garden{t: t, coll: coll, now: time.Now(), key: shape.key}
+			g.Counter = NewCounter(coll, shape.key, shape.prefix).WithClock(func() time.Time { return g.now })
+			g.plant("unused")
+			c := &Collector{Counter: g.Counter, Bytes: func(bson.Raw) int64 { return 0 },
+				Deleted: func(context.Context, bson.Raw) error { return nil }}
+			for range 2 {
+				if _, err := c.Collect(t.Context(), time.Hour); err != nil {
+					t.Fatal(err)
+				}
+				g.now = g.now.Add(2 * time.Hour)
+			}
+			if want := map[string]int{"update": 1, "findAndModify": 1}; !maps.Equal(changes, want) {
+				t.Errorf("changes %v, want %v", changes, want)
+			}
+		})
+	}
 }
 
 // The cost of looking for garbage is that of the garbage.

@@ -101,7 +101,8 @@ func (c *Collector) deletions(expired bson.E, list []holder) []mongo.WriteModel 
 			same.Value = nil
 		}
 		models[i] = mongo.NewDeleteOneModel().SetFilter(
-			c.Counter.unused(expired, same, bson.E{Key: c.Counter.key, Value: h.hash.Binary()}))
+			c.Counter.unused(expired, same, bson.E{Key: c.Counter.key, Value: h.hash.Binary()})).
+			SetHint(c.Counter.byKey())
 	}
 	return models
 }

@@ -6,23 +6,34 @@ type Code int
 // Codes that Gadwall decides on, by their names in MongoDB's error_codes.yml.
 const (
 	BadValue                                Code = 2
+	HostUnreachable                         Code = 6
+	HostNotFound                            Code = 7
 	Unauthorized                            Code = 13
 	FailedToParse                           Code = 9
 	TypeMismatch                            Code = 14
 	AuthenticationFailed                    Code = 18
+	LockTimeout                             Code = 24
 	CursorNotFound                          Code = 43
+	LockBusy                                Code = 46
 	NamespaceExists                         Code = 48
 	InvalidOptions                          Code = 72
+	NetworkTimeout                          Code = 89
 	ShutdownInProgress                      Code = 91
 	WriteConflict                           Code = 112
 	CommandNotSupported                     Code = 115
+	FailedToSatisfyReadPreference           Code = 133
 	PrimarySteppedDown                      Code = 189
+	NetworkInterfaceExceededTimeLimit       Code = 202
 	CursorKilled                            Code = 237
 	SnapshotTooOld                          Code = 239
 	SnapshotUnavailable                     Code = 246
 	NoSuchTransaction                       Code = 251
+	ExceededTimeLimit                       Code = 262
+	PreparedTransactionInProgress           Code = 267
+	MigrationConflict                       Code = 273
 	TransactionExceededLifetimeLimitSeconds Code = 290
 	DataCorruptionDetected                  Code = 298
+	SocketException                         Code = 9001
 	NotWritablePrimary                      Code = 10107
 	InterruptedAtShutdown                   Code = 11600
 	InterruptedDueToReplStateChange         Code = 11602

@@ -12,6 +12,15 @@ import (
 var notPrimary = []Code{ShutdownInProgress, PrimarySteppedDown, NotWritablePrimary, InterruptedAtShutdown,
 	InterruptedDueToReplStateChange, NotPrimaryNoSecondaryOk, NotPrimaryOrSecondary}
 
+// conflicts are the codes of a transaction that others stand in the way of.
+var conflicts = []Code{WriteConflict, LockTimeout, LockBusy, SnapshotUnavailable, PreparedTransactionInProgress,
+	MigrationConflict}
+
+// unreachable are the codes with which a mongos, or a member of a set, says that another server did not
+// answer it.
+var unreachable = []Code{HostUnreachable, HostNotFound, NetworkTimeout, FailedToSatisfyReadPreference,
+	NetworkInterfaceExceededTimeLimit, ExceededTimeLimit, SocketException}
+
 // lostSnapshot are the codes of a server that no longer has the snapshot of a transaction that
 // reads.
 var lostSnapshot = []Code{SnapshotTooOld, SnapshotUnavailable, NoSuchTransaction,
@@ -53,7 +62,7 @@ func IsDamaged(err error) bool { return HasCode(err, DataCorruptionDetected) }
 // no primary. The same operation may succeed later.
 func IsUnavailable(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || mongo.IsTimeout(err) || mongo.IsNetworkError(err) ||
-		errors.Is(err, mongo.ErrClientDisconnected) || IsNotPrimary(err)
+		errors.Is(err, mongo.ErrClientDisconnected) || IsNotPrimary(err) || HasCode(err, unreachable...)
 }
 
 // IsNotPrimary reports whether a server refused because it is not the primary, or is about to stop.
@@ -62,8 +71,10 @@ func IsNotPrimary(err error) bool { return HasCode(err, notPrimary...) }
 // IsTransient reports whether a transaction left nothing behind and may run again from its start.
 func IsTransient(err error) bool { return HasLabel(err, TransientTransactionError) }
 
-// IsConflict reports whether a transaction failed because another one wrote the same document.
-func IsConflict(err error) bool { return HasCode(err, WriteConflict) }
+// IsConflict reports whether a transaction failed because of what others do at the same time: another
+// one wrote the same document or holds a lock for too long, or documents are moving to another shard. The
+// same transaction may succeed when they are through.
+func IsConflict(err error) bool { return HasCode(err, conflicts...) }
 
 // IsCursorLost reports whether the server no longer has a cursor: nobody asked it for more for ten
 // minutes, an operator killed it, or the server ceased to be the primary. The same query with a new

@@ -98,11 +98,6 @@ func (s *Store) RecalculateQuota(ctx context.Context, user mailkey.UserID) (diff
 	return s.recalculateQuota(ctx, user, true)
 }
 
-// CompareQuota returns what RecalculateQuota would, and changes nothing.
-func (s *Store) CompareQuota(ctx context.Context, user mailkey.UserID) (diff quota.Usage, err error) {
-	return s.recalculateQuota(ctx, user, false)
-}
-
 func (s *Store) recalculateQuota(ctx context.Context, user mailkey.UserID, repair bool) (diff quota.Usage, err error) {
 	err = s.transactFor(ctx, user, func(ctx context.Context) error {
 		diff, err = s.quota.Recalculate(ctx, user, repair, func(ctx context.Context) (quota.Usage, error) {
