@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"time"
 
-	"gadwall/internal/database"
-
 	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"gadwall/internal/database"
 )
 
 // A Fault is what an audit finds wrong with a document.

@@ -8,11 +8,11 @@ import (
 	"fmt"
 	"sort"
 
-	"gadwall/internal/database"
-
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"gadwall/internal/database"
 )
 
 // A Tally sums up the references to the documents of one pass. Not safe for concurrent use.

@@ -82,7 +82,7 @@ func (c *backupCmd) Run(std streams) (err error) {
 	return nil
 }
 
-// progress shows the size of the copy, whoever makes it.
+// progress shows how large the copy is, which this process or the server makes.
 func (c *backupCmd) progress(std streams, dir string) *progress {
 	total, err := bench.DiskUsage(c.DataDir)
 	if err != nil {
@@ -99,8 +99,8 @@ func (c *backupCmd) progress(std streams, dir string) *progress {
 	return p
 }
 
-// checkBackupTarget refuses what cannot become a directory in words that say what is missing. The
-// rest, for instance what is in the directory, the database checks.
+// checkBackupTarget refuses a path that cannot become a directory, and says why. The database
+// itself checks that the directory is empty.
 func checkBackupTarget(dir string) error {
 	parent := filepath.Dir(dir)
 	fi, err := os.Stat(parent)

@@ -27,7 +27,7 @@ func (c *dictSettings) withContents(std streams, f func(context.Context, *conten
 }
 
 // dictTrainCmd trains a dictionary of every kind on half of a sample, and compares it with the
-// current one on the other half. Only what is better is kept.
+// current one on the other half. It keeps the better one.
 type dictTrainCmd struct {
 	dictSettings
 	Gain   float64 `default:"2" help:"Keep a dictionary if it saves at least so many percent."`

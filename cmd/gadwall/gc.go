@@ -15,7 +15,7 @@ import (
 	"gadwall/internal/node"
 )
 
-// gcCmd deletes what nobody uses any more, beside a running server or without one.
+// gcCmd deletes contents and blobs that no message uses, beside a running server or without one.
 type gcCmd struct {
 	storageSettings
 	DryRun bool            `help:"Say what there is to delete, and change nothing."`

@@ -33,7 +33,7 @@ type progress struct {
 	what        string
 	unit        string       // noun of what is counted; "" is bytes
 	done, total int64        // total is 0 if it is not known
-	measure     func() int64 // how much is done, if nobody counts; nil if somebody does
+	measure     func() int64 // counts instead of add, if not nil
 	began       time.Time
 	shown       bool
 

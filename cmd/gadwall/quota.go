@@ -342,7 +342,7 @@ type recalculated struct {
 type recalculatedUser struct {
 	User      string                `json:"user"`
 	Mailboxes []recalculatedMailbox `json:"mailboxes"`
-	Usage     quotaDifference       `json:"usageDifference"` // what is there, less what was recorded
+	Usage     quotaDifference       `json:"usageDifference"` // actual usage less recorded usage
 }
 
 type recalculatedMailbox struct {

@@ -28,7 +28,7 @@ type serveCmd struct {
 	config.Serve
 }
 
-// measured is what has metrics of its own.
+// measured is a part of the server that has metrics of its own.
 type measured interface{ Register(r prometheus.Registerer) }
 
 // protocol is what one listener serves.

@@ -186,7 +186,7 @@ func (c *userDeleteCmd) Run(std streams) error {
 	})
 }
 
-// maxAnswer bounds what is read from a person or a pipe, in octets.
+// maxAnswer bounds an answer of a person or a pipe, in octets.
 const maxAnswer = mailstore.MaxPasswordLength + 3 // with a line end, and one to notice excess
 
 // readPassword takes the password from standard input, the environment, or a

@@ -12,8 +12,8 @@ const DefaultDataDir = "./data"
 // Off is the value of a listener that is not started.
 const Off = "off"
 
-// Storage says where the data is, and what holds for whoever writes to it. It is shared by all
-// commands that open it.
+// Storage says where the data is, and which limits hold for it. All commands that open the data
+// have these settings.
 type Storage struct {
 	DataDir         string `name:"data-dir" env:"GADWALL_DATA_DIR" default:"./data" help:"Directory of the embedded database; not used with --mongodb-uri."`
 	MongoDBURI      string `name:"mongodb-uri" env:"GADWALL_MONGODB_URI" placeholder:"URI" help:"MongoDB replica set or sharded cluster to use instead of the embedded database."`
@@ -22,7 +22,7 @@ type Storage struct {
 	Quota
 }
 
-// Log says what is logged, to standard error.
+// Log says which lines go to standard error, and in which form.
 type Log struct {
 	Level  string `name:"log-level" env:"GADWALL_LOG_LEVEL" default:"info" enum:"debug,info,warn,error" help:"Least severity to log: debug, info, warn, error."`
 	Format string `name:"log-format" env:"GADWALL_LOG_FORMAT" default:"text" enum:"text,json" help:"Log format: text, json."`

@@ -9,11 +9,11 @@ import (
 	"sync"
 	"time"
 
-	"gadwall/internal/docstore/engine"
-	"gadwall/internal/docstore/mongoerr"
-
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
+
+	"gadwall/internal/docstore/engine"
+	"gadwall/internal/docstore/mongoerr"
 )
 
 // A stream is the outcome of a query, document by document. It is used by one goroutine at a time.

@@ -9,11 +9,11 @@ import (
 	"slices"
 	"time"
 
-	"gadwall/internal/docstore/engine"
-	"gadwall/internal/docstore/rawdoc"
-
 	"github.com/cockroachdb/pebble/v2"
 	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"gadwall/internal/docstore/engine"
+	"gadwall/internal/docstore/rawdoc"
 )
 
 // Verify compares each index with what its documents ask for, entry by entry.

@@ -3,10 +3,10 @@ package docstore
 import (
 	"context"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
+
 	"gadwall/internal/docstore/engine"
 	"gadwall/internal/docstore/mongoerr"
-
-	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
 // writeArgs are the arguments that insert, update and delete share.

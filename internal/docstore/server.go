@@ -13,9 +13,9 @@ import (
 	"syscall"
 	"time"
 
-	"gadwall/internal/docstore/engine"
-
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"gadwall/internal/docstore/engine"
 )
 
 // Server is an open database and the connections to it. All methods may be called concurrently.

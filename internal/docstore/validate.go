@@ -4,11 +4,11 @@ import (
 	"context"
 	"strconv"
 
-	"gadwall/internal/docstore/engine"
-	"gadwall/internal/docstore/mongoerr"
-
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
+
+	"gadwall/internal/docstore/engine"
+	"gadwall/internal/docstore/mongoerr"
 )
 
 // validate is MongoDB's command of that name: it checks one collection, as Engine.Check does.

@@ -18,8 +18,8 @@ import (
 
 // CheckOptions say what Check does.
 type CheckOptions struct {
-	// Repair says whether to repair what can be, LeaksOnly that this is leaks: references that
-	// nobody has, and chunks without a file.
+	// Repair repairs findings where that is possible; with LeaksOnly only leaks, which are
+	// references that no referrer has, and chunks without a file.
 	Repair, LeaksOnly bool
 	// Deep reads all bytes and compares their hashes.
 	Deep bool
@@ -75,7 +75,9 @@ type Checked struct {
 
 // Lost reports whether there is mail that cannot be read.
 func (c *Checked) Lost() bool {
-	for _, kind := range []string{"affected message", "content missing", "content unreadable", "unreadable", "bad message"} {
+	for _, kind := range []string{
+		"affected message", "content missing", "content unreadable", "unreadable", "bad message",
+	} {
 		if c.Found[kind] > 0 {
 			return true
 		}
@@ -173,7 +175,7 @@ func (c *check) checkIndexes(ctx context.Context) error {
 		repair = repair && d.Missing
 	}
 	if repair {
-		// The server may refuse, for instance because what is to be unique is not.
+		// The server refuses a unique index, for instance, if there are duplicates.
 		var refused mongo.ServerError
 		if err := c.mail.EnsureIndexes(ctx); errors.As(err, &refused) {
 			repair, trouble = false, ": "+err.Error()
@@ -199,7 +201,8 @@ func (c *check) checkMail(ctx context.Context) (err error) {
 		Repair:   c.o.Repair && !c.o.LeaksOnly,
 		Progress: func(ctx context.Context, _, messages int64) error { return c.done(ctx, messages) },
 		Found: func(f mailstore.Finding) {
-			out := Finding{Kind: f.Fault.String(), UID: f.UID, LastUID: f.LastUID, Detail: f.Detail, Repaired: f.Repaired}
+			out := Finding{Kind: f.Fault.String(), UID: f.UID, LastUID: f.LastUID, Detail: f.Detail,
+				Repaired: f.Repaired}
 			if f.User != (mailkey.UserID{}) {
 				out.User = f.User.String()
 			}

@@ -12,30 +12,30 @@ import (
 
 // CollectOptions say what Collect does.
 type CollectOptions struct {
-	// Grace is how long what is unused is kept.
+	// Grace is how long unused documents are kept.
 	Grace time.Duration
-	// Deletions finishes deletions of mailboxes and users first, also those that somebody may be
-	// at.
+	// Deletions first finishes interrupted deletions of mailboxes and users, also those on which
+	// another instance may still work.
 	Deletions bool
 	// Orphans looks for chunks without a file, too.
 	Orphans bool
-	// OrphanGrace is their age; 0 is blobstore.OrphanGrace. Less is only for when nothing else uses
-	// the store: chunks of an upload in progress have no file.
+	// OrphanGrace is the least age of such chunks; 0 is blobstore.OrphanGrace. Less is safe only
+	// while nothing else uses the store: chunks of an upload in progress have no file yet.
 	OrphanGrace time.Duration
 	// Workers is how many documents are deleted at a time; 0 is the default.
 	Workers int
-	// Guard is asked before each batch, if not nil; its error ends the collection.
+	// Guard, if not nil, is called before each batch; its error ends the collection.
 	Guard func(ctx context.Context) error
 }
 
-// Plan is what there is to collect.
+// Plan counts the documents that a collection would delete.
 type Plan struct {
 	Contents dedupe.Plan   `json:"contents"`
 	Blobs    dedupe.Plan   `json:"blobs"`
 	Orphans  dedupe.Amount `json:"orphanChunks"`
 }
 
-// Collected is what was collected.
+// Collected counts the documents that a collection deleted.
 type Collected struct {
 	Contents dedupe.Collected `json:"contents"`
 	Blobs    dedupe.Collected `json:"blobs"`
@@ -58,7 +58,7 @@ func PlanCollection(ctx context.Context, mail *mailstore.Store, o CollectOptions
 	return p, err
 }
 
-// Collect deletes what is unused. After an error, what it returns was done nevertheless.
+// Collect deletes unused contents and blobs. It returns what it deleted also with an error.
 func Collect(ctx context.Context, mail *mailstore.Store, o CollectOptions) (done Collected, err error) {
 	if o.Deletions {
 		if err := mail.FinishDeletions(ctx); err != nil {

@@ -1,6 +1,7 @@
-// Package maintenance runs what keeps a store right and small: collection of what nobody uses, and
-// the check of everything. It puts the parts of packages mailstore, contents, blobstore and dedupe
-// in their order.
+// Package maintenance keeps a store right and small. A collection deletes contents, blobs and
+// chunks that nothing refers to; a check compares everything that is stored. Both call the parts of
+// packages mailstore, contents, blobstore and dedupe in their order, once for a command, or
+// periodically in one instance of all that serve.
 //
 // # Collect
 //
@@ -10,8 +11,8 @@
 //	blobs without contents: quarantined, deleted                 blobstore, dedupe
 //	chunks without a file                                        blobstore
 //
-// The cost of all but the last is that of the garbage. The last walks along all chunks, and is done
-// less often.
+// The last step reads the keys of all chunks, and runs less often. The others cost as much as there
+// is garbage.
 //
 // # Check
 //
@@ -22,10 +23,9 @@
 //	references of contents to blobs                              dedupe, contents
 //	files and chunks; with Deep the bytes                        blobstore
 //
-// Each part may run beside live traffic and says in its package how it tells damage from change.
-// Nothing is kept in memory but tables of bounded size; findings are handed out one by one.
+// Each part may run beside live traffic, and its package says how it tells damage from change. A
+// check keeps tables of bounded size in memory, and reports findings one by one.
 //
-// What a check repairs never removes mail: counts and counters become what is there, messages
-// without a mailbox get one. What is missing or cannot be read is reported, for people to decide
-// on.
+// A repair never removes mail: it corrects counts and counters, and gives messages without a
+// mailbox one. A check only reports missing and unreadable bytes: an operator decides about them.
 package maintenance

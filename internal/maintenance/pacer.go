@@ -6,19 +6,18 @@ import (
 )
 
 const (
-	// restFactor is how many times as long as it works what is paced rests, so that it takes a
-	// quarter of what one client can take. minWork is the least work between two rests, maxRest the
-	// longest rest.
+	// restFactor is rest time divided by work time: paced work takes a quarter of what one client
+	// can take. minWork is the least work between two rests, maxRest the longest rest.
 	restFactor = 3
 	minWork    = 20 * time.Millisecond
 	maxRest    = 10 * time.Second
-	// leaseAge is how long what is paced goes on without asking for its lease.
+	// leaseAge is how long paced work goes on before it checks its lease again.
 	leaseAge = 15 * time.Second
 )
 
-// A Pacer has a guard for work that has time, and that one instance at a time is to do.
+// A Pacer slows down work that is not urgent, and ends it when another instance has taken it over.
 type Pacer struct {
-	// Check returns an error if another instance is to do the work.
+	// Check returns an error if another instance does the work now.
 	Check func(ctx context.Context) error
 	// Now is the time, Rest waits; Rest itself and time.Now unless a test has its own.
 	Now  func() time.Time

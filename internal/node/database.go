@@ -41,7 +41,7 @@ func (n *Node) openDatabase(ctx context.Context, o Options) error {
 		n.log.Info("connecting to the database", "servers", strings.Join(opts.Hosts, ","))
 	}
 	opts.SetAppName("gadwall").SetServerSelectionTimeout(selectTimeout)
-	// Whatever the connection string says, also for what is no collection's: making collections,
+	// The connection string has no say, also where no collection is opened: in making collections
 	// and transactions.
 	opts.SetWriteConcern(database.Durable()).SetReadConcern(readconcern.Local()).SetReadPreference(readpref.Primary())
 	ctx, watch.cancel = context.WithTimeout(ctx, openTimeout)

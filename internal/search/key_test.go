@@ -5,11 +5,11 @@ import (
 	"strings"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
 	"gadwall/internal/uidset"
-
-	"pgregory.net/rapid"
 )
 
 // drawKey draws a tree over few leaves.

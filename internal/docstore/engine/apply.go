@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"time"
 
-	"gadwall/internal/docstore/mongoerr"
-
 	"github.com/cockroachdb/pebble/v2"
+
+	"gadwall/internal/docstore/mongoerr"
 )
 
 // An UnsettledError says that the full disk holds a commit up. Readers see the writes already. They

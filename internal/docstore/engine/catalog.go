@@ -9,9 +9,9 @@ import (
 	"strings"
 	"sync/atomic"
 
-	"gadwall/internal/docstore/mongoerr"
-
 	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"gadwall/internal/docstore/mongoerr"
 )
 
 // A Catalog is all collections and their indexes. It never changes: a change makes a new one. The

@@ -10,10 +10,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"gadwall/internal/docstore/mongoerr"
-
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"gadwall/internal/docstore/mongoerr"
 )
 
 // engine is the storage under the commands: Pebble, the catalogue and the locks.

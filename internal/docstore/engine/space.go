@@ -10,9 +10,9 @@ import (
 	"syscall"
 	"time"
 
-	"gadwall/internal/docstore/mongoerr"
-
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"gadwall/internal/docstore/mongoerr"
 )
 
 // diskSpace keeps a full disk from doing harm.

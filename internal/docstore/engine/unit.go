@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"io"
 
-	"gadwall/internal/docstore/mongoerr"
-
 	"github.com/cockroachdb/pebble/v2"
 	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"gadwall/internal/docstore/mongoerr"
 )
 
 // A unit is a set of writes that become visible and durable together: a transaction, or the

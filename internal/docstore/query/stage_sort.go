@@ -7,9 +7,9 @@ import (
 	"io"
 	"slices"
 
-	"gadwall/internal/docstore/mongoerr"
-
 	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"gadwall/internal/docstore/mongoerr"
 )
 
 // sortStage is $sort. keep bounds how many documents are wanted (0: all).
