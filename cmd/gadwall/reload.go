@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"time"
 
+	"gadwall/internal/config"
 	"gadwall/internal/listen"
 )
 
@@ -62,12 +64,23 @@ func (r *reloader) reload() {
 		return
 	}
 	r.level.Set(level)
-	if r.certificates != nil && len(c.Serve.Cert) == len(c.Serve.Key) {
-		if err := r.certificates.Load(c.Serve.Pairs()); err != nil {
-			r.log.Error("certificates not reloaded: those from before stay in use", "error", err)
-			return
-		}
-		r.warn()
+	if err := r.reloadCertificates(&c.Serve.TLS); err != nil {
+		r.log.Error("certificates not reloaded: those from before stay in use", "error", err)
+		return
 	}
+	r.warn()
 	r.log.Info("reloaded certificates and log level", "log_level", level)
+}
+
+// reloadCertificates reads the files that the settings name now.
+func (r *reloader) reloadCertificates(files *config.TLS) error {
+	switch {
+	case r.certificates == nil && len(files.Cert) == 0:
+		return nil
+	case r.certificates == nil:
+		return errors.New("there were none when the server started: it needs a restart")
+	case len(files.Cert) != len(files.Key):
+		return errors.New("--tls-cert and --tls-key belong together")
+	}
+	return r.certificates.Load(files.Pairs())
 }

@@ -22,6 +22,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"gadwall/internal/config"
+	"gadwall/internal/listen"
 )
 
 // writeCertificate makes a certificate, and returns flags that name its files.
@@ -337,4 +340,24 @@ func TestNotify(t *testing.T) {
 	}
 	want("STOPPING=1")
 	s.cmd.Wait()
+}
+
+// Certificates that cannot be taken over are told of.
+func TestReloadCertificates(t *testing.T) {
+	files := &config.TLS{Cert: []string{"a"}, Key: []string{"b"}}
+	var r reloader
+	if err := r.reloadCertificates(files); err == nil || !strings.Contains(err.Error(), "restart") {
+		t.Errorf("the first ones: %v", err)
+	}
+	if err := r.reloadCertificates(&config.TLS{}); err != nil {
+		t.Errorf("none: %v", err)
+	}
+	r.certificates = new(listen.Certificates)
+	if err := r.reloadCertificates(&config.TLS{Cert: []string{"a"}}); err == nil ||
+		!strings.Contains(err.Error(), "belong together") {
+		t.Errorf("no key: %v", err)
+	}
+	if err := r.reloadCertificates(files); err == nil || !strings.Contains(err.Error(), "certificate a") {
+		t.Errorf("no file: %v", err)
+	}
 }

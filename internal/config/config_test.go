@@ -348,3 +348,33 @@ func TestQuotaSettings(t *testing.T) {
 		t.Errorf("off: %v, %v", s, err)
 	}
 }
+
+func FuzzDuration(f *testing.F) {
+	for _, s := range []string{"7d", "1d12h", "-1h", "1.5h", "0", "106751d23h", "1d1d"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var d, again Duration
+		if d.UnmarshalText([]byte(text)) != nil {
+			return
+		}
+		if err := again.UnmarshalText([]byte(d.String())); err != nil || again != d {
+			t.Errorf("%q is %v and read again %v, %v", text, d, again, err)
+		}
+	})
+}
+
+func FuzzNetworks(f *testing.F) {
+	for _, s := range []string{"10.0.0.0/8,unix", "none", "::1,fe80::1%eth0", "1.2.3.4/33", ",,"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var p, again Proxies
+		if p.UnmarshalText([]byte(text)) != nil {
+			return
+		}
+		if err := again.UnmarshalText([]byte(p.String())); err != nil || again.String() != p.String() {
+			t.Errorf("%q is %v and read again %v, %v", text, p, again, err)
+		}
+	})
+}

@@ -82,3 +82,19 @@ func TestUnixSocket(t *testing.T) {
 		t.Errorf("a file: %v", err)
 	}
 }
+
+func FuzzParseAddress(f *testing.F) {
+	for _, s := range []string{"127.0.0.1:25", "[::1]:25", "unix:/run/x", "unix:/run/x?mode=666", "unix:", ":"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		a, err := ParseAddress(text)
+		if err != nil {
+			return
+		}
+		if a.Name == "" || a.Mode&^0o777 != 0 || a.Network == "unix" && !filepath.IsAbs(a.Name) {
+			t.Errorf("%q became %+v", text, a)
+		}
+		a.IsLocal()
+	})
+}

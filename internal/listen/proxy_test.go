@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -193,4 +195,39 @@ func FuzzReadHeader(f *testing.F) {
 		near.Close()
 		writer.Wait()
 	})
+}
+
+// A proxy on the same machine may connect to a Unix socket.
+func TestProxyOnUnixSocket(t *testing.T) {
+	dir, err := os.MkdirTemp("", "gw")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	for _, trusted := range []bool{true, false} {
+		inner, err := Address{Network: "unix", Name: filepath.Join(dir, "socket"), Mode: 0o600}.Listen()
+		if err != nil {
+			t.Fatal(err)
+		}
+		// A network never stands for sockets.
+		everything := Trusted{Networks: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}, Unix: trusted}
+		l := Proxied(inner, everything, slog.New(slog.DiscardHandler))
+		client, err := net.Dial("unix", inner.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(client, v2IPv6); err != nil {
+			t.Fatal(err)
+		}
+		server, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := server.RemoteAddr().String() == "[2001:db8::9]:12345"; got != trusted {
+			t.Errorf("trusted %v: remote address %s", trusted, server.RemoteAddr())
+		}
+		server.Close()
+		client.Close()
+		l.Close()
+	}
 }
