@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 	"math/rand/v2"
@@ -98,6 +99,87 @@ func TestRewriteOfDamagedValues(t *testing.T) {
 			check(t, closer.Close())
 		})
 	}
+}
+
+// A compaction that copies values from a damaged file fails, which is no more than that.
+func TestCompactionOfDamagedValues(t *testing.T) {
+	for name, damage := range map[string]func(path string, size int64) error{
+		"none":    func(string, int64) error { return nil },
+		"missing": func(path string, _ int64) error { return os.Remove(path) },
+		"cut":     func(path string, size int64) error { return os.Truncate(path, size-1000) },
+		"block":   func(path string, size int64) error { return overwrite(path, size/2) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			e := openQuietly(t, dir, nil)
+			e.numbers.last.Store(77)
+			check(t, e.store(e.Catalog(), &Collection{id: 77, db: "db", Name: "c", UUID: newUUID(), gate: newGate()}))
+			random := rand.NewChaCha8([32]byte{3})
+			value := make([]byte, separatedValue+1)
+			for n := range byte(8) {
+				random.Read(value)
+				check(t, e.db.Set(valueKey(n), value, pebble.Sync))
+			}
+			check(t, e.db.Flush())
+			check(t, e.Close(func() {}))
+			files, err := filepath.Glob(filepath.Join(dir, "*"+valueEnding))
+			if err != nil || len(files) != 1 {
+				t.Fatalf("files of values: %v, %v", files, err)
+			}
+			info, err := os.Stat(files[0])
+			check(t, err)
+			check(t, damage(files[0], info.Size()))
+
+			failed := make(chan error, 1)
+			e, err = Open(Options{Dir: dir, Logger: slog.New(slog.DiscardHandler), LogsIdle: 1 << 60, copyValues: true,
+				failed: func(err error) {
+					select {
+					case failed <- err:
+					default: // Pebble tries again and again
+					}
+				}})
+			check(t, err)
+			random.Read(value)
+			check(t, e.db.Set(valueKey(3), value, pebble.Sync))
+			check(t, e.db.Flush())
+			ctx, cancel := context.WithCancel(context.Background())
+			compacted := make(chan error, 1)
+			go func() { compacted <- e.db.Compact(ctx, []byte{spaceDoc}, []byte{spaceDoc + 1}, false) }()
+			if name == "none" {
+				check(t, <-compacted)
+				cancel()
+			} else {
+				if err := <-failed; !IsDamage(err) {
+					t.Errorf("the compaction gives %v", err)
+				}
+				cancel()
+				<-compacted
+			}
+			got, closer, err := pebbleView{e.db}.get(valueKey(3))
+			check(t, err)
+			if !bytes.Equal(got, value) {
+				t.Error("the new value is not what was written")
+			}
+			check(t, closer.Close())
+			check(t, e.db.Set(valueKey(4), []byte("new"), pebble.Sync))
+			check(t, e.Close(func() {}))
+		})
+	}
+}
+
+// Whatever a manifest holds, reading it ends, with an error or without.
+func FuzzManifest(f *testing.F) {
+	f.Add([]byte{editComparator, 3, 'a', 'b', 'c', editNextFile, 9, editLastSequence, 7, editLogNumber, 4, editPrevLog, 0})
+	f.Add([]byte{editNewTable, 6, 12, 200, 1, 2, 'a', 'b', 2, 'c', 'd', 1, 9, 6, 1, 5, tableValues, 1, 1, 13, 99, tableEnd})
+	f.Add([]byte{editNewTableRanges, 6, 12, 200, 1, hasPointKeys, 1, 'a', 1, 'b', 1, 'c', 1, 'd', 1, 9, tableVirtual, 11, tableEnd})
+	f.Add([]byte{editNewBacking, 11, 50, editRemovedBacking, 11, editNewValues, 13, 14, 99, 80, 3, editDeletedValues, 13, 14})
+	f.Add([]byte{editDeletedTable, 6, 12, editCompactPointer, 2, 1, 'x'})
+	f.Fuzz(func(t *testing.T, edit []byte) {
+		m := &manifestReader{tables: map[levelTable]uint64{}, backings: map[uint64]uint64{}, values: map[uint64]uint64{}}
+		if err := m.add(edit); err == nil && len(m.tables)+len(m.backings)+len(m.values) > len(edit) {
+			t.Errorf("%d files in %d bytes", len(m.tables)+len(m.backings)+len(m.values), len(edit))
+		}
+	})
 }
 
 func overwrite(path string, at int64) error {

@@ -38,6 +38,10 @@ type Options struct {
 	// Tests make values old enough to be rewritten at once, and are told of each rewrite.
 	rewriteAge time.Duration
 	rewritten  func(error)
+	// copyValues makes compactions copy values that are in two files.
+	copyValues bool
+	// failed is told of what fails in the background.
+	failed func(error)
 }
 
 // DefaultCacheSize is the block cache's bound when Options name none.
@@ -60,6 +64,9 @@ const (
 	separatedValue = 32 << 10
 	// blobGarbageRatio is the part of those files that may be useless before they are rewritten.
 	blobGarbageRatio = 0.2
+	// blobReferenceDepth is how many files of values the values of neighbouring keys may be scattered over
+	// before a compaction copies them.
+	blobReferenceDepth = 10
 	// rewriteAge is how old a file of values is before it is rewritten.
 	rewriteAge = 5 * time.Minute
 	// blockSize is the size of the blocks that are compressed and cached as one. A block has some
@@ -162,6 +169,9 @@ func (e *Engine) pebbleOptions(sfs *spaceFS, opts Options) *pebble.Options {
 				e.damage.slow(info.Path)
 			},
 			BackgroundError: func(err error) {
+				if opts.failed != nil {
+					opts.failed(err)
+				}
 				if !IsDamage(err) { // which is in the log already
 					e.log.Error("pebble", "error", firstLine(err))
 				}
@@ -185,14 +195,17 @@ func (e *Engine) pebbleOptions(sfs *spaceFS, opts Options) *pebble.Options {
 	}
 	o.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionGood })
 	o.Experimental.ValueSeparationPolicy = func() pebble.ValueSeparationPolicy {
-		ratio := float64(blobGarbageRatio)
+		ratio, depth := float64(blobGarbageRatio), blobReferenceDepth
+		if opts.copyValues {
+			depth = 1
+		}
 		if e.noRewrites.Load() {
 			ratio = 1 // Pebble would choose the damaged file again and again
 		}
 		return pebble.ValueSeparationPolicy{
 			Enabled:               true,
 			MinimumSize:           separatedValue,
-			MaxBlobReferenceDepth: 10,
+			MaxBlobReferenceDepth: depth,
 			RewriteMinimumAge:     opts.rewriteAge,
 			TargetGarbageRatio:    ratio,
 		}
