@@ -200,7 +200,8 @@ func (c *Collector) delete(ctx context.Context, filter bson.D) (int64, error) {
 	// document would be leaked.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
 	defer cancel()
-	doc, err := c.Counter.coll.FindOneAndDelete(ctx, filter, options.FindOneAndDelete().SetHint(c.Counter.byKey())).Raw()
+	doc, err := c.Counter.coll.FindOneAndDelete(ctx, filter, options.FindOneAndDelete().
+		SetHint(c.Counter.byKey())).Raw()
 	if errors.Is(err, mongo.ErrNoDocuments) {
 		return -1, nil
 	}

@@ -154,7 +154,8 @@ func (f *fetcher) literal(label []byte, size int64) {
 }
 
 // appendSpan appends the bytes of a small span to the response.
-func (f *fetcher) appendSpan(ctx context.Context, s section.Span, msg *mailstore.Message, content *contents.Content) error {
+func (f *fetcher) appendSpan(ctx context.Context, s section.Span, msg *mailstore.Message,
+	content *contents.Content) error {
 	buf := bytes.NewBuffer(slices.Grow(f.resp.buf, int(s.Size())+len(")\r\n")))
 	err := s.Write(ctx, buf, msg.Prefix, content)
 	if got := buf.Len() - len(f.resp.buf); err == nil && int64(got) != s.Size() {
@@ -194,7 +195,8 @@ func (f *fetcher) filteredSection(
 
 // stream writes what the response holds so far, and then the section straight
 // from the store, never whole in memory.
-func (f *fetcher) stream(ctx context.Context, s *fetchSection, span section.Span, msg *mailstore.Message, content *contents.Content) error {
+func (f *fetcher) stream(ctx context.Context, s *fetchSection, span section.Span,
+	msg *mailstore.Message, content *contents.Content) error {
 	f.resp.item(string(s.label))
 	f.resp.buf = append(f.resp.buf, ' ')
 	if _, err := f.c.enc.Write(f.resp.buf); err != nil {

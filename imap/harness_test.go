@@ -131,7 +131,8 @@ func (s *testServer) serve(t testing.TB, o Options, store *mailstore.Store) *tes
 			t.Errorf("Serve: %v", err)
 		}
 	})
-	return &testServer{Server: srv, db: s.db, store: store, contents: s.contents, bus: s.bus, user: s.user, addr: l.Addr().String(), errs: s.errs}
+	return &testServer{Server: srv, db: s.db, store: store, contents: s.contents, bus: s.bus,
+		user: s.user, addr: l.Addr().String(), errs: s.errs}
 }
 
 // otherInstance opens the same database as another instance would whose events

@@ -142,7 +142,8 @@ func TestAnsweredFromColumns(t *testing.T) {
 	}
 	c.ok("STORE 2 +FLAGS (\\Seen)")
 	commands.Reset()
-	if lines, _ := other.ok("FETCH 2 FLAGS"); lines[0] != "* 2 FETCH (FLAGS (\\Seen))" || commands.Reads("messages") != 1 {
+	if lines, _ := other.ok("FETCH 2 FLAGS"); lines[0] != "* 2 FETCH (FLAGS (\\Seen))" ||
+		commands.Reads("messages") != 1 {
 		t.Errorf("after a change: %q, %v", lines, commands)
 	}
 }

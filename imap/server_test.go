@@ -431,7 +431,8 @@ func TestPanic(t *testing.T) {
 			if _, err := c.dec.Tag(); err != nil {
 				t.Fatal(err)
 			}
-			_ = c.execute(context.Background(), &command{tag: "x", name: "TEST", args: c.dec}, rule{run: run, sync: syncNone})
+			_ = c.execute(context.Background(), &command{tag: "x", name: "TEST", args: c.dec},
+				rule{run: run, sync: syncNone})
 			if !c.closing && c.enc.Err() == nil {
 				t.Errorf("the connection lives on, after %q", out.String())
 			}

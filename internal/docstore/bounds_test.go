@@ -45,10 +45,15 @@ func TestCommandsAreBounded(t *testing.T) {
 		most    int
 		code    int
 	}{
-		{"projection", func(n int) bson.D { return d("find", "c", "projection", fields(n, 1)) }, query.MaxProjectionFields, 2},
-		{"nested projection", func(n int) bson.D { return d("find", "c", "projection", d("a", fields(n, 1))) }, query.MaxProjectionFields - 1, 2},
+		{"projection", func(n int) bson.D { return d("find", "c", "projection", fields(n, 1)) },
+			query.MaxProjectionFields, 2},
+		{"nested projection", func(n int) bson.D {
+			return d("find", "c", "projection",
+				d("a", fields(n, 1)))
+		}, query.MaxProjectionFields - 1, 2},
 		{"filter", func(n int) bson.D { return d("find", "c", "filter", fields(n, 1)) }, query.MaxFilterNodes - 1, 2},
-		{"or", func(n int) bson.D { return d("find", "c", "filter", d("$or", conditions(n))) }, query.MaxFilterNodes - 2, 2},
+		{"or", func(n int) bson.D { return d("find", "c", "filter", d("$or", conditions(n))) },
+			query.MaxFilterNodes - 2, 2},
 		{"elemMatch", func(n int) bson.D {
 			return d("count", "c", "query", d("a", d("$elemMatch", d("$nor", conditions(n)))))
 		}, query.MaxFilterNodes - 5, 2},

@@ -28,7 +28,8 @@ func checkable(t *testing.T, client *mongo.Client) *mongo.Collection {
 	createIndex(t, c, d("n", 1), options.Index().SetName("n"))
 	createIndex(t, c, d("tags", 1, "n", -1), options.Index().SetName("tags"))
 	createIndex(t, c, d("u", 1), options.Index().SetName("u").SetUnique(true))
-	createIndex(t, c, d("even", 1), options.Index().SetName("even").SetPartialFilterExpression(d("even", d("$eq", true))))
+	createIndex(t, c, d("even", 1), options.Index().SetName("even").
+		SetPartialFilterExpression(d("even", d("$eq", true))))
 	for i := range 50 {
 		insertAll(t, c, d("_id", i, "n", i%7, "tags", A{i, i + 1}, "u", i, "even", i%2 == 0))
 	}
@@ -84,7 +85,8 @@ func TestCheckFindsDamage(t *testing.T) {
 		}, map[engine.ProblemKind]int{engine.WrongID: 1}, "_id_"},
 		{"document cut short", func(t *testing.T, s *docstore.Server) error {
 			doc := raw(t, doc7)
-			return s.DamageDocument("d.c", bson.RawValue{Type: bson.TypeInt32, Value: []byte{7, 0, 0, 0}}, doc[:len(doc)-3])
+			return s.DamageDocument("d.c", bson.RawValue{Type: bson.TypeInt32, Value: []byte{7, 0,
+				0, 0}}, doc[:len(doc)-3])
 		}, map[engine.ProblemKind]int{engine.BadDocument: 1}, ""},
 		{"unique key twice", func(t *testing.T, s *docstore.Server) error {
 			return s.DamageEntry("d.c", "u", raw(t, d("_id", 8, "u", 7)), false)
@@ -150,7 +152,8 @@ func TestCheckFindsDamage(t *testing.T) {
 			if test.index != "" && reply.IndexDetails[test.index].Valid {
 				t.Errorf("index %s is called valid", test.index)
 			}
-			if test.name == "none" && fmt.Sprint(reply.NRecords, reply.KeysPerIndex) != "50 map[_id_:50 even:25 n:50 tags:100 u:50]" {
+			if test.name == "none" &&
+				fmt.Sprint(reply.NRecords, reply.KeysPerIndex) != "50 map[_id_:50 even:25 n:50 tags:100 u:50]" {
 				t.Errorf("validate counts %+v", reply)
 			}
 		})
@@ -187,7 +190,8 @@ func TestCheckUnderLoad(t *testing.T) {
 		wg.Go(func() {
 			for i := 0; ctx.Err() == nil; i++ {
 				id := 1000*w + i%100
-				_, err := c.UpdateOne(ctx, d("_id", id), d("$set", d("n", i, "tags", A{i, i * 3}, "u", id+100000)), options.UpdateOne().SetUpsert(true))
+				_, err := c.UpdateOne(ctx, d("_id", id),
+					d("$set", d("n", i, "tags", A{i, i * 3}, "u", id+100000)), options.UpdateOne().SetUpsert(true))
 				if err == nil && i%3 == 0 {
 					_, err = c.DeleteOne(ctx, d("_id", id))
 				}
@@ -201,7 +205,8 @@ func TestCheckUnderLoad(t *testing.T) {
 	wg.Go(func() {
 		for i := 0; ctx.Err() == nil; i++ {
 			other := client.Database("d").Collection(fmt.Sprint("other", i%3))
-			if _, err := other.Indexes().CreateOne(ctx, mongo.IndexModel{Keys: d("a", 1)}); err != nil && ctx.Err() == nil {
+			if _, err := other.Indexes().CreateOne(ctx,
+				mongo.IndexModel{Keys: d("a", 1)}); err != nil && ctx.Err() == nil {
 				t.Error(err)
 			}
 			if err := other.Drop(ctx); err != nil && ctx.Err() == nil {

@@ -103,7 +103,8 @@ func (s *Server) createIndexes(ctx context.Context, r *request) (bson.Raw, error
 		return nil, mongoerr.New(mongoerr.BadValue, "Must specify at least one index to create")
 	}
 	if len(specs) > maxIndexSpecs {
-		return nil, mongoerr.New(mongoerr.CannotCreateIndex, "too many indexes in one command, the most is %d", maxIndexSpecs)
+		return nil, mongoerr.New(mongoerr.CannotCreateIndex,
+			"too many indexes in one command, the most is %d", maxIndexSpecs)
 	}
 	var wanted []*engine.Index
 	for _, spec := range specs {

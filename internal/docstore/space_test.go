@@ -239,7 +239,9 @@ func TestDiskReserve(t *testing.T) {
 			_, err := mail.UpdateOne(ctx, d("_id", 20), d("$unset", d("pad", 1)))
 			return err
 		}},
-		{"expunge", true, transaction(func(ctx context.Context) error { return errors.Join(count(ctx), one(ctx, 30), insert(ctx, 100)) })},
+		{"expunge", true, transaction(func(ctx context.Context) error {
+			return errors.Join(count(ctx), one(ctx, 30), insert(ctx, 100))
+		})},
 		{"move", true, transaction(func(ctx context.Context) error {
 			return errors.Join(count(ctx),
 				one(ctx, 31), insert(ctx, 1000))
@@ -268,7 +270,9 @@ func TestDiskReserve(t *testing.T) {
 			_, err := mail.UpdateOne(ctx, d("_id", 40), d("$set", d("more", pad)))
 			return err
 		}},
-		{"deliver", false, transaction(func(ctx context.Context) error { return errors.Join(count(ctx), insert(ctx, 600)) })},
+		{"deliver", false, transaction(func(ctx context.Context) error {
+			return errors.Join(count(ctx), insert(ctx, 600))
+		})},
 		{"insert more than was deleted", false,
 			transaction(func(ctx context.Context) error { return errors.Join(one(ctx, 50), insert(ctx, 2000)) })},
 		{"insert and delete that again", false, transaction(func(ctx context.Context) error {

@@ -114,18 +114,30 @@ func TestBounds(t *testing.T) {
 	long := strings.Repeat("long \"\\ ", 8000)
 	multipart := "Content-Type: multipart/mixed; boundary=b\r\n\r\n"
 	for name, message := range map[string]string{
-		"strings": "Subject: " + long + "\r\nDate: " + long + "\r\nMessage-ID: " + long + "\r\nIn-Reply-To: " + long + "\r\nReferences: <" + long + "> " +
+		"strings": "Subject: " + long + "\r\nDate: " + long + "\r\nMessage-ID: " + long +
+			"\r\nIn-Reply-To: " + long + "\r\nReferences: <" + long + "> " +
 			strings.Repeat("<a@b> ", 8000) + "\r\n\r\n",
-		"addresses":                 strings.Repeat("To: "+strings.Repeat("A Person <a.person@example.com>, ", 1500)+"\r\nFrom: "+strings.Repeat("a@b, ", 3000)+"\r\n", 6) + "\r\n",
-		"one long address":          "To: " + strings.Repeat("x", 60000) + "@" + strings.Repeat("y", 3000) + ", a@b\r\n\r\n",
-		"a group without end":       "To: g: " + strings.Repeat("a@b, ", 12000) + "\r\n\r\n",
-		"8-bit":                     "To: " + strings.Repeat("\xe4 <\xe4@\xe4>, ", 4000) + "\r\nSubject: " + strings.Repeat("\xe4", 50000) + "\r\n\r\n",
-		"many parts":                multipart + strings.Repeat("--b\r\nContent-ID: <"+strings.Repeat("x", 200)+">\r\n\r\nx\r\n", 2000),
-		"parts with long types":     multipart + strings.Repeat("--b\r\nContent-Type: "+strings.Repeat("x", 200)+"/"+strings.Repeat("y", 200)+"\r\n\r\nx\r\n", 2000),
-		"parts with long encodings": multipart + strings.Repeat("--b\r\nContent-Transfer-Encoding: "+strings.Repeat("x", 200)+"\r\n\r\nx\r\n", 2000),
-		"many messages":             multipart + strings.Repeat("--b\r\nContent-Type: message/rfc822\r\n\r\nTo: a@b, c@d, e@f\r\nSubject: x\r\n\r\nx\r\n", 2000),
-		"parameters":                multipart + strings.Repeat("--b\r\nContent-Type: text/plain"+strings.Repeat("; name=value", 60)+"\r\n\r\nx\r\n", 2000),
-		"deep":                      strings.Repeat("Content-Type: message/rfc822\r\nTo: "+strings.Repeat("a@b, ", 500)+"\r\n\r\n", 200),
+		"addresses": strings.Repeat("To: "+
+			strings.Repeat("A Person <a.person@example.com>, ", 1500)+"\r\nFrom: "+
+			strings.Repeat("a@b, ", 3000)+"\r\n", 6) + "\r\n",
+		"one long address": "To: " + strings.Repeat("x", 60000) + "@" +
+			strings.Repeat("y", 3000) + ", a@b\r\n\r\n",
+		"a group without end": "To: g: " + strings.Repeat("a@b, ", 12000) + "\r\n\r\n",
+		"8-bit": "To: " + strings.Repeat("\xe4 <\xe4@\xe4>, ", 4000) +
+			"\r\nSubject: " + strings.Repeat("\xe4", 50000) + "\r\n\r\n",
+		"many parts": multipart + strings.Repeat("--b\r\nContent-ID: <"+
+			strings.Repeat("x", 200)+">\r\n\r\nx\r\n", 2000),
+		"parts with long types": multipart + strings.Repeat("--b\r\nContent-Type: "+
+			strings.Repeat("x", 200)+"/"+strings.Repeat("y", 200)+"\r\n\r\nx\r\n", 2000),
+		"parts with long encodings": multipart +
+			strings.Repeat("--b\r\nContent-Transfer-Encoding: "+strings.Repeat("x", 200)+"\r\n\r\nx\r\n", 2000),
+		"many messages": multipart +
+			strings.Repeat("--b\r\nContent-Type: message/rfc822\r\n\r\n"+
+				"To: a@b, c@d, e@f\r\nSubject: x\r\n\r\nx\r\n", 2000),
+		"parameters": multipart + strings.Repeat("--b\r\nContent-Type: text/plain"+
+			strings.Repeat("; name=value", 60)+"\r\n\r\nx\r\n", 2000),
+		"deep": strings.Repeat("Content-Type: message/rfc822\r\nTo: "+
+			strings.Repeat("a@b, ", 500)+"\r\n\r\n", 200),
 	} {
 		t.Run(name, func(t *testing.T) { check(t, []byte(message)) })
 	}
@@ -156,7 +168,8 @@ func FuzzEnvelope(f *testing.F) {
 			f.Add(m)
 		}
 	}
-	f.Add([]byte("To: a:b<c@d>(e)\"f\",;@[g]\\\r\nFrom: <@a,@b:c@d\r\nDate: 4-Mar-19 8:00 est\r\nSubject: [x] re[y]: [fwd: (fwd)]\r\n"))
+	f.Add([]byte("To: a:b<c@d>(e)\"f\",;@[g]\\\r\nFrom: <@a,@b:c@d\r\nDate: 4-Mar-19 8:00 est\r\n" +
+		"Subject: [x] re[y]: [fwd: (fwd)]\r\n"))
 	f.Fuzz(func(t *testing.T, message []byte) { check(t, message) })
 }
 

@@ -16,18 +16,25 @@ import (
 // else must be equal, but for the form of strings (quoted or literal) and the case of words that
 // have none.
 var meant = map[mailgen.Shape]string{
-	mailgen.BoundaryInHeader: "a line end before a boundary line belongs to the delimiter (RFC 2046 section 5.1.1) also where the header of an " +
+	mailgen.BoundaryInHeader: "a line end before a boundary line belongs to the delimiter (RFC " +
+		"2046 section 5.1.1) also where the header of an " +
 		"embedded message ends so; Dovecot counts it to the message part",
-	mailgen.BrokenInner: "as boundary-in-header; and a multipart without boundary parameter is text, as RFC 2045 section 5.2 has it for " +
+	mailgen.BrokenInner: "as boundary-in-header; and a multipart without boundary parameter is " +
+		"text, as RFC 2045 section 5.2 has it for " +
 		"a wrong Content-Type, so that its content can be read; Dovecot shows a multipart with one empty part",
-	mailgen.NoBoundary:     "as broken-inner",
-	mailgen.EncodedMessage: "a message/rfc822 in base64 is not looked into; Dovecot takes the base64 text for header lines",
-	mailgen.GlobalMessage:  "message/global has envelope and structure (RFC 9051 body-type-msg); Dovecot knows only rfc822",
-	mailgen.OddAddresses: "what follows a broken address, an empty one, or a semicolon is still read; Dovecot stops there, and it " +
+	mailgen.NoBoundary: "as broken-inner",
+	mailgen.EncodedMessage: "a message/rfc822 in base64 is not looked into; Dovecot takes the " +
+		"base64 text for header lines",
+	mailgen.GlobalMessage: "message/global has envelope and structure (RFC 9051 body-type-msg); " +
+		"Dovecot knows only rfc822",
+	mailgen.OddAddresses: "what follows a broken address, an empty one, or a semicolon is still " +
+		"read; Dovecot stops there, and it " +
 		"makes an address of nothing between two commas, which RFC 5322 section 4.4 allows; brackets may be in names",
-	mailgen.Raw8bit:   "of two Subject fields the first counts, for Dovecot the last",
-	mailgen.OddFields: "of two Content-Disposition fields the first counts, as of all Content fields; Dovecot mixes them",
-	mailgen.OddTypes: "a Content-Type without subtype or with text after it is not empty: it is text/plain or what can be read of " +
+	mailgen.Raw8bit: "of two Subject fields the first counts, for Dovecot the last",
+	mailgen.OddFields: "of two Content-Disposition fields the first counts, as of all Content " +
+		"fields; Dovecot mixes them",
+	mailgen.OddTypes: "a Content-Type without subtype or with text after it is not empty: it is " +
+		"text/plain or what can be read of " +
 		"it; parameters need no semicolon before them; a disposition without a type is none",
 	mailgen.Garbage: "all of the above; and a transfer encoding holds without MIME-Version and Content-Type too",
 }

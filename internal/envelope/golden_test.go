@@ -22,8 +22,8 @@ var update = flag.Bool("update", false, "write the golden file anew")
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
-// testdata/messages.txt has messages, each after a line with its name; <8> stands for an 8-bit octet.
-// testdata/messages.golden has what is made of them.
+// testdata/messages.txt has messages, each after a line with its name; <8> stands for an 8-bit
+// octet. testdata/messages.golden has what is made of them.
 func TestGolden(t *testing.T) {
 	input, err := os.ReadFile("testdata/messages.txt")
 	if err != nil {
@@ -47,7 +47,8 @@ func TestGolden(t *testing.T) {
 			if _, err := dovecottest.Parse(string(item.wire)); err != nil {
 				t.Errorf("%s: %s: %v", name, item.name, err)
 			}
-			fmt.Fprintf(&out, "%s %s\n", item.name, strings.ReplaceAll(strings.ReplaceAll(string(item.wire), "\xe4", "<8>"), "\r\n", "<CRLF>"))
+			fmt.Fprintf(&out, "%s %s\n", item.name,
+				strings.ReplaceAll(strings.ReplaceAll(string(item.wire), "\xe4", "<8>"), "\r\n", "<CRLF>"))
 		}
 		writeFields(&out, envelope.Fields(root))
 		out.WriteString("\n")

@@ -144,7 +144,8 @@ func (m *model) expunge(uids uidset.Set) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.box.HighestModSeq++
-	v := vanished{from: m.expunged, to: m.box.HighestModSeq} // as the store's journal chains its entries
+	// as the store's journal chains its entries
+	v := vanished{from: m.expunged, to: m.box.HighestModSeq}
 	m.expunged = v.to
 	m.rows = slices.DeleteFunc(m.rows, func(r mailstore.FlagState) bool {
 		if uids.Contains(r.UID) {
@@ -211,7 +212,8 @@ func TestAnswersCostOneRead(t *testing.T) {
 		t.Fatalf("first: %d loads", m.loads)
 	}
 	m.reads = 0
-	for _, q := range []mailstore.Query{{}, {UIDs: uidset.Of(uidset.Range{First: 5, Last: 7})}, {ModSince: 1}, {UIDs: uidset.Set{}}} {
+	for _, q := range []mailstore.Query{{}, {UIDs: uidset.Of(uidset.Range{First: 5, Last: 7})},
+		{ModSince: 1}, {UIDs: uidset.Set{}}} {
 		if !ask(t, c, m, q) {
 			t.Errorf("%+v was left to the database", q)
 		}
@@ -220,7 +222,8 @@ func TestAnswersCostOneRead(t *testing.T) {
 		t.Errorf("four answers: %d reads of the document, %d loads", m.reads, m.loads)
 	}
 	m.flag(uidset.Of(uidset.Range{First: 1500, Last: 1500}), mailstore.Flagged, []string{"$Work"})
-	m.deliver(1, 0, nil, 5<<32, time.Date(1890, 1, 1, 0, 0, 0, 0, time.UTC)) // neither fits its column
+	// neither fits its column
+	m.deliver(1, 0, nil, 5<<32, time.Date(1890, 1, 1, 0, 0, 0, 0, time.UTC))
 	m.expunge(uidset.Of(uidset.Range{First: 1, Last: 1100}))
 	ask(t, c, m, mailstore.Query{})
 	if st := c.Stats(); st.Loads != 1 || st.Updates != 1 || st.Mailboxes != 1 {
@@ -324,7 +327,8 @@ func TestDeletedMailbox(t *testing.T) {
 func TestManyKeywordSetsAreLeftToTheDatabase(t *testing.T) {
 	m := newModel()
 	for n := range maxKeywordSets + 1 {
-		m.rows = append(m.rows, mailstore.FlagState{UID: uint32(n + 1), ModSeq: 1, Keywords: []string{fmt.Sprint("k", n)}})
+		m.rows = append(m.rows, mailstore.FlagState{UID: uint32(n + 1), ModSeq: 1,
+			Keywords: []string{fmt.Sprint("k", n)}})
 	}
 	m.box.UIDNext = math.MaxUint32
 	c := New(m, 0)
@@ -343,16 +347,19 @@ func TestModel(t *testing.T) {
 		set := func() uidset.Set {
 			top := max(int(m.box.UIDNext), 2)
 			first := rapid.IntRange(1, top).Draw(t, "first")
-			return uidset.Of(uidset.Range{First: uint32(first), Last: uint32(rapid.IntRange(first, top).Draw(t, "last"))})
+			return uidset.Of(uidset.Range{First: uint32(first),
+				Last: uint32(rapid.IntRange(first, top).Draw(t, "last"))})
 		}
 		change := func() {
 			switch rapid.IntRange(0, 3).Draw(t, "change") {
 			case 0, 1:
 				n := rapid.SampledFrom([]int{1, 2, 300, 1100}).Draw(t, "n")
-				m.deliver(n, mailstore.Flags(rapid.IntRange(0, 31).Draw(t, "flags")), rapid.SampledFrom(keywords).Draw(t, "keywords"),
+				m.deliver(n, mailstore.Flags(rapid.IntRange(0, 31).Draw(t, "flags")),
+					rapid.SampledFrom(keywords).Draw(t, "keywords"),
 					rapid.SampledFrom([]int64{0, 1, 1 << 33}).Draw(t, "size"), day)
 			case 2:
-				m.flag(set(), mailstore.Flags(rapid.IntRange(0, 31).Draw(t, "flags")), rapid.SampledFrom(keywords).Draw(t, "keywords"))
+				m.flag(set(), mailstore.Flags(rapid.IntRange(0, 31).Draw(t, "flags")),
+					rapid.SampledFrom(keywords).Draw(t, "keywords"))
 			case 3:
 				m.expunge(set())
 				if len(m.journal) > 0 && rapid.IntRange(0, 9).Draw(t, "forget") == 0 {
@@ -382,7 +389,8 @@ func TestModel(t *testing.T) {
 				}
 				ask(t, c, m, mailstore.Query{})
 			case 3:
-				ask(t, c, m, mailstore.Query{UIDs: set(), ModSince: uint64(rapid.IntRange(0, int(m.box.HighestModSeq)).Draw(t, "since"))})
+				ask(t, c, m, mailstore.Query{UIDs: set(),
+					ModSince: uint64(rapid.IntRange(0, int(m.box.HighestModSeq)).Draw(t, "since"))})
 			case 4:
 				ch, err := c.Changes(t.Context(), m.box.Key, known)
 				if err != nil {
@@ -429,7 +437,8 @@ func TestModel(t *testing.T) {
 					}
 				}
 				if !slices.Equal(uids, want) || unseen != first || at.HighestModSeq != m.box.HighestModSeq {
-					t.Fatalf("opened: %v, first unseen %d at %d; want %v, %d at %d", uids, unseen, at.HighestModSeq, want, first, m.box.HighestModSeq)
+					t.Fatalf("opened: %v, first unseen %d at %d; want %v, %d at %d", uids, unseen,
+						at.HighestModSeq, want, first, m.box.HighestModSeq)
 				}
 			}
 		}
@@ -449,7 +458,8 @@ func checkShape(t tester, s *snapshot) {
 	rows, last := 0, uint32(0)
 	for _, c := range s.chunks {
 		n := len(c.uids)
-		if n == 0 || n > chunkRows || len(c.modseqs) != n || len(c.flags) != n || len(c.keywords) != n || len(c.sizes) != n || len(c.dates) != n {
+		if n == 0 || n > chunkRows || len(c.modseqs) != n || len(c.flags) != n ||
+			len(c.keywords) != n || len(c.sizes) != n || len(c.dates) != n {
 			t.Fatalf("a chunk of %d rows", n)
 		}
 		for _, uid := range c.uids {

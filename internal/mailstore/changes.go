@@ -16,22 +16,21 @@ type Changes struct {
 	Mailbox *Mailbox
 	// Changed are the messages that are new or have other flags, ascending.
 	Changed []FlagState
-	// Vanished are the UIDs that were removed, ascending; some may be of messages that came only
-	// since then.
+	// Vanished are the removed UIDs, ascending. Some may be of messages that came after that
+	// mod-sequence.
 	Vanished []uint32
-	// Complete says that Vanished has all of them. It has not if the journal does not reach back
-	// that far, or they are very many; then what is there now has to be compared with what was
-	// there then.
+	// Complete says that Vanished has all removed UIDs. It has not if the journal does not reach
+	// back that far, or if they are very many. Then the caller must compare the UIDs that exist now
+	// with those that existed then.
 	Complete bool
 }
 
 // Changes returns what changed after the mod-sequence since, up to Mailbox.HighestModSeq at least.
-// A message that changes once more while this is read may be there as it is after that; it is never
-// left out, for whoever asks is to know the change that was there when it asked. The error is
-// ErrNoSuchMailbox.
+// A message that changes again during the read may be reported in its later state, but is never
+// left out. The error is ErrNoSuchMailbox.
 //
-// The mailbox is read first. What has a mod-sequence up to the mailbox's was committed before,
-// because every change writes the mailbox.
+// Changes reads the mailbox first. Every change writes the mailbox, so changes up to the mailbox's
+// mod-sequence were committed before.
 func (s *Store) Changes(ctx context.Context, box mailkey.Mailbox, since uint64) (*Changes, error) {
 	s.traffic.note(box.User())
 	doc, err := s.findMailboxDoc(ctx, byID(box.Binary()))
@@ -89,9 +88,9 @@ func (s *Store) changed(ctx context.Context, box mailkey.Mailbox, since uint64) 
 	return list, nil
 }
 
-// vanished returns what the journal has after since up to the entry at newest, and whether that is
-// all: the entries must form an unbroken chain that begins with one whose predecessor is not after
-// since.
+// vanished returns the UIDs of the journal after since up to the entry at newest, and reports
+// whether they are complete: the entries must form an unbroken chain that begins with one whose
+// predecessor is not after since.
 func (s *Store) vanished(ctx context.Context, box mailkey.Mailbox, since,
 	newest uint64) (uids []uint32, complete bool, err error) {
 	cursor, err := s.journal.Find(ctx, bson.D{{Key: "_id", Value: bson.D{

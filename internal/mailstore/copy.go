@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -298,7 +299,8 @@ func (w *transferWrite) insert(ctx context.Context) error {
 		m.set(DocModSeq, w.target.ModSeq)
 		m.set(DocSaveDate, saved)
 		if len(m.keywords) > 0 {
-			spelled, unknown := spellings(append(w.target.Keywords[:len(w.target.Keywords):len(w.target.Keywords)], fresh...), m.keywords)
+			known := slices.Concat(w.target.Keywords, fresh)
+			spelled, unknown := spellings(known, m.keywords)
 			fresh = append(fresh, unknown...)
 			m.set(DocKeywords, spelled)
 		}

@@ -23,7 +23,8 @@ func TestCopyKeepsWhatBelongsToTheMessage(t *testing.T) {
 	date := time.Date(2001, 2, 3, 4, 5, 6, 0, time.UTC)
 	if got, err := e.Deliver(t.Context(), stored,
 		[]Delivery{{Mailbox: inbox, Flags: Flagged | Seen, Keywords: []string{"Work", "other"},
-			InternalDate: date, Prefix: []byte("X: y\r\n"), Magic: stored.Magics[0]}}); err != nil || got[0].Err != nil {
+			InternalDate: date, Prefix: []byte("X: y\r\n"),
+			Magic: stored.Magics[0]}}); err != nil || got[0].Err != nil {
 		t.Fatal(err, got)
 	}
 	for i, transfer := range []func() (*CopyResult, error){

@@ -38,7 +38,11 @@ func TestPacerRests(t *testing.T) {
 	p := &pacer{store: e.Store, user: own, begun: true, rest: time.Hour}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := p.batch(ctx, func() error { t.Error("a batch of an operation that has ended"); return nil }); !errors.Is(err, context.Canceled) {
+	err := p.batch(ctx, func() error {
+		t.Error("a batch of an operation that has ended")
+		return nil
+	})
+	if !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 }

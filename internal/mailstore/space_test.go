@@ -85,7 +85,8 @@ func TestSpace(t *testing.T) {
 		sum = sum.Add(got)
 	}
 	all, err := e.DistinctSpace(t.Context(), sum)
-	if unique := inline(one) + inline(two) + inline(three) + blob(0) + blob(1) + small + 7*tr; err != nil || all.Unique != unique {
+	unique := inline(one) + inline(two) + inline(three) + blob(0) + blob(1) + small + 7*tr
+	if err != nil || all.Unique != unique {
 		t.Errorf("in all %+v, %v; want %d unique", all, err, unique)
 	}
 	if saved := all.Saved(); saved < 0.6 || saved > 0.7 {

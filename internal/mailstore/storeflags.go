@@ -14,7 +14,7 @@ import (
 	"gadwall/internal/uidset"
 )
 
-// FlagOp says how a FlagChange combines with the flags a message has.
+// FlagOp is the way in which a FlagChange combines with a message's flags.
 type FlagOp uint8
 
 const (
@@ -23,7 +23,7 @@ const (
 	Set
 )
 
-// FlagChange is what StoreFlags does to each message (RFC 9051 section 6.4.6).
+// FlagChange is the change that StoreFlags makes to each message (RFC 9051 section 6.4.6).
 type FlagChange struct {
 	Op       FlagOp
 	Flags    Flags
@@ -38,7 +38,7 @@ type FlagChange struct {
 	KeepKeywords bool
 }
 
-// FlagResult says what StoreFlags did. All lists are in ascending order of UIDs.
+// FlagResult is the result of StoreFlags. All lists ascend by UID.
 type FlagResult struct {
 	Changed   []FlagState // now have other flags
 	Before    []uint64    // the mod-sequences that Changed had, in the same order
@@ -47,7 +47,7 @@ type FlagResult struct {
 	ModSeq    uint64      // of the mailbox after the last change; 0 if nothing changed
 }
 
-// StoreFlags changes flags. UIDs without a message are passed over, and nil is no UID. A message
+// StoreFlags changes flags. It passes over UIDs without a message. A nil set has no UID. A message
 // that has the wanted flags already keeps its mod-sequence. Up to maxBatch messages change in one
 // transaction, and get the same mod-sequence; on error, some batches may have been changed. Errors:
 // ErrNoSuchMailbox, ErrInvalidKeyword.
@@ -79,11 +79,11 @@ func (s *Store) StoreFlags(ctx context.Context, box mailkey.Mailbox, uids uidset
 	return result, nil
 }
 
-// flagWrite is the transaction of one batch. Everything it computes is set anew by each attempt.
+// flagWrite is the transaction of one batch. Each attempt computes everything anew.
 //
-// It reads the messages, and works out what each becomes. If any changes, it writes the mailbox:
-// had another transaction changed one of the messages since, it would have written the mailbox,
-// too, and this one conflicts and starts again. So what was read is what is changed.
+// It reads the messages, and computes the new flags of each. If any change, it writes the mailbox.
+// A transaction that has changed one of the messages meanwhile has written the mailbox, too, so the
+// two conflict, and this one starts again. So it changes the messages as it read them.
 type flagWrite struct {
 	store  *Store
 	box    mailkey.Mailbox
@@ -93,8 +93,8 @@ type flagWrite struct {
 	result FlagResult
 }
 
-// flagRun is messages next to each other that get the same flags: no other message is between the
-// first and the last.
+// flagRun is a run of neighbouring messages that get the same flags, with no other message between
+// the first and the last.
 type flagRun struct {
 	uidset.Range
 	flags    Flags
@@ -129,7 +129,8 @@ func (w *flagWrite) write(ctx context.Context) error {
 			return err
 		}
 		if flags == m.Flags && sameKeywords(keywords, m.Keywords) {
-			w.result.Unchanged = append(w.result.Unchanged, FlagState{UID: m.UID, ModSeq: m.ModSeq, Flags: m.Flags, Keywords: m.Keywords})
+			w.result.Unchanged = append(w.result.Unchanged, FlagState{UID: m.UID, ModSeq: m.ModSeq,
+				Flags: m.Flags, Keywords: m.Keywords})
 			adjacent = false
 			continue
 		}
@@ -158,7 +159,8 @@ func (w *flagWrite) write(ctx context.Context) error {
 	}
 	w.result.ModSeq = uint64(state.ModSeq)
 	for _, m := range changed {
-		w.result.Changed = append(w.result.Changed, FlagState{UID: m.UID, ModSeq: w.result.ModSeq, Flags: m.Flags, Keywords: m.Keywords})
+		w.result.Changed = append(w.result.Changed, FlagState{UID: m.UID, ModSeq: w.result.ModSeq,
+			Flags: m.Flags, Keywords: m.Keywords})
 	}
 	return w.update(ctx, runs, state.ModSeq, len(changed))
 }
@@ -170,7 +172,7 @@ func (w *flagWrite) joins(run flagRun, uid uint32, flags Flags, keywords []strin
 	return ok && uid <= r.Last && run.flags == flags && slices.Equal(run.keywords, keywords)
 }
 
-// apply returns what flags and keywords become.
+// apply returns the new flags and keywords.
 func (c *FlagChange) apply(flags Flags, keywords, wanted []string) (Flags, []string) {
 	switch c.Op {
 	case Add:
@@ -241,7 +243,7 @@ func flagUpdate(flags Flags, keywords []string, modseq int64) bson.D {
 	return update
 }
 
-// done takes over the result of a committed batch and tells the world.
+// done adds the result of a committed batch and publishes its event.
 func (w *flagWrite) done(ctx context.Context, total *FlagResult) {
 	total.Changed = append(total.Changed, w.result.Changed...)
 	total.Before = append(total.Before, w.result.Before...)

@@ -70,7 +70,8 @@ func newContents(t *testing.T, mails ...string) (*contents.Store, []contents.ID)
 	for id, mail := range mails {
 		update := bson.D{{Key: "$unset", Value: bson.D{{Key: "f", Value: ""}}}}
 		if strings.Contains(mail, "damaged") {
-			if _, err := coll.UpdateOne(t.Context(), bson.D{{Key: "_id", Value: bson.Binary{Data: ids[id][:]}}}, update); err != nil {
+			if _, err := coll.UpdateOne(t.Context(),
+				bson.D{{Key: "_id", Value: bson.Binary{Data: ids[id][:]}}}, update); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -231,7 +231,8 @@ func TestCompactKeys(t *testing.T) {
 }
 
 func FuzzSkip(f *testing.F) {
-	for _, v := range []any{1, int64(1<<60 + 1), "a\x00b", bson.D{{Key: "a", Value: bson.A{1, -2.5}}}, bson.Regex{Pattern: "x"},
+	for _, v := range []any{1, int64(1<<60 + 1), "a\x00b",
+		bson.D{{Key: "a", Value: bson.A{1, -2.5}}}, bson.Regex{Pattern: "x"},
 		bson.Binary{Data: make([]byte, 300)}, bson.CodeWithScope{Code: "x", Scope: bson.D{}}} {
 		f.Add(Append(nil, rawgen.Of(v)))
 		f.Add(AppendDesc(nil, rawgen.Of(v)))
@@ -265,7 +266,8 @@ func BenchmarkAppendInt64(b *testing.B) {
 func TestValue(t *testing.T) {
 	id := bson.NewObjectID()
 	for _, in := range []any{
-		bson.Binary{Data: make([]byte, 12)}, bson.Binary{Data: []byte("0123456789abcdef")}, bson.Binary{Data: make([]byte, 32)},
+		bson.Binary{Data: make([]byte, 12)}, bson.Binary{Data: []byte("0123456789abcdef")},
+		bson.Binary{Data: make([]byte, 32)},
 		id, "", "text",
 	} {
 		typ, data, err := bson.MarshalValue(in)
@@ -278,7 +280,8 @@ func TestValue(t *testing.T) {
 			t.Errorf("%v: got %v", want, got)
 		}
 	}
-	for _, in := range []any{1, bson.Binary{Data: make([]byte, 13)}, bson.Binary{Subtype: 4, Data: make([]byte, 16)}, "a\x00b", bson.D{}, bson.Null{}} {
+	for _, in := range []any{1, bson.Binary{Data: make([]byte, 13)},
+		bson.Binary{Subtype: 4, Data: make([]byte, 16)}, "a\x00b", bson.D{}, bson.Null{}} {
 		typ, data, err := bson.MarshalValue(in)
 		if err != nil {
 			t.Fatal(err)

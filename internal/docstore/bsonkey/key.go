@@ -225,7 +225,8 @@ func Value(key []byte) (v bson.RawValue, ok bool) {
 	for i, size := range bareSizes {
 		if tag == tagBinary+1+byte(2*i) && len(data) == size {
 			value := binary.LittleEndian.AppendUint32(nil, uint32(size))
-			return bson.RawValue{Type: bson.TypeBinary, Value: append(append(value, bson.TypeBinaryGeneric), data...)}, true
+			return bson.RawValue{Type: bson.TypeBinary, Value: append(append(value,
+				bson.TypeBinaryGeneric), data...)}, true
 		}
 	}
 	switch {

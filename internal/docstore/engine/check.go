@@ -297,7 +297,8 @@ func (k *collectionCheck) documents(ctx context.Context) error {
 			}
 			if multi && !ic.multikey && !ic.told {
 				ic.told = true
-				k.problem(Problem{Kind: NotMultikey, ID: id, Key: idKey, Detail: "the document has several entries"}, ic)
+				k.problem(Problem{Kind: NotMultikey, ID: id, Key: idKey,
+					Detail: "the document has several entries"}, ic)
 			}
 			for _, key := range keys {
 				k.hash.add(&ic.want, key, idKey)

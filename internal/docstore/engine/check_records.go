@@ -58,7 +58,8 @@ func checkRecords(ctx context.Context, v view, cat *Catalog, r *CheckReport) err
 	}
 	for id, c := range cat.byID {
 		if !owners[id] {
-			r.add(Problem{Kind: BadCatalogue, Key: prefixOf(spaceCatalog, id), Detail: c.Namespace() + " has no record"})
+			r.add(Problem{Kind: BadCatalogue, Key: prefixOf(spaceCatalog, id),
+				Detail: c.Namespace() + " has no record"})
 		}
 	}
 	err = eachKey(ctx, v, spaceRetry, r, func(key, value []byte) {
