@@ -52,6 +52,7 @@ lint:
 	  if [ -n "$$unformatted" ]; then printf 'gofmt wants changes in:\n%s\n' "$$unformatted"; exit 1; fi
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
+	$(GO) run ./internal/doccheck
 
 # Runs every fuzz target for $(FUZZTIME), one after the other.
 fuzz:

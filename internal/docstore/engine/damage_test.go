@@ -169,13 +169,18 @@ func TestCompactionOfDamagedValues(t *testing.T) {
 
 // Whatever a manifest holds, reading it ends, with an error or without.
 func FuzzManifest(f *testing.F) {
-	f.Add([]byte{editComparator, 3, 'a', 'b', 'c', editNextFile, 9, editLastSequence, 7, editLogNumber, 4, editPrevLog, 0})
-	f.Add([]byte{editNewTable, 6, 12, 200, 1, 2, 'a', 'b', 2, 'c', 'd', 1, 9, 6, 1, 5, tableValues, 1, 1, 13, 99, tableEnd})
-	f.Add([]byte{editNewTableRanges, 6, 12, 200, 1, hasPointKeys, 1, 'a', 1, 'b', 1, 'c', 1, 'd', 1, 9, tableVirtual, 11, tableEnd})
-	f.Add([]byte{editNewBacking, 11, 50, editRemovedBacking, 11, editNewValues, 13, 14, 99, 80, 3, editDeletedValues, 13, 14})
+	f.Add([]byte{editComparator, 3, 'a', 'b', 'c', editNextFile, 9, editLastSequence, 7,
+		editLogNumber, 4, editPrevLog, 0})
+	f.Add([]byte{editNewTable, 6, 12, 200, 1, 2, 'a', 'b', 2, 'c', 'd', 1, 9, 6, 1, 5, tableValues,
+		1, 1, 13, 99, tableEnd})
+	f.Add([]byte{editNewTableRanges, 6, 12, 200, 1, hasPointKeys, 1, 'a', 1, 'b', 1, 'c', 1, 'd', 1,
+		9, tableVirtual, 11, tableEnd})
+	f.Add([]byte{editNewBacking, 11, 50, editRemovedBacking, 11, editNewValues, 13, 14, 99, 80, 3,
+		editDeletedValues, 13, 14})
 	f.Add([]byte{editDeletedTable, 6, 12, editCompactPointer, 2, 1, 'x'})
 	f.Fuzz(func(t *testing.T, edit []byte) {
-		m := &manifestReader{tables: map[levelTable]uint64{}, backings: map[uint64]uint64{}, values: map[uint64]uint64{}}
+		m := &manifestReader{tables: map[levelTable]uint64{}, backings: map[uint64]uint64{},
+			values: map[uint64]uint64{}}
 		if err := m.add(edit); err == nil && len(m.tables)+len(m.backings)+len(m.values) > len(edit) {
 			t.Errorf("%d files in %d bytes", len(m.tables)+len(m.backings)+len(m.values), len(edit))
 		}
