@@ -37,4 +37,7 @@
 //	save             name: dotted path of the reply
 //	after            the documents of c when all is done, exactly
 //	embeddedOnly     why MongoDB is not asked
+//
+// testdata/versions/since.json lists the cases that hold only from a version of MongoDB on, with the
+// reasons. On an older server they are left out.
 package conformance
