@@ -94,7 +94,7 @@ func (c *conn) deliver() error {
 	c.tx = nil
 	results := tx.body.finish()
 	c.mistakes, c.idle = 0, 0
-	if !c.srv.opts.LMTP {
+	if !c.srv.role.perRecipient {
 		return c.answer(single(tx, results))
 	}
 	// RFC 2033 section 4.2: a reply for each RCPT that was accepted, in their order.

@@ -82,7 +82,7 @@ func (c *conn) turnAway(r reply, reason string) {
 
 // refusal counts what was refused.
 func (s *Server) refusal(reason string) {
-	s.opts.Metrics.refusals.WithLabelValues(s.proto, reason).Inc()
+	s.opts.Metrics.refusals.WithLabelValues(s.role.name, reason).Inc()
 }
 
 // converse answers commands until the connection ends.

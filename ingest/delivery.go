@@ -104,7 +104,7 @@ func (d *delivery) take(p []byte) {
 
 // refuse notes the answer to the whole body, and gives up what was stored of it.
 func (d *delivery) refuse(result string, answer reply) {
-	d.srv.opts.Metrics.bodies.WithLabelValues(d.srv.proto, result).Inc()
+	d.srv.opts.Metrics.bodies.WithLabelValues(d.srv.role.name, result).Inc()
 	d.refusal = &answer
 	d.abort()
 }
@@ -112,7 +112,7 @@ func (d *delivery) refuse(result string, answer reply) {
 // abandon gives up a body of which the client will not send the rest.
 func (d *delivery) abandon(why error) {
 	if d.refusal == nil {
-		d.srv.opts.Metrics.bodies.WithLabelValues(d.srv.proto, "aborted").Inc()
+		d.srv.opts.Metrics.bodies.WithLabelValues(d.srv.role.name, "aborted").Inc()
 		d.log.Info("message not completed by the client", "from", d.tx.from, "size", d.size, "error", why)
 	}
 	d.abort()
@@ -151,8 +151,8 @@ func (d *delivery) finish() []reply {
 	d.w = nil
 	d.stop()
 	d.log = d.log.With("message_id", messageID(stored))
-	d.srv.opts.Metrics.bodies.WithLabelValues(d.srv.proto, "stored").Inc()
-	d.srv.opts.Metrics.bytes.WithLabelValues(d.srv.proto).Add(float64(d.size))
+	d.srv.opts.Metrics.bodies.WithLabelValues(d.srv.role.name, "stored").Inc()
+	d.srv.opts.Metrics.bytes.WithLabelValues(d.srv.role.name).Add(float64(d.size))
 	return d.deliver(ctx, stored, targets)
 }
 
@@ -225,20 +225,20 @@ func (d *delivery) answer(rcpt recipient, done mailstore.Delivered, size int64) 
 	count := d.srv.opts.Metrics.deliveries
 	switch {
 	case err == nil:
-		count.WithLabelValues(d.srv.proto, "ok").Inc()
+		count.WithLabelValues(d.srv.role.name, "ok").Inc()
 		log.Info("delivered", "mailbox", inbox, "uid", done.UID, "took", time.Since(d.started).Round(time.Millisecond))
 		return reply{250, "2.1.5", d.tx.id + " delivered"}
 	case errors.Is(err, quota.ErrOverQuota):
-		count.WithLabelValues(d.srv.proto, "quota").Inc()
+		count.WithLabelValues(d.srv.role.name, "quota").Inc()
 		log.Info("not delivered: over quota")
 		return d.srv.overQuota()
 	case errors.Is(err, mailstore.ErrNoSuchMailbox):
 		// INBOX cannot be deleted, but the user can, between RCPT and now.
-		count.WithLabelValues(d.srv.proto, "failed").Inc()
+		count.WithLabelValues(d.srv.role.name, "failed").Inc()
 		log.Info("not delivered: user deleted meanwhile")
 		return replyGone
 	}
-	count.WithLabelValues(d.srv.proto, "failed").Inc()
+	count.WithLabelValues(d.srv.role.name, "failed").Inc()
 	log.Error("not delivered", "error", err)
 	return trouble(err)
 }

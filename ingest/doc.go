@@ -9,6 +9,8 @@
 // internal/mailstore for these words. A target is a mailbox that gets the message; recipients that
 // lead to the same mailbox share a target.
 //
+// A role is which protocol a server speaks, and what that changes (role.go).
+//
 // # Flow
 //
 //	socket -> input -> conn -> transaction

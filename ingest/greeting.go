@@ -15,11 +15,7 @@ func (c *conn) greet() error {
 			return err
 		}
 	}
-	service := " ESMTP"
-	if c.srv.opts.LMTP {
-		service = " LMTP"
-	}
-	return c.reply(reply{code: 220, text: c.srv.opts.Hostname + service + " Gadwall"})
+	return c.reply(reply{code: 220, text: c.srv.opts.Hostname + " " + c.srv.role.service + " Gadwall"})
 }
 
 func (c *conn) helo(arg string) error { return c.introduce("HELO", arg) }
@@ -31,18 +27,17 @@ func (c *conn) lhlo(arg string) error { return c.introduce("LHLO", arg) }
 // name will do: many clients do not know theirs.
 func (c *conn) introduce(verb, arg string) error {
 	name, _, _ := strings.Cut(arg, " ")
+	extended, spoken := c.srv.role.greetings[verb]
 	switch {
-	case c.srv.opts.LMTP && verb != "LHLO":
-		return c.reply(reply{500, "5.5.1", "This is an LMTP server, it wants LHLO"})
-	case !c.srv.opts.LMTP && verb == "LHLO":
-		return c.reply(reply{500, "5.5.1", "This is an SMTP server, it wants EHLO"})
+	case !spoken:
+		return c.reply(reply{500, "5.5.1", c.srv.role.wants})
 	case name == "":
 		return c.reply(reply{501, "5.5.4", "Syntax: " + verb + " name"})
 	case len(name) > maxHelo:
 		return c.reply(reply{501, "5.5.2", "Name too long"})
 	}
 	c.reset()
-	c.hello, c.extended = name, verb != "HELO"
+	c.hello, c.extended = name, extended
 	lines := []string{c.srv.opts.Hostname}
 	if c.extended {
 		lines = append(lines, c.keywords()...)

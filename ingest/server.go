@@ -56,7 +56,7 @@ type Server struct {
 	opts  Options
 	log   *slog.Logger
 	store store
-	proto string // "LMTP" or "SMTP"
+	role  *role
 	rare  *sparselog.Logger
 	gate  admission
 
@@ -102,13 +102,13 @@ func newServer(o Options, st store) (*Server, error) {
 		o.Metrics = NewMetrics(nil)
 	}
 	s := &Server{
-		opts: o, store: st, proto: "SMTP",
+		opts: o, store: st, role: roleSMTP,
 		listeners: make(map[net.Listener]struct{}), conns: make(map[*conn]struct{}),
 	}
 	if o.LMTP {
-		s.proto = "LMTP"
+		s.role = roleLMTP
 	}
-	s.log = o.Logger.With("protocol", s.proto)
+	s.log = o.Logger.With("protocol", s.role.name)
 	s.rare = sparselog.New(sparselog.Interval)
 	s.gate = admission{
 		max: o.MaxConnections, maxPerNetwork: o.MaxConnectionsPerAddress,
@@ -141,7 +141,7 @@ func (s *Server) Serve(l net.Listener) error {
 		case s.stopping():
 			return nil
 		case !mayPass(err):
-			return fmt.Errorf("%s: accept: %w", s.proto, err)
+			return fmt.Errorf("%s: accept: %w", s.role.name, err)
 		default:
 			// Out of file descriptors, for instance: wait for some to be freed.
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
@@ -186,7 +186,7 @@ func (s *Server) start(sock net.Conn) {
 	}
 	s.conns[c] = struct{}{}
 	s.open.Add(1)
-	connections := s.opts.Metrics.connections.WithLabelValues(s.proto)
+	connections := s.opts.Metrics.connections.WithLabelValues(s.role.name)
 	connections.Inc()
 	go func() {
 		defer s.open.Done()
@@ -202,13 +202,15 @@ func (s *Server) start(sock net.Conn) {
 
 // Shutdown stops accepting connections and ends each of them as soon as no body is being
 // transferred or delivered on it. When ctx ends it cuts what is left; then nothing of that has been
-// acknowledged. It may be called once.
+// acknowledged.
 func (s *Server) Shutdown(ctx context.Context) error {
 	defer s.rare.Close()
 	defer s.cancel()
 	s.mu.Lock()
-	s.draining = true
-	close(s.stop)
+	if !s.draining {
+		s.draining = true
+		close(s.stop)
+	}
 	for l := range s.listeners {
 		l.Close() // Serve does it again
 	}
@@ -236,5 +238,5 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	s.mu.Unlock()
 	<-ended // abortTimeout bounds it
-	return fmt.Errorf("%s: shutdown: %w", s.proto, ctx.Err())
+	return fmt.Errorf("%s: shutdown: %w", s.role.name, ctx.Err())
 }

@@ -14,6 +14,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -280,6 +281,41 @@ func TestShutdownWithClientThatDoesNotRead(t *testing.T) {
 	if err := <-served; err != nil {
 		t.Error(err)
 	}
+}
+
+// A client that stops in the middle of a TLS handshake does not keep the server from stopping.
+func TestShutdownDuringHandshake(t *testing.T) {
+	ts := startServer(t, newFakeStore(), Options{TLSConfig: testTLS(t)})
+	c := ts.dial(t)
+	c.want("220 ")
+	c.cmd("EHLO c", "250 ")
+	c.cmd("STARTTLS", "220 ")
+	c.send("\x16\x03\x01") // the beginning of a record
+	ts.stop(t)             // within fails the test
+	c.wantClosed()
+}
+
+// Nor does one that waits for the reply about a user who does not exist.
+func TestShutdownDuringDelay(t *testing.T) {
+	inBubble(t, newFakeStore(), Options{}, func(t *testing.T, p piped) {
+		c := p.dial(t)
+		c.open("EHLO")
+		for range freeRefusals {
+			c.cmd("RCPT TO:<x@example.com>", "550 ")
+		}
+		start := time.Now()
+		c.send(strings.Repeat("RCPT TO:<x@example.com>\r\n", 5))
+		synctest.Wait() // until the first of them waits
+		go p.Shutdown(context.Background())
+		for range 5 {
+			c.want("550 ")
+		}
+		c.want("421 4.3.2")
+		c.wantClosed()
+		if d := time.Since(start); d != 0 {
+			t.Errorf("the server waited %v", d)
+		}
+	})
 }
 
 func testTLS(t testing.TB) *tls.Config {

@@ -81,7 +81,7 @@ func (c *conn) mail(arg string) error {
 		remote: c.remote,
 		host:   c.srv.opts.Hostname,
 		with: protocolName(session{
-			lmtp: c.srv.opts.LMTP, extended: c.extended, tls: c.tls, auth: c.identity != "", utf8: tx.utf8,
+			lmtp: c.srv.role == roleLMTP, extended: c.extended, tls: c.tls, auth: c.identity != "", utf8: tx.utf8,
 		}),
 		id: tx.id,
 	}
