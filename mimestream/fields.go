@@ -29,7 +29,7 @@ type collector struct {
 	found     found
 }
 
-// found is what a collector has got.
+// found is the result of a collector.
 type found struct {
 	list      []Field
 	degraded  bool

@@ -1,7 +1,7 @@
 package mimestream
 
-// The limits of one message, and what a message gets that exceeds them. The bytes are always kept;
-// only the description becomes coarser, and Part.Degraded says so.
+// These are the limits of one message, and the results beyond them. The parser always keeps the
+// bytes; only the description becomes coarser, and Part.Degraded says so.
 const (
 	// MaxDepth is the deepest level of nesting that is looked into; the root is level 0. A
 	// multipart or message at this level is a leaf (DegradedNesting).
@@ -36,8 +36,8 @@ const (
 	// MaxParamBytes is the length of one parameter's value, in octets; a longer one is cut.
 	MaxParamBytes = 4 << 10
 
-	// MaxToken is the length of a media type, subtype, transfer encoding, disposition,
-	// language tag or parameter name; a longer one is cut.
+	// MaxToken is the length of a media type, subtype, transfer encoding, disposition, language tag
+	// or parameter name; a longer one is cut.
 	MaxToken = 128
 
 	// MaxLanguages is the number of tags of a Content-Language field that are kept.
