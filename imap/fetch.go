@@ -204,6 +204,8 @@ var (
 	// errUnreadable marks a message that has to be left out of the answer; the
 	// command then ends with NO, and the connection lives on.
 	errUnreadable = errors.New("message cannot be read")
+	// errGone marks a message that was expunged after the query had found it.
+	errGone = errors.New("message is gone")
 	// errConnection marks trouble with the client, which is no news.
 	errConnection = errors.New("connection failed")
 )

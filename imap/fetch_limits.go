@@ -27,6 +27,12 @@ const (
 	// sessions have at most one part in fetchShares of it. Who finds too little waits.
 	defaultFetchMemory = 128 << 20
 	fetchShares        = 4
+	// describeMemory is what a description has in memory, about: a header block
+	// (mimestream.MaxHeaderBytes) and what it says of a part, and the part table.
+	// describingMemory is the budget of a server for all descriptions, of which one
+	// user's sessions have at most one part in fetchShares.
+	describeMemory   = 3 << 20
+	describingMemory = 48 << 20
 	// headerEstimate is what the root header of a message needs, about.
 	headerEstimate = 8 << 10
 	// fetchBuffer is the size up to which a section is read before its literal

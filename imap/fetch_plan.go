@@ -6,8 +6,9 @@ import (
 )
 
 // fetchPlan says what a request has to read of each message: which fields of
-// its document, and what of its content. Flags, UID, dates, sizes, ENVELOPE,
-// BODY and BODYSTRUCTURE never touch a content.
+// its document, and what of its content. Flags, UID, dates and sizes never touch
+// a content. ENVELOPE, BODY and BODYSTRUCTURE do only where they are too large to
+// be stored, which shows when the document is read; see description.
 type fetchPlan struct {
 	fields mailstore.Fields
 

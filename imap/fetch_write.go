@@ -24,7 +24,7 @@ func (f *fetcher) write(ctx context.Context, m fetched) error {
 	}
 	f.begin(m.seq, m.msg.UID)
 	f.sent = false
-	err := f.items(m)
+	err := f.items(ctx, m)
 	if err == nil && len(f.req.sections) > 0 {
 		err = f.sections(ctx, m.msg, m.content)
 	}
@@ -45,6 +45,10 @@ func (f *fetcher) failed(ctx context.Context, msg *mailstore.Message, err error)
 	if ctx.Err() != nil || errors.Is(err, errConnection) {
 		return err
 	}
+	if errors.Is(err, errGone) && !f.sent {
+		f.found--
+		return nil
+	}
 	f.c.srv.rare.Error(f.c.log, "imap: message cannot be fetched", "uid", msg.UID,
 		"mailbox", f.c.sel.box.Key().String(), "error", err)
 	if f.sent {
@@ -56,8 +60,9 @@ func (f *fetcher) failed(ctx context.Context, msg *mailstore.Message, err error)
 	return err
 }
 
-// items appends what stands in the message's document (RFC 3501 section 7.4.2).
-func (f *fetcher) items(m fetched) error {
+// items appends all items but sections (RFC 3501 section 7.4.2). They stand in the message's
+// document, or are made of its content.
+func (f *fetcher) items(ctx context.Context, m fetched) error {
 	msg, items := m.msg, f.req.items
 	if m.changed {
 		items |= itemFlags
@@ -79,10 +84,15 @@ func (f *fetcher) items(m fetched) error {
 		f.resp.item("RFC822.SIZE ")
 		f.resp.buf = wire.AppendNumber(f.resp.buf, uint64(msg.Size))
 	}
+	var missing fetchItems
+	if len(msg.Envelope) == 0 {
+		missing |= items & itemEnvelope
+	}
+	if len(msg.BodyStructure) == 0 {
+		missing |= items & (itemBody | itemBodyStructure)
+	}
+	items &^= missing
 	if items&itemEnvelope != 0 {
-		if len(msg.Envelope) == 0 {
-			return fmt.Errorf("%w: no envelope", errUnreadable)
-		}
 		f.resp.item("ENVELOPE ")
 		f.resp.buf = append(f.resp.buf, msg.Envelope...)
 	}
@@ -94,13 +104,18 @@ func (f *fetcher) items(m fetched) error {
 		}
 	}
 	if items&itemBodyStructure != 0 {
-		if len(msg.BodyStructure) == 0 {
-			return fmt.Errorf("%w: no body structure", errUnreadable)
-		}
 		f.resp.item("BODYSTRUCTURE ")
 		f.resp.buf = append(f.resp.buf, msg.BodyStructure...)
 	}
-	return nil
+	if missing == 0 {
+		return nil
+	}
+	d, err := f.describe(ctx, msg)
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	return d.items(ctx, f, missing)
 }
 
 // sections appends the sections in the order in which they were asked for. What is missing of any
@@ -220,11 +235,16 @@ func (f *fetcher) stream(ctx context.Context, s *fetchSection, span section.Span
 	return nil
 }
 
-// sectionError says what went wrong. Damage costs only the message; with
-// anything else, as an unreachable database, it makes no sense to go on.
+// sectionError says which section could not be read, and why.
 func sectionError(s *fetchSection, err error) error {
+	return readError("section "+string(s.label), err)
+}
+
+// readError says what could not be read of a content. Damage costs only the message; with anything
+// else, as an unreachable database, it makes no sense to go on.
+func readError(what string, err error) error {
 	if contents.IsUnreadable(err) {
-		return fmt.Errorf("%w: section %s: %w", errUnreadable, s.label, err)
+		return fmt.Errorf("%w: %s: %w", errUnreadable, what, err)
 	}
-	return fmt.Errorf("section %s: %w", s.label, err)
+	return fmt.Errorf("%s: %w", what, err)
 }

@@ -80,7 +80,7 @@ func TestAppendMemory(t *testing.T) {
 		t.Error(status)
 	}
 
-	mail = "To: " + strings.Repeat("someone@example.com,\r\n ", 1500) + "last@example.com\r\n\r\nHello.\r\n"
+	mail = "To: " + strings.Repeat("someone@example.com,\r\n ", 1200) + "last@example.com\r\n\r\nHello.\r\n"
 	c.send("b APPEND INBOX")
 	for range 350 {
 		c.send(fmt.Sprintf(" {%d+}\r\n%s", len(mail), mail))

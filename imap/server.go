@@ -66,6 +66,7 @@ type Server struct {
 	rare *sparselog.Logger // for lines that clients can cause as often as they like
 
 	fetchMemory *budget // of the batches of all FETCHes
+	describing  *budget // of descriptions; who has some of it waits for no fetchMemory
 
 	longLines atomic.Int32 // long lines of clients that are not logged in
 
@@ -126,6 +127,7 @@ func New(opts Options) *Server {
 		opts: opts, log: opts.Logger,
 		ctx: ctx, cancel: cancel,
 		rare:        sparselog.New(sparselog.Interval),
+		describing:  newBudget(describingMemory, describingMemory/fetchShares, describeMemory),
 		fetchMemory: newBudget(opts.FetchMemory, opts.FetchMemory/fetchShares, maxBatchMemory),
 		listeners:   make(map[net.Listener]struct{}),
 		conns:       make(map[*conn]struct{}),

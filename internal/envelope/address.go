@@ -1,6 +1,9 @@
 package envelope
 
-import "strings"
+import (
+	"iter"
+	"strings"
+)
 
 // What stands for the missing half of an address. Clients know these words from Dovecot.
 const (
@@ -35,22 +38,29 @@ type entry struct {
 type addressParser struct {
 	rest    string
 	comment string // the last one stepped over
-	list    []entry
 	group   bool
+	yield   func(entry) bool
+	ended   bool // yield wants no more
 }
 
-// parseAddresses returns the addresses of an unfolded field value.
-func parseAddresses(value string) []entry {
-	p := addressParser{rest: value}
-	for {
-		p.skip()
-		if p.rest == "" {
-			break
+// parseAddresses iterates over the addresses of an unfolded field value.
+func parseAddresses(value string) iter.Seq[entry] {
+	return func(yield func(entry) bool) {
+		p := addressParser{rest: value, yield: yield}
+		for !p.ended {
+			p.skip()
+			if p.rest == "" {
+				break
+			}
+			p.element()
 		}
-		p.element()
+		p.endGroup()
 	}
-	p.endGroup()
-	return p.list
+}
+
+// emit gives an entry to the reader of the list.
+func (p *addressParser) emit(e entry) {
+	p.ended = p.ended || !p.yield(e)
 }
 
 // element reads one address, the start or end of a group, or a separator.
@@ -71,7 +81,7 @@ func (p *addressParser) element() {
 		p.rest = p.rest[1:]
 		if !p.group && len(words) > 0 {
 			p.group = true
-			p.list = append(p.list, entry{kind: groupStart, mailbox: phrase(words)})
+			p.emit(entry{kind: groupStart, mailbox: phrase(words)})
 		}
 		return
 	case '<':
@@ -86,7 +96,7 @@ func (p *addressParser) element() {
 func (p *addressParser) endGroup() {
 	if p.group {
 		p.group = false
-		p.list = append(p.list, entry{kind: groupEnd})
+		p.emit(entry{kind: groupEnd})
 	}
 }
 
@@ -176,7 +186,7 @@ func (p *addressParser) add(e entry) {
 	if e.host == "" {
 		e.host = missingDomain
 	}
-	p.list = append(p.list, e)
+	p.emit(e)
 }
 
 // garbage steps over what is left of an element.

@@ -1,7 +1,10 @@
 package envelope_test
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -12,36 +15,61 @@ import (
 	"gadwall/mimestream"
 )
 
-// body returns the BODY of a message, nil if its BODYSTRUCTURE is malformed.
-func body(root *mimestream.Part) []byte {
-	b, err := envelope.AppendBody(nil, envelope.BodyStructure(root))
-	if err != nil {
-		return nil
+// forms are the wire forms of a message.
+type forms struct{ envelope, body, structure []byte }
+
+// describe makes the wire forms of a message from its content, and fails unless those that are made
+// to be stored are the same.
+func describe(t testing.TB, message []byte, root *mimestream.Part) forms {
+	t.Helper()
+	headers := func(p *mimestream.Part) ([]byte, error) {
+		return message[p.HeaderOffset : p.HeaderOffset+p.HeaderSize], nil
 	}
-	return b
+	var env, body, structure bytes.Buffer
+	err := errors.Join(envelope.WriteEnvelope(&env, root, headers),
+		envelope.WriteBodyStructure(&body, root, headers, false),
+		envelope.WriteBodyStructure(&structure, root, headers, true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := forms{env.Bytes(), body.Bytes(), structure.Bytes()}
+	stored := envelope.Envelope(root)
+	if stored != nil && !bytes.Equal(stored, f.envelope) || len(stored) > envelope.MaxWire {
+		t.Errorf("ENVELOPE of %.300q: stored\n%.500q, of the content\n%.500q", message, stored, f.envelope)
+	}
+	if stored == nil && len(f.envelope) <= envelope.MaxWire && root.Degraded&mimestream.DegradedFields == 0 {
+		t.Errorf("ENVELOPE of %d octets is not stored", len(f.envelope))
+	}
+	stored = envelope.BodyStructure(root)
+	if stored == nil {
+		return f
+	}
+	if !bytes.Equal(stored, f.structure) || len(stored) > envelope.MaxWire {
+		t.Errorf("BODYSTRUCTURE of %.300q: stored\n%.500q, of the content\n%.500q", message, stored, f.structure)
+	}
+	if stripped, err := envelope.AppendBody(nil, stored); err != nil || !bytes.Equal(stripped, f.body) {
+		t.Errorf("BODY of %.300q: stripped (%v)\n%.500q, of the content\n%.500q", message, err, stripped, f.body)
+	}
+	return f
 }
 
 // check asserts what must hold for any message.
 func check(t testing.TB, message []byte) *mimestream.Part {
 	t.Helper()
 	root := mimestream.Parse(message)
+	made := describe(t, message, root)
 	for name, wire := range map[string][]byte{
-		"ENVELOPE": envelope.Envelope(root), "BODY": body(root), "BODYSTRUCTURE": envelope.BodyStructure(root),
+		"ENVELOPE": made.envelope, "BODY": made.body, "BODYSTRUCTURE": made.structure,
 	} {
 		v, err := dovecottest.Parse(string(wire))
 		if err != nil {
 			t.Errorf("%s is not valid: %v\n%.300q", name, err, wire)
 			continue
 		}
-		limit := envelope.MaxWire
 		if name != "ENVELOPE" {
-			limit *= 2
 			checkStructure(t, v, name == "BODYSTRUCTURE")
 		} else if len(v.List) != 10 {
 			t.Errorf("ENVELOPE has %d items", len(v.List))
-		}
-		if len(wire) > limit {
-			t.Errorf("%s has %d octets", name, len(wire))
 		}
 	}
 	f := envelope.Fields(root)
@@ -143,24 +171,100 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// A message to very many shows as many of them as fit, and is cut between two addresses.
+// A message to very many has all of them in its ENVELOPE, which then is not stored.
 func TestManyRecipients(t *testing.T) {
-	var list []string
-	for i := range 700 {
-		list = append(list, fmt.Sprintf("Person %d <person%d@example.com>", i, i))
-	}
-	root := check(t, []byte("From: a@b\r\nTo: "+strings.Join(list, ",\r\n ")+"\r\nCc: c@d\r\n\r\n"))
-	v, err := dovecottest.Parse(string(envelope.Envelope(root)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n := len(v.List[5].List); n != 700 {
-		t.Errorf("%d of 700 recipients", n)
-	}
-	if cc := v.List[6].String(); cc != `((NIL NIL "c" "d"))` {
-		t.Errorf("Cc is %s", cc)
+	for n, stored := range map[int]bool{700: true, 3000: false} {
+		var list []string
+		for i := range n {
+			list = append(list, fmt.Sprintf("Person %d <person%d@example.com>", i, i))
+		}
+		message := []byte("From: a@b\r\nTo: " + strings.Join(list, ",\r\n ") + "\r\nCc: c@d\r\n\r\n")
+		root := check(t, message)
+		if stored != (envelope.Envelope(root) != nil) {
+			t.Errorf("%d recipients, stored: %t", n, !stored)
+		}
+		v, err := dovecottest.Parse(string(describe(t, message, root).envelope))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := len(v.List[5].List); got != n {
+			t.Errorf("%d of %d recipients", got, n)
+		}
+		if cc := v.List[6].String(); cc != `((NIL NIL "c" "d"))` {
+			t.Errorf("Cc is %s", cc)
+		}
 	}
 }
+
+// A message of very many parts has the names, dispositions and encodings of all in its
+// BODYSTRUCTURE.
+func TestManyAttachments(t *testing.T) {
+	name := "=?UTF-8?B?" + strings.Repeat("56ys5Zub5Y2K5pyf", 8) + "?="
+	part := "--b\r\nContent-Type: application/pdf;\r\n name=\"%d" + name + "\"\r\nContent-Transfer-Encoding: base64\r\n" +
+		"Content-Disposition: attachment;\r\n filename=\"%[1]d" + name + "\"\r\n\r\nJVBERi0=\r\n"
+	for n, stored := range map[int]bool{100: true, 900: false} {
+		var message bytes.Buffer
+		message.WriteString("Content-Type: multipart/mixed; boundary=b\r\n\r\n")
+		for i := range n {
+			fmt.Fprintf(&message, part, i)
+		}
+		message.WriteString("--b--\r\n")
+		root := check(t, message.Bytes())
+		if stored != (envelope.BodyStructure(root) != nil) {
+			t.Errorf("%d parts, stored: %t", n, !stored)
+		}
+		v, err := dovecottest.Parse(string(describe(t, message.Bytes(), root).structure))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, p := range v.List[:n] {
+			want := fmt.Sprintf(`("application" "pdf" ("name" "%d%s") NIL NIL "base64" 8 NIL `+
+				`("attachment" ("filename" "%[1]d%s")) NIL NIL)`, i, name)
+			if p.String() != want {
+				t.Fatalf("part %d of %d:\n got %s\nwant %s", i, n, p, want)
+			}
+		}
+	}
+}
+
+// What headers and the writer fail with comes back, and nothing is made of it.
+func TestComputedFormsReturnErrors(t *testing.T) {
+	message := mailgen.Of(mailgen.Forwarded, 1)
+	root := mimestream.Parse(message)
+	parts := 0
+	root.Walk(func(*mimestream.Part) bool { parts++; return true })
+	for n := range parts {
+		calls := 0
+		headers := func(p *mimestream.Part) ([]byte, error) {
+			if calls++; calls > n {
+				return nil, io.ErrUnexpectedEOF
+			}
+			return message[p.HeaderOffset : p.HeaderOffset+p.HeaderSize], nil
+		}
+		err := envelope.WriteBodyStructure(io.Discard, root, headers, true)
+		if !errors.Is(err, io.ErrUnexpectedEOF) || calls != n+1 {
+			t.Errorf("header %d fails: %v after %d calls", n, err, calls)
+		}
+		err = envelope.WriteEnvelope(io.Discard, root, headers)
+		if calls > n && n == 0 && !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("the header fails: %v", err)
+		}
+	}
+	headers := func(p *mimestream.Part) ([]byte, error) {
+		return message[p.HeaderOffset : p.HeaderOffset+p.HeaderSize], nil
+	}
+	for _, err := range []error{
+		envelope.WriteBodyStructure(broken{}, root, headers, true), envelope.WriteEnvelope(broken{}, root, headers),
+	} {
+		if !errors.Is(err, io.ErrClosedPipe) {
+			t.Errorf("the writer fails: %v", err)
+		}
+	}
+}
+
+type broken struct{}
+
+func (broken) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
 
 func FuzzEnvelope(f *testing.F) {
 	for seed := range uint64(len(mailgen.Shapes())) {
@@ -178,7 +282,6 @@ func BenchmarkDescribe(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		envelope.Envelope(root)
-		body(root)
 		envelope.BodyStructure(root)
 		envelope.Fields(root)
 	}

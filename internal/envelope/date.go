@@ -8,15 +8,15 @@ import (
 
 var months = [...]string{"jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"}
 
-// zones are the obsolete zone names with a meaning (RFC 5322 section 4.3), in hours east of UTC. All others mean
-// that nothing is known, as -0000 does.
+// zones are the obsolete zone names with a meaning (RFC 5322 section 4.3), in hours east of UTC.
+// All others mean that nothing is known, as -0000 does.
 var zones = map[string]int{
 	"est": -5, "edt": -4, "cst": -6, "cdt": -5, "mst": -7, "mdt": -6, "pst": -8, "pdt": -7,
 }
 
-// parseDate reads a Date field: RFC 5322 section 3.3 with its obsolete forms, asctime's order, and a
-// time without seconds, or none. It looks for the parts by their shape, whatever stands between them.
-// local is the time as written, taken as UTC; sent the instant. ok is false if there is no
+// parseDate reads a Date field: RFC 5322 section 3.3 with its obsolete forms, asctime's order, and
+// a time without seconds, or none. It looks for the parts by their shape, whatever stands between
+// them. local is the time as written, taken as UTC; sent the instant. ok is false if there is no
 // date in it.
 func parseDate(value string) (local, sent time.Time, ok bool) {
 	if len(value) > 256 {

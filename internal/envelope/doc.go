@@ -1,6 +1,6 @@
-// Package envelope describes a parsed message for IMAP: it turns the part tree of mimestream into the
-// wire forms of ENVELOPE, BODYSTRUCTURE and BODY (RFC 3501 section 7.4.2, RFC 9051 section 7.5.2) and
-// into the normalised fields that lists, SEARCH, SORT and THREAD work on.
+// Package envelope describes a parsed message for IMAP: it turns the part tree of mimestream into
+// the wire forms of ENVELOPE, BODYSTRUCTURE and BODY (RFC 3501 section 7.4.2, RFC 9051 section
+// 7.5.2) and into the normalised fields that lists, SEARCH, SORT and THREAD work on.
 //
 // # Words
 //
@@ -11,9 +11,10 @@
 // # What always holds
 //
 //   - Any tree gives a valid wire form. What is broken in the message is left out or NIL.
-//   - No wire form exceeds MaxWire octets, but see there; a message that asks for more is described
-//     with less detail, step by step (see limits.go).
-//   - The same tree gives the same octets.
+//   - A wire form that is stored does not exceed MaxWire octets. One that would is not stored:
+//     WriteEnvelope and WriteBodyStructure make it of the content, in the memory of one header block,
+//     whatever its size. No address, name, disposition or encoding is left out.
+//   - The same message gives the same octets, stored or made of the content.
 //
 // Where the standards leave a choice, the answer is the one that Dovecot gives. The deliberate
 // differences are listed beside the test that compares the two.

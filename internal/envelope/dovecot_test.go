@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"gadwall/internal/dovecottest"
-	"gadwall/internal/envelope"
 	"gadwall/internal/mailgen"
 	"gadwall/mimestream"
 )
@@ -68,12 +67,12 @@ func TestAgainstDovecot(t *testing.T) {
 	for i, m := range messages {
 		// Dovecot sees bare LF as CRLF.
 		m = bytes.ReplaceAll(bytes.ReplaceAll(m, []byte("\r\n"), []byte("\n")), []byte("\n"), []byte("\r\n"))
-		root := mimestream.Parse(m)
+		ours := describe(t, m, mimestream.Parse(m))
 		theirs := answers[i+1]
 		same := meant[shapes[i]] == ""
-		if diff := difference(t, "ENVELOPE", envelope.Envelope(root), theirs, same) +
-			difference(t, "BODY", body(root), theirs, same) +
-			difference(t, "BODYSTRUCTURE", envelope.BodyStructure(root), theirs, same); diff != "" {
+		if diff := difference(t, "ENVELOPE", ours.envelope, theirs, same) +
+			difference(t, "BODY", ours.body, theirs, same) +
+			difference(t, "BODYSTRUCTURE", ours.structure, theirs, same); diff != "" {
 			different[shapes[i]]++
 			if meant[shapes[i]] == "" {
 				t.Errorf("%v, message %d:\n%s", shapes[i], i+1, diff)

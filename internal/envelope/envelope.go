@@ -1,6 +1,8 @@
 package envelope
 
 import (
+	"iter"
+	"slices"
 	"strings"
 
 	"gadwall/mimestream"
@@ -8,103 +10,84 @@ import (
 
 const nilEnvelope = "(NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL)"
 
-// Envelope returns the ENVELOPE of a message: the root or an embedded one (RFC 3501 section 7.4.2).
+// Envelope returns the ENVELOPE of a message, the root or an embedded one (RFC 3501 section 7.4.2).
+// It is nil if the ENVELOPE would be larger than MaxWire, or the parser has left out some of the
+// header: WriteEnvelope then makes it of the content.
 func Envelope(p *mimestream.Part) []byte {
-	var w writer
-	w.envelope(p.Header, MaxWire)
+	if p.Degraded&mimestream.DegradedFields != 0 {
+		return nil
+	}
+	w := writer{limit: MaxWire}
+	w.envelope(headerValues(p.Header))
+	if w.stop() {
+		return nil
+	}
 	return w.buf
 }
 
-// envelope appends the ENVELOPE that h gives, in at most limit octets; limit is at least 1024. The strings
-// and the three small lists get what they need within their own bounds, which together are less
-// than limit, the recipients what these leave.
-func (w *writer) envelope(h mimestream.Header, limit int) {
-	text, small := min(maxText, limit/16), min(maxSmallList, limit/16)
+// values iterates over the unfolded values of the fields of a header with that name (lower case).
+type values func(name string) iter.Seq[string]
 
-	from := addresses(h, "from")
-	sender, replyTo := addresses(h, "sender"), addresses(h, "reply-to")
-	if len(sender) == 0 {
-		sender = from
-	}
-	if len(replyTo) == 0 {
-		replyTo = from
-	}
-
-	var head, tail writer
-	head.raw("(")
-	head.field(h, "date", text, false)
-	head.sp()
-	head.field(h, "subject", text, true)
-	for _, list := range [][]entry{from, sender, replyTo} {
-		head.sp()
-		head.list(list, small)
-	}
-	tail.sp()
-	tail.field(h, "in-reply-to", text, false)
-	tail.sp()
-	tail.field(h, "message-id", text, false)
-	tail.raw(")")
-
-	w.raw(string(head.buf))
-	rest := limit - len(head.buf) - len(tail.buf) - len(" NIL NIL NIL")
-	for _, name := range []string{"to", "cc", "bcc"} {
-		w.sp()
-		rest -= w.list(addresses(h, name), rest)
-	}
-	w.raw(string(tail.buf))
+func headerValues(h mimestream.Header) values {
+	return func(name string) iter.Seq[string] { return slices.Values(h.Values(name)) }
 }
 
-// field appends a field's value, which may be empty, or NIL if there is no such field.
-func (w *writer) field(h mimestream.Header, name string, limit int, forHumans bool) {
-	value, ok := h.Get(name)
-	if !ok {
-		w.raw("NIL")
+// envelope appends the ENVELOPE that a header gives.
+func (w *writer) envelope(header values) {
+	w.raw("(")
+	w.field(header, "date", false)
+	w.sp()
+	w.field(header, "subject", true)
+	for _, names := range [][]string{
+		{"from"}, {"sender", "from"}, {"reply-to", "from"}, {"to"}, {"cc"}, {"bcc"},
+	} {
+		w.sp()
+		w.addresses(header, names)
+	}
+	w.sp()
+	w.field(header, "in-reply-to", false)
+	w.sp()
+	w.field(header, "message-id", false)
+	w.raw(")")
+}
+
+// field appends the value of the first field of a name, which may be empty, or NIL if there is no
+// such field. It cuts the value at maxText.
+func (w *writer) field(header values, name string, forHumans bool) {
+	for value := range header(name) {
+		if forHumans {
+			value = human(value)
+		}
+		w.str(cut(value, maxText))
 		return
 	}
-	if forHumans {
-		value = human(value)
-	}
-	w.str(cut(value, limit))
+	w.raw("NIL")
 }
 
-// addresses returns the addresses of all fields of a name together: a message with two From fields
-// must not show one to the user and another to a filter.
-func addresses(h mimestream.Header, name string) []entry {
-	var list []entry
-	for _, v := range h.Values(name) {
-		list = append(list, parseAddresses(v)...)
-	}
-	return list
-}
-
-// list appends addresses, or NIL if there are none, and returns how many octets it took. Those that do not
-// fit into limit are left out; a group that was started is ended.
-func (w *writer) list(list []entry, limit int) int {
-	start := len(w.buf)
-	const end = len("(NIL NIL NIL NIL))") // the end of a group and of the list
-	open := false
-	for _, e := range list {
-		before := len(w.buf)
-		if before == start {
-			w.raw("(")
+// addresses appends the addresses of the first name that has any, or NIL. Those of all fields of a
+// name are together: a message with two From fields must not show one to the user and another to a
+// filter.
+func (w *writer) addresses(header values, names []string) {
+	for _, name := range names {
+		empty := true
+		for value := range header(name) {
+			for e := range parseAddresses(value) {
+				if empty {
+					w.raw("(")
+				}
+				empty = false
+				w.address(e)
+				if w.stop() {
+					return
+				}
+			}
 		}
-		w.address(e)
-		if len(w.buf)-start > limit-end {
-			w.buf = w.buf[:before]
-			break
+		if !empty {
+			w.raw(")")
+			return
 		}
-		open = e.kind == groupStart || open && e.kind != groupEnd
 	}
-	switch {
-	case len(w.buf) == start:
-		w.raw("NIL")
-	case open:
-		w.address(entry{kind: groupEnd})
-		fallthrough
-	default:
-		w.raw(")")
-	}
-	return len(w.buf) - start
+	w.raw("NIL")
 }
 
 // address appends (name route mailbox host). The start of a group has no host, its end nothing.
@@ -130,8 +113,8 @@ func (w *writer) address(e entry) {
 	w.raw(")")
 }
 
-// ids returns the message identifiers of a field's value: what stands in angle brackets, or the words if
-// there are none.
+// ids returns the message identifiers of a field's value: what stands in angle brackets, or the
+// words if there are none.
 func ids(value string) []string {
 	var list []string
 	rest := value

@@ -8,8 +8,8 @@ import (
 	"gadwall/mimestream"
 )
 
-// SearchFields are the fields of a message in the forms that lists, SEARCH, SORT and THREAD compare.
-// All text is valid UTF-8, decoded and bounded.
+// SearchFields are the fields of a message in the forms that lists, SEARCH, SORT and THREAD
+// compare. All text is valid UTF-8, decoded and bounded.
 type SearchFields struct {
 	// SentDate is the day of the Date field as it is written there, at 00:00 UTC: SENTON and its
 	// kin disregard time and zone (RFC 3501 section 6.4.4). Zero if there is no valid date.
@@ -93,7 +93,7 @@ func first(h mimestream.Header, name string) (mailbox, display string) {
 	if !ok {
 		return "", ""
 	}
-	for _, e := range parseAddresses(value) {
+	for e := range parseAddresses(value) {
 		if e.kind != mailboxEntry {
 			continue
 		}
@@ -132,8 +132,8 @@ func clean(s string) string {
 
 func valid(s string) string { return mimestream.DecodeCharset("", clean(s)) }
 
-// hasAttachments reports whether a reader would list something beside the text: a part that says that
-// it is an attachment, or has a file name, or is no text and not shown within the text.
+// hasAttachments reports whether a reader would list something beside the text: a part that says
+// that it is an attachment, or has a file name, or is no text and not shown within the text.
 func hasAttachments(p *mimestream.Part) bool {
 	return !p.Walk(func(p *mimestream.Part) bool { return !isAttachment(p) })
 }

@@ -35,14 +35,15 @@ func TestGolden(t *testing.T) {
 		message = bytes.ReplaceAll(message, []byte("\n"), []byte("\r\n"))
 		message = bytes.ReplaceAll(message, []byte("<8>"), []byte("\xe4"))
 		root := mimestream.Parse(message)
+		made := describe(t, message, root)
 		fmt.Fprintf(&out, "# %s\n", name)
 		for _, item := range []struct {
 			name string
 			wire []byte
 		}{
-			{"ENVELOPE", envelope.Envelope(root)},
-			{"BODY", body(root)},
-			{"BODYSTRUCTURE", envelope.BodyStructure(root)},
+			{"ENVELOPE", made.envelope},
+			{"BODY", made.body},
+			{"BODYSTRUCTURE", made.structure},
 		} {
 			if _, err := dovecottest.Parse(string(item.wire)); err != nil {
 				t.Errorf("%s: %s: %v", name, item.name, err)

@@ -2,22 +2,18 @@ package envelope
 
 // The limits of what is made of one message, and the degraded result of each.
 const (
-	// MaxWire is the size of a wire form, in octets. A BODYSTRUCTURE that would be larger is
-	// made again with less detail: first shorter strings, then no parameters, extension data and inner
-	// envelopes. Even that may exceed MaxWire if the message has very many parts; with
-	// mimestream.MaxParts it stays below twice as much.
+	// MaxWire is the size of a wire form that is stored, in octets. A larger one is made of the
+	// content each time that it is asked for: no address, name, disposition or encoding is ever
+	// left out. What then bounds it are the limits of mimestream (MaxParts, MaxHeaderBytes,
+	// MaxParams, MaxParamBytes) and maxText.
 	MaxWire = 64 << 10
 
-	// maxText is the length of a single string within an ENVELOPE; a longer one is cut at a
-	// character.
+	// maxText is the length of Date, Subject, In-Reply-To, Message-ID and of the name of an address
+	// in an ENVELOPE; a longer one is cut at a character.
 	maxText = 4 << 10
 
-	// maxSmallList is the size of From, Sender and Reply-To, each, in an ENVELOPE: further
-	// addresses are left out. To, Cc and Bcc share what the others leave.
-	maxSmallList = 4 << 10
-
-	// maxInnerEnvelope is the size of the ENVELOPE of an embedded message in a BODYSTRUCTURE.
-	maxInnerEnvelope = 32 << 10
+	// flushSize is how much of a wire form is gathered before it is written.
+	flushSize = 16 << 10
 
 	// MaxSubject, MaxAddresses and maxID are the lengths of the normalised fields, in octets;
 	// longer ones are cut at a character.
@@ -29,7 +25,7 @@ const (
 	// the thread, and the last ones.
 	maxReferences = 50
 
-	// maxStructureDepth bounds the nesting of a stored BODYSTRUCTURE that AppendBody takes; the MIME
-	// parser stops nesting far earlier.
+	// maxStructureDepth bounds the nesting of a stored BODYSTRUCTURE that AppendBody takes; the
+	// MIME parser stops nesting far earlier.
 	maxStructureDepth = 512
 )

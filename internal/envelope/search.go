@@ -12,10 +12,10 @@ var addressFields = map[string]bool{
 	"from": true, "sender": true, "reply-to": true, "to": true, "cc": true, "bcc": true,
 }
 
-// Text gives the text of a header field's value that searches look in: encoded words undone, without
-// control characters, white space collapsed, as casemap.String gives them. A field of addresses (name is in
-// lower case) gives further lines: one for each address that does not stand in the value as
-// name and mailbox@host, because of quotes, comments or white space.
+// Text gives the text of a header field's value that searches look in: encoded words undone,
+// without control characters, white space collapsed, as casemap.String gives them. A field of
+// addresses (name is in lower case) gives further lines: one for each address that does not stand
+// in the value as name and mailbox@host, because of quotes, comments or white space.
 func Text(name, value string) string {
 	text := human(casemap.String(clean(mimestream.DecodeWords(value))))
 	if !addressFields[name] {
@@ -24,7 +24,7 @@ func Text(name, value string) string {
 	var b strings.Builder
 	b.WriteString(text)
 	at := 0 // everything before was found
-	for _, e := range parseAddresses(value) {
+	for e := range parseAddresses(value) {
 		if e.kind != mailboxEntry {
 			continue
 		}

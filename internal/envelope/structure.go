@@ -1,98 +1,88 @@
 package envelope
 
-import (
-	"strings"
+import "gadwall/mimestream"
 
-	"gadwall/mimestream"
-)
-
-// BodyStructure returns the BODYSTRUCTURE of a message, extension data included.
-func BodyStructure(p *mimestream.Part) []byte { return structure(p, true) }
-
-// A detail is how much of a message a structure tells.
-type detail struct {
-	extended bool
-	params   bool
-	text     int // length of a string
-	envelope int // size of the envelope of an embedded message, 0 for none
-}
-
-func structure(p *mimestream.Part, extended bool) []byte {
-	var w writer
-	for _, d := range []detail{
-		{extended, true, mimestream.MaxParamBytes, maxInnerEnvelope},
-		{extended, true, 128, 1 << 10},
-		{false, false, 32, 0},
-	} {
-		w.buf = w.buf[:0]
-		w.part(p, d)
-		if len(w.buf) <= MaxWire {
-			break
-		}
+// BodyStructure returns the BODYSTRUCTURE of a message, extension data included. It is nil if the
+// BODYSTRUCTURE would be larger than MaxWire, or the parser has left out some header fields:
+// WriteBodyStructure then makes it of the content.
+func BodyStructure(p *mimestream.Part) []byte {
+	whole := p.Walk(func(p *mimestream.Part) bool { return p.Degraded&mimestream.DegradedFields == 0 })
+	if !whole {
+		return nil
+	}
+	w := writer{limit: MaxWire}
+	w.part(p, true)
+	if w.stop() {
+		return nil
 	}
 	return w.buf
 }
 
-func (w *writer) part(p *mimestream.Part, d detail) {
-	if p.Kind == mimestream.Multipart {
-		w.multipart(p, d)
-		return
+// part appends a body; extended is with extension data.
+func (w *writer) part(p *mimestream.Part, extended bool) {
+	switch {
+	case w.stop():
+	case p.Kind == mimestream.Multipart:
+		w.multipart(p, extended)
+	default:
+		w.leaf(p, extended)
 	}
-	w.leaf(p, d)
 }
 
-// emptyText is what a multipart without parts has, since it must have one (RFC 3501, body-type-mpart), and
-// what stands for a message that was not looked into.
+// emptyText is what a multipart without parts has, since it must have one (RFC 3501,
+// body-type-mpart), and what stands for a message that was not looked into.
 const emptyText = `("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 0 0`
 
-func (w *writer) emptyText(d detail) {
+func (w *writer) emptyText(extended bool) {
 	w.raw(emptyText)
-	if d.extended {
+	if extended {
 		w.raw(" NIL NIL NIL NIL")
 	}
 	w.raw(")")
 }
 
-func (w *writer) multipart(p *mimestream.Part, d detail) {
+func (w *writer) multipart(p *mimestream.Part, extended bool) {
 	w.raw("(")
 	for _, c := range p.Children {
-		w.part(c, d)
+		w.part(c, extended)
 	}
 	if len(p.Children) == 0 {
-		w.emptyText(d)
+		w.emptyText(extended)
 	}
 	w.sp()
-	w.str(cut(p.Subtype, d.text))
-	if d.extended {
+	w.str(p.Subtype)
+	if extended {
+		p = w.described(p)
 		w.sp()
-		w.params(p.Params, d)
+		w.params(p.Params)
 		w.sp()
-		w.disposition(p, d)
+		w.disposition(p)
 	}
 	w.raw(")")
 }
 
 // leaf appends what is not a multipart: basic, text, and message parts.
-func (w *writer) leaf(p *mimestream.Part, d detail) {
+func (w *writer) leaf(part *mimestream.Part, extended bool) {
+	p := w.described(part)
 	w.raw("(")
-	w.str(cut(p.Type, d.text))
+	w.str(p.Type)
 	w.sp()
-	w.str(cut(p.Subtype, d.text))
+	w.str(p.Subtype)
 	w.sp()
 	if p.Type == "text" {
-		w.params(withCharset(p.Params), d)
+		w.params(withCharset(p.Params))
 	} else {
-		w.params(p.Params, d)
+		w.params(p.Params)
 	}
 	w.sp()
-	w.nstr(cut(p.ContentID, d.text))
+	w.nstr(p.ContentID)
 	w.sp()
-	w.nstr(cut(p.Description, d.text))
+	w.nstr(p.Description)
 	w.sp()
 	if p.Encoding == "" {
 		w.raw(`"7bit"`)
 	} else {
-		w.str(cut(p.Encoding, d.text))
+		w.str(p.Encoding)
 	}
 	w.sp()
 	w.number(p.BodySize)
@@ -101,13 +91,15 @@ func (w *writer) leaf(p *mimestream.Part, d detail) {
 		w.sp()
 		w.number(p.Lines)
 	case isMessage(p):
-		w.message(p, d)
+		w.message(part, extended)
+		// Read again rather than kept meanwhile: messages nest.
+		p = w.described(part)
 	}
-	if d.extended {
+	if extended {
 		w.sp()
-		w.nstr(cut(p.MD5, d.text))
+		w.nstr(p.MD5)
 		w.sp()
-		w.disposition(p, d)
+		w.disposition(p)
 	}
 	w.raw(")")
 }
@@ -117,24 +109,19 @@ func isMessage(p *mimestream.Part) bool {
 	return p.Kind == mimestream.Message || p.Type == "message" && (p.Subtype == "rfc822" || p.Subtype == "global")
 }
 
-// message appends envelope, structure and lines of an embedded message. One that was not looked into, since
-// it is under a transfer encoding or too deep, has empty ones: the form wants them.
-func (w *writer) message(p *mimestream.Part, d detail) {
+// message appends envelope, structure and lines of an embedded message. One that was not looked
+// into, since it is under a transfer encoding or too deep, has empty ones: the form wants them.
+func (w *writer) message(p *mimestream.Part, extended bool) {
 	w.sp()
-	var inner *mimestream.Part
 	if p.Kind == mimestream.Message {
-		inner = p.Children[0]
-	}
-	if inner == nil || d.envelope == 0 {
+		inner := p.Children[0]
+		w.envelope(w.values(inner))
+		w.sp()
+		w.part(inner, extended)
+	} else {
 		w.raw(nilEnvelope)
-	} else {
-		w.envelope(inner.Header, d.envelope)
-	}
-	w.sp()
-	if inner == nil {
-		w.emptyText(d)
-	} else {
-		w.part(inner, d)
+		w.sp()
+		w.emptyText(extended)
 	}
 	w.sp()
 	w.number(p.Lines)
@@ -150,8 +137,8 @@ func withCharset(params []mimestream.Param) []mimestream.Param {
 	return append(params[:len(params):len(params)], mimestream.Param{RawName: "charset", RawValue: "us-ascii"})
 }
 
-func (w *writer) params(params []mimestream.Param, d detail) {
-	if len(params) == 0 || !d.params {
+func (w *writer) params(params []mimestream.Param) {
+	if len(params) == 0 {
 		w.raw("NIL")
 		return
 	}
@@ -163,20 +150,20 @@ func (w *writer) params(params []mimestream.Param, d detail) {
 		}
 		w.str(p.RawName)
 		w.sp()
-		w.str(cut(p.RawValue, d.text))
+		w.str(p.RawValue)
 	}
 	w.raw(")")
 }
 
 // disposition appends disposition, language and location, the extension data that all parts have.
-func (w *writer) disposition(p *mimestream.Part, d detail) {
+func (w *writer) disposition(p *mimestream.Part) {
 	if p.Disposition == "" {
 		w.raw("NIL")
 	} else {
 		w.raw("(")
-		w.str(cut(p.Disposition, d.text))
+		w.str(p.Disposition)
 		w.sp()
-		w.params(p.DispositionParams, d)
+		w.params(p.DispositionParams)
 		w.raw(")")
 	}
 	w.sp()
@@ -193,5 +180,5 @@ func (w *writer) disposition(p *mimestream.Part, d detail) {
 		w.raw(")")
 	}
 	w.sp()
-	w.nstr(cut(strings.TrimSpace(p.Location), d.text))
+	w.nstr(p.Location)
 }

@@ -2,8 +2,8 @@ package envelope
 
 import "strings"
 
-// baseSubject takes from a decoded subject what replies and forwards have added to it (RFC 5256 section 2.1).
-// reply says that something of that kind was there.
+// baseSubject takes from a decoded subject what replies and forwards have added to it (RFC 5256
+// section 2.1). reply says that something of that kind was there.
 func baseSubject(subject string) (base string, reply bool) {
 	s := human(subject)
 	for {

@@ -1,14 +1,47 @@
 package envelope
 
 import (
+	"errors"
+	"io"
 	"strings"
 	"unicode/utf8"
 
 	"gadwall/imap/wire"
 )
 
-// A writer appends wire forms to a buffer.
-type writer struct{ buf []byte }
+// A writer makes wire forms: in memory, up to a limit, of a tree that has all there is to say; or
+// to out, whatever the size, of a part table and header blocks that are read when they are needed.
+type writer struct {
+	buf   []byte
+	limit int // of buf, without out
+
+	out     io.Writer
+	headers Headers
+
+	err error
+}
+
+// errTooLarge says that a wire form passes the limit.
+var errTooLarge = errors.New("too large to be stored")
+
+// stop reports whether there is no use in going on. It is called between addresses and parts.
+func (w *writer) stop() bool {
+	switch {
+	case w.err != nil:
+	case w.out == nil && len(w.buf) > w.limit:
+		w.err = errTooLarge
+	case w.out != nil && len(w.buf) >= flushSize:
+		w.flush()
+	}
+	return w.err != nil
+}
+
+func (w *writer) flush() {
+	if w.err == nil {
+		_, w.err = w.out.Write(w.buf)
+	}
+	w.buf = w.buf[:0]
+}
 
 func (w *writer) raw(s string) { w.buf = append(w.buf, s...) }
 func (w *writer) sp()          { w.buf = append(w.buf, ' ') }

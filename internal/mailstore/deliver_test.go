@@ -403,7 +403,7 @@ func TestAppendOfLargeHeaders(t *testing.T) {
 	e := newEnv(t)
 	u := e.user(t)
 	box := e.box(t, u, "Drafts").Key
-	text := "To: " + strings.Repeat("someone@example.com,\r\n ", 1500) + "last@example.com\r\n\r\nHello.\r\n"
+	text := "To: " + strings.Repeat("someone@example.com,\r\n ", 1200) + "last@example.com\r\n\r\nHello.\r\n"
 	stored := e.content(t, text, maxBatch)
 	one := NewAppendItem(stored, Delivery{Mailbox: box, Magic: stored.Magics[0]}).Bytes()
 	if one < 16<<10 {

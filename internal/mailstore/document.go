@@ -25,6 +25,7 @@ type template struct {
 func newTemplate(stored *contents.Stored) *template {
 	t := &template{id: stored.ID, size: stored.Size, since: stored.Since}
 	f := envelope.Fields(stored.Root)
+	// What is too large to be stored is made of the content when it is asked for.
 	t.binary(DocEnvelope, envelope.Envelope(stored.Root))
 	t.binary(DocStructure, envelope.BodyStructure(stored.Root))
 	t.time(DocSent, f.Sent)
@@ -62,7 +63,9 @@ func (t *template) add(key string, value any, size int) {
 }
 
 func (t *template) binary(key string, value []byte) {
-	t.add(key, bson.Binary{Data: bytes.Clone(value)}, len(value)) // without the room it grew into
+	if value != nil {
+		t.add(key, bson.Binary{Data: bytes.Clone(value)}, len(value)) // without the room it grew into
+	}
 }
 
 func (t *template) text(key, value string) {

@@ -26,8 +26,11 @@ type Message struct {
 	Magic   dedupe.Magic // FieldContent: that of this message's reference on the content
 	Prefix  []byte       // FieldContent: trace lines that come before the content
 
-	Envelope      []byte // FieldEnvelope: the parenthesised list IMAP sends (RFC 9051 section 7.5.2)
-	BodyStructure []byte // FieldBodyStructure: likewise
+	// Envelope and BodyStructure are the parenthesised lists that IMAP sends (RFC 9051 section 7.5.2).
+	// They are nil where they are too large to be stored (envelope.MaxWire): package envelope then makes
+	// them of the content.
+	Envelope      []byte // FieldEnvelope
+	BodyStructure []byte // FieldBodyStructure
 
 	// FieldSearch: what searches, SORT and THREAD look at. Texts are as envelope.Text gives them.
 	Sent                 time.Time // the instant of the Date field; zero if it has no valid one

@@ -15,8 +15,8 @@ const (
 	DocContent      = "c"   // contents.ID, binary
 	DocMagic        = "g"   // int64
 	DocPrefix       = "p"   // binary
-	DocEnvelope     = "e"   // binary
-	DocStructure    = "y"   // binary
+	DocEnvelope     = "e"   // binary; absent if larger than envelope.MaxWire
+	DocStructure    = "y"   // binary; likewise
 
 	DocSent        = "s"  // date, an instant
 	DocSentDay     = "sd" // date, 0:00 UTC of the day the Date field names
