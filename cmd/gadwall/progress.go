@@ -122,9 +122,13 @@ func (p *progress) line() string {
 	spent := p.now().Sub(p.began)
 	text := p.what + ": "
 	if p.done > 0 {
-		text += p.amount(p.done)
-		if p.total > p.done {
-			text += " of " + p.amount(p.total)
+		switch {
+		case p.total <= p.done:
+			text += p.amount(p.done)
+		case p.unit != "":
+			text += fmt.Sprintf("%d of %s", p.done, p.amount(p.total))
+		default:
+			text += p.amount(p.done) + " of " + p.amount(p.total)
 		}
 		rate := float64(p.done) / max(spent.Seconds(), 0.001)
 		text += fmt.Sprintf(", %s/s", p.amount(int64(rate)))

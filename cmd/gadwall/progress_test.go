@@ -17,7 +17,7 @@ func TestProgressLine(t *testing.T) {
 		{"", 0, 100, "working: 10s"},
 		{"", 5e6, 0, "working: 5 MB, 500 kB/s"},
 		{"", 5e6, 65e6, "working: 5 MB of 65 MB, 500 kB/s, 2m left"},
-		{"user", 10, 11, "working: 10 users of 11 users, 1 user/s, 1s left"},
+		{"user", 10, 11, "working: 10 of 11 users, 1 user/s, 1s left"},
 		{"mailbox", 40, 30, "working: 40 mailboxes, 4 mailboxes/s"}, // more than was thought
 	} {
 		p := &progress{now: func() time.Time { return at }, began: at.Add(-10 * time.Second), what: "working",
@@ -41,7 +41,7 @@ func TestProgressOnTerminalsOnly(t *testing.T) {
 	p.phase("resting", 2, 5)
 	p.show()
 	p.end()
-	if got := out.String(); !bytes.HasPrefix(out.Bytes(), []byte("\r\x1b[Kresting: 2 users of 5 users, ")) ||
+	if got := out.String(); !bytes.HasPrefix(out.Bytes(), []byte("\r\x1b[Kresting: 2 of 5 users, ")) ||
 		!bytes.HasSuffix(out.Bytes(), []byte("left\r\x1b[K")) {
 		t.Errorf("written %q", got)
 	}
