@@ -137,7 +137,7 @@ func (r *checkReport) summary(sum *maintenance.Checked) {
 		text += fmt.Sprintf("; repaired %d, damaged %d: %s", sum.Repaired, sum.Damaged, strings.Join(kinds, ", "))
 	}
 	if s.Lost() {
-		text += "; bring the mail that is named back from a backup: gadwall restore DIR --user NAME"
+		text += "; bring the mail that is named back from a backup: gadwall restore DIR --user NAME --as PATH"
 	}
 	if s.Undecided > 0 {
 		text += fmt.Sprintf("; %d in use just now, to be looked at by another check", s.Undecided)
