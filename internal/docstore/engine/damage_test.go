@@ -3,13 +3,16 @@ package engine
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 // valueKey is the key of a large value.
@@ -164,6 +167,56 @@ func TestCompactionOfDamagedValues(t *testing.T) {
 			check(t, e.db.Set(valueKey(4), []byte("new"), pebble.Sync))
 			check(t, e.Close(func() {}))
 		})
+	}
+}
+
+// failingReads is a file system whose tables and files of values fail to be read.
+type failingReads struct {
+	vfs.FS
+	cause error
+}
+
+func (f failingReads) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
+	file, err := f.FS.Open(name, opts...)
+	if ending := filepath.Ext(name); err != nil || ending != tableEnding && ending != valueEnding {
+		return file, err
+	}
+	return failingFile{file, f.cause}, nil
+}
+
+type failingFile struct {
+	vfs.File
+	cause error
+}
+
+func (f failingFile) ReadAt([]byte, int64) (int, error) { return 0, f.cause }
+
+// A sector that the disk cannot read is damage. Another error of the file system says nothing of what
+// is stored.
+func TestErrorsOfTheDisk(t *testing.T) {
+	for _, test := range []struct {
+		cause  error
+		damage bool
+	}{{syscall.EIO, true}, {syscall.EMFILE, false}} {
+		for _, ending := range []string{tableEnding, valueEnding} {
+			dir := "/db"
+			mem := vfs.NewMem()
+			check(t, mem.MkdirAll(dir, 0o700))
+			name := dir + "/000001" + ending
+			file, err := mem.Create(name, vfs.WriteCategoryUnspecified)
+			check(t, err)
+			_, err = file.Write(make([]byte, 1000))
+			check(t, errors.Join(err, file.Close()))
+			log := slog.New(slog.DiscardHandler)
+			fs := &spaceFS{FS: failingReads{mem, test.cause}, space: newDiskSpace(mem, dir, 0, log), damage: newDamageLog(log)}
+			open, err := fs.Open(name)
+			check(t, err)
+			_, err = open.ReadAt(make([]byte, 100), 0)
+			if err == nil || IsDamage(err) != test.damage || test.damage != (len(fs.damage.all()) == 1) {
+				t.Errorf("%v of a %s gives %v, damage %v", test.cause, ending, err, IsDamage(err))
+			}
+			check(t, open.Close())
+		}
 	}
 }
 
