@@ -28,7 +28,8 @@ func withMany(n int) (mail, body, structure string) {
 	var m, b, s strings.Builder
 	m.WriteString("From: a@example.com\r\nContent-Type: multipart/mixed; boundary=B\r\n\r\n")
 	for i := range n {
-		fmt.Fprintf(&m, "--B\r\nContent-Type: application/pdf;\r\n name=\"%d%s\"\r\nContent-Transfer-Encoding: base64\r\n"+
+		fmt.Fprintf(&m, "--B\r\nContent-Type: application/pdf;\r\n name=\"%d%s\"\r\n"+
+			"Content-Transfer-Encoding: base64\r\n"+
 			"Content-Disposition: attachment;\r\n filename=\"%[1]d%s\"\r\n\r\nJVBERi0=\r\n", i, word)
 		fmt.Fprintf(&b, `("application" "pdf" ("name" "%d%s") NIL NIL "base64" 8)`, i, word)
 		fmt.Fprintf(&s, `("application" "pdf" ("name" "%d%s") NIL NIL "base64" 8 NIL ("attachment" ("filename" "%[1]d%s")) NIL NIL)`,
@@ -46,14 +47,16 @@ func TestFetchTooLargeToStore(t *testing.T) {
 	s := newTestServer(t)
 	c := s.selectMails(t, recipients, files, message("small"))
 	from := `((NIL NIL "a" "example.com"))`
-	envelope := `(NIL "many" ` + strings.Repeat(from+" ", 3) + "(" + to + `) ((NIL NIL "boss" "example.com")) NIL NIL "<m@example.com>")`
+	envelope := `(NIL "many" ` + strings.Repeat(from+" ", 3) + "(" + to +
+		`) ((NIL NIL "boss" "example.com")) NIL NIL "<m@example.com>")`
 	none := "(NIL NIL " + strings.Repeat(from+" ", 3) + "NIL NIL NIL NIL NIL)"
 	text := `("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 3 1`
 	for command, want := range map[string]string{
-		"FETCH 1 ENVELOPE":                     "(ENVELOPE " + envelope + ")",
-		"FETCH 1 (UID ENVELOPE BODYSTRUCTURE)": "(UID 1 ENVELOPE " + envelope + " BODYSTRUCTURE " + text + " NIL NIL NIL NIL))",
-		"FETCH 2 BODYSTRUCTURE":                "(BODYSTRUCTURE " + structure + ")",
-		"UID FETCH 2 (FLAGS BODY)":             "(UID 2 FLAGS () BODY " + body + ")",
+		"FETCH 1 ENVELOPE": "(ENVELOPE " + envelope + ")",
+		"FETCH 1 (UID ENVELOPE BODYSTRUCTURE)": "(UID 1 ENVELOPE " + envelope + " BODYSTRUCTURE " +
+			text + " NIL NIL NIL NIL))",
+		"FETCH 2 BODYSTRUCTURE":    "(BODYSTRUCTURE " + structure + ")",
+		"UID FETCH 2 (FLAGS BODY)": "(UID 2 FLAGS () BODY " + body + ")",
 		"FETCH 2 (ENVELOPE BODY BODYSTRUCTURE)": "(ENVELOPE " + none + " BODY " + body +
 			" BODYSTRUCTURE " + structure + ")",
 		"FETCH 2 (BODYSTRUCTURE BODY.PEEK[1])": "(BODYSTRUCTURE " + structure + " BODY[1] " + literal("JVBERi0=") + ")",
@@ -98,7 +101,8 @@ func TestFetchTooLargeDamaged(t *testing.T) {
 			c.append("INBOX", "", message("small"))
 			c.ok("NOOP")
 			lines, status := c.do("FETCH 1:* BODYSTRUCTURE")
-			if len(lines) != 1 || !strings.HasPrefix(lines[0], "* 2 FETCH (") || !strings.HasPrefix(status, "NO [SERVERBUG]") {
+			if len(lines) != 1 || !strings.HasPrefix(lines[0], "* 2 FETCH (") ||
+				!strings.HasPrefix(status, "NO [SERVERBUG]") {
 				t.Errorf("%.500q, %s", lines, status)
 			}
 			if lines, _ := c.ok("FETCH 1:* ENVELOPE"); len(lines) != 2 {

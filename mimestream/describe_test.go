@@ -39,7 +39,8 @@ func describedAgain(t *testing.T, message []byte) {
 			all := slices.Collect(mimestream.FieldValues(header, name))
 			for i, value := range p.Header.Values(name) {
 				whole := p.Degraded&mimestream.DegradedFields == 0
-				if i >= len(all) || whole && all[i] != value || !strings.HasPrefix(all[i], strings.TrimRight(value, "\r\n")) {
+				if i >= len(all) || whole && all[i] != value ||
+					!strings.HasPrefix(all[i], strings.TrimRight(value, "\r\n")) {
 					t.Fatalf("%s of part %v of %.300q: value %d is %q of %q", name, p.Path, message, i, value, all)
 				}
 			}

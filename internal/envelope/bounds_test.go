@@ -200,7 +200,8 @@ func TestManyRecipients(t *testing.T) {
 // BODYSTRUCTURE.
 func TestManyAttachments(t *testing.T) {
 	name := "=?UTF-8?B?" + strings.Repeat("56ys5Zub5Y2K5pyf", 8) + "?="
-	part := "--b\r\nContent-Type: application/pdf;\r\n name=\"%d" + name + "\"\r\nContent-Transfer-Encoding: base64\r\n" +
+	part := "--b\r\nContent-Type: application/pdf;\r\n name=\"%d" + name +
+		"\"\r\nContent-Transfer-Encoding: base64\r\n" +
 		"Content-Disposition: attachment;\r\n filename=\"%[1]d" + name + "\"\r\n\r\nJVBERi0=\r\n"
 	for n, stored := range map[int]bool{100: true, 900: false} {
 		var message bytes.Buffer

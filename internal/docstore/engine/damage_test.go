@@ -191,8 +191,8 @@ type failingFile struct {
 
 func (f failingFile) ReadAt([]byte, int64) (int, error) { return 0, f.cause }
 
-// A sector that the disk cannot read is damage. Another error of the file system says nothing of what
-// is stored.
+// A sector that the disk cannot read is damage. Another error of the file system says nothing of
+// what is stored.
 func TestErrorsOfTheDisk(t *testing.T) {
 	for _, test := range []struct {
 		cause  error
@@ -208,7 +208,8 @@ func TestErrorsOfTheDisk(t *testing.T) {
 			_, err = file.Write(make([]byte, 1000))
 			check(t, errors.Join(err, file.Close()))
 			log := slog.New(slog.DiscardHandler)
-			fs := &spaceFS{FS: failingReads{mem, test.cause}, space: newDiskSpace(mem, dir, 0, log), damage: newDamageLog(log)}
+			fs := &spaceFS{FS: failingReads{mem, test.cause}, space: newDiskSpace(mem, dir, 0, log),
+				damage: newDamageLog(log)}
 			open, err := fs.Open(name)
 			check(t, err)
 			_, err = open.ReadAt(make([]byte, 100), 0)
