@@ -15,9 +15,9 @@ import (
 // handleAppend answers APPEND (RFC 3501 section 6.3.11) of one or several
 // messages (RFC 3502), all of which are taken or none.
 //
-// Each message streams into the content store as it comes; what it then is
-// worth is decided when all have come. The mailbox and the sizes are checked
-// before the client is asked for the bytes.
+// Each message streams into the content store as it arrives. Nothing is committed
+// until all have arrived. The server checks the mailbox and the size before it asks the
+// client for the bytes.
 func (c *conn) handleAppend(ctx context.Context, cmd *command) error {
 	name, err := mailboxArgument(cmd.args)
 	if err != nil {

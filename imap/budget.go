@@ -9,7 +9,7 @@ import (
 )
 
 // A budget bounds the memory that the FETCHes of a server take for what they have read
-// and not yet written. Who does not find enough free waits.
+// and not yet written. A FETCH that does not find enough free memory waits.
 //
 //   - Waiting is fair: waiters are served in the order in which they came. One that waits for
 //     more of its user's share does not hold up those of other users.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,6 +20,7 @@ import (
 func TestBudgetTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBudget(100, 50, 50)
+		var mu sync.Mutex
 		var served []string
 		leases := make(map[string]*lease)
 		want := func(name string, user byte, n int64) {
@@ -28,14 +30,25 @@ func TestBudgetTurns(t *testing.T) {
 					t.Error(err)
 					return
 				}
+				mu.Lock()
+				defer mu.Unlock()
 				served = append(served, name)
 				leases[name] = l
 			}()
 			synctest.Wait()
 		}
+		// held returns a lease when all that can be served are.
+		held := func(name string) *lease {
+			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
+			return leases[name]
+		}
 		expect := func(names ...string) {
 			t.Helper()
 			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
 			slices.Sort(served)
 			if !slices.Equal(served, names) {
 				t.Fatalf("served %q, want %q", served, names)
@@ -49,13 +62,13 @@ func TestBudgetTurns(t *testing.T) {
 		want("c1", 'c', 25) // does not fit: 80 are in use
 		want("d1", 'd', 20) // fits, and is behind c1
 		expect()
-		leases["a1"].shrink(25)
+		held("a1").shrink(25)
 		expect("c1") // a2 is still beyond its share
-		leases["b1"].shrink(10)
-		leases["b1"].shrink(20) // is no less than it has
+		held("b1").shrink(10)
+		held("b1").shrink(20) // is no less than it has
 		expect("d1")
-		leases["a1"].release()
-		leases["a1"].release()
+		held("a1").release()
+		held("a1").release()
 		expect("a2")
 		if b.used != 10+25+20+30 || b.peak != 100 {
 			t.Errorf("%d in use, %d at the peak", b.used, b.peak)

@@ -8,7 +8,7 @@ import (
 	"github.com/emersion/go-imap/v2"
 )
 
-// Only what is honoured completely is named here.
+// The server names an extension only when it honours all of it.
 const (
 	capsAlways = "IMAP4rev1 LITERAL+ SASL-IR ENABLE ID IDLE"
 

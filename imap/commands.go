@@ -154,7 +154,7 @@ func (c *conn) inState() states {
 	return inNotAuth
 }
 
-// handleNoop answers NOOP and CHECK: what there is to tell is told by sync.
+// handleNoop answers NOOP and CHECK. The sync before the tagged answer tells the changes.
 func (c *conn) handleNoop(_ context.Context, cmd *command) error {
 	return cmd.noArguments()
 }

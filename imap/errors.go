@@ -35,7 +35,7 @@ var storeErrors = []struct {
 	{mailstore.ErrNoSuchMailbox, imap.ResponseCodeNonExistent, "No such mailbox"},
 	{mailstore.ErrMailboxExists, imap.ResponseCodeAlreadyExists, "A mailbox with this name exists"},
 	{mailstore.ErrInvalidName, imap.ResponseCodeCannot, "Not a valid mailbox name"},
-	{mailstore.ErrHasChildren, imap.ResponseCodeHasChildren, "The mailbox has children and no messages of its own"},
+	{mailstore.ErrHasChildren, imap.ResponseCodeHasChildren, "The name has children and no mailbox of its own"},
 	{mailstore.ErrInboxUndeletable, imap.ResponseCodeCannot, "INBOX cannot be deleted"},
 	{mailstore.ErrSpecialUse, codeUseAttr, "Special use cannot be set"},
 	{mailstore.ErrInvalidKeyword, imap.ResponseCodeLimit, "Keywords cannot be set"},

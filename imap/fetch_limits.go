@@ -24,7 +24,7 @@ const (
 	// what is read ahead of the blobs of a large one.
 	maxBatchMemory = fetchBatchBytes + blobstore.AheadBytes
 	// defaultFetchMemory is the budget of a server for all batches; one user's
-	// sessions have at most one part in fetchShares of it. Who finds too little waits.
+	// sessions have at most one part in fetchShares of it. A FETCH that finds too little waits.
 	defaultFetchMemory = 128 << 20
 	fetchShares        = 4
 	// describeMemory is what a description has in memory, about: a header block

@@ -89,8 +89,8 @@ func (p *fetchPlan) cursor(n int) int64 {
 }
 
 // want says what to load of the contents of a batch of messages of size bytes
-// together. What is not loaded now is read when it is written, piece by piece:
-// so are all but small messages.
+// together. The writer reads the rest of a content when it comes to it, piece by piece; of a
+// large message that is all.
 func (p *fetchPlan) want(size int64) contents.Want {
 	return contents.Want{
 		Parts:      p.parts,

@@ -146,7 +146,8 @@ func (f *fetcher) sections(ctx context.Context, msg *mailstore.Message, content 
 	return nil
 }
 
-// prepare notices what is missing of the sections, if any of them will be sent before all are read.
+// prepare notices bytes that are missing in the store, if the server will send a part of
+// the response before it has read all sections.
 func (f *fetcher) prepare(ctx context.Context, msg *mailstore.Message, content *contents.Content) error {
 	streams := func(s fetchSection) bool { return !s.Filtered() && s.span(msg, content).Size() > fetchBuffer }
 	if !slices.ContainsFunc(f.req.sections, streams) {

@@ -72,8 +72,8 @@ func (c *conn) handleIdle(ctx context.Context, cmd *command) error {
 	}
 }
 
-// endIdleByServer ends IDLE without the client's DONE. BYE, which was written, is the whole answer: a
-// tagged OK means that the client ended it.
+// endIdleByServer ends IDLE without the client's DONE. BYE, which was written, is the whole
+// answer: a tagged OK means that the client ended it.
 func (c *conn) endIdleByServer(cmd *command) error {
 	cmd.answered = true
 	return nil

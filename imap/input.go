@@ -131,7 +131,8 @@ func (in *input) busy() {
 	in.idle, in.timeout = false, readTimeout
 }
 
-// interrupt ends a read that waits for a command, now or later. It may be called from any goroutine.
+// interrupt ends a read that waits for a command, now or later. It may be called from any
+// goroutine.
 func (in *input) interrupt() {
 	in.mu.Lock()
 	defer in.mu.Unlock()

@@ -116,8 +116,7 @@ func (c *conn) open(ctx context.Context, name string, access account.Access) err
 	return nil
 }
 
-// dropCache gives the memory of decoded frames back; what is read later is
-// kept in a new cache.
+// dropCache gives the memory of decoded frames back. Later reads fill a new cache.
 func (c *conn) dropCache() {
 	if c.sel != nil {
 		c.sel.box.Contents().DropCache()

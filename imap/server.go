@@ -41,8 +41,8 @@ type Options struct {
 	// MaxConnections bounds open connections; 0 means 20,000.
 	MaxConnections int
 	// MaxConnectionsPerAddress bounds the open connections of one client address
-	// (of one /64 network of IPv6); 0 means 500. Clients on loopback and on Unix sockets are exempt, since many
-	// users reach the server through one program there (webmail).
+	// (of one /64 network of IPv6); 0 means 500. Clients on loopback and on Unix sockets
+	// are exempt, since many users reach the server through one program there (webmail).
 	MaxConnectionsPerAddress int
 	// MaxConnectionsPerUser bounds the connections that are logged in as one user;
 	// 0 means 1,000.

@@ -28,6 +28,8 @@ func bubble(t *testing.T, checks int, f func(t *testing.T, g *testGate)) {
 		g := &testGate{Gate: New(Options{Checks: checks, Failed: func(err error) bool { return err == errWrong }})}
 		f(t, g)
 		synctest.Wait()
+		g.mu.Lock()
+		defer g.mu.Unlock()
 		if g.running != 0 || len(g.queues) != 0 || len(g.turns) != 0 || g.wake != nil {
 			t.Errorf("at the end %d run, %d queues, %d have turns", g.running, len(g.queues), len(g.turns))
 		}
@@ -48,6 +50,22 @@ func (g *testGate) login(from Client, user string, result error) error {
 		time.Sleep(checkTime) // on the bubble's clock
 		return result
 	})
+}
+
+// began returns the users whose checks have begun.
+func (g *testGate) began() []string {
+	synctest.Wait()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Clone(g.order)
+}
+
+// runs returns how many checks run.
+func (g *testGate) runs() int {
+	synctest.Wait()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.running
 }
 
 // took returns how long f takes.
@@ -81,8 +99,8 @@ func TestTurns(t *testing.T) {
 		}
 		time.Sleep(60 * checkTime)
 		want := []string{"mallory", "mallory", "alice 0", "mallory", "alice 1", "mallory", "alice 2", "mallory"}
-		if len(g.order) != 53 || !slices.Equal(g.order[:len(want)], want) {
-			t.Errorf("%d checks, the first of them %q", len(g.order), g.order[:min(len(g.order), len(want))])
+		if len(g.began()) != 53 || !slices.Equal(g.began()[:len(want)], want) {
+			t.Errorf("%d checks, the first of them %q", len(g.began()), g.began()[:min(len(g.began()), len(want))])
 		}
 	})
 }
@@ -95,8 +113,8 @@ func TestChecksAtATime(t *testing.T) {
 		}
 		for n := range 3 {
 			synctest.Wait()
-			if len(g.order) != 3*(n+1) || g.running != 3 {
-				t.Errorf("%d checks began, %d run", len(g.order), g.running)
+			if len(g.began()) != 3*(n+1) || g.runs() != 3 {
+				t.Errorf("%d checks began, %d run", len(g.began()), g.runs())
 			}
 			time.Sleep(checkTime)
 		}
@@ -139,12 +157,12 @@ func TestDelayComesBefore(t *testing.T) {
 		}
 		g.expect(t, alicesPlace, "alice", nil, 0)
 		// Connections do not buy guesses: five of them have one each 15 seconds.
-		before := len(g.order)
+		before := len(g.began())
 		for range maxWaitingFailed {
 			go g.login(attackers, "alice", errWrong)
 		}
 		time.Sleep(3*maxDelay + 4*checkTime)
-		if n := len(g.order) - before; n != 3 {
+		if n := len(g.began()) - before; n != 3 {
 			t.Errorf("%d guesses in the time for 3", n)
 		}
 		time.Sleep(3 * maxDelay)
