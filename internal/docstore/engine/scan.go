@@ -66,7 +66,10 @@ func (d *docScan) next(ctx context.Context) (idKey []byte, doc bson.Raw, err err
 		if err != nil {
 			return nil, nil, err
 		}
-		large := d.filter.StopAt(ctx.Done())
+		large := d.filter.Large()
+		if large {
+			d.filter.StopAt(ctx.Done())
+		}
 		if doc != nil && d.filter.Match(doc) {
 			return idKey, doc, nil
 		}

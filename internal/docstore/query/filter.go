@@ -33,6 +33,9 @@ func (w *watch) stopped() bool {
 // watchedKids is how many conditions make a node watched, and are tested between two looks.
 const watchedKids = 64
 
+// Large reports whether StopAt has an effect.
+func (f *Filter) Large() bool { return f.watch != nil }
+
 // StopAt makes a large filter stop when done is closed. It reports whether the filter is large:
 // then the caller must look at done after each document, for Match has returned false for one that
 // it did not finish. A filter that is shared must not be given one.
