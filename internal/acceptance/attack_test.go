@@ -58,7 +58,9 @@ var attacks = []attack{
 		hold(t, "tcp", s.http, 300, "GET /health HTTP/1.1\r\nHost: localhost\r\nX: ")
 	}},
 	{"octets that are no command of the embedded Redis", func(t *testing.T, s *server) {
-		for _, text := range []string{"*-5\r\n", "*1\r\n$-3\r\n", "*1\r\n$8\r\nSHUTDOWN\r\n", strings.Repeat("*", 1<<16)} {
+		for _, text := range []string{
+			"*-5\r\n", "*1\r\n$-3\r\n", "*1\r\n$8\r\nSHUTDOWN\r\n", strings.Repeat("*", 1<<16),
+		} {
 			hold(t, "unix", filepath.Join(s.dir, "redis.sock"), 10, text)
 		}
 	}},
