@@ -113,7 +113,9 @@ func BenchmarkIdleConnection(b *testing.B) {
 	const conns = 500
 	st := nullStore{&mailstore.User{Username: "ada@example.com"}}
 	for b.Loop() {
-		ts := startServer(b, st, Options{LMTP: true, Logger: slog.New(slog.DiscardHandler)})
+		ts := startServer(b, st, Options{
+			LMTP: true, Logger: slog.New(slog.DiscardHandler), MaxConnectionsPerAddress: conns,
+		})
 		before := inUse()
 		var open []net.Conn
 		buf := make([]byte, 4<<10)
