@@ -132,7 +132,8 @@ func TestAnsweredFromColumns(t *testing.T) {
 	other := s.login(t)
 	for _, command := range []string{
 		"SELECT INBOX", "FETCH 1:* (UID FLAGS)", "FETCH 2 (FLAGS INTERNALDATE RFC822.SIZE)",
-		"UID FETCH 1:* (FLAGS) (CHANGEDSINCE 1)", "NOOP", "SELECT INBOX",
+		"UID FETCH 1:* (FLAGS) (CHANGEDSINCE 1)", "NOOP", "SEARCH UNSEEN", "SEARCH NOT KEYWORD x LARGER 1",
+		"SEARCH OR FLAGGED UID 2", "SELECT INBOX",
 	} {
 		commands.Reset()
 		other.ok("%s", command)

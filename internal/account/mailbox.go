@@ -202,6 +202,11 @@ func (m *Mailbox) Search(
 		return func(yield func(search.Found, error) bool) { yield(search.Found{}, err) }
 	}
 	req.Plan.Mailbox, req.Contents = m.key, m.contents
+	req.Rows = func(ctx context.Context, q mailstore.Query) (
+		iter.Seq2[*mailstore.Message, error], bool, error,
+	) {
+		return m.account.shared.columns.Loaded(ctx, m.key, q)
+	}
 	return m.account.shared.searcher.Run(ctx, req)
 }
 

@@ -108,6 +108,26 @@ func (c *Cache) Messages(
 	if s == nil || err != nil {
 		return nil, false, err
 	}
+	return s.messages(q), true, nil
+}
+
+// Loaded is Messages for columns that are there already; it loads none.
+func (c *Cache) Loaded(
+	ctx context.Context, key mailkey.Mailbox, q mailstore.Query,
+) (messages iter.Seq2[*mailstore.Message, error], ok bool, err error) {
+	e := c.lookup(key)
+	if e == nil || e.current.Load() == nil {
+		return nil, false, nil
+	}
+	s, err := c.update(ctx, e)
+	if s == nil || err != nil {
+		return nil, false, err
+	}
+	return s.messages(q), true, nil
+}
+
+// messages iterates over the messages that a query without a filter names.
+func (s *snapshot) messages(q mailstore.Query) iter.Seq2[*mailstore.Message, error] {
 	return func(yield func(*mailstore.Message, error) bool) {
 		var slab []mailstore.Message
 		s.walk(q.UIDs, q.ModSince, func(r row) bool {
@@ -120,7 +140,7 @@ func (c *Cache) Messages(
 			m.Size, m.InternalDate = r.Size, r.InternalDate
 			return yield(m, nil)
 		})
-	}, true, nil
+	}
 }
 
 // slabRows is how many messages are allocated at a time.

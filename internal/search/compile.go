@@ -21,6 +21,9 @@ type Plan struct {
 	UIDs     uidset.Set // ascending and apart; empty: no message
 	Filter   bson.D     // nil: all of UIDs
 	Residual *Key       // nil: UIDs and Filter are exact
+	// Rows is the whole search if flags, keywords, internal dates, sizes, mod-sequences and UIDs
+	// decide it; otherwise nil.
+	Rows *Key
 }
 
 // Compile turns a search of a mailbox into a plan. scope holds all messages
@@ -40,6 +43,9 @@ func Compile(key *Key, box mailkey.Mailbox, scope uidset.Set) (Plan, error) {
 	key = key.simplify(false)
 	if key.nothing() || len(scope) == 0 {
 		return plan, nil
+	}
+	if key.ofRows() {
+		plan.Rows = key
 	}
 	kids := []*Key{key}
 	if key.op == opAnd {

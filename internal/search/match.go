@@ -2,6 +2,7 @@ package search
 
 import (
 	"bytes"
+	"slices"
 	"time"
 
 	"gadwall/internal/mailstore"
@@ -222,6 +223,30 @@ func matchDocument(k *Key, msg *mailstore.Message) bool {
 		return msg.ModSeq >= uint64(k.min)
 	}
 	return false
+}
+
+// ofRows reports whether a search asks for nothing but what Request.Rows gives of a message.
+func (k *Key) ofRows() bool {
+	switch k.op {
+	case opAnd, opOr, opNot:
+		return !slices.ContainsFunc(k.kids, func(kid *Key) bool { return !kid.ofRows() })
+	case opUIDs, opFlag, opKeyword, opInternal, opSize, opModSeq:
+		return true
+	}
+	return false
+}
+
+// matchRow decides a search that is ofRows.
+func matchRow(k *Key, msg *mailstore.Message) bool {
+	switch k.op {
+	case opAnd:
+		return !slices.ContainsFunc(k.kids, func(kid *Key) bool { return !matchRow(kid, msg) })
+	case opOr:
+		return slices.ContainsFunc(k.kids, func(kid *Key) bool { return matchRow(kid, msg) })
+	case opNot:
+		return !matchRow(k.kids[0], msg)
+	}
+	return matchDocument(k, msg)
 }
 
 func inTime(k *Key, t time.Time) bool {

@@ -53,6 +53,10 @@ type Request struct {
 	// Known restricts the search to messages that the caller knows; nil means
 	// all. What it refuses is not read.
 	Known func(uid uint32) bool
+	// Rows, if set, iterates over messages with flags, internal dates and sizes that are in memory.
+	// ok is false if they are not; then the database is asked.
+	Rows func(ctx context.Context, q mailstore.Query) (
+		messages iter.Seq2[*mailstore.Message, error], ok bool, err error)
 	// ModSeqs asks for the mod-sequences of the messages found.
 	ModSeqs bool
 }
@@ -69,6 +73,17 @@ type Found struct {
 func (s *Searcher) Run(ctx context.Context, req Request) iter.Seq2[Found, error] {
 	return func(yield func(Found, error) bool) {
 		r := run{searcher: s, Request: req}
+		if len(req.Plan.UIDs) > 0 && req.Plan.Rows != nil && req.Rows != nil {
+			messages, ok, err := req.Rows(ctx, mailstore.Query{UIDs: req.Plan.UIDs})
+			if err != nil {
+				yield(Found{}, fmt.Errorf("search rows: %w", err))
+				return
+			}
+			if ok {
+				r.rows(messages, yield)
+				return
+			}
+		}
 		switch {
 		case len(req.Plan.UIDs) == 0:
 		case req.Plan.Residual != nil:
@@ -92,6 +107,26 @@ func (r *run) query() mailstore.Query {
 }
 
 func (r *run) known(uid uint32) bool { return r.Known == nil || r.Known(uid) }
+
+// rows finds among messages that are in memory.
+func (r *run) rows(messages iter.Seq2[*mailstore.Message, error], yield func(Found, error) bool) {
+	for msg, err := range messages {
+		if err != nil {
+			yield(Found{}, fmt.Errorf("search rows: %w", err))
+			return
+		}
+		if !matchRow(r.Plan.Rows, msg) || !r.known(msg.UID) {
+			continue
+		}
+		found := Found{UID: msg.UID}
+		if r.ModSeqs {
+			found.ModSeq = msg.ModSeq
+		}
+		if !yield(found, nil) {
+			return
+		}
+	}
+}
 
 // uids finds what the plan says exactly.
 func (r *run) uids(ctx context.Context, yield func(Found, error) bool) {
