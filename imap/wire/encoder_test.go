@@ -161,7 +161,7 @@ func TestUTF7(t *testing.T) {
 
 // FuzzUTF7: what decodes encodes back to the same.
 func FuzzUTF7(f *testing.F) {
-	for _, s := range []string{"&AOk-", "a&-b", "&2D3eAA-", "&U,BTFw-"} {
+	for _, s := range []string{"&AOk-", "a&-b", "&2D3eAA-", "&U,BTFw-", "&\r-", "&AO\r\nk-"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

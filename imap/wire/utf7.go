@@ -105,6 +105,9 @@ func DecodeUTF7(s string) (string, error) {
 }
 
 func decodeRun(out *strings.Builder, run string) error {
+	if strings.ContainsAny(run, "\r\n") {
+		return errUTF7 // package base64 would pass over them
+	}
 	b, err := utf7Base64.DecodeString(run)
 	if err != nil || len(b)%2 != 0 {
 		return errUTF7
