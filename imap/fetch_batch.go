@@ -77,7 +77,7 @@ func (f *fetcher) answer(ctx context.Context, b *batch, next chan<- struct{}) er
 	}
 	f.c.out.afterBytes(b.size/2, allow)
 	defer f.c.out.afterBytes(0, nil)
-	err := f.writeBatch(ctx, b)
+	err := f.writeBatch(ctx, b, allow)
 	if err == nil {
 		allow()
 	}
@@ -222,8 +222,9 @@ func (f *fetcher) prefetch(ctx context.Context, messages []fetched) error {
 }
 
 // writeBatch answers for the messages of a batch. It gives the memory of each back when
-// it is written.
-func (f *fetcher) writeBatch(ctx context.Context, b *batch) error {
+// it is written. It calls half when half of the messages are written: of header fields,
+// the answers are far smaller than what is read for them, so their octets do not tell.
+func (f *fetcher) writeBatch(ctx context.Context, b *batch, half func()) error {
 	if f.setSeen {
 		if err := f.markSeen(ctx, b.messages); err != nil {
 			return err
@@ -231,6 +232,9 @@ func (f *fetcher) writeBatch(ctx context.Context, b *batch) error {
 	}
 	left := b.size
 	for i, m := range b.messages {
+		if i > 0 && i == len(b.messages)/2 {
+			half()
+		}
 		b.messages[i] = fetched{} // to free it
 		if m.content == nil {
 			f.c.srv.rare.Error(f.c.log, "imap: content of a message is missing", "uid", m.msg.UID,

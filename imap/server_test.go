@@ -11,13 +11,13 @@ import (
 	"net"
 	"net/netip"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"gadwall/internal/account"
 	"gadwall/internal/imapconn"
 	"gadwall/internal/logins"
+	"gadwall/internal/logtest"
 	"gadwall/internal/mailstore"
 )
 
@@ -261,7 +261,7 @@ func TestConnectionLimit(t *testing.T) {
 // TestRefusedConnectionsLog: connections that are refused one after the other do not fill the log.
 func TestRefusedConnectionsLog(t *testing.T) {
 	t.Parallel()
-	var log lockedBuffer
+	var log logtest.Buffer
 	srv := newTestServer(t, func(o *Options) {
 		o.MaxConnections = 1
 		o.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))
@@ -333,7 +333,7 @@ func TestConnectionsPerUser(t *testing.T) {
 // port; the last one says what it did and why it ended.
 func TestLogLines(t *testing.T) {
 	t.Parallel()
-	var log lockedBuffer
+	var log logtest.Buffer
 	srv := newTestServer(t, func(o *Options) { o.Logger = slog.New(slog.NewJSONHandler(&log, nil)) })
 	c := srv.login(t)
 	c.ok("NOOP")
@@ -365,24 +365,6 @@ func TestLogLines(t *testing.T) {
 		out.Out != c.Received {
 		t.Errorf("logout: %+v; received %d", out, c.Received)
 	}
-}
-
-// lockedBuffer is a buffer that goroutines may share.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }
 
 // TestPlaintextFrom: clients of the networks named may log in without TLS, and no

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"gadwall/internal/listen"
+	"gadwall/internal/logtest"
 )
 
 // from opens a connection from an address of loopback.
@@ -335,7 +336,7 @@ func TestUnixSocket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var logged lockedBuffer
+	var logged logtest.Buffer
 	st := newFakeStore("ada@example.com")
 	ts := startServerOn(t, l, st, Options{LMTP: true, MaxConnectionsPerAddress: 1, Logger: newTextLog(&logged)})
 	for range 3 {
@@ -395,7 +396,7 @@ func TestProxiedClients(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var logged lockedBuffer
+	var logged logtest.Buffer
 	log := newTextLog(&logged)
 	trusted := listen.Trusted{Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
 	st := newFakeStore("ada@example.com")

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"gadwall/internal/logtest"
 	"gadwall/quota"
 )
 
@@ -60,7 +61,7 @@ func FuzzQueueID(f *testing.F) {
 // Log lines name a message as the client, the user and the database do, and tell nothing else of
 // it. Refusals are in the log and in the metrics.
 func TestDeliveryLines(t *testing.T) {
-	var logged lockedBuffer
+	var logged logtest.Buffer
 	st := realStore(t)
 	ts := startServer(t, mailStore{st}, Options{LMTP: true, Logger: newTextLog(&logged), MaxMessageSize: 2000})
 	bob, err := st.UserByName(t.Context(), "bob@example.com")
@@ -114,7 +115,7 @@ func TestDeliveryLines(t *testing.T) {
 
 // What clients can cause as often as they like is one line, whatever its level.
 func TestLogIsBounded(t *testing.T) {
-	var logged lockedBuffer
+	var logged logtest.Buffer
 	st := newFakeStore("ada@example.com")
 	st.fail["resolve"] = errors.New("injected")
 	ts := startServer(t, st, Options{Logger: newTextLog(&logged), MaxConnectionsPerAddress: 1})

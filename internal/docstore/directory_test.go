@@ -16,6 +16,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"gadwall/internal/docstore"
+	"gadwall/internal/logtest"
 )
 
 func quiet(dir string) docstore.Options {
@@ -52,8 +53,8 @@ func TestFilesArePrivate(t *testing.T) {
 			t.Errorf("%d files, %v", files, err)
 		}
 	}
-	var log logBuffer
-	s := must(docstore.Open(docstore.Options{Dir: dir, Logger: log.logger()}))(t)
+	var log logtest.Buffer
+	s := must(docstore.Open(docstore.Options{Dir: dir, Logger: log.Logger()}))(t)
 	if !strings.Contains(log.String(), "open to others") {
 		t.Errorf("the log does not tell of the mode: %s", log.String())
 	}

@@ -1,7 +1,6 @@
 package docstore_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -10,7 +9,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -18,29 +16,8 @@ import (
 
 	"gadwall/internal/docstore"
 	"gadwall/internal/docstore/engine"
+	"gadwall/internal/logtest"
 )
-
-// logBuffer keeps what is logged.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-func (l *logBuffer) logger() *slog.Logger {
-	return slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelInfo}))
-}
 
 // damages are ways in which a file can be damaged.
 var damages = []struct {
@@ -151,8 +128,8 @@ func TestDamagedFile(t *testing.T) {
 				if err := damage.do(path); err != nil {
 					t.Fatal(err)
 				}
-				var log logBuffer
-				s := must(docstore.Open(docstore.Options{Dir: dir, Logger: log.logger()}))(t)
+				var log logtest.Buffer
+				s := must(docstore.Open(docstore.Options{Dir: dir, Logger: log.Logger()}))(t)
 				c := must(mongo.Connect(s.ClientOptions()))(t)
 				defer closeAll(t, s, c)
 				s.AwaitFileCheck()
@@ -230,8 +207,8 @@ func TestDamagedBlock(t *testing.T) {
 	if err := overwrite(values, info.Size()/2, []byte("damage")); err != nil {
 		t.Fatal(err)
 	}
-	var log logBuffer
-	s := must(docstore.Open(docstore.Options{Dir: dir, Logger: log.logger()}))(t)
+	var log logtest.Buffer
+	s := must(docstore.Open(docstore.Options{Dir: dir, Logger: log.Logger()}))(t)
 	c := must(mongo.Connect(s.ClientOptions()))(t)
 	defer closeAll(t, s, c)
 	lost := 0

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"gadwall/internal/logtest"
 )
 
 func TestOutageIsLoggedOnceEachWay(t *testing.T) {
@@ -35,7 +37,7 @@ func TestOutageIsLoggedOnceEachWay(t *testing.T) {
 // A real Redis that is stopped and started again makes one warning each way.
 func TestOutageOfRedis(t *testing.T) {
 	r := newRedisServer(t)
-	var buf lockedBuffer
+	var buf logtest.Buffer
 	c := SocketClient(r.socket)
 	defer c.Close()
 	b := NewRedis(c, slog.New(slog.NewTextHandler(&buf, nil)))

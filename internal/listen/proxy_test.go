@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"gadwall/internal/logtest"
 )
 
 var v2Signature = []byte("\r\n\r\n\x00\r\nQUIT\n")
@@ -119,26 +121,9 @@ func TestUntrustedProxy(t *testing.T) {
 	}
 }
 
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
-
 // A trusted proxy that sends no header, or half of one, keeps nobody waiting and gets nothing.
 func TestProxyWithoutHeader(t *testing.T) {
-	var log syncBuffer
+	var log logtest.Buffer
 	l := proxied(t, loopback, &log)
 	silent := dial(t, l, "")
 	half := dial(t, l, "PROXY TCP4 203.0")
