@@ -160,3 +160,6 @@ func init() {
 
 // Snapshots is how many snapshots are open.
 func (s *Server) Snapshots() int { return s.eng.Pebble().Metrics().Snapshots.Count }
+
+// Stalled reports that something waits for space on the disk.
+func (s *Server) Stalled() bool { return s.eng.Stalled() }

@@ -45,7 +45,7 @@ func (e *Engine) CheckEach(
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, snap.Close()) }()
+	defer func() { err = errors.Join(err, e.closeSnapshot(snap)) }()
 	v := pebbleView{snap}
 	r := &CheckReport{}
 	r.each = func(p Problem) { each("", p) }
@@ -70,7 +70,7 @@ func (e *Engine) CheckEach(
 // CheckCollection checks one collection; both results are nil when there is none.
 func (e *Engine) CheckCollection(ctx context.Context, db, name string) (c *Collection, r *CollectionReport, err error) {
 	snap, cat := e.snapshot()
-	defer func() { err = errors.Join(err, snap.Close()) }()
+	defer func() { err = errors.Join(err, e.closeSnapshot(snap)) }()
 	if c = cat.Lookup(db, name); c == nil {
 		return nil, nil, nil
 	}

@@ -34,6 +34,10 @@ type Engine struct {
 	noRewrites   atomic.Bool
 	filesChecked chan struct{}
 
+	// lastMetrics are the numbers of Pebble when it told them last; measuring is set while it is asked.
+	lastMetrics atomic.Pointer[pebble.Metrics]
+	measuring   atomic.Bool
+
 	dir   string
 	fs    vfs.FS
 	cache *pebble.Cache
@@ -42,7 +46,8 @@ type Engine struct {
 	backups chan struct{}
 
 	// ctx ends when the database closes. background counts the goroutines that look after the
-	// database, and the checks and backups; commits counts the batches that are being applied.
+	// database, and the checks and backups; commits counts the calls of Pebble that a full disk can
+	// hold up: batches that are being applied, snapshots that are being closed, and measuring.
 	ctx        context.Context
 	cancel     context.CancelFunc
 	background sync.WaitGroup
@@ -124,9 +129,24 @@ func (e *Engine) snapshot() (*pebble.Snapshot, *Catalog) {
 		if e.catalog.Load() == cat {
 			return s, cat
 		}
-		if err := s.Close(); err != nil {
+		if err := e.closeSnapshot(s); err != nil {
 			e.log.Error("close a snapshot", "error", err)
 		}
+	}
+}
+
+// closeSnapshot closes a snapshot. Pebble looks then whether there is something to compact, and
+// waits for that until its manifest is written, which takes until there is space on the disk. The
+// caller does not: a read goes on while the disk is full.
+func (e *Engine) closeSnapshot(s *pebble.Snapshot) error {
+	full := e.space.whenFull()
+	done := make(chan error, 1)
+	e.commits.Go(func() { done <- s.Close() })
+	select {
+	case err := <-done:
+		return err
+	case <-full:
+		return nil
 	}
 }
 

@@ -115,7 +115,7 @@ func (u *Unit) scanView() (v view, done func() error) {
 		return u.view(), func() error { return nil }
 	}
 	snap := u.eng.db.NewSnapshot()
-	return overlayView{base: pebbleView{snap}, writes: u.writes}, snap.Close
+	return overlayView{base: pebbleView{snap}, writes: u.writes}, func() error { return u.eng.closeSnapshot(snap) }
 }
 
 // idKeyOf is the key of a document's _id.

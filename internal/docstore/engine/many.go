@@ -35,7 +35,7 @@ func (w *Writer) many(ctx context.Context, filter *query.Filter, hv bson.RawValu
 		return w.manyInTransaction(ctx, c, filter, h, f)
 	}
 	snap, cat := w.eng.snapshot()
-	defer func() { err = errors.Join(err, snap.Close()) }()
+	defer func() { err = errors.Join(err, w.eng.closeSnapshot(snap)) }()
 	if c = cat.Lookup(w.DB, w.Collection); c == nil {
 		return nil
 	}

@@ -43,7 +43,7 @@ func (e *Engine) Metrics() Metrics {
 	}
 	defer done()
 	m.FreeBytes, m.WritesRefused = e.space.state()
-	p := e.db.Metrics()
+	p := e.pebbleMetrics()
 	m.DiskBytes = diskBytes(p)
 	m.MemTableBytes = p.MemTable.Size
 	m.CacheBytes = uint64(p.BlockCache.Size)
@@ -52,6 +52,34 @@ func (e *Engine) Metrics() Metrics {
 		m.LogSyncs = int64(latency.GetHistogram().GetSampleCount())
 	}
 	return m
+}
+
+// pebbleMetrics returns Pebble's numbers. While Pebble waits for space on the disk it answers nobody;
+// then they are those of the last time.
+func (e *Engine) pebbleMetrics() *pebble.Metrics {
+	last := func() *pebble.Metrics {
+		if m := e.lastMetrics.Load(); m != nil {
+			return m
+		}
+		return new(pebble.Metrics)
+	}
+	if !e.measuring.CompareAndSwap(false, true) {
+		return last()
+	}
+	full := e.space.whenFull()
+	done := make(chan *pebble.Metrics, 1)
+	e.commits.Go(func() {
+		m := e.db.Metrics()
+		e.lastMetrics.Store(m)
+		e.measuring.Store(false)
+		done <- m
+	})
+	select {
+	case m := <-done:
+		return m
+	case <-full:
+		return last()
+	}
 }
 
 // diskBytes is the size of the database's files. Pebble itself leaves out the files of values that

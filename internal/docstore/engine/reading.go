@@ -43,7 +43,7 @@ func (rd *Reading) Close() error {
 	}
 	snap := rd.snap
 	rd.snap = nil
-	return snap.Close()
+	return rd.eng.closeSnapshot(snap)
 }
 
 // collection finds the collection; nil when there is none.

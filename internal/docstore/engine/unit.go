@@ -310,7 +310,7 @@ func (u *Unit) end(written bool) {
 	u.gates = nil
 	if u.snap != nil {
 		u.eng.locks.closeSnapshot(u.snapNumber)
-		if err := u.snap.Close(); err != nil && !errors.Is(err, io.EOF) {
+		if err := u.eng.closeSnapshot(u.snap); err != nil && !errors.Is(err, io.EOF) {
 			u.eng.log.Error("close a snapshot", "error", err)
 		}
 		u.snap = nil
