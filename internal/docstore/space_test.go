@@ -170,7 +170,12 @@ func TestDiskFull(t *testing.T) {
 	}
 	waitFor(t, ctx, func() bool { return len(w.acknowledged()) > 450 })
 	w.stop()
-	must(0, client.Database("d").CreateCollection(ctx, "new"))(t)
+	var err error
+	waitFor(t, ctx, func() bool { // the database looks at the disk now and then
+		err = client.Database("d").CreateCollection(ctx, "new")
+		return !isFull(err)
+	})
+	must(0, err)(t)
 	closeAll(t, s, client)
 	checkCopy(t, opts, w.acknowledged())
 }
