@@ -1,0 +1,158 @@
+package target
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"gadwall/bench/result"
+)
+
+const (
+	// startTimeout bounds how long a server may take until it listens.
+	startTimeout = time.Minute
+	// stopTimeout is how long a server has to end by itself.
+	stopTimeout = time.Minute
+	// maxLogTail is how much of the end of a server's log an error has.
+	maxLogTail = 2 << 10
+)
+
+// Gadwall is a server that StartGadwall has started.
+type Gadwall struct {
+	Target
+	cmd   *exec.Cmd
+	log   string        // file
+	ended chan struct{} // closed when the process has ended
+	err   error         // of the process, once it has ended
+	// signal asks the process to end, once: a second signal would cut its shutdown off.
+	signal func() error
+}
+
+// StartGadwall runs `binary serve` with its data and its log below dir, and returns when the server
+// listens. args are further flags. The server ends with Stop, or when ctx ends.
+func StartGadwall(ctx context.Context, binary, dir string, args ...string) (*Gadwall, error) {
+	s := &Gadwall{log: filepath.Join(dir, "server.log"), ended: make(chan struct{})}
+	log, err := os.Create(s.log)
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close() // the process has its own descriptor
+	s.DataDir = filepath.Join(dir, "data")
+	s.cmd = exec.CommandContext(ctx, binary, append([]string{"serve", "--data-dir", s.DataDir,
+		"--imap-listen", "127.0.0.1:0", "--lmtp-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0",
+		"--smtp-listen", "off", "--submission-listen", "off", "--trusted-mtas", "127.0.0.1",
+		"--log-level", "warn"}, args...)...)
+	s.cmd.Env = withoutSettings(os.Environ())
+	s.cmd.Stderr = log
+	s.signal = sync.OnceValue(func() error { return s.cmd.Process.Signal(syscall.SIGTERM) })
+	s.cmd.Cancel = s.signal
+	s.cmd.WaitDelay = stopTimeout
+	// In a group of its own, so that Ctrl-C reaches the server only through ctx, and once.
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	out, err := s.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.cmd.Start(); err != nil {
+		return nil, err
+	}
+	ready := make(chan map[string]string, 1)
+	go func() {
+		defer close(s.ended)
+		readListeners(out, ready)
+		s.err = s.cmd.Wait()
+	}()
+	timer := time.NewTimer(startTimeout)
+	defer timer.Stop()
+	select {
+	case at := <-ready:
+		s.describe(at)
+		return s, nil
+	case <-s.ended:
+		err = fmt.Errorf("the server ended while it started: %w", s.err)
+	case <-timer.C:
+		err = errors.Join(errors.New("the server does not listen"), s.Stop())
+	}
+	return nil, fmt.Errorf("%w; its log ends: %s", err, s.logTail())
+}
+
+// settingPrefix marks variables that are settings of a Gadwall; testPrefix those that tests of it
+// use.
+const settingPrefix, testPrefix = "GADWALL_", "GADWALL_TEST_"
+
+func withoutSettings(environ []string) []string {
+	return slices.DeleteFunc(environ, func(variable string) bool {
+		return strings.HasPrefix(variable, settingPrefix) && !strings.HasPrefix(variable, testPrefix)
+	})
+}
+
+// needed are the listeners that a target has.
+var needed = []string{"IMAP", "LMTP", "HTTP"}
+
+// readListeners reads what a server says on standard output, to its end, and sends the addresses
+// once all are known.
+func readListeners(out io.Reader, ready chan<- map[string]string) {
+	at := make(map[string]string)
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		name, addr, ok := strings.Cut(lines.Text(), " ready on ")
+		if !ok || !slices.Contains(needed, name) || at[name] != "" {
+			continue
+		}
+		if at[name] = addr; len(at) == len(needed) {
+			ready <- at
+		}
+	}
+	_, _ = io.Copy(io.Discard, out) // after a line that is too long; the process must not block
+}
+
+func (s *Gadwall) describe(at map[string]string) {
+	s.Server = result.Server{Name: "gadwall", Variant: "embedded"}
+	s.IMAP, s.LMTP = at["IMAP"], at["LMTP"]
+	s.PID = s.cmd.Process.Pid
+	s.UserFormat, s.Password = "bench%d@example.com", rand.Text()
+	s.Create = HTTPUsers(at["HTTP"], "")
+}
+
+// Stop ends the server and waits for it. It may be called once. After the end of StartGadwall's
+// context the server's end is no error.
+func (s *Gadwall) Stop() error {
+	asked := s.signal()
+	timer := time.NewTimer(stopTimeout)
+	defer timer.Stop()
+	select {
+	case <-s.ended:
+	case <-timer.C:
+		err := s.cmd.Process.Kill()
+		<-s.ended
+		return errors.Join(errors.New("the server did not end"), err)
+	}
+	switch {
+	case errors.Is(s.err, context.Canceled) || errors.Is(s.err, context.DeadlineExceeded):
+		return nil
+	case asked != nil:
+		return fmt.Errorf("the server ended by itself: %w; its log ends: %s",
+			errors.Join(asked, s.err), s.logTail())
+	}
+	return s.err
+}
+
+// logTail is the end of the server's log, in one line.
+func (s *Gadwall) logTail() string {
+	text, err := os.ReadFile(s.log)
+	if err != nil {
+		return err.Error()
+	}
+	return strings.Join(strings.Fields(string(text[max(0, len(text)-maxLogTail):])), " ")
+}
