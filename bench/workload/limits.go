@@ -1,0 +1,22 @@
+package workload
+
+import "time"
+
+const (
+	// answerTimeout bounds each wait for an answer. It is a limit for servers that hang, not one
+	// for slow ones.
+	answerTimeout = 5 * time.Minute
+	// maxErrors is how many calls of a step may fail before the run ends.
+	maxErrors = 10
+	// maxShown is how much of a wrong answer an error has.
+	maxShown = 200
+	// sliceSize is how many octets a partial FETCH asks for, as clients on phones do.
+	sliceSize = 64 << 10
+	// sampled is how many of the messages that were delivered to a user are read again.
+	sampled = 20
+	// markerEvery and rareEvery say which messages of a folder are markers, and which of these have
+	// the rare word.
+	markerEvery, rareEvery = 50, 200
+	// unseenEvery says which messages of a folder are not seen, answeredEvery which are answered.
+	unseenEvery, answeredEvery = 5, 7
+)

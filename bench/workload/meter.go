@@ -1,0 +1,68 @@
+package workload
+
+import (
+	"context"
+	"time"
+
+	"gadwall/bench/target"
+)
+
+// meter reads the usage of the server's process between the repeats of a step, if the target knows
+// it.
+type meter struct {
+	target *target.Target
+	disk   bool
+	begun  time.Duration // processor time at the beginning of the repeat
+	laps   []lap
+	repeat bool // one is under way
+}
+
+// lap is what a repeat took, and what there was at its end.
+type lap struct {
+	cpu            time.Duration
+	resident, disk int64
+}
+
+// before is load.Options.Before.
+func (m *meter) before(context.Context, int) error {
+	if err := m.lap(); err != nil {
+		return err
+	}
+	usage, _, err := m.target.Usage()
+	m.begun, m.repeat = usage.CPU, true
+	return err
+}
+
+// lap ends the repeat that is under way, if there is one.
+func (m *meter) lap() error {
+	if !m.repeat {
+		return nil
+	}
+	m.repeat = false
+	usage, _, err := m.target.Usage()
+	if err != nil {
+		return err
+	}
+	l := lap{cpu: usage.CPU - m.begun, resident: usage.Resident}
+	if m.disk {
+		if l.disk, _, err = m.target.Disk(); err != nil {
+			return err
+		}
+	}
+	m.laps = append(m.laps, l)
+	return nil
+}
+
+// values are those of a repeat for a line; calls are those that were made.
+func (m *meter) values(repeat int, calls int64) map[string]float64 {
+	values := make(map[string]float64)
+	l := m.laps[repeat]
+	if m.target.PID != 0 && calls > 0 {
+		values["cpu-ms-per-call"] = float64(l.cpu) / float64(time.Millisecond) / float64(calls)
+		values["rss-bytes"] = float64(l.resident)
+	}
+	if m.disk && m.target.DataDir != "" {
+		values["disk-bytes"] = float64(l.disk)
+	}
+	return values
+}

@@ -1,0 +1,125 @@
+package workload
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"gadwall/bench"
+	"gadwall/bench/load"
+	"gadwall/bench/result"
+	"gadwall/bench/target"
+)
+
+// suite is one run.
+type suite struct {
+	Options
+	corpus  *bench.Corpus
+	machine result.Machine
+	shared  *folder // nil until a workload needs it
+}
+
+// Run runs the workloads of these names, or all of them, one after the other. Lines of the steps
+// before an error are written.
+func Run(ctx context.Context, o Options, names ...string) (err error) {
+	if err := o.Check(); err != nil {
+		return err
+	}
+	list, err := named(names)
+	if err != nil {
+		return err
+	}
+	if o.Progress == nil {
+		o.Progress = func(string, int64, int64) {}
+	}
+	s := &suite{Options: o, corpus: bench.NewCorpus(o.Corpus), machine: target.Machine()}
+	if err := o.Target.CreateUsers(ctx, o.Users); err != nil {
+		return err
+	}
+	defer func() {
+		if s.shared != nil {
+			err = errors.Join(err, s.shared.remove(ctx))
+		}
+	}()
+	for _, w := range list {
+		steps, err := w.open(ctx, s)
+		if err == nil {
+			err = s.steps(ctx, w, steps)
+		}
+		for _, st := range steps {
+			if st.close != nil {
+				st.close()
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", w.Name, err)
+		}
+	}
+	return nil
+}
+
+func (s *suite) steps(ctx context.Context, w Workload, steps []step) error {
+	for i := range steps {
+		if err := s.step(ctx, w.Name, &steps[i]); err != nil {
+			if steps[i].name != "" {
+				err = fmt.Errorf("%s: %w", steps[i].name, err)
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// step measures one step and writes its lines.
+func (s *suite) step(ctx context.Context, name string, st *step) error {
+	begun := time.Now().UTC()
+	usage := &meter{target: s.Target, disk: st.writes}
+	what := name
+	if st.name != "" {
+		what += " " + st.name
+	}
+	samples, err := load.Run(ctx, load.Options{
+		Workers: s.Connections, Calls: st.calls, Rate: s.Rate, WarmUp: st.warm, Repeats: s.Repeats,
+		MaxErrors: maxErrors, Before: usage.before,
+		Progress: func(repeat int, calls int64, _ time.Duration) {
+			s.Progress(fmt.Sprintf("%s, %d of %d", what, repeat+1, s.Repeats), calls, st.calls)
+		},
+	}, st.op)
+	if err != nil {
+		return err
+	}
+	if err := usage.lap(); err != nil {
+		return err
+	}
+	if st.check != nil {
+		if err := st.check(ctx); err != nil {
+			return err
+		}
+	}
+	for n, sample := range samples {
+		line := &result.Line{
+			Run: s.Options.Run, Time: begun, Machine: s.machine, Server: s.Target.Server,
+			Workload: name, Step: st.name, Repeat: n,
+			Params: map[string]float64{"connections": float64(s.Connections),
+				"users": float64(s.Users), "messages": float64(s.Messages)},
+			Values: usage.values(n, sample.Calls+sample.Errors),
+		}
+		if err := line.SetSample(sample, s.Rate); err != nil {
+			return err
+		}
+		if err := s.Line(line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// callsOf is how many calls a repeat has: what the options say, or else the number of a step, but
+// at least one for each worker.
+func (s *suite) callsOf(usual int64) int64 {
+	if s.Calls > 0 {
+		usual = s.Calls
+	}
+	return max(usual, int64(s.Connections))
+}

@@ -1,0 +1,137 @@
+package workload
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"gadwall/internal/imapconn"
+)
+
+// Every workload runs on a server, with the calls that were asked for, and leaves nothing but the
+// mail that it delivered.
+func TestRun(t *testing.T) {
+	to := serve(t)
+	o, lines := small(t, to)
+	seen := make(map[string]bool)
+	o.Progress = func(what string, done, total int64) { seen[what] = seen[what] || done == total }
+	if err := Run(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, l := range *lines {
+		got = append(got, fmt.Sprintf("%s repeat=%d calls=%d errors=%d", l.Key(), l.Repeat, l.Calls, l.Errors))
+		if l.Run != "r1" || l.Server != to.Server || l.Machine.Cores == 0 || l.Time.IsZero() || l.Seconds <= 0 ||
+			l.Latency == nil || l.Values["rss-bytes"] <= 0 {
+			t.Errorf("%+v", l)
+		}
+		if _, ok := l.Values["cpu-ms-per-call"]; !ok {
+			t.Errorf("%s has no processor time", l.Name())
+		}
+		moves := l.Workload == "ingest" || l.Workload == "append" || l.Workload == "fetch"
+		if (l.Octets > 0) != moves {
+			t.Errorf("%s moved %d octets", l.Name(), l.Octets)
+		}
+		if _, ok := l.Values["disk-bytes"]; ok != (l.Workload == "ingest" || l.Workload == "append") {
+			t.Errorf("%s: disk: %v", l.Name(), ok)
+		}
+	}
+	var want []string
+	for _, name := range []string{"ingest", "append", "login", "select", "status", "fetch flags", "fetch envelope",
+		"fetch bodystructure", "fetch header", "fetch whole", "fetch slice", "search unseen", "search from",
+		"search subject", "search rare", "search absent", "store one", "store many"} {
+		calls := 4
+		if name == "ingest" || name == "append" {
+			calls = 60
+		}
+		for repeat := range 2 {
+			want = append(want, fmt.Sprintf("%s connections=3 messages=60 users=2 repeat=%d calls=%d errors=0",
+				name, repeat, calls))
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if !seen["filling folders"] || !seen["making mail"] || !seen["fetch envelope, 2 of 2"] {
+		t.Errorf("progress: %v", seen)
+	}
+	if left, err := os.ReadDir(o.Dir); err != nil || len(left) > 0 {
+		t.Errorf("files are left: %v, %v", left, err)
+	}
+	for user := range 2 {
+		c, err := imapconn.Login(to.IMAP, to.User(user), to.Password, within)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		boxes, err := c.Must(`LIST "" "bench*"`)
+		if err != nil || len(boxes) > 0 {
+			t.Errorf("mailboxes are left: %q, %v", boxes, err)
+		}
+		// 123 deliveries with those of the warm-up, one user after the other.
+		inbox, err := c.Must("STATUS INBOX (MESSAGES)")
+		if want := fmt.Sprintf("* STATUS INBOX (MESSAGES %d)", 62-user); err != nil || inbox[0] != want {
+			t.Errorf("%q, %v; want %s", inbox, err, want)
+		}
+	}
+}
+
+// An open loop says so in its lines.
+func TestOpenLoop(t *testing.T) {
+	o, lines := small(t, serve(t))
+	o.Rate = 500
+	if err := Run(t.Context(), o, "status"); err != nil {
+		t.Fatal(err)
+	}
+	if len(*lines) != 2 || (*lines)[0].Rate != 500 || (*lines)[0].Service == nil || (*lines)[0].Workload != "status" {
+		t.Errorf("%+v", *lines)
+	}
+}
+
+func TestRefusedOptions(t *testing.T) {
+	o, _ := small(t, nil)
+	if err := Run(t.Context(), o, "login", "frobnicate"); err == nil || !strings.Contains(err.Error(), "frobnicate") {
+		t.Errorf("%v", err)
+	}
+	for _, change := range []func(*Options){
+		func(o *Options) { o.Users = 0 }, func(o *Options) { o.Messages = 0 }, func(o *Options) { o.Connections = 0 },
+		func(o *Options) { o.Repeats = 0 }, func(o *Options) { o.Messages = o.Connections - 1 },
+		func(o *Options) { o.Calls = -1 }, func(o *Options) { o.Rate = -1 },
+	} {
+		bad := o
+		change(&bad)
+		if err := Run(t.Context(), bad); err == nil {
+			t.Errorf("%+v is taken", bad)
+		}
+	}
+}
+
+// The end of the context ends a run, and the folders are deleted all the same.
+func TestCancelled(t *testing.T) {
+	to := serve(t)
+	o, lines := small(t, to)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	o.Calls = 1 << 40
+	o.Progress = func(what string, _, _ int64) {
+		if strings.HasPrefix(what, "select") {
+			cancel()
+		}
+	}
+	if err := Run(ctx, o, "select"); !errors.Is(err, context.Canceled) || len(*lines) > 0 {
+		t.Errorf("%v, %d lines", err, len(*lines))
+	}
+	c, err := imapconn.Login(to.IMAP, to.User(0), to.Password, within)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if boxes, err := c.Must(`LIST "" "bench*"`); err != nil || len(boxes) > 0 {
+		t.Errorf("mailboxes are left: %q, %v", boxes, err)
+	}
+}

@@ -1,0 +1,113 @@
+package workload
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"gadwall/bench"
+	"gadwall/bench/load"
+	"gadwall/bench/result"
+	"gadwall/bench/target"
+)
+
+// Options say what to run.
+type Options struct {
+	Target *target.Target
+	Corpus bench.CorpusOptions
+
+	Users       int
+	Messages    int     // in the folder of each user, and of one repeat of ingest and append
+	Connections int     // workers
+	Calls       int64   // of one repeat of other steps; 0: as each step has it
+	Rate        float64 // calls a second; 0 is a closed loop
+	Repeats     int
+
+	Run string // names the run: letters and digits
+	Dir string // for temporary files
+	// Line gets each measurement.
+	Line func(*result.Line) error
+	// Progress may be nil. It is told what is going on: how much is done of how much.
+	Progress func(what string, done, total int64)
+}
+
+// Check returns what is wrong with the numbers.
+func (o *Options) Check() error {
+	switch {
+	case o.Users < 1 || o.Messages < 1 || o.Connections < 1 || o.Repeats < 1:
+		return errors.New("users, messages, connections and repeats are at least 1")
+	case o.Messages < o.Connections:
+		return errors.New("there must be at least as many messages as connections")
+	case o.Calls < 0 || o.Rate < 0:
+		return errors.New("calls and rate are not negative")
+	}
+	return nil
+}
+
+// Workload is one kind of use.
+type Workload struct {
+	Name, Help string
+	// open makes what the steps need, and returns them. The suite runs them in this order.
+	open func(ctx context.Context, s *suite) ([]step, error)
+}
+
+// step is what is measured by itself.
+type step struct {
+	name  string
+	calls int64 // of a repeat
+	warm  int64 // calls of the warm-up
+	op    load.Op
+	// check, if set, looks after all repeats whether the server has what it acknowledged.
+	check func(ctx context.Context) error
+	// close, if set, ends what the step used, whatever became of it.
+	close func()
+	// writes says that the step fills the disk.
+	writes bool
+}
+
+// all has every workload, in the order of a run.
+var all = []Workload{
+	{"ingest", "deliver the corpus by LMTP", openIngest},
+	{"append", "store the corpus by APPEND", openAppend},
+	{"login", "connect, LOGIN, SELECT, LOGOUT", openLogin},
+	{"select", "SELECT of a folder", openSelect},
+	{"status", "STATUS of a folder", openStatus},
+	{"fetch", "flags, envelopes, structures, header fields, whole messages, slices of parts", openFetch},
+	{"search", "by flag, by field, by rare and by absent words", openSearch},
+	{"store", "flags of one message, and of many", openStore},
+}
+
+// All returns every workload, in the order of a run.
+func All() []Workload { return slices.Clone(all) }
+
+// named returns the workloads of these names in the order of a run; all, if there are no names.
+func named(names []string) ([]Workload, error) {
+	for _, name := range names {
+		if !slices.ContainsFunc(all, func(w Workload) bool { return w.Name == name }) {
+			return nil, fmt.Errorf("there is no workload %q", name)
+		}
+	}
+	return slices.DeleteFunc(All(), func(w Workload) bool {
+		return len(names) > 0 && !slices.Contains(names, w.Name)
+	}), nil
+}
+
+// Known returns an error if a name is not that of a workload.
+func Known(names []string) error {
+	_, err := named(names)
+	return err
+}
+
+// wrong is an error that says that an answer is wrong.
+func wrong(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", load.ErrWrong, fmt.Sprintf(format, args...))
+}
+
+// shown is the beginning of an answer, for an error.
+func shown(answer string) string {
+	if len(answer) > maxShown {
+		return fmt.Sprintf("%q...", answer[:maxShown])
+	}
+	return fmt.Sprintf("%q", answer)
+}

@@ -1,0 +1,271 @@
+package workload
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net"
+	"regexp"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"gadwall/bench/load"
+)
+
+// liar stands before a server and changes its answers, from the command on that after matches.
+type liar struct {
+	after  *regexp.Regexp
+	change func(line string) string
+	lies   atomic.Bool
+}
+
+// stand listens before a server until the test ends.
+func (l *liar) stand(t *testing.T, server string) (addr string) {
+	t.Helper()
+	front, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var running sync.WaitGroup
+	t.Cleanup(func() {
+		front.Close()
+		running.Wait()
+	})
+	running.Go(func() {
+		for {
+			client, err := front.Accept()
+			if err != nil {
+				return
+			}
+			behind, err := net.Dial("tcp", server)
+			if err != nil {
+				t.Error(err)
+				client.Close()
+				return
+			}
+			running.Go(func() {
+				defer behind.Close()
+				l.copy(behind, client, func(line string) string {
+					if l.after.MatchString(line) {
+						l.lies.Store(true)
+					}
+					return line
+				})
+			})
+			running.Go(func() {
+				defer client.Close()
+				l.copy(client, behind, func(line string) string {
+					if l.lies.Load() {
+						return l.change(line)
+					}
+					return line
+				})
+			})
+		}
+	})
+	return front.Addr().String()
+}
+
+// copy copies lines until either side ends.
+func (l *liar) copy(to io.Writer, from io.Reader, change func(string) string) {
+	lines := bufio.NewReader(from)
+	for {
+		line, err := lines.ReadString('\n')
+		if _, writeErr := io.WriteString(to, change(line)); err != nil || writeErr != nil {
+			return
+		}
+	}
+}
+
+// replaced changes every match in the lines of answers.
+func replaced(pattern, by string) func(string) string {
+	re := regexp.MustCompile(pattern)
+	return func(line string) string { return re.ReplaceAllString(line, by) }
+}
+
+// Each step notices a server that answers wrongly, and writes no line of it.
+func TestWrongAnswers(t *testing.T) {
+	to := serve(t)
+	// With one message the folder has one marker, and every call asks for it.
+	for name, test := range map[string]struct {
+		workload, after string
+		change          func(string) string
+		want            string // in the error
+	}{
+		"fill":              {"fetch", `APPEND`, replaced(`^\* 1 EXISTS`, "* 2 EXISTS"), "after 1 APPENDs"},
+		"size":              {"fetch", `RFC822.SIZE`, replaced(`RFC822.SIZE \d+`, "RFC822.SIZE 7"), "size"},
+		"flags":             {"fetch", `UID FLAGS`, replaced(`\\Answered`, `\Draft`), "fetch: flags: "},
+		"another UID":       {"fetch", `UID FLAGS`, replaced(`UID 1\b`, `UID 2`), "fetch: flags: "},
+		"message left out":  {"fetch", `UID FLAGS`, replaced(`^\* 1 F.*\r`, "* OK no\r"), "wrong answer: 0 messages of 1"},
+		"message twice":     {"fetch", `UID FLAGS`, replaced(`^(\* 1 F.*\n)`, "$1$1"), "fetch: flags: "},
+		"not a response":    {"fetch", `UID FLAGS`, replaced(`^\* 1 FETCH .*\r`, "* 1 FETCH (UID\r"), "fetch: flags: "},
+		"envelope":          {"fetch", `ENVELOPE`, replaced(`marker\.0@`, "marker.9@"), "fetch: envelope: "},
+		"size of a part":    {"fetch", `BODYSTRUCTURE`, replaced(`(?i)("7bit") \d+ `, `$1 1 `), "fetch: bodystructure: "},
+		"type of a part":    {"fetch", `BODYSTRUCTURE`, replaced(`(?i)"plain"`, `"HTML"`), "fetch: bodystructure: "},
+		"header fields":     {"fetch", `HEADER.FIELDS`, replaced(`Subject:`, "Sabject:"), "fetch: header: "},
+		"whole message":     {"fetch", `PEEK\[\]`, replaced(`to be found`, "to be lost!"), "fetch: whole: "},
+		"no whole message":  {"fetch", `PEEK\[\]`, replaced(`BODY\[\]`, "BODY[1]"), "fetch: whole: "},
+		"unseen":            {"search", `SEARCH UNSEEN`, replaced(`^\* SEARCH.*\r`, "* SEARCH\r"), "search: unseen: "},
+		"from":              {"search", `SEARCH FROM`, replaced(`^\* SEARCH.*\r`, "* SEARCH\r"), "search: from: "},
+		"subject":           {"search", `SEARCH SUBJECT`, replaced(`^\* SEARCH.*\r`, "* SEARCH 2\r"), "search: subject: "},
+		"rare word":         {"search", `SEARCH BODY`, replaced(`^\* SEARCH.*\r`, "* SEARCH x\r"), "search: rare: "},
+		"absent word":       {"search", `SEARCH TEXT`, replaced(`^\* SEARCH.*\r`, "* SEARCH 1\r"), "search: absent: "},
+		"no answer":         {"search", `SEARCH TEXT`, replaced(`^\* SEARCH.*\r`, "* OK no\r"), "search: absent: "},
+		"login":             {"login", `SELECT`, replaced(`^\* 1 EXISTS`, "* 0 EXISTS"), "login: "},
+		"select":            {"select", `SELECT`, replaced(`^\* 1 EXISTS`, "* 0 EXISTS"), "select: "},
+		"no EXISTS":         {"select", `SELECT`, replaced(`^\* 1 EXISTS`, "* OK"), "select: "},
+		"status":            {"status", `STATUS`, replaced(`UNSEEN 1`, "UNSEEN 0"), "status: "},
+		"UIDNEXT":           {"status", `STATUS`, replaced(`UIDNEXT \d+`, "UIDNEXT 1"), "status: "},
+		"flag not set":      {"store", `STORE`, replaced(`\\Flagged`, `\Draft`), "store: one: "},
+		"untold change":     {"store", `STORE`, replaced(`^\* 1 FETCH .*\r`, "* OK no\r"), "store: one: "},
+		"flag not kept":     {"store", `FETCH 1:1 \(FLAGS\)`, replaced(`FLAGS \(`, `FLAGS (\Draft `), ""},
+		"other flag kept":   {"store", `FETCH 1:1 \(FLAGS\)`, toggled, "store: one: wrong answer: another session"},
+		"lost delivery":     {"ingest", `FETCH`, replaced(`Date:`, "Dote:"), "ingest: wrong answer: message"},
+		"changed APPEND":    {"append", `FETCH`, replaced(`Date:`, "Dote:"), "append: wrong answer: message"},
+		"APPEND not stored": {"append", `EXAMINE`, replaced(`^\* (\d+) EXISTS`, "* 1$1 EXISTS"), "append: wrong answer: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := &liar{after: regexp.MustCompile(test.after), change: test.change}
+			o, lines := small(t, to)
+			behind := *to
+			behind.IMAP, behind.Create = l.stand(t, to.IMAP), nil
+			behind.UserFormat = strings.ReplaceAll(strings.ToLower(name), " ", "-") + "%d@example.com"
+			if err := to.Create(t.Context(), behind.User(0), to.Password); err != nil {
+				t.Fatal(err)
+			}
+			o.Target, o.Users, o.Connections, o.Messages, o.Calls, o.Repeats = &behind, 1, 1, 1, 3, 1
+			err := Run(t.Context(), o, test.workload)
+			if test.want == "" {
+				if err != nil { // another flag does not matter
+					t.Errorf("%v", err)
+				}
+				return
+			}
+			if !errors.Is(err, load.ErrWrong) || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("%v; want %q", err, test.want)
+			}
+			for _, line := range *lines {
+				if strings.HasPrefix(test.want, line.Workload+": "+line.Step+": ") {
+					t.Errorf("a line of a wrong step: %+v", line)
+				}
+			}
+		})
+	}
+}
+
+// toggled has the flag where there is none, and has it not where there is.
+func toggled(line string) string {
+	if strings.Contains(line, flagged) {
+		return strings.ReplaceAll(line, flagged, "")
+	}
+	return strings.Replace(line, "FLAGS (", "FLAGS ("+flagged+" ", 1)
+}
+
+// A slice from elsewhere is noticed as soon as the slice has what was changed.
+func TestWrongSlice(t *testing.T) {
+	to := serve(t)
+	l := &liar{after: regexp.MustCompile(`PEEK\[1\]<`), change: replaced(`word\.`, "wxrd.")}
+	o, _ := small(t, to)
+	behind := *to
+	behind.IMAP = l.stand(t, to.IMAP)
+	o.Target, o.Users, o.Connections, o.Messages, o.Calls, o.Repeats = &behind, 1, 1, 1, 50, 1
+	if err := Run(t.Context(), o, "fetch"); !errors.Is(err, load.ErrWrong) ||
+		!strings.Contains(err.Error(), "fetch: slice: ") {
+		t.Errorf("%v", err)
+	}
+}
+
+// An LMTP server that takes mail and stores nothing is wrong.
+func TestLostDelivery(t *testing.T) {
+	to := serve(t)
+	front, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer front.Close()
+	running.Go(func() {
+		for {
+			c, err := front.Accept()
+			if err != nil {
+				return
+			}
+			running.Go(func() {
+				defer c.Close()
+				takeAll(c)
+			})
+		}
+	})
+	o, lines := small(t, to)
+	to.LMTP = front.Addr().String()
+	if err := Run(t.Context(), o, "ingest"); !errors.Is(err, load.ErrWrong) || len(*lines) > 0 ||
+		!strings.Contains(err.Error(), "has 0 new messages, and 62 were delivered") {
+		t.Errorf("%v, %d lines", err, len(*lines))
+	}
+}
+
+// takeAll is an LMTP server that says yes to everything.
+func takeAll(c net.Conn) {
+	lines := bufio.NewReader(c)
+	answer := "220 yes\r\n"
+	for data := false; ; {
+		if _, err := io.WriteString(c, answer); err != nil {
+			return
+		}
+		line, err := lines.ReadString('\n')
+		for ; data && err == nil && line != ".\r\n"; line, err = lines.ReadString('\n') {
+		}
+		if err != nil {
+			return
+		}
+		answer = "250 yes\r\n"
+		if data = line == "DATA\r\n"; data {
+			answer = "354 yes\r\n"
+		}
+	}
+}
+
+// A refusal is an error of its call. The worker goes on with another connection.
+func TestRefusals(t *testing.T) {
+	to := serve(t)
+	var statuses atomic.Int64
+	var refuse atomic.Bool // the tagged response that comes next
+	l := &liar{after: regexp.MustCompile(`STATUS`), change: func(line string) string {
+		if strings.HasPrefix(line, "* STATUS") {
+			n := statuses.Add(1)
+			refuse.Store(n == 2 || n == 4) // the warm-up asks once
+		} else if refuse.Swap(false) {
+			return strings.Replace(line, " OK ", " NO ", 1)
+		}
+		return line
+	}}
+	o, lines := small(t, to)
+	behind := *to
+	behind.IMAP = l.stand(t, to.IMAP)
+	o.Target, o.Users, o.Connections, o.Messages, o.Calls, o.Repeats = &behind, 1, 1, 1, 6, 1
+	if err := Run(t.Context(), o, "status"); err != nil {
+		t.Fatal(err)
+	}
+	if line := (*lines)[0]; line.Errors != 2 || line.Calls != 4 || !strings.Contains(line.Example, "NO") {
+		t.Errorf("%+v", line)
+	}
+}
+
+// What a server says of a message must not change from one call to the next.
+func TestSame(t *testing.T) {
+	r := &fetch{f: &folder{expected: make([]expected, 2)}, first: make(map[string][][32]byte)}
+	for _, value := range []string{"a", "a"} {
+		if err := r.same("ENVELOPE", 2, value); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := errors.Join(r.same("ENVELOPE", 1, "b"), r.same("BODYSTRUCTURE", 2, "c")); err != nil {
+		t.Error(err)
+	}
+	if err := r.same("ENVELOPE", 2, "b"); !errors.Is(err, load.ErrWrong) {
+		t.Errorf("%v", err)
+	}
+}
