@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"gadwall/bench"
@@ -30,9 +31,7 @@ func Run(ctx context.Context, o Options, names ...string) (err error) {
 	if err != nil {
 		return err
 	}
-	if o.Progress == nil {
-		o.Progress = func(string, int64, int64) {}
-	}
+	o.Progress = oneAtATime(o.Progress)
 	s := &suite{Options: o, corpus: bench.NewCorpus(o.Corpus), machine: target.Machine()}
 	if err := o.Target.CreateUsers(ctx, o.Users); err != nil {
 		return err
@@ -57,6 +56,19 @@ func Run(ctx context.Context, o Options, names ...string) (err error) {
 		}
 	}
 	return nil
+}
+
+// oneAtATime returns f for callers of several goroutines; f may be nil.
+func oneAtATime(f func(string, int64, int64)) func(string, int64, int64) {
+	if f == nil {
+		return func(string, int64, int64) {}
+	}
+	var mu sync.Mutex
+	return func(what string, done, total int64) {
+		mu.Lock()
+		defer mu.Unlock()
+		f(what, done, total)
+	}
 }
 
 func (s *suite) steps(ctx context.Context, w Workload, steps []step) error {

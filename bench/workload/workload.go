@@ -28,7 +28,8 @@ type Options struct {
 	Dir string // for temporary files
 	// Line gets each measurement.
 	Line func(*result.Line) error
-	// Progress may be nil. It is told what is going on: how much is done of how much.
+	// Progress may be nil. It is told what is going on: how much is done of how much. One call ends
+	// before the next one begins.
 	Progress func(what string, done, total int64)
 }
 
