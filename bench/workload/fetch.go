@@ -24,7 +24,7 @@ type fetch struct {
 
 // wholeFolder are calls of a step whose calls read the whole folder, oneMessage of one whose calls
 // read one message.
-const wholeFolder, oneMessage = 20, 500
+const wholeFolder, oneMessage = 200, 1000
 
 func openFetch(ctx context.Context, s *suite) ([]step, error) {
 	f, err := s.folder(ctx)

@@ -3,7 +3,7 @@ package workload
 import "context"
 
 // loginCalls are those of a repeat.
-const loginCalls = 200
+const loginCalls = 500
 
 // openLogin has sessions that do nothing, as those of webmails and of checks for new mail.
 func openLogin(ctx context.Context, s *suite) ([]step, error) {

@@ -8,7 +8,7 @@ import (
 )
 
 // selectCalls are those of a repeat of select and of status.
-const selectCalls = 1000
+const selectCalls = 5000
 
 // openSelect selects the folder again and again in sessions that stay.
 func openSelect(ctx context.Context, s *suite) ([]step, error) {

@@ -10,7 +10,7 @@ import (
 
 const (
 	// storeOneCalls and storeManyCalls are those of a repeat.
-	storeOneCalls, storeManyCalls = 500, 20
+	storeOneCalls, storeManyCalls = 1000, 40
 	// flagged is the flag that the workload sets and takes away; messages of a folder do not have
 	// it otherwise.
 	flagged = `\Flagged`

@@ -67,9 +67,12 @@ type step struct {
 	writes bool
 }
 
+// Ingest is the name of the workload that needs LMTP; the others need IMAP only.
+const Ingest = "ingest"
+
 // all has every workload, in the order of a run.
 var all = []Workload{
-	{"ingest", "deliver the corpus by LMTP", openIngest},
+	{Ingest, "deliver the corpus by LMTP", openIngest},
 	{"append", "store the corpus by APPEND", openAppend},
 	{"login", "connect, LOGIN, SELECT, LOGOUT", openLogin},
 	{"select", "SELECT of a folder", openSelect},

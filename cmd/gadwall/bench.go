@@ -23,7 +23,9 @@ import (
 )
 
 type benchCmd struct {
-	Space benchSpaceCmd `cmd:"" help:"Deliver generated mail and say what it takes, by class."`
+	Space  benchSpaceCmd  `cmd:"" help:"Deliver generated mail and say what it takes, by class."`
+	Run    benchRunCmd    `cmd:"" help:"Measure how fast a server is: deliver, read, search and change generated mail."`
+	Corpus benchCorpusCmd `cmd:"" help:"Write generated mail, and say what it is like."`
 }
 
 // benchSpaceCmd delivers a corpus to a server of its own in a new directory, or to a running one.
@@ -122,11 +124,7 @@ func (c *benchSpaceCmd) own(ctx context.Context, log *slog.Logger, std streams) 
 
 // deliver sends the corpus and returns its size.
 func (c *benchSpaceCmd) deliver(ctx context.Context, std streams, addr, to string) (int64, error) {
-	options := bench.CorpusOptions{Seed: c.Seed, DuplicatePercent: c.Duplicates, Packed: c.Packed}
-	if c.Duplicates == 0 {
-		options.DuplicatePercent = -1
-	}
-	corpus := bench.NewCorpus(options)
+	corpus := bench.NewCorpus(corpusOptions(c.Seed, c.Duplicates, c.Packed))
 	var next, received atomic.Int64
 	var senders sync.WaitGroup
 	ctx, cancel := context.WithCancelCause(ctx)

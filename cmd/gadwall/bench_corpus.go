@@ -1,0 +1,108 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"gadwall/bench"
+	"gadwall/bench/properties"
+)
+
+// benchCorpusCmd writes generated mail, and says what it is like.
+type benchCorpusCmd struct {
+	Mails      int    `default:"1000" help:"How many mails."`
+	Seed       uint64 `default:"9" help:"Other seeds make other mail."`
+	Duplicates int    `default:"35" help:"Attachments in a hundred that were sent before."`
+	Packed     bool   `help:"Attachments of formats that are compressed already, and of no others."`
+	Out        string `placeholder:"DIR" help:"Write each mail into a file of this new or empty directory; - writes an mbox to standard output. Without it, only say what the mail is like."`
+}
+
+func (c *benchCorpusCmd) Run(std streams) error {
+	if c.Mails < 1 || c.Duplicates < 0 || c.Duplicates > 100 {
+		return usageError{errors.New("--mails is at least 1, --duplicates is a percentage")}
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	text, write, end := std.out, func(int, *bench.Message) error { return nil }, func() error { return nil }
+	switch c.Out {
+	case "":
+	case "-":
+		text = std.err // standard output has the mail
+		mbox := bufio.NewWriter(std.out)
+		write = func(_ int, m *bench.Message) error { return writeMbox(mbox, m) }
+		end = mbox.Flush
+	default:
+		if err := emptyDirectory(c.Out); err != nil {
+			return usageError{err}
+		}
+		write = func(n int, m *bench.Message) error {
+			return os.WriteFile(filepath.Join(c.Out, fmt.Sprintf("%08d.eml", n)), m.Raw, 0o644)
+		}
+	}
+	corpus := bench.NewCorpus(corpusOptions(c.Seed, c.Duplicates, c.Packed))
+	var about properties.Properties
+	progress := startProgress(std, "making mail", "mail", int64(c.Mails))
+	err := func() error {
+		defer progress.end()
+		for n := 0; n < c.Mails && ctx.Err() == nil; n++ {
+			m := corpus.Message(n)
+			if err := errors.Join(write(n, m), about.Add(m.Raw)); err != nil {
+				return err
+			}
+			progress.add(1)
+		}
+		return errors.Join(ctx.Err(), end())
+	}()
+	if err != nil {
+		return err
+	}
+	return about.WriteText(text)
+}
+
+// emptyDirectory makes a directory, or takes one that has nothing in it.
+func emptyDirectory(name string) error {
+	if err := os.MkdirAll(name, 0o755); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(name)
+	if err == nil && len(entries) > 0 {
+		err = fmt.Errorf("%s is not empty", name)
+	}
+	return err
+}
+
+// corpusOptions takes a percentage in which 0 means none.
+func corpusOptions(seed uint64, duplicates int, packed bool) bench.CorpusOptions {
+	if duplicates == 0 {
+		duplicates = -1
+	}
+	return bench.CorpusOptions{Seed: seed, DuplicatePercent: duplicates, Packed: packed}
+}
+
+// writeMbox writes a message as an mbox has it: after a line "From ", with LF as line ends, with
+// one more > before lines of the message that begin with "From " after any number of >, and with an
+// empty line after it.
+func writeMbox(w io.Writer, m *bench.Message) error {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "From %s %s\n", m.From, time.Unix(0, 0).UTC().Format(time.ANSIC))
+	for line := range bytes.Lines(m.Raw) {
+		if bytes.HasPrefix(bytes.TrimLeft(line, ">"), []byte("From ")) {
+			b.WriteByte('>')
+		}
+		text := bytes.TrimSuffix(line, []byte("\n"))
+		b.Write(bytes.TrimSuffix(text, []byte("\r")))
+		b.WriteByte('\n') // also after a last line that has none
+	}
+	b.WriteByte('\n')
+	_, err := b.WriteTo(w)
+	return err
+}

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"gadwall/bench"
+)
+
+func TestBenchCorpus(t *testing.T) {
+	corpus := bench.NewCorpus(bench.CorpusOptions{Seed: 4, DuplicatePercent: -1, Packed: true})
+	args := []string{"bench", "corpus", "--mails", "12", "--seed", "4", "--duplicates", "0", "--packed"}
+	dir := filepath.Join(t.TempDir(), "mail")
+	made := gadwall(t, "", nil, append(args, "--out", dir)...)
+	made.want(t, 0, "12 messages, ", "size of messages", "leaf parts", "bytes by class")
+	files, err := os.ReadDir(dir)
+	if err != nil || len(files) != 12 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	for n := range 12 {
+		raw, err := os.ReadFile(filepath.Join(dir, fmt.Sprintf("%08d.eml", n)))
+		if err != nil || !bytes.Equal(raw, corpus.Message(n).Raw) {
+			t.Errorf("mail %d differs: %v", n, err)
+		}
+	}
+	if only := gadwall(t, "", nil, args...); only.status != 0 || only.out != made.out {
+		t.Errorf("without --out:\n%s", only.out)
+	}
+	mbox := gadwall(t, "", nil, append(args, "--out", "-")...)
+	if mbox.status != 0 || mbox.err != made.out || strings.Count("\n"+mbox.out, "\n\nFrom ") != 11 {
+		t.Errorf("status %d, standard error:\n%s", mbox.status, mbox.err)
+	}
+	gadwall(t, "", nil, append(args, "--out", dir)...).want(t, exitUsage, "not empty")
+	gadwall(t, "", nil, "bench", "corpus", "--mails", "0").want(t, exitUsage, "--mails")
+	gadwall(t, "", nil, "bench", "corpus", "--duplicates", "101").want(t, exitUsage, "--duplicates")
+}
+
+// A program that undoes what an mbox does gets the mail, and splits it nowhere else.
+func TestWriteMbox(t *testing.T) {
+	mails := []string{"Subject: c\r\n\r\nno line end",
+		"Subject: a\r\n\r\nFrom here\r\n>From there\r\nno >From\r\n\r\n", "Subject: b\r\n\r\nend\r\n"}
+	var mbox bytes.Buffer
+	for _, raw := range mails {
+		if err := writeMbox(&mbox, &bench.Message{From: "a@example.com", Raw: []byte(raw)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := "From a@example.com Thu Jan  1 00:00:00 1970\nSubject: c\n\nno line end\n\n" +
+		"From a@example.com Thu Jan  1 00:00:00 1970\n" +
+		"Subject: a\n\n>From here\n>>From there\nno >From\n\n\n" +
+		"From a@example.com Thu Jan  1 00:00:00 1970\nSubject: b\n\nend\n\n"
+	if mbox.String() != want {
+		t.Errorf("%q", mbox.String())
+	}
+	parts := regexp.MustCompile(`(?m)^From .*\n`).Split(mbox.String(), -1)[1:]
+	for i, part := range parts {
+		part = regexp.MustCompile(`(?m)^>(>*From )`).ReplaceAllString(strings.TrimSuffix(part, "\n"), "$1")
+		if got := strings.ReplaceAll(part, "\n", "\r\n"); got != strings.TrimSuffix(mails[i], "\r\n")+"\r\n" {
+			t.Errorf("%q, want %q", got, mails[i])
+		}
+	}
+}

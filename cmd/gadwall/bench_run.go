@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"gadwall/bench"
+	results "gadwall/bench/result"
+	"gadwall/bench/target"
+	"gadwall/bench/workload"
+)
+
+// benchRunCmd measures a server of its own in a new directory, or a running one.
+type benchRunCmd struct {
+	Workloads []string `arg:"" optional:"" name:"workload" help:"What to run; everything if not given. --list names all."`
+	List      bool     `help:"Name the workloads, and run none."`
+
+	Users       int     `default:"4" help:"How many users there are."`
+	Messages    int     `default:"1000" help:"Messages in the folder of each user, and in a repeat of ingest and append."`
+	Connections int     `default:"4" help:"Connections at a time."`
+	Calls       int64   `placeholder:"N" help:"Calls of a repeat of the other workloads; by default as many as suit each."`
+	Rate        float64 `placeholder:"N" help:"Calls a second, due at fixed times whatever the server does; without it, each connection calls as soon as it has its answer."`
+	Repeats     int     `default:"3" help:"How often each step is measured."`
+	Seed        uint64  `default:"9" help:"Other seeds make other mail."`
+	Out         string  `placeholder:"FILE" help:"Append a line of JSON for each measurement."`
+
+	IMAP       string `name:"imap" placeholder:"ADDR" help:"Measure the server that listens there, host:port, instead of one of our own."`
+	LMTP       string `name:"lmtp" placeholder:"ADDR" help:"Its LMTP; only ingest needs it."`
+	HTTP       string `name:"http" placeholder:"ADDR" help:"HTTP of a Gadwall, to create the users there; without it, they must exist."`
+	UserFormat string `default:"bench%d@example.com" placeholder:"FORMAT" help:"Addresses of the users; %d is their number from 0 on."`
+	Name       string `default:"server" help:"What to call that server in the results."`
+}
+
+func (c *benchRunCmd) check() error {
+	switch {
+	case c.IMAP == "" && (c.LMTP != "" || c.HTTP != ""):
+		return errors.New("--lmtp and --http need --imap")
+	case strings.Count(c.UserFormat, "%") != 1 || !strings.Contains(c.UserFormat, "%d"):
+		return errors.New("--user-format has one %d and no other %")
+	case c.IMAP != "" && os.Getenv(passwordVariable) == "":
+		return errors.New("the password of the users must be in " + passwordVariable)
+	}
+	if err := workload.Known(c.Workloads); err != nil {
+		return fmt.Errorf("%w; --list names all", err)
+	}
+	if c.IMAP != "" && c.LMTP == "" {
+		for _, name := range c.names() {
+			if name == workload.Ingest {
+				return errors.New("ingest needs --lmtp")
+			}
+		}
+	}
+	o := c.options()
+	return o.Check()
+}
+
+// names are those of the workloads to run.
+func (c *benchRunCmd) names() []string {
+	if len(c.Workloads) > 0 {
+		return c.Workloads
+	}
+	var names []string
+	for _, w := range workload.All() {
+		names = append(names, w.Name)
+	}
+	return names
+}
+
+func (c *benchRunCmd) options() workload.Options {
+	return workload.Options{
+		Corpus: bench.CorpusOptions{Seed: c.Seed}, Users: c.Users, Messages: c.Messages,
+		Connections: c.Connections, Calls: c.Calls, Rate: c.Rate, Repeats: c.Repeats,
+		Run: strings.ToLower(rand.Text()[:10]),
+	}
+}
+
+func (c *benchRunCmd) Run(std streams) (err error) {
+	if c.List {
+		for _, w := range workload.All() {
+			fmt.Fprintf(std.out, "%-8s %s\n", w.Name, w.Help)
+		}
+		return nil
+	}
+	if err := c.check(); err != nil {
+		return usageError{err}
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	o := c.options()
+	if o.Dir, err = os.MkdirTemp("", "gadwall-bench-"); err != nil {
+		return err
+	}
+	defer os.RemoveAll(o.Dir)
+	var lines []*results.Line
+	write := func(*results.Line) error { return nil }
+	if c.Out != "" {
+		file, err := os.OpenFile(c.Out, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, file.Close()) }()
+		write = results.NewWriter(file).Write
+	}
+	o.Line = func(l *results.Line) error {
+		lines = append(lines, l)
+		return write(l)
+	}
+	to, end, err := c.target(ctx, o.Dir)
+	if err != nil {
+		return err
+	}
+	o.Target = to
+	progress := startProgress(std, "starting", "call", 0)
+	o.Progress = progress.phase
+	err = workload.Run(ctx, o, c.Workloads...)
+	progress.end()
+	// What was measured before an error is worth its time.
+	return errors.Join(err, end(), writeBenchTable(std.out, lines))
+}
+
+// target starts a server of our own, or describes the one that the flags name. end ends what was
+// started.
+func (c *benchRunCmd) target(ctx context.Context, dir string) (to *target.Target, end func() error, err error) {
+	if c.IMAP == "" {
+		self, err := os.Executable()
+		if err != nil {
+			return nil, nil, err
+		}
+		started, err := target.StartGadwall(ctx, self, dir)
+		if err != nil {
+			return nil, nil, err
+		}
+		started.Server.Version = version
+		return &started.Target, started.Stop, nil
+	}
+	to = &target.Target{Server: results.Server{Name: c.Name}, IMAP: c.IMAP, LMTP: c.LMTP,
+		UserFormat: c.UserFormat, Password: os.Getenv(passwordVariable)}
+	if c.HTTP != "" {
+		to.Create = target.HTTPUsers(c.HTTP, os.Getenv(tokenVariable))
+	}
+	return to, func() error { return nil }, nil
+}
+
+// tokenVariable has the token for --http, as it has for the server.
+const tokenVariable = "GADWALL_HTTP_TOKEN"

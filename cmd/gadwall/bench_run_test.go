@@ -1,0 +1,99 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	results "gadwall/bench/result"
+)
+
+// keys are what a file of results has measured, with the server's name.
+func keys(t *testing.T, file string) (list []string) {
+	t.Helper()
+	f, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	lines, err := results.Read(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range lines {
+		list = append(list, fmt.Sprintf("%v: %s, repeat %d: %d", l.Server, l.Key(), l.Repeat, l.Calls))
+	}
+	return list
+}
+
+func TestBenchRun(t *testing.T) {
+	out, temp := filepath.Join(t.TempDir(), "out.jsonl"), dataDir(t)
+	if err := os.Mkdir(temp, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	run := func() outcome {
+		// A setting that would make the server of the measurement use another's data.
+		env := []string{"TMPDIR=" + temp, "GADWALL_MONGODB_URI=mongodb://127.0.0.1:1"}
+		return gadwall(t, "", env, "bench", "run", "status", "ingest", "--users", "2", "--messages", "8",
+			"--connections", "2", "--calls", "5", "--repeats", "2", "--out", out)
+	}
+	run().want(t, 0, "workload", "ingest", "status", "calls/s")
+	var want []string
+	for _, line := range []string{"ingest connections=2 messages=8 users=2, repeat %d: 8",
+		"status connections=2 messages=8 users=2, repeat %d: 5"} {
+		for repeat := range 2 {
+			want = append(want, "gadwall embedded: "+fmt.Sprintf(line, repeat))
+		}
+	}
+	if diff := cmp.Diff(want, keys(t, out)); diff != "" {
+		t.Error(diff)
+	}
+	if left, err := os.ReadDir(temp); err != nil || len(left) > 0 {
+		t.Errorf("files are left: %v, %v", left, err)
+	}
+	run().want(t, 0)
+	if n := len(keys(t, out)); n != 8 {
+		t.Errorf("a second run makes %d lines of 4", n)
+	}
+}
+
+func TestBenchRunElsewhere(t *testing.T) {
+	s := startServer(t, "--data-dir", dataDir(t))
+	out := filepath.Join(t.TempDir(), "out.jsonl")
+	args := []string{"bench", "run", "login", "--imap", s.ports["IMAP"], "--users", "1", "--messages", "4",
+		"--connections", "1", "--calls", "3", "--repeats", "1", "--user-format", "u%d@example.net",
+		"--name", "other", "--out", out}
+	gadwall(t, "", nil, args...).want(t, exitUsage, passwordVariable)
+	env := []string{passwordVariable + "=correct horse battery"}
+	gadwall(t, "", env, args...).want(t, exitFailure, "login: ") // there is no such user
+	args = append(args, "--http", s.ports["HTTP"])
+	gadwall(t, "", env, args...).want(t, 0, "login")
+	want := []string{"other: login connections=1 messages=4 users=1, repeat 0: 3"}
+	if diff := cmp.Diff(want, keys(t, out)); diff != "" {
+		t.Error(diff)
+	}
+	s.stop(t)
+}
+
+func TestBenchRunArguments(t *testing.T) {
+	gadwall(t, "", nil, "bench", "run", "--list").want(t, 0, "ingest   deliver", "store ")
+	env := []string{passwordVariable + "=correct horse battery"}
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"frobnicate"}, `no workload "frobnicate"; --list`},
+		{[]string{"--lmtp", "127.0.0.1:1"}, "--imap"},
+		{[]string{"--http", "127.0.0.1:1"}, "--imap"},
+		{[]string{"--imap", "127.0.0.1:1"}, "ingest needs --lmtp"},
+		{[]string{"ingest", "--imap", "127.0.0.1:1"}, "ingest needs --lmtp"},
+		{[]string{"--user-format", "u@example.com"}, "--user-format"},
+		{[]string{"--user-format", "%d%s@example.com"}, "--user-format"},
+		{[]string{"--messages", "3"}, "connections"},
+	} {
+		gadwall(t, "", env, append([]string{"bench", "run"}, test.args...)...).want(t, exitUsage, test.want)
+	}
+}

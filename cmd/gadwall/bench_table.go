@@ -1,0 +1,39 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	results "gadwall/bench/result"
+)
+
+// writeBenchTable writes a line for each step: the median of the repeats, and how far the repeats
+// lie from it.
+func writeBenchTable(w io.Writer, lines []*results.Line) error {
+	if len(lines) == 0 {
+		return nil
+	}
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(table, "workload\tcalls/s\t±\tp50, ms\tp99, ms\tMB/s\tCPU, ms/call\terrors\t")
+	for _, s := range results.Summarize(lines) {
+		noise, cpu := "?", ""
+		if s.CallsPerSecond.N > 1 {
+			noise = fmt.Sprintf("%.0f %%", 100*s.CallsPerSecond.Noise())
+		}
+		if v, ok := s.Values["cpu-ms-per-call"]; ok {
+			cpu = fmt.Sprintf("%.2f", v.Median)
+		}
+		moved := ""
+		if s.OctetsPerSec.Median > 0 {
+			moved = fmt.Sprintf("%.1f", s.OctetsPerSec.Median/1e6)
+		}
+		var errors int64
+		for _, l := range s.Lines {
+			errors += l.Errors
+		}
+		fmt.Fprintf(table, "%s\t%.4g\t%s\t%.2f\t%.2f\t%s\t%s\t%d\t\n", s.Name, s.CallsPerSecond.Median, noise,
+			s.P50.Median, s.P99.Median, moved, cpu, errors)
+	}
+	return table.Flush()
+}
