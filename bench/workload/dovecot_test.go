@@ -1,0 +1,29 @@
+package workload
+
+import (
+	"testing"
+
+	"gadwall/bench/result"
+	"gadwall/bench/target"
+	"gadwall/internal/dovecottest"
+)
+
+// What is checked are the protocols, not one server's way to answer: a Dovecot passes, too.
+func TestDovecot(t *testing.T) {
+	dovecot := dovecottest.Start(t, dovecottest.LMTP(), dovecottest.MDBox(false))
+	o, lines := small(t, &target.Target{
+		Server: result.Server{Name: "dovecot"}, IMAP: dovecot.Addr, LMTP: dovecot.LMTPAddr,
+		UserFormat: "bench%d@example.com", Password: "any",
+	})
+	if err := Run(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range *lines {
+		if l.Errors > 0 || len(l.Values) > 0 {
+			t.Errorf("%s: %d errors (%s), values %v", l.Name(), l.Errors, l.Example, l.Values)
+		}
+	}
+	if len(*lines) != 36 {
+		t.Errorf("%d lines", len(*lines))
+	}
+}
