@@ -26,6 +26,7 @@ type benchCmd struct {
 	Space  benchSpaceCmd  `cmd:"" help:"Deliver generated mail and say what it takes, by class."`
 	Run    benchRunCmd    `cmd:"" help:"Measure how fast a server is: deliver, read, search and change generated mail."`
 	Corpus benchCorpusCmd `cmd:"" help:"Write generated mail, and say what it is like."`
+	Report benchReportCmd `cmd:"" help:"Make a page of results, and compare them."`
 }
 
 // benchSpaceCmd delivers a corpus to a server of its own in a new directory, or to a running one.
