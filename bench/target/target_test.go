@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
@@ -19,10 +20,10 @@ import (
 )
 
 func TestParseStat(t *testing.T) {
-	line := "7 (a) b (c) S 1 7 7 0 -1 4194560 9 0 0 0 250 50 0 0 20 0 5 0 99 1000000 300 18446744073709551615"
-	u, err := parseStat([]byte(line))
-	if err != nil || u.CPU != 3*time.Second || u.Resident != 300*int64(os.Getpagesize()) {
-		t.Errorf("%+v, %v", u, err)
+	line := "7 (a) b (c) S 1 7 7 0 -1 4194560 9 0 0 0 250 50 9 1 20 0 5 0 99 1000000 300 18446744073709551615"
+	p, err := parseStat([]byte(line))
+	if err != nil || p.CPU != 3100*time.Millisecond || p.Resident != 300*int64(os.Getpagesize()) || p.parent != 1 {
+		t.Errorf("%+v, %v", p, err)
 	}
 	for _, bad := range []string{"", "7 (a) S 1", strings.Replace(line, " 250 ", " x ", 1)} {
 		if _, err := parseStat([]byte(bad)); err == nil {
@@ -177,5 +178,57 @@ func TestStartGadwallCancelled(t *testing.T) {
 	<-s.ended
 	if err := s.Stop(); err != nil {
 		t.Errorf("stop: %v", err)
+	}
+}
+
+// The usage of a server of several processes is that of all of them.
+func TestUsageOfDescendants(t *testing.T) {
+	// The shell waits for cat, which says that it runs.
+	cmd := exec.Command("sh", "-c", "cat; :")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		in.Close()
+		if err := cmd.Wait(); err != nil {
+			t.Error(err)
+		}
+	}()
+	if _, err := in.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(out, make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	of, err := descendants(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	parents := make(map[int]int)
+	for _, p := range of {
+		parents[p.pid] = p.parent
+	}
+	found := false
+	for _, parent := range parents {
+		found = found || parent == cmd.Process.Pid
+	}
+	if parents[cmd.Process.Pid] != os.Getpid() || !found {
+		t.Errorf("the descendants of %d are %v, the shell is %d", os.Getpid(), parents, cmd.Process.Pid)
+	}
+	shell, err := readStat(cmd.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, ok, err := (&Target{PID: cmd.Process.Pid}).Usage()
+	if alone := shell.proportional(); err != nil || !ok || u.Resident <= alone {
+		t.Errorf("both have %d octets, the shell alone %d, %v, %v", u.Resident, alone, ok, err)
 	}
 }
