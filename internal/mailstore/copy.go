@@ -20,10 +20,10 @@ import (
 
 // CopyResult says where messages went (RFC 4315 section 3, COPYUID).
 type CopyResult struct {
-	UIDValidity uint32   // of the target
+	UIDValidity uint32   // of the destination
 	Source      []uint32 // ascending
-	Dest        []uint32 // the UIDs in the target, in the order of Source; ascending, too
-	ModSeq      uint64   // of the target after the last message came in; 0 if none did
+	Dest        []uint32 // the UIDs in the destination, in the order of Source; ascending, too
+	ModSeq      uint64   // of the destination after the last message came in; 0 if none did
 	// SourceModSeq is that of the source after Move took the last message out; 0 if none.
 	SourceModSeq uint64
 }
@@ -37,7 +37,7 @@ var errOtherUser = errors.New("mailboxes of different users")
 // quota.ErrOverQuota, ErrUIDsExhausted, ErrInvalidKeyword.
 func (s *Store) Copy(ctx context.Context, from mailkey.Mailbox, uids uidset.Set,
 	to mailkey.Mailbox) (*CopyResult, error) {
-	t, err := s.newTransfer(ctx, from, to)
+	t, err := s.newCopyMove(ctx, from, to)
 	if err != nil {
 		return nil, fmt.Errorf("copy: %w", err)
 	}
@@ -56,7 +56,7 @@ func (s *Store) Copy(ctx context.Context, from mailkey.Mailbox, uids uidset.Set,
 // change. Errors as for Copy, less quota.ErrOverQuota.
 func (s *Store) Move(ctx context.Context, from mailkey.Mailbox, uids uidset.Set,
 	to mailkey.Mailbox) (*CopyResult, error) {
-	t, err := s.newTransfer(ctx, from, to)
+	t, err := s.newCopyMove(ctx, from, to)
 	if err != nil {
 		return nil, fmt.Errorf("move: %w", err)
 	}
@@ -66,32 +66,32 @@ func (s *Store) Move(ctx context.Context, from mailkey.Mailbox, uids uidset.Set,
 	return &t.result, nil
 }
 
-// transfer is one Copy or Move.
-type transfer struct {
+// copyMove is one Copy or Move.
+type copyMove struct {
 	store    *Store
 	from, to *Mailbox
 	result   CopyResult
 }
 
-func (s *Store) newTransfer(ctx context.Context, from, to mailkey.Mailbox) (*transfer, error) {
+func (s *Store) newCopyMove(ctx context.Context, from, to mailkey.Mailbox) (*copyMove, error) {
 	if from.User() != to.User() {
 		return nil, errOtherUser
 	}
-	target, err := s.MailboxByKey(ctx, to)
+	dest, err := s.MailboxByKey(ctx, to)
 	if err != nil {
 		return nil, err
 	}
-	source := target
+	source := dest
 	if from != to {
 		if source, err = s.MailboxByKey(ctx, from); err != nil {
 			return nil, err
 		}
 	}
-	return &transfer{store: s, from: source, to: target, result: CopyResult{UIDValidity: target.UIDValidity}}, nil
+	return &copyMove{store: s, from: source, to: dest, result: CopyResult{UIDValidity: dest.UIDValidity}}, nil
 }
 
 // run hands the messages to batch, which returns those UIDs that it had no room for.
-func (t *transfer) run(
+func (t *copyMove) run(
 	ctx context.Context, uids uidset.Set, batch func(context.Context, uidset.Set) (uidset.Set, error),
 ) error {
 	batches, err := t.store.batches(ctx, t.from.Key, uids, nil)
@@ -115,7 +115,7 @@ func (t *transfer) run(
 
 // copyBatch copies one batch in a transaction. The new messages' references are added before, and
 // released again if there are no such messages.
-func (t *transfer) copyBatch(ctx context.Context, ranges uidset.Set) (rest uidset.Set, err error) {
+func (t *copyMove) copyBatch(ctx context.Context, ranges uidset.Set) (rest uidset.Set, err error) {
 	s := t.store
 	refs := make(map[uint32]contents.Ref) // by source UID
 	var list []contents.Ref
@@ -135,13 +135,13 @@ func (t *transfer) copyBatch(ctx context.Context, ranges uidset.Set) (rest uidse
 		return nil, fmt.Errorf("add references: %w", err)
 	}
 
-	var w *transferWrite
+	var w *copyMoveWrite
 	var unused []contents.Ref
 	err = s.transactFor(ctx, t.to.Key.User(), func(ctx context.Context) error {
 		if time.Since(since) > dedupe.MaxHold-transactionTimeout {
 			return ErrTooLate // waited for other transactions of the user
 		}
-		w = &transferWrite{transfer: t}
+		w = &copyMoveWrite{copyMove: t}
 		unused = nil
 		var found []storedMessage
 		var err error
@@ -168,7 +168,7 @@ func (t *transfer) copyBatch(ctx context.Context, ranges uidset.Set) (rest uidse
 			return userError(err)
 		}
 		w.crossed = s.quota.Policy().Levels.Crossed(account, w.usage())
-		if w.target, err = s.changeMailbox(ctx, t.to.Key, w.incoming()); err != nil {
+		if w.dest, err = s.changeMailbox(ctx, t.to.Key, w.incoming()); err != nil {
 			return err
 		}
 		for i := range w.messages {
@@ -189,11 +189,11 @@ func (t *transfer) copyBatch(ctx context.Context, ranges uidset.Set) (rest uidse
 }
 
 // moveBatch moves one batch in a transaction. The references move with the messages.
-func (t *transfer) moveBatch(ctx context.Context, ranges uidset.Set) (rest uidset.Set, err error) {
+func (t *copyMove) moveBatch(ctx context.Context, ranges uidset.Set) (rest uidset.Set, err error) {
 	s := t.store
-	var w *transferWrite
+	var w *copyMoveWrite
 	err = s.transactFor(ctx, t.to.Key.User(), func(ctx context.Context) error {
-		w = &transferWrite{transfer: t}
+		w = &copyMoveWrite{copyMove: t}
 		var err error
 		if w.messages, rest, err = s.documents(ctx, t.from.Key, ranges); err != nil || len(w.messages) == 0 {
 			return err
@@ -220,7 +220,7 @@ func (t *transfer) moveBatch(ctx context.Context, ranges uidset.Set) (rest uidse
 }
 
 // undo removes what was copied, when the copy as a whole has failed.
-func (t *transfer) undo(ctx context.Context) {
+func (t *copyMove) undo(ctx context.Context) {
 	// As long as it takes, since each of its transactions is bounded, but not beyond Close.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
@@ -232,17 +232,17 @@ func (t *transfer) undo(ctx context.Context) {
 	}
 }
 
-// transferWrite is the transaction of one batch.
-type transferWrite struct {
-	*transfer
-	messages       []storedMessage
-	crossed        []quota.Crossing
-	source, target *boxState
-	dest           []uint32
+// copyMoveWrite is the transaction of one batch.
+type copyMoveWrite struct {
+	*copyMove
+	messages     []storedMessage
+	crossed      []quota.Crossing
+	source, dest *boxState
+	destUIDs     []uint32
 }
 
 // usage is what the messages of the batch take.
-func (w *transferWrite) usage() quota.Usage {
+func (w *copyMoveWrite) usage() quota.Usage {
 	var u quota.Usage
 	for _, m := range w.messages {
 		u = u.Add(quota.Usage{Bytes: m.size, Messages: 1})
@@ -250,8 +250,8 @@ func (w *transferWrite) usage() quota.Usage {
 	return u
 }
 
-// incoming is the change of the target.
-func (w *transferWrite) incoming() boxChange {
+// incoming is the change of the destination.
+func (w *copyMoveWrite) incoming() boxChange {
 	c := boxChange{uids: int64(len(w.messages))}
 	for _, m := range w.messages {
 		c.add(1, m.flags, m.size)
@@ -259,13 +259,13 @@ func (w *transferWrite) incoming() boxChange {
 	return c
 }
 
-// changeBoth changes source and target in the order of their keys, so that moves in opposite
+// changeBoth changes source and destination in the order of their keys, so that moves in opposite
 // directions conflict at their first write.
-func (w *transferWrite) changeBoth(ctx context.Context) (err error) {
+func (w *copyMoveWrite) changeBoth(ctx context.Context) (err error) {
 	s, from, to := w.store, w.from.Key, w.to.Key
 	if from == to {
-		w.target, err = s.changeMailbox(ctx, to, boxChange{uids: int64(len(w.messages)), expunges: true})
-		w.source = w.target
+		w.dest, err = s.changeMailbox(ctx, to, boxChange{uids: int64(len(w.messages)), expunges: true})
+		w.source = w.dest
 		return err
 	}
 	outgoing := boxChange{expunges: true}
@@ -274,71 +274,71 @@ func (w *transferWrite) changeBoth(ctx context.Context) (err error) {
 	}
 	if bytes.Compare(from[:], to[:]) < 0 {
 		if w.source, err = s.changeMailbox(ctx, from, outgoing); err == nil {
-			w.target, err = s.changeMailbox(ctx, to, w.incoming())
+			w.dest, err = s.changeMailbox(ctx, to, w.incoming())
 		}
 		return err
 	}
-	if w.target, err = s.changeMailbox(ctx, to, w.incoming()); err == nil {
+	if w.dest, err = s.changeMailbox(ctx, to, w.incoming()); err == nil {
 		w.source, err = s.changeMailbox(ctx, from, outgoing)
 	}
 	return err
 }
 
-// insert writes the messages into the target.
-func (w *transferWrite) insert(ctx context.Context) error {
+// insert writes the messages into the destination.
+func (w *copyMoveWrite) insert(ctx context.Context) error {
 	saved := now()
-	uid := uint32(w.target.UIDNext) - uint32(len(w.messages))
+	uid := uint32(w.dest.UIDNext) - uint32(len(w.messages))
 	docs := make([]any, len(w.messages))
 	var fresh []string
-	w.dest = make([]uint32, len(w.messages))
+	w.destUIDs = make([]uint32, len(w.messages))
 	for i := range w.messages {
 		m := &w.messages[i]
 		key := w.to.Key.Message(uid)
 		m.set(DocID, key.Binary())
 		m.set(DocMailbox, w.to.Key.Binary())
-		m.set(DocModSeq, w.target.ModSeq)
+		m.set(DocModSeq, w.dest.ModSeq)
 		m.set(DocSaveDate, saved)
 		if len(m.keywords) > 0 {
-			known := slices.Concat(w.target.Keywords, fresh)
+			known := slices.Concat(w.dest.Keywords, fresh)
 			spelled, unknown := spellings(known, m.keywords)
 			fresh = append(fresh, unknown...)
 			m.set(DocKeywords, spelled)
 		}
 		docs[i] = m.doc
-		w.dest[i] = uid
+		w.destUIDs[i] = uid
 		uid++
 	}
 	if _, err := w.store.messages.InsertMany(ctx, docs); err != nil {
 		return fmt.Errorf("insert messages: %w", err)
 	}
-	return w.store.addKeywords(ctx, w.to.Key, w.target, fresh)
+	return w.store.addKeywords(ctx, w.to.Key, w.dest, fresh)
 }
 
 // done takes over the result of a committed batch and tells the world.
-func (w *transferWrite) done(ctx context.Context) {
+func (w *copyMoveWrite) done(ctx context.Context) {
 	if len(w.messages) == 0 {
 		return
 	}
 	for _, m := range w.messages {
 		w.result.Source = append(w.result.Source, m.uid)
 	}
-	w.result.Dest = append(w.result.Dest, w.dest...)
-	w.result.ModSeq = uint64(w.target.ModSeq)
+	w.result.Dest = append(w.result.Dest, w.destUIDs...)
+	w.result.ModSeq = uint64(w.dest.ModSeq)
 	s := w.store
-	s.publish(ctx, w.to.Key, events.New, w.result.ModSeq, w.dest)
+	s.publish(ctx, w.to.Key, events.New, w.result.ModSeq, w.destUIDs)
 	if w.source != nil {
 		w.result.SourceModSeq = uint64(w.source.ModSeq)
 		s.publish(ctx, w.from.Key, events.Changed, w.result.SourceModSeq, nil)
 	}
 	if kind, ok := w.lesson(); ok {
-		s.publish(ctx, w.to.Key, kind, w.result.ModSeq, w.dest)
+		s.publish(ctx, w.to.Key, kind, w.result.ModSeq, w.destUIDs)
 	}
 	s.warn(ctx, w.to.Key.User(), w.crossed)
 }
 
-// lesson is what a spam filter can learn from the transfer, if anything. That junk is thrown away
+// lesson is what a spam filter can learn from the copy or move, if anything. That junk is thrown away
 // says nothing new.
-func (w *transferWrite) lesson() (events.Kind, bool) {
+func (w *copyMoveWrite) lesson() (events.Kind, bool) {
 	const junk, trash = `\Junk`, `\Trash`
 	from, to := w.from.SpecialUse, w.to.SpecialUse
 	switch {

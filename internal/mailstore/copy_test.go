@@ -27,7 +27,7 @@ func TestCopyKeepsWhatBelongsToTheMessage(t *testing.T) {
 			Magic: stored.Magics[0]}}); err != nil || got[0].Err != nil {
 		t.Fatal(err, got)
 	}
-	for i, transfer := range []func() (*CopyResult, error){
+	for i, copyMove := range []func() (*CopyResult, error){
 		func() (*CopyResult, error) {
 			return e.Copy(t.Context(), inbox, uidset.Set{{First: 1, Last: 9}}, archive)
 		},
@@ -36,7 +36,7 @@ func TestCopyKeepsWhatBelongsToTheMessage(t *testing.T) {
 		},
 	} {
 		before := e.list(t, inbox, Query{}, FieldAll)[0]
-		got, err := transfer()
+		got, err := copyMove()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -45,15 +45,15 @@ func TestCopyKeepsWhatBelongsToTheMessage(t *testing.T) {
 		}
 		after := e.list(t, archive, Query{UIDs: uidset.Set{{First: got.Dest[0], Last: got.Dest[0]}}}, FieldAll)[0]
 		if !slices.Equal(after.Keywords, []string{"work", "other"}) {
-			t.Errorf("keywords %q: not as the target spells them", after.Keywords)
+			t.Errorf("keywords %q: not as the destination spells them", after.Keywords)
 		}
 		if (after.Magic == before.Magic) != (i == 1) {
-			t.Errorf("transfer %d: the reference %d became %d", i, before.Magic, after.Magic)
+			t.Errorf("copyMove %d: the reference %d became %d", i, before.Magic, after.Magic)
 		}
 		if after.Flags != before.Flags || after.InternalDate != date || after.Size != before.Size ||
 			after.Content != before.Content || string(after.Prefix) != "X: y\r\n" || after.From != before.From ||
 			string(after.Envelope) != string(before.Envelope) {
-			t.Errorf("transfer %d: %+v became %+v", i, before, after)
+			t.Errorf("copyMove %d: %+v became %+v", i, before, after)
 		}
 		e.checkConsistent(t, u)
 	}
@@ -98,7 +98,7 @@ func TestTransferRefuses(t *testing.T) {
 	u, other := e.user(t), e.user(t)
 	inbox := e.box(t, u, "INBOX").Key
 	e.deliver(t, inbox, 1, 0)
-	for name, transfer := range map[string]func(mailkey.Mailbox, uidset.Set, mailkey.Mailbox) (*CopyResult, error){
+	for name, copyMove := range map[string]func(mailkey.Mailbox, uidset.Set, mailkey.Mailbox) (*CopyResult, error){
 		"copy": func(a mailkey.Mailbox, r uidset.Set, b mailkey.Mailbox) (*CopyResult, error) {
 			return e.Copy(t.Context(), a, r, b)
 		},
@@ -106,17 +106,17 @@ func TestTransferRefuses(t *testing.T) {
 			return e.Move(t.Context(), a, r, b)
 		},
 	} {
-		if got, err := transfer(inbox, uidset.All(), u.ID.Mailbox(77)); !errors.Is(err, ErrNoSuchMailbox) {
+		if got, err := copyMove(inbox, uidset.All(), u.ID.Mailbox(77)); !errors.Is(err, ErrNoSuchMailbox) {
 			t.Errorf("%s to nowhere: %v, %v", name, got, err)
 		}
-		if got, err := transfer(u.ID.Mailbox(77), uidset.All(), inbox); !errors.Is(err, ErrNoSuchMailbox) {
+		if got, err := copyMove(u.ID.Mailbox(77), uidset.All(), inbox); !errors.Is(err, ErrNoSuchMailbox) {
 			t.Errorf("%s from nowhere: %v, %v", name, got, err)
 		}
-		if got, err := transfer(inbox, uidset.All(), e.box(t, other, "INBOX").Key); !errors.Is(err, errOtherUser) {
+		if got, err := copyMove(inbox, uidset.All(), e.box(t, other, "INBOX").Key); !errors.Is(err, errOtherUser) {
 			t.Errorf("%s to another user: %v, %v", name, got, err)
 		}
 		for _, none := range []uidset.Set{nil, {}, {{First: 5, Last: 9}}} {
-			if got, err := transfer(inbox, none, inbox); err != nil || len(got.Source) != 0 || got.UIDValidity == 0 {
+			if got, err := copyMove(inbox, none, inbox); err != nil || len(got.Source) != 0 || got.UIDValidity == 0 {
 				t.Errorf("%s of nothing: %+v, %v", name, got, err)
 			}
 		}
@@ -243,10 +243,10 @@ func TestTransferIsBoundedInBytes(t *testing.T) {
 	if _, err := e.Deliver(t.Context(), stored, []Delivery{{Mailbox: inbox, Magic: stored.Magics[0]}}); err != nil {
 		t.Fatal(err)
 	}
-	for _, transfer := range []func(context.Context, mailkey.Mailbox, uidset.Set,
+	for _, copyMove := range []func(context.Context, mailkey.Mailbox, uidset.Set,
 		mailkey.Mailbox) (*CopyResult, error){e.Copy, e.Move} {
 		before := e.box(t, u, "Archive").HighestModSeq
-		got, err := transfer(t.Context(), inbox, uidset.Set{{First: 1, Last: 200}, {First: 202, Last: n}}, archive)
+		got, err := copyMove(t.Context(), inbox, uidset.Set{{First: 1, Last: 200}, {First: 202, Last: n}}, archive)
 		if err != nil || len(got.Source) != n/256*256+1-1 || slices.Contains(got.Source, 201) {
 			t.Fatalf("%d messages, %v", len(got.Source), err)
 		}

@@ -73,7 +73,7 @@ func (s *Store) Deliver(ctx context.Context, stored *contents.Stored, to []Deliv
 		return nil, fmt.Errorf("deliver: %w: %d recipients", ErrTooMany, len(to))
 	}
 	template := newTemplate(stored)
-	units := make([]*unit, 0, len(to))
+	bundles := make([]*bundle, 0, len(to))
 	for i := range to {
 		p, err := template.message(&to[i])
 		if err != nil {
@@ -81,9 +81,9 @@ func (s *Store) Deliver(ctx context.Context, stored *contents.Stored, to []Deliv
 			s.releaseUnused(ctx, []contents.Ref{{ID: stored.ID, Magic: to[i].Magic}}, stored.Since)
 			continue
 		}
-		units = append(units, newUnit(ctx, to[i].Mailbox.User(), []*pending{p}, []*Delivered{&results[i]}))
+		bundles = append(bundles, newBundle(ctx, to[i].Mailbox.User(), []*pending{p}, []*Delivered{&results[i]}))
 	}
-	if err := s.store(ctx, units); err != nil {
+	if err := s.store(ctx, bundles); err != nil {
 		return nil, fmt.Errorf("deliver: %w", err)
 	}
 	return results, nil
@@ -126,8 +126,8 @@ func (s *Store) Append(ctx context.Context, items []AppendItem) ([]Delivered, er
 	for i := range results {
 		pointers[i] = &results[i]
 	}
-	u := newUnit(ctx, items[0].delivery.Mailbox.User(), messages, pointers)
-	if err := s.store(ctx, []*unit{u}); err != nil {
+	b := newBundle(ctx, items[0].delivery.Mailbox.User(), messages, pointers)
+	if err := s.store(ctx, []*bundle{b}); err != nil {
 		return nil, fmt.Errorf("append: %w", err)
 	}
 	if results[0].Err != nil {
@@ -157,10 +157,10 @@ func (s *Store) release(ctx context.Context, refs []contents.Ref) {
 	}
 }
 
-// A unit is messages of one user that are stored all or none: one for Deliver, any number for
+// A bundle is messages of one user that are stored all or none: one for Deliver, any number for
 // Append.
-type unit struct {
-	ctx      context.Context // the caller's: a unit not begun when it ends is not begun
+type bundle struct {
+	ctx      context.Context // the caller's: a bundle not begun when it ends is not begun
 	user     mailkey.UserID
 	messages []*pending
 	usage    quota.Usage
@@ -174,78 +174,78 @@ type unit struct {
 	results []*Delivered
 }
 
-func newUnit(ctx context.Context, user mailkey.UserID, messages []*pending, results []*Delivered) *unit {
-	u := &unit{ctx: ctx, user: user, messages: messages, results: results, done: make(chan struct{})}
+func newBundle(ctx context.Context, user mailkey.UserID, messages []*pending, results []*Delivered) *bundle {
+	b := &bundle{ctx: ctx, user: user, messages: messages, results: results, done: make(chan struct{})}
 	for _, p := range messages {
-		if since := p.template.since; u.since.IsZero() || since.Before(u.since) {
-			u.since = since
+		if since := p.template.since; b.since.IsZero() || since.Before(b.since) {
+			b.since = since
 		}
-		u.usage = u.usage.Add(quota.Usage{Bytes: p.size, Messages: 1})
-		u.bytes += p.bytes
+		b.usage = b.usage.Add(quota.Usage{Bytes: p.size, Messages: 1})
+		b.bytes += p.bytes
 	}
-	return u
+	return b
 }
 
 // late reports that the references will be too old for a message before the transaction is over.
-func (u *unit) late() bool { return time.Since(u.since) > dedupe.MaxHold-transactionTimeout }
+func (b *bundle) late() bool { return time.Since(b.since) > dedupe.MaxHold-transactionTimeout }
 
 // finish sets the outcome; err makes it that of every message.
-func (u *unit) finish(outcome []Delivered, err error) {
+func (b *bundle) finish(outcome []Delivered, err error) {
 	if err != nil {
-		outcome = make([]Delivered, len(u.messages))
+		outcome = make([]Delivered, len(b.messages))
 		for i := range outcome {
 			outcome[i].Err = err
 		}
 	}
-	u.outcome = outcome
-	close(u.done)
+	b.outcome = outcome
+	close(b.done)
 }
 
-func (u *unit) refs() []contents.Ref {
-	refs := make([]contents.Ref, len(u.messages))
-	for i, p := range u.messages {
+func (b *bundle) refs() []contents.Ref {
+	refs := make([]contents.Ref, len(b.messages))
+	for i, p := range b.messages {
 		refs[i] = p.ref
 	}
 	return refs
 }
 
-// store hands the units to the queues of their users and waits for the outcome of all.
-func (s *Store) store(ctx context.Context, units []*unit) error {
-	queued := s.enqueue(units)
-	for _, u := range units[queued:] {
-		s.fail(ctx, u, ErrClosed)
+// store hands the bundles to the queues of their users and waits for the outcome of all.
+func (s *Store) store(ctx context.Context, bundles []*bundle) error {
+	queued := s.enqueue(bundles)
+	for _, b := range bundles[queued:] {
+		s.fail(ctx, b, ErrClosed)
 	}
-	if queued == 0 && len(units) > 0 {
+	if queued == 0 && len(bundles) > 0 {
 		return ErrClosed
 	}
-	for _, u := range units {
+	for _, b := range bundles {
 		select {
-		case <-u.done:
+		case <-b.done:
 		case <-ctx.Done():
 			// The runner of the queue stores it or releases its references; see run.
-			for _, r := range u.results {
+			for _, r := range b.results {
 				*r = Delivered{Err: ctx.Err()}
 			}
 			continue
 		}
-		for i, r := range u.results {
-			*r = u.outcome[i]
+		for i, r := range b.results {
+			*r = b.outcome[i]
 		}
 	}
 	return nil
 }
 
-// deliveryQueues hold, for each user, the units that wait while a transaction of the user is
+// deliveryQueues hold, for each user, the bundles that wait while a transaction of the user is
 // running. A caller that finds no runner for the user starts one. The runner ends when the queue is
 // empty.
 type deliveryQueues struct {
 	mu      sync.Mutex
-	waiting map[mailkey.UserID][]*unit // an entry, perhaps empty, exists while a runner does
+	waiting map[mailkey.UserID][]*bundle // an entry, perhaps empty, exists while a runner does
 }
 
-// enqueue appends the units to their queues and returns how many: fewer than all if the Store is
+// enqueue appends the bundles to their queues and returns how many: fewer than all if the Store is
 // closed.
-func (s *Store) enqueue(units []*unit) int {
+func (s *Store) enqueue(bundles []*bundle) int {
 	q := &s.queues
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -253,21 +253,21 @@ func (s *Store) enqueue(units []*unit) int {
 		return 0
 	}
 	if q.waiting == nil {
-		q.waiting = make(map[mailkey.UserID][]*unit)
+		q.waiting = make(map[mailkey.UserID][]*bundle)
 	}
-	for i, u := range units {
-		s.traffic.note(u.user)
-		list, running := q.waiting[u.user]
-		if !running && !s.spawn(func() { s.run(u.user) }) {
+	for i, b := range bundles {
+		s.traffic.note(b.user)
+		list, running := q.waiting[b.user]
+		if !running && !s.spawn(func() { s.run(b.user) }) {
 			return i
 		}
-		q.waiting[u.user] = append(list, u)
+		q.waiting[b.user] = append(list, b)
 	}
-	return len(units)
+	return len(bundles)
 }
 
-// take removes the next units for one transaction from the user's queue, or ends the queue.
-func (q *deliveryQueues) take(user mailkey.UserID) []*unit {
+// take removes the next bundles for one transaction from the user's queue, or ends the queue.
+func (q *deliveryQueues) take(user mailkey.UserID) []*bundle {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	list := q.waiting[user]
@@ -286,7 +286,7 @@ func (q *deliveryQueues) take(user mailkey.UserID) []*unit {
 	return list[:n:n]
 }
 
-// run stores the queued units of a user until the queue is empty. It does not depend on any
+// run stores the queued bundles of a user until the queue is empty. It does not depend on any
 // caller's context, because a transaction serves several callers. transactionTimeout bounds it.
 func (s *Store) run(user mailkey.UserID) {
 	ctx := context.WithoutCancel(s.base)
@@ -305,99 +305,99 @@ func (s *Store) run(user mailkey.UserID) {
 	}
 }
 
-// runGroup brings every unit of the group to its end.
-func (s *Store) runGroup(ctx context.Context, user mailkey.UserID, group []*unit) {
-	var alive []*unit
-	for _, u := range group {
-		if err := u.ctx.Err(); err != nil {
-			s.fail(ctx, u, err)
+// runGroup brings every bundle of the group to its end.
+func (s *Store) runGroup(ctx context.Context, user mailkey.UserID, group []*bundle) {
+	var alive []*bundle
+	for _, b := range group {
+		if err := b.ctx.Err(); err != nil {
+			s.fail(ctx, b, err)
 			continue
 		}
-		if u.late() {
-			s.fail(ctx, u, ErrTooLate)
+		if b.late() {
+			s.fail(ctx, b, ErrTooLate)
 			continue
 		}
-		alive = append(alive, u)
+		alive = append(alive, b)
 	}
 	for len(alive) > 0 {
-		g := &groupWrite{store: s, user: user, units: alive}
+		g := &groupWrite{store: s, user: user, bundles: alive}
 		err := s.transact(ctx, g.write)
 		if err == nil {
 			g.publish(ctx)
 			s.settle(ctx, g)
 			return
 		}
-		var refused *refusedUnits
+		var refused *refusedBundles
 		if errors.As(err, &refused) {
 			alive = s.without(ctx, alive, refused)
 			continue
 		}
 		if len(alive) > 1 && !mayHaveCommitted(err) && ctx.Err() == nil && !errors.Is(err, context.DeadlineExceeded) {
 			// The database may refuse one of them only, so each gets a transaction of its own.
-			for _, u := range alive {
-				s.runGroup(ctx, user, []*unit{u})
+			for _, b := range alive {
+				s.runGroup(ctx, user, []*bundle{b})
 			}
 			return
 		}
-		s.failUnits(ctx, alive, err)
+		s.failBundles(ctx, alive, err)
 		return
 	}
 }
 
-// settle finishes the units of a committed transaction.
+// settle finishes the bundles of a committed transaction.
 func (s *Store) settle(ctx context.Context, g *groupWrite) {
-	for i, u := range g.units {
+	for i, b := range g.bundles {
 		if g.over[i] {
-			s.fail(ctx, u, quota.ErrOverQuota)
+			s.fail(ctx, b, quota.ErrOverQuota)
 			continue
 		}
-		u.finish(g.outcome[i], nil)
+		b.finish(g.outcome[i], nil)
 	}
 }
 
-// without fails the units that a transaction refused and returns the others, for another try.
-func (s *Store) without(ctx context.Context, units []*unit, refused *refusedUnits) []*unit {
-	var rest []*unit
-	for _, u := range units {
-		if err := refused.units[u]; err != nil {
-			s.fail(ctx, u, err)
+// without fails the bundles that a transaction refused and returns the others, for another try.
+func (s *Store) without(ctx context.Context, bundles []*bundle, refused *refusedBundles) []*bundle {
+	var rest []*bundle
+	for _, b := range bundles {
+		if err := refused.bundles[b]; err != nil {
+			s.fail(ctx, b, err)
 			continue
 		}
-		rest = append(rest, u)
+		rest = append(rest, b)
 	}
 	return rest
 }
 
-// failUnits ends units after a failed transaction. Their references stay if they may be stored all
+// failBundles ends bundles after a failed transaction. Their references stay if they may be stored all
 // the same.
-func (s *Store) failUnits(ctx context.Context, units []*unit, err error) {
+func (s *Store) failBundles(ctx context.Context, bundles []*bundle, err error) {
 	if mayHaveCommitted(err) {
-		for _, u := range units {
-			s.log.Warn("delivery with unknown outcome: references stay", "user", u.user.String(),
-				"messages", len(u.messages), "error", err)
+		for _, b := range bundles {
+			s.log.Warn("delivery with unknown outcome: references stay", "user", b.user.String(),
+				"messages", len(b.messages), "error", err)
 		}
 	} else {
 		// All at once: if the database cannot be reached, each try takes as long as the driver
 		// looks for it.
 		var refs []contents.Ref
-		since := units[0].since
-		for _, u := range units {
-			refs = append(refs, u.refs()...)
-			if u.since.Before(since) {
-				since = u.since
+		since := bundles[0].since
+		for _, b := range bundles {
+			refs = append(refs, b.refs()...)
+			if b.since.Before(since) {
+				since = b.since
 			}
 		}
 		s.releaseUnused(ctx, refs, since)
 	}
-	for _, u := range units {
-		u.finish(nil, err)
+	for _, b := range bundles {
+		b.finish(nil, err)
 	}
 }
 
-// fail ends a unit that was certainly not stored.
-func (s *Store) fail(ctx context.Context, u *unit, err error) {
-	s.releaseUnused(ctx, u.refs(), u.since)
-	u.finish(nil, err)
+// fail ends a bundle that was certainly not stored.
+func (s *Store) fail(ctx context.Context, b *bundle, err error) {
+	s.releaseUnused(ctx, b.refs(), b.since)
+	b.finish(nil, err)
 }
 
 // releaseUnused gives up references that no message was made of. Those held for longer than

@@ -225,18 +225,18 @@ func TestReferencesAreReleasedTogether(t *testing.T) {
 	u := e.user(t)
 	inbox := e.box(t, u, "INBOX").Key
 	const n = 10
-	units := make([]*unit, n)
+	bundles := make([]*bundle, n)
 	results := make([]Delivered, n)
-	for i := range units {
+	for i := range bundles {
 		stored := e.content(t, mail(i), 1)
 		p, err := newTemplate(stored).message(&Delivery{Mailbox: inbox, Magic: stored.Magics[0]})
 		if err != nil {
 			t.Fatal(err)
 		}
-		units[i] = newUnit(t.Context(), u.ID, []*pending{p}, []*Delivered{&results[i]})
+		bundles[i] = newBundle(t.Context(), u.ID, []*pending{p}, []*Delivered{&results[i]})
 	}
 	network.set(faultnet.Pass, true)
-	if err := e.store(t.Context(), units); err != nil {
+	if err := e.store(t.Context(), bundles); err != nil {
 		t.Fatal(err)
 	}
 	for i, r := range results {

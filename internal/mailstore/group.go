@@ -12,16 +12,16 @@ import (
 	"gadwall/quota"
 )
 
-// groupWrite is one transaction that stores several units of a user. Each attempt of write computes
+// groupWrite is one transaction that stores several bundles of a user. Each attempt of write computes
 // everything anew.
 type groupWrite struct {
-	store *Store
-	user  mailkey.UserID
-	units []*unit
+	store   *Store
+	user    mailkey.UserID
+	bundles []*bundle
 
-	over    []bool // by unit: not stored, does not fit into the quota
+	over    []bool // by bundle: not stored, does not fit into the quota
 	crossed []quota.Crossing
-	outcome [][]Delivered // by unit and message
+	outcome [][]Delivered // by bundle and message
 	boxes   []*boxWrite   // in the order of their keys
 }
 
@@ -29,21 +29,21 @@ type groupWrite struct {
 type boxWrite struct {
 	key      mailkey.Mailbox
 	change   boxChange
-	messages []target
+	messages []place
 	state    *boxState
 }
 
-// target is where a message of a unit goes in the results.
-type target struct {
-	unit, index int
+// place is where a message of a bundle goes in the results.
+type place struct {
+	bundle, index int
 }
 
-// refusedUnits is the error of a transaction that could store all units but these.
-type refusedUnits struct{ units map[*unit]error }
+// refusedBundles is the error of a transaction that could store all bundles but these.
+type refusedBundles struct{ bundles map[*bundle]error }
 
-func (e *refusedUnits) Error() string { return fmt.Sprintf("%d units refused", len(e.units)) }
+func (e *refusedBundles) Error() string { return fmt.Sprintf("%d bundles refused", len(e.bundles)) }
 
-// write is the body of the transaction. The user's document comes first, so that a unit over quota
+// write is the body of the transaction. The user's document comes first, so that a bundle over quota
 // fails by one update, and a conflict shows before the work is done. Then the mailboxes, in the
 // order of their keys, and the messages.
 func (g *groupWrite) write(ctx context.Context) error {
@@ -54,7 +54,7 @@ func (g *groupWrite) write(ctx context.Context) error {
 	if len(g.boxes) == 0 {
 		return nil
 	}
-	docs := make([]any, 0, len(g.units))
+	docs := make([]any, 0, len(g.bundles))
 	for _, b := range g.boxes {
 		var err error
 		b.state, err = g.store.changeMailbox(ctx, b.key, b.change)
@@ -76,20 +76,20 @@ func (g *groupWrite) write(ctx context.Context) error {
 	return nil
 }
 
-// charge takes the quota for all units or, if that does not fit, for those that fit in their order.
+// charge takes the quota for all bundles or, if that does not fit, for those that fit in their order.
 func (g *groupWrite) charge(ctx context.Context) error {
-	g.over = make([]bool, len(g.units))
+	g.over = make([]bool, len(g.bundles))
 	g.crossed = nil
 	var total quota.Usage
-	for _, u := range g.units {
-		total = total.Add(u.usage)
+	for _, bundle := range g.bundles {
+		total = total.Add(bundle.usage)
 	}
 	account, err := g.store.quota.Charge(ctx, g.user, total)
 	if errors.Is(err, quota.ErrOverQuota) {
 		total = quota.Usage{}
-		for i, u := range g.units {
-			if g.over[i] = !account.Limits.Fit(account.Usage.Add(total), u.usage); !g.over[i] {
-				total = total.Add(u.usage)
+		for i, bundle := range g.bundles {
+			if g.over[i] = !account.Limits.Fit(account.Usage.Add(total), bundle.usage); !g.over[i] {
+				total = total.Add(bundle.usage)
 			}
 		}
 		if total == (quota.Usage{}) {
@@ -109,20 +109,20 @@ func (g *groupWrite) charge(ctx context.Context) error {
 func (g *groupWrite) assign() {
 	byKey := make(map[mailkey.Mailbox]*boxWrite)
 	g.boxes = nil
-	g.outcome = make([][]Delivered, len(g.units))
-	for i, u := range g.units {
+	g.outcome = make([][]Delivered, len(g.bundles))
+	for i, bundle := range g.bundles {
 		if g.over[i] {
 			continue
 		}
-		g.outcome[i] = make([]Delivered, len(u.messages))
-		for j, p := range u.messages {
+		g.outcome[i] = make([]Delivered, len(bundle.messages))
+		for j, p := range bundle.messages {
 			b := byKey[p.mailbox]
 			if b == nil {
 				b = &boxWrite{key: p.mailbox}
 				byKey[p.mailbox] = b
 				g.boxes = append(g.boxes, b)
 			}
-			b.messages = append(b.messages, target{i, j})
+			b.messages = append(b.messages, place{i, j})
 			b.change.uids++
 			b.change.add(1, p.flags, p.size)
 		}
@@ -137,16 +137,16 @@ func (g *groupWrite) documents(ctx context.Context, b *boxWrite) ([]any, error) 
 	uid := uint32(b.state.UIDNext - b.change.uids)
 	saved := now()
 	for i, t := range b.messages {
-		p := g.units[t.unit].messages[t.index]
+		p := g.bundles[t.bundle].messages[t.index]
 		known := slices.Concat(b.state.Keywords, fresh)
 		spelled, unknown := spellings(known, p.keywords)
 		if len(known)+len(unknown) > MaxMailboxKeywords {
 			err := errManyKeywords
-			return nil, &refusedUnits{map[*unit]error{g.units[t.unit]: err}}
+			return nil, &refusedBundles{map[*bundle]error{g.bundles[t.bundle]: err}}
 		}
 		fresh = append(fresh, unknown...)
 		docs[i] = p.document(b.key.Message(uid), b.state.ModSeq, spelled, saved)
-		g.outcome[t.unit][t.index] = Delivered{
+		g.outcome[t.bundle][t.index] = Delivered{
 			UIDValidity: uint32(b.state.UIDValidity), UID: uid, ModSeq: uint64(b.state.ModSeq)}
 		uid++
 	}
@@ -155,17 +155,17 @@ func (g *groupWrite) documents(ctx context.Context, b *boxWrite) ([]any, error) 
 
 // refuse ends the transaction because of one mailbox.
 func (g *groupWrite) refuse(b *boxWrite, err error) error {
-	refused := &refusedUnits{make(map[*unit]error)}
+	refused := &refusedBundles{make(map[*bundle]error)}
 	for _, t := range b.messages {
-		refused.units[g.units[t.unit]] = err
+		refused.bundles[g.bundles[t.bundle]] = err
 	}
 	return refused
 }
 
 func (g *groupWrite) refuseAll(err error) error {
-	refused := &refusedUnits{make(map[*unit]error)}
-	for _, u := range g.units {
-		refused.units[u] = err
+	refused := &refusedBundles{make(map[*bundle]error)}
+	for _, bundle := range g.bundles {
+		refused.bundles[bundle] = err
 	}
 	return refused
 }
@@ -175,7 +175,7 @@ func (g *groupWrite) publish(ctx context.Context) {
 	for _, b := range g.boxes {
 		uids := make([]uint32, len(b.messages))
 		for i, t := range b.messages {
-			uids[i] = g.outcome[t.unit][t.index].UID
+			uids[i] = g.outcome[t.bundle][t.index].UID
 		}
 		g.store.publish(ctx, b.key, events.New, uint64(b.state.ModSeq), uids)
 	}

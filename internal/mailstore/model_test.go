@@ -222,7 +222,7 @@ func (r *run) copy(t *rapid.T) {
 	r.transferred(t, from, to, from.selected(ranges), got)
 }
 
-// transferred adds the messages to the model of the target and compares what was reported.
+// transferred adds the messages to the model of the destination and compares what was reported.
 func (r *run) transferred(t *rapid.T, from, to *modelBox, selected []int, got *CopyResult) {
 	var source, dest []uint32
 	if len(selected) > 0 {
