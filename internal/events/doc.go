@@ -1,26 +1,23 @@
-// Package events wakes up whoever looks at a user's mail when that mail has
-// changed.
+// Package events tells sessions that a user's mail has changed, in this process and in others.
 //
 // # Words
 //
-// An event says what changed in whose mail: a user, a mailbox number, the
-// mod-sequence the mailbox has now. A bus carries events from whoever committed
-// a change to everybody subscribed to that user, in this process and, through
-// Redis, in the other instances.
+//   - event: what changed in whose mail: the user, the number of the mailbox, and the mod-sequence
+//     that the mailbox has now.
+//   - bus: carries events from the code that committed a change to all subscribers of that user: to
+//     those of this process, and through Redis to those of other instances.
 //
-// # What holds
+// # What always holds
 //
-//   - An event is a wake-up, never the truth. Whoever receives one reads what
-//     changed from the database. A lost event costs latency, never correctness;
-//     subscribers poll now and then as well.
-//   - Publish is called after the commit, never inside a transaction.
-//   - Publish never waits for a subscriber, and does not fail the operation that
-//     made the change: trouble with Redis is logged and counted.
-//   - A subscription holds a bounded number of events. What would not fit is
-//     replaced by a single Resync event: "read everything again".
-//   - After a connection to Redis was lost and made again, every subscriber
-//     receives Resync, because messages sent meanwhile are gone and the client
-//     library says nothing of it.
+//   - An event wakes its receiver up. It is not the truth: the receiver reads what changed from the
+//     database. A lost event delays an answer and never makes it wrong, since subscribers also poll.
+//   - Callers publish after the commit, never inside a transaction.
+//   - Publish never waits for a subscriber. When Redis fails, Publish logs and counts the failure;
+//     the change that was committed stands.
+//   - A subscription holds a bounded number of events. When one more comes, a single Resync event
+//     takes the place of all: "read everything again".
+//   - After the bus has lost its connection to Redis and made a new one, every subscriber receives
+//     Resync: Redis does not keep what was published meanwhile.
 //
 // # Flow
 //

@@ -28,9 +28,8 @@ type Stats struct {
 	Connected bool   // whether the subscriber connection is up now
 }
 
-// Redis is a bus across instances. One connection carries the subscriptions of
-// all users that have subscribers in this process, publications go through the
-// client's pool. Each of its three goroutines ends with Close.
+// Redis is a bus across instances. One connection carries the subscriptions of all users that have
+// subscribers in this process. Publications use the client's pool. Close ends all three goroutines.
 type Redis struct {
 	client *redis.Client
 	log    *slog.Logger
@@ -87,7 +86,7 @@ func NewRedis(client *redis.Client, logger *slog.Logger) *Redis {
 	return b
 }
 
-// Publish implements Bus. The event is queued for Redis, so ctx is not waited on.
+// Publish implements Bus. It queues the event for Redis and returns without a look at ctx.
 func (b *Redis) Publish(ctx context.Context, ev Event) error {
 	if len(ev.UIDs) > MaxUIDs {
 		ev.UIDs = nil
@@ -107,9 +106,8 @@ func (b *Redis) Publish(ctx context.Context, ev Event) error {
 	}
 }
 
-// Subscribe implements Bus. When this is the process's first subscription to
-// the user, a Resync follows as soon as Redis has confirmed the channel: what
-// other instances sent before that was not heard.
+// Subscribe implements Bus. After the process's first subscription to a user, a Resync follows as
+// soon as Redis has confirmed the channel: this process did not hear what others sent before.
 func (b *Redis) Subscribe(user mailkey.UserID) *Subscription { return b.local.Subscribe(user) }
 
 // Close implements Bus; it sends what is queued if Redis answers soon.
@@ -145,9 +143,9 @@ func (b *Redis) miss(evs ...Event) {
 	}
 }
 
-// publishLoop sends what is queued, many events in one round trip. After a
-// failure it drops events until reconnectMax has passed, instead of letting each
-// wait for its own timeout, and then sends Resync for whoever missed something.
+// publishLoop sends the queued events, many in one round trip. After a failure it drops events until
+// reconnectMax has passed, so that they do not each wait for a time-out of their own. Then it sends
+// Resync to the subscribers of the users whose events it dropped.
 func (b *Redis) publishLoop(ctx context.Context) {
 	batch := make([]Event, 0, publishBatch)
 	retry := time.NewTicker(reconnectMax)

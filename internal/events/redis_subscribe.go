@@ -24,12 +24,10 @@ func (b *Redis) touch(user mailkey.UserID) {
 	}
 }
 
-// subscribeLoop keeps one subscriber connection alive. go-redis would reconnect
-// by itself and tell nobody, so a connection that failed in any way is thrown
-// away and a new one made here.
+// subscribeLoop keeps one subscriber connection alive. go-redis would connect again by itself and
+// tell nobody. So subscribeLoop throws away a connection that failed, and makes a new one.
 func (b *Redis) subscribeLoop(ctx context.Context) {
-	// Closing ends the subscriptions at once; only the publisher has something
-	// left to do then.
+	// Close ends the subscriptions at once. Only the publisher goes on, with what is queued.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stop := make(chan struct{})
