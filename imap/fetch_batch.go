@@ -17,8 +17,12 @@ type fetched struct {
 	seq     uint32
 	msg     *mailstore.Message
 	content *contents.Content // nil unless the plan needs it
+	short   []byte            // the short header; nil unless the plan needs no more
 	changed bool              // this FETCH set \Seen
 }
+
+// missing reports whether the store does not have what the plan needs of the message.
+func (m *fetched) missing() bool { return m.content == nil && m.short == nil }
 
 // batch is messages whose contents were read together, or why that failed.
 type batch struct {
@@ -157,6 +161,15 @@ func (f *fetcher) load(ctx context.Context, messages []fetched, size int64) batc
 	for i, m := range messages {
 		ids[i] = m.msg.Content
 	}
+	if f.plan.short {
+		var err error
+		if ids, err = f.shortHeaders(ctx, messages, ids); err != nil {
+			return batch{err: err}
+		}
+		if len(ids) == 0 {
+			return batch{messages: messages, size: size}
+		}
+	}
 	loaded, err := f.c.sel.box.Contents().Load(ctx, ids, f.plan.want(size))
 	if err != nil {
 		return batch{err: err}
@@ -172,6 +185,23 @@ func (f *fetcher) load(ctx context.Context, messages []fetched, size int64) batc
 		return batch{err: err}
 	}
 	return batch{messages: messages, size: size, ahead: ahead}
+}
+
+// shortHeaders notes the short headers of messages, and returns the contents that have to be loaded
+// for the others.
+func (f *fetcher) shortHeaders(
+	ctx context.Context, messages []fetched, ids []contents.ID,
+) (missing []contents.ID, err error) {
+	headers, err := f.c.sel.box.Contents().ShortHeaders(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	for i, h := range headers {
+		if messages[i].short = h; h == nil {
+			missing = append(missing, ids[i])
+		}
+	}
+	return missing, nil
 }
 
 // ranges returns what will be written of the contents of messages, in that order.
@@ -236,7 +266,7 @@ func (f *fetcher) writeBatch(ctx context.Context, b *batch, half func()) error {
 			half()
 		}
 		b.messages[i] = fetched{} // to free it
-		if m.content == nil {
+		if m.missing() {
 			f.c.srv.rare.Error(f.c.log, "imap: content of a message is missing", "uid", m.msg.UID,
 				"mailbox", f.c.sel.box.Key().String(), "content", m.msg.Content.String())
 			f.unreadable++
@@ -257,7 +287,7 @@ func (f *fetcher) writeBatch(ctx context.Context, b *batch, half func()) error {
 func (f *fetcher) markSeen(ctx context.Context, messages []fetched) error {
 	var unseen []uint32
 	for _, m := range messages {
-		if m.msg.Flags&mailstore.Seen == 0 && m.content != nil {
+		if m.msg.Flags&mailstore.Seen == 0 && !m.missing() {
 			unseen = append(unseen, m.msg.UID)
 		}
 	}

@@ -35,6 +35,8 @@ const (
 	describingMemory = 48 << 20
 	// headerEstimate is what the root header of a message needs, about.
 	headerEstimate = 8 << 10
+	// shortEstimate is what a short header needs, about.
+	shortEstimate = 2 << 10
 	// fetchBuffer is the size up to which a section is read before its literal
 	// is begun, so that an error still costs only this message.
 	fetchBuffer = 64 << 10

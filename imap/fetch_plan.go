@@ -3,6 +3,7 @@ package imap
 import (
 	"gadwall/internal/contents"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/shortheader"
 )
 
 // fetchPlan says what a request has to read of each message: which fields of
@@ -17,12 +18,13 @@ type fetchPlan struct {
 	header  bool // ... and the root header, whole or nearly so
 	body    bool // ... and whole sections beyond the root header
 	cuts    bool // ... and partials of those
+	short   bool // ... or, instead of the content, the short header
 }
 
 // planFetch derives the plan from the request; setSeen says that it changes
 // flags.
 func planFetch(r *fetchRequest, setSeen bool) fetchPlan {
-	p := fetchPlan{}
+	p := fetchPlan{short: len(r.sections) > 0}
 	for _, f := range []struct {
 		item  fetchItems
 		field mailstore.Fields
@@ -43,6 +45,7 @@ func planFetch(r *fetchRequest, setSeen bool) fetchPlan {
 	for i := range r.sections {
 		s := &r.sections[i]
 		p.content = true
+		p.short = p.short && shortheader.Answers(&s.Section)
 		switch {
 		case s.RootHeader():
 			p.header = true
@@ -73,6 +76,8 @@ func (p *fetchPlan) memory(m *mailstore.Message) int64 {
 		return m.Size
 	case p.cuts || p.parts:
 		return min(m.Size, fetchBuffer)
+	case p.short:
+		return min(m.Size, shortEstimate)
 	default:
 		return min(m.Size, headerEstimate)
 	}

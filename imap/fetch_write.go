@@ -25,7 +25,11 @@ func (f *fetcher) write(ctx context.Context, m fetched) error {
 	f.begin(m.seq, m.msg.UID)
 	f.sent = false
 	err := f.items(ctx, m)
-	if err == nil && len(f.req.sections) > 0 {
+	switch {
+	case err != nil || len(f.req.sections) == 0:
+	case m.short != nil:
+		err = f.shortSections(m.msg, m.short)
+	default:
 		err = f.sections(ctx, m.msg, m.content)
 	}
 	if err != nil {
@@ -190,9 +194,31 @@ func (f *fetcher) filteredSection(
 		f.literal(s.label, 0) // a part that is no message
 		return nil
 	}
+	return f.selected(s, func(fields io.Writer) error { return header.Write(ctx, fields, msg.Prefix, content) })
+}
+
+// shortSections appends HEADER.FIELDS sections that a short header answers.
+func (f *fetcher) shortSections(msg *mailstore.Message, short []byte) error {
+	for i := range f.req.sections {
+		err := f.selected(&f.req.sections[i], func(fields io.Writer) error {
+			_, err := fields.Write(msg.Prefix)
+			if err == nil {
+				_, err = fields.Write(short)
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// selected appends a HEADER.FIELDS section of the header that the function writes.
+func (f *fetcher) selected(s *fetchSection, header func(fields io.Writer) error) error {
 	buf := bytes.NewBuffer(f.head[:0])
 	fields := section.NewFieldSelector(buf, s.Names, s.Kind == section.FieldsNot)
-	err := header.Write(ctx, fields, msg.Prefix, content)
+	err := header(fields)
 	if err == nil {
 		err = fields.Close()
 	}

@@ -32,6 +32,14 @@ func registerMetrics(reg *prometheus.Registry, store *node.Node, mail *imap.Serv
 			func() float64 { return float64(columns().Updates) }),
 		counter("gadwall_columns_loads_total", "Columns that were read whole.",
 			func() float64 { return float64(columns().Loads) }))
+	headers := store.Contents.ShortHeaderStats
+	reg.MustRegister(
+		gauge("gadwall_short_header_bytes", "Memory that short headers take.",
+			func() float64 { return float64(headers().Bytes) }),
+		counter("gadwall_short_header_hits_total", "Short headers that were in memory.",
+			func() float64 { return float64(headers().Hits) }),
+		counter("gadwall_short_header_misses_total", "Short headers that were not in memory.",
+			func() float64 { return float64(headers().Misses) }))
 
 	if bus, ok := store.Bus.(*events.Redis); ok {
 		number := func(of func(events.Stats) float64) func() float64 {

@@ -70,7 +70,7 @@ func (c *serveCmd) Run(std streams, again reparse) (err error) {
 	defer listeners.close()
 	store, err := node.Open(ctx, node.Options{
 		Storage: c.Storage, Access: node.Serving, PasswordCache: time.Duration(c.PasswordCache),
-		ViewCache: int64(c.ViewCache), Logger: log})
+		ViewCache: int64(c.ViewCache), HeaderCache: int64(c.HeaderCache), Logger: log})
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil // told to stop before it had started

@@ -54,6 +54,11 @@ func (c *Contents) Load(
 	return loaded, nil
 }
 
+// ShortHeaders returns short headers. See contents.Store.ShortHeaders.
+func (c *Contents) ShortHeaders(ctx context.Context, ids []contents.ID) ([][]byte, error) {
+	return c.cached.ShortHeaders(ctx, ids)
+}
+
 // Prefetch loads the inline bytes of all ranges by one query. It passes over damage: the caller
 // meets it when it reads the range.
 func (c *Contents) Prefetch(ctx context.Context, ranges []contents.Range) error {

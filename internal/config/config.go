@@ -40,6 +40,7 @@ type Serve struct {
 	MaxMessageSize  Size     `name:"max-message-size" env:"GADWALL_MAX_MESSAGE_SIZE" default:"512MiB" help:"Largest message taken, e.g. 50MB or 512MiB."`
 	Postmaster      string   `name:"postmaster" env:"GADWALL_POSTMASTER" placeholder:"ADDRESS" help:"Whose mailbox gets mail for <Postmaster>, the address without a domain; without it, that mail is refused."`
 	PasswordCache   Duration `name:"password-cache" env:"GADWALL_PASSWORD_CACHE" default:"5m" help:"How long a password that was right is taken for right without computing its hash anew; 0s computes it at each login."`
+	HeaderCache     Size     `name:"header-cache" env:"GADWALL_HEADER_CACHE" default:"64MiB" help:"Memory for the header fields that clients ask for when they list a mailbox: about 1 KiB a message, once for all sessions."`
 	ViewCache       Size     `name:"view-cache" env:"GADWALL_VIEW_CACHE" default:"256MiB" help:"Memory for the flags, dates and sizes of mailboxes that sessions have open: 23 bytes a message, once for all sessions."`
 	RejectOverQuota bool     `name:"reject-over-quota" env:"GADWALL_REJECT_OVER_QUOTA" help:"Answer mail for a full mailbox with 552 (give up) rather than 452 (try again)."`
 

@@ -87,6 +87,7 @@ func TestDefaults(t *testing.T) {
 		},
 		MaxMessageSize: 512 << 20,
 		PasswordCache:  Duration(5 * time.Minute),
+		HeaderCache:    64 << 20,
 		ViewCache:      256 << 20,
 		GCInterval:     Duration(time.Hour),
 		GCGrace:        Duration(day),

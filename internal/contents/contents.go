@@ -12,6 +12,7 @@ import (
 	"gadwall/dedupe"
 	"gadwall/internal/database"
 	"gadwall/internal/dictionary"
+	"gadwall/internal/shortheader"
 )
 
 // Collection is the name of the collection of content documents.
@@ -56,6 +57,8 @@ type Options struct {
 	Logger *slog.Logger
 	// Clock gives the time with which references are marked; time.Now if nil.
 	Clock func() time.Time
+	// ShortHeaders keeps short headers; nil keeps none.
+	ShortHeaders *shortheader.Cache
 }
 
 // Store reads and writes contents. It is safe for concurrent use.
@@ -66,6 +69,7 @@ type Store struct {
 	refs  *dedupe.Counter
 	log   *slog.Logger
 	cache *blobstore.FrameCache
+	short *shortheader.Cache
 	// blobThreshold and textThreshold are the constants of these names. Measurements change them.
 	blobThreshold, textThreshold int
 }
@@ -85,6 +89,7 @@ func New(db *mongo.Database, blobs *blobstore.Store, opts Options) (*Store, erro
 		dicts: dictionary.NewSet(db, opts.Logger),
 		refs:  dedupe.NewCounter(coll, "_id", "").WithClock(opts.Clock),
 		log:   opts.Logger,
+		short: opts.ShortHeaders,
 
 		blobThreshold: BlobThreshold,
 		textThreshold: TextThreshold,

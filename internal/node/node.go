@@ -19,6 +19,7 @@ import (
 	"gadwall/internal/lease"
 	"gadwall/internal/mailstore"
 	"gadwall/internal/maintenance"
+	"gadwall/internal/shortheader"
 )
 
 // An Access says what a process opens the storage for.
@@ -47,7 +48,9 @@ type Options struct {
 	PasswordCache time.Duration
 	// ViewCache is account.Options.ColumnBytes.
 	ViewCache int64
-	Logger    *slog.Logger // nil is slog.Default()
+	// HeaderCache bounds the short headers in memory (package shortheader).
+	HeaderCache int64
+	Logger      *slog.Logger // nil is slog.Default()
 }
 
 // A SettingError is a setting that cannot work. Nothing was written.
@@ -92,7 +95,8 @@ func Open(ctx context.Context, o Options) (_ *Node, err error) {
 	if err != nil {
 		return nil, err
 	}
-	n.Contents, err = contents.New(n.Database, blobs, contents.Options{Logger: n.log})
+	n.Contents, err = contents.New(n.Database, blobs, contents.Options{
+		Logger: n.log, ShortHeaders: shortheader.New(o.HeaderCache)})
 	if err != nil {
 		return nil, err
 	}

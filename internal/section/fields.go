@@ -16,8 +16,8 @@ const maxHeld = 4 << 10
 // Names is a list of names of header fields, in lower case.
 type Names []string
 
-// has reports whether name is in the list; case does not matter.
-func (n Names) has(name []byte) bool {
+// Has reports whether name is in the list; case does not matter.
+func (n Names) Has(name []byte) bool {
 	for _, lower := range n {
 		if equalFold(name, lower) {
 			return true
@@ -131,7 +131,7 @@ func (s *FieldSelector) decide(line []byte, whole bool) {
 		// A continuation goes the way of its field.
 	default:
 		name, ok := mimestream.FieldName(line[:min(len(line), maxHeld)])
-		s.take = ok && s.names.has(name) != s.not || !ok && s.not
+		s.take = ok && s.names.Has(name) != s.not || !ok && s.not
 	}
 }
 

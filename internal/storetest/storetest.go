@@ -17,6 +17,7 @@ import (
 	"gadwall/internal/dbtest"
 	"gadwall/internal/events"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/shortheader"
 	"gadwall/quota"
 )
 
@@ -71,7 +72,8 @@ func OpenIn(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.Contents, err = contents.New(o.Database, blobs, contents.Options{Logger: o.Logger, Clock: o.Clock})
+	s.Contents, err = contents.New(o.Database, blobs, contents.Options{
+		Logger: o.Logger, Clock: o.Clock, ShortHeaders: shortheader.New(8 << 20)})
 	if err != nil {
 		return nil, err
 	}
