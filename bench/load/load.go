@@ -46,6 +46,9 @@ type Options struct {
 	Rate    float64       // calls a second in all; 0 is a closed loop
 	WarmUp  int64         // calls before the first repeat
 	Repeats int           // at least 1
+	// Assigned says that worker w makes the calls w, w + Workers and so on of each repeat, however
+	// fast the others are. It needs Calls.
+	Assigned bool
 
 	// MaxErrors ends the run: with more, the server is broken rather than slow.
 	MaxErrors int64
@@ -86,10 +89,17 @@ type Sample struct {
 // Rate is the calls a second.
 func (s *Sample) Rate() float64 { return float64(s.Calls) / s.Elapsed.Seconds() }
 
+// Record notes a call that succeeded, of a closed loop.
+func (s *Sample) Record(took time.Duration) {
+	s.Calls++
+	record(s.Latency, took)
+	record(s.Service, took)
+}
+
 // Run measures an operation. The error is that of ctx, of Before, a wrong answer, or that there were
 // too many errors; the samples so far come with it.
 func Run(ctx context.Context, o Options, op Op) ([]*Sample, error) {
-	if o.Workers < 1 || o.Repeats < 1 || o.Calls <= 0 && o.Time <= 0 {
+	if o.Workers < 1 || o.Repeats < 1 || o.Calls <= 0 && (o.Time <= 0 || o.Assigned) {
 		return nil, fmt.Errorf("load: %d workers, %d repeats, %d calls, %v", o.Workers, o.Repeats, o.Calls, o.Time)
 	}
 	var call atomic.Int64
@@ -123,10 +133,16 @@ type pace struct {
 	next  atomic.Int64
 }
 
-// due waits until the next call is to be made and returns when it was due; ok is false if there is
-// none.
-func (p *pace) due(ctx context.Context) (at time.Time, ok bool) {
-	n := p.next.Add(1) - 1
+// number returns the number, in the repeat, of the next call of a worker that has made so many.
+func (p *pace) number(worker int, made int64) int64 {
+	if p.o.Assigned {
+		return int64(worker) + made*int64(p.o.Workers)
+	}
+	return p.next.Add(1) - 1
+}
+
+// due waits until call n is to be made and returns when it was due; ok is false if there is none.
+func (p *pace) due(ctx context.Context, n int64) (at time.Time, ok bool) {
 	if p.o.Calls > 0 && n >= p.o.Calls || ctx.Err() != nil {
 		return at, false
 	}
@@ -161,19 +177,25 @@ func repeat(ctx context.Context, o Options, op Op, call *atomic.Int64, number in
 	defer cancel()
 	p := &pace{o: o, begun: time.Now()}
 	var calls, failures atomic.Int64
+	first := call.Load()
 	workers := make([]worker, o.Workers)
 	var running sync.WaitGroup
 	for i := range workers {
 		w := &workers[i]
 		w.Latency, w.Service = NewHistogram(), NewHistogram()
 		running.Go(func() {
-			for {
-				due, ok := p.due(ctx)
+			for made := int64(0); ; made++ {
+				n := p.number(i, made)
+				due, ok := p.due(ctx, n)
 				if !ok {
 					return
 				}
+				this := call.Add(1) - 1
+				if o.Assigned {
+					this = first + n
+				}
 				begun := time.Now()
-				octets, err := op(ctx, i, call.Add(1)-1)
+				octets, err := op(ctx, i, this)
 				ended := time.Now()
 				if err == nil {
 					w.Calls++

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestClosedLoop(t *testing.T) {
@@ -37,6 +39,40 @@ func TestClosedLoop(t *testing.T) {
 		if s.Calls != 100 || s.Octets != 700 || s.Errors != 0 || s.Latency.TotalCount() != 100 {
 			t.Errorf("%+v", s)
 		}
+	}
+}
+
+// A worker makes the calls that are its own, also when another one is much faster.
+func TestAssigned(t *testing.T) {
+	var mu sync.Mutex
+	made := make(map[int64]int)
+	others := make(chan struct{})
+	samples, err := Run(t.Context(), Options{Workers: 3, Calls: 7, WarmUp: 3, Repeats: 2, Assigned: true},
+		func(_ context.Context, worker int, call int64) (int64, error) {
+			mu.Lock()
+			made[call] = worker
+			all := len(made) == 3+4 // all of the first repeat but those of worker 0
+			mu.Unlock()
+			if all {
+				close(others)
+			}
+			if call == 3 {
+				<-others
+			}
+			return 0, nil
+		})
+	if err != nil || len(samples) != 2 || samples[0].Calls != 7 {
+		t.Fatalf("%v, %v", samples, err)
+	}
+	want := map[int64]int{}
+	for call, worker := range []int{0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 0, 1, 2, 0, 1, 2, 0} {
+		want[int64(call)] = worker
+	}
+	if diff := cmp.Diff(want, made); diff != "" {
+		t.Error(diff)
+	}
+	if _, err := Run(t.Context(), Options{Workers: 1, Time: time.Hour, Repeats: 1, Assigned: true}, nil); err == nil {
+		t.Error("assigned calls without a number are taken")
 	}
 }
 

@@ -10,6 +10,9 @@
 //     end.
 //   - marker: a message of a folder that the suite has written itself, so that searches for its
 //     words have a known answer.
+//   - own box: a mailbox that one worker changes, so that the worker knows each answer before.
+//   - part: something that the calls of a step do, with a line of its own, such as a command of
+//     `churn`.
 //   - spool: a temporary file with the mails of a workload. They are made before the measurement.
 //
 // # Flow

@@ -29,7 +29,9 @@ func openIngest(ctx context.Context, s *suite) ([]step, error) {
 	calls := int64(s.Messages)
 	total := int(warm + calls*int64(s.Repeats))
 	in := &deliveries{s: s, conns: make([]*lmtpConn, s.Connections), state: make([]atomic.Int32, total)}
-	st := step{calls: calls, warm: warm, op: in.op, check: in.check, close: in.close, writes: true}
+	st := step{calls: calls, warm: warm, writes: true, check: in.check, close: in.close}
+	// Connections go on when a repeat, and with it the context of its calls, has ended.
+	st.op = func(_ context.Context, worker int, call int64) (int64, error) { return in.op(ctx, worker, call) }
 	steps := []step{st} // also with an error, so that it is closed
 	var err error
 	if in.spool, err = s.spool(ctx, total, nil); err != nil {

@@ -14,6 +14,12 @@ const (
 	sliceSize = 64 << 10
 	// sampled is how many of the messages that were delivered to a user are read again.
 	sampled = 20
+	// manyMessages is how many messages a call expunges, copies or moves that is one of many.
+	manyMessages = 100
+	// maxFilled is how many messages are copied into a mailbox at most for a repeat that removes them.
+	maxFilled = 10_000
+	// churnMessages is how many messages a mailbox of churn has, more or less.
+	churnMessages = 30
 	// markerEvery and rareEvery say which messages of a folder are markers, and which of these have
 	// the rare word.
 	markerEvery, rareEvery = 50, 200

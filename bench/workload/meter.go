@@ -1,7 +1,6 @@
 package workload
 
 import (
-	"context"
 	"time"
 
 	"gadwall/bench/target"
@@ -14,7 +13,6 @@ type meter struct {
 	disk   bool
 	begun  time.Duration // processor time at the beginning of the repeat
 	laps   []lap
-	repeat bool // one is under way
 }
 
 // lap is what a repeat took, and what there was at its end.
@@ -23,22 +21,15 @@ type lap struct {
 	resident, disk int64
 }
 
-// before is load.Options.Before.
-func (m *meter) before(context.Context, int) error {
-	if err := m.lap(); err != nil {
-		return err
-	}
+// begin begins a repeat.
+func (m *meter) begin() error {
 	usage, _, err := m.target.Usage()
-	m.begun, m.repeat = usage.CPU, true
+	m.begun = usage.CPU
 	return err
 }
 
-// lap ends the repeat that is under way, if there is one.
+// lap ends the repeat that is under way.
 func (m *meter) lap() error {
-	if !m.repeat {
-		return nil
-	}
-	m.repeat = false
 	usage, _, err := m.target.Usage()
 	if err != nil {
 		return err

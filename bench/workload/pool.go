@@ -36,18 +36,26 @@ func (c *session) close() {
 
 // pool has a connection for each worker. Worker w is user w modulo the number of users.
 type pool struct {
-	s        *suite
-	mailbox  string // selected on each connection; empty for none
-	sessions []*session
+	s *suite
+	// connected is the context of connections. That of a call ends with its repeat, and a connection
+	// that the call has made goes on.
+	connected context.Context
+	mailbox   func(worker int) string // selected on each connection; empty for none
+	sessions  []*session
 }
 
-// openPool connects all workers.
+// openPool connects all workers, with the same mailbox of their users.
 func (s *suite) openPool(ctx context.Context, mailbox string) (*pool, error) {
-	p := &pool{s: s, mailbox: mailbox, sessions: make([]*session, s.Connections)}
-	errs := make([]error, s.Connections)
+	return s.openPoolOf(ctx, s.Connections, func(int) string { return mailbox })
+}
+
+// openPoolOf connects workers, each with a mailbox that may be its own.
+func (s *suite) openPoolOf(ctx context.Context, n int, mailbox func(worker int) string) (*pool, error) {
+	p := &pool{s: s, connected: ctx, mailbox: mailbox, sessions: make([]*session, n)}
+	errs := make([]error, n)
 	var workers sync.WaitGroup
-	for w := range s.Connections {
-		workers.Go(func() { _, errs[w] = p.get(ctx, w) })
+	for w := range n {
+		workers.Go(func() { _, errs[w] = p.get(w) })
 	}
 	workers.Wait()
 	if err := errors.Join(errs...); err != nil {
@@ -61,16 +69,16 @@ func (s *suite) openPool(ctx context.Context, mailbox string) (*pool, error) {
 func (s *suite) user(worker int) int { return worker % s.Users }
 
 // get returns the connection of a worker, a new one after an error. Only the worker may call it.
-func (p *pool) get(ctx context.Context, worker int) (*session, error) {
+func (p *pool) get(worker int) (*session, error) {
 	if c := p.sessions[worker]; c != nil {
 		return c, nil
 	}
-	c, err := p.s.connect(ctx, p.s.user(worker))
+	c, err := p.s.connect(p.connected, p.s.user(worker))
 	if err != nil {
 		return nil, err
 	}
-	if p.mailbox != "" {
-		if _, err := c.Must("SELECT %q", p.mailbox); err != nil {
+	if mailbox := p.mailbox(worker); mailbox != "" {
+		if _, err := c.Must("SELECT %q", mailbox); err != nil {
 			c.close()
 			return nil, err
 		}
@@ -81,8 +89,8 @@ func (p *pool) get(ctx context.Context, worker int) (*session, error) {
 
 // do calls f with the connection of a worker, which is closed if f fails: nobody knows then what
 // the server still sends.
-func (p *pool) do(ctx context.Context, worker int, f func(*session) error) error {
-	c, err := p.get(ctx, worker)
+func (p *pool) do(_ context.Context, worker int, f func(*session) error) error {
+	c, err := p.get(worker)
 	if err != nil {
 		return err
 	}
@@ -90,6 +98,16 @@ func (p *pool) do(ctx context.Context, worker int, f func(*session) error) error
 		c.close()
 		p.sessions[worker] = nil
 		return err
+	}
+	return nil
+}
+
+// each calls f for all workers, one after the other.
+func (p *pool) each(ctx context.Context, f func(c *session, worker int) error) error {
+	for w := range p.sessions {
+		if err := p.do(ctx, w, func(c *session) error { return f(c, w) }); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"gadwall/bench"
-	"gadwall/bench/load"
 	"gadwall/bench/result"
 	"gadwall/bench/target"
 )
@@ -77,50 +75,6 @@ func (s *suite) steps(ctx context.Context, w Workload, steps []step) error {
 			if steps[i].name != "" {
 				err = fmt.Errorf("%s: %w", steps[i].name, err)
 			}
-			return err
-		}
-	}
-	return nil
-}
-
-// step measures one step and writes its lines.
-func (s *suite) step(ctx context.Context, name string, st *step) error {
-	begun := time.Now().UTC()
-	usage := &meter{target: s.Target, disk: st.writes}
-	what := name
-	if st.name != "" {
-		what += " " + st.name
-	}
-	samples, err := load.Run(ctx, load.Options{
-		Workers: s.Connections, Calls: st.calls, Rate: s.Rate, WarmUp: st.warm, Repeats: s.Repeats,
-		MaxErrors: maxErrors, Before: usage.before,
-		Progress: func(repeat int, calls int64, _ time.Duration) {
-			s.Progress(fmt.Sprintf("%s, %d of %d", what, repeat+1, s.Repeats), calls, st.calls)
-		},
-	}, st.op)
-	if err != nil {
-		return err
-	}
-	if err := usage.lap(); err != nil {
-		return err
-	}
-	if st.check != nil {
-		if err := st.check(ctx); err != nil {
-			return err
-		}
-	}
-	for n, sample := range samples {
-		line := &result.Line{
-			Run: s.Options.Run, Time: begun, Machine: s.machine, Server: s.Target.Server,
-			Workload: name, Step: st.name, Repeat: n,
-			Params: map[string]float64{"connections": float64(s.Connections),
-				"users": float64(s.Users), "messages": float64(s.Messages)},
-			Values: usage.values(n, sample.Calls+sample.Errors),
-		}
-		if err := line.SetSample(sample, s.Rate); err != nil {
-			return err
-		}
-		if err := s.Line(line); err != nil {
 			return err
 		}
 	}

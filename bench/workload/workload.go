@@ -65,6 +65,18 @@ type step struct {
 	close func()
 	// writes says that the step fills the disk.
 	writes bool
+
+	// workers and repeats, if set, stand for those of the options.
+	workers, repeats int
+	// assigned is load.Options.Assigned: each worker makes the same number of calls.
+	assigned bool
+	// before, if set, prepares each repeat. after, if set, ends it, and returns values for its line.
+	before func(ctx context.Context, repeat int) error
+	after  func(ctx context.Context, repeat int) (map[string]float64, error)
+	// parts, if set, has what else calls have recorded: lines of their own.
+	parts *recorder
+	// params are further ones of the lines.
+	params map[string]float64
 }
 
 // Ingest is the name of the workload that needs LMTP; the others need IMAP only.
@@ -80,6 +92,9 @@ var all = []Workload{
 	{"fetch", "flags, envelopes, structures, header fields, whole messages, slices of parts", openFetch},
 	{"search", "by flag, by field, by rare and by absent words", openSearch},
 	{"store", "flags of one message, and of many", openStore},
+	{"expunge", "of one message, and of many", openExpunge},
+	{"move", "MOVE and COPY of one message, and of many", openMove},
+	{"churn", "sessions of many commands: LIST to LOGOUT", openChurn},
 }
 
 // All returns every workload, in the order of a run.

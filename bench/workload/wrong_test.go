@@ -125,6 +125,24 @@ func TestWrongAnswers(t *testing.T) {
 		"lost delivery":     {"ingest", `FETCH`, replaced(`Date:`, "Dote:"), "ingest: wrong answer: message"},
 		"changed APPEND":    {"append", `FETCH`, replaced(`Date:`, "Dote:"), "append: wrong answer: message"},
 		"APPEND not stored": {"append", `EXAMINE`, replaced(`^\* (\d+) EXISTS`, "* 1$1 EXISTS"), "append: wrong answer: "},
+
+		"expunge copies": {"expunge", `FETCH 1:\* \(UID RFC822`, replaced(`RFC822.SIZE \d+`, "RFC822.SIZE 1"), "size"},
+		"no EXPUNGE":     {"expunge", `UID EXPUNGE`, replaced(`^\* 1 EXPUNGE\r`, "* OK\r"), "expunge: one: "},
+		"other EXPUNGE":  {"expunge", `UID EXPUNGE`, replaced(`^\* 1 EXPUNGE\r`, "* 2 EXPUNGE\r"), "expunge: one: "},
+		"not expunged":   {"expunge", `UID EXPUNGE`, replaced(`^\* 0 EXISTS`, "* 1 EXISTS"), "expunge: one: "},
+		"lost copy":      {"move", `COPY.*move-to`, replaced(`^\* 4 EXISTS`, "* 3 EXISTS"), "move: copy one: "},
+		"changed copy":   {"move", `COPY.*move-to`, replaced(`RFC822.SIZE \d+`, "RFC822.SIZE 1"), "move: copy one: "},
+		"flags of copy":  {"move", `COPY.*move-to`, replaced(`\\Answered`, `\Draft`), "move: copy one: "},
+		"not moved away": {"move", `UID MOVE`, replaced(`^\* 1 EXPUNGE\r`, "* OK\r"), "move: one: "},
+		"lost move":      {"move", `UID MOVE`, replaced(`^\* 3 EXISTS`, "* 2 EXISTS"), "move: one: "},
+		"churn LIST":     {"churn", `LIST`, replaced(`bench-churn`, "bench-chxrn"), "churn: list: "},
+		"churn STATUS":   {"churn", `STATUS`, replaced(`UNSEEN `, "UNSEEN 9"), "churn: status: "},
+		"churn SELECT":   {"churn", `SELECT`, replaced(`EXISTS`, "RECENT"), "churn: select: "},
+		"churn FETCH":    {"churn", `ENVELOPE`, replaced(`FLAGS \(`, `FLAGS (\Draft \Flagged `), "churn: fetch: "},
+		"churn body":     {"churn", `PEEK\[\]`, replaced(`Date:`, "Dote:"), "churn: body: "},
+		"churn STORE":    {"churn", `(?i) STORE .*[+-]FLAGS \(`, replaced(`FETCH`, "FOTCH"), "churn: store: "},
+		"churn EXPUNGE":  {"churn", `EXPUNGE`, replaced(`EXPUNGE\r`, "EXPONGE\r"), "churn: "},
+		"churn COPY":     {"churn", ` COPY `, replaced(`^\* \d+ EXISTS`, "* 99 EXISTS"), "churn: "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := &liar{after: regexp.MustCompile(test.after), change: test.change}
@@ -136,6 +154,9 @@ func TestWrongAnswers(t *testing.T) {
 				t.Fatal(err)
 			}
 			o.Target, o.Users, o.Connections, o.Messages, o.Calls, o.Repeats = &behind, 1, 1, 1, 3, 1
+			if test.workload == "churn" {
+				o.Calls = 100
+			}
 			err := Run(t.Context(), o, test.workload)
 			if test.want == "" {
 				if err != nil { // another flag does not matter
