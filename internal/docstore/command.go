@@ -82,9 +82,13 @@ func init() { // the table refers to functions that look into it
 }
 
 // handle runs one request and returns its reply.
-func (s *Server) handle(ctx context.Context, c *conn, m *wire.Message) bson.Raw {
+func (s *Server) handle(ctx context.Context, c *conn, m *wire.Message) (reply bson.Raw) {
 	var r *request
-	var reply bson.Raw
+	defer func() {
+		if r != nil {
+			s.counters.add(r.name, m.Size(), len(reply))
+		}
+	}()
 	err := s.contain("a request", func() (err error) {
 		r, err = parseRequest(s, c, m)
 		return err

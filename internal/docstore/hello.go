@@ -104,6 +104,6 @@ func (s *Server) serverStatus(_ context.Context, r *request) (bson.Raw, error) {
 		i, dst = bsoncore.AppendDocumentElementStart(dst, "storageEngine")
 		dst = bsoncore.AppendStringElement(dst, "name", "pebble")
 		dst, _ = bsoncore.AppendDocumentEnd(dst, i)
-		return dst
+		return s.appendStatus(dst, m)
 	}), nil
 }

@@ -27,6 +27,7 @@ type Server struct {
 	started  time.Time
 	// commands counts the commands since the start.
 	commands atomic.Int64
+	counters commandCounters
 
 	// ctx ends when the server closes; wg counts what must have ended before the engine closes.
 	ctx    context.Context
@@ -55,7 +56,7 @@ func Open(opts Options) (*Server, error) {
 		log = slog.Default()
 	}
 	s := &Server{
-		eng: eng, log: log, started: time.Now(),
+		eng: eng, log: log, started: time.Now(), counters: newCommandCounters(),
 		cursors:   newCursors(func(err error) { log.Error("close a cursor", "error", err) }),
 		sessions:  newSessions(eng),
 		listeners: map[net.Listener]struct{}{},
@@ -243,8 +244,8 @@ func (s *Server) DamagedFiles() []DamagedFileError { return s.eng.DamagedFiles()
 type Metrics struct {
 	engine.Metrics
 	Connections, Cursors int
-	// Commands counts all since the start.
-	Commands int64
+	// Commands counts all since the start. BytesIn and BytesOut are their size and that of replies.
+	Commands, BytesIn, BytesOut int64
 }
 
 // Metrics returns the current numbers.
@@ -255,5 +256,10 @@ func (s *Server) Metrics() Metrics {
 	s.cursors.mu.Lock()
 	cursors := len(s.cursors.all)
 	s.cursors.mu.Unlock()
-	return Metrics{Metrics: s.eng.Metrics(), Connections: conns, Cursors: cursors, Commands: s.commands.Load()}
+	m := Metrics{Metrics: s.eng.Metrics(), Connections: conns, Cursors: cursors, Commands: s.commands.Load()}
+	for _, c := range s.counters {
+		m.BytesIn += c.bytesIn.Load()
+		m.BytesOut += c.bytesOut.Load()
+	}
+	return m
 }

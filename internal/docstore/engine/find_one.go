@@ -76,7 +76,7 @@ func (u *Unit) tryOne(ctx context.Context, c *Collection, filter *query.Filter, 
 	if err != nil {
 		return false, nil, err
 	}
-	scan := newDocScan(v, p)
+	scan := newDocScan(u.eng, v, p)
 	defer func() { err = errors.Join(err, scan.close()) }()
 	if p.sorted {
 		for {

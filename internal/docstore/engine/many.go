@@ -47,7 +47,7 @@ func (w *Writer) many(ctx context.Context, filter *query.Filter, hv bson.RawValu
 	if err != nil {
 		return err
 	}
-	scan := newDocScan(v, p)
+	scan := newDocScan(w.eng, v, p)
 	defer func() { err = errors.Join(err, scan.close()) }()
 	scanned := c.id
 	for {
@@ -107,7 +107,7 @@ func (w *Writer) matchingIDs(ctx context.Context, c *Collection, filter *query.F
 	if err != nil {
 		return nil, err
 	}
-	scan := newDocScan(v, p)
+	scan := newDocScan(w.eng, v, p)
 	defer func() { err = errors.Join(err, scan.close()) }()
 	for {
 		idKey, _, err := scan.next(ctx)

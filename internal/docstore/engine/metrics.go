@@ -14,6 +14,9 @@ type Metrics struct {
 	// LogSyncs counts the syncs they shared.
 	SyncedCommits, LogSyncs int64
 	SyncWait                time.Duration
+	// KeysExamined and DocsExamined count index entries and documents that queries have read. Those of
+	// an open cursor count when it is closed.
+	KeysExamined, DocsExamined int64
 	// DiskBytes is the size of the database's files.
 	DiskBytes uint64
 	// MemTableBytes and CacheBytes are what write buffers and block cache hold.
@@ -24,7 +27,12 @@ type Metrics struct {
 	WritesRefused bool
 }
 
-type metrics struct{ syncedCommits, syncWait atomic.Int64 }
+type metrics struct{ syncedCommits, syncWait, keys, docs atomic.Int64 }
+
+func (m *metrics) examined(keys, docs int64) {
+	m.keys.Add(keys)
+	m.docs.Add(docs)
+}
 
 func (m *metrics) synced(d time.Duration) {
 	m.syncedCommits.Add(1)
@@ -36,6 +44,8 @@ func (e *Engine) Metrics() Metrics {
 	m := Metrics{
 		SyncedCommits: e.metrics.syncedCommits.Load(),
 		SyncWait:      time.Duration(e.metrics.syncWait.Load()),
+		KeysExamined:  e.metrics.keys.Load(),
+		DocsExamined:  e.metrics.docs.Load(),
 	}
 	done, err := e.begin()
 	if err != nil {

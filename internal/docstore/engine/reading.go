@@ -81,7 +81,7 @@ func (rd *Reading) Find(q *FindQuery) (*FindStream, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &FindStream{scan: newDocScan(rd.view, p), projection: q.Projection, skip: q.Skip, limit: q.Limit}
+	f := &FindStream{scan: newDocScan(rd.eng, rd.view, p), projection: q.Projection, skip: q.Skip, limit: q.Limit}
 	if q.Limit == 0 {
 		f.limit = -1
 	}
@@ -105,11 +105,11 @@ func (rd *Reading) Aggregate(db, name string, p *query.Pipeline, hint bson.RawVa
 		sort = &query.Sort{}
 	}
 	if c == nil {
-		return newPipelineStream(newDocScan(rd.view, &Plan{filter: p.Match()}), p, wantsOrder), nil
+		return newPipelineStream(newDocScan(rd.eng, rd.view, &Plan{filter: p.Match()}), p, wantsOrder), nil
 	}
 	pl, err := planQuery(rd.view, c, p.Match(), sort, h)
 	if err != nil {
 		return nil, err
 	}
-	return newPipelineStream(newDocScan(rd.view, pl), p, wantsOrder && pl.sorted), nil
+	return newPipelineStream(newDocScan(rd.eng, rd.view, pl), p, wantsOrder && pl.sorted), nil
 }

@@ -14,6 +14,7 @@ import (
 
 // docScan reads the documents of a plan that match its filter.
 type docScan struct {
+	eng  *Engine
 	view view
 	plan *Plan
 	// filter is the conditions that the plan's ranges do not ensure.
@@ -27,12 +28,13 @@ type docScan struct {
 	seen    map[string]struct{}
 
 	docsExamined, keysExamined int64
+	docsCounted, keysCounted   int64 // of them, in the metrics of the engine
 	steps                      int
 	turn                       turn
 }
 
-func newDocScan(v view, p *Plan) *docScan {
-	d := &docScan{view: v, plan: p, filter: p.filter, ranges: p.ranges}
+func newDocScan(e *Engine, v view, p *Plan) *docScan {
+	d := &docScan{eng: e, view: v, plan: p, filter: p.filter, ranges: p.ranges}
 	if p.Stage == stageClustered {
 		d.filter = p.filter.Residual()
 	}
@@ -222,5 +224,7 @@ func (d *docScan) close() error {
 		d.s = nil
 	}
 	d.ranges, d.seen = nil, nil
+	d.eng.metrics.examined(d.keysExamined-d.keysCounted, d.docsExamined-d.docsCounted)
+	d.keysCounted, d.docsCounted = d.keysExamined, d.docsExamined
 	return err
 }

@@ -69,6 +69,17 @@ type Message struct {
 // MoreToCome reports that the sender wants no reply.
 func (m *Message) MoreToCome() bool { return m.Flags&FlagMoreToCome != 0 }
 
+// Size is how many bytes its documents have.
+func (m *Message) Size() int {
+	size := len(m.Body)
+	for _, s := range m.Sequences {
+		for _, d := range s.Docs {
+			size += len(d)
+		}
+	}
+	return size
+}
+
 // Release gives the message's buffer back. The message must not be used afterwards.
 func (m *Message) Release() {
 	if m.buf != nil && cap(*m.buf) <= pooledBuffer {
