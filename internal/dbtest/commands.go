@@ -2,6 +2,7 @@ package dbtest
 
 import (
 	"context"
+	"fmt"
 	"sort"
 	"strings"
 	"sync"
@@ -14,6 +15,8 @@ import (
 type Commands struct {
 	mu      sync.Mutex
 	counts  map[target]*count
+	order   []target         // of their first commands
+	waits   int              // see Waits
 	pending map[int64]target // by request id
 }
 
@@ -38,6 +41,9 @@ func (c *Commands) started(_ context.Context, e *event.CommandStartedEvent) {
 	defer c.mu.Unlock()
 	c.of(t).commands++
 	c.pending[e.RequestID] = t
+	if _, err := e.Command.LookupErr("writeConcern"); err == nil {
+		c.waits++
+	}
 }
 
 func (c *Commands) of(t target) *count {
@@ -45,6 +51,7 @@ func (c *Commands) of(t target) *count {
 	if n == nil {
 		n = &count{}
 		c.counts[t] = n
+		c.order = append(c.order, t)
 	}
 	return n
 }
@@ -90,6 +97,7 @@ func (c *Commands) Reset() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	clear(c.counts)
+	c.order, c.waits = nil, 0
 }
 
 func (c *Commands) sum(match func(target) bool, get func(*count) int) int {
@@ -114,6 +122,33 @@ func (c *Commands) Count(command, collection string) int {
 // Total is how many commands were sent in all.
 func (c *Commands) Total() int {
 	return c.sum(func(target) bool { return true }, func(n *count) int { return n.commands })
+}
+
+// Waits is how many commands had a write concern: each waited until what it had written was
+// durable. Statements of a transaction have none, its commit has one.
+func (c *Commands) Waits() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.waits
+}
+
+// Sequence lists the commands in the order in which the first of each was sent, those that were
+// sent several times with their number.
+func (c *Commands) Sequence() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var list []string
+	for _, t := range c.order {
+		item := t.command
+		if t.collection != "" {
+			item += " " + t.collection
+		}
+		if n := c.counts[t].commands; n > 1 {
+			item = fmt.Sprintf("%d x %s", n, item)
+		}
+		list = append(list, item)
+	}
+	return strings.Join(list, ", ")
 }
 
 // reads tells the commands that return documents.

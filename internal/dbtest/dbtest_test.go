@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 )
 
 func TestMonitored(t *testing.T) {
@@ -30,6 +31,10 @@ func TestMonitored(t *testing.T) {
 	if err := c.FindOneAndDelete(ctx, bson.D{{Key: "_id", Value: 3}}).Err(); err != nil {
 		t.Fatal(err)
 	}
+	durable := c.Clone(options.Collection().SetWriteConcern(writeconcern.Majority()))
+	if _, err := durable.DeleteOne(ctx, bson.D{{Key: "_id", Value: 4}}); err != nil {
+		t.Fatal(err)
+	}
 	for _, tc := range []struct {
 		what      string
 		got, want int
@@ -42,13 +47,18 @@ func TestMonitored(t *testing.T) {
 		{"documents", cmds.Documents("c"), 11},
 		{"bytes", cmds.Bytes("c"), 11 * 14},
 		{"documents elsewhere", cmds.Documents("other"), 0},
+		{"waits", cmds.Waits(), 1}, // the delete's
 	} {
 		if tc.got != tc.want {
 			t.Errorf("%s: %d, want %d; all:\n%v", tc.what, tc.got, tc.want, cmds)
 		}
 	}
+	const sequence = "insert c, find c, 2 x getMore c, findAndModify c, delete c"
+	if got := cmds.Sequence(); got != sequence {
+		t.Errorf("sequence %q, want %q", got, sequence)
+	}
 	cmds.Reset()
-	if n := cmds.Total(); n != 0 {
+	if n := cmds.Total() + cmds.Waits() + len(cmds.Sequence()); n != 0 {
 		t.Errorf("%d commands after a reset", n)
 	}
 }

@@ -32,6 +32,8 @@ type Options struct {
 	Clock    func() time.Time
 	Quota    quota.Policy
 	ReadOnly bool // nothing is created when it opens
+	// RememberPasswords is mailstore.Options.RememberPasswords.
+	RememberPasswords time.Duration
 }
 
 // Store is a mail store with what stands below it.
@@ -87,7 +89,7 @@ func OpenIn(ctx context.Context, o Options) (*Store, error) {
 	}
 	s.Store, err = mailstore.Open(ctx, mailstore.Options{
 		Database: o.Database, Contents: s.Contents, Bus: s.Bus, Logger: o.Logger,
-		Quota: o.Quota, ReadOnly: o.ReadOnly,
+		Quota: o.Quota, ReadOnly: o.ReadOnly, RememberPasswords: o.RememberPasswords,
 	})
 	if err != nil {
 		return nil, errors.Join(err, s.closeBus())

@@ -1,0 +1,9 @@
+// Package costs has tests only. They hold what operations of mail clients and of mail servers ask of
+// the database: testdata/commands.txt lists, for each operation, how many commands it sends, how many
+// of them wait until what they wrote is durable on a majority, and which they are. The commands are
+// the same for the embedded database and for a MongoDB, where a command is a round trip.
+//
+// A change that makes an operation dearer, or cheaper, changes that file, and so is seen:
+//
+//	go test ./internal/costs -update
+package costs
