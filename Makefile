@@ -10,7 +10,7 @@ LDFLAGS   := -X main.version=$(VERSION)
 PREFIX    ?= /usr/local
 DESTDIR   ?=
 
-.PHONY: build man install run test lint fuzz clean
+.PHONY: build man install run test lint fuzz bench-compare clean
 
 build:
 	$(GO) build $(GOFLAGS) -ldflags '$(LDFLAGS)' -o bin/gadwall ./cmd/gadwall
@@ -61,6 +61,12 @@ fuzz:
 	    echo "== $$pkg $$target"; \
 	    $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg; \
 	  done; done
+
+# Measures the revision REV and the working tree in turn, and fails if the tree is slower by more
+# than the noise. BENCHFLAGS is for flags and names of workloads.
+bench-compare:
+	@test -n "$(REV)" || { echo 'say which revision: make bench-compare REV=...'; exit 2; }
+	contrib/bench-compare.sh "$(REV)" $(BENCHFLAGS)
 
 clean:
 	rm -rf bin

@@ -10,13 +10,14 @@ import (
 
 // comparison is a figure of one case on two subjects.
 type comparison struct {
-	Key, Figure        string
+	Key, Name, Figure  string // Key is Name with the parameters
 	Old, New           string // subjects
 	OldValue, NewValue string
 	Ratio, Noise       string
 	Verdict            string
 	Class              string // how the verdict is coloured
 	Mark               string // the shape before it
+	Speed              bool   // the figure is a speed, not one of the values
 }
 
 // compare compares each subject with the first one.
@@ -52,6 +53,9 @@ func (r *Report) compare() {
 	}
 }
 
+// worse is the class of what has become slower.
+const worse = "worse"
+
 // pair is one case on two subjects.
 type pair struct {
 	oldName, newName string
@@ -66,6 +70,7 @@ func (p pair) speed(ratio result.Ratio) comparison {
 		ratio.Speed, ratio.Noise = before.Median/after.Median, before.Noise()+after.Noise()
 	}
 	c := p.comparison(figure, number, before, after, ratio.Speed)
+	c.Speed = true
 	switch {
 	case failed(p.before) || failed(p.after):
 		c.Verdict, c.Class, c.Mark = "has errors: no verdict", "unknown", "!"
@@ -74,7 +79,7 @@ func (p pair) speed(ratio result.Ratio) comparison {
 	case ratio.Faster(leastChange):
 		c.Verdict, c.Class, c.Mark = "faster", "better", "▲"
 	case ratio.Slower(leastChange):
-		c.Verdict, c.Class, c.Mark = "slower", "worse", "▼"
+		c.Verdict, c.Class, c.Mark = "slower", worse, "▼"
 	}
 	return c
 }
@@ -98,7 +103,7 @@ func (p pair) comparison(
 	figure string, format func(float64) string, before, after result.Spread, ratio float64,
 ) comparison {
 	c := comparison{
-		Key: p.after.Key, Figure: figure, Old: p.oldName, New: p.newName,
+		Key: p.after.Key, Name: p.after.Name, Figure: figure, Old: p.oldName, New: p.newName,
 		OldValue: format(before.Median), NewValue: format(after.Median), Ratio: fmt.Sprintf("%.2f", ratio),
 		Noise: "unknown", Verdict: "within the noise", Class: "same", Mark: "=",
 	}

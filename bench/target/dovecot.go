@@ -2,6 +2,7 @@ package target
 
 import (
 	"context"
+	"errors"
 
 	"gadwall/bench/result"
 	"gadwall/internal/dovecot"
@@ -13,14 +14,24 @@ type Dovecot struct {
 	*dovecot.Server
 }
 
+// DovecotOptions say how to run a Dovecot.
+type DovecotOptions struct {
+	// MailUser owns the mail if the caller is root; empty is nobody.
+	MailUser string
+	// FullText indexes new mail with fts-xapian, which must be installed.
+	FullText bool
+}
+
 // StartDovecot runs the Dovecot that is installed, with mdbox, zstd, and every change on the disk
-// before it is acknowledged, as Gadwall has it, and with fts-xapian if that is installed. dir must
-// exist. mailUser owns the mail if the caller is root; it may be empty.
-func StartDovecot(ctx context.Context, dir, mailUser string) (*Dovecot, error) {
-	o := dovecot.Options{Dir: dir, Location: dovecot.MDBox, LMTP: true, MailUser: mailUser,
+// before it is acknowledged, as Gadwall has it. dir must exist.
+func StartDovecot(ctx context.Context, dir string, how DovecotOptions) (*Dovecot, error) {
+	o := dovecot.Options{Dir: dir, Location: dovecot.MDBox, LMTP: true, MailUser: how.MailUser,
 		Extra: dovecot.MDBoxConfiguration + dovecot.ManyConnections}
 	server := result.Server{Name: "dovecot", Variant: "mdbox+zstd"}
-	if dovecot.XapianInstalled() {
+	if how.FullText {
+		if !dovecot.XapianInstalled() {
+			return nil, errors.New("no fts-xapian is installed (Debian: apt-get install dovecot-fts-xapian)")
+		}
 		o.Extra += dovecot.Indexing
 		server.Variant += "+xapian"
 	}

@@ -50,7 +50,7 @@ func Run(ctx context.Context, o Options, names ...string) (err error) {
 			}
 		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", w.Name, err)
+			return &Failure{Workload: w.Name, Err: err}
 		}
 	}
 	return nil

@@ -23,10 +23,12 @@ import (
 )
 
 type benchCmd struct {
-	Space  benchSpaceCmd  `cmd:"" help:"Deliver generated mail and say what it takes, by class."`
-	Run    benchRunCmd    `cmd:"" help:"Measure how fast a server is: deliver, read, search and change generated mail."`
-	Corpus benchCorpusCmd `cmd:"" help:"Write generated mail, and say what it is like."`
-	Report benchReportCmd `cmd:"" help:"Make a page of results, and compare them."`
+	Space   benchSpaceCmd   `cmd:"" help:"Deliver generated mail and say what it takes, by class."`
+	Run     benchRunCmd     `cmd:"" help:"Measure how fast a server is: deliver, read, search and change generated mail."`
+	Corpus  benchCorpusCmd  `cmd:"" help:"Write generated mail, and say what it is like."`
+	Report  benchReportCmd  `cmd:"" help:"Make a page of results, and compare them."`
+	Peers   benchPeersCmd   `cmd:"" help:"Measure Gadwall and the Dovecot of this machine in turn, and compare them."`
+	Compare benchCompareCmd `cmd:"" help:"Measure two builds of Gadwall in turn; the exit status says whether the second one is slower."`
 }
 
 // benchSpaceCmd delivers a corpus to a server of its own in a new directory, or to a running one.

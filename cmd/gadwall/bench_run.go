@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -10,7 +9,6 @@ import (
 	"strings"
 	"syscall"
 
-	"gadwall/bench"
 	results "gadwall/bench/result"
 	"gadwall/bench/target"
 	"gadwall/bench/workload"
@@ -20,15 +18,7 @@ import (
 type benchRunCmd struct {
 	Workloads []string `arg:"" optional:"" name:"workload" help:"What to run; everything if not given. --list names all."`
 	List      bool     `help:"Name the workloads, and run none."`
-
-	Users       int     `default:"4" help:"How many users there are."`
-	Messages    int     `default:"1000" help:"Messages in the folder of each user, and in a repeat of ingest and append."`
-	Connections int     `default:"4" help:"Connections at a time."`
-	Calls       int64   `placeholder:"N" help:"Calls of a repeat of the other workloads; by default as many as suit each."`
-	Rate        float64 `placeholder:"N" help:"Calls a second, due at fixed times whatever the server does; without it, each connection calls as soon as it has its answer."`
-	Repeats     int     `default:"3" help:"How often each step is measured."`
-	Seed        uint64  `default:"9" help:"Other seeds make other mail."`
-	Out         string  `placeholder:"FILE" help:"Append a line of JSON for each measurement."`
+	benchLoad
 
 	IMAP       string `name:"imap" placeholder:"ADDR" help:"Measure the server that listens there, host:port, instead of one of our own."`
 	LMTP       string `name:"lmtp" placeholder:"ADDR" help:"Its LMTP; only ingest needs it."`
@@ -46,9 +36,6 @@ func (c *benchRunCmd) check() error {
 	case c.IMAP != "" && os.Getenv(passwordVariable) == "":
 		return errors.New("the password of the users must be in " + passwordVariable)
 	}
-	if err := workload.Known(c.Workloads); err != nil {
-		return fmt.Errorf("%w; --list names all", err)
-	}
 	if c.IMAP != "" && c.LMTP == "" {
 		for _, name := range c.names() {
 			if name == workload.Ingest {
@@ -56,8 +43,7 @@ func (c *benchRunCmd) check() error {
 			}
 		}
 	}
-	o := c.options()
-	return o.Check()
+	return c.benchLoad.check(c.Workloads)
 }
 
 // names are those of the workloads to run.
@@ -70,14 +56,6 @@ func (c *benchRunCmd) names() []string {
 		names = append(names, w.Name)
 	}
 	return names
-}
-
-func (c *benchRunCmd) options() workload.Options {
-	return workload.Options{
-		Corpus: bench.CorpusOptions{Seed: c.Seed}, Users: c.Users, Messages: c.Messages,
-		Connections: c.Connections, Calls: c.Calls, Rate: c.Rate, Repeats: c.Repeats,
-		Run: strings.ToLower(rand.Text()[:10]),
-	}
 }
 
 func (c *benchRunCmd) Run(std streams) (err error) {
@@ -97,20 +75,12 @@ func (c *benchRunCmd) Run(std streams) (err error) {
 		return err
 	}
 	defer os.RemoveAll(o.Dir)
-	var lines []*results.Line
-	write := func(*results.Line) error { return nil }
-	if c.Out != "" {
-		file, err := os.OpenFile(c.Out, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
-		if err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, file.Close()) }()
-		write = results.NewWriter(file).Write
+	out, err := c.open()
+	if err != nil {
+		return err
 	}
-	o.Line = func(l *results.Line) error {
-		lines = append(lines, l)
-		return write(l)
-	}
+	defer func() { err = errors.Join(err, out.close()) }()
+	o.Line = out.write
 	to, end, err := c.target(ctx, o.Dir)
 	if err != nil {
 		return err
@@ -121,7 +91,7 @@ func (c *benchRunCmd) Run(std streams) (err error) {
 	err = workload.Run(ctx, o, c.Workloads...)
 	progress.end()
 	// What was measured before an error is worth its time.
-	return errors.Join(err, end(), writeBenchTable(std.out, lines))
+	return errors.Join(err, end(), writeBenchTable(std.out, out.lines))
 }
 
 // target starts a server of our own, or describes the one that the flags name. end ends what was
