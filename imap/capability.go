@@ -14,7 +14,7 @@ const (
 
 	// capsSession is told after login.
 	capsSession = " NAMESPACE UNSELECT UIDPLUS MOVE CHILDREN SPECIAL-USE CREATE-SPECIAL-USE" +
-		" LIST-EXTENDED LIST-STATUS STATUS=SIZE MULTIAPPEND CONDSTORE ESEARCH WITHIN" +
+		" LIST-EXTENDED LIST-STATUS STATUS=SIZE MULTIAPPEND CONDSTORE QRESYNC UIDONLY ESEARCH WITHIN" +
 		" QUOTA QUOTA=RES-STORAGE QUOTA=RES-MESSAGE APPENDLIMIT="
 )
 
@@ -52,11 +52,23 @@ func (c *conn) mayAuthenticate() bool {
 // the client has asked for them (RFC 5161).
 type extensions uint8
 
-// CONDSTORE: FETCH responses carry MODSEQ (RFC 7162 section 3.1).
-const condstore extensions = 1 << iota
+const (
+	// condstore: FETCH responses carry MODSEQ (RFC 7162 section 3.1).
+	condstore extensions = 1 << iota
+	// qresync: VANISHED takes the place of EXPUNGE (RFC 7162 section 3.2). It comes with
+	// condstore.
+	qresync
+	// uidOnly: no message numbers. UIDFETCH and VANISHED take the place of FETCH and EXPUNGE
+	// (RFC 9586).
+	uidOnly
+)
 
 // enableable are the extensions that ENABLE knows, by name.
-var enableable = map[string]extensions{"CONDSTORE": condstore}
+var enableable = map[string]extensions{
+	"CONDSTORE": condstore,
+	"QRESYNC":   condstore | qresync,
+	"UIDONLY":   uidOnly,
+}
 
 func (e extensions) has(x extensions) bool { return e&x != 0 }
 

@@ -21,6 +21,7 @@ type command struct {
 	args *wire.Decoder
 
 	answer   statusText
+	removed  bool         // it removed messages: with QRESYNC the answer has HIGHESTMODSEQ
 	answered bool         // nothing more is to be said
 	after    func() error // runs when the tagged OK is sent; an error ends the connection
 }
@@ -111,6 +112,12 @@ var rules = map[string]rule{
 	"UID MOVE":    {inSelected, syncAll, (*conn).handleMove},
 }
 
+// numbered are the commands whose arguments or answers have message numbers: a session
+// with UIDONLY has only their UID forms (RFC 9586 section 3.1).
+var numbered = map[string]bool{
+	"FETCH": true, "SEARCH": true, "STORE": true, "COPY": true, "MOVE": true, "SORT": true, "THREAD": true,
+}
+
 // parseName reads the name of the command and looks up its rule.
 func (c *conn) parseName(cmd *command) (rule, error) {
 	none := rule{sync: syncNone}
@@ -140,6 +147,9 @@ func (c *conn) parseName(cmd *command) (rule, error) {
 	cmd.name = name
 	if r.states&c.inState() == 0 {
 		return none, wire.Errorf("not allowed in this state")
+	}
+	if numbered[name] && c.enabled.has(uidOnly) {
+		return none, errUIDRequired
 	}
 	return r, nil
 }

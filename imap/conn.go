@@ -316,6 +316,8 @@ func (c *conn) execute(ctx context.Context, cmd *command, r rule) error {
 				return serr
 			}
 			// After BYE, too: the client has to know what became of the command.
+		} else {
+			c.warnOfGone()
 		}
 	}
 	if err != nil {
@@ -334,6 +336,9 @@ func (c *conn) execute(ctx context.Context, cmd *command, r rule) error {
 	}
 	if cmd.answer.text == "" {
 		cmd.answer.text = cmd.name + " completed"
+	}
+	if cmd.removed && c.sel != nil && c.enabled.has(qresync) {
+		cmd.answer.code = highestModSeq(c.sel.view.Told())
 	}
 	c.status(cmd.tag, imap.StatusResponseTypeOK, cmd.answer.code, cmd.answer.text)
 	return nil

@@ -42,6 +42,7 @@ func (c *conn) handleMove(ctx context.Context, cmd *command) error {
 		// COPYUID comes before the EXPUNGE responses, in an untagged OK
 		// (RFC 6851 section 4.3).
 		c.status("*", imap.StatusResponseTypeOK, copyUID(result), "Moved")
+		cmd.removed = true // RFC 6851 section 4.4
 		c.removed(result.Source, result.SourceModSeq)
 	} else if err == nil {
 		cmd.ok("", noMessages)

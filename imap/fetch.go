@@ -8,6 +8,7 @@ import (
 
 	"github.com/emersion/go-imap/v2"
 
+	"gadwall/imap/wire"
 	"gadwall/internal/account"
 	"gadwall/internal/contents"
 	"gadwall/internal/mailstore"
@@ -41,12 +42,20 @@ func (c *conn) handleFetch(ctx context.Context, cmd *command) error {
 	if err := cmd.args.CRLF(); err != nil {
 		return err
 	}
+	if req.vanished && (!cmd.uid || !c.enabled.has(qresync)) {
+		return wire.Errorf("VANISHED is for UID FETCH after ENABLE QRESYNC")
+	}
 	ranges, err := c.resolve(set)
 	if err != nil {
 		return err
 	}
 	if req.usesModSeq() {
 		c.enable(condstore)
+	}
+	if req.vanished {
+		if err := c.tellVanished(ctx, set, req.changedSince); err != nil {
+			return err
+		}
 	}
 	f := newFetcher(c, req)
 	if err := f.run(ctx, ranges); err != nil {

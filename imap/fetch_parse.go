@@ -40,6 +40,7 @@ type fetchRequest struct {
 
 	changedSince uint64 // with hasSince: only messages changed later (RFC 7162 section 3.1.4.1)
 	hasSince     bool
+	vanished     bool // tell which messages were expunged since (RFC 7162 section 3.2.6)
 }
 
 // setsSeen reports whether the request sets \Seen of what it fetches.
@@ -176,24 +177,32 @@ func (r *fetchRequest) parseSection(dec *wire.Decoder, seen bool) error {
 	return r.add(s)
 }
 
-// parseModifiers reads "(CHANGEDSINCE n)".
+// parseModifiers reads "(CHANGEDSINCE n)" or "(CHANGEDSINCE n VANISHED)".
 func (r *fetchRequest) parseModifiers(dec *wire.Decoder) error {
-	return dec.List(func() error {
+	err := dec.List(func() error {
 		name, err := dec.Keyword()
 		if err != nil {
 			return err
 		}
-		if name != "CHANGEDSINCE" {
-			return wire.Errorf("unknown FETCH modifier %s", clip(name))
+		switch name {
+		case "CHANGEDSINCE":
+			if err := dec.SP(); err != nil {
+				return err
+			}
+			r.hasSince = true
+			r.items |= itemModSeq
+			r.changedSince, err = dec.Number64()
+		case "VANISHED":
+			r.vanished = true
+		default:
+			err = wire.Errorf("unknown FETCH modifier %s", clip(name))
 		}
-		if err := dec.SP(); err != nil {
-			return err
-		}
-		r.hasSince = true
-		r.items |= itemModSeq
-		r.changedSince, err = dec.Number64()
 		return err
 	})
+	if err == nil && r.vanished && !r.hasSince {
+		err = wire.Errorf("VANISHED needs CHANGEDSINCE")
+	}
+	return err
 }
 
 // clip shortens what a client sent to what an error may repeat of it.

@@ -105,7 +105,6 @@ func TestParseFetchErrors(t *testing.T) {
 		"BODY[HEADER.FIELDS ()]", "BODY[HEADER.FIELDS (a]", "BODY[HEADER.FIELDS(a)]", "BODY[MIME]",
 		"BODY[1.]", "BODY[0]", "(FLAGS",
 		"(FLAGS  UID)", "FLAGS (CHANGEDSINCE)", "FLAGS (CHANGEDSINCE -1)", "FLAGS (VANISHED)",
-		"FLAGS (CHANGEDSINCE 1 VANISHED)",
 		"FLAGS (FOO)", "BODY[]<99999999999999999999.1>",
 		"(" + strings.Repeat("BODY.PEEK[] ", maxFetchItems) + "BODY.PEEK[])",
 		"BODY[HEADER.FIELDS (" + strings.Repeat("a ", maxHeaderNames) + "a)]",

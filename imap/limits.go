@@ -49,6 +49,9 @@ const (
 	maxStoreFlags = 100
 	// maxAnnounced bounds the keywords that FLAGS lists.
 	maxAnnounced = 1000
+	// maxVanishedRanges bounds the ranges of one VANISHED response, so that its line
+	// stays below 8,192 octets or not much above (RFC 7162 section 4).
+	maxVanishedRanges = 500
 )
 
 // Times.

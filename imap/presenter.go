@@ -7,10 +7,12 @@ import (
 	"gadwall/internal/account"
 	"gadwall/internal/mailstore"
 	"gadwall/internal/mailview"
+	"gadwall/internal/uidset"
 )
 
 // presenter writes the untagged responses about the messages of the selected mailbox:
-// FLAGS, EXISTS, EXPUNGE and FETCH. All of these begin here and nowhere else.
+// FLAGS, EXISTS, EXPUNGE or VANISHED, FETCH or UIDFETCH. All of these begin here and nowhere
+// else.
 type presenter struct {
 	enc      *wire.Encoder
 	enabled  *extensions
@@ -80,11 +82,31 @@ func (p *presenter) changes(d mailview.Diff, mayExpunge bool) {
 	}
 }
 
-// gone writes EXPUNGE (RFC 3501 section 7.4.1) for the messages that are gone, and takes
-// them out of the view.
+// gone writes EXPUNGE (RFC 3501 section 7.4.1) or VANISHED (RFC 7162 section 3.2.10) for the
+// messages that are gone, and takes them out of the view.
 func (p *presenter) gone() {
-	for _, e := range p.view.TakeGone() {
-		p.enc.Untagged().Number(e.Seq).Raw(" EXPUNGE\r\n")
+	gone := p.view.TakeGone()
+	if !p.enabled.has(qresync | uidOnly) {
+		for _, e := range gone {
+			p.enc.Untagged().Number(e.Seq).Raw(" EXPUNGE\r\n")
+		}
+		return
+	}
+	uids := make([]uint32, 0, len(gone))
+	for _, e := range slices.Backward(gone) {
+		uids = append(uids, e.UID)
+	}
+	p.vanished("VANISHED ", uidset.FromAscending(uids))
+}
+
+// vanishedEarlier writes VANISHED (EARLIER) for messages that the view does not have
+// (RFC 7162 section 3.2.10.1).
+func (p *presenter) vanishedEarlier(uids uidset.Set) { p.vanished("VANISHED (EARLIER) ", uids) }
+
+// vanished writes as many responses as it takes to keep lines short.
+func (p *presenter) vanished(response string, uids uidset.Set) {
+	for part := range slices.Chunk(uids, maxVanishedRanges) {
+		p.enc.Untagged().Raw(response).Raw(part.String()).CRLF()
 	}
 }
 
@@ -92,7 +114,7 @@ func (p *presenter) gone() {
 // mod-sequence (RFC 7162 section 3.2.4).
 func (p *presenter) state(seq uint32, f mailstore.FlagState, withUID bool) {
 	p.announce(f.Keywords)
-	p.begin(&p.line, seq, f.UID, withUID)
+	p.begin(&p.line, seq, f.UID, withUID || p.enabled.has(qresync))
 	p.line.flags(f.Flags, f.Keywords)
 	if p.enabled.has(condstore) {
 		p.line.modseq(f.ModSeq)
@@ -102,14 +124,21 @@ func (p *presenter) state(seq uint32, f mailstore.FlagState, withUID bool) {
 
 // modseq writes a FETCH response with the mod-sequence of a message.
 func (p *presenter) modseq(seq uint32, f mailstore.FlagState, withUID bool) {
-	p.begin(&p.line, seq, f.UID, withUID)
+	p.begin(&p.line, seq, f.UID, withUID || p.enabled.has(qresync))
 	p.line.modseq(f.ModSeq)
 	p.enc.RawBytes(p.line.end())
 }
 
-// begin starts a FETCH response (RFC 3501 section 7.4.2): "* 7 FETCH (UID 12".
+// begin starts a FETCH response (RFC 3501 section 7.4.2): "* 7 FETCH (UID 12", or
+// a UIDFETCH response (RFC 9586 section 3.3): "* 12 UIDFETCH (".
 func (p *presenter) begin(r *fetchResponse, seq, uid uint32, withUID bool) {
 	r.buf = append(r.buf[:0], "* "...)
+	if p.enabled.has(uidOnly) {
+		r.buf = wire.AppendNumber(r.buf, uint64(uid))
+		r.buf = append(r.buf, " UIDFETCH ("...)
+		r.empty = true
+		return
+	}
 	r.buf = wire.AppendNumber(r.buf, uint64(seq))
 	r.buf = append(r.buf, " FETCH ("...)
 	r.empty = true

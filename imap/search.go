@@ -13,7 +13,8 @@ import (
 // handleSearch answers SEARCH and UID SEARCH (RFC 3501 sections 6.4.4 and 6.4.8,
 // RFC 4731). Only messages of the view are found.
 func (c *conn) handleSearch(ctx context.Context, cmd *command) error {
-	p := searchParser{dec: cmd.args, resolve: c.sel.view.Existing, now: time.Now().Truncate(time.Second)}
+	p := searchParser{dec: cmd.args, resolve: c.sel.view.Existing,
+		uidOnly: c.enabled.has(uidOnly), now: time.Now().Truncate(time.Second)}
 	req, err := p.parse()
 	if err != nil {
 		return err

@@ -34,6 +34,7 @@ type searchRequest struct {
 type searchParser struct {
 	dec     *wire.Decoder
 	resolve func(imap.NumSet) uidset.Set // to UIDs of the view; numbers past the end are of none
+	uidOnly bool                         // message numbers are an error
 	now     time.Time                    // for YOUNGER and OLDER
 
 	req    searchRequest
@@ -190,6 +191,9 @@ func (p *searchParser) set(uid bool) (*search.Key, error) {
 	set, err := p.dec.NumSet(uid)
 	if err != nil {
 		return nil, err
+	}
+	if !uid && p.uidOnly {
+		return nil, errUIDRequired
 	}
 	return search.UIDs(p.resolve(set)), nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"gadwall/imap/wire"
 	"gadwall/internal/account"
+	"gadwall/internal/mailstore"
 	"gadwall/internal/mailview"
 	"gadwall/internal/uidset"
 )
@@ -42,24 +43,15 @@ func (c *conn) handleExamine(ctx context.Context, cmd *command) error {
 	return c.selectMailbox(ctx, cmd, account.ReadOnly)
 }
 
-// selectMailbox answers both. The parameter CONDSTORE is of RFC 7162 section
-// 3.1.8.
+// selectMailbox answers both.
 func (c *conn) selectMailbox(ctx context.Context, cmd *command, access account.Access) error {
 	name, err := mailboxArgument(cmd.args)
 	if err != nil {
 		return err
 	}
-	wants := extensions(0)
+	var params selectParameters
 	if cmd.args.Accept(' ') {
-		err := cmd.args.List(func() error {
-			param, err := cmd.args.Keyword()
-			if err == nil && param != "CONDSTORE" {
-				err = wire.Errorf("unknown parameter %s", param)
-			}
-			wants |= condstore
-			return err
-		})
-		if err != nil {
+		if params, err = c.parseSelectParameters(cmd.args); err != nil {
 			return err
 		}
 	}
@@ -71,9 +63,16 @@ func (c *conn) selectMailbox(ctx context.Context, cmd *command, access account.A
 		c.deselect()
 		c.enc.Untagged().Raw("OK [CLOSED] Previous mailbox is now closed").CRLF()
 	}
-	c.enable(wants)
-	if err := c.open(ctx, name, access); err != nil {
+	c.enable(params.wants)
+	box, err := c.open(ctx, name, access)
+	if err != nil {
 		return err
+	}
+	if r := params.resync; r != nil && r.uidValidity == box.UIDValidity {
+		if err := c.resync(ctx, r); err != nil {
+			c.deselect() // what changed would never be told
+			return err
+		}
 	}
 	if access == account.ReadOnly {
 		cmd.ok("READ-ONLY", "EXAMINE completed")
@@ -83,17 +82,48 @@ func (c *conn) selectMailbox(ctx context.Context, cmd *command, access account.A
 	return nil
 }
 
+// selectParameters are what SELECT and EXAMINE say behind the mailbox (RFC 4466 section 2.1).
+type selectParameters struct {
+	wants  extensions
+	resync *resyncRequest // nil without QRESYNC
+}
+
+// parseSelectParameters reads CONDSTORE (RFC 7162 section 3.1.8) and QRESYNC (RFC 7162
+// section 3.2.5).
+func (c *conn) parseSelectParameters(dec *wire.Decoder) (p selectParameters, err error) {
+	err = dec.List(func() error {
+		param, err := dec.Keyword()
+		if err != nil {
+			return err
+		}
+		switch {
+		case param == "CONDSTORE":
+			p.wants |= condstore
+		case param == "QRESYNC" && p.resync != nil:
+			return wire.Errorf("QRESYNC is there twice")
+		case param == "QRESYNC" && !c.enabled.has(qresync):
+			return wire.Errorf("QRESYNC needs ENABLE QRESYNC before it")
+		case param == "QRESYNC":
+			p.resync, err = c.parseResync(dec)
+		default:
+			err = wire.Errorf("unknown parameter %s", clip(param))
+		}
+		return err
+	})
+	return p, err
+}
+
 // open selects a mailbox. The view is that of the mailbox document's
 // mod-sequence: messages which come later are told by the first sync.
-func (c *conn) open(ctx context.Context, name string, access account.Access) error {
+func (c *conn) open(ctx context.Context, name string, access account.Access) (*mailstore.Mailbox, error) {
 	c.subscribe() // before reading, so that nothing falls in between
 	opened, box, err := c.account.Open(ctx, name, access)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	opening, err := opened.Opening(ctx, box)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	box = opening.Mailbox
 	sel := &selected{
@@ -107,13 +137,13 @@ func (c *conn) open(ctx context.Context, name string, access account.Access) err
 	sel.show.flags(box.Keywords)
 	sel.show.exists()
 	c.enc.Untagged().Raw("0 RECENT\r\n")
-	if known {
+	if known && !c.enabled.has(uidOnly) {
 		c.enc.Untagged().Raw("OK [UNSEEN ").Number(unseen).Raw("] First unseen message\r\n")
 	}
 	c.enc.Untagged().Raw("OK [UIDVALIDITY ").Number(box.UIDValidity).Raw("] UIDs are valid\r\n")
 	c.enc.Untagged().Raw("OK [UIDNEXT ").Number(box.UIDNext).Raw("] Next UID\r\n")
 	c.enc.Untagged().Raw("OK [HIGHESTMODSEQ ").Number64(box.HighestModSeq).Raw("] Highest\r\n")
-	return nil
+	return box, nil
 }
 
 // dropCache gives the memory of decoded frames back. Later reads fill a new cache.
@@ -143,9 +173,20 @@ func (c *conn) handleClose(ctx context.Context, cmd *command) error {
 	if err := cmd.noArguments(); err != nil {
 		return err
 	}
-	box := c.sel.box
+	box, view := c.sel.box, &c.sel.view
+	stale := c.sel.stale
 	c.deselect()
-	err := box.Expunge(ctx, nil, func([]uint32, uint64) error { return nil })
+	expunged := false
+	err := box.Expunge(ctx, nil, func(uids []uint32, modseq uint64) error {
+		expunged = true
+		stale = stale || !view.Removed(uids, modseq)
+		view.TakeGone() // CLOSE says nothing of them, and the client knows
+		return nil
+	})
+	if err == nil && expunged && !stale && c.enabled.has(qresync) {
+		// Only if the client knows all that happened before (RFC 7162 section 3.2.8).
+		cmd.ok(highestModSeq(view.Told()), "CLOSE completed")
+	}
 	if errors.Is(err, account.ErrReadOnly) || errors.Is(err, account.ErrNoRight) {
 		return nil // CLOSE then only leaves the mailbox (RFC 4314 section 4)
 	}

@@ -24,7 +24,8 @@ var update = flag.Bool("update", false, "rewrite the transcripts in testdata wit
 //	S: text   is what the server said
 //	C2: ...   the same on a second connection
 //
-// Everything else is commentary. $ at the end of a D line sends no line end.
+// <uidvalidity> in a C line is the UIDVALIDITY that the server said last. Everything else is
+// commentary. $ at the end of a D line sends no line end.
 // Values that differ from run to run are written as <n>.
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
@@ -55,6 +56,7 @@ func TestTranscripts(t *testing.T) {
 var (
 	transcriptLine = regexp.MustCompile(`^([CDRS])(\d?)[:!] ?(.*)$`)
 	variable       = regexp.MustCompile(`(UIDVALIDITY|APPENDUID|COPYUID) \d+`)
+	uidValidity    = regexp.MustCompile(`\[UIDVALIDITY (\d+)\]`)
 )
 
 // player is one connection of a transcript.
@@ -68,6 +70,7 @@ type player struct {
 func play(t *testing.T, script string) string {
 	srv := newTestServer(t)
 	players := make(map[string]*player)
+	validity := "0"
 	var out strings.Builder
 	for _, line := range strings.SplitAfter(script, "\n") {
 		m := transcriptLine.FindStringSubmatch(strings.TrimSuffix(line, "\n"))
@@ -94,7 +97,7 @@ func play(t *testing.T, script string) string {
 			continue
 		}
 		if kind == "C" {
-			p.send(text + "\r\n")
+			p.send(strings.ReplaceAll(text, "<uidvalidity>", validity) + "\r\n")
 			if !p.continued {
 				p.tag, _, _ = strings.Cut(text, " ")
 			}
@@ -107,6 +110,9 @@ func play(t *testing.T, script string) string {
 			if err != nil {
 				fmt.Fprintf(&out, "S%s! %v\n", p.name, err)
 				break
+			}
+			if m := uidValidity.FindStringSubmatch(said); m != nil {
+				validity = m[1]
 			}
 			for _, l := range strings.Split(said, "\r\n") {
 				l = variable.ReplaceAllString(l, "$1 <n>")

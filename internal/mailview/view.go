@@ -3,7 +3,10 @@ package mailview
 import (
 	"slices"
 
+	"github.com/emersion/go-imap/v2"
+
 	"gadwall/internal/mailstore"
+	"gadwall/internal/uidset"
 )
 
 // State is a mailbox at one mod-sequence.
@@ -21,6 +24,7 @@ type View struct {
 	next   uint32   // above every UID that ever was in the view
 	modseq uint64   // the client was told of changes up to here, but for gone
 	own    []uint64 // later mod-sequences whose changes the client was told of
+	before uint64   // while messages are gone: modseq when the first of them was found so
 }
 
 // New returns the view of a client that is told of everything in the state, as SELECT
@@ -32,6 +36,16 @@ func New(s State) View {
 // ModSeq is the mod-sequence after which changes are to be read for Update.
 func (v *View) ModSeq() uint64 { return v.modseq }
 
+// Told is the mod-sequence up to which the client was told of all changes, of messages that are
+// gone, too. A client that begins there again, after it has lost the connection, misses nothing
+// (RFC 7162 section 3.2).
+func (v *View) Told() uint64 {
+	if len(v.gone) > 0 {
+		return v.before
+	}
+	return v.modseq
+}
+
 // Knows reports whether the client was told of the changes of a mod-sequence.
 func (v *View) Knows(modseq uint64) bool {
 	return modseq <= v.modseq || slices.Contains(v.own, modseq)
@@ -41,6 +55,23 @@ func (v *View) Knows(modseq uint64) bool {
 func (v *View) Gone(uid uint32) bool {
 	_, ok := slices.BinarySearch(v.gone, uid)
 	return ok
+}
+
+// Assigned returns the UIDs of set that the mailbox has given to messages, as far as the view knows:
+// those of messages that the view does not have any more, too. "*" is the last of them.
+func (v *View) Assigned(set imap.UIDSet) uidset.Set {
+	var ranges []uidset.Range
+	for _, r := range set {
+		if first, last, ok := clip(uint32(r.Start), uint32(r.Stop), v.next-1); ok {
+			ranges = append(ranges, uidset.Range{First: first, Last: last})
+		}
+	}
+	return uidset.Of(ranges...)
+}
+
+// Missing returns the UIDs of set that are not in the view.
+func (v *View) Missing(set uidset.Set) uidset.Set {
+	return set.Subtract(uidset.FromAscending(v.uids))
 }
 
 // HasGone reports whether TakeGone has something to tell.
@@ -136,6 +167,9 @@ func (v *View) addGone(uids []uint32) []uint32 {
 	})
 	if len(added) == 0 {
 		return nil
+	}
+	if len(v.gone) == 0 {
+		v.before = v.modseq
 	}
 	v.gone = append(v.gone, added...)
 	slices.Sort(v.gone)
