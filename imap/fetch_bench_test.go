@@ -2,6 +2,7 @@ package imap
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"testing"
 
@@ -96,4 +97,39 @@ func BenchmarkFetchCorpus(b *testing.B) {
 	}
 	b.ReportMetric(float64(messages)*float64(b.N)/b.Elapsed().Seconds(), "messages/s")
 	b.SetBytes(octets)
+}
+
+// BenchmarkFetchOne fetches text and attachments of one mail after the other, as a user reads.
+func BenchmarkFetchOne(b *testing.B) {
+	const messages, file = 400, 3 << 20
+	corpus := mailgen.NewCorpus(1, mailgen.CorpusOptions{})
+	c := benchMailbox(b, messages, func(i int) []byte {
+		if i == 0 {
+			return []byte(withFile(file))
+		}
+		return corpus.Message(i)
+	})
+	b.Run("text", func(b *testing.B) {
+		n := 0
+		for b.Loop() {
+			n = n%(messages-1) + 1
+			c.drain(fmt.Sprintf("FETCH %d (BODY.PEEK[1])", n+1))
+		}
+	})
+	b.Run("slices", func(b *testing.B) {
+		const slice = 64 << 10
+		at, total := 0, int64(0)
+		for b.Loop() {
+			total += c.drain(fmt.Sprintf("FETCH 1 (BODY.PEEK[2]<%d.%d>)", at, slice))
+			if at += slice; at > file*4/3 {
+				at = 0
+			}
+		}
+		b.SetBytes(total / int64(b.N))
+	})
+	b.Run("large", func(b *testing.B) {
+		for b.Loop() {
+			b.SetBytes(c.drain("FETCH 1 (BODY.PEEK[])"))
+		}
+	})
 }

@@ -19,7 +19,10 @@ import (
 )
 
 // bufferSize is how much of the server's answers is read at once.
-const bufferSize = 4 << 10
+const bufferSize = 16 << 10
+
+// maxGrow bounds the memory that a literal gets before it is there.
+const maxGrow = 1 << 20
 
 // Conn is one connection. One goroutine may use it at a time.
 type Conn struct {
@@ -93,7 +96,7 @@ func (c *Conn) Send(text string) error {
 func (c *Conn) Response() (string, error) {
 	var b strings.Builder
 	for {
-		if err := c.SetReadDeadline(time.Now().Add(c.Timeout)); err != nil {
+		if err := c.expectLine(); err != nil {
 			return b.String(), err
 		}
 		line, err := c.In.ReadString('\n')
@@ -111,10 +114,25 @@ func (c *Conn) Response() (string, error) {
 			return b.String(), nil
 		}
 		b.WriteString("\r\n")
+		if size > int64(c.In.Buffered()) {
+			if err := c.SetReadDeadline(time.Now().Add(c.Timeout)); err != nil {
+				return b.String(), err
+			}
+		}
+		b.Grow(int(min(size, maxGrow)))
 		if _, err := io.CopyN(&b, c.In, size); err != nil {
 			return b.String(), fmt.Errorf("literal: %w", err)
 		}
 	}
+}
+
+// expectLine sets the deadline for the next line, unless the line is there already: setting one
+// costs more than reading a line.
+func (c *Conn) expectLine() error {
+	if there, err := c.In.Peek(c.In.Buffered()); err == nil && bytes.IndexByte(there, '\n') >= 0 {
+		return nil
+	}
+	return c.SetReadDeadline(time.Now().Add(c.Timeout))
 }
 
 // literalSize reads {n} at the end of a line.
@@ -212,7 +230,7 @@ func (c *Conn) Discard(format string, args ...any) (lines int, octets int64, err
 	}
 	end := []byte(tag + " ")
 	for begin := true; ; {
-		if err := c.SetReadDeadline(time.Now().Add(c.Timeout)); err != nil {
+		if err := c.expectLine(); err != nil {
 			return lines, octets, err
 		}
 		line, err := c.In.ReadSlice('\n')
