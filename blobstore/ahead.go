@@ -62,18 +62,24 @@ func (a *Ahead) WriteSpan(ctx context.Context, span Span, w io.Writer) error {
 	a.wanted.Store(int64(i))
 	sw := newSpanWriter(span, w)
 	defer sw.release()
+	follows := false // the span begins in a frame that the client has read a part of
 	for !sw.done() {
+		first := sw.atFirst()
 		p, err := a.piece(ctx, i)
 		if err != nil {
 			return err
 		}
 		if p.decoded {
+			follows = follows || first
 			err = sw.decoded(p.data)
 		} else {
 			err = sw.stored(p.data)
 		}
 		if err != nil {
 			return err
+		}
+		if sw.done() && follows && !p.decoded {
+			sw.keep(p.rest)
 		}
 	}
 	return nil

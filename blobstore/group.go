@@ -24,8 +24,9 @@ type piece struct {
 	data    []byte
 	err     error
 
-	chunk    int   // index in the group
-	from, to int64 // in the chunk
+	chunk    int    // index in the group
+	from, to int64  // in the chunk
+	rest     []byte // of the chunk, behind data
 }
 
 // A chunk is a document of blobs.chunks.
@@ -145,7 +146,7 @@ func (g *group) read(ctx context.Context) {
 		case int64(len(c.data)) != c.len():
 			p.err = fmt.Errorf("%w: %v: chunk %d has %d bytes, not %d", ErrCorrupt, c.hash, c.n, len(c.data), c.len())
 		default:
-			p.data = c.data[p.from:p.to]
+			p.data, p.rest = c.data[p.from:p.to], c.data[p.to:]
 		}
 	}
 }

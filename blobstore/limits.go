@@ -57,6 +57,10 @@ const (
 	// AheadBytes is the number of stored bytes that an Ahead has in memory at most.
 	AheadBytes = 3 * groupBytes
 
+	// keepFrames is the number of frames behind a slice that are kept, if the chunk has them, for a
+	// client that reads slice by slice.
+	keepFrames = 2
+
 	// openBatch is the number of files documents, and the greatest number of chunks, that one query
 	// reads.
 	openBatch = 256

@@ -135,6 +135,29 @@ func newSpanWriter(s Span, w io.Writer) *spanWriter {
 // done reports whether all frames were given.
 func (w *spanWriter) done() bool { return w.k > w.last }
 
+// atFirst reports whether the first frame comes next.
+func (w *spanWriter) atFirst() bool { return int64(w.k) == w.Off/FrameSize }
+
+// keep puts the frames behind the span that are whole in the stored bytes behind it in the cache: a
+// client that reads slice by slice comes for them next, and the database would give the chunk again.
+// Damage shows when the client asks for it.
+func (w *spanWriter) keep(rest []byte) {
+	end := min(w.k+keepFrames, frameCount(w.Blob.size))
+	for w.k < end {
+		from, to := w.Blob.stored(w.k)
+		if to-from > int64(len(rest)) {
+			return
+		}
+		data, err := w.expand(rest[:to-from])
+		if err != nil {
+			return
+		}
+		w.Blob.s.cache.Put(w.Blob.hash, w.k, data)
+		rest = rest[to-from:]
+		w.k++
+	}
+}
+
 // release gives back the buffers of w.
 func (w *spanWriter) release() {
 	frame.Release(w.in)
@@ -185,19 +208,29 @@ func (w *spanWriter) stored(p []byte) error {
 
 // decode takes the next frame as it is stored.
 func (w *spanWriter) decode(data []byte) error {
-	if w.Blob.codec == codecZstd {
-		if w.out == nil {
-			w.out = frame.Buffer()
-		}
-		var err error
-		if data, err = frame.Decompress(*w.out, data, w.Blob.frameLen(w.k)); err != nil {
-			return fmt.Errorf("%w: %v frame %d: %w", ErrCorrupt, w.Blob.hash, w.k, err)
-		}
+	data, err := w.expand(data)
+	if err != nil {
+		return err
 	}
 	if w.partial() {
 		w.Blob.s.cache.Put(w.Blob.hash, w.k, data)
 	}
 	return w.decoded(data)
+}
+
+// expand returns the decoded bytes of the next frame, in w.out if it is compressed.
+func (w *spanWriter) expand(data []byte) ([]byte, error) {
+	if w.Blob.codec != codecZstd {
+		return data, nil
+	}
+	if w.out == nil {
+		w.out = frame.Buffer()
+	}
+	data, err := frame.Decompress(*w.out, data, w.Blob.frameLen(w.k))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %v frame %d: %w", ErrCorrupt, w.Blob.hash, w.k, err)
+	}
+	return data, nil
 }
 
 // partial reports whether the span has only a part of the next frame. Then the client reads in

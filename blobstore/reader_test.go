@@ -159,8 +159,8 @@ func TestReadsOnlyWhatIsNeeded(t *testing.T) {
 					t.Fatalf("slice at %d differs", off)
 				}
 			}
-			if n := cmds.Reads(""); n > slices*slice/FrameSize+2 {
-				t.Errorf("%d reads for %d slices of %d frames", n, slices, slices*slice/FrameSize)
+			if n := cmds.Reads(""); n > slices*slice/ChunkSize+3 {
+				t.Errorf("%d reads for %d slices of %d chunks", n, slices, slices*slice/ChunkSize)
 			}
 			// As a whole, in bounded queries.
 			cmds.Reset()

@@ -127,6 +127,15 @@ func (f *fetcher) run(ctx context.Context, ranges uidset.Set) error {
 // messages iterates over the messages of a query that are in the view.
 func (f *fetcher) messages(ctx context.Context, q mailstore.Query) iter.Seq2[fetched, error] {
 	return func(yield func(fetched, error) bool) {
+		sliced := f.plan.slices() && !f.req.hasSince
+		if last := f.c.sel.sliced; sliced && last != nil && isOnly(q.UIDs, last.UID) {
+			seq, ok := f.seq(last.UID)
+			if err := f.c.sel.box.Check(account.Read); err != nil || ok {
+				f.found++
+				yield(fetched{seq: seq, msg: last}, err)
+			}
+			return
+		}
 		for msg, err := range f.c.sel.box.Messages(ctx, q, f.plan.fields) {
 			if err != nil {
 				yield(fetched{}, fmt.Errorf("fetch messages: %w", err))
@@ -137,11 +146,19 @@ func (f *fetcher) messages(ctx context.Context, q mailstore.Query) iter.Seq2[fet
 				continue // expunged, and the client knows it
 			}
 			f.found++
+			if sliced && isOnly(q.UIDs, msg.UID) {
+				f.c.sel.sliced = msg
+			}
 			if !yield(fetched{seq: seq, msg: msg}, nil) {
 				return
 			}
 		}
 	}
+}
+
+// isOnly reports whether the set is this UID alone.
+func isOnly(set uidset.Set, uid uint32) bool {
+	return len(set) == 1 && set[0] == uidset.Range{First: uid, Last: uid}
 }
 
 // seq returns the sequence number of a UID; they come in ascending order.

@@ -170,7 +170,7 @@ func (f *fetcher) load(ctx context.Context, messages []fetched, size int64) batc
 			return batch{messages: messages, size: size}
 		}
 	}
-	loaded, err := f.c.sel.box.Contents().Load(ctx, ids, f.plan.want(size))
+	loaded, err := f.c.sel.box.Contents().Load(ctx, ids, f.plan.want(len(ids), size))
 	if err != nil {
 		return batch{err: err}
 	}
@@ -272,8 +272,13 @@ func (f *fetcher) writeBatch(ctx context.Context, b *batch, half func()) error {
 			f.unreadable++
 			continue
 		}
+		failed := f.unreadable
 		if err := f.write(ctx, m); err != nil {
 			return err
+		}
+		if m.content != nil && len(b.messages) == 1 && f.plan.keeps() && f.unreadable == failed {
+			b.ahead.Close() // it may read of this content
+			f.c.sel.box.Contents().Keep(m.content)
 		}
 		if left -= f.plan.memory(m.msg); b.ahead == nil {
 			b.memory.shrink(left)

@@ -93,13 +93,24 @@ func (p *fetchPlan) cursor(n int) int64 {
 	return min(int64(n)*each, fetchBatchBytes)
 }
 
-// want says what to load of the contents of a batch of messages of size bytes
-// together. The writer reads the rest of a content when it comes to it, piece by piece; of a
+// keeps reports whether a client that sends such requests may well come back for more of the same
+// message.
+func (p *fetchPlan) keeps() bool { return p.parts || p.cuts }
+
+// slices reports whether the request is for slices of contents alone. Nothing that it reads of a
+// message ever changes, but that the message goes.
+func (p *fetchPlan) slices() bool {
+	return p.cuts && !p.body && !p.header && p.fields == mailstore.FieldContent|mailstore.FieldSize
+}
+
+// want says what to load of the contents of a batch of n messages of size bytes
+// together. Of a single one that is all, if that saves a query: the inline bytes of a message are few
+// beside its attachments. The writer reads the rest of a content when it comes to it, piece by piece; of a
 // large message that is all.
-func (p *fetchPlan) want(size int64) contents.Want {
+func (p *fetchPlan) want(n int, size int64) contents.Want {
 	return contents.Want{
 		Parts:      p.parts,
 		RootHeader: p.header,
-		All:        p.body && !p.parts && size <= fetchBatchBytes,
+		All:        p.body && !p.parts && size <= fetchBatchBytes || n == 1 && p.keeps(),
 	}
 }

@@ -21,6 +21,11 @@ type selected struct {
 	show   presenter
 	stale  bool      // there are changes that the view does not have
 	synced time.Time // when the view was last compared with the database
+
+	// sliced is the message of which a slice was read last: the client reads the next ones without a
+	// query for each, also when another session expunges the message meanwhile (RFC 2180 section
+	// 4.1.1). nil after some rest.
+	sliced *mailstore.Message
 }
 
 // resolve turns a message set of the client into UIDs. A sequence number that does not
@@ -146,10 +151,11 @@ func (c *conn) open(ctx context.Context, name string, access account.Access) (*m
 	return box, nil
 }
 
-// dropCache gives the memory of decoded frames back. Later reads fill a new cache.
+// dropCache gives the memory of what was read back. Later reads fill a new cache.
 func (c *conn) dropCache() {
 	if c.sel != nil {
 		c.sel.box.Contents().DropCache()
+		c.sel.sliced = nil
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 type Contents struct {
 	shared *contents.Store
 	cached *contents.Store
+	kept   *contents.Kept
 	log    *slog.Logger
 }
 
@@ -24,8 +25,10 @@ func newContents(shared *contents.Store, log *slog.Logger) *Contents {
 	return c
 }
 
-// DropCache gives the memory of decoded frames back. What is read later is kept in a new cache.
+// DropCache gives the memory of decoded frames and kept contents back. What is read later is kept
+// anew.
 func (c *Contents) DropCache() {
+	c.kept = new(contents.Kept)
 	c.cached = c.shared.WithCache(blobstore.NewFrameCache(blobstore.DefaultCacheBytes))
 }
 
@@ -34,6 +37,11 @@ func (c *Contents) DropCache() {
 func (c *Contents) Load(
 	ctx context.Context, ids []contents.ID, want contents.Want,
 ) (map[contents.ID]*contents.Content, error) {
+	if len(ids) == 1 {
+		if kept := c.kept.Take(ids[0], want); kept != nil {
+			return map[contents.ID]*contents.Content{ids[0]: kept}, nil
+		}
+	}
 	loaded, err := c.cached.Load(ctx, ids, want)
 	if err == nil || !errors.Is(err, contents.ErrCorrupt) {
 		return loaded, err
@@ -53,6 +61,10 @@ func (c *Contents) Load(
 	}
 	return loaded, nil
 }
+
+// Keep keeps a content that the caller does not need any more: the next Load of it alone needs no
+// query.
+func (c *Contents) Keep(content *contents.Content) { c.kept.Put(content) }
 
 // ShortHeaders returns short headers. See contents.Store.ShortHeaders.
 func (c *Contents) ShortHeaders(ctx context.Context, ids []contents.ID) ([][]byte, error) {

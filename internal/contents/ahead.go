@@ -18,14 +18,14 @@ func (s *Store) ReadAhead(ctx context.Context, ranges []Range) (*blobstore.Ahead
 	var hashes []dedupe.Hash
 	seen := make(map[dedupe.Hash]bool)
 	needs := blobNeeds(ranges)
+	if len(needs) == 0 {
+		return nil, nil
+	}
 	for _, n := range needs {
-		if hash := n.segment().hash; !seen[hash] {
+		if hash := n.segment().hash; !seen[hash] && n.content.blobs[n.cut.segment] == nil {
 			seen[hash] = true
 			hashes = append(hashes, hash)
 		}
-	}
-	if len(hashes) == 0 {
-		return nil, nil
 	}
 	blobs, err := s.blobs.OpenAll(ctx, hashes)
 	if err != nil {
@@ -33,11 +33,14 @@ func (s *Store) ReadAhead(ctx context.Context, ranges []Range) (*blobstore.Ahead
 	}
 	spans := make([]blobstore.Span, 0, len(needs))
 	for _, n := range needs {
-		b := blobs[n.segment().hash]
-		if b == nil || b.Size() != n.segment().recipe.DecodedSize {
-			continue
+		b := n.content.blobs[n.cut.segment]
+		if b == nil {
+			b = blobs[n.segment().hash]
+			if b == nil || b.Size() != n.segment().recipe.DecodedSize {
+				continue
+			}
+			n.content.setBlob(n.cut.segment, b)
 		}
-		n.content.setBlob(n.cut.segment, b)
 		from, size := n.stored()
 		spans = append(spans, blobstore.Span{Blob: b, Off: from, N: size})
 	}
