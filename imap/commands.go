@@ -87,6 +87,7 @@ var rules = map[string]rule{
 	"LSUB":        {inSession, syncAll, (*conn).handleLsub},
 	"NAMESPACE":   {inSession, syncAll, (*conn).handleNamespace},
 	"STATUS":      {inSession, syncAll, (*conn).handleStatus},
+	"ESEARCH":     {inSession, syncAll, (*conn).handleESearch},
 	"APPEND":      {inSession, syncAll, (*conn).handleAppend},
 	"IDLE":        {inSession, syncAll, (*conn).handleIdle},
 
@@ -100,14 +101,20 @@ var rules = map[string]rule{
 	"EXPUNGE":  {inSelected, syncAll, (*conn).handleExpunge},
 	"FETCH":    {inSelected, syncNoExpunge, (*conn).handleFetch},
 	"SEARCH":   {inSelected, syncNoExpunge, (*conn).handleSearch},
+	"SORT":     {inSelected, syncNoExpunge, (*conn).handleSort},
 	"STORE":    {inSelected, syncNoExpunge, (*conn).handleStore},
+	"THREAD":   {inSelected, syncNoExpunge, (*conn).handleThread},
 	"COPY":     {inSelected, syncAll, (*conn).handleCopy},
 	"MOVE":     {inSelected, syncAll, (*conn).handleMove},
+
+	"CANCELUPDATE": {inSelected, syncAll, (*conn).handleCancelUpdate},
 
 	"UID EXPUNGE": {inSelected, syncAll, (*conn).handleExpunge},
 	"UID FETCH":   {inSelected, syncAll, (*conn).handleFetch},
 	"UID SEARCH":  {inSelected, syncAll, (*conn).handleSearch},
+	"UID SORT":    {inSelected, syncAll, (*conn).handleSort},
 	"UID STORE":   {inSelected, syncAll, (*conn).handleStore},
+	"UID THREAD":  {inSelected, syncAll, (*conn).handleThread},
 	"UID COPY":    {inSelected, syncAll, (*conn).handleCopy},
 	"UID MOVE":    {inSelected, syncAll, (*conn).handleMove},
 }

@@ -14,7 +14,7 @@ func (c *conn) handleExpunge(ctx context.Context, cmd *command) error {
 		if err := cmd.args.SP(); err != nil {
 			return err
 		}
-		set, err := cmd.args.UIDSet()
+		set, err := cmd.args.NumSet(true)
 		if err != nil {
 			return err
 		}
@@ -50,5 +50,6 @@ func (c *conn) removed(uids []uint32, modseq uint64) {
 		c.sel.stale = true
 		return
 	}
+	c.vanished(uids)
 	c.sel.show.gone()
 }

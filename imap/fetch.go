@@ -49,6 +49,11 @@ func (c *conn) handleFetch(ctx context.Context, cmd *command) error {
 	if err != nil {
 		return err
 	}
+	if req.isPartial {
+		uids := c.sel.view.Within(ranges)
+		lo, hi := req.partial.of(len(uids))
+		ranges = uidset.FromAscending(uids[lo:hi])
+	}
 	if req.usesModSeq() {
 		c.enable(condstore)
 	}

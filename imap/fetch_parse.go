@@ -15,6 +15,7 @@ const (
 	itemFlags
 	itemModSeq
 	itemInternalDate
+	itemSaveDate
 	itemSize
 	itemEnvelope
 	itemBody
@@ -41,6 +42,9 @@ type fetchRequest struct {
 	changedSince uint64 // with hasSince: only messages changed later (RFC 7162 section 3.1.4.1)
 	hasSince     bool
 	vanished     bool // tell which messages were expunged since (RFC 7162 section 3.2.6)
+
+	partial   partialRange // with isPartial: only these of the messages (RFC 9394 section 3.3)
+	isPartial bool
 }
 
 // setsSeen reports whether the request sets \Seen of what it fetches.
@@ -73,7 +77,7 @@ func parseFetch(dec *wire.Decoder, uid bool) (*fetchRequest, error) {
 		return nil, err
 	}
 	if dec.Accept(' ') {
-		if err := r.parseModifiers(dec); err != nil {
+		if err := r.parseModifiers(dec, uid); err != nil {
 			return nil, err
 		}
 	}
@@ -108,6 +112,8 @@ func (r *fetchRequest) parseItem(dec *wire.Decoder, alone bool) error {
 		r.items |= itemModSeq
 	case "INTERNALDATE":
 		r.items |= itemInternalDate
+	case "SAVEDATE":
+		r.items |= itemSaveDate
 	case "RFC822.SIZE":
 		r.items |= itemSize
 	case "ENVELOPE":
@@ -177,25 +183,31 @@ func (r *fetchRequest) parseSection(dec *wire.Decoder, seen bool) error {
 	return r.add(s)
 }
 
-// parseModifiers reads "(CHANGEDSINCE n)" or "(CHANGEDSINCE n VANISHED)".
-func (r *fetchRequest) parseModifiers(dec *wire.Decoder) error {
+// parseModifiers reads "(CHANGEDSINCE n VANISHED PARTIAL range)". Only UID FETCH has PARTIAL.
+func (r *fetchRequest) parseModifiers(dec *wire.Decoder, uid bool) error {
 	err := dec.List(func() error {
 		name, err := dec.Keyword()
 		if err != nil {
 			return err
 		}
-		switch name {
-		case "CHANGEDSINCE":
+		switch {
+		case name == "CHANGEDSINCE":
 			if err := dec.SP(); err != nil {
 				return err
 			}
 			r.hasSince = true
 			r.items |= itemModSeq
 			r.changedSince, err = dec.Number64()
-		case "VANISHED":
+		case name == "VANISHED":
 			r.vanished = true
+		case name == "PARTIAL" && uid && !r.isPartial:
+			if err := dec.SP(); err != nil {
+				return err
+			}
+			r.isPartial = true
+			r.partial, err = parsePartialRange(dec)
 		default:
-			err = wire.Errorf("unknown FETCH modifier %s", clip(name))
+			err = wire.Errorf("FETCH modifier %s is not possible here", clip(name))
 		}
 		return err
 	})

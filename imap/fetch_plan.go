@@ -31,6 +31,7 @@ func planFetch(r *fetchRequest, setSeen bool) fetchPlan {
 	}{
 		{itemFlags | itemModSeq, mailstore.FieldFlags},
 		{itemInternalDate, mailstore.FieldInternalDate},
+		{itemSaveDate, mailstore.FieldSaveDate},
 		{itemSize, mailstore.FieldSize},
 		{itemEnvelope, mailstore.FieldEnvelope},
 		{itemBody | itemBodyStructure, mailstore.FieldBodyStructure},

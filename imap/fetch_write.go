@@ -84,6 +84,10 @@ func (f *fetcher) items(ctx context.Context, m fetched) error {
 		f.resp.item("INTERNALDATE ")
 		f.resp.buf = wire.AppendDateTime(f.resp.buf, msg.InternalDate.UTC())
 	}
+	if items&itemSaveDate != 0 {
+		f.resp.item("SAVEDATE ")
+		f.resp.buf = wire.AppendDateTime(f.resp.buf, msg.SaveDate.UTC())
+	}
 	if items&itemSize != 0 {
 		f.resp.item("RFC822.SIZE ")
 		f.resp.buf = wire.AppendNumber(f.resp.buf, uint64(msg.Size))

@@ -47,6 +47,14 @@ const (
 	maxIDLogged = 1000
 	// maxStoreFlags bounds the flags named by one STORE or APPEND.
 	maxStoreFlags = 100
+	// maxSortCriteria bounds the criteria of one SORT.
+	maxSortCriteria = 20
+	// maxContexts bounds the searches with UPDATE of a session, maxContextResults the
+	// results of all of them but the first; another one is not updated (NO [NOUPDATE]).
+	maxContexts       = 16
+	maxContextResults = 1 << 20
+	// maxSearchSources bounds the names in the sources of ESEARCH.
+	maxSearchSources = 1000
 	// maxAnnounced bounds the keywords that FLAGS lists.
 	maxAnnounced = 1000
 	// maxVanishedRanges bounds the ranges of one VANISHED response, so that its line
@@ -77,6 +85,8 @@ const (
 	watchAfter = 250 * time.Millisecond
 	// shutdownNotice is how often Shutdown logs what it waits for.
 	shutdownNotice = 3 * time.Second
+	// progressInterval is how often a long search tells the client how far it is.
+	progressInterval = 10 * time.Second
 	// pollInterval is how old a view may get before it is compared with the
 	// database although no event came.
 	pollInterval = 30 * time.Second

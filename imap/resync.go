@@ -163,6 +163,9 @@ func nth(set uidset.Set, i int) uint32 {
 // tellVanished answers the modifier VANISHED of UID FETCH (RFC 7162 section 3.2.6): which messages of
 // set were expunged after the mod-sequence.
 func (c *conn) tellVanished(ctx context.Context, set imap.NumSet, since uint64) error {
+	if imap.IsSearchRes(set) {
+		return nil // what was expunged is not in "$" any more (RFC 5182 section 2.1)
+	}
 	uids, _ := set.(imap.UIDSet)
 	asked := c.sel.view.Assigned(uids)
 	changes, err := c.sel.box.Changes(ctx, since)

@@ -56,13 +56,27 @@ func testView(n int) *mailview.View {
 
 var testNow = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 
-func parseSearchLine(t testing.TB, line string, v *mailview.View) (*searchRequest, error) {
-	p := searchParser{dec: decoderOf(t, " "+line), resolve: v.Existing, now: testNow}
-	r, err := p.parse()
-	if err != nil {
-		return nil, err
+// parsedSearch is a search of the messages of a view.
+type parsedSearch struct {
+	*searchParser
+	key *search.Key
+}
+
+// parseSearchLine parses the arguments of SEARCH, or of another command that parse reads.
+func parseSearchLine(
+	t testing.TB, line string, v *mailview.View, parse func(*searchParser) error,
+) (parsedSearch, error) {
+	p := &searchParser{dec: decoderOf(t, " "+line), now: testNow}
+	if err := parse(p); err != nil {
+		return parsedSearch{}, err
 	}
-	return r, p.dec.CRLF()
+	key := p.keyIn(func(set imap.NumSet) uidset.Set {
+		if imap.IsSearchRes(set) {
+			return uidset.Set{{First: 20, Last: 30}}
+		}
+		return searchableIn(&v.Numbering, set)
+	})
+	return parsedSearch{p, key}, p.dec.CRLF()
 }
 
 // TestCompileSearch: what each search asks of the database and what is left to
@@ -79,6 +93,8 @@ func TestCompileSearch(t *testing.T) {
 		"SENTBEFORE 1-Feb-2026", "SENTON 29-Feb-2024", "SENTSINCE 1-Feb-2026",
 		"LARGER 1000", "SMALLER 1000", "SMALLER 0", "LARGER 0 SMALLER 5", "NOT LARGER 10",
 		"YOUNGER 3600", "OLDER 86400",
+		"SAVEDBEFORE 1-Feb-2026", "SAVEDON 1-Feb-2026", "SAVEDSINCE 1-Feb-2026", "SAVEDATESUPPORTED",
+		"$", "UID $ SEEN", "NOT $", "OR $ 5", "UID 100:200", "OR UID 60:* SEEN",
 		"MODSEQ 77", "MODSEQ \"/flags/\\\\draft\" all 5",
 		"SUBJECT Hello", "FROM \"a.b+c@x\"", "TO x CC y BCC z", "NOT SUBJECT hello", "SUBJECT \"two  words\"",
 		"HEADER Subject x", "HEADER Message-ID <1@x>", "HEADER X-Spam \"\"", "SUBJECT \"\"", "OR SUBJECT a SEEN",
@@ -92,7 +108,7 @@ func TestCompileSearch(t *testing.T) {
 	scope := uidset.Set{{First: 10, Last: 50}}
 	var out bytes.Buffer
 	for _, line := range lines {
-		r, err := parseSearchLine(t, line, v)
+		r, err := parseSearchLine(t, line, v, (*searchParser).search)
 		if err != nil {
 			t.Errorf("%q: %v", line, err)
 			continue
@@ -125,43 +141,55 @@ func TestParseSearchErrors(t *testing.T) {
 		"LARGER -1", "HEADER a", "BODY",
 		"SUBJECT \xff", "SUBJECT {1+}\r\n\xff", "RETURN ALL", "RETURN (FOO) ALL", "RETURN (MIN)",
 		"SEEN RETURN (MIN) ALL", "SEEN CHARSET UTF-8",
+		"RETURN (PARTIAL) ALL", "RETURN (PARTIAL 1) ALL", "RETURN (PARTIAL 0:1) ALL", "RETURN (PARTIAL 1:0) ALL",
+		"RETURN (PARTIAL -1:2) ALL", "RETURN (PARTIAL 1:*) ALL", "RETURN (PARTIAL 1:2 PARTIAL 3:4) ALL",
+		"RETURN (ALL PARTIAL 1:2) ALL", "RETURN (PARTIAL 1:4294967296) ALL", "$,1", "1,$", "UID 1:$",
+		"SAVEDON", "SAVEDATESUPPORTED x",
 		"CHARSET UTF-8", "YOUNGER 0", "MODSEQ", "MODSEQ \"/flags/x\" foo 5", "SEEN  FLAGGED", deep,
 		"SEEN" + strings.Repeat(" SEEN", search.MaxKeys),
 		strings.Repeat("(", search.MaxDepth+1) + "ALL" + strings.Repeat(")", search.MaxDepth+1),
 	} {
-		if r, err := parseSearchLine(t, line, v); err == nil {
+		if r, err := parseSearchLine(t, line, v, (*searchParser).search); err == nil {
 			t.Errorf("%.60q is accepted as %s", line, r.key)
 		}
 	}
 	for _, line := range []string{"CHARSET X-UNKNOWN ALL", "RETURN (MIN) CHARSET x BODY y"} {
-		_, err := parseSearchLine(t, line, v)
+		_, err := parseSearchLine(t, line, v, (*searchParser).search)
 		if no, ok := err.(*imap.Error); !ok || !strings.HasPrefix(string(no.Code), "BADCHARSET") {
 			t.Errorf("%q: %v", line, err)
 		}
 	}
 }
 
-// FuzzParseSearch: the parser takes any line, and what it accepts compiles to a
-// filter that can be sent, within the bounds.
+// FuzzParseSearch: the parsers of all commands that search take any line, and what they accept
+// compiles to a filter that can be sent, within the bounds.
 func FuzzParseSearch(f *testing.F) {
 	for _, s := range []string{"OR (1:* NOT UID 5) (SUBJECT {1+}\r\na HEADER x \"\")",
 		"RETURN (MIN) CHARSET UTF-8 TEXT x",
-		"SENTON 1-Feb-2026 MODSEQ \"a\" all 5 OLDER 5"} {
+		"SENTON 1-Feb-2026 MODSEQ \"a\" all 5 OLDER 5",
+		"RETURN (PARTIAL -1:-5 COUNT SAVE) OR $ UID *:5 SAVEDON 1-Feb-2026",
+		"RETURN (UPDATE) (REVERSE SUBJECT DISPLAYTO) UTF-8 ALL", "REFERENCES UTF-8 1:5",
+		"IN (subtree-one (a \"b\") mailboxes c selected personal) RETURN (CONTEXT) UNSEEN"} {
 		f.Add(s)
 	}
 	v := testView(5)
 	f.Fuzz(func(t *testing.T, line string) {
-		p := searchParser{dec: decoderOf(t, " "+line), resolve: v.Existing, now: testNow}
-		r, err := p.parse()
-		if err != nil {
-			return
-		}
-		plan, err := search.Compile(r.key, mailkey.Mailbox{}, uidset.Set{{First: 10, Last: 50}})
-		if err != nil || plan.Filter == nil {
-			return
-		}
-		if _, err := bson.Marshal(plan.Filter); err != nil {
-			t.Fatalf("%q: %v", line, err)
+		for _, parse := range []func(*searchParser) error{(*searchParser).search, (*searchParser).sort,
+			(*searchParser).threads, (*searchParser).esearch} {
+			r, err := parseSearchLine(t, line, v, parse)
+			if err != nil {
+				continue
+			}
+			if lo, hi := r.returns.partial.of(3); r.returns.items.has(returnPartial) && (lo < 0 || lo > hi || hi > 3) {
+				t.Fatalf("%q: results %d to %d of 3", line, lo, hi)
+			}
+			plan, err := search.Compile(r.key, mailkey.Mailbox{}, uidset.Set{{First: 10, Last: 50}})
+			if err != nil || plan.Filter == nil {
+				continue
+			}
+			if _, err := bson.Marshal(plan.Filter); err != nil {
+				t.Fatalf("%q: %v", line, err)
+			}
 		}
 	})
 }

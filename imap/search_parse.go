@@ -2,42 +2,42 @@ package imap
 
 import (
 	"time"
-	"unicode/utf8"
 
 	"github.com/emersion/go-imap/v2"
 
 	"gadwall/imap/wire"
-	"gadwall/internal/mailstore"
 	"gadwall/internal/search"
+	"gadwall/internal/search/order"
+	"gadwall/internal/search/thread"
 	"gadwall/internal/uidset"
 )
 
-// searchReturn is the set of results that RETURN asks for (RFC 4731 section 3.1).
-type searchReturn uint8
-
-const (
-	returnMin searchReturn = 1 << iota
-	returnMax
-	returnAll
-	returnCount
-)
-
-// searchRequest is a SEARCH command.
+// searchRequest is a command that searches: SEARCH, SORT, THREAD or ESEARCH.
 type searchRequest struct {
-	extended bool // RETURN was given: the answer is an ESEARCH response
-	results  searchReturn
-	modseq   bool // a MODSEQ key was given: the answer carries the highest one
-	key      *search.Key
+	sources []searchSource // of ESEARCH; nil: the selected mailbox
+	returns returnOptions
+	modseq  bool // a MODSEQ key was given: the answer carries the highest one
+	// program is what is searched for. A Blank in it is the set of that number in sets.
+	program *search.Key
+	sets    []imap.NumSet
+
+	order  []order.Criterion // of SORT; nil: in the order of the mailbox
+	thread thread.Algorithm  // of THREAD
 }
 
-// searchParser reads the arguments of SEARCH (RFC 3501 section 6.4.4).
+// keyIn is the program for a mailbox in which resolve gives the UIDs of a set.
+func (r *searchRequest) keyIn(resolve func(imap.NumSet) uidset.Set) *search.Key {
+	return r.program.Fill(func(i int) *search.Key { return search.UIDs(resolve(r.sets[i])) })
+}
+
+// searchParser reads the arguments of commands that search (RFC 3501 section 6.4.4). Each of its
+// methods reads up to a space or the end of the line.
 type searchParser struct {
 	dec     *wire.Decoder
-	resolve func(imap.NumSet) uidset.Set // to UIDs of the view; numbers past the end are of none
-	uidOnly bool                         // message numbers are an error
-	now     time.Time                    // for YOUNGER and OLDER
+	uidOnly bool      // message numbers are an error
+	now     time.Time // for YOUNGER and OLDER
 
-	req    searchRequest
+	searchRequest
 	decode func(string) (text string, ok bool) // of the charset; nil: UTF-8
 	keys   int                                 // keys read so far
 }
@@ -51,92 +51,167 @@ func badCharset(name string) error {
 		Text: "Unknown charset " + clip(name)}
 }
 
-// parse reads from after the command's name to before the end of the line.
-func (p *searchParser) parse() (*searchRequest, error) {
-	if err := p.dec.SP(); err != nil {
-		return nil, err
+// search reads " [RETURN (...)] [CHARSET name] key ..." (RFC 4731 section 4).
+func (p *searchParser) search() error {
+	word, err := p.word()
+	if err != nil {
+		return err
 	}
-	first := true
-	var keys []*search.Key
-	for {
-		if p.dec.AtNumSet() || p.dec.Peek() == '(' {
-			key, err := p.key(0)
-			if err != nil {
-				return nil, err
-			}
-			keys = append(keys, key)
-		} else {
-			name, err := p.dec.Keyword()
-			if err != nil {
-				return nil, err
-			}
-			switch {
-			case first && name == "RETURN" && !p.req.extended:
-				err = p.returns()
-			case first && name == "CHARSET":
-				err = p.charset()
-				first = false
-			default:
-				var key *search.Key
-				key, err = p.named(name, 0)
-				keys = append(keys, key)
-				first = false
-			}
-			if err != nil {
-				return nil, err
-			}
-			if len(keys) == 0 { // options are followed by a key
-				if err := p.dec.SP(); err != nil {
-					return nil, err
-				}
-				continue
-			}
-		}
-		first = false
-		if !p.dec.Accept(' ') {
-			break
-		}
-	}
-	p.req.key = search.All(keys...)
-	return &p.req, nil
+	return p.searchFrom(word)
 }
 
-// returns reads " (MIN MAX)". An empty list means ALL (RFC 4731 section 3.1).
-func (p *searchParser) returns() error {
-	p.req.extended = true
+// esearch reads the same with sources before it: " [IN (...)]" (RFC 7377 section 4).
+func (p *searchParser) esearch() error {
+	word, err := p.word()
+	if err == nil && word == "IN" {
+		if err = p.parseSources(); err == nil {
+			word, err = p.word()
+		}
+	}
+	if err != nil {
+		return err
+	}
+	p.returns.given = true
+	return p.searchFrom(word)
+}
+
+// searchFrom is search, whose first word was read.
+func (p *searchParser) searchFrom(word string) (err error) {
+	if word == "RETURN" {
+		if err = p.parseReturns(); err == nil {
+			word, err = p.word()
+		}
+	}
+	if err == nil && word == "CHARSET" {
+		if err = p.dec.SP(); err == nil {
+			err = p.charset()
+		}
+		if err == nil {
+			word, err = p.word()
+		}
+	}
+	if err != nil {
+		return err
+	}
+	p.returns.complete()
+	return p.criteria(word)
+}
+
+// sort reads " [RETURN (...)] (criterion ...) charset key ..." (RFC 5256 section 5, RFC 5267
+// section 5).
+func (p *searchParser) sort() error {
+	word, err := p.word()
+	if err == nil && word == "RETURN" {
+		if err = p.parseReturns(); err == nil {
+			word, err = p.word()
+		}
+	}
+	if err == nil && word != "" {
+		err = wire.Errorf("expected sort criteria")
+	}
+	if err == nil {
+		err = p.sortCriteria()
+	}
+	if err != nil {
+		return err
+	}
+	p.returns.complete()
+	return p.afterCharset()
+}
+
+// threads reads " algorithm charset key ..." (RFC 5256 section 5).
+func (p *searchParser) threads() error {
+	name, err := p.word()
+	if err != nil {
+		return err
+	}
+	var ok bool
+	if p.thread, ok = thread.Parse(name); !ok {
+		return wire.Errorf("unknown threading algorithm %s", clip(name))
+	}
+	return p.afterCharset()
+}
+
+// afterCharset reads " charset key ...".
+func (p *searchParser) afterCharset() error {
 	if err := p.dec.SP(); err != nil {
 		return err
 	}
+	if err := p.charset(); err != nil {
+		return err
+	}
+	word, err := p.word()
+	if err != nil {
+		return err
+	}
+	return p.criteria(word)
+}
+
+// sortCriteria reads "([REVERSE] key ...)".
+func (p *searchParser) sortCriteria() error {
 	err := p.dec.List(func() error {
+		if len(p.order) >= maxSortCriteria {
+			return wire.Errorf("more than %d sort criteria", maxSortCriteria)
+		}
+		var c order.Criterion
 		name, err := p.dec.Keyword()
+		if err == nil && name == "REVERSE" {
+			c.Reverse = true
+			if err = p.dec.SP(); err == nil {
+				name, err = p.dec.Keyword()
+			}
+		}
 		if err != nil {
 			return err
 		}
-		switch name {
-		case "MIN":
-			p.req.results |= returnMin
-		case "MAX":
-			p.req.results |= returnMax
-		case "ALL":
-			p.req.results |= returnAll
-		case "COUNT":
-			p.req.results |= returnCount
-		default:
-			return wire.Errorf("unknown SEARCH result %s", clip(name))
+		var ok bool
+		if c.By, ok = order.Parse(name); !ok {
+			return wire.Errorf("unknown sort criterion %s", clip(name))
 		}
+		p.order = append(p.order, c)
 		return nil
 	})
-	if p.req.results == 0 {
-		p.req.results = returnAll
+	if err == nil && len(p.order) == 0 {
+		err = wire.Errorf("no sort criteria")
 	}
 	return err
 }
 
-// charset reads " name".
-func (p *searchParser) charset() error {
+// word reads a space, and the keyword that follows. It is empty if a list or a set follows.
+func (p *searchParser) word() (string, error) {
 	if err := p.dec.SP(); err != nil {
-		return err
+		return "", err
 	}
+	if p.dec.AtNumSet() || p.dec.Peek() == '(' {
+		return "", nil
+	}
+	return p.dec.Keyword()
+}
+
+// criteria reads "key ...", of which the first word was read.
+func (p *searchParser) criteria(word string) error {
+	var keys []*search.Key
+	for {
+		var key *search.Key
+		var err error
+		if word != "" {
+			key, err = p.named(word, 0)
+		} else {
+			key, err = p.key(0)
+		}
+		if err != nil {
+			return err
+		}
+		keys = append(keys, key)
+		if word = ""; !p.dec.Accept(' ') {
+			p.program = search.All(keys...)
+			return nil
+		}
+	}
+}
+
+// charset reads the name of a charset.
+func (p *searchParser) charset() error {
 	name, err := p.dec.AString()
 	if err != nil {
 		return err
@@ -145,285 +220,4 @@ func (p *searchParser) charset() error {
 		return badCharset(name)
 	}
 	return nil
-}
-
-// key reads one key: a list in parentheses, a message set, or a named one.
-func (p *searchParser) key(depth int) (*search.Key, error) {
-	if depth > search.MaxDepth {
-		return nil, wire.Errorf("SEARCH nested deeper than %d", search.MaxDepth)
-	}
-	if p.dec.Peek() == '(' {
-		var kids []*search.Key
-		err := p.dec.List(func() error {
-			kid, err := p.key(depth + 1)
-			kids = append(kids, kid)
-			return err
-		})
-		if err == nil && len(kids) == 0 {
-			err = wire.Errorf("empty list of SEARCH keys")
-		}
-		if err != nil {
-			return nil, err
-		}
-		return search.All(kids...), nil
-	}
-	if p.dec.AtNumSet() {
-		if err := p.count(); err != nil {
-			return nil, err
-		}
-		return p.set(false)
-	}
-	name, err := p.dec.Keyword()
-	if err != nil {
-		return nil, err
-	}
-	return p.named(name, depth)
-}
-
-func (p *searchParser) count() error {
-	if p.keys++; p.keys > search.MaxKeys {
-		return wire.Errorf("more than %d SEARCH keys", search.MaxKeys)
-	}
-	return nil
-}
-
-func (p *searchParser) set(uid bool) (*search.Key, error) {
-	set, err := p.dec.NumSet(uid)
-	if err != nil {
-		return nil, err
-	}
-	if !uid && p.uidOnly {
-		return nil, errUIDRequired
-	}
-	return search.UIDs(p.resolve(set)), nil
-}
-
-// plainKeys are the keys without an argument.
-var plainKeys = map[string]*search.Key{
-	"ALL":        search.All(),
-	"ANSWERED":   search.Flag(mailstore.Answered),
-	"DELETED":    search.Flag(mailstore.Deleted),
-	"DRAFT":      search.Flag(mailstore.Draft),
-	"FLAGGED":    search.Flag(mailstore.Flagged),
-	"SEEN":       search.Flag(mailstore.Seen),
-	"UNANSWERED": search.Not(search.Flag(mailstore.Answered)),
-	"UNDELETED":  search.Not(search.Flag(mailstore.Deleted)),
-	"UNDRAFT":    search.Not(search.Flag(mailstore.Draft)),
-	"UNFLAGGED":  search.Not(search.Flag(mailstore.Flagged)),
-	"UNSEEN":     search.Not(search.Flag(mailstore.Seen)),
-	// No message is \Recent here.
-	"NEW":    search.Any(),
-	"RECENT": search.Any(),
-	"OLD":    search.All(),
-}
-
-// named reads the arguments of the key called name (upper case).
-func (p *searchParser) named(name string, depth int) (*search.Key, error) {
-	if err := p.count(); err != nil {
-		return nil, err
-	}
-	if key, ok := plainKeys[name]; ok {
-		return key, nil
-	}
-	read := p.argument(name)
-	if read == nil {
-		return nil, wire.Errorf("unknown SEARCH key %s", clip(name))
-	}
-	if err := p.dec.SP(); err != nil {
-		return nil, err
-	}
-	return read(depth)
-}
-
-// argument returns the function that reads the arguments of a key, nil for an
-// unknown one.
-func (p *searchParser) argument(name string) func(depth int) (*search.Key, error) {
-	switch name {
-	case "NOT":
-		return p.not
-	case "OR":
-		return p.or
-	case "UID":
-		return func(int) (*search.Key, error) { return p.set(true) }
-	case "KEYWORD", "UNKEYWORD":
-		return func(int) (*search.Key, error) { return p.keyword(name == "UNKEYWORD") }
-	case "BEFORE", "ON", "SINCE":
-		return func(int) (*search.Key, error) { return p.date(search.Internal, name) }
-	case "SENTBEFORE", "SENTON", "SENTSINCE":
-		return func(int) (*search.Key, error) { return p.date(search.Sent, name[len("SENT"):]) }
-	case "LARGER", "SMALLER":
-		return func(int) (*search.Key, error) { return p.size(name == "LARGER") }
-	case "YOUNGER", "OLDER":
-		return func(int) (*search.Key, error) { return p.within(name == "YOUNGER") }
-	case "BODY":
-		return func(int) (*search.Key, error) { return p.text(search.Body) }
-	case "TEXT":
-		return func(int) (*search.Key, error) { return p.text(search.Text) }
-	case "FROM", "TO", "CC", "BCC", "SUBJECT":
-		return func(int) (*search.Key, error) { return p.header(name) }
-	case "HEADER":
-		return p.namedHeader
-	case "MODSEQ":
-		return p.modseq
-	}
-	return nil
-}
-
-func (p *searchParser) not(depth int) (*search.Key, error) {
-	kid, err := p.key(depth + 1)
-	if err != nil {
-		return nil, err
-	}
-	return search.Not(kid), nil
-}
-
-func (p *searchParser) or(depth int) (*search.Key, error) {
-	left, err := p.key(depth + 1)
-	if err != nil {
-		return nil, err
-	}
-	if err := p.dec.SP(); err != nil {
-		return nil, err
-	}
-	right, err := p.key(depth + 1)
-	if err != nil {
-		return nil, err
-	}
-	return search.Any(left, right), nil
-}
-
-func (p *searchParser) keyword(negate bool) (*search.Key, error) {
-	name, err := p.dec.Atom()
-	if err != nil {
-		return nil, err
-	}
-	if negate {
-		return search.Not(search.Keyword(name)), nil
-	}
-	return search.Keyword(name), nil
-}
-
-// date reads a date. Time and time zone of messages are disregarded
-// (RFC 3501 section 6.4.4): an internal date counts by the day that FETCH INTERNALDATE shows, a
-// Date field by the day that it names.
-func (p *searchParser) date(key func(from, to time.Time) *search.Key, when string) (*search.Key, error) {
-	day, err := p.dec.Date()
-	if err != nil {
-		return nil, err
-	}
-	switch when {
-	case "BEFORE":
-		return key(time.Time{}, day), nil
-	case "SINCE":
-		return key(day, time.Time{}), nil
-	}
-	return key(day, day.AddDate(0, 0, 1)), nil
-}
-
-func (p *searchParser) size(larger bool) (*search.Key, error) {
-	n, err := p.dec.Number64()
-	if err != nil {
-		return nil, err
-	}
-	if larger {
-		return search.Larger(int64(n)), nil
-	}
-	return search.Smaller(int64(n)), nil
-}
-
-// within reads the interval of YOUNGER and OLDER, in seconds (RFC 5032 section 3).
-func (p *searchParser) within(younger bool) (*search.Key, error) {
-	n, err := p.dec.Number()
-	if err != nil {
-		return nil, err
-	}
-	if n == 0 {
-		return nil, wire.Errorf("the interval must not be 0")
-	}
-	at := p.now.Add(-time.Duration(n) * time.Second)
-	if younger {
-		return search.Internal(at, time.Time{}), nil
-	}
-	return search.Internal(time.Time{}, at.Add(time.Second)), nil
-}
-
-// string reads a string to look for, in the charset that was named. Without one
-// it is UTF-8, of which US-ASCII is a part.
-func (p *searchParser) string() (string, error) {
-	s, err := p.dec.AString()
-	if err != nil {
-		return "", err
-	}
-	if p.decode == nil {
-		if !utf8.ValidString(s) {
-			return "", wire.Errorf("search string is not UTF-8")
-		}
-		return s, nil
-	}
-	text, ok := p.decode(s)
-	if !ok {
-		return "", wire.Errorf("search string is not in the charset that was named")
-	}
-	return text, nil
-}
-
-func (p *searchParser) text(key func(text string) *search.Key) (*search.Key, error) {
-	text, err := p.string()
-	if err != nil {
-		return nil, err
-	}
-	return key(text), nil
-}
-
-func (p *searchParser) namedHeader(int) (*search.Key, error) {
-	name, err := p.dec.AString()
-	if err != nil {
-		return nil, err
-	}
-	if len(name) > maxHeaderName {
-		return nil, wire.Errorf("header field name is too long")
-	}
-	if err := p.dec.SP(); err != nil {
-		return nil, err
-	}
-	return p.header(name)
-}
-
-// header reads the string to look for in fields called name.
-func (p *searchParser) header(name string) (*search.Key, error) {
-	text, err := p.string()
-	if err != nil {
-		return nil, err
-	}
-	return search.Header(name, text), nil
-}
-
-// modseq reads "[entry-name entry-type] mod-sequence" (RFC 7162 section 3.1.5). There
-// is one mod-sequence for all flags of a message, so that the entry says
-// nothing more.
-func (p *searchParser) modseq(int) (*search.Key, error) {
-	if p.dec.Peek() == '"' {
-		if _, err := p.dec.String(); err != nil {
-			return nil, err
-		}
-		if err := p.dec.SP(); err != nil {
-			return nil, err
-		}
-		kind, err := p.dec.Keyword()
-		if err != nil {
-			return nil, err
-		}
-		if kind != "PRIV" && kind != "SHARED" && kind != "ALL" {
-			return nil, wire.Errorf("unknown entry type %s", clip(kind))
-		}
-		if err := p.dec.SP(); err != nil {
-			return nil, err
-		}
-	}
-	n, err := p.dec.Number64()
-	if err != nil {
-		return nil, err
-	}
-	p.req.modseq = true
-	return search.ModSeq(int64(n)), nil
 }

@@ -26,11 +26,17 @@ type selected struct {
 	// query for each, also when another session expunges the message meanwhile (RFC 2180 section
 	// 4.1.1). nil after some rest.
 	sliced *mailstore.Message
+
+	saved    uidset.Set // what "$" means (RFC 5182)
+	contexts contexts
 }
 
 // resolve turns a message set of the client into UIDs. A sequence number that does not
 // exist is a syntax error.
 func (c *conn) resolve(set imap.NumSet) (uidset.Set, error) {
+	if imap.IsSearchRes(set) {
+		return c.sel.saved, nil
+	}
 	uids, err := c.sel.view.Resolve(set)
 	if err != nil {
 		return nil, wire.Errorf("%v", err)

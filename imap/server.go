@@ -83,6 +83,7 @@ type Server struct {
 	beginStop context.CancelFunc
 
 	shutdownNotice time.Duration // how often Shutdown logs what it waits for
+	progressEvery  time.Duration // how often a long search tells how far it is
 	wg             sync.WaitGroup
 }
 
@@ -135,6 +136,7 @@ func New(opts Options) *Server {
 		perUser:     make(map[mailkey.UserID]int),
 		stop:        stop, beginStop: beginStop,
 		shutdownNotice: shutdownNotice,
+		progressEvery:  progressInterval,
 	}
 }
 

@@ -58,6 +58,7 @@ func (c *conn) handleStore(ctx context.Context, cmd *command) error {
 	}
 	for _, f := range result.Changed {
 		v.Reported(f.ModSeq)
+		c.sel.contexts.changed(f.UID)
 	}
 	if len(result.Modified) > 0 {
 		cmd.ok("MODIFIED "+c.numbers(result.Modified, cmd.uid), "Conditional STORE failed for some messages")

@@ -22,6 +22,14 @@ func (c *conn) sync(ctx context.Context, mode syncMode) error {
 	if mode == syncNone {
 		return nil
 	}
+	if err := c.tellChanges(ctx, mode); err != nil {
+		return err
+	}
+	return c.updateContexts(ctx)
+}
+
+// tellChanges is sync without the searches that are to be updated.
+func (c *conn) tellChanges(ctx context.Context, mode syncMode) error {
 	sel := c.sel
 	changed := c.takeEvents()
 	switch {
@@ -101,6 +109,12 @@ func (c *conn) apply(ctx context.Context, ch *mailstore.Changes, mode syncMode) 
 			return err
 		}
 	}
-	c.sel.show.changes(c.sel.view.Update(ch, present), mode != syncNoExpunge)
+	diff := c.sel.view.Update(ch, present)
+	c.vanished(diff.Vanished)
+	c.sel.show.changes(diff, mode != syncNoExpunge)
+	c.sel.contexts.changed(diff.New...)
+	for _, f := range diff.Changed {
+		c.sel.contexts.changed(f.UID)
+	}
 	return nil
 }

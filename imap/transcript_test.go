@@ -26,7 +26,8 @@ var update = flag.Bool("update", false, "rewrite the transcripts in testdata wit
 //
 // <uidvalidity> in a C line is the UIDVALIDITY that the server said last. Everything else is
 // commentary. $ at the end of a D line sends no line end.
-// Values that differ from run to run are written as <n>.
+// Values that differ from run to run are written as <n>, the capabilities in the answer to LOGIN
+// as <all>.
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -55,7 +56,8 @@ func TestTranscripts(t *testing.T) {
 
 var (
 	transcriptLine = regexp.MustCompile(`^([CDRS])(\d?)[:!] ?(.*)$`)
-	variable       = regexp.MustCompile(`(UIDVALIDITY|APPENDUID|COPYUID) \d+`)
+	variable       = regexp.MustCompile(`(UIDVALIDITY|APPENDUID|COPYUID|SAVEDATE) (?:\d+|"[^"]*")`)
+	capabilities   = regexp.MustCompile(`\[CAPABILITY [^]]*\] Logged in`)
 	uidValidity    = regexp.MustCompile(`\[UIDVALIDITY (\d+)\]`)
 )
 
@@ -116,6 +118,7 @@ func play(t *testing.T, script string) string {
 			}
 			for _, l := range strings.Split(said, "\r\n") {
 				l = variable.ReplaceAllString(l, "$1 <n>")
+				l = capabilities.ReplaceAllString(l, "[CAPABILITY <all>] Logged in")
 				out.WriteString(strings.TrimRight("S"+p.name+": "+l, " ") + "\n")
 			}
 			if kind == "R" {

@@ -35,8 +35,11 @@ func (d *Decoder) UIDSet() (imap.UIDSet, error) {
 	return set, nil
 }
 
-// NumSet reads a UIDSet or a SeqSet.
+// NumSet reads a UIDSet or a SeqSet, or "$", which is imap.SearchRes (RFC 5182 section 3).
 func (d *Decoder) NumSet(uid bool) (imap.NumSet, error) {
+	if d.Accept('$') {
+		return imap.SearchRes(), nil
+	}
 	if uid {
 		return d.UIDSet()
 	}
@@ -46,7 +49,7 @@ func (d *Decoder) NumSet(uid bool) (imap.NumSet, error) {
 // AtNumSet reports whether a number set is next.
 func (d *Decoder) AtNumSet() bool {
 	c := d.Peek()
-	return c == '*' || c >= '0' && c <= '9'
+	return c == '*' || c == '$' || c >= '0' && c <= '9'
 }
 
 // numRange is start <= stop; 0 is "*", which is kept last: {5,0} is 5:*.

@@ -201,13 +201,27 @@ func (m *Mailbox) Search(
 	if err := m.Check(Read); err != nil {
 		return func(yield func(search.Found, error) bool) { yield(search.Found{}, err) }
 	}
+	m.prepare(&req)
+	return m.account.shared.searcher.Run(ctx, req)
+}
+
+// CountFound returns how many messages Search would find, without finding them where it can.
+func (m *Mailbox) CountFound(ctx context.Context, req search.Request) (int64, error) {
+	if err := m.Check(Read); err != nil {
+		return 0, err
+	}
+	m.prepare(&req)
+	return m.account.shared.searcher.Count(ctx, req)
+}
+
+// prepare makes the request one for this mailbox.
+func (m *Mailbox) prepare(req *search.Request) {
 	req.Plan.Mailbox, req.Contents = m.key, m.contents
 	req.Rows = func(ctx context.Context, q mailstore.Query) (
 		iter.Seq2[*mailstore.Message, error], bool, error,
 	) {
 		return m.account.shared.columns.Loaded(ctx, m.key, q)
 	}
-	return m.account.shared.searcher.Run(ctx, req)
 }
 
 // StoreFlags changes flags. It needs KeepSeen for \Seen, DeleteMessages for \Deleted, and Write for

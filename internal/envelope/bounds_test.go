@@ -72,12 +72,18 @@ func check(t testing.TB, message []byte) *mimestream.Part {
 			t.Errorf("ENVELOPE has %d items", len(v.List))
 		}
 	}
+	from, to, cc, ok := envelope.FirstAddresses(made.envelope)
+	if !ok {
+		t.Errorf("ENVELOPE is not read: %.300q", made.envelope)
+	}
 	f := envelope.Fields(root)
 	for name, s := range map[string]string{
 		"Subject": f.Subject, "BaseSubject": f.BaseSubject, "From": f.From, "Sender": f.Sender, "ReplyTo": f.ReplyTo,
-		"To": f.To, "Cc": f.Cc, "Bcc": f.Bcc, "FromMailbox": f.FromMailbox, "ToMailbox": f.ToMailbox,
-		"CcMailbox": f.CcMailbox, "FromDisplay": f.FromDisplay, "ToDisplay": f.ToDisplay, "MessageID": f.MessageID,
-		"InReplyTo": f.InReplyTo, "References": strings.Join(f.References, ""),
+		"To": f.To, "Cc": f.Cc, "Bcc": f.Bcc, "MessageID": f.MessageID,
+		"InReplyTo":  f.InReplyTo,
+		"first From": from.Mailbox + from.Display,
+		"first To":   to.Mailbox + to.Display, "first Cc": cc.Mailbox + cc.Display,
+		"References": strings.Join(f.References, ""),
 	} {
 		if !utf8.ValidString(s) || strings.IndexByte(s, 0) >= 0 {
 			t.Errorf("%s is %q", name, s)

@@ -27,12 +27,6 @@ type SearchFields struct {
 	// its end, and no field was left out or cut.
 	Whole bool
 
-	// The first address's local part, normalised, for SORT FROM, TO and CC (RFC 5256 section 3).
-	FromMailbox, ToMailbox, CcMailbox string
-	// The first address's name or else mailbox@host, normalised, for SORT DISPLAYFROM and
-	// DISPLAYTO (RFC 5957).
-	FromDisplay, ToDisplay string
-
 	// Message identifiers with their angle brackets, white space removed; empty if there is none.
 	MessageID  string
 	InReplyTo  string   // the first one of the field
@@ -71,9 +65,6 @@ func Fields(p *mimestream.Part) SearchFields {
 	}
 	f.Sender, _ = searchText(h, "sender", MaxAddresses)
 	f.ReplyTo, _ = searchText(h, "reply-to", MaxAddresses)
-	f.FromMailbox, f.FromDisplay = first(h, "from")
-	f.ToMailbox, f.ToDisplay = first(h, "to")
-	f.CcMailbox, _ = first(h, "cc")
 
 	f.MessageID = firstID(h, "message-id")
 	f.InReplyTo = firstID(h, "in-reply-to")
@@ -85,31 +76,6 @@ func Fields(p *mimestream.Part) SearchFields {
 	}
 	f.HasAttachments = hasAttachments(p)
 	return f
-}
-
-// first returns what sorting compares of the first address of a field.
-func first(h mimestream.Header, name string) (mailbox, display string) {
-	value, ok := h.Get(name)
-	if !ok {
-		return "", ""
-	}
-	for e := range parseAddresses(value) {
-		if e.kind != mailboxEntry {
-			continue
-		}
-		if e.mailbox != missingMailbox {
-			mailbox = e.mailbox
-		}
-		display = human(clean(mimestream.DecodeWords(e.name)))
-		if display == "" {
-			display = mailbox
-			if e.host != missingDomain && e.host != syntaxError {
-				display += "@" + e.host
-			}
-		}
-		return casemap.String(cut(valid(mailbox), maxID)), casemap.String(cut(valid(display), maxID))
-	}
-	return "", ""
 }
 
 func firstID(h mimestream.Header, name string) string {

@@ -26,8 +26,10 @@ var fieldsOf = []struct {
 	{FieldBodyStructure, []string{DocStructure}},
 	{FieldContent, []string{DocContent, DocMagic, DocPrefix}},
 	{fieldReference, []string{DocContent, DocMagic}},
-	{FieldSearch, []string{DocSent, DocSentDay, DocSubject, DocBaseSubject, DocFrom, DocTo, DocCc, DocBcc,
-		DocMessageID, DocInReplyTo, DocReferences, DocAttachments, DocTextRules}},
+	{FieldSent, []string{DocSent}},
+	{FieldSubject, []string{DocSubject, DocBaseSubject}},
+	{FieldReferences, []string{DocMessageID, DocInReplyTo, DocReferences}},
+	{fieldTexts, []string{DocSentDay, DocFrom, DocTo, DocCc, DocBcc, DocAttachments, DocTextRules}},
 }
 
 // projection is what a query returns for these fields; the key always comes with them.

@@ -32,14 +32,15 @@ type Message struct {
 	Envelope      []byte // FieldEnvelope
 	BodyStructure []byte // FieldBodyStructure
 
-	// FieldSearch: what searches, SORT and THREAD look at. Texts are as envelope.Text gives them.
-	Sent                 time.Time // the instant of the Date field; zero if it has no valid one
+	// What searches, SORT and THREAD look at, all of it FieldSearch. Texts are as envelope.Text gives
+	// them.
+	Sent                 time.Time // FieldSent: the instant of the Date field; zero if it has no valid one
 	SentDay              time.Time // the day it names in its own time zone, at 0:00 UTC (SENTON and kin)
-	Subject, BaseSubject string
+	Subject, BaseSubject string    // FieldSubject
 	From, To, Cc, Bcc    string
-	TextsWhole           bool // Subject, From, To, Cc and Bcc are whole, see DocTextRules
-	MessageID, InReplyTo string
-	References           []string
+	TextsWhole           bool     // Subject, From, To, Cc and Bcc are whole, see DocTextRules
+	MessageID, InReplyTo string   // FieldReferences
+	References           []string // FieldReferences
 	HasAttachments       bool
 }
 
@@ -53,13 +54,17 @@ const (
 	FieldSize
 	FieldEnvelope
 	FieldBodyStructure
-	FieldContent // Content, Magic, Prefix
-	FieldSearch
+	FieldContent    // Content, Magic, Prefix
+	FieldSent       // Sent
+	FieldSubject    // Subject, BaseSubject
+	FieldReferences // MessageID, InReplyTo, References
+	fieldTexts      // the rest of FieldSearch
 
 	// FieldAll loads whole messages.
 	FieldAll Fields = 1<<iota - 1
 
-	FieldDates = FieldInternalDate | FieldSaveDate
+	FieldDates  = FieldInternalDate | FieldSaveDate
+	FieldSearch = FieldSent | FieldSubject | FieldReferences | fieldTexts
 
 	// fieldReference is Content and Magic alone.
 	fieldReference Fields = 1 << 31

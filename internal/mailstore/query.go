@@ -72,6 +72,24 @@ func (s *Store) UIDs(ctx context.Context, box mailkey.Mailbox, q Query) ([]uint3
 	return uids, nil
 }
 
+// Count returns how many messages Messages would iterate over. q has no Limit.
+func (s *Store) Count(ctx context.Context, box mailkey.Mailbox, q Query) (int64, error) {
+	filters, err := s.filters(ctx, box, q)
+	if err != nil {
+		return 0, fmt.Errorf("count messages: %w", err)
+	}
+	s.traffic.note(box.User())
+	total := int64(0)
+	for _, filter := range filters {
+		n, err := s.messages.CountDocuments(ctx, filter)
+		if err != nil {
+			return 0, fmt.Errorf("count messages: %w", err)
+		}
+		total += n
+	}
+	return total, nil
+}
+
 // isPrefix reports that the query asks for a mailbox from its first message on, without conditions.
 func (q *Query) isPrefix() bool {
 	return (q.UIDs == nil || len(q.UIDs) == 1 && q.UIDs[0].First <= 1 && q.UIDs[0].Last > shortRange) &&

@@ -15,6 +15,9 @@ type Numbering struct {
 	uids []uint32 // ascending
 }
 
+// NewNumbering returns the numbering of a mailbox with these UIDs, which ascend. It keeps them.
+func NewNumbering(uids []uint32) Numbering { return Numbering{uids} }
+
 // ErrNoSuchNumber reports a sequence number past the last message. RFC 9051 section 9
 // (seq-number) makes it an error of syntax.
 var ErrNoSuchNumber = errors.New("no message with this sequence number")

@@ -179,6 +179,8 @@ func compileLeaf(key *Key, box mailkey.Mailbox) (bson.D, bool) {
 		return mailstore.KeywordFilter(key.name), true
 	case opInternal:
 		return timeCond(mailstore.DocInternalDate, key.from, key.to), true
+	case opSaved:
+		return timeCond(mailstore.DocSaveDate, key.from, key.to), true
 	case opSent:
 		return timeCond(mailstore.DocSentDay, key.from, key.to), true
 	case opSize:

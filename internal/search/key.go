@@ -22,9 +22,11 @@ const (
 	opFlag     // system flag set
 	opKeyword  // keyword set
 	opInternal // internal date in [from, to)
+	opSaved    // save date in [from, to)
 	opSent     // day of the Date field in [from, to)
 	opSize     // size in [min, max]
 	opModSeq   // mod-sequence at least min
+	opBlank    // what Fill puts in its place; number is in min
 	opField    // text in one of the fields that are stored with the message
 	opHeader   // text in a header field called name
 	opBody     // text in the text parts
@@ -76,6 +78,10 @@ func Keyword(name string) *Key {
 // time leaves that end open.
 func Internal(from, to time.Time) *Key { return &Key{op: opInternal, from: from, to: to} }
 
+// Saved matches the messages that came into their mailbox in [from, to). A zero time leaves that
+// end open.
+func Saved(from, to time.Time) *Key { return &Key{op: opSaved, from: from, to: to} }
+
 // Sent matches the messages whose Date field names a day in [from, to), both
 // at 0:00 UTC. A zero time leaves that end open.
 func Sent(from, to time.Time) *Key { return &Key{op: opSent, from: from, to: to} }
@@ -122,6 +128,25 @@ func Header(name, text string) *Key {
 	// That a field is there, whatever it says, only the header itself tells.
 	if field, ok := storedFields[k.name]; ok && k.text != "" {
 		k.op, k.field = opField, field
+	}
+	return k
+}
+
+// Blank stands for a key that is not known yet: that of a set of numbers, which means other messages
+// in another mailbox. It has to be filled before Compile. i tells blanks apart.
+func Blank(i int) *Key { return &Key{op: opBlank, min: int64(i)} }
+
+// Fill returns the tree with each Blank(i) replaced by key(i).
+func (k *Key) Fill(key func(i int) *Key) *Key {
+	switch k.op {
+	case opBlank:
+		return key(int(k.min))
+	case opAnd, opOr, opNot:
+		filled := &Key{op: k.op, kids: make([]*Key, len(k.kids))}
+		for i, kid := range k.kids {
+			filled.kids[i] = kid.Fill(key)
+		}
+		return filled
 	}
 	return k
 }
@@ -229,12 +254,16 @@ func (k *Key) String() string {
 		return "keyword=" + k.name
 	case opInternal:
 		return fmt.Sprintf("internal[%s,%s)", timeString(k.from), timeString(k.to))
+	case opSaved:
+		return fmt.Sprintf("saved[%s,%s)", timeString(k.from), timeString(k.to))
 	case opSent:
 		return fmt.Sprintf("sent[%s,%s)", timeString(k.from), timeString(k.to))
 	case opSize:
 		return fmt.Sprintf("size[%d,%d]", k.min, k.max)
 	case opModSeq:
 		return fmt.Sprintf("modseq>=%d", k.min)
+	case opBlank:
+		return fmt.Sprintf("blank=%d", k.min)
 	case opField, opHeader:
 		return fmt.Sprintf("%s=%q", k.name, k.text)
 	case opBody:

@@ -26,6 +26,8 @@ const (
 	// batchBytes the octets of text parts that are read for them at once.
 	batchMessages = 128
 	batchBytes    = 4 << 20
+	// firstBatch is how many candidates a search reads at first that ends with its first matches.
+	firstBatch = 8
 	// maxAtOnce is the size up to which a part is read at once to be searched;
 	// a larger one is searched as it is read.
 	maxAtOnce = 256 << 10

@@ -106,7 +106,9 @@ func (m *matcher) add(k *Key) node {
 	case opFlag, opKeyword, opModSeq:
 		m.want |= mailstore.FieldFlags
 	case opInternal:
-		m.want |= mailstore.FieldDates
+		m.want |= mailstore.FieldInternalDate
+	case opSaved:
+		m.want |= mailstore.FieldSaveDate
 	case opSize:
 		m.want |= mailstore.FieldSize
 	case opSent:
@@ -215,6 +217,8 @@ func matchDocument(k *Key, msg *mailstore.Message) bool {
 		return mailstore.FindKeyword(msg.Keywords, k.name) >= 0
 	case opInternal:
 		return inTime(k, msg.InternalDate)
+	case opSaved:
+		return inTime(k, msg.SaveDate)
 	case opSent:
 		return !msg.SentDay.IsZero() && inTime(k, msg.SentDay)
 	case opSize:

@@ -6,6 +6,7 @@ import (
 	"iter"
 	"log/slog"
 	"runtime"
+	"slices"
 
 	"gadwall/internal/contents"
 	"gadwall/internal/mailkey"
@@ -20,6 +21,8 @@ type Messages interface {
 		fields mailstore.Fields) iter.Seq2[*mailstore.Message, error]
 	// UIDs returns the UIDs of these messages.
 	UIDs(ctx context.Context, box mailkey.Mailbox, q mailstore.Query) ([]uint32, error)
+	// Count returns how many they are.
+	Count(ctx context.Context, box mailkey.Mailbox, q mailstore.Query) (int64, error)
 }
 
 // Contents is what a search asks of the store of contents (contents.Store).
@@ -59,6 +62,13 @@ type Request struct {
 		messages iter.Seq2[*mailstore.Message, error], ok bool, err error)
 	// ModSeqs asks for the mod-sequences of the messages found.
 	ModSeqs bool
+	// Reverse finds messages by descending UID.
+	Reverse bool
+	// Limit ends the search after so many messages; 0 means no limit.
+	Limit int
+	// Progress, if set, is called now and then by the goroutine that iterates, with a UID: all
+	// messages before it, in the order of the search, are decided.
+	Progress func(uid uint32)
 }
 
 // Found is a message that a search found.
@@ -67,17 +77,23 @@ type Found struct {
 	ModSeq uint64 // 0 unless asked for
 }
 
-// Run iterates over the messages found, by ascending UID. A message whose
+// Run iterates over the messages found, by ascending UID (descending with Request.Reverse). A message whose
 // content is missing or damaged is logged and not found. After an error the
 // iteration ends.
 func (s *Searcher) Run(ctx context.Context, req Request) iter.Seq2[Found, error] {
 	return func(yield func(Found, error) bool) {
 		r := run{searcher: s, Request: req}
+		if req.Limit > 0 {
+			yield = atMost(req.Limit, yield)
+		}
 		if len(req.Plan.UIDs) > 0 && req.Plan.Rows != nil && req.Rows != nil {
 			messages, ok, err := req.Rows(ctx, mailstore.Query{UIDs: req.Plan.UIDs})
 			if err != nil {
 				yield(Found{}, fmt.Errorf("search rows: %w", err))
 				return
+			}
+			if ok && req.Reverse {
+				messages = reversed(messages)
 			}
 			if ok {
 				r.rows(messages, yield)
@@ -96,6 +112,52 @@ func (s *Searcher) Run(ctx context.Context, req Request) iter.Seq2[Found, error]
 	}
 }
 
+// Count returns how many messages Run would find, without finding them where the database can
+// count. Limit and Known do not count here.
+func (s *Searcher) Count(ctx context.Context, req Request) (int64, error) {
+	req.Limit, req.Known = 0, nil
+	n := int64(0)
+	if req.Plan.Rows != nil && req.Rows != nil {
+		messages, ok, err := req.Rows(ctx, mailstore.Query{UIDs: req.Plan.UIDs})
+		if err != nil {
+			return 0, fmt.Errorf("count rows: %w", err)
+		}
+		if ok {
+			for msg, err := range messages {
+				if err != nil {
+					return 0, fmt.Errorf("count rows: %w", err)
+				}
+				if matchRow(req.Plan.Rows, msg) {
+					n++
+				}
+			}
+			return n, nil
+		}
+	}
+	if req.Plan.Residual == nil {
+		if len(req.Plan.UIDs) == 0 {
+			return 0, nil
+		}
+		r := run{searcher: s, Request: req}
+		return s.messages.Count(ctx, req.Plan.Mailbox, r.query())
+	}
+	for _, err := range s.Run(ctx, req) {
+		if err != nil {
+			return 0, err
+		}
+		n++
+	}
+	return n, nil
+}
+
+// atMost returns a yield that ends after n messages.
+func atMost(n int, yield func(Found, error) bool) func(Found, error) bool {
+	return func(found Found, err error) bool {
+		n--
+		return yield(found, err) && n > 0
+	}
+}
+
 // run is one search that runs.
 type run struct {
 	searcher *Searcher
@@ -103,7 +165,11 @@ type run struct {
 }
 
 func (r *run) query() mailstore.Query {
-	return mailstore.Query{UIDs: r.Plan.UIDs, Filter: r.Plan.Filter}
+	q := mailstore.Query{UIDs: r.Plan.UIDs, Filter: r.Plan.Filter, Reverse: r.Reverse}
+	if r.Plan.Residual == nil && r.Known == nil {
+		q.Limit = r.Limit
+	}
+	return q
 }
 
 func (r *run) known(uid uint32) bool { return r.Known == nil || r.Known(uid) }
@@ -124,6 +190,25 @@ func (r *run) rows(messages iter.Seq2[*mailstore.Message, error], yield func(Fou
 		}
 		if !yield(found, nil) {
 			return
+		}
+	}
+}
+
+// reversed iterates over the same messages from the last to the first. An error comes first.
+func reversed(messages iter.Seq2[*mailstore.Message, error]) iter.Seq2[*mailstore.Message, error] {
+	return func(yield func(*mailstore.Message, error) bool) {
+		var list []*mailstore.Message
+		for msg, err := range messages {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			list = append(list, msg)
+		}
+		for _, msg := range slices.Backward(list) {
+			if !yield(msg, nil) {
+				return
+			}
 		}
 	}
 }
@@ -179,7 +264,14 @@ func (r *run) texts(ctx context.Context, yield func(Found, error) bool) {
 		fields |= mailstore.FieldFlags
 	}
 	var batch []*mailstore.Message
+	size := batchMessages
+	if r.Limit > 0 {
+		size = min(size, max(r.Limit, firstBatch)) // the first ones may do
+	}
 	flush := func() bool {
+		if len(batch) == 0 {
+			return true
+		}
 		matches, err := r.matchBatch(ctx, m, batch)
 		if err != nil {
 			yield(Found{}, err)
@@ -190,7 +282,10 @@ func (r *run) texts(ctx context.Context, yield func(Found, error) bool) {
 				return false
 			}
 		}
-		batch = batch[:0]
+		if r.Progress != nil {
+			r.Progress(batch[len(batch)-1].UID)
+		}
+		batch, size = batch[:0], min(2*size, batchMessages)
 		return true
 	}
 	for msg, err := range r.candidates(ctx, fields) {
@@ -198,7 +293,7 @@ func (r *run) texts(ctx context.Context, yield func(Found, error) bool) {
 			yield(Found{}, err)
 			return
 		}
-		if batch = append(batch, msg); len(batch) == batchMessages && !flush() {
+		if batch = append(batch, msg); len(batch) >= size && !flush() {
 			return
 		}
 	}

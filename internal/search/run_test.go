@@ -41,6 +41,10 @@ func (b mailboxes) UIDs(context.Context, mailkey.Mailbox, mailstore.Query) ([]ui
 	panic("only texts are searched")
 }
 
+func (b mailboxes) Count(context.Context, mailkey.Mailbox, mailstore.Query) (int64, error) {
+	panic("only texts are searched")
+}
+
 // newContents returns a store of contents, and the ids of those that hold the mails.
 func newContents(t *testing.T, mails ...string) (*contents.Store, []contents.ID) {
 	t.Helper()

@@ -1,9 +1,13 @@
 package order
 
 import (
+	"bytes"
 	"cmp"
+	"encoding/binary"
 	"slices"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // By is what messages are compared by: a sort key of RFC 5256 section 3 or RFC 5957.
@@ -21,8 +25,8 @@ const (
 	To                    // the mailbox of the first To address
 )
 
-// Key is one criterion. Reverse turns only this one around.
-type Key struct {
+// Criterion is one of the things messages are compared by. Reverse turns only this one around.
+type Criterion struct {
 	By      By
 	Reverse bool
 }
@@ -38,10 +42,9 @@ func Parse(keyword string) (By, bool) {
 	return by, ok
 }
 
-// Message is what sorting asks of a message. Fields that no key names may be left out. The
+// Message is what sorting asks of a message. Fields that no criterion names may be left out. The
 // texts are mapped by package casemap; a message without an address has the empty one.
 type Message struct {
-	Number           uint32
 	Arrival          time.Time
 	Sent             time.Time // the Date field, or else the internal date
 	Size             int64
@@ -50,40 +53,108 @@ type Message struct {
 	FromName, ToName string // its name, or else local part and domain
 }
 
-// Sort puts messages into the order of the keys.
-func Sort(messages []Message, keys []Key) {
-	slices.SortFunc(messages, func(a, b Message) int {
-		for _, k := range keys {
-			c := k.By.compare(&a, &b)
-			if k.Reverse {
-				c = -c
-			}
-			if c != 0 {
-				return c
+// AppendKey appends the key of a message.
+func AppendKey(dst []byte, criteria []Criterion, m *Message) []byte {
+	for _, c := range criteria {
+		start := len(dst)
+		dst = c.By.append(dst, m)
+		if c.Reverse {
+			for i := range dst[start:] {
+				dst[start+i] ^= 0xff
 			}
 		}
-		return cmp.Compare(a.Number, b.Number)
-	})
+	}
+	return dst
 }
 
-func (by By) compare(a, b *Message) int {
+func (by By) append(dst []byte, m *Message) []byte {
 	switch by {
 	case Arrival:
-		return a.Arrival.Compare(b.Arrival)
-	case Cc:
-		return cmp.Compare(a.Cc, b.Cc)
+		return appendInt(dst, m.Arrival.Unix())
 	case Date:
-		return a.Sent.Compare(b.Sent)
-	case DisplayFrom:
-		return cmp.Compare(a.FromName, b.FromName)
-	case DisplayTo:
-		return cmp.Compare(a.ToName, b.ToName)
-	case From:
-		return cmp.Compare(a.From, b.From)
+		return appendInt(dst, m.Sent.Unix())
 	case Size:
-		return cmp.Compare(a.Size, b.Size)
+		return appendInt(dst, m.Size)
+	case Cc:
+		return appendText(dst, m.Cc)
+	case DisplayFrom:
+		return appendText(dst, m.FromName)
+	case DisplayTo:
+		return appendText(dst, m.ToName)
+	case From:
+		return appendText(dst, m.From)
 	case Subject:
-		return cmp.Compare(a.Subject, b.Subject)
+		return appendText(dst, m.Subject)
 	}
-	return cmp.Compare(a.To, b.To)
+	return appendText(dst, m.To)
 }
+
+// appendInt appends octets that compare as n does.
+func appendInt(dst []byte, n int64) []byte {
+	return binary.BigEndian.AppendUint64(dst, uint64(n)^1<<63)
+}
+
+// appendText appends a text in title case, and an end that comes before every character. A NUL in
+// the text, which would be taken for the end, is left out.
+func appendText(dst []byte, text string) []byte {
+	for _, r := range text {
+		switch {
+		case 'a' <= r && r <= 'z':
+			dst = append(dst, byte(r)-'a'+'A')
+		case r == 0:
+		case r < utf8.RuneSelf:
+			dst = append(dst, byte(r))
+		default:
+			dst = utf8.AppendRune(dst, unicode.ToTitle(r))
+		}
+	}
+	return append(dst, 0)
+}
+
+// Sorter gathers messages and puts them into order.
+type Sorter struct {
+	criteria []Criterion
+	entries  []entry
+	keys     []byte
+}
+
+// entry is a message: its number and where its key is. head is the first octets of the key, which
+// decide most comparisons.
+type entry struct {
+	head   uint64
+	at     int
+	number uint32
+	n      uint32
+}
+
+// NewSorter returns a Sorter without messages.
+func NewSorter(criteria []Criterion) *Sorter { return &Sorter{criteria: criteria} }
+
+// Add takes in a message. Its number is that of no other message.
+func (s *Sorter) Add(number uint32, m *Message) {
+	at := len(s.keys)
+	s.keys = AppendKey(s.keys, s.criteria, m)
+	var head [8]byte
+	copy(head[:], s.keys[at:])
+	s.entries = append(s.entries, entry{binary.BigEndian.Uint64(head[:]), at, number, uint32(len(s.keys) - at)})
+}
+
+// Numbers returns the numbers of the messages in the order of the criteria.
+func (s *Sorter) Numbers() []uint32 {
+	slices.SortFunc(s.entries, func(a, b entry) int {
+		if c := cmp.Compare(a.head, b.head); c != 0 {
+			return c
+		}
+		if c := bytes.Compare(s.key(a), s.key(b)); c != 0 {
+			return c
+		}
+		return cmp.Compare(a.number, b.number)
+	})
+	numbers := make([]uint32, len(s.entries))
+	for i, e := range s.entries {
+		numbers[i] = e.number
+	}
+	return numbers
+}
+
+func (s *Sorter) key(e entry) []byte { return s.keys[e.at : e.at+int(e.n)] }

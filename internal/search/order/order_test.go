@@ -1,29 +1,33 @@
 package order
 
 import (
+	"bytes"
+	"cmp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
+
+	"gadwall/internal/casemap"
 )
 
 func TestSort(t *testing.T) {
 	day := func(n int) time.Time { return time.Date(2026, 1, n, 0, 0, 0, 0, time.UTC) }
-	messages := []Message{
-		{1, day(5), day(2), 300, "b", "carol", "x", "", "Zoe", "t1"},
-		{2, day(4), day(2), 100, "a", "alice", "", "c", "alice@example.com", "t2"},
-		{3, day(6), day(1), 200, "b", "bob", "y", "c", "m", ""},
-		{4, day(4), day(3), 100, "", "bob", "x", "a", "m", "t1"},
+	messages := []numbered{
+		{1, Message{day(5), day(2), 300, "b", "carol", "x", "", "zoe", "t1"}},
+		{2, Message{day(4), day(2), 100, "a", "alice", "", "c", "alice@example.com", "t2"}},
+		{3, Message{day(6), day(1), 200, "b", "bob", "y", "c", "m", ""}},
+		{4, Message{day(4), day(3), 100, "", "bob", "x", "a", "m", "t1"}},
 	}
 	for _, tt := range []struct{ keys, want string }{
 		{"", "1234"}, {"ARRIVAL", "2413"}, {"REVERSE ARRIVAL", "3124"}, {"DATE", "3124"}, {"REVERSE DATE", "4123"},
 		{"SIZE", "2431"}, {"SUBJECT", "4213"}, {"REVERSE SUBJECT", "1324"}, {"SUBJECT REVERSE DATE", "4213"},
 		{"REVERSE SIZE REVERSE DATE", "1342"}, {"FROM", "2341"}, {"FROM REVERSE ARRIVAL", "2341"}, {"TO", "2143"},
-		{"CC", "1423"}, {"DISPLAYFROM", "1234"}, {"DISPLAYTO SIZE", "3412"}, {"SUBJECT DATE", "4231"},
+		{"CC", "1423"}, {"DISPLAYFROM", "2341"}, {"DISPLAYTO SIZE", "3412"}, {"SUBJECT DATE", "4231"},
 	} {
-		var keys []Key
+		var keys []Criterion
 		reverse := false
 		for _, word := range strings.Fields(tt.keys) {
 			if word == "REVERSE" {
@@ -34,16 +38,14 @@ func TestSort(t *testing.T) {
 			if !ok {
 				t.Fatalf("%s is not known", word)
 			}
-			keys = append(keys, Key{by, reverse})
+			keys = append(keys, Criterion{by, reverse})
 			reverse = false
 		}
 		for range 2 { // whatever the order before
-			sorted := slices.Clone(messages)
 			slices.Reverse(messages)
-			Sort(sorted, keys)
 			var got strings.Builder
-			for _, m := range sorted {
-				got.WriteByte('0' + byte(m.Number))
+			for _, n := range sorted(messages, keys) {
+				got.WriteByte('0' + byte(n))
 			}
 			if got.String() != tt.want {
 				t.Errorf("%s: %s, want %s", tt.keys, got.String(), tt.want)
@@ -57,28 +59,76 @@ func TestSort(t *testing.T) {
 	}
 }
 
-// TestSortKeys: a key decides wherever those before it leave messages equal, and the
+// numbered is a message and its number.
+type numbered struct {
+	number uint32
+	Message
+}
+
+func sorted(messages []numbered, criteria []Criterion) []uint32 {
+	s := NewSorter(criteria)
+	for i := range messages {
+		s.Add(messages[i].number, &messages[i].Message)
+	}
+	return s.Numbers()
+}
+
+// TestSortCriteria: a criterion decides wherever those before it leave messages equal, and the
 // number what all leave open.
-func TestSortKeys(t *testing.T) {
+func TestSortCriteria(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		var messages []Message
+		var messages []numbered
 		for i := range rapid.IntRange(0, 20).Draw(t, "messages") {
-			messages = append(messages, Message{Number: uint32(i + 1), Size: rapid.Int64Range(0, 2).Draw(t, "size"),
-				Subject: rapid.SampledFrom([]string{"", "a", "b"}).Draw(t, "subject")})
+			messages = append(messages, numbered{uint32(i + 1), Message{
+				Size:    rapid.SampledFrom([]int64{-1, 0, 1, 255, 256, 1 << 40}).Draw(t, "size"),
+				Subject: rapid.SampledFrom([]string{"", "a", "aa", "b", "_", "é", "日"}).Draw(t, "subject"),
+				From:    rapid.SampledFrom([]string{"", "a", "ab"}).Draw(t, "from")}})
 		}
 		reverse := rapid.Bool().Draw(t, "reverse")
-		shuffled := rapid.Permutation(messages).Draw(t, "shuffled")
-		Sort(shuffled, []Key{{Size, false}, {Subject, reverse}})
-		// The same by stable sorts, the last key first.
-		slices.SortStableFunc(messages, func(a, b Message) int {
-			if reverse {
-				a, b = b, a
-			}
-			return strings.Compare(a.Subject, b.Subject)
-		})
-		slices.SortStableFunc(messages, func(a, b Message) int { return int(a.Size - b.Size) })
-		if !slices.Equal(shuffled, messages) {
-			t.Fatalf("%v, want %v", shuffled, messages)
+		got := sorted(rapid.Permutation(messages).Draw(t, "shuffled"),
+			[]Criterion{{Size, false}, {Subject, reverse}, {From, !reverse}})
+		// The same by stable sorts, the last criterion first.
+		by := func(compare func(a, b numbered) int, reverse bool) {
+			slices.SortStableFunc(messages, func(a, b numbered) int {
+				if reverse {
+					a, b = b, a
+				}
+				return compare(a, b)
+			})
+		}
+		by(func(a, b numbered) int { return strings.Compare(a.From, b.From) }, !reverse)
+		by(func(a, b numbered) int {
+			return strings.Compare(strings.ToTitle(a.Subject), strings.ToTitle(b.Subject))
+		}, reverse)
+		by(func(a, b numbered) int { return cmp.Compare(a.Size, b.Size) }, false)
+		want := []uint32{}
+		for _, m := range messages {
+			want = append(want, m.number)
+		}
+		if !slices.Equal(got, want) {
+			t.Fatalf("%v, want %v", got, want)
 		}
 	})
+}
+
+// TestCollation: texts are in the order of i;unicode-casemap (RFC 5051), in which letters come in
+// title case: before the underscore, which comes before small letters in ASCII.
+func TestCollation(t *testing.T) {
+	want := []string{"", "1", "A", "Ab", "B", "[x]", "_", "Ё", "Ж", "日本"}
+	var messages []numbered
+	for i, s := range want {
+		messages = append(messages, numbered{uint32(i), Message{Subject: casemap.String(s)}})
+	}
+	slices.Reverse(messages)
+	for i, n := range sorted(messages, []Criterion{{By: Subject}}) {
+		if n != uint32(i) {
+			t.Errorf("%q is at %d", want[n], i)
+		}
+	}
+	// An end within a text does not end it.
+	a := AppendKey(nil, []Criterion{{By: Subject}, {By: To}}, &Message{Subject: "a\x00b", To: "c"})
+	b := AppendKey(nil, []Criterion{{By: Subject}, {By: To}}, &Message{Subject: "a", To: "b\x00c"})
+	if bytes.Equal(a, b) {
+		t.Errorf("%q", a)
+	}
 }

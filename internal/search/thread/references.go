@@ -1,6 +1,7 @@
 package thread
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -48,6 +49,28 @@ func ByReferences(messages []Message) []*Node {
 	roots := prune(link(messages))        // steps 1 to 3
 	slices.SortStableFunc(roots, byDate)  // step 4; placeholders' children are sorted
 	return export(sortAll(gather(roots))) // steps 5 and 6
+}
+
+// ByReferencesAlone makes threads by the identifiers that messages refer to, and by nothing else:
+// REFS, as Dovecot makes them. Threads are in the order of their latest messages.
+func ByReferencesAlone(messages []Message) []*Node {
+	roots := prune(link(messages))
+	latest := make(map[*node]time.Time, len(roots))
+	for _, root := range roots {
+		for _, n := range bottomUp([]*node{root}) {
+			slices.SortStableFunc(n.children, byDate)
+			if n.message != nil && n.message.Sent.After(latest[root]) {
+				latest[root] = n.message.Sent
+			}
+		}
+	}
+	slices.SortStableFunc(roots, func(a, b *node) int {
+		if c := latest[a].Compare(latest[b]); c != 0 {
+			return c
+		}
+		return cmp.Compare(a.number(), b.number())
+	})
+	return export(roots)
 }
 
 // link makes parents and children of messages and what they refer to, and returns the

@@ -32,6 +32,36 @@ type Node struct {
 	Children []*Node
 }
 
+// Algorithm is how threads are made of messages.
+type Algorithm uint8
+
+const (
+	OrderedSubject Algorithm = iota // BySubject
+	References                      // ByReferences
+	Refs                            // ByReferencesAlone
+)
+
+var keywords = map[string]Algorithm{
+	"ORDEREDSUBJECT": OrderedSubject, "REFERENCES": References, "REFS": Refs,
+}
+
+// Parse returns the algorithm that a keyword of THREAD, in upper case, names.
+func Parse(keyword string) (Algorithm, bool) {
+	a, ok := keywords[keyword]
+	return a, ok
+}
+
+// Threads makes threads of messages, which come in the order of their numbers.
+func (a Algorithm) Threads(messages []Message) []*Node {
+	switch a {
+	case OrderedSubject:
+		return BySubject(messages)
+	case Refs:
+		return ByReferencesAlone(messages)
+	}
+	return ByReferences(messages)
+}
+
 // BySubject makes threads of messages with the same base subject: ORDEREDSUBJECT
 // (RFC 5256 section 3). The earliest is at the top, all others are its children. The
 // messages come in the order of their numbers.

@@ -1,0 +1,253 @@
+package imap
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/emersion/go-imap/v2"
+
+	"gadwall/imap/wire"
+	"gadwall/internal/account"
+	"gadwall/internal/mailstore"
+	"gadwall/internal/mailview"
+	"gadwall/internal/uidset"
+)
+
+// searchSource is one of the sources of ESEARCH (RFC 7377 section 2.2): a kind, and the names that
+// belong to it.
+type searchSource struct {
+	kind  string
+	names []string
+}
+
+// sourceKinds are the kinds of sources, and whether names follow them (RFC 5465 section 6,
+// RFC 7377 section 4).
+var sourceKinds = map[string]bool{
+	"SELECTED": false, "INBOXES": false, "PERSONAL": false, "SUBSCRIBED": false,
+	"SUBTREE": true, "SUBTREE-ONE": true, "MAILBOXES": true,
+}
+
+// parseSources reads " (source ... [(scope options)])". There are no scope options yet.
+func (p *searchParser) parseSources() error {
+	if err := p.dec.SP(); err != nil {
+		return err
+	}
+	names := 0
+	err := p.dec.List(func() error {
+		kind, err := p.dec.Keyword()
+		if err != nil {
+			return err
+		}
+		source := searchSource{kind: kind}
+		named, known := sourceKinds[kind]
+		if !known {
+			return wire.Errorf("unknown source %s", clip(kind))
+		}
+		if named {
+			if err := p.dec.SP(); err != nil {
+				return err
+			}
+			if source.names, err = oneOrMoreMailboxes(p.dec); err != nil {
+				return err
+			}
+		}
+		p.sources = append(p.sources, source)
+		if names += 1 + len(source.names); names > maxSearchSources {
+			return wire.Limit("more than %d sources", maxSearchSources)
+		}
+		return nil
+	})
+	if err == nil && len(p.sources) == 0 {
+		err = wire.Errorf("no sources")
+	}
+	return err
+}
+
+// oneOrMoreMailboxes reads a name, or a list of names (RFC 5465 section 8, one-or-more-mailbox).
+func oneOrMoreMailboxes(dec *wire.Decoder) (names []string, err error) {
+	read := func() error {
+		name, err := dec.Mailbox()
+		names = append(names, name)
+		return err
+	}
+	if dec.Peek() != '(' {
+		return names, read()
+	}
+	if err = dec.List(read); err == nil && len(names) == 0 {
+		err = wire.Errorf("no mailbox names")
+	}
+	return names, err
+}
+
+// handleESearch answers ESEARCH (RFC 7377): a search of several mailboxes, one after the other.
+func (c *conn) handleESearch(ctx context.Context, cmd *command) error {
+	p := c.searchParser(cmd)
+	err := p.esearch()
+	if err == nil {
+		err = cmd.args.CRLF()
+	}
+	if err == nil {
+		err = c.checkESearch(cmd, p)
+	}
+	if err != nil {
+		return c.failedSearch(p, err)
+	}
+	cmd.uid = true // the answers name UIDs, whatever is searched
+	if p.modseq {
+		c.enable(condstore)
+	}
+	boxes, err := c.searchedMailboxes(ctx, p.sources)
+	if err != nil {
+		return c.failedSearch(p, err)
+	}
+	progress := c.newProgress(cmd.tag, 0, nil)
+	for _, box := range boxes {
+		progress.goal += uint32(box.Messages)
+	}
+	for _, box := range boxes {
+		if err := c.searchMailbox(ctx, cmd, p, box, progress); err != nil {
+			return c.failedSearch(p, err)
+		}
+		progress.began += uint32(box.Messages)
+	}
+	cmd.ok("", "ESEARCH completed")
+	return c.enc.Err()
+}
+
+// checkESearch refuses what only the selected mailbox can do (RFC 7377 section 2.2).
+func (c *conn) checkESearch(cmd *command, p *searchParser) error {
+	selected := len(p.sources) == 0
+	others := false
+	for _, s := range p.sources {
+		selected = selected || s.kind == "SELECTED"
+		others = others || s.kind != "SELECTED"
+	}
+	items := p.returns.items
+	switch {
+	case selected && c.sel == nil:
+		return wire.Errorf("no mailbox is selected")
+	case items.has(returnSave) && others:
+		return wire.Errorf("SAVE is for the selected mailbox alone")
+	case items.has(returnUpdate) && c.sel == nil:
+		return wire.Errorf("UPDATE is for the selected mailbox")
+	case items.has(returnUpdate) && c.sel.contexts.find(cmd.tag) != nil:
+		return wire.Errorf("the tag of a context that is updated")
+	}
+	return nil
+}
+
+// searchedMailboxes returns the mailboxes of the sources, each once, in the order of LIST. Names
+// without a mailbox are passed over.
+func (c *conn) searchedMailboxes(ctx context.Context, sources []searchSource) ([]*mailstore.Mailbox, error) {
+	if len(sources) == 0 {
+		sources = []searchSource{{kind: "SELECTED"}}
+	}
+	tree, err := c.mailboxTree(ctx, slices.ContainsFunc(sources, func(s searchSource) bool {
+		return s.kind == "SUBSCRIBED"
+	}))
+	if err != nil {
+		return nil, err
+	}
+	var boxes []*mailstore.Mailbox
+	for _, n := range tree.nodes {
+		if n.box != nil && slices.ContainsFunc(sources, func(s searchSource) bool { return s.has(c, n) }) {
+			boxes = append(boxes, n.box)
+		}
+	}
+	return boxes, nil
+}
+
+// has reports whether a mailbox belongs to the source.
+func (s *searchSource) has(c *conn, n *node) bool {
+	switch s.kind {
+	case "SELECTED":
+		return c.isSelected(n.box)
+	case "INBOXES": // where mail is delivered to
+		return n.name == "INBOX"
+	case "SUBSCRIBED":
+		return n.subscribed || n.box.Subscribed
+	case "MAILBOXES":
+		return slices.Contains(s.names, n.name)
+	case "SUBTREE", "SUBTREE-ONE":
+		return slices.ContainsFunc(s.names, func(name string) bool {
+			below, ok := strings.CutPrefix(n.name, name+separator)
+			return n.name == name || ok && (s.kind == "SUBTREE" || !strings.Contains(below, separator))
+		})
+	}
+	return true // PERSONAL: there are no others
+}
+
+func (c *conn) isSelected(box *mailstore.Mailbox) bool {
+	return c.sel != nil && box.Key == c.sel.box.Key()
+}
+
+// searchMailbox searches one mailbox, and answers if it finds something. In the selected mailbox
+// only messages of the view are found.
+func (c *conn) searchMailbox(
+	ctx context.Context, cmd *command, p *searchParser, box *mailstore.Mailbox, progress *progress,
+) error {
+	var s *searching
+	if c.isSelected(box) {
+		s = c.searchSelected(cmd, &p.searchRequest)
+	} else {
+		var err error
+		if s, err = c.searchOther(ctx, cmd, &p.searchRequest, box); s == nil || err != nil {
+			return err
+		}
+	}
+	progress.done = s.progress.done
+	s.progress = progress
+	s.source = " MAILBOX " + string(wire.AppendAString(nil, wire.EncodeUTF7(box.Path))) +
+		" UIDVALIDITY " + string(wire.AppendNumber(nil, uint64(box.UIDValidity)))
+	if err := s.run(ctx); err != nil {
+		return err
+	}
+	if p.returns.items.has(returnSave) {
+		c.sel.saved = s.saved()
+	}
+	if s.count > 0 || s.min != 0 || s.max != 0 || len(s.found) > 0 || len(s.partial) > 0 {
+		s.answer(c.enc)
+	}
+	if p.returns.items.has(returnUpdate) && c.isSelected(box) {
+		c.beginContext(s)
+	}
+	return c.enc.Flush()
+}
+
+// searchOther begins a search of a mailbox that is not selected. It is nil for one that the actor
+// may not read, or that has gone.
+func (c *conn) searchOther(
+	ctx context.Context, cmd *command, req *searchRequest, box *mailstore.Mailbox,
+) (*searching, error) {
+	opened, box, err := c.account.OpenKey(ctx, box.Key, account.ReadOnly)
+	if errors.Is(err, mailstore.ErrNoSuchMailbox) || errors.Is(err, account.ErrNoRight) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var numbering mailview.Numbering
+	if slices.ContainsFunc(req.sets, func(set imap.NumSet) bool { return !imap.IsSearchRes(set) }) {
+		uids, err := opened.UIDsBelow(ctx, box.UIDNext)
+		if err != nil {
+			return nil, err
+		}
+		numbering = mailview.NewNumbering(uids)
+	}
+	s := &searching{
+		req: req, tag: cmd.tag, uid: true, box: opened,
+		scope: uidset.Of(uidset.Range{First: 1, Last: box.UIDNext - 1}),
+		key: req.keyIn(func(set imap.NumSet) uidset.Set {
+			if imap.IsSearchRes(set) {
+				return nil // "$" is of the selected mailbox
+			}
+			return searchableIn(&numbering, set)
+		}),
+	}
+	s.progress = c.newProgress(cmd.tag, 0, func(uid uint32) uint32 { // about: UIDs have gaps
+		return uint32(uint64(box.Messages) * uint64(uid) / uint64(box.UIDNext))
+	})
+	return s, nil
+}
