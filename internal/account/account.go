@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 
+	"gadwall/internal/database"
 	"gadwall/internal/events"
 	"gadwall/internal/logins"
 	"gadwall/internal/mailcolumns"
@@ -92,6 +93,12 @@ type Account struct {
 	user   mailkey.UserID
 	name   string // of the user
 	rights Rights // on every mailbox of the user
+	clock  database.Clock
+}
+
+// chain returns a context whose calls see what earlier calls of the account wrote and saw.
+func (a *Account) chain(ctx context.Context) context.Context {
+	return database.WithClock(ctx, &a.clock)
 }
 
 // Actor is the name of the user who is logged in.
@@ -108,5 +115,5 @@ func (a *Account) Events() *events.Subscription { return a.shared.bus.Subscribe(
 
 // Quota returns the limits in force for the user, and the usage.
 func (a *Account) Quota(ctx context.Context) (quota.Limits, quota.Usage, error) {
-	return a.store.Quota(ctx, a.user)
+	return a.store.Quota(a.chain(ctx), a.user)
 }

@@ -35,6 +35,8 @@
 //     operation.
 //   - The references of an Import on contents go to messages at Commit or are released by Discard.
 //     A caller that defers Discard cannot leak them.
+//   - An operation sees what earlier operations of the same Account wrote and saw, on every shard of
+//     a cluster: they follow one clock (database.Clock).
 //   - A caller that subscribes to events before it opens a mailbox misses nothing: what was
 //     committed after the opening is an event, or is told by Mailbox.Changes.
 package account

@@ -135,7 +135,7 @@ func (i *Import) Commit(ctx context.Context) (*Imported, error) {
 	if len(items) == 0 {
 		return &Imported{}, nil
 	}
-	delivered, err := i.box.account.store.Append(ctx, items)
+	delivered, err := i.box.account.store.Append(i.box.account.chain(ctx), items)
 	if err != nil {
 		return nil, err
 	}

@@ -36,7 +36,7 @@ func (a *Account) Open(
 	if err := a.rights.check(Read); err != nil {
 		return nil, nil, err
 	}
-	box, err := a.store.MailboxByPath(ctx, a.user, path)
+	box, err := a.store.MailboxByPath(a.chain(ctx), a.user, path)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -54,7 +54,7 @@ func (a *Account) OpenKey(
 	if key.User() != a.user {
 		return nil, nil, mailstore.ErrNoSuchMailbox
 	}
-	box, err := a.store.MailboxByKey(ctx, key)
+	box, err := a.store.MailboxByKey(a.chain(ctx), key)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -68,7 +68,7 @@ func (a *Account) Destination(ctx context.Context, path string) (*Mailbox, error
 	if err := a.rights.check(Insert); err != nil {
 		return nil, err
 	}
-	box, err := a.store.MailboxByPath(ctx, a.user, path)
+	box, err := a.store.MailboxByPath(a.chain(ctx), a.user, path)
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +117,7 @@ func (m *Mailbox) Status(ctx context.Context) (*mailstore.Mailbox, error) {
 	if err := m.Check(Read); err != nil {
 		return nil, err
 	}
-	return m.account.store.MailboxByKey(ctx, m.key)
+	return m.account.store.MailboxByKey(m.account.chain(ctx), m.key)
 }
 
 // Changes returns what changed after the mod-sequence since. See mailstore.Store.Changes.
@@ -125,7 +125,7 @@ func (m *Mailbox) Changes(ctx context.Context, since uint64) (*mailstore.Changes
 	if err := m.Check(Read); err != nil {
 		return nil, err
 	}
-	return m.account.shared.columns.Changes(ctx, m.key, since)
+	return m.account.shared.columns.Changes(m.account.chain(ctx), m.key, since)
 }
 
 // Messages iterates over messages. See mailstore.Store.Messages. Queries for flags, internal dates
@@ -136,6 +136,7 @@ func (m *Mailbox) Messages(
 	if err := m.Check(Read); err != nil {
 		return func(yield func(*mailstore.Message, error) bool) { yield(nil, err) }
 	}
+	ctx = m.account.chain(ctx)
 	return func(yield func(*mailstore.Message, error) bool) {
 		messages, ok, err := m.account.shared.columns.Messages(ctx, m.key, q, fields)
 		if err != nil {
@@ -154,7 +155,7 @@ func (m *Mailbox) UIDs(ctx context.Context, q mailstore.Query) ([]uint32, error)
 	if err := m.Check(Read); err != nil {
 		return nil, err
 	}
-	return m.account.store.UIDs(ctx, m.key, q)
+	return m.account.store.UIDs(m.account.chain(ctx), m.key, q)
 }
 
 // Opening is what a client is told when it opens a mailbox.
@@ -170,6 +171,7 @@ func (m *Mailbox) Opening(ctx context.Context, box *mailstore.Mailbox) (Opening,
 	if err := m.Check(Read); err != nil {
 		return Opening{}, err
 	}
+	ctx = m.account.chain(ctx)
 	at, uids, first, ok, err := m.account.shared.columns.Opened(ctx, box)
 	if err != nil {
 		return Opening{}, err
@@ -202,7 +204,7 @@ func (m *Mailbox) Search(
 		return func(yield func(search.Found, error) bool) { yield(search.Found{}, err) }
 	}
 	m.prepare(&req)
-	return m.account.shared.searcher.Run(ctx, req)
+	return m.account.shared.searcher.Run(m.account.chain(ctx), req)
 }
 
 // CountFound returns how many messages Search would find, without finding them where it can.
@@ -211,7 +213,7 @@ func (m *Mailbox) CountFound(ctx context.Context, req search.Request) (int64, er
 		return 0, err
 	}
 	m.prepare(&req)
-	return m.account.shared.searcher.Count(ctx, req)
+	return m.account.shared.searcher.Count(m.account.chain(ctx), req)
 }
 
 // prepare makes the request one for this mailbox.
@@ -245,7 +247,7 @@ func (m *Mailbox) StoreFlags(
 	if !m.granted.Has(Write) {
 		c.Keywords, c.KeepKeywords = nil, true
 	}
-	return m.account.store.StoreFlags(ctx, m.key, uids, c)
+	return m.account.store.StoreFlags(m.account.chain(ctx), m.key, uids, c)
 }
 
 // Copy copies messages to a mailbox of the same user. It needs Read here and Insert there. See
@@ -259,7 +261,7 @@ func (m *Mailbox) Copy(
 	if err := to.Check(Insert); err != nil {
 		return nil, err
 	}
-	return m.account.store.Copy(ctx, m.key, uids, to.key)
+	return m.account.store.Copy(m.account.chain(ctx), m.key, uids, to.key)
 }
 
 // Move moves messages to a mailbox of the same user. It needs what Copy, setting \Deleted and
@@ -274,7 +276,7 @@ func (m *Mailbox) Move(
 	if err := to.Check(Insert); err != nil {
 		return nil, err
 	}
-	return m.account.store.Move(ctx, m.key, uids, to.key)
+	return m.account.store.Move(m.account.chain(ctx), m.key, uids, to.key)
 }
 
 // Expunge removes the messages with \Deleted among uids (nil means all) for good. It needs the
@@ -287,5 +289,5 @@ func (m *Mailbox) Expunge(
 	if err := m.Check(Expunge); err != nil {
 		return err
 	}
-	return m.account.store.ExpungeEach(ctx, m.key, uids, removed)
+	return m.account.store.ExpungeEach(m.account.chain(ctx), m.key, uids, removed)
 }

@@ -20,3 +20,10 @@ func Collection() *options.CollectionOptionsBuilder {
 	return options.Collection().SetWriteConcern(Durable()).
 		SetReadConcern(readconcern.Local()).SetReadPreference(readpref.Primary())
 }
+
+// Committed is Collection for what clients are told of, and rely on ever after: UIDs, mod-sequences,
+// flags. Reads outside of transactions see only what a majority of the members has, so that no
+// failover takes back what a client was told. A transaction has a read concern of its own.
+func Committed() *options.CollectionOptionsBuilder {
+	return Collection().SetReadConcern(readconcern.Majority())
+}

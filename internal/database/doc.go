@@ -7,6 +7,16 @@
 // commits with Durable. The connection string has no say in either: a write concern of w=0 in it
 // would acknowledge mail that no disk has.
 //
+// Collections of which clients are told (mailboxes, messages, journal, users) are opened with
+// Committed: reads outside of transactions have the concern majority.
+//
+// # Causal consistency
+//
+// On a sharded cluster a read of one shard does not wait for what another shard has committed. Reads
+// that rely on each other, or on an own write, are a chain: they follow a Clock, which a context
+// carries (WithClock, Causal). Each read of a chain (Link) and each transaction (StartSession) waits
+// until the server has everything up to the clock's time, and advances the clock.
+//
 // # Indexes
 //
 // A package lists the indexes of its collections as Indexes. CreateIndexes creates those that do

@@ -173,7 +173,12 @@ func randomName(t testing.TB) string {
 func Monitored(t testing.TB) (*mongo.Database, *Commands) {
 	t.Helper()
 	cmds := newCommands()
-	monitor := &event.CommandMonitor{Started: cmds.started, Succeeded: cmds.succeeded, Failed: cmds.failed}
-	c := NewClient(t, options.Client().SetMonitor(monitor))
-	return database(t, c), cmds
+	return Watched(t, &event.CommandMonitor{
+		Started: cmds.started, Succeeded: cmds.succeeded, Failed: cmds.failed}), cmds
+}
+
+// Watched returns a database of its own, with a client whose commands the monitor sees.
+func Watched(t testing.TB, monitor *event.CommandMonitor) *mongo.Database {
+	t.Helper()
+	return database(t, NewClient(t, options.Client().SetMonitor(monitor)))
 }

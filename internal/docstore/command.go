@@ -93,11 +93,15 @@ func (s *Server) handle(ctx context.Context, c *conn, m *wire.Message) (reply bs
 		r, err = parseRequest(s, c, m)
 		return err
 	})
+	now := s.clock.now() // before the command looks at anything
 	if err == nil {
 		reply, err = s.dispatch(ctx, r, m.Legacy)
 	}
+	if r != nil && commands[r.name].writes && (!r.inTransaction || commands[r.name].endsTxn) {
+		now = s.clock.tick()
+	}
 	if err == nil {
-		return r.withConcernError(reply)
+		return s.withTimes(r.withConcernError(reply), now)
 	}
 	e := wireError(err, r != nil && r.inTransaction)
 	if e.Code == mongoerr.InternalError && r != nil {
@@ -106,7 +110,7 @@ func (s *Server) handle(ctx context.Context, c *conn, m *wire.Message) (reply bs
 	i, dst := bsoncore.AppendDocumentStart(make([]byte, 0, 256))
 	dst = appendError(dst, err, e)
 	dst, _ = bsoncore.AppendDocumentEnd(dst, i)
-	return dst
+	return s.withTimes(dst, now)
 }
 
 // run runs a command. A panic costs that command only.
@@ -156,6 +160,9 @@ func (s *Server) dispatch(ctx context.Context, r *request, legacy bool) (bson.Ra
 			"Cannot run '%s' as the first operation in a multi-document transaction.", r.name)
 	}
 	if err := r.checkConcerns(cmd); err != nil {
+		return nil, err
+	}
+	if err := r.checkTime(); err != nil {
 		return nil, err
 	}
 	if err := s.spaceFor(cmd); err != nil {

@@ -1,6 +1,8 @@
 package docstore
 
 import (
+	"encoding/binary"
+
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 
@@ -58,7 +60,6 @@ func (r *request) parseReadConcern(v bson.RawValue) error {
 	if v.Type != bson.TypeEmbeddedDocument {
 		return mongoerr.New(mongoerr.FailedToParse, "readConcern field should be an object")
 	}
-	after := false
 	it := rawdoc.Over(v.Value)
 	for it.Next() {
 		r.hasReadConcern = true
@@ -77,18 +78,19 @@ func (r *request) parseReadConcern(v bson.RawValue) error {
 						"'available', or 'snapshot'")
 			}
 		case "afterClusterTime":
-			// There is one node: its reads see everything that the client has seen.
 			if it.Type() != bson.TypeTimestamp {
 				return errWrongType("readConcern", key, it.Value(), "timestamp")
 			}
-			after = true
+			if r.after = binary.LittleEndian.Uint64(it.Value().Value); r.after == 0 {
+				return mongoerr.New(mongoerr.InvalidOptions, "afterClusterTime cannot be a null timestamp")
+			}
 		case "atClusterTime":
 			return mongoerr.New(mongoerr.InvalidOptions, "readConcern.atClusterTime is not supported")
 		default:
 			return mongoerr.New(mongoerr.InvalidOptions, "Unrecognized option in readConcern: %s", key)
 		}
 	}
-	if after && (r.readLevel == "available" || r.readLevel == "linearizable") {
+	if r.after > 0 && (r.readLevel == "available" || r.readLevel == "linearizable") {
 		return mongoerr.New(mongoerr.InvalidOptions,
 			"afterClusterTime field can be set only if level is equal to majority, local, or snapshot")
 	}

@@ -41,6 +41,7 @@ type request struct {
 	concernError   *mongoerr.Error
 	hasReadConcern bool
 	readLevel      string // of the read concern; "" for none
+	after          uint64 // afterClusterTime of the read concern; 0 for none
 
 	session *session
 }
@@ -81,6 +82,8 @@ func parseRequest(s *Server, c *conn, m *wire.Message) (*request, error) {
 			err = r.parseReadConcern(v)
 		case "writeConcern":
 			err = r.parseWriteConcern(v)
+		case "$clusterTime":
+			err = r.gossip(v)
 		}
 		if err != nil {
 			return nil, err

@@ -24,6 +24,7 @@ type Server struct {
 	log      *slog.Logger
 	cursors  *cursors
 	sessions *sessions
+	clock    clock
 	started  time.Time
 	// commands counts the commands since the start.
 	commands atomic.Int64
@@ -62,6 +63,7 @@ func Open(opts Options) (*Server, error) {
 		listeners: map[net.Listener]struct{}{},
 		conns:     map[net.Conn]struct{}{},
 	}
+	s.clock.tick()
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.wg.Go(s.maintain)
 	return s, nil

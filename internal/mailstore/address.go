@@ -172,6 +172,8 @@ func (s *Store) userByAddress(ctx context.Context, local, domain string) (*User,
 
 // Addresses returns all addresses of a user, sorted; the user name is one of them.
 func (s *Store) Addresses(ctx context.Context, user mailkey.UserID) ([]string, error) {
+	ctx, end := s.link(ctx)
+	defer end()
 	cursor, err := s.addresses.Find(ctx, bson.D{{Key: addressUser, Value: user.Binary()}},
 		options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}))
 	if err != nil {

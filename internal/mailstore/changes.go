@@ -8,6 +8,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
+	"gadwall/internal/database"
 	"gadwall/internal/mailkey"
 )
 
@@ -30,8 +31,9 @@ type Changes struct {
 // left out. The error is ErrNoSuchMailbox.
 //
 // Changes reads the mailbox first. Every change writes the mailbox, so changes up to the mailbox's
-// mod-sequence were committed before.
+// mod-sequence were committed before. The reads are a chain, so that they are seen on every shard.
 func (s *Store) Changes(ctx context.Context, box mailkey.Mailbox, since uint64) (*Changes, error) {
+	ctx = database.Causal(ctx)
 	s.traffic.note(box.User())
 	doc, err := s.findMailboxDoc(ctx, byID(box.Binary()))
 	if err != nil {
@@ -93,6 +95,8 @@ func (s *Store) changed(ctx context.Context, box mailkey.Mailbox, since uint64) 
 // predecessor is not after since.
 func (s *Store) vanished(ctx context.Context, box mailkey.Mailbox, since,
 	newest uint64) (uids []uint32, complete bool, err error) {
+	ctx, end := s.link(ctx)
+	defer end()
 	cursor, err := s.journal.Find(ctx, bson.D{{Key: "_id", Value: bson.D{
 		{Key: "$gt", Value: newJournalKey(box, since).Binary()},
 		{Key: "$lte", Value: newJournalKey(box, newest).Binary()}}}},

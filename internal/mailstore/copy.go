@@ -12,6 +12,7 @@ import (
 
 	"gadwall/dedupe"
 	"gadwall/internal/contents"
+	"gadwall/internal/database"
 	"gadwall/internal/events"
 	"gadwall/internal/mailkey"
 	"gadwall/internal/uidset"
@@ -37,6 +38,7 @@ var errOtherUser = errors.New("mailboxes of different users")
 // quota.ErrOverQuota, ErrUIDsExhausted, ErrInvalidKeyword.
 func (s *Store) Copy(ctx context.Context, from mailkey.Mailbox, uids uidset.Set,
 	to mailkey.Mailbox) (*CopyResult, error) {
+	ctx = database.Causal(ctx)
 	t, err := s.newCopyMove(ctx, from, to)
 	if err != nil {
 		return nil, fmt.Errorf("copy: %w", err)
@@ -56,6 +58,7 @@ func (s *Store) Copy(ctx context.Context, from mailkey.Mailbox, uids uidset.Set,
 // change. Errors as for Copy, less quota.ErrOverQuota.
 func (s *Store) Move(ctx context.Context, from mailkey.Mailbox, uids uidset.Set,
 	to mailkey.Mailbox) (*CopyResult, error) {
+	ctx = database.Causal(ctx)
 	t, err := s.newCopyMove(ctx, from, to)
 	if err != nil {
 		return nil, fmt.Errorf("move: %w", err)

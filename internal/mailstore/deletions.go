@@ -11,6 +11,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
+	"gadwall/internal/database"
 	"gadwall/internal/mailkey"
 )
 
@@ -47,8 +48,11 @@ func (s *Store) purgeMailbox(ctx context.Context, box mailkey.Mailbox) error {
 // are free when the mail is removed. Interrupted, it is resumed by a Store that does so, or by
 // another call. The error is ErrNoSuchUser.
 func (s *Store) DeleteUser(ctx context.Context, user mailkey.UserID) error {
-	res, err := s.users.UpdateOne(ctx, byID(user.Binary()), bson.D{{Key: "$set", Value: bson.D{
+	ctx = database.Causal(ctx)
+	marking, end := s.link(ctx)
+	res, err := s.users.UpdateOne(marking, byID(user.Binary()), bson.D{{Key: "$set", Value: bson.D{
 		{Key: userDeleting, Value: true}, {Key: userPurged, Value: now()}}}})
+	end()
 	if err != nil {
 		return fmt.Errorf("delete user: %w", err)
 	}
@@ -57,7 +61,7 @@ func (s *Store) DeleteUser(ctx context.Context, user mailkey.UserID) error {
 	}
 	s.publishList(ctx, user)
 	result := make(chan error, 1)
-	if !s.spawn(func() { result <- s.purgeUser(s.base, user) }) {
+	if !s.spawn(func() { result <- s.purgeUser(database.Follow(s.base, ctx), user) }) {
 		return ErrClosed
 	}
 	select {

@@ -9,6 +9,7 @@ import (
 
 	"gadwall/dedupe"
 	"gadwall/internal/contents"
+	"gadwall/internal/database"
 	"gadwall/internal/mailkey"
 	"gadwall/quota"
 )
@@ -320,8 +321,9 @@ func (s *Store) runGroup(ctx context.Context, user mailkey.UserID, group []*bund
 		alive = append(alive, b)
 	}
 	for len(alive) > 0 {
-		g := &groupWrite{store: s, user: user, bundles: alive}
-		err := s.transact(ctx, g.write)
+		g := &groupWrite{store: s, user: user, bundles: alive, time: new(database.Clock)}
+		err := s.transact(database.WithClock(ctx, g.clock()), g.write)
+		g.told()
 		if err == nil {
 			g.publish(ctx)
 			s.settle(ctx, g)

@@ -26,6 +26,9 @@
 //     message, and releases it after the one that removes it. If the outcome of a transaction is
 //     unknown, references stay: that may cost space until an audit, and loses no bytes.
 //   - Events are published after the commit. Nothing depends on them.
+//   - Reads outside of transactions see only what a majority of the database's members has. The
+//     reads of one operation are a chain (database.Clock), and so are all calls whose contexts have
+//     the same clock: what a mailbox's mod-sequence promises is visible on every shard.
 //   - The store never gives out a UID, a mailbox number or a UIDVALIDITY twice.
 //   - No transaction touches more than maxBatch messages. Larger operations take several. A
 //     deletion that must be finished is marked first, and another process resumes it if need be

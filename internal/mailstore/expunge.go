@@ -9,6 +9,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"gadwall/internal/contents"
+	"gadwall/internal/database"
 	"gadwall/internal/events"
 	"gadwall/internal/mailkey"
 	"gadwall/internal/uidset"
@@ -32,6 +33,7 @@ func (s *Store) Expunge(ctx context.Context, box mailkey.Mailbox,
 // ExpungeEach stops and returns it.
 func (s *Store) ExpungeEach(ctx context.Context, box mailkey.Mailbox, uids uidset.Set,
 	removed func(uids []uint32, modseq uint64) error) error {
+	ctx = database.Causal(ctx)
 	if uids == nil {
 		uids = uidset.All()
 	}

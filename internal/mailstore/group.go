@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"gadwall/internal/database"
 	"gadwall/internal/events"
 	"gadwall/internal/mailkey"
 	"gadwall/quota"
@@ -18,6 +19,7 @@ type groupWrite struct {
 	store   *Store
 	user    mailkey.UserID
 	bundles []*bundle
+	time    *database.Clock
 
 	over    []bool // by bundle: not stored, does not fit into the quota
 	crossed []quota.Crossing
@@ -168,6 +170,21 @@ func (g *groupWrite) refuseAll(err error) error {
 		refused.bundles[bundle] = err
 	}
 	return refused
+}
+
+// clock returns the clock of the transaction, which is as late as those of all callers.
+func (g *groupWrite) clock() *database.Clock {
+	for _, b := range g.bundles {
+		g.time.Advance(database.ClockOf(b.ctx).Time())
+	}
+	return g.time
+}
+
+// told advances the clocks of the callers, so that they see what was written.
+func (g *groupWrite) told() {
+	for _, b := range g.bundles {
+		database.ClockOf(b.ctx).Advance(g.time.Time())
+	}
 }
 
 // publish publishes the events of the new messages, after the commit.

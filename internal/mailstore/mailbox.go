@@ -123,6 +123,8 @@ func (s *Store) Mailboxes(ctx context.Context, user mailkey.UserID) ([]*Mailbox,
 
 // findMailboxes returns the mailboxes that are not being deleted, in order of their paths.
 func (s *Store) findMailboxes(ctx context.Context, filter bson.D) ([]*mailboxDoc, error) {
+	ctx, end := s.link(ctx)
+	defer end()
 	cursor, err := s.mailboxes.Find(ctx, append(filter, notSet(boxDeleting)),
 		options.Find().SetSort(bson.D{{Key: boxUser, Value: 1}, {Key: boxPath, Value: 1}}).SetBatchSize(MaxMailboxes+1))
 	if err != nil {
@@ -176,6 +178,8 @@ func (s *Store) findMailboxOf(ctx context.Context, filter bson.D, deleting bool)
 	if !deleting {
 		filter = append(filter, notSet(boxDeleting))
 	}
+	ctx, end := s.link(ctx)
+	defer end()
 	var doc mailboxDoc
 	err := s.mailboxes.FindOne(ctx, filter).Decode(&doc)
 	if errors.Is(err, mongo.ErrNoDocuments) {

@@ -138,6 +138,8 @@ func (p *purge) everything(ctx context.Context) error {
 // walks the keys: on the way along the index on paths, one that is renamed meanwhile could be
 // passed over.
 func (s *Store) mailboxIDs(ctx context.Context, user mailkey.UserID) ([]mailkey.Mailbox, error) {
+	ctx, end := s.link(ctx)
+	defer end()
 	cursor, err := s.mailboxes.Find(ctx, bson.D{{Key: "_id", Value: bson.D{
 		{Key: "$gte", Value: user.Mailbox(0).Binary()}, {Key: "$lte", Value: user.Mailbox(math.MaxUint32).Binary()}}}},
 		options.Find().SetProjection(bson.D{{Key: "_id", Value: 1}}))

@@ -136,6 +136,7 @@ func (s *Store) find(ctx context.Context, box mailkey.Mailbox, q Query, projecti
 	batch int32) iter.Seq2[bson.Raw, error] {
 	return func(yield func(bson.Raw, error) bool) {
 		s.traffic.note(box.User())
+		ctx := database.Causal(ctx)
 		filters, err := s.filters(ctx, box, q)
 		if err != nil {
 			yield(nil, err)
@@ -204,6 +205,8 @@ func beyond(filter bson.D, key []byte, reverse bool) bson.D {
 // until the next one.
 func (s *Store) walk(ctx context.Context, filter bson.D, opts *options.FindOptionsBuilder,
 	yield func(bson.Raw, error) bool) (n int, more bool) {
+	ctx, end := s.link(ctx)
+	defer end()
 	cursor, err := s.messages.Find(ctx, filter, opts)
 	if err != nil {
 		return 0, yield(nil, err) && false

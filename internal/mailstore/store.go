@@ -93,16 +93,16 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	durable := database.Collection()
+	committed := database.Committed()
 	s := &Store{
 		db: o.Database, contents: o.Contents, bus: o.Bus, log: o.Logger,
-		users:         o.Database.Collection(collUsers, durable),
-		addresses:     o.Database.Collection(collAddresses, durable),
-		mailboxes:     o.Database.Collection(collMailboxes, durable),
-		subscriptions: o.Database.Collection(collSubscriptions, durable),
-		messages:      o.Database.Collection(collMessages, durable),
-		journal:       o.Database.Collection(collJournal, durable),
-		state:         o.Database.Collection(collState, durable),
+		users:         o.Database.Collection(collUsers, committed),
+		addresses:     o.Database.Collection(collAddresses, committed),
+		mailboxes:     o.Database.Collection(collMailboxes, committed),
+		subscriptions: o.Database.Collection(collSubscriptions, committed),
+		messages:      o.Database.Collection(collMessages, committed),
+		journal:       o.Database.Collection(collJournal, committed),
+		state:         o.Database.Collection(collState, committed),
 		transactions:  make(chan struct{}, maxTransactions),
 		long:          make(chan struct{}, longOperations()),
 		hashing:       newHashing(),
@@ -158,7 +158,7 @@ func (s *Store) spawn(f func()) bool {
 // or wait is over.
 func (s *Store) inBackground(ctx context.Context, wait time.Duration, f func(ctx context.Context)) {
 	done := make(chan struct{})
-	if !s.spawn(func() { defer close(done); f(s.base) }) {
+	if !s.spawn(func() { defer close(done); f(database.Follow(s.base, ctx)) }) {
 		return
 	}
 	patience := time.NewTimer(wait)
@@ -175,6 +175,11 @@ func (s *Store) Contents() *contents.Store { return s.contents }
 
 // MessageCollection returns the collection of messages.
 func (s *Store) MessageCollection() *mongo.Collection { return s.messages }
+
+// link returns a context for one call of the database, and what to call after it. See database.Link.
+func (s *Store) link(ctx context.Context) (linked context.Context, end func()) {
+	return database.Link(ctx, s.db.Client())
+}
 
 // notSet is the condition that a marker field is absent.
 func notSet(field string) bson.E {

@@ -9,6 +9,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
+	"gadwall/internal/database"
 	"gadwall/internal/events"
 	"gadwall/internal/mailkey"
 	"gadwall/internal/uidset"
@@ -56,6 +57,7 @@ func (s *Store) StoreFlags(ctx context.Context, box mailkey.Mailbox, uids uidset
 	if err := checkKeywords(c.Keywords); err != nil {
 		return nil, fmt.Errorf("store flags: %w", err)
 	}
+	ctx = database.Causal(ctx)
 	c.Flags &= AllFlags
 	batches, err := s.batches(ctx, box, uids, nil)
 	if err != nil {

@@ -42,11 +42,11 @@ func (s *Store) transact(ctx context.Context, fn func(ctx context.Context) error
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	session, err := s.db.Client().StartSession()
+	session, err := database.StartSession(ctx, s.db.Client())
 	if err != nil {
 		return fmt.Errorf("start session: %w", err)
 	}
-	defer session.EndSession(context.WithoutCancel(ctx))
+	defer session.End(ctx)
 
 	committing := false
 	_, err = session.WithTransaction(ctx, func(ctx context.Context) (any, error) {

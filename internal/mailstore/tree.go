@@ -10,6 +10,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
+	"gadwall/internal/database"
 	"gadwall/internal/mailkey"
 )
 
@@ -303,14 +304,9 @@ func (s *Store) takeSubscription(ctx context.Context, user mailkey.UserID, path 
 
 // Subscriptions returns all names the user is subscribed to, sorted, with or without a mailbox.
 func (s *Store) Subscriptions(ctx context.Context, user mailkey.UserID) ([]string, error) {
-	cursor, err := s.subscriptions.Find(ctx, bson.D{{Key: subscriptionUser, Value: user.Binary()}})
+	ctx = database.Causal(ctx)
+	notes, err := s.findSubscriptions(ctx, user)
 	if err != nil {
-		return nil, fmt.Errorf("find subscriptions: %w", err)
-	}
-	var notes []struct {
-		Path string `bson:"p"`
-	}
-	if err := cursor.All(ctx, &notes); err != nil {
 		return nil, fmt.Errorf("find subscriptions: %w", err)
 	}
 	boxes, err := s.findMailboxes(ctx, bson.D{{Key: boxUser, Value: user.Binary()}})
@@ -328,6 +324,22 @@ func (s *Store) Subscriptions(ctx context.Context, user mailkey.UserID) ([]strin
 	}
 	slices.Sort(paths)
 	return slices.Compact(paths), nil
+}
+
+// subscriptionDoc is a subscription to a name without a mailbox.
+type subscriptionDoc struct {
+	Path string `bson:"p"`
+}
+
+func (s *Store) findSubscriptions(ctx context.Context, user mailkey.UserID) ([]subscriptionDoc, error) {
+	ctx, end := s.link(ctx)
+	defer end()
+	cursor, err := s.subscriptions.Find(ctx, bson.D{{Key: subscriptionUser, Value: user.Binary()}})
+	if err != nil {
+		return nil, err
+	}
+	var docs []subscriptionDoc
+	return docs, cursor.All(ctx, &docs)
 }
 
 // DeleteMailbox removes a mailbox with its messages. Mailboxes inferior to it stay, and so does a

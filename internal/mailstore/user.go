@@ -198,6 +198,8 @@ func (s *Store) UserByID(ctx context.Context, id mailkey.UserID) (*User, error) 
 }
 
 func (s *Store) findUser(ctx context.Context, filter bson.D) (*userDoc, error) {
+	ctx, end := s.link(ctx)
+	defer end()
 	var doc userDoc
 	err := s.users.FindOne(ctx, append(filter, notSet(userDeleting))).Decode(&doc)
 	if errors.Is(err, mongo.ErrNoDocuments) {
@@ -288,6 +290,8 @@ func (s *Store) ChangeLimits(ctx context.Context, user mailkey.UserID,
 
 // Quota returns the limits in force for a user, and the usage. The error is ErrNoSuchUser.
 func (s *Store) Quota(ctx context.Context, user mailkey.UserID) (quota.Limits, quota.Usage, error) {
+	ctx, end := s.link(ctx)
+	defer end()
 	account, err := s.quota.Get(ctx, user)
 	return account.Limits, account.Usage, userError(err)
 }
@@ -326,6 +330,8 @@ func (s *Store) touchUser(ctx context.Context, user mailkey.UserID, inc bson.D) 
 
 // countUpTo counts matching documents, but not beyond limit.
 func (s *Store) countUpTo(ctx context.Context, coll *mongo.Collection, filter bson.D, limit int64) (int64, error) {
+	ctx, end := s.link(ctx)
+	defer end()
 	cursor, err := coll.Find(ctx, filter, options.Find().SetLimit(limit).SetProjection(bson.D{{Key: "_id", Value: 1}}))
 	if err != nil {
 		return 0, fmt.Errorf("count %s: %w", coll.Name(), err)

@@ -32,6 +32,8 @@ const (
 	LabelTransient = "TransientTransactionError"
 	// LabelUnknownCommit says that a commit may take effect all the same; the client may ask again.
 	LabelUnknownCommit = "UnknownTransactionCommitResult"
+	// LabelRetryableWrite says that the client may send the same write once more.
+	LabelRetryableWrite = "RetryableWriteError"
 )
 
 // With returns a copy of the error with one more label.
@@ -49,66 +51,78 @@ func Transient(err *Error) *Error { return err.With(LabelTransient) }
 
 // Codes that have a name in MongoDB.
 const (
-	InternalError                  int32 = 1
-	BadValue                       int32 = 2
-	FailedToParse                  int32 = 9
-	Unauthorized                   int32 = 13
-	TypeMismatch                   int32 = 14
-	Overflow                       int32 = 15
-	InvalidLength                  int32 = 16
-	IllegalOperation               int32 = 20
-	InvalidBSON                    int32 = 22
-	LockTimeout                    int32 = 24
-	NamespaceNotFound              int32 = 26
-	IndexNotFound                  int32 = 27
-	PathNotViable                  int32 = 28
-	CannotBackfillArray            int32 = 34
-	ConflictingUpdateOperators     int32 = 40
-	CursorNotFound                 int32 = 43
-	NamespaceExists                int32 = 48
-	MaxTimeMSExpired               int32 = 50
-	DollarPrefixedFieldName        int32 = 52
-	InvalidIDField                 int32 = 53
-	NotSingleValueField            int32 = 54
-	EmptyFieldName                 int32 = 56
-	DottedFieldName                int32 = 57
-	CommandNotFound                int32 = 59
-	ImmutableField                 int32 = 66
-	CannotCreateIndex              int32 = 67
-	InvalidOptions                 int32 = 72
-	InvalidNamespace               int32 = 73
-	UnknownReplWriteConcern        int32 = 79
-	IndexOptionsConflict           int32 = 85
-	IndexKeySpecsConflict          int32 = 86
-	ShutdownInProgress             int32 = 91
-	OperationFailed                int32 = 96
-	UnsatisfiableWriteConcern      int32 = 100
-	NotExactValueField             int32 = 111
-	WriteConflict                  int32 = 112
-	CommandNotSupported            int32 = 115
-	ConflictingOperationInProgress int32 = 117
-	CommandFailed                  int32 = 125
-	ExceededMemoryLimit            int32 = 146
-	CannotIndexParallelArrays      int32 = 171
-	InvalidIndexSpecOption         int32 = 197
-	TransactionTooOld              int32 = 225
-	NotImplemented                 int32 = 238
-	SnapshotUnavailable            int32 = 246
-	NoSuchTransaction              int32 = 251
-	TransactionCommitted           int32 = 256
-	TransactionTooLarge            int32 = 257
-	NotSupportedInTransaction      int32 = 263
-	QueryExceededMemoryLimit       int32 = 292
-	DataCorruptionDetected         int32 = 298
-	UnsupportedOpQueryCommand      int32 = 352
-	BSONObjectTooLarge             int32 = 10334
-	DuplicateKey                   int32 = 11000
-	InterruptedAtShutdown          int32 = 11600
-	Interrupted                    int32 = 11601
-	OutOfDiskSpace                 int32 = 14031
-	MissingField                   int32 = 40414
-	UnknownField                   int32 = 40415
-	NotARetryableWriteCommand      int32 = 50768
+	InternalError                   int32 = 1
+	BadValue                        int32 = 2
+	FailedToParse                   int32 = 9
+	Unauthorized                    int32 = 13
+	TypeMismatch                    int32 = 14
+	Overflow                        int32 = 15
+	InvalidLength                   int32 = 16
+	IllegalOperation                int32 = 20
+	InvalidBSON                     int32 = 22
+	LockTimeout                     int32 = 24
+	NamespaceNotFound               int32 = 26
+	IndexNotFound                   int32 = 27
+	PathNotViable                   int32 = 28
+	CannotBackfillArray             int32 = 34
+	ConflictingUpdateOperators      int32 = 40
+	CursorNotFound                  int32 = 43
+	NamespaceExists                 int32 = 48
+	MaxTimeMSExpired                int32 = 50
+	DollarPrefixedFieldName         int32 = 52
+	InvalidIDField                  int32 = 53
+	NotSingleValueField             int32 = 54
+	EmptyFieldName                  int32 = 56
+	DottedFieldName                 int32 = 57
+	CommandNotFound                 int32 = 59
+	ImmutableField                  int32 = 66
+	CannotCreateIndex               int32 = 67
+	InvalidOptions                  int32 = 72
+	InvalidNamespace                int32 = 73
+	UnknownReplWriteConcern         int32 = 79
+	IndexOptionsConflict            int32 = 85
+	IndexKeySpecsConflict           int32 = 86
+	ShutdownInProgress              int32 = 91
+	OperationFailed                 int32 = 96
+	UnsatisfiableWriteConcern       int32 = 100
+	NotExactValueField              int32 = 111
+	WriteConflict                   int32 = 112
+	CommandNotSupported             int32 = 115
+	ConflictingOperationInProgress  int32 = 117
+	CommandFailed                   int32 = 125
+	ExceededMemoryLimit             int32 = 146
+	CannotIndexParallelArrays       int32 = 171
+	InvalidIndexSpecOption          int32 = 197
+	TransactionTooOld               int32 = 225
+	NotImplemented                  int32 = 238
+	SnapshotUnavailable             int32 = 246
+	NoSuchTransaction               int32 = 251
+	TransactionCommitted            int32 = 256
+	TransactionTooLarge             int32 = 257
+	NotSupportedInTransaction       int32 = 263
+	QueryExceededMemoryLimit        int32 = 292
+	DataCorruptionDetected          int32 = 298
+	UnsupportedOpQueryCommand       int32 = 352
+	BSONObjectTooLarge              int32 = 10334
+	DuplicateKey                    int32 = 11000
+	InterruptedAtShutdown           int32 = 11600
+	Interrupted                     int32 = 11601
+	OutOfDiskSpace                  int32 = 14031
+	MissingField                    int32 = 40414
+	UnknownField                    int32 = 40415
+	HostUnreachable                 int32 = 6
+	HostNotFound                    int32 = 7
+	NetworkTimeout                  int32 = 89
+	PrimarySteppedDown              int32 = 189
+	ClusterTimeFailsRateLimiter     int32 = 206
+	ExceededTimeLimit               int32 = 262
+	PreparedTransactionInProgress   int32 = 267
+	SocketException                 int32 = 9001
+	NotWritablePrimary              int32 = 10107
+	InterruptedDueToReplStateChange int32 = 11602
+	NotPrimaryNoSecondaryOk         int32 = 13435
+	NotPrimaryOrSecondary           int32 = 13436
+	NotARetryableWriteCommand       int32 = 50768
 )
 
 // Codes without a name in MongoDB, which calls each after its number ("Location40324").
@@ -163,66 +177,78 @@ const (
 )
 
 var codeNames = map[int32]string{
-	InternalError:                  "InternalError",
-	BadValue:                       "BadValue",
-	FailedToParse:                  "FailedToParse",
-	Unauthorized:                   "Unauthorized",
-	TypeMismatch:                   "TypeMismatch",
-	Overflow:                       "Overflow",
-	InvalidLength:                  "InvalidLength",
-	IllegalOperation:               "IllegalOperation",
-	InvalidBSON:                    "InvalidBSON",
-	LockTimeout:                    "LockTimeout",
-	NamespaceNotFound:              "NamespaceNotFound",
-	IndexNotFound:                  "IndexNotFound",
-	PathNotViable:                  "PathNotViable",
-	CannotBackfillArray:            "CannotBackfillArray",
-	ConflictingUpdateOperators:     "ConflictingUpdateOperators",
-	CursorNotFound:                 "CursorNotFound",
-	NamespaceExists:                "NamespaceExists",
-	MaxTimeMSExpired:               "MaxTimeMSExpired",
-	DollarPrefixedFieldName:        "DollarPrefixedFieldName",
-	InvalidIDField:                 "InvalidIdField",
-	NotSingleValueField:            "NotSingleValueField",
-	EmptyFieldName:                 "EmptyFieldName",
-	DottedFieldName:                "DottedFieldName",
-	CommandNotFound:                "CommandNotFound",
-	ImmutableField:                 "ImmutableField",
-	CannotCreateIndex:              "CannotCreateIndex",
-	InvalidOptions:                 "InvalidOptions",
-	InvalidNamespace:               "InvalidNamespace",
-	UnknownReplWriteConcern:        "UnknownReplWriteConcern",
-	IndexOptionsConflict:           "IndexOptionsConflict",
-	IndexKeySpecsConflict:          "IndexKeySpecsConflict",
-	ShutdownInProgress:             "ShutdownInProgress",
-	OperationFailed:                "OperationFailed",
-	UnsatisfiableWriteConcern:      "UnsatisfiableWriteConcern",
-	NotExactValueField:             "NotExactValueField",
-	WriteConflict:                  "WriteConflict",
-	CommandNotSupported:            "CommandNotSupported",
-	ConflictingOperationInProgress: "ConflictingOperationInProgress",
-	CommandFailed:                  "CommandFailed",
-	ExceededMemoryLimit:            "ExceededMemoryLimit",
-	CannotIndexParallelArrays:      "CannotIndexParallelArrays",
-	InvalidIndexSpecOption:         "InvalidIndexSpecificationOption",
-	TransactionTooOld:              "TransactionTooOld",
-	NotImplemented:                 "NotImplemented",
-	SnapshotUnavailable:            "SnapshotUnavailable",
-	NoSuchTransaction:              "NoSuchTransaction",
-	TransactionCommitted:           "TransactionCommitted",
-	TransactionTooLarge:            "TransactionTooLarge",
-	NotSupportedInTransaction:      "OperationNotSupportedInTransaction",
-	QueryExceededMemoryLimit:       "QueryExceededMemoryLimitNoDiskUseAllowed",
-	DataCorruptionDetected:         "DataCorruptionDetected",
-	UnsupportedOpQueryCommand:      "UnsupportedOpQueryCommand",
-	BSONObjectTooLarge:             "BSONObjectTooLarge",
-	DuplicateKey:                   "DuplicateKey",
-	InterruptedAtShutdown:          "InterruptedAtShutdown",
-	Interrupted:                    "Interrupted",
-	OutOfDiskSpace:                 "OutOfDiskSpace",
-	MissingField:                   "IDLFailedToParse",
-	UnknownField:                   "IDLUnknownField",
-	NotARetryableWriteCommand:      "NotARetryableWriteCommand",
+	InternalError:                   "InternalError",
+	BadValue:                        "BadValue",
+	FailedToParse:                   "FailedToParse",
+	Unauthorized:                    "Unauthorized",
+	TypeMismatch:                    "TypeMismatch",
+	Overflow:                        "Overflow",
+	InvalidLength:                   "InvalidLength",
+	IllegalOperation:                "IllegalOperation",
+	InvalidBSON:                     "InvalidBSON",
+	LockTimeout:                     "LockTimeout",
+	NamespaceNotFound:               "NamespaceNotFound",
+	IndexNotFound:                   "IndexNotFound",
+	PathNotViable:                   "PathNotViable",
+	CannotBackfillArray:             "CannotBackfillArray",
+	ConflictingUpdateOperators:      "ConflictingUpdateOperators",
+	CursorNotFound:                  "CursorNotFound",
+	NamespaceExists:                 "NamespaceExists",
+	MaxTimeMSExpired:                "MaxTimeMSExpired",
+	DollarPrefixedFieldName:         "DollarPrefixedFieldName",
+	InvalidIDField:                  "InvalidIdField",
+	NotSingleValueField:             "NotSingleValueField",
+	EmptyFieldName:                  "EmptyFieldName",
+	DottedFieldName:                 "DottedFieldName",
+	CommandNotFound:                 "CommandNotFound",
+	ImmutableField:                  "ImmutableField",
+	CannotCreateIndex:               "CannotCreateIndex",
+	InvalidOptions:                  "InvalidOptions",
+	InvalidNamespace:                "InvalidNamespace",
+	UnknownReplWriteConcern:         "UnknownReplWriteConcern",
+	IndexOptionsConflict:            "IndexOptionsConflict",
+	IndexKeySpecsConflict:           "IndexKeySpecsConflict",
+	ShutdownInProgress:              "ShutdownInProgress",
+	OperationFailed:                 "OperationFailed",
+	UnsatisfiableWriteConcern:       "UnsatisfiableWriteConcern",
+	NotExactValueField:              "NotExactValueField",
+	WriteConflict:                   "WriteConflict",
+	CommandNotSupported:             "CommandNotSupported",
+	ConflictingOperationInProgress:  "ConflictingOperationInProgress",
+	CommandFailed:                   "CommandFailed",
+	ExceededMemoryLimit:             "ExceededMemoryLimit",
+	CannotIndexParallelArrays:       "CannotIndexParallelArrays",
+	InvalidIndexSpecOption:          "InvalidIndexSpecificationOption",
+	TransactionTooOld:               "TransactionTooOld",
+	NotImplemented:                  "NotImplemented",
+	SnapshotUnavailable:             "SnapshotUnavailable",
+	NoSuchTransaction:               "NoSuchTransaction",
+	TransactionCommitted:            "TransactionCommitted",
+	TransactionTooLarge:             "TransactionTooLarge",
+	NotSupportedInTransaction:       "OperationNotSupportedInTransaction",
+	QueryExceededMemoryLimit:        "QueryExceededMemoryLimitNoDiskUseAllowed",
+	DataCorruptionDetected:          "DataCorruptionDetected",
+	UnsupportedOpQueryCommand:       "UnsupportedOpQueryCommand",
+	BSONObjectTooLarge:              "BSONObjectTooLarge",
+	DuplicateKey:                    "DuplicateKey",
+	InterruptedAtShutdown:           "InterruptedAtShutdown",
+	Interrupted:                     "Interrupted",
+	OutOfDiskSpace:                  "OutOfDiskSpace",
+	MissingField:                    "IDLFailedToParse",
+	UnknownField:                    "IDLUnknownField",
+	HostUnreachable:                 "HostUnreachable",
+	HostNotFound:                    "HostNotFound",
+	NetworkTimeout:                  "NetworkTimeout",
+	PrimarySteppedDown:              "PrimarySteppedDown",
+	ClusterTimeFailsRateLimiter:     "ClusterTimeFailsRateLimiter",
+	ExceededTimeLimit:               "ExceededTimeLimit",
+	PreparedTransactionInProgress:   "PreparedTransactionInProgress",
+	SocketException:                 "SocketException",
+	NotWritablePrimary:              "NotWritablePrimary",
+	InterruptedDueToReplStateChange: "InterruptedDueToReplStateChange",
+	NotPrimaryNoSecondaryOk:         "NotPrimaryNoSecondaryOk",
+	NotPrimaryOrSecondary:           "NotPrimaryOrSecondary",
+	NotARetryableWriteCommand:       "NotARetryableWriteCommand",
 }
 
 // CodeName is MongoDB's name of an error code. A code without a name is called after its number.
