@@ -160,7 +160,8 @@ func testChain(t *testing.T, columns int64) {
 			return err
 		}},
 		{"store", false, true, func() error {
-			_, err := inbox.StoreFlags(ctx, uidset.All(), mailstore.FlagChange{Op: mailstore.Add, Flags: mailstore.Deleted})
+			change := mailstore.FlagChange{Op: mailstore.Add, Flags: mailstore.Deleted}
+			_, err := inbox.StoreFlags(ctx, uidset.All(), change)
 			return err
 		}},
 		{"fetch of flags", true, false, func() error {

@@ -37,7 +37,7 @@ func TestOperationTime(t *testing.T) {
 		return replyTime(t, reply)
 	}
 	insert := func(id int) bson.Timestamp {
-		return run(bson.D{{Key: "insert", Value: "c"}, {Key: "documents", Value: bson.A{bson.D{{Key: "_id", Value: id}}}}})
+		return run(d("insert", "c", "documents", A{d("_id", id)}))
 	}
 	find := bson.D{{Key: "find", Value: "c"}}
 	first := insert(1)
