@@ -1,9 +1,11 @@
 package events
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net"
 	"os"
 	"sync"
@@ -130,6 +132,18 @@ func (c *releasedConn) Close() error {
 
 // Client returns a client of the embedded Redis for this process. Close ends it.
 func (e *Embedded) Client() *redis.Client { return e.client }
+
+// Bus returns the bus of this process. It hands events to the embedded Redis by a call: a round trip
+// through the socket would cost a delivery about as much as an insert. A subscriber that does not
+// read holds that call up for embeddedWriteTimeout at most.
+func (e *Embedded) Bus(logger *slog.Logger) *Redis {
+	return newRedis(e.client, logger, func(_ context.Context, messages []message) error {
+		for _, m := range messages {
+			e.mini.Publish(m.channel, m.data)
+		}
+		return nil
+	})
+}
 
 // Close ends the client, the listener and all connections.
 func (e *Embedded) Close() error {

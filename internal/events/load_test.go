@@ -25,7 +25,7 @@ func embeddedPair(t testing.TB) (first, second *Redis) {
 	}
 	other := SocketClient(e.ln.Addr().String())
 	log := slog.New(slog.DiscardHandler)
-	first, second = NewRedis(e.Client(), log), NewRedis(other, log)
+	first, second = e.Bus(log), NewRedis(other, log)
 	t.Cleanup(func() {
 		second.Close()
 		other.Close()

@@ -32,11 +32,13 @@ type Stats struct {
 // subscribers in this process. Publications use the client's pool. Close ends all three goroutines.
 type Redis struct {
 	client *redis.Client
-	log    *slog.Logger
-	local  *local
-	origin string
-	cancel context.CancelFunc
-	wg     sync.WaitGroup
+	// publish hands messages to Redis.
+	publish func(context.Context, []message) error
+	log     *slog.Logger
+	local   *local
+	origin  string
+	cancel  context.CancelFunc
+	wg      sync.WaitGroup
 
 	queue   chan Event
 	closing chan struct{} // closed first: the publisher empties the queue and ends
@@ -63,12 +65,30 @@ var _ Bus = (*Redis)(nil)
 // bus. While Redis cannot be reached, subscribers of this process are served as
 // by NewLocal.
 func NewRedis(client *redis.Client, logger *slog.Logger) *Redis {
+	return newRedis(client, logger, func(ctx context.Context, messages []message) error {
+		_, err := client.Pipelined(ctx, func(p redis.Pipeliner) error {
+			for _, m := range messages {
+				p.Publish(ctx, m.channel, m.data)
+			}
+			return nil
+		})
+		return err
+	})
+}
+
+// A message is what one event is on its way.
+type message struct{ channel, data string }
+
+func newRedis(
+	client *redis.Client, logger *slog.Logger, publish func(context.Context, []message) error,
+) *Redis {
 	if logger == nil {
 		logger = slog.Default()
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	b := &Redis{
 		client:  client,
+		publish: publish,
 		log:     logger,
 		outage:  outage{now: time.Now},
 		local:   newLocal(),
@@ -201,22 +221,24 @@ func (b *Redis) send(ctx context.Context, evs []Event) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
-	_, err := b.client.Pipelined(ctx, func(p redis.Pipeliner) error {
-		if all {
-			p.Publish(ctx, channelAll, b.origin)
+	var messages []message
+	if all {
+		messages = append(messages, message{channelAll, b.origin})
+	}
+	for user := range missed {
+		evs = append(evs, Event{User: user, Kind: Resync})
+	}
+	var err error
+	for _, ev := range evs {
+		var data []byte
+		if data, err = encode(b.origin, ev); err != nil {
+			break
 		}
-		for user := range missed {
-			evs = append(evs, Event{User: user, Kind: Resync})
-		}
-		for _, ev := range evs {
-			data, err := encode(b.origin, ev)
-			if err != nil {
-				return err
-			}
-			p.Publish(ctx, channelOf(ev.User), data)
-		}
-		return nil
-	})
+		messages = append(messages, message{channelOf(ev.User), string(data)})
+	}
+	if err == nil {
+		err = b.publish(ctx, messages)
+	}
 	if err != nil {
 		b.missedMu.Lock()
 		b.missedAll = b.missedAll || all

@@ -246,7 +246,7 @@ func TestEmbedded(t *testing.T) {
 	if fi, err := os.Stat(path); err != nil || fi.Mode().Perm() != 0o600 {
 		t.Errorf("socket: %v, %v", fi.Mode(), err)
 	}
-	own := NewRedis(e.Client(), nil)
+	own := e.Bus(nil)
 	client := SocketClient(path)
 	second := NewRedis(client, nil)
 	s, s2 := own.Subscribe(ada), second.Subscribe(ada)

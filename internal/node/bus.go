@@ -31,10 +31,11 @@ func (n *Node) openBus(cfg config.Storage) error {
 		embedded, err := events.StartEmbedded(filepath.Join(cfg.DataDir, redisSocket))
 		if err != nil {
 			n.log.Warn("no socket for events: other processes notice changes by polling", "error", err)
-			break
+			break // a local bus
 		}
-		n.closers = append(n.closers, embedded.Close)
-		client = embedded.Client()
+		n.Bus = embedded.Bus(n.log)
+		n.closers = append(n.closers, embedded.Close, n.Bus.Close)
+		return nil
 	case cfg.Embedded():
 		client = events.SocketClient(filepath.Join(cfg.DataDir, redisSocket))
 		n.closers = append(n.closers, client.Close)
