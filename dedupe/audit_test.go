@@ -113,7 +113,8 @@ func TestAudit(t *testing.T) {
 					t.Errorf("%v: %v", magics, err)
 				}
 			}
-			if p, err := g.collector(nil).Plan(t.Context(), time.Hour); err != nil || p.Fresh.Documents != 5 {
+			if p, err := g.collector(nil).Plan(t.Context(), time.Hour); err != nil ||
+				p.Fresh.Documents+p.Waiting.Documents != 5 {
 				t.Errorf("in the end %+v, %v", p, err)
 			}
 		})

@@ -118,9 +118,10 @@ func TestCollect(t *testing.T) {
 		if err := g.Remove(ctx, unused, 5); err != nil {
 			t.Fatal(err)
 		}
+		plan(Plan{Waiting: Amount{1, 10}})
+		g.now = g.now.Add(time.Hour - time.Second)
+		collect(time.Hour, Collected{})
 		g.now = g.now.Add(time.Second)
-		collect(time.Hour, Collected{Quarantined: 1})
-		g.now = g.now.Add(time.Hour)
 		plan(Plan{Ready: Amount{1, 10}})
 		collect(time.Hour, Collected{Deleted: Amount{1, 10}})
 		if len(deleted) != 1 || deleted[0] != unused || !g.has(used) || !g.has(odd) {

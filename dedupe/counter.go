@@ -113,12 +113,8 @@ func (c *Counter) Remove(ctx context.Context, hash Hash, magics ...Magic) error 
 	for _, m := range magics {
 		g.add(m)
 	}
-	res, err := c.coll.UpdateOne(ctx, c.removeFilter(g), c.removeUpdate(g))
-	if err != nil {
-		return fmt.Errorf("remove reference to %v: %w", hash, err)
-	}
-	if res.MatchedCount != 1 {
-		return fmt.Errorf("remove %d references to %v: %w", g.refs, hash, ErrNotHeld)
+	if err := c.removeUpdates(ctx, []docRefs{g}); err != nil {
+		return fmt.Errorf("remove %d references to %v: %w", g.refs, hash, err)
 	}
 	return nil
 }
@@ -209,12 +205,16 @@ func (c *Counter) present(ctx context.Context, batch []docRefs) (map[Hash]bool, 
 	return present, nil
 }
 
+// removeUpdates has two statements for each document. The first finds it if these are its last
+// references, and quarantines it by the same update; else the second one finds it.
 func (c *Counter) removeUpdates(ctx context.Context, docs []docRefs) error {
 	var notHeld int64
 	for _, batch := range batches(docs) {
-		models := make([]mongo.WriteModel, len(batch))
-		for i, g := range batch {
-			models[i] = mongo.NewUpdateOneModel().SetFilter(c.removeFilter(g)).SetUpdate(c.removeUpdate(g))
+		models := make([]mongo.WriteModel, 0, 2*len(batch))
+		for _, g := range batch {
+			models = append(models,
+				mongo.NewUpdateOneModel().SetFilter(c.lastFilter(g)).SetUpdate(c.lastUpdate(g)),
+				mongo.NewUpdateOneModel().SetFilter(c.removeFilter(g)).SetUpdate(c.removeUpdate(g)))
 		}
 		res, err := c.coll.BulkWrite(ctx, models, options.BulkWrite().SetOrdered(false))
 		if err != nil {
@@ -256,6 +256,21 @@ func (c *Counter) removeUpdate(g docRefs) bson.D {
 	return bson.D{
 		{Key: "$inc", Value: bson.D{{Key: c.refs, Value: -g.refs}, {Key: c.magic, Value: -g.magic}}},
 		c.touch(),
+	}
+}
+
+// lastFilter is the condition that a document has these references and no others.
+func (c *Counter) lastFilter(g docRefs) bson.D {
+	return bson.D{{Key: c.key, Value: g.hash.Binary()}, {Key: c.refs, Value: g.refs}, {Key: c.magic, Value: g.magic}}
+}
+
+// lastUpdate removes the last references. A collector would quarantine the document by another
+// update, which writes all of it once more.
+func (c *Counter) lastUpdate(g docRefs) bson.D {
+	now := c.Now()
+	return bson.D{
+		{Key: "$inc", Value: bson.D{{Key: c.refs, Value: -g.refs}, {Key: c.magic, Value: -g.magic}}},
+		{Key: "$set", Value: bson.D{{Key: c.touched, Value: now}, {Key: c.quarantined, Value: now}}},
 	}
 }
 

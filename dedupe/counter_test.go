@@ -100,6 +100,30 @@ func TestAddRemove(t *testing.T) {
 				t.Fatal(err)
 			}
 			expect(state{0, 1<<32 - 8, false})
+			// The release of the last references quarantines, and only that of all of them.
+			b := Sum([]byte("b"))
+			insert(t, coll, shape.key, shape.prefix, b)
+			expectB := func(want state) {
+				t.Helper()
+				if got := stateOf(t, coll, shape.key, shape.prefix, b); got != want {
+					t.Fatalf("state %+v, want %+v", got, want)
+				}
+			}
+			if ok, err := c.Add(t.Context(), b, 1, 2, 3); !ok || err != nil {
+				t.Fatalf("Add: %v, %v", ok, err)
+			}
+			if err := c.Remove(t.Context(), b, 2); err != nil {
+				t.Fatal(err)
+			}
+			expectB(state{2, 4, false})
+			if err := c.Remove(t.Context(), b, 1, 3); err != nil {
+				t.Fatal(err)
+			}
+			expectB(state{0, 0, true})
+			if ok, err := c.Add(t.Context(), b, 9); !ok || err != nil {
+				t.Fatalf("Add: %v, %v", ok, err)
+			}
+			expectB(state{1, 9, false})
 			if _, err := c.Add(t.Context(), a); err == nil {
 				t.Error("Add of no references succeeded")
 			}
@@ -141,6 +165,7 @@ func TestManyMatchesAModel(t *testing.T) {
 			c := NewCounter(coll, shape.key, shape.prefix)
 			hashes := make([]Hash, 6) // the last does not exist
 			model := make([]state, len(hashes))
+			used := make([]bool, len(hashes)) // had a reference once
 			for i := range hashes {
 				hashes[i] = Sum(fmt.Append(nil, i))
 				if i < len(hashes)-1 {
@@ -156,6 +181,7 @@ func TestManyMatchesAModel(t *testing.T) {
 					for _, i := range rapid.SliceOfN(rapid.IntRange(0, len(hashes)-1), 0, 8).Draw(rt, "documents") {
 						missing = missing || i == len(hashes)-1
 						refs = append(refs, Ref{hashes[i], NewMagic()})
+						used[i] = true
 					}
 					err := c.AddMany(ctx, refs)
 					if missing != errors.Is(err, ErrMissing) || !missing && err != nil {
@@ -181,6 +207,7 @@ func TestManyMatchesAModel(t *testing.T) {
 					}
 				}
 				for i, h := range hashes[:len(hashes)-1] {
+					model[i].quarantined = used[i] && model[i].refs == 0
 					if got := stateOf(t, coll, shape.key, shape.prefix, h); got != model[i] {
 						rt.Fatalf("document %d: %+v, want %+v", i, got, model[i])
 					}
@@ -213,7 +240,7 @@ func TestConcurrentCounting(t *testing.T) {
 	if err := errors.Join(errs...); err != nil {
 		t.Fatal(err)
 	}
-	if got := stateOf(t, coll, "_id", "", a); got != (state{}) {
+	if got := stateOf(t, coll, "_id", "", a); got.refs != 0 || got.magic != 0 {
 		t.Errorf("after as many removals as additions: %+v", got)
 	}
 }

@@ -11,8 +11,8 @@
 //   - magic: the sum of the magics of these references (int64). Every reference has a random magic
 //     of its own, kept by the referrer; releasing the reference subtracts the same magic.
 //   - touched: the time of the last change of refs or magic.
-//   - quarantined: the time at which a collector found the document unused. A document in use has
-//     no such field.
+//   - quarantined: the time at which the document was found unused: by the release of its last
+//     reference, or by a collector. A document in use has no such field.
 //   - leak: a counted reference that no referrer has or will ever have.
 //
 // # What always holds
@@ -23,7 +23,8 @@
 //   - refs = 0 and magic = 0 together mean that nothing refers to the document. If refs is 0 and
 //     magic is not, somebody released a reference that was not counted, and the document stays.
 //   - A document is deleted in two steps, each conditional on the state it saw: refs = 0 and magic
-//     = 0 sets quarantined; refs = 0, magic = 0 and quarantined for long enough deletes. Adding a
+//     = 0 sets quarantined (the update that takes the last references does so at once); refs = 0,
+//     magic = 0 and quarantined for long enough deletes. Adding a
 //     reference clears quarantined in the same update that counts it. So one of the two comes
 //     first. If it is the reference, the delete finds nothing to delete. If it is the delete, Add
 //     reports that the document does not exist, and the caller stores the bytes anew.

@@ -50,12 +50,12 @@ func TestGC(t *testing.T) {
 	if err := json.Unmarshal([]byte(dry.out), &plan); err != nil || plan.Plan == nil {
 		t.Fatalf("%q: %v", dry.out, err)
 	}
-	if p := plan.Plan.Contents; p.Fresh.Documents != 1 || p.Fresh.Bytes == 0 ||
-		p.Ready.Documents+p.Waiting.Documents != 0 {
+	if p := plan.Plan.Contents; p.Waiting.Documents != 1 || p.Waiting.Bytes == 0 ||
+		p.Ready.Documents+p.Fresh.Documents != 0 {
 		t.Errorf("plan %+v", p)
 	}
 	gadwall(t, "", env, "gc", "--grace=-1s").want(t, exitUsage, "--grace")
-	gadwall(t, "", env, "gc").want(t, 0, "put in quarantine 1 content, 0 blobs")
+	gadwall(t, "", env, "gc").want(t, 0, "put in quarantine 0 contents, 0 blobs")
 	gadwall(t, "", env, "gc", "--dry-run").want(t, 0, "contents", "blobs", "orphan chunks")
 	server.stop(t)
 
