@@ -45,5 +45,7 @@
 //     and has deleted its chunks. If that fails too, it leaves chunks without a files document for
 //     Check, or a reference too many for an audit. Both wait for OrphanGrace.
 //   - If the outcome of the insert of the files document is unknown, the chunks stay.
-//   - A Writer uses a constant amount of memory, about 0.7 MiB, apart from 36 bytes per frame.
+//   - A Writer uses a constant amount of memory, about 0.7 MiB, apart from 36 bytes per frame and
+//     from further chunks being written at the same time, whose number is bounded for all Writers
+//     of a Store together.
 package blobstore

@@ -22,6 +22,13 @@ const (
 	// they cost a reader next to nothing.
 	trialShare = 64
 
+	// chunksAtATime is the number of chunks that an upload writes at a time: those of 1 MB. All but
+	// the first of each upload need a place among chunksAhead, which all uploads of a Store share,
+	// so that many uploads at once need no more memory than with a chunk each. A chunk being
+	// written takes about three times ChunkSize: the buffer, the document and the command.
+	chunksAtATime = 5
+	chunksAhead   = 16
+
 	// MaxFrames bounds the frames of one blob (48 GiB decoded), so that its files document stays
 	// below 16 MB. Beyond it a write fails with ErrTooLarge.
 	MaxFrames = 400_000

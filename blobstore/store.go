@@ -3,6 +3,7 @@ package blobstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -51,6 +52,7 @@ type Store struct {
 	refs          *dedupe.Counter
 	log           *slog.Logger
 	cache         *FrameCache
+	ahead         chan struct{} // semaphore: chunksAhead
 }
 
 // New returns a Store on the collections of db.
@@ -67,6 +69,7 @@ func New(db *mongo.Database, opts Options) (*Store, error) {
 		chunks: db.Collection(ChunksCollection, database.Collection()),
 		refs:   dedupe.NewCounter(files, "metadata.hash", "metadata.").WithClock(opts.Clock),
 		log:    opts.Logger,
+		ahead:  make(chan struct{}, chunksAhead),
 	}, nil
 }
 
@@ -103,6 +106,20 @@ func (s *Store) WithCache(cache *FrameCache) *Store {
 	t := *s
 	t.cache = cache
 	return &t
+}
+
+// exists reports whether there is a blob of that hash. It takes no reference, so the blob may be
+// gone a moment later.
+func (s *Store) exists(ctx context.Context, hash dedupe.Hash) (bool, error) {
+	err := s.files.FindOne(ctx, bson.D{{Key: "metadata.hash", Value: hash.Binary()}},
+		options.FindOne().SetProjection(bson.D{{Key: "_id", Value: 1}})).Err()
+	if errors.Is(err, mongo.ErrNoDocuments) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for blob %v: %w", hash, err)
+	}
+	return true, nil
 }
 
 // Files returns the collection of the files documents.

@@ -18,6 +18,9 @@ import (
 
 // An upload turns frames into stored bytes, and these into chunk documents. It writes a chunk when
 // the chunk is full and more follows, so it writes a blob that fits into one chunk only at commit.
+//
+// Each write of a chunk waits until the chunk is durable. So several chunks are written at a time,
+// each by a goroutine that ends with its write; wait waits for all of them.
 type upload struct {
 	s        *Store
 	id       bson.ObjectID
@@ -25,22 +28,28 @@ type upload struct {
 	trial    *[]byte  // the first frame, as long as the codec is not decided
 	sizes    []uint32 // stored sizes of the frames
 	chunk    *[]byte  // stored bytes of the next chunk
-	n        int32    // chunks written
-	written  bool     // the write of a chunk was tried
-	length   int64    // stored bytes so far
-	size     int64    // decoded bytes so far
-	inserted bool     // the insert of the files document was tried
-	unknown  bool     // with an unknown outcome
+	n        int32    // chunks that were begun to be written
+	writing  int      // chunks being written
+	ahead    int      // of these, how many have a place in Store.ahead
+	done     chan error
+	failed   error // of the first chunk that was not written
+	written  bool  // the write of a chunk was tried
+	length   int64 // stored bytes so far
+	size     int64 // decoded bytes so far
+	inserted bool  // the insert of the files document was tried
+	unknown  bool  // with an unknown outcome
 }
 
 var chunkBuffers = sync.Pool{New: func() any { b := make([]byte, 0, ChunkSize); return &b }}
 
 func newUpload(s *Store) *upload {
-	return &upload{s: s, id: newFileID(), chunk: chunkBuffers.Get().(*[]byte)}
+	return &upload{s: s, id: newFileID(), chunk: chunkBuffers.Get().(*[]byte),
+		done: make(chan error, chunksAtATime)}
 }
 
-// close gives back the buffers.
+// close gives back the buffers, when no chunk is being written any more.
 func (u *upload) close() {
+	u.wait()
 	frame.Release(u.trial)
 	u.trial = nil
 	if u.chunk != nil {
@@ -135,23 +144,79 @@ func (u *upload) append(ctx context.Context, p []byte) error {
 	return nil
 }
 
+// writeChunk begins to write the chunk that was filled, as soon as there is a place for it.
 func (u *upload) writeChunk(ctx context.Context) error {
-	u.written = true
-	_, err := u.s.chunks.InsertOne(ctx, bson.D{
-		{Key: "_id", Value: bson.NewObjectIDFromTimestamp(u.s.refs.Now())},
-		{Key: "files_id", Value: u.id},
-		{Key: "n", Value: u.n},
-		{Key: "data", Value: bson.Binary{Data: *u.chunk}},
-	})
-	if err != nil {
-		return fmt.Errorf("insert chunk %d of a blob: %w", u.n, err)
+	for u.writing > 0 && !u.place() {
+		u.ended(<-u.done)
 	}
+	if u.failed == nil {
+		u.failed = ctx.Err()
+	}
+	if u.failed != nil {
+		return u.failed
+	}
+	data, n := u.chunk, u.n
+	u.chunk = chunkBuffers.Get().(*[]byte)
 	u.n++
-	*u.chunk = (*u.chunk)[:0]
+	u.writing++
+	u.written = true
+	go func() {
+		err := u.insertChunk(ctx, n, *data)
+		*data = (*data)[:0]
+		chunkBuffers.Put(data)
+		u.done <- err // has room for all
+	}()
 	return nil
 }
 
-// finish writes the last chunk.
+// place takes a place for one more chunk beside those being written, if there is one. The first
+// chunk of an upload needs none.
+func (u *upload) place() bool {
+	if u.writing >= chunksAtATime {
+		return false
+	}
+	select {
+	case u.s.ahead <- struct{}{}:
+		u.ahead++
+		return true
+	default:
+		return false
+	}
+}
+
+// ended takes note of the end of a write.
+func (u *upload) ended(err error) {
+	u.writing--
+	if u.ahead > 0 {
+		u.ahead--
+		<-u.s.ahead
+	}
+	if u.failed == nil {
+		u.failed = err
+	}
+}
+
+// wait waits until no chunk is being written.
+func (u *upload) wait() {
+	for u.writing > 0 {
+		u.ended(<-u.done)
+	}
+}
+
+func (u *upload) insertChunk(ctx context.Context, n int32, data []byte) error {
+	_, err := u.s.chunks.InsertOne(ctx, bson.D{
+		{Key: "_id", Value: bson.NewObjectIDFromTimestamp(u.s.refs.Now())},
+		{Key: "files_id", Value: u.id},
+		{Key: "n", Value: n},
+		{Key: "data", Value: bson.Binary{Data: data}},
+	})
+	if err != nil {
+		return fmt.Errorf("insert chunk %d of a blob: %w", n, err)
+	}
+	return nil
+}
+
+// finish writes the last chunk and waits until all are durable.
 func (u *upload) finish(ctx context.Context) error {
 	if u.codec == "" {
 		if err := u.decide(ctx, nil); err != nil {
@@ -163,10 +228,19 @@ func (u *upload) finish(ctx context.Context) error {
 			return err
 		}
 	}
-	if len(*u.chunk) == 0 {
-		return nil
+	if len(*u.chunk) > 0 {
+		if u.writing == 0 && u.failed == nil { // nothing to write beside it
+			n := u.n
+			u.n++
+			u.written = true
+			u.failed = u.insertChunk(ctx, n, *u.chunk)
+			*u.chunk = (*u.chunk)[:0]
+		} else if err := u.writeChunk(ctx); err != nil {
+			return err
+		}
 	}
-	return u.writeChunk(ctx)
+	u.wait()
+	return u.failed
 }
 
 // commit inserts the files document, with one reference. inserted is false if there is a blob of
@@ -208,6 +282,7 @@ func (u *upload) commit(ctx context.Context, hash dedupe.Hash, sums []byte,
 
 // discard deletes the written chunks, unless a files document may exist.
 func (u *upload) discard(ctx context.Context) {
+	u.wait()
 	if !u.written || u.unknown {
 		return
 	}

@@ -157,16 +157,21 @@ func (w *Writer) finish(ctx context.Context) (*Stored, error) {
 			return stored, nil
 		}
 	}
-	for range maxAttempts {
-		existed, err := w.s.refs.Add(ctx, stored.Hash, w.magic)
+	if w.up == nil || !w.up.written {
+		// Nothing is written yet. A blob that exists is to be found by a read: to add a reference
+		// to one that does not would wait for the disk in vain.
+		existed, err := w.s.exists(ctx, stored.Hash)
+		if err == nil && existed {
+			existed, err = w.share(ctx, stored)
+		}
 		if err != nil {
 			return nil, err
 		}
 		if existed {
-			w.discard(ctx)
-			stored.Shared = true
 			return stored, nil
 		}
+	}
+	for range maxAttempts {
 		inserted, err := w.insert(ctx, stored.Hash)
 		if err != nil {
 			return nil, err
@@ -174,8 +179,27 @@ func (w *Writer) finish(ctx context.Context) (*Stored, error) {
 		if inserted {
 			return stored, nil
 		}
+		existed, err := w.share(ctx, stored)
+		if err != nil {
+			return nil, err
+		}
+		if existed {
+			return stored, nil
+		}
 	}
 	return nil, fmt.Errorf("store blob %v: it appeared and disappeared %d times", stored.Hash, maxAttempts)
+}
+
+// share takes a reference to the stored blob of the same hash, if there is one, and gives up what
+// was written.
+func (w *Writer) share(ctx context.Context, stored *Stored) (bool, error) {
+	existed, err := w.s.refs.Add(ctx, stored.Hash, w.magic)
+	if err != nil || !existed {
+		return false, err
+	}
+	w.discard(ctx)
+	stored.Shared = true
+	return true, nil
 }
 
 // insert writes the last chunk and the files document. It returns false if another upload of the

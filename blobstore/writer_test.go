@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/event"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"gadwall/dedupe"
 	"gadwall/internal/dbtest"
@@ -33,8 +35,8 @@ func TestSmallBlobIsOneChunk(t *testing.T) {
 	if stored := put(t, s, text(2, 5000), 1<<20); !stored.Shared {
 		t.Error("not shared")
 	}
-	if cmds.Total() != 1 || cmds.Count("update", FilesCollection) != 1 {
-		t.Errorf("a known small blob: want one update:\n%v", cmds)
+	if cmds.Total() != 2 || cmds.Count("find", FilesCollection) != 1 || cmds.Count("update", FilesCollection) != 1 {
+		t.Errorf("a known small blob: want one look-up and one update:\n%v", cmds)
 	}
 }
 
@@ -184,7 +186,7 @@ func TestBlobVanishes(t *testing.T) {
 		Value: bson.D{{Key: "metadata.quarantined", Value: bson.NewDateTimeFromTime(fileOf(t, s,
 			first.Hash).UploadDate)}}}}
 	unused := bson.D{{Key: "metadata.refs", Value: int64(0)}, {Key: "metadata.magic", Value: int64(0)}}
-	if res, err := s.files.UpdateOne(t.Context(), unused, quarantine); err != nil || res.ModifiedCount != 1 {
+	if res, err := s.files.UpdateOne(t.Context(), unused, quarantine); err != nil || res.MatchedCount != 1 {
 		t.Fatal("quarantine:", res, err)
 	}
 	quarantined := append(bson.D{{Key: "metadata.quarantined",
@@ -230,6 +232,43 @@ func TestCanceledContext(t *testing.T) {
 		t.Error("Finish:", err)
 	}
 	w.Abort(t.Context())
+	assertNoOrphans(t, s)
+}
+
+// Several chunks are written at a time, and no more than there are places for. An upload without a
+// place still writes one after the other.
+func TestChunksAtATime(t *testing.T) {
+	var s *Store
+	var mu sync.Mutex
+	most := 0
+	monitor := &event.CommandMonitor{Started: func(_ context.Context, e *event.CommandStartedEvent) {
+		if name, _ := e.Command.Lookup("insert").StringValueOK(); name == ChunksCollection {
+			mu.Lock()
+			defer mu.Unlock()
+			most = max(most, len(s.ahead))
+		}
+	}}
+	client := dbtest.NewClient(t, options.Client().SetMonitor(monitor))
+	s = newStore(t, client.Database(dbtest.Database(t).Name()))
+	data := random(1, 12*ChunkSize+5)
+	stored := put(t, s, data, 1<<20)
+	if got := get(t, s, stored.Hash, 0, int64(len(data))); !bytes.Equal(got, data) {
+		t.Error("read back something else")
+	}
+	if most == 0 || most > chunksAtATime-1 {
+		t.Errorf("at most %d chunks beside the first, want 1 to %d", most, chunksAtATime-1)
+	}
+	for range chunksAhead {
+		s.ahead <- struct{}{}
+	}
+	data[0]++
+	stored = put(t, s, data, 1<<20)
+	if got := get(t, s, stored.Hash, 0, int64(len(data))); !bytes.Equal(got, data) {
+		t.Error("without a place: read back something else")
+	}
+	if len(s.ahead) != chunksAhead {
+		t.Errorf("%d places taken, want %d", len(s.ahead), chunksAhead)
+	}
 	assertNoOrphans(t, s)
 }
 
