@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 
+	"gadwall/internal/parttext"
 	"gadwall/internal/transfer"
 	"gadwall/mimestream"
 )
@@ -13,7 +14,8 @@ type leaf struct {
 	mode      leafMode
 	encoding  encoding
 	threshold int
-	hold      []byte // holding: all of the body so far
+	hold      []byte           // holding: all of the body so far
+	part      *mimestream.Part // nil once its preview was tried
 	decoder   decoder
 	decoded   bytes.Buffer // for small bodies
 	tail      bytes.Buffer
@@ -87,7 +89,7 @@ func (r *receiver) BodyBegin(p *mimestream.Part) error {
 	}
 	r.spool.begin(p)
 	l := &r.leaf
-	l.hold = l.hold[:0]
+	l.hold, l.part = l.hold[:0], p
 	l.encoding = encodingOf(p)
 	l.threshold = r.s.blobThreshold
 	if p.Type == "text" && p.Disposition != "attachment" {
@@ -107,12 +109,25 @@ func (r *receiver) BodyBegin(p *mimestream.Part) error {
 func (r *receiver) Body(_ *mimestream.Part, b []byte) error { return (*Writer)(r).body(b) }
 
 func (r *receiver) BodyEnd(*mimestream.Part) error {
+	if r.leaf.mode == leafHolding {
+		(*Writer)(r).preview()
+	}
 	err := (*Writer)(r).endBody()
 	r.spool.begin(nil)
 	return err
 }
 
 func (r *receiver) PartEnd(*mimestream.Part) error { return nil }
+
+// preview makes the preview of what is held of the leaf, unless the message has one. The rest of a
+// leaf that became a blob has none.
+func (w *Writer) preview() {
+	l := &w.leaf
+	if l.part != nil && w.previewed == "" && parttext.HasPreview(l.part) {
+		w.previewed = parttext.Preview(l.part, l.hold)
+	}
+	l.part = nil
+}
 
 // body takes the next bytes of the leaf.
 func (w *Writer) body(b []byte) error {
@@ -142,6 +157,7 @@ func (w *Writer) body(b []byte) error {
 // its encoding, the blob keeps it as it came.
 func (w *Writer) startBlob() error {
 	l := &w.leaf
+	w.preview()
 	if err := w.endSpill(); err != nil {
 		return err
 	}

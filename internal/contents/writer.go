@@ -25,6 +25,8 @@ type Stored struct {
 	Magics []dedupe.Magic
 	Since  time.Time // no reference was added before; see dedupe.MaxHold
 	Shared bool      // the content existed before
+	// Preview is the beginning of what a reader sees (RFC 8970), empty if there is nothing to see.
+	Preview string
 }
 
 // A Writer stores one content while its bytes come in. Not safe for concurrent use. It must be
@@ -43,6 +45,8 @@ type Writer struct {
 	leaf     leaf
 	blob     *blobstore.Writer // the blob being written, of the leaf or of spilling
 	spilling bool
+
+	previewed string // the preview, once a part gave one
 
 	err     error
 	unknown bool // the insert of the document has an unknown outcome
@@ -107,7 +111,8 @@ func (w *Writer) finish(ctx context.Context, refs int) (*Stored, error) {
 	if w.late() {
 		return nil, ErrTooSlow
 	}
-	stored := &Stored{Size: w.end, Root: root, Magics: dedupe.NewMagics(refs), Since: time.Now()}
+	stored := &Stored{Size: w.end, Root: root, Magics: dedupe.NewMagics(refs), Since: time.Now(),
+		Preview: w.previewed}
 	w.whole.Sum(stored.ID[:0])
 	// Most mail is new. So insert comes first; Finish looks for the same content only when the
 	// insert is refused.

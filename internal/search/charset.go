@@ -6,13 +6,15 @@ import (
 	"unicode/utf8"
 
 	"github.com/emersion/go-message/charset"
+
+	"gadwall/internal/parttext"
 )
 
 // Charset returns a function that converts texts of a charset to UTF-8, by any
 // of the charset's names at IANA; nil if it is not known. The function reports
 // false for what is no text in the charset.
 func Charset(name string) func(text string) (string, bool) {
-	if isUTF8(strings.ToLower(name)) {
+	if parttext.IsUTF8(strings.ToLower(name)) {
 		return func(text string) (string, bool) { return text, utf8.ValidString(text) }
 	}
 	decode := func(text string) (string, bool) {
@@ -30,26 +32,4 @@ func Charset(name string) func(text string) (string, bool) {
 		return nil
 	}
 	return decode
-}
-
-// isUTF8 reports a charset (lower case) whose texts are read as UTF-8.
-func isUTF8(name string) bool {
-	switch name {
-	case "utf-8", "utf8", "us-ascii", "ascii":
-		return true
-	}
-	return false
-}
-
-// decodeText converts the text of a part to UTF-8. Text of an unknown charset is
-// taken for UTF-8, and what is not valid in it for windows-1252.
-func decodeText(r io.Reader, name string) io.Reader {
-	if name == "" || name == "unknown-8bit" || isUTF8(name) {
-		return r // the sink does the rest
-	}
-	decoded, err := charset.Reader(name, r)
-	if err != nil {
-		return r
-	}
-	return decoded
 }

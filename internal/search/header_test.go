@@ -37,26 +37,3 @@ func FuzzHeaderFields(f *testing.F) {
 		}
 	})
 }
-
-// FuzzHTMLText: whatever the page and wherever it is cut, the text is the same, and little
-// is kept.
-func FuzzHTMLText(f *testing.F) {
-	f.Add("<p>a&amp;<b title='x>'>b</b><!-- c --><script>d</script>", 7)
-	f.Fuzz(func(t *testing.T, page string, cut int) {
-		cut = min(max(cut, 0), len(page))
-		var whole, pieces strings.Builder
-		h := newHTMLText(&whole)
-		h.Write([]byte(page))
-		h.Close()
-		h = newHTMLText(&pieces)
-		h.Write([]byte(page[:cut]))
-		if len(h.tag) > maxHTMLTag {
-			t.Fatalf("%d octets kept", len(h.tag))
-		}
-		h.Write([]byte(page[cut:]))
-		h.Close()
-		if whole.String() != pieces.String() {
-			t.Fatalf("%q cut at %d: %q, whole %q", page, cut, pieces.String(), whole.String())
-		}
-	})
-}

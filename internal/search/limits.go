@@ -40,11 +40,6 @@ const (
 
 	// longSteps is how many steps over long mappings a finder remembers.
 	longSteps = 256
-
-	// maxHTMLTag is how much of an HTML tag is kept, to know its name, and
-	// maxHTMLRef how long a character reference may be.
-	maxHTMLTag = 64
-	maxHTMLRef = 32
 )
 
 // ErrTooLarge reports a search beyond the limits.

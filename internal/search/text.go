@@ -8,6 +8,7 @@ import (
 
 	"gadwall/internal/contents"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/parttext"
 	"gadwall/mimestream"
 )
 
@@ -108,12 +109,12 @@ func (m *matcher) readHeader(ctx context.Context, content *contents.Content, off
 func (m *matcher) readPart(ctx context.Context, part *mimestream.Part, content *contents.Content) error {
 	raw := m.openRange(ctx, content, part.BodyOffset, part.BodySize)
 	defer raw.Close()
-	text := decodeText(mimestream.NewDecoder(part.Encoding, raw), part.Charset())
+	text := parttext.Decode(mimestream.NewDecoder(part.Encoding, raw), part.Charset())
 	sink := m.newSink(opBody, opText)
 	var w io.WriteCloser = sink
-	var page *htmlText
+	var page *parttext.HTML
 	if part.Type == "text" && part.Subtype == "html" {
-		page = newHTMLText(sink)
+		page = parttext.NewHTML(sink)
 		w = page
 	}
 	if m.copying == nil {

@@ -1,4 +1,4 @@
-package search
+package parttext
 
 import (
 	"bytes"
@@ -10,7 +10,7 @@ import (
 
 func htmlToText(t testing.TB, page string, chunk int) string {
 	var out bytes.Buffer
-	h := newHTMLText(&out)
+	h := NewHTML(&out)
 	for page != "" {
 		n := min(chunk, len(page))
 		if _, err := h.Write([]byte(page[:n])); err != nil {
@@ -67,10 +67,10 @@ func TestHTMLTextPieces(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		page := strings.Join(rapid.SliceOfN(piece, 0, 60).Draw(t, "page"), "")
 		var whole, parts bytes.Buffer
-		h := newHTMLText(&whole)
+		h := NewHTML(&whole)
 		h.Write([]byte(page))
 		h.Close()
-		g := newHTMLText(&parts)
+		g := NewHTML(&parts)
 		for rest := page; rest != ""; {
 			n := rapid.IntRange(1, len(rest)).Draw(t, "n")
 			g.Write([]byte(rest[:n]))
@@ -82,6 +82,29 @@ func TestHTMLTextPieces(t *testing.T) {
 		g.Close()
 		if whole.String() != parts.String() {
 			t.Fatalf("%q: %q whole, %q in pieces", page, whole.String(), parts.String())
+		}
+	})
+}
+
+// FuzzHTMLText: whatever the page and wherever it is cut, the text is the same, and little
+// is kept.
+func FuzzHTMLText(f *testing.F) {
+	f.Add("<p>a&amp;<b title='x>'>b</b><!-- c --><script>d</script>", 7)
+	f.Fuzz(func(t *testing.T, page string, cut int) {
+		cut = min(max(cut, 0), len(page))
+		var whole, pieces strings.Builder
+		h := NewHTML(&whole)
+		h.Write([]byte(page))
+		h.Close()
+		h = NewHTML(&pieces)
+		h.Write([]byte(page[:cut]))
+		if len(h.tag) > maxHTMLTag {
+			t.Fatalf("%d octets kept", len(h.tag))
+		}
+		h.Write([]byte(page[cut:]))
+		h.Close()
+		if whole.String() != pieces.String() {
+			t.Fatalf("%q cut at %d: %q, whole %q", page, cut, pieces.String(), whole.String())
 		}
 	})
 }

@@ -1,4 +1,4 @@
-package search
+package parttext
 
 import (
 	"bytes"
@@ -9,7 +9,14 @@ import (
 	"golang.org/x/net/html/atom"
 )
 
-// htmlText is a writer that takes UTF-8 HTML and passes on the text a reader
+const (
+	// maxHTMLTag is how much of an HTML tag is kept, to know its name, and maxHTMLRef is the length
+	// of the longest character reference that is resolved.
+	maxHTMLTag = 64
+	maxHTMLRef = 32
+)
+
+// HTML is a writer that takes UTF-8 HTML and passes on the text a reader
 // would see: no tags, comments, scripts or styles, character references
 // resolved, white space runs folded to one space, block elements separated by
 // line ends.
@@ -17,7 +24,7 @@ import (
 // It is not x/net/html's tokenizer, because that one holds a whole token in
 // memory, and mail has tokens (images in data: URLs) as large as it likes. It
 // keeps at most maxHTMLTag bytes, whatever is written, and takes any bytes.
-type htmlText struct {
+type HTML struct {
 	w     io.Writer
 	state htmlState
 	tag   []byte // start of the current tag, or of a character reference
@@ -26,6 +33,8 @@ type htmlText struct {
 	dash  int    // in a comment: how many of its last bytes are dashes
 	gap   byte   // white space to pass on before the next text: a space, a line end, 0
 	begun bool   // some text was passed on
+	marks bool   // begin the lines of quotations with "> "
+	depth int    // of quotations
 	out   []byte
 }
 
@@ -40,10 +49,11 @@ const (
 	htmlInRawTag // after "<" in htmlInRaw
 )
 
-func newHTMLText(w io.Writer) *htmlText { return &htmlText{w: w} }
+// NewHTML returns an HTML that writes to w.
+func NewHTML(w io.Writer) *HTML { return &HTML{w: w} }
 
 // Write implements io.Writer.
-func (h *htmlText) Write(p []byte) (int, error) {
+func (h *HTML) Write(p []byte) (int, error) {
 	h.out = h.out[:0]
 	for i := 0; i < len(p); {
 		switch h.state {
@@ -95,7 +105,7 @@ func (h *htmlText) Write(p []byte) (int, error) {
 }
 
 // Close passes on what was held back.
-func (h *htmlText) Close() error {
+func (h *HTML) Close() error {
 	h.out = h.out[:0]
 	switch {
 	case h.state == htmlInRef:
@@ -112,7 +122,7 @@ func (h *htmlText) Close() error {
 
 // text passes on text, white space folded: within a block to a space, between two to a
 // line end, around the page to nothing.
-func (h *htmlText) text(p []byte) {
+func (h *HTML) text(p []byte) {
 	for _, c := range p {
 		if isHTMLSpace(c) {
 			if h.gap == 0 {
@@ -123,13 +133,16 @@ func (h *htmlText) text(p []byte) {
 		if h.gap != 0 && h.begun {
 			h.out = append(h.out, h.gap)
 		}
+		if h.marks && h.depth > 0 && (h.gap == '\n' || !h.begun) {
+			h.out = append(h.out, "> "...)
+		}
 		h.gap, h.begun = 0, true
 		h.out = append(h.out, c)
 	}
 }
 
 // reference takes a byte after "&". It reports whether it used the byte up.
-func (h *htmlText) reference(c byte) bool {
+func (h *HTML) reference(c byte) bool {
 	switch {
 	case c == ';':
 		h.endReference(";")
@@ -142,7 +155,7 @@ func (h *htmlText) reference(c byte) bool {
 	return false
 }
 
-func (h *htmlText) endReference(end string) {
+func (h *HTML) endReference(end string) {
 	h.state = htmlInText
 	// A no-break space is a space to whoever types a search.
 	ref := html.UnescapeString("&" + string(h.tag) + end)
@@ -150,7 +163,7 @@ func (h *htmlText) endReference(end string) {
 }
 
 // inTag takes a byte after "<". It reports whether it used the byte up.
-func (h *htmlText) inTag(c byte) bool {
+func (h *HTML) inTag(c byte) bool {
 	switch len(h.tag) {
 	case 0:
 		if !isLetter(c) && c != '/' && c != '!' && c != '?' { // "a < b"
@@ -193,7 +206,7 @@ func (h *htmlText) inTag(c byte) bool {
 }
 
 // endTag acts on a whole tag.
-func (h *htmlText) endTag() {
+func (h *HTML) endTag() {
 	h.state = htmlInText
 	name, closing := tagName(h.tag)
 	if len(name) == 0 || !isLetter(name[0]) {
@@ -208,13 +221,20 @@ func (h *htmlText) endTag() {
 		atom.Span, atom.Strike, atom.Strong, atom.Sub, atom.Sup, atom.Tt, atom.U, atom.Wbr,
 		atom.Code, atom.Mark, atom.Ins, atom.Del, atom.Q, atom.Cite, atom.Bdi, atom.Bdo:
 		// Within a line: "<b>in</b>voice" is one word.
+	case atom.Blockquote:
+		h.gap = '\n'
+		if !closing {
+			h.depth++
+		} else if h.depth > 0 {
+			h.depth--
+		}
 	default:
 		h.gap = '\n'
 	}
 }
 
 // inComment takes a byte of a comment, which ends with "-->".
-func (h *htmlText) inComment(c byte) {
+func (h *HTML) inComment(c byte) {
 	switch {
 	case c == '-':
 		h.dash++
@@ -227,7 +247,7 @@ func (h *htmlText) inComment(c byte) {
 
 // inRawTag takes a byte after "<" in raw text, where only the end tag of the
 // element counts. It reports whether it used the byte up.
-func (h *htmlText) inRawTag(c byte) bool {
+func (h *HTML) inRawTag(c byte) bool {
 	if c == '<' {
 		h.tag = h.tag[:0]
 		return true
