@@ -6,10 +6,10 @@ import (
 )
 
 // keptFields are the fields of root and embedded messages that Part.Header holds. Of those that
-// count once it holds the first, of the others all: addresses add up, and searches look in each
-// Subject.
+// count once it holds the first, of the others all: addresses add up, searches look in each Subject,
+// and a second Message-ID makes both doubtful.
 var keptFields = map[string]struct{ all bool }{
-	"date": {}, "in-reply-to": {}, "message-id": {}, "references": {}, "subject": {true},
+	"date": {}, "in-reply-to": {}, "message-id": {true}, "references": {}, "subject": {true},
 	"from": {true}, "sender": {true}, "reply-to": {true}, "to": {true}, "cc": {true}, "bcc": {true},
 }
 

@@ -78,20 +78,32 @@ func (k *Keeper) state(ctx context.Context, user mailkey.UserID) (State, error) 
 	return doc.Quota, nil
 }
 
+// A Counter is a number of the user's document, outside of the quota, that a charge raises by the
+// same write.
+type Counter struct {
+	Field string
+	By    int64
+	After int64 // set by Charge: the value after the charge
+}
+
 // Charge raises the usage by u, if that much is free, and returns the account after it. The caller
 // makes it the first write of the transaction that stores the messages: then a conflict on the user
 // shows before the rest of the work is done.
-func (k *Keeper) Charge(ctx context.Context, user mailkey.UserID, u Usage) (Account, error) {
+func (k *Keeper) Charge(ctx context.Context, user mailkey.UserID, u Usage, counters ...*Counter) (Account, error) {
 	room := append(
 		room(fieldLimitBytes, fieldFreeBytes, u.Bytes, k.policy.Limits.Bytes),
 		room(fieldLimitMessages, fieldFreeMessages, u.Messages, k.policy.Limits.Messages)...)
 	filter := append(k.filter(user), bson.E{Key: "$and", Value: room})
-	var doc document
-	err := k.users.FindOneAndUpdate(ctx, filter, incFree(Usage{}.Sub(u)),
-		options.FindOneAndUpdate().SetReturnDocument(options.After).SetProjection(projection)).Decode(&doc)
+	inc, fields := freed(Usage{}.Sub(u)), projection[:len(projection):len(projection)]
+	for _, c := range counters {
+		inc = append(inc, bson.E{Key: c.Field, Value: c.By})
+		fields = append(fields, bson.E{Key: c.Field, Value: 1})
+	}
+	raw, err := k.users.FindOneAndUpdate(ctx, filter, bson.D{{Key: "$inc", Value: inc}},
+		options.FindOneAndUpdate().SetReturnDocument(options.After).SetProjection(fields)).Raw()
 	switch {
 	case err == nil:
-		return k.policy.Account(doc.Quota), nil
+		return k.charged(raw, counters)
 	case !errors.Is(err, mongo.ErrNoDocuments):
 		return Account{}, fmt.Errorf("charge quota: %w", err)
 	}
@@ -100,6 +112,22 @@ func (k *Keeper) Charge(ctx context.Context, user mailkey.UserID, u Usage) (Acco
 		return Account{}, err
 	}
 	return account, ErrOverQuota
+}
+
+// charged reads the document after a charge.
+func (k *Keeper) charged(raw bson.Raw, counters []*Counter) (Account, error) {
+	var doc document
+	if err := bson.Unmarshal(raw, &doc); err != nil {
+		return Account{}, fmt.Errorf("charge quota: %w", err)
+	}
+	for _, c := range counters {
+		n, ok := raw.Lookup(c.Field).AsInt64OK()
+		if !ok {
+			return Account{}, fmt.Errorf("charge quota: the user's %s is no number", c.Field)
+		}
+		c.After = n
+	}
+	return k.policy.Account(doc.Quota), nil
 }
 
 // room returns the conditions that n of a resource is free: of the own limit or, if that is
@@ -189,7 +217,8 @@ func (k *Keeper) filter(user mailkey.UserID) bson.D {
 }
 
 // incFree returns the update that raises the free amounts by u.
-func incFree(u Usage) bson.D {
-	return bson.D{{Key: "$inc", Value: bson.D{
-		{Key: fieldFreeBytes, Value: u.Bytes}, {Key: fieldFreeMessages, Value: u.Messages}}}}
+func incFree(u Usage) bson.D { return bson.D{{Key: "$inc", Value: freed(u)}} }
+
+func freed(u Usage) bson.D {
+	return bson.D{{Key: fieldFreeBytes, Value: u.Bytes}, {Key: fieldFreeMessages, Value: u.Messages}}
 }

@@ -17,7 +17,8 @@ func TestPreview(t *testing.T) {
 		{"Subject: a\r\n\r\nhello\r\n", "hello"},
 		{"Subject: a\r\n\r\n", ""},
 		{"Subject: a\r\n\r\n" + long, strings.TrimSpace(strings.Repeat("many words ", 19)[:parttext.MaxPreview])},
-		{mixed + "--b\r\nContent-Type: text/html\r\n\r\n<img src=x>\r\n--b\r\n\r\nsecond\r\n--b\r\n\r\nthird\r\n--b--", "second"},
+		{mixed + "--b\r\nContent-Type: text/html\r\n\r\n<img src=x>\r\n" +
+			"--b\r\n\r\nsecond\r\n--b\r\n\r\nthird\r\n--b--", "second"},
 		{mixed + "--b\r\nContent-Disposition: attachment\r\n\r\nfile\r\n--b--", ""},
 		{mixed + "--b\r\nContent-Type: message/rfc822\r\n\r\nSubject: x\r\n\r\nwithin\r\n--b--", "within"},
 	} {

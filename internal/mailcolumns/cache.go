@@ -26,7 +26,7 @@ type Store interface {
 var _ Store = (*mailstore.Store)(nil)
 
 // Fields are those of messages that columns have.
-const Fields = mailstore.FieldFlags | mailstore.FieldInternalDate | mailstore.FieldSize
+const Fields = mailstore.FieldFlags | mailstore.FieldInternalDate | mailstore.FieldSize | mailstore.FieldNumber
 
 // DefaultMaxBytes bounds the columns of an instance unless told otherwise: ten million messages.
 const DefaultMaxBytes = 256 << 20
@@ -137,7 +137,7 @@ func (s *snapshot) messages(q mailstore.Query) iter.Seq2[*mailstore.Message, err
 			m := &slab[0]
 			slab = slab[1:]
 			m.UID, m.ModSeq, m.Flags, m.Keywords = r.UID, r.ModSeq, r.Flags, r.Keywords
-			m.Size, m.InternalDate = r.Size, r.InternalDate
+			m.Size, m.InternalDate, m.Number = r.Size, r.InternalDate, r.Number
 			return yield(m, nil)
 		})
 	}
@@ -237,7 +237,7 @@ func (c *Cache) snapshot(
 }
 
 // rowBytes is what a row takes.
-const rowBytes = 23
+const rowBytes = 27
 
 // update brings columns up to date.
 func (c *Cache) update(ctx context.Context, e *entry) (*snapshot, error) {
@@ -299,7 +299,7 @@ func (c *Cache) load(ctx context.Context, e *entry, box *mailstore.Mailbox) (*sn
 		}
 		b.add(row{mailstore.FlagState{
 			UID: m.UID, ModSeq: m.ModSeq, Flags: m.Flags, Keywords: m.Keywords,
-			Size: m.Size, InternalDate: m.InternalDate,
+			Size: m.Size, InternalDate: m.InternalDate, Number: m.Number,
 		}})
 	}
 	for i, ch := range b.s.chunks {
@@ -313,7 +313,7 @@ func (c *chunk) fitted() *chunk {
 	f := *c
 	f.uids, f.modseqs = slices.Clip(slices.Clone(c.uids)), slices.Clone(c.modseqs)
 	f.flags, f.keywords = slices.Clone(c.flags), slices.Clone(c.keywords)
-	f.sizes, f.dates = slices.Clone(c.sizes), slices.Clone(c.dates)
+	f.sizes, f.dates, f.numbers = slices.Clone(c.sizes), slices.Clone(c.dates), slices.Clone(c.numbers)
 	return &f
 }
 

@@ -115,7 +115,7 @@ func (m *model) Messages(_ context.Context, _ mailkey.Mailbox, q mailstore.Query
 
 func message(r mailstore.FlagState) *mailstore.Message {
 	return &mailstore.Message{UID: r.UID, ModSeq: r.ModSeq, Flags: r.Flags, Keywords: r.Keywords,
-		Size: r.Size, InternalDate: r.InternalDate}
+		Size: r.Size, InternalDate: r.InternalDate, Number: r.Number}
 }
 
 func (m *model) deliver(n int, flags mailstore.Flags, keywords []string, size int64, date time.Time) {
@@ -124,7 +124,8 @@ func (m *model) deliver(n int, flags mailstore.Flags, keywords []string, size in
 	m.box.HighestModSeq++
 	for range n {
 		m.rows = append(m.rows, mailstore.FlagState{UID: m.box.UIDNext, ModSeq: m.box.HighestModSeq, Flags: flags,
-			Keywords: keywords, Size: size, InternalDate: date})
+			Keywords: keywords, Size: size, InternalDate: date,
+			Number: mailstore.Number(m.box.UIDNext) * mailstore.Number(size)})
 		m.box.UIDNext++
 	}
 }

@@ -1,12 +1,12 @@
 // Package mailcolumns keeps in memory what sessions ask for most often of the messages
-// of a mailbox, once for all sessions of an instance: UIDs, flags, mod-sequences, sizes
-// and internal dates. Package account answers from it where it can; its callers need not
-// know.
+// of a mailbox, once for all sessions of an instance: UIDs, flags, mod-sequences, sizes,
+// internal dates and the messages' numbers within their user. Package account answers from
+// it where it can; its callers need not know.
 //
 // # Words
 //
 //   - columns: the rows of a mailbox, one for each message, field by field. A message
-//     takes 23 octets.
+//     takes 27 octets.
 //   - snapshot: the columns at one mod-sequence. It never changes, so readers take it
 //     and need no lock. The next snapshot shares all chunks with it but those in which a
 //     row changed.

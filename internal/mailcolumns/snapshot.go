@@ -21,13 +21,17 @@ type chunk struct {
 	keywords []uint16 // indexes of snapshot.keywords
 	sizes    []uint32
 	dates    []uint32 // seconds since 1970
-	// rare has the size and date of rows for which the columns above are too small.
+	numbers  []uint32
+	// rare has the size, date and number of rows for which the columns above are too small.
 	rare map[uint32]rareRow
 
 	newest uint64 // the greatest of modseqs
 }
 
-type rareRow struct{ size, date int64 }
+type rareRow struct {
+	size, date int64
+	number     mailstore.Number
+}
 
 // Flags fit into the column.
 var _ = [1]struct{}{}[mailstore.AllFlags>>8]
@@ -39,24 +43,26 @@ type row struct {
 
 // at returns a row.
 func (c *chunk) at(i int, keywords [][]string) row {
-	size, date := int64(c.sizes[i]), int64(c.dates[i])
+	size, date, number := int64(c.sizes[i]), int64(c.dates[i]), mailstore.Number(c.numbers[i])
 	if r, ok := c.rare[c.uids[i]]; ok {
-		size, date = r.size, r.date
+		size, date, number = r.size, r.date, r.number
 	}
 	return row{mailstore.FlagState{
 		UID: c.uids[i], ModSeq: c.modseqs[i], Flags: mailstore.Flags(c.flags[i]),
 		Keywords: keywords[c.keywords[i]], Size: size, InternalDate: time.Unix(date, 0).UTC(),
+		Number: number,
 	}}
 }
 
 // add appends a row, which comes after all others.
 func (c *chunk) add(r row, keywords uint16) {
 	size, date := r.Size, r.InternalDate.Unix()
-	if size != int64(uint32(size)) || date != int64(uint32(date)) {
+	number := uint32(r.Number)
+	if size != int64(uint32(size)) || date != int64(uint32(date)) || r.Number != mailstore.Number(number) {
 		if c.rare == nil {
 			c.rare = make(map[uint32]rareRow)
 		}
-		c.rare[r.UID] = rareRow{size, date}
+		c.rare[r.UID] = rareRow{size, date, r.Number}
 	}
 	c.uids = append(c.uids, r.UID)
 	c.modseqs = append(c.modseqs, r.ModSeq)
@@ -64,6 +70,7 @@ func (c *chunk) add(r row, keywords uint16) {
 	c.keywords = append(c.keywords, keywords)
 	c.sizes = append(c.sizes, uint32(size))
 	c.dates = append(c.dates, uint32(date))
+	c.numbers = append(c.numbers, number)
 	c.newest = max(c.newest, r.ModSeq)
 }
 
@@ -72,6 +79,7 @@ func newChunk(n int) *chunk {
 	return &chunk{
 		uids: make([]uint32, 0, n), modseqs: make([]uint64, 0, n), flags: make([]uint8, 0, n),
 		keywords: make([]uint16, 0, n), sizes: make([]uint32, 0, n), dates: make([]uint32, 0, n),
+		numbers: make([]uint32, 0, n),
 	}
 }
 
@@ -102,8 +110,8 @@ const (
 
 // bytes estimates the memory of the snapshot.
 func (s *snapshot) bytes() int64 {
-	const perRow, perChunk, perSet = 23, 256, 64
-	n := int64(s.rows)*perRow + int64(len(s.chunks))*perChunk + int64(len(s.keywords))*perSet
+	const perChunk, perSet = 256, 64
+	n := int64(s.rows)*rowBytes + int64(len(s.chunks))*perChunk + int64(len(s.keywords))*perSet
 	for _, v := range s.removed {
 		n += int64(len(v.uids)) * 4
 	}

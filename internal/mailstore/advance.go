@@ -29,7 +29,8 @@ import (
 //     from before, and the client's UIDs are compared with what there is: messages that came after
 //     the backup vanish, messages that were expunged after it are back.
 //   - The user's next mailbox number and UIDVALIDITY rise, so a mailbox that is created now is not
-//     taken for one that was created after the backup.
+//     taken for one that was created after the backup. The next number of a message rises as UIDNEXT
+//     does.
 //
 // The order makes an interrupted advance safe. The state document says that one is under way, and
 // Open refuses to serve until it is through. A mailbox rises by one transaction, which notes the
@@ -251,7 +252,7 @@ func (r *advanceRun) tell() {
 	}
 }
 
-// raiseNumbers raises the numbers for new mailboxes, once per advance.
+// raiseNumbers raises the numbers for new mailboxes and messages, once per advance.
 func (r *advanceRun) raiseNumbers(ctx context.Context, user mailkey.UserID) error {
 	var doc struct {
 		UIDValidity int64       `bson:"uidv"`
@@ -266,7 +267,8 @@ func (r *advanceRun) raiseNumbers(ctx context.Context, user mailkey.UserID) erro
 	}
 	validity := max(doc.UIDValidity, now().Add(advanceValidity).Unix())
 	_, err = r.users.UpdateOne(ctx, byID(user.Binary()), bson.D{
-		{Key: "$inc", Value: bson.D{{Key: userMailboxes, Value: int64(advanceNumbers)}}},
+		{Key: "$inc", Value: bson.D{
+			{Key: userMailboxes, Value: int64(advanceNumbers)}, {Key: userNumbers, Value: r.Step}}},
 		{Key: "$set", Value: bson.D{{Key: userUIDValidity, Value: validity}, {Key: userAdvanced, Value: r.ID}}}})
 	if err != nil {
 		return fmt.Errorf("update user: %w", err)

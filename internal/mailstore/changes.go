@@ -62,7 +62,7 @@ func (s *Store) Changes(ctx context.Context, box mailkey.Mailbox, since uint64) 
 func (s *Store) changed(ctx context.Context, box mailkey.Mailbox, since uint64) ([]FlagState, error) {
 	var list []FlagState
 	var failed error
-	fields := projection(FieldFlags | FieldInternalDate | FieldSize)
+	fields := projection(FieldFlags | FieldInternalDate | FieldSize | FieldNumber)
 	s.walk(ctx, changedFilter(box, since), changedOptions().SetProjection(fields),
 		func(raw bson.Raw, err error) bool {
 			var m *Message
@@ -75,7 +75,7 @@ func (s *Store) changed(ctx context.Context, box mailkey.Mailbox, since uint64) 
 			}
 			list = append(list, FlagState{
 				UID: m.UID, ModSeq: m.ModSeq, Flags: m.Flags, Keywords: m.Keywords,
-				Size: m.Size, InternalDate: m.InternalDate,
+				Size: m.Size, InternalDate: m.InternalDate, Number: m.Number,
 			})
 			return true
 		})

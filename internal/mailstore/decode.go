@@ -30,6 +30,9 @@ var fieldsOf = []struct {
 	{FieldSubject, []string{DocSubject, DocBaseSubject}},
 	{FieldReferences, []string{DocMessageID, DocInReplyTo, DocReferences}},
 	{fieldTexts, []string{DocSentDay, DocFrom, DocTo, DocCc, DocBcc, DocAttachments, DocTextRules}},
+	{FieldNumber, []string{DocNumber}},
+	{FieldThread, []string{DocThread}},
+	{FieldPreview, []string{DocPreview}},
 }
 
 // projection is what a query returns for these fields; the key always comes with them.
@@ -46,7 +49,7 @@ func projection(fields Fields) bson.D {
 }
 
 func batchSize(fields Fields) int32 {
-	if fields&^(FieldFlags|FieldDates|FieldSize|fieldReference) == 0 {
+	if fields&^(FieldFlags|FieldDates|FieldSize|FieldNumber|FieldThread|fieldReference) == 0 {
 		return batchSmall
 	}
 	return batchLarge
@@ -148,6 +151,12 @@ func (m *Message) set(name string, v bson.RawValue) error {
 		m.Envelope = d.binary()
 	case DocStructure:
 		m.BodyStructure = d.binary()
+	case DocNumber:
+		m.Number = Number(d.integer())
+	case DocThread:
+		m.Thread = Number(d.integer())
+	case DocPreview:
+		m.Preview, m.HasPreview = d.string(), true
 	case DocSent:
 		m.Sent = d.time()
 	case DocSentDay:

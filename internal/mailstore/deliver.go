@@ -30,6 +30,8 @@ type Delivered struct {
 	UIDValidity uint32
 	UID         uint32
 	ModSeq      uint64
+	Number      Number
+	Thread      Number
 	// Err is nil for a message that is stored, durably. ErrNoSuchMailbox, quota.ErrOverQuota,
 	// ErrInvalidKeyword, ErrUIDsExhausted and ErrTooLate are final; any other error may pass. If it
 	// is the error of the caller's context, the message may be stored all the same.

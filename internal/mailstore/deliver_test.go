@@ -35,7 +35,7 @@ func TestDeliverStoresAMessage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []Delivered{{UIDValidity: inbox.UIDValidity, UID: 1, ModSeq: 2}}
+	want := []Delivered{{UIDValidity: inbox.UIDValidity, UID: 1, ModSeq: 2, Number: 1, Thread: 1}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Fatal(diff)
 	}
@@ -55,6 +55,7 @@ func TestDeliverStoresAMessage(t *testing.T) {
 		Sent: time.Date(2025, 4, 2, 4, 30, 0, 0, time.UTC), SentDay: time.Date(2025, 4, 1, 0, 0, 0, 0, time.UTC),
 		Subject: m.Subject, BaseSubject: m.BaseSubject, From: m.From, To: m.To,
 		TextsWhole: true, MessageID: "<1@example.com>",
+		Number: 1, Thread: 1, Preview: "This is number 1.", HasPreview: true,
 	}
 	if diff := cmp.Diff(wantMessage, m); diff != "" {
 		t.Error(diff)

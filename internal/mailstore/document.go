@@ -17,6 +17,7 @@ import (
 type template struct {
 	id     contents.ID
 	size   int64
+	links  linkIDs
 	since  time.Time // of contents.Stored
 	fields bson.D    // wire forms and search fields
 	bytes  int
@@ -25,6 +26,9 @@ type template struct {
 func newTemplate(stored *contents.Stored) *template {
 	t := &template{id: stored.ID, size: stored.Size, since: stored.Since}
 	f := envelope.Fields(stored.Root)
+	t.links = newLinkIDs(stored.Root, &f)
+	t.bytes += t.links.bytes()
+	t.add(DocPreview, stored.Preview, len(stored.Preview))
 	// What is too large to be stored is made of the content when it is asked for.
 	t.binary(DocEnvelope, envelope.Envelope(stored.Root))
 	t.binary(DocStructure, envelope.BodyStructure(stored.Root))
@@ -119,8 +123,10 @@ func (t *template) message(d *Delivery) (*pending, error) {
 }
 
 // document is the message as it is stored.
-func (p *pending) document(key mailkey.Message, modseq int64, keywords []string, saved time.Time) bson.D {
-	doc := make(bson.D, 0, 16+len(p.template.fields))
+func (p *pending) document(
+	key mailkey.Message, place threadPlace, modseq int64, keywords []string, saved time.Time,
+) bson.D {
+	doc := make(bson.D, 0, 19+len(p.template.fields))
 	doc = append(doc,
 		bson.E{Key: DocID, Value: key.Binary()},
 		bson.E{Key: DocMailbox, Value: key.Mailbox().Binary()},
@@ -129,6 +135,9 @@ func (p *pending) document(key mailkey.Message, modseq int64, keywords []string,
 	doc = append(doc,
 		bson.E{Key: DocInternalDate, Value: p.date},
 		bson.E{Key: DocSaveDate, Value: saved},
+		bson.E{Key: DocNumber, Value: int64(place.number)},
+		bson.E{Key: DocThread, Value: int64(place.thread)},
+		bson.E{Key: DocLinks, Value: p.template.links.stored(key.Mailbox().User())},
 		bson.E{Key: DocSize, Value: p.size},
 		bson.E{Key: DocContent, Value: bson.Binary{Data: p.ref.ID[:]}},
 		bson.E{Key: DocMagic, Value: int64(p.ref.Magic)})

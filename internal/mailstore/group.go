@@ -23,8 +23,10 @@ type groupWrite struct {
 
 	over    []bool // by bundle: not stored, does not fit into the quota
 	crossed []quota.Crossing
-	outcome [][]Delivered // by bundle and message
-	boxes   []*boxWrite   // in the order of their keys
+	outcome [][]Delivered   // by bundle and message
+	boxes   []*boxWrite     // in the order of their keys
+	numbers quota.Counter   // of the messages that are stored
+	places  [][]threadPlace // by bundle and message
 }
 
 // boxWrite is the part of the transaction for one mailbox.
@@ -56,6 +58,9 @@ func (g *groupWrite) write(ctx context.Context) error {
 	if len(g.boxes) == 0 {
 		return nil
 	}
+	if err := g.thread(ctx); err != nil {
+		return err
+	}
 	docs := make([]any, 0, len(g.bundles))
 	for _, b := range g.boxes {
 		var err error
@@ -86,7 +91,8 @@ func (g *groupWrite) charge(ctx context.Context) error {
 	for _, bundle := range g.bundles {
 		total = total.Add(bundle.usage)
 	}
-	account, err := g.store.quota.Charge(ctx, g.user, total)
+	g.numbers = quota.Counter{Field: userNumbers, By: total.Messages}
+	account, err := g.store.quota.Charge(ctx, g.user, total, &g.numbers)
 	if errors.Is(err, quota.ErrOverQuota) {
 		total = quota.Usage{}
 		for i, bundle := range g.bundles {
@@ -97,7 +103,8 @@ func (g *groupWrite) charge(ctx context.Context) error {
 		if total == (quota.Usage{}) {
 			return nil
 		}
-		account, err = g.store.quota.Charge(ctx, g.user, total)
+		g.numbers.By = total.Messages
+		account, err = g.store.quota.Charge(ctx, g.user, total, &g.numbers)
 	}
 	if errors.Is(err, quota.ErrNoSuchUser) {
 		// Without the user, the mailbox is gone, too.
@@ -147,9 +154,11 @@ func (g *groupWrite) documents(ctx context.Context, b *boxWrite) ([]any, error) 
 			return nil, &refusedBundles{map[*bundle]error{g.bundles[t.bundle]: err}}
 		}
 		fresh = append(fresh, unknown...)
-		docs[i] = p.document(b.key.Message(uid), b.state.ModSeq, spelled, saved)
+		place := g.places[t.bundle][t.index]
+		docs[i] = p.document(b.key.Message(uid), place, b.state.ModSeq, spelled, saved)
 		g.outcome[t.bundle][t.index] = Delivered{
-			UIDValidity: uint32(b.state.UIDValidity), UID: uid, ModSeq: uint64(b.state.ModSeq)}
+			UIDValidity: uint32(b.state.UIDValidity), UID: uid, ModSeq: uint64(b.state.ModSeq),
+			Number: place.number, Thread: place.thread}
 		uid++
 	}
 	return docs, g.store.addKeywords(ctx, b.key, b.state, fresh)

@@ -12,10 +12,10 @@ import (
 	"gadwall/internal/mailkey"
 )
 
-// indexModSeq is the name of the index on mod-sequences, indexDeleting that of the indexes on
-// marks.
+// Names of indexes: that on mod-sequences, that on message identifiers, and those on marks.
 const (
 	indexModSeq   = "modseq"
+	indexLinks    = "links"
 	indexDeleting = "deleting"
 )
 
@@ -168,6 +168,7 @@ func (s *Store) indexes() []database.Indexes {
 		{Collection: s.subscriptions, Models: []mongo.IndexModel{index("user", subscriptionUser)}},
 		{Collection: s.messages, Models: []mongo.IndexModel{
 			index(indexModSeq, DocMailbox, DocModSeq, DocID),
+			index(indexLinks, DocLinks),
 			marked(index("unseen", DocUnseen, DocID), DocUnseen),
 			marked(index("deleted", DocDeleted, DocID), DocDeleted)}},
 		{Collection: s.journal, Models: []mongo.IndexModel{expired}},

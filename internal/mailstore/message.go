@@ -26,6 +26,17 @@ type Message struct {
 	Magic   dedupe.Magic // FieldContent: that of this message's reference on the content
 	Prefix  []byte       // FieldContent: trace lines that come before the content
 
+	// Number is unique and ascending within the user; a copy has the number of its original. Thread
+	// is the number of the message with which the thread began. Both are 0 in a message that was
+	// stored before there were numbers.
+	Number Number // FieldNumber
+	Thread Number // FieldThread
+
+	// Preview is the beginning of what a reader sees (RFC 8970). HasPreview is false in a message
+	// that was stored without: then only the content tells.
+	Preview    string // FieldPreview
+	HasPreview bool   // FieldPreview
+
 	// Envelope and BodyStructure are the parenthesised lists that IMAP sends (RFC 9051 section 7.5.2).
 	// They are nil where they are too large to be stored (envelope.MaxWire): package envelope then makes
 	// them of the content.
@@ -59,6 +70,9 @@ const (
 	FieldSubject    // Subject, BaseSubject
 	FieldReferences // MessageID, InReplyTo, References
 	fieldTexts      // the rest of FieldSearch
+	FieldNumber
+	FieldThread
+	FieldPreview
 
 	// FieldAll loads whole messages.
 	FieldAll Fields = 1<<iota - 1
@@ -93,6 +107,7 @@ type FlagState struct {
 	Keywords []string
 
 	// Of Changes alone.
+	Number       Number
 	Size         int64
 	InternalDate time.Time
 }

@@ -481,10 +481,10 @@ func (r *run) compareChanges(t *rapid.T, b *modelBox, s modelSnapshot) {
 		if m.Keywords == nil {
 			m.Keywords = []string{}
 		}
-		if m.Size <= 0 || m.InternalDate.IsZero() {
+		if m.Size <= 0 || m.InternalDate.IsZero() || m.Number == 0 {
 			t.Fatalf("UID %d: size %d, date %v", m.UID, m.Size, m.InternalDate)
 		}
-		m.Size, m.InternalDate = 0, time.Time{} // the model has neither
+		m.Size, m.InternalDate, m.Number = 0, time.Time{}, 0 // the model has none of them
 		view[m.UID] = m
 	}
 	for _, uid := range c.Vanished {

@@ -18,6 +18,16 @@ const (
 	DocEnvelope     = "e"   // binary; absent if larger than envelope.MaxWire
 	DocStructure    = "y"   // binary; likewise
 
+	// DocNumber (int64) is unique and ascending within the user. A copy of the message in another
+	// mailbox of the user has the same. DocThread (int64) is the number of the message with which its
+	// thread began. Both are absent in messages that were stored before there were numbers.
+	DocNumber = "m"
+	DocThread = "t"
+	// DocLinks (array of binary) says what the header says of message identifiers; see links.go.
+	// It is absent in the same messages.
+	DocLinks = "j"
+
+	DocPreview     = "v"  // see Message.Preview; "" for nothing to see, absent where it was not made
 	DocSent        = "s"  // date, an instant
 	DocSentDay     = "sd" // date, 0:00 UTC of the day the Date field names
 	DocSubject     = "u"  // normalised
@@ -61,7 +71,8 @@ const (
 	userPurged      = "purged"   // date: lease of the purge, the time of its latest progress
 	userMailboxes   = "mboxes"   // int64: how many mailbox numbers were given out
 	userUIDValidity = "uidv"     // int64: the last UIDVALIDITY given out
-	userAdvanced    = "adv"      // binary: the latest advance that raised the two before
+	userNumbers     = "nums"     // int64: how many numbers were given out to messages
+	userAdvanced    = "adv"      // binary: the latest advance that raised the three before
 	userTree        = "tree"     // int64: counts changes of the mailbox list, which all write it
 )
 

@@ -104,13 +104,18 @@ func unquoted(lines []string) []string {
 			for i+1 < len(lines) && strings.HasPrefix(lines[i+1], ">") {
 				i++
 			}
-		case lines[i] == "-- " || line == "--", strings.HasPrefix(line, "-----") && strings.ContainsFunc(line, unicode.IsLetter):
+		case lines[i] == "-- " || line == "--", isSeparator(line):
 			return out
 		default:
 			out = append(out, line)
 		}
 	}
 	return out
+}
+
+// isSeparator reports a line such as "-----Original Message-----".
+func isSeparator(line string) bool {
+	return strings.HasPrefix(line, "-----") && strings.ContainsFunc(line, unicode.IsLetter)
 }
 
 // firstWords joins lines to one of at most MaxPreview characters. Lines without a letter or digit

@@ -23,10 +23,13 @@ func TestPreview(t *testing.T) {
 		{"quoted-printable", "plain", "quoted-printable", "utf-8", "Gr=C3=BC=\r\n=C3=9Fe", "Grüße"},
 		{"base64, latin1", "plain", "base64", "iso-8859-1", "R3L832U=", "Grüße"},
 		{"html", "html", "", "utf-8", "<style>p{}</style><p>One &amp; two<p>three", "One & two three"},
-		{"quotation first", "plain", "", "", "On Monday, Jo\r\nwrote:\r\n\r\n> why\r\n> not?\r\nBecause.", "Because."},
-		{"not an introduction", "plain", "", "", "Two things:\r\none\r\n\r\n> why\r\nBecause.", "Two things: one Because."},
+		{"quotation first", "plain", "", "",
+			"On Monday, Jo\r\nwrote:\r\n\r\n> why\r\n> not?\r\nBecause.", "Because."},
+		{"not an introduction", "plain", "", "",
+			"Two things:\r\none\r\n\r\n> why\r\nBecause.", "Two things: one Because."},
 		{"only quoted", "plain", "", "", "> why\r\n>> not", "why not"},
-		{"html quotation first", "html", "", "", "<p>Jo wrote:</p><blockquote>why<br>not</blockquote><p>Because.", "Because."},
+		{"html quotation first", "html", "", "",
+			"<p>Jo wrote:</p><blockquote>why<br>not</blockquote><p>Because.", "Because."},
 		{"signature", "plain", "", "", "Yes.\r\n-- \r\nJo, Director", "Yes."},
 		{"original message", "plain", "", "", "Yes.\r\n-----Original Message-----\r\nFrom: Jo", "Yes."},
 		{"decoration", "plain", "", "", "=====\r\n* * *\r\nNews\r\n-----\r\nof today", "News of today"},
@@ -35,7 +38,8 @@ func TestPreview(t *testing.T) {
 		{"nothing", "html", "", "", "<img src=x>", ""},
 		{"unknown charset", "plain", "", "x-none", "Gr\xfc\xdfe", "Grüße"},
 		{"long", "plain", "", "", long, strings.TrimSpace(long[:MaxPreview])},
-		{"ends on a space", "plain", "", "", strings.Repeat("x", MaxPreview-1) + " y", strings.Repeat("x", MaxPreview-1)},
+		{"ends on a space", "plain", "", "", strings.Repeat("x", MaxPreview-1) + " y",
+			strings.Repeat("x", MaxPreview-1)},
 	} {
 		if got := Preview(leaf(tt.subtype, tt.encoding, tt.charset), []byte(tt.body)); got != tt.want {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
@@ -58,7 +62,8 @@ func FuzzPreview(f *testing.F) {
 	f.Add("html", "base64", "utf-16", []byte("PGI+"))
 	f.Fuzz(func(t *testing.T, subtype, encoding, charset string, body []byte) {
 		got := Preview(leaf(subtype, encoding, charset), body)
-		if !utf8.ValidString(got) || utf8.RuneCountInString(got) > MaxPreview || strings.ContainsAny(got, "\r\n\t\x00") {
+		if !utf8.ValidString(got) || utf8.RuneCountInString(got) > MaxPreview ||
+			strings.ContainsAny(got, "\r\n\t\x00") {
 			t.Fatalf("%q", got)
 		}
 	})
