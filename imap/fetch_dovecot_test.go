@@ -19,8 +19,8 @@ func bothServers(t *testing.T, mails [][]byte) (theirs, ours *dovecottest.Sessio
 	d := dovecottest.Start(t)
 	d.MaildirAppend(d.User, mails...)
 	s := newTestServer(t)
-	for _, m := range mails {
-		s.deliverTo(t, bytes.NewReader(m), mailstore.Delivery{})
+	for i, m := range mails {
+		s.deliverTo(t, bytes.NewReader(m), mailstore.Delivery{InternalDate: dovecottest.Arrival(i)})
 	}
 	theirs = d.Login()
 	ours = dovecottest.Dial(t, s.addr, testUser, testPassword)

@@ -87,7 +87,7 @@ func (c *conn) handleCancelUpdate(_ context.Context, cmd *command) error {
 	x := &c.sel.contexts
 	for _, tag := range tags {
 		if x.find(tag) == nil {
-			return wire.Errorf("no search with the tag %s is updated", clip(tag))
+			return refuse("", "No search with the tag "+clip(tag)+" is updated")
 		}
 	}
 	x.list = slices.DeleteFunc(x.list, func(ctx *searchContext) bool { return slices.Contains(tags, ctx.tag) })

@@ -69,11 +69,11 @@ func (s *searching) highest(uids ...uint32) uint64 {
 }
 
 // writeExtended writes the ESEARCH response (RFC 4731 section 3.1): of what was asked
-// for, MIN, MAX and ALL are left out when nothing was found. SAVE and UPDATE alone ask for no
-// response (RFC 5182 section 1).
+// for, MIN, MAX and ALL are left out when nothing was found. SAVE alone asks for no response
+// (RFC 5182 section 1).
 func (s *searching) writeExtended(enc *wire.Encoder) {
 	items := s.req.returns.items
-	if !items.has(returnData) {
+	if !items.has(returnData | returnUpdate) {
 		return
 	}
 	s.beginResponse(enc)

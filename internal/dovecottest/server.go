@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+	"time"
 
 	"gadwall/internal/dovecot"
 )
@@ -111,11 +112,23 @@ func (s *Server) MaildirAppend(user string, messages ...[]byte) {
 	}
 	for i, m := range messages {
 		name := fmt.Sprintf("%d.M%06dP1.test,S=%d:2,", 1_500_000_000+i, i, len(m))
-		write := func(p string) error { return os.WriteFile(p, m, 0o600) }
+		write := func(p string) error {
+			if err := os.WriteFile(p, m, 0o600); err != nil {
+				return err
+			}
+			return os.Chtimes(p, time.Time{}, Arrival(i))
+		}
 		if err := s.own(filepath.Join(base, "cur", name), write); err != nil {
 			s.t.Fatal(err)
 		}
 	}
+}
+
+// Arrival is the internal date of message i of those that MaildirAppend appended at once. They are
+// not in the order of the messages.
+func Arrival(i int) time.Time {
+	const spread = 30 * 24 * 60 * 60
+	return time.Unix(1_500_000_000+int64(i)*1_000_003%spread, 0).UTC()
 }
 
 // own makes a file and gives it to the server's mail user.

@@ -52,24 +52,43 @@ func ByReferences(messages []Message) []*Node {
 }
 
 // ByReferencesAlone makes threads by the identifiers that messages refer to, and by nothing else:
-// REFS, as Dovecot makes them. Threads are in the order of their latest messages.
+// REFS, as Dovecot makes them. Threads are in the order of their latest messages; of those with
+// equal dates, the ones whose top is not there come first.
 func ByReferencesAlone(messages []Message) []*Node {
-	roots := prune(link(messages))
-	latest := make(map[*node]time.Time, len(roots))
-	for _, root := range roots {
-		for _, n := range bottomUp([]*node{root}) {
+	type threaded struct {
+		top    *node
+		latest time.Time
+		number uint32 // 0 if the top is not there
+	}
+	var threads []threaded
+	for _, root := range link(messages) {
+		t := threaded{}
+		if root.message != nil {
+			t.number = root.message.Number
+		}
+		tops := prune([]*node{root})
+		if len(tops) == 0 {
+			continue
+		}
+		t.top = tops[0]
+		for _, n := range bottomUp(tops) {
 			slices.SortStableFunc(n.children, byDate)
-			if n.message != nil && n.message.Sent.After(latest[root]) {
-				latest[root] = n.message.Sent
+			if n.message != nil && n.message.Sent.After(t.latest) {
+				t.latest = n.message.Sent
 			}
 		}
+		threads = append(threads, t)
 	}
-	slices.SortStableFunc(roots, func(a, b *node) int {
-		if c := latest[a].Compare(latest[b]); c != 0 {
+	slices.SortStableFunc(threads, func(a, b threaded) int {
+		if c := a.latest.Compare(b.latest); c != 0 {
 			return c
 		}
-		return cmp.Compare(a.number(), b.number())
+		return cmp.Compare(a.number, b.number)
 	})
+	roots := make([]*node, len(threads))
+	for i, t := range threads {
+		roots[i] = t.top
+	}
 	return export(roots)
 }
 
