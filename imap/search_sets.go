@@ -9,7 +9,8 @@ import (
 	"gadwall/internal/uidset"
 )
 
-// searchableIn returns the UIDs that a set means in a search of a mailbox with this numbering.
+// searchableIn returns the UIDs that a set means in a search of a mailbox with this numbering. "*"
+// is the last message that has a number now.
 func searchableIn(n *mailview.Numbering, set imap.NumSet) uidset.Set {
 	uids, ok := set.(imap.UIDSet)
 	if !ok {
@@ -22,7 +23,8 @@ func searchableIn(n *mailview.Numbering, set imap.NumSet) uidset.Set {
 		case first == 0: // "*"
 			first, last = n.Max(), n.Max()
 		case last == 0: // n:* holds the last message whatever n is (RFC 9051 section 9, seq-range)
-			first, last = min(first, max(n.Max(), 1)), math.MaxUint32
+			ranges = append(ranges, uidset.Range{First: n.Max(), Last: n.Max()})
+			last = math.MaxUint32
 		}
 		ranges = append(ranges, uidset.Range{First: first, Last: last})
 	}
