@@ -31,5 +31,5 @@ func (p *progress) at(uid uint32) {
 	p.next, p.told = time.Now().Add(p.c.srv.progressEvery), n
 	p.c.enc.Untagged().Raw("OK [INPROGRESS (").String(p.tag).SP().Number(n).SP().Number(p.goal).
 		Raw(")] Searching").CRLF()
-	_ = p.c.enc.Flush() // an error shows when the answer is written
+	_ = p.c.enc.Flush() // an error shows when the answer is written; the client's leaving ends the command
 }

@@ -97,6 +97,9 @@ type Query struct {
 	Limit int
 	// Reverse gives descending UIDs.
 	Reverse bool
+	// Batch is how many documents one answer of the database has, at most; 0 means many. It is for
+	// a caller that may soon have enough and cannot say when.
+	Batch int32
 }
 
 // FlagState is what IMAP says of a message whose flags changed.

@@ -149,6 +149,9 @@ func (s *Store) find(ctx context.Context, box mailkey.Mailbox, q Query, projecti
 		}
 		left := q.Limit
 		for i := 0; i < len(filters); {
+			if q.Batch > 0 {
+				batch = min(batch, q.Batch)
+			}
 			opts := options.Find().SetSort(bson.D{{Key: DocID, Value: sort}}).SetBatchSize(batch)
 			if projection != nil {
 				opts.SetProjection(projection)

@@ -28,6 +28,8 @@ const (
 	batchBytes    = 4 << 20
 	// firstBatch is how many candidates a search reads at first that ends with its first matches.
 	firstBatch = 8
+	// limitedBatch is how many candidates the database then gives at a time.
+	limitedBatch = 64
 	// maxAtOnce is the size up to which a part is read at once to be searched;
 	// a larger one is searched as it is read.
 	maxAtOnce = 256 << 10

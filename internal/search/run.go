@@ -166,7 +166,10 @@ type run struct {
 
 func (r *run) query() mailstore.Query {
 	q := mailstore.Query{UIDs: r.Plan.UIDs, Filter: r.Plan.Filter, Reverse: r.Reverse}
-	if r.Plan.Residual == nil && r.Known == nil {
+	switch {
+	case r.Limit > 0 && r.Plan.Residual != nil:
+		q.Batch = limitedBatch
+	case r.Known == nil:
 		q.Limit = r.Limit
 	}
 	return q
