@@ -65,7 +65,8 @@ func TestSearchTellsProgress(t *testing.T) {
 	} {
 		c.send("tag1 " + tt.command + "\r\n")
 		lines, status := c.until("tag1")
-		if last := progressed(t, lines, "tag1", tt.goal); last < tt.least || !strings.HasPrefix(status, "OK") {
+		if last := progressed(t, lines, "tag1",
+			tt.goal); last < tt.least || !strings.HasPrefix(status, "OK") {
 			t.Errorf("%s: %d of %d: %q, %s", tt.command, last, tt.goal, lines, status)
 		}
 	}

@@ -103,8 +103,10 @@ func TestContextModel(t *testing.T) {
 		}()
 		add := func(c *testClient) []string {
 			lines, status := c.do("APPEND %s (%s) \"%02d-Jul-2026 00:00:00 +0000\" %s", box,
-				rapid.SampledFrom([]string{"", `\Seen`, `\Flagged`, `\Seen \Deleted`}).Draw(t, "flags"),
-				rapid.IntRange(1, 9).Draw(t, "day"), nonSync(message(rapid.SampledFrom(modelWords[:5]).Draw(t, "subject"))))
+				rapid.SampledFrom([]string{"", `\Seen`, `\Flagged`, `\Seen \Deleted`}).Draw(t,
+					"flags"),
+				rapid.IntRange(1, 9).Draw(t, "day"),
+				nonSync(message(rapid.SampledFrom(modelWords[:5]).Draw(t, "subject"))))
 			if !strings.HasPrefix(status, "OK") {
 				t.Fatal(status)
 			}
@@ -126,7 +128,8 @@ func TestContextModel(t *testing.T) {
 		}
 		for _, search := range []string{
 			"SEARCH RETURN (%s) UNSEEN", "UID SEARCH RETURN (%s) OR FLAGGED SUBJECT invoice",
-			"SORT RETURN (%s) (SUBJECT REVERSE ARRIVAL) UTF-8 UNDELETED", "UID SORT RETURN (%s) (REVERSE ARRIVAL) UTF-8 UNSEEN TEXT l",
+			"SORT RETURN (%s) (SUBJECT REVERSE ARRIVAL) UTF-8 UNDELETED",
+			"UID SORT RETURN (%s) (REVERSE ARRIVAL) UTF-8 UNSEEN TEXT l",
 			"UID SEARCH RETURN (%s) UID 3:999", "UID SEARCH RETURN (%s) NOT 1:2",
 		} {
 			m := &contextModel{search: search, uid: strings.HasPrefix(search, "UID ")}
@@ -145,10 +148,13 @@ func TestContextModel(t *testing.T) {
 			}
 			var lines []string
 			seq := rapid.IntRange(1, 9).Draw(t, "seq")
-			switch rapid.SampledFrom([]string{"store", "store", "append", "expunge", "fetch", "noop", "move"}).Draw(t, "op") {
+			switch rapid.SampledFrom([]string{"store", "store", "append", "expunge", "fetch",
+				"noop", "move"}).Draw(t, "op") {
 			case "store":
-				lines, _ = c.do("STORE %d:* %sFLAGS.SILENT (%s)", seq, rapid.SampledFrom([]string{"+", "-", ""}).Draw(t, "sign"),
-					rapid.SampledFrom([]string{`\Seen`, `\Flagged`, `\Deleted`, `\Seen \Flagged`}).Draw(t, "set"))
+				lines, _ = c.do("STORE %d:* %sFLAGS.SILENT (%s)", seq,
+					rapid.SampledFrom([]string{"+", "-", ""}).Draw(t, "sign"),
+					rapid.SampledFrom([]string{`\Seen`, `\Flagged`, `\Deleted`,
+						`\Seen \Flagged`}).Draw(t, "set"))
 			case "append":
 				lines = add(c)
 			case "expunge":
@@ -176,7 +182,8 @@ func TestContextModel(t *testing.T) {
 				want = parseSet(t, all)
 			}
 			if !slices.Equal(m.results, want) {
-				t.Fatalf("search %d, %s: the client has %v, a new search finds %v", i, m.search, m.results, want)
+				t.Fatalf("search %d, %s: the client has %v, a new search finds %v", i, m.search,
+					m.results, want)
 			}
 		}
 	})

@@ -64,20 +64,24 @@ func TestSearchFindsNoMore(t *testing.T) {
 	} {
 		commands.Reset()
 		c.ok("%s", tt.command)
-		queries, documents, content := commands.Reads("messages"), commands.Documents("messages"), commands.Documents("contents")
+		queries, documents, content := commands.Reads("messages"), commands.Documents("messages"),
+			commands.Documents("contents")
 		if queries > tt.queries || documents > tt.documents || content > tt.content {
 			t.Errorf("%s: %d queries, %d documents, %d contents; at most %d, %d, %d", tt.command,
 				queries, documents, content, tt.queries, tt.documents, tt.content)
 		}
 	}
 	// From columns, what only they tell needs no query of messages.
-	s = s.serve(t, Options{Accounts: testAccounts(t, s.store, s.bus, s.log), MaxMessageSize: 1 << 20, Logger: s.log}, s.store)
+	s = s.serve(t, Options{Accounts: testAccounts(t, s.store, s.bus, s.log),
+		MaxMessageSize: 1 << 20, Logger: s.log}, s.store)
 	c = s.login(t)
 	c.ok("SELECT INBOX")
 	c.ok("FETCH 1:* FLAGS")
 	for _, command := range []string{
-		"SEARCH RETURN (COUNT) FLAGGED", "SEARCH RETURN (MIN MAX) UNSEEN", "SEARCH RETURN (PARTIAL -1:-10) UNFLAGGED",
-		"SORT (ARRIVAL) UTF-8 ALL", "SORT (REVERSE SIZE ARRIVAL) UTF-8 UNSEEN", "UID SORT RETURN (PARTIAL 1:3) (ARRIVAL) UTF-8 FLAGGED",
+		"SEARCH RETURN (COUNT) FLAGGED", "SEARCH RETURN (MIN MAX) UNSEEN",
+		"SEARCH RETURN (PARTIAL -1:-10) UNFLAGGED",
+		"SORT (ARRIVAL) UTF-8 ALL", "SORT (REVERSE SIZE ARRIVAL) UTF-8 UNSEEN",
+		"UID SORT RETURN (PARTIAL 1:3) (ARRIVAL) UTF-8 FLAGGED",
 		"SEARCH RETURN (UPDATE) FLAGGED",
 	} {
 		commands.Reset()

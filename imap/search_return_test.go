@@ -122,14 +122,17 @@ func TestSearchReturnModel(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
 				key := drawModelKey(t, uids, 3).text
 				r := drawReturn(t, len(uids))
-				options := strings.Replace(strings.Join(r.options, " "), "PARTIAL", fmt.Sprintf("PARTIAL %d:%d", r.from, r.to), 1)
-				command := rapid.SampledFrom([]string{"SEARCH", "UID SEARCH", "SORT", "UID SORT", "ESEARCH"}).Draw(t, "command")
+				options := strings.Replace(strings.Join(r.options, " "), "PARTIAL",
+					fmt.Sprintf("PARTIAL %d:%d", r.from, r.to), 1)
+				command := rapid.SampledFrom([]string{"SEARCH", "UID SEARCH", "SORT", "UID SORT",
+					"ESEARCH"}).Draw(t, "command")
 				uid, before := " UID", " CHARSET UTF-8 "
 				if !strings.HasPrefix(command, "UID") && command != "ESEARCH" {
 					uid = ""
 				}
 				if strings.HasSuffix(command, "SORT") {
-					before = rapid.SampledFrom([]string{" (REVERSE SIZE) ", " (SUBJECT FROM) ", " (DATE) ", " (ARRIVAL SIZE) "}).
+					before = rapid.SampledFrom([]string{" (REVERSE SIZE) ", " (SUBJECT FROM) ",
+						" (DATE) ", " (ARRIVAL SIZE) "}).
 						Draw(t, "order") + "UTF-8 "
 				}
 				unextended := command
@@ -156,14 +159,16 @@ func TestSearchReturnModel(t *testing.T) {
 					want = "" // nothing is said of such a mailbox
 				}
 				if got != want {
-					t.Fatalf("%s RETURN (%s)%s%s:\n got %q\nwant %q", command, options, before, key, got, want)
+					t.Fatalf("%s RETURN (%s)%s%s:\n got %q\nwant %q", command, options, before,
+						key, got, want)
 				}
 				form := "SEARCH"
 				if uid != "" {
 					form = "UID SEARCH"
 				}
 				if now := plain(t, form+" $"); !slices.Equal(now, saved) {
-					t.Fatalf("%s RETURN (%s)%s%s saved %v, not %v", command, options, before, key, now, saved)
+					t.Fatalf("%s RETURN (%s)%s%s saved %v, not %v", command, options, before, key,
+						now, saved)
 				}
 			})
 		})

@@ -26,7 +26,8 @@ func threadMail(seed uint64, n int) [][]byte {
 		if rnd.IntN(10) > 0 {
 			field("Message-ID: <m%d@example.com>", i)
 		} else {
-			field("Message-ID: %s", pick("", "<m1@example.com>", "no brackets", "<no-at-sign>", "<a@b> <c@d>"))
+			field("Message-ID: %s", pick("", "<m1@example.com>", "no brackets", "<no-at-sign>",
+				"<a@b> <c@d>"))
 		}
 		switch rnd.IntN(6) {
 		case 0, 1:
@@ -36,24 +37,34 @@ func threadMail(seed uint64, n int) [][]byte {
 			}
 			field("References: %s", strings.Join(refs, pick(" ", "\r\n\t", "")))
 		case 2:
-			field("In-Reply-To: %s", pick(id(), "your mail of Monday", id()+" "+id(), "Bob's message "+id()))
+			field("In-Reply-To: %s", pick(id(), "your mail of Monday", id()+" "+id(),
+				"Bob's message "+id()))
 		case 3:
-			field("References: %s", pick("", "<broken", "garbage", "<>", "<a b@c>", `<"m1"@example.com>`))
+			field("References: %s", pick("", "<broken", "garbage", "<>", "<a b@c>",
+				`<"m1"@example.com>`))
 			field("In-Reply-To: %s", id())
 		}
 		if rnd.IntN(8) > 0 {
-			field("Subject: %s%s%s", pick("", "", "", "Re: ", "RE: re: ", "Fwd: ", "[list] ", "[list] Re: ", "Re: [list] ",
-				"re[2]: ", "Fw : "), pick("lunch", "Lunch", "invoice 7", "=?utf-8?q?gr=C3=B6=C3=9Fe?=",
-				"=?iso-8859-1?q?gr=F6=DFe?=", "a  b", "_x", "[fwd: lunch]", "[only]"), pick("", "", "", " (fwd)"))
+			field("Subject: %s%s%s", pick("", "", "", "Re: ", "RE: re: ", "Fwd: ", "[list] ",
+				"[list] Re: ", "Re: [list] ",
+				"re[2]: ", "Fw : "), pick("lunch", "Lunch", "invoice 7",
+				"=?utf-8?q?gr=C3=B6=C3=9Fe?=",
+				"=?iso-8859-1?q?gr=F6=DFe?=", "a  b", "_x", "[fwd: lunch]", "[only]"), pick("",
+				"", "", " (fwd)"))
 		}
 		if rnd.IntN(6) > 0 {
-			field("Date: %s", pick("Thu, 2 Jul 2026 10:00:00 +0000", "Thu, 2 Jul 2026 12:00:00 +0200", "1 Jul 2026 09:00:00 GMT",
-				fmt.Sprintf("Fri, %d Jul 2026 0%d:00:00 -0400", 1+rnd.IntN(28), rnd.IntN(10)), "yesterday", ""))
+			field("Date: %s", pick("Thu, 2 Jul 2026 10:00:00 +0000",
+				"Thu, 2 Jul 2026 12:00:00 +0200", "1 Jul 2026 09:00:00 GMT",
+				fmt.Sprintf("Fri, %d Jul 2026 0%d:00:00 -0400", 1+rnd.IntN(28), rnd.IntN(10)),
+				"yesterday", ""))
 		}
-		field("From: %s", pick("Zoe <carol@example.com>", "alice@example.com", "=?utf-8?q?=C3=89mile?= <bob@example.com>",
-			"Team: a@example.com;", "\"X, Y\" <x@example.com>", "just a name", "Ab <AB@example.com>", "_a <_a@example.com>"))
+		field("From: %s", pick("Zoe <carol@example.com>", "alice@example.com",
+			"=?utf-8?q?=C3=89mile?= <bob@example.com>",
+			"Team: a@example.com;", "\"X, Y\" <x@example.com>", "just a name",
+			"Ab <AB@example.com>", "_a <_a@example.com>"))
 		if rnd.IntN(3) > 0 {
-			field("To: %s", pick("carl <t2@example.com>", "t1@example.com, a@example.com", "undisclosed-recipients:;", ""))
+			field("To: %s", pick("carl <t2@example.com>", "t1@example.com, a@example.com",
+				"undisclosed-recipients:;", ""))
 		}
 		if rnd.IntN(3) == 0 {
 			field("Cc: %s", pick("Anna <z@example.com>", "y@example.com"))
@@ -66,10 +77,14 @@ func threadMail(seed uint64, n int) [][]byte {
 
 // sortCommands are compared on all mail.
 var sortCommands = []string{
-	"SORT (ARRIVAL) UTF-8 ALL", "SORT (REVERSE ARRIVAL) UTF-8 ALL", "SORT (DATE) UTF-8 ALL", "SORT (REVERSE DATE) UTF-8 ALL",
-	"SORT (SIZE) UTF-8 ALL", "SORT (SUBJECT) UTF-8 ALL", "SORT (REVERSE SUBJECT) UTF-8 ALL", "SORT (SUBJECT DATE) UTF-8 ALL",
-	"SORT (SUBJECT REVERSE DATE) UTF-8 ALL", "SORT (FROM) UTF-8 ALL", "SORT (TO) UTF-8 ALL", "SORT (CC) UTF-8 ALL",
-	"SORT (DISPLAYFROM) UTF-8 ALL", "SORT (DISPLAYTO) UTF-8 ALL", "UID SORT (REVERSE SIZE ARRIVAL) UTF-8 SEEN",
+	"SORT (ARRIVAL) UTF-8 ALL", "SORT (REVERSE ARRIVAL) UTF-8 ALL", "SORT (DATE) UTF-8 ALL",
+	"SORT (REVERSE DATE) UTF-8 ALL",
+	"SORT (SIZE) UTF-8 ALL", "SORT (SUBJECT) UTF-8 ALL", "SORT (REVERSE SUBJECT) UTF-8 ALL",
+	"SORT (SUBJECT DATE) UTF-8 ALL",
+	"SORT (SUBJECT REVERSE DATE) UTF-8 ALL", "SORT (FROM) UTF-8 ALL", "SORT (TO) UTF-8 ALL",
+	"SORT (CC) UTF-8 ALL",
+	"SORT (DISPLAYFROM) UTF-8 ALL", "SORT (DISPLAYTO) UTF-8 ALL",
+	"UID SORT (REVERSE SIZE ARRIVAL) UTF-8 SEEN",
 	"SORT (TO REVERSE CC FROM) UTF-8 OR SEEN FLAGGED",
 }
 
@@ -152,18 +167,25 @@ func TestSearchResultsLikeDovecot(t *testing.T) {
 		c.Command("UID EXPUNGE 5:9")
 	}
 	for _, command := range []string{
-		"SORT RETURN () (SUBJECT) UTF-8 ALL", "UID SORT RETURN (MIN MAX COUNT) (REVERSE DATE) UTF-8 SEEN",
+		"SORT RETURN () (SUBJECT) UTF-8 ALL",
+		"UID SORT RETURN (MIN MAX COUNT) (REVERSE DATE) UTF-8 SEEN",
 		"SORT RETURN (COUNT) (FROM) UTF-8 DRAFT", "UID SORT RETURN (ALL COUNT) (CC) UTF-8 UNSEEN",
-		"UID SORT RETURN (PARTIAL 2:5) (SUBJECT) UTF-8 ALL", "SORT RETURN (PARTIAL 30:50) (SUBJECT) UTF-8 ALL",
+		"UID SORT RETURN (PARTIAL 2:5) (SUBJECT) UTF-8 ALL",
+		"SORT RETURN (PARTIAL 30:50) (SUBJECT) UTF-8 ALL",
 		"SORT RETURN (PARTIAL 100:200) (DATE) UTF-8 ALL", "UID SEARCH RETURN (PARTIAL 2:5) SEEN",
-		"SEARCH RETURN (PARTIAL 100:200) SEEN", "SEARCH RETURN (SAVE) SEEN", "SEARCH $", "UID SEARCH $ NOT 1:3",
-		"SEARCH OR $ 30:31", "SEARCH RETURN (SAVE MIN) UNSEEN", "UID SEARCH UID $", "SEARCH RETURN (SAVE MIN MAX COUNT) UNSEEN",
-		"SEARCH NOT $", "FETCH $ (FLAGS)", "SEARCH RETURN (SAVE) DRAFT", "FETCH $ (UID FLAGS)", "SEARCH $",
+		"SEARCH RETURN (PARTIAL 100:200) SEEN", "SEARCH RETURN (SAVE) SEEN", "SEARCH $",
+		"UID SEARCH $ NOT 1:3",
+		"SEARCH OR $ 30:31", "SEARCH RETURN (SAVE MIN) UNSEEN", "UID SEARCH UID $",
+		"SEARCH RETURN (SAVE MIN MAX COUNT) UNSEEN",
+		"SEARCH NOT $", "FETCH $ (FLAGS)", "SEARCH RETURN (SAVE) DRAFT", "FETCH $ (UID FLAGS)",
+		"SEARCH $",
 		"SEARCH RETURN (SAVE) DELETED", "UID EXPUNGE $", "SEARCH $",
-		"UID SEARCH RETURN (UPDATE COUNT) UNSEEN", "UID STORE 25 +FLAGS.SILENT (\\Seen)", "UID STORE 1 -FLAGS.SILENT (\\Seen)",
+		"UID SEARCH RETURN (UPDATE COUNT) UNSEEN", "UID STORE 25 +FLAGS.SILENT (\\Seen)",
+		"UID STORE 1 -FLAGS.SILENT (\\Seen)",
 		"SEARCH RETURN (UPDATE) ALL", "UID STORE 26 +FLAGS.SILENT (\\Deleted \\Seen)", "EXPUNGE",
 	} {
-		want, got := recent.ReplaceAllString(tagless(theirs.Command(command)), ""), tagless(ours.Command(command))
+		want, got := recent.ReplaceAllString(tagless(theirs.Command(command)), ""),
+			tagless(ours.Command(command))
 		if want != got {
 			t.Errorf("%s:\n got     %q\n Dovecot %q", command, got, want)
 		}
