@@ -44,6 +44,9 @@ type Options struct {
 	Logger *slog.Logger
 	// Clock gives the time with which references are marked; time.Now if nil.
 	Clock func() time.Time
+	// OneChunkAtATime lets an upload wait for each chunk before it goes on, and start no goroutine:
+	// for tests that decide what happens to each command.
+	OneChunkAtATime bool
 }
 
 // Store reads and writes blobs. It is safe for concurrent use.
@@ -64,12 +67,16 @@ func New(db *mongo.Database, opts Options) (*Store, error) {
 		opts.Logger = slog.Default()
 	}
 	files := db.Collection(FilesCollection, database.Collection())
+	ahead := chunksAhead
+	if opts.OneChunkAtATime {
+		ahead = 0
+	}
 	return &Store{
 		files:  files,
 		chunks: db.Collection(ChunksCollection, database.Collection()),
 		refs:   dedupe.NewCounter(files, "metadata.hash", "metadata.").WithClock(opts.Clock),
 		log:    opts.Logger,
-		ahead:  make(chan struct{}, chunksAhead),
+		ahead:  make(chan struct{}, ahead),
 	}, nil
 }
 

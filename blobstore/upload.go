@@ -146,6 +146,9 @@ func (u *upload) append(ctx context.Context, p []byte) error {
 
 // writeChunk begins to write the chunk that was filled, as soon as there is a place for it.
 func (u *upload) writeChunk(ctx context.Context) error {
+	if cap(u.s.ahead) == 0 {
+		return u.writeAlone(ctx)
+	}
 	for u.writing > 0 && !u.place() {
 		u.ended(<-u.done)
 	}
@@ -167,6 +170,18 @@ func (u *upload) writeChunk(ctx context.Context) error {
 		u.done <- err // has room for all
 	}()
 	return nil
+}
+
+// writeAlone writes the chunk that was filled, with nothing beside it.
+func (u *upload) writeAlone(ctx context.Context) error {
+	if u.failed == nil {
+		n := u.n
+		u.n++
+		u.written = true
+		u.failed = u.insertChunk(ctx, n, *u.chunk)
+		*u.chunk = (*u.chunk)[:0]
+	}
+	return u.failed
 }
 
 // place takes a place for one more chunk beside those being written, if there is one. The first
@@ -229,13 +244,11 @@ func (u *upload) finish(ctx context.Context) error {
 		}
 	}
 	if len(*u.chunk) > 0 {
-		if u.writing == 0 && u.failed == nil { // nothing to write beside it
-			n := u.n
-			u.n++
-			u.written = true
-			u.failed = u.insertChunk(ctx, n, *u.chunk)
-			*u.chunk = (*u.chunk)[:0]
-		} else if err := u.writeChunk(ctx); err != nil {
+		write := u.writeChunk
+		if u.writing == 0 {
+			write = u.writeAlone
+		}
+		if err := write(ctx); err != nil {
 			return err
 		}
 	}

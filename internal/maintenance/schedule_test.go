@@ -144,6 +144,7 @@ func newInstance(t testing.TB, database string, clk *clock) *instance {
 	}
 	st, err := storetest.OpenIn(context.Background(), storetest.Options{
 		Database: client.Database(database), Clock: clk.now,
+		OneChunkAtATime: true, // an actor has one command at a time
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -32,6 +32,8 @@ type Options struct {
 	Clock    func() time.Time
 	Quota    quota.Policy
 	ReadOnly bool // nothing is created when it opens
+	// OneChunkAtATime is blobstore.Options.OneChunkAtATime.
+	OneChunkAtATime bool
 	// RememberPasswords is mailstore.Options.RememberPasswords.
 	RememberPasswords time.Duration
 }
@@ -70,7 +72,8 @@ func OpenIn(ctx context.Context, o Options) (*Store, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Store{Database: o.Database, Bus: o.Bus}
-	blobs, err := blobstore.New(o.Database, blobstore.Options{Logger: o.Logger, Clock: o.Clock})
+	blobs, err := blobstore.New(o.Database, blobstore.Options{Logger: o.Logger, Clock: o.Clock,
+		OneChunkAtATime: o.OneChunkAtATime})
 	if err != nil {
 		return nil, err
 	}
