@@ -87,16 +87,23 @@ func fetchOne(c *session, command, name string) (value string, err error) {
 	return value, err
 }
 
-// searched sends a SEARCH and returns the numbers, in their order.
+// searched sends a SEARCH and returns the numbers, from the least to the greatest.
 func searched(c *session, criteria string) ([]int, error) {
-	untagged, err := c.Must("SEARCH %s", criteria)
+	numbers, err := listed(c, "SEARCH", "SEARCH "+criteria)
+	slices.Sort(numbers)
+	return numbers, err
+}
+
+// listed sends a command and returns the numbers of its answer, which has this name.
+func listed(c *session, name, command string) ([]int, error) {
+	untagged, err := c.Must("%s", command)
 	if err != nil {
 		return nil, err
 	}
 	var numbers []int
 	answered := false
 	for _, line := range untagged {
-		rest, ok := strings.CutPrefix(line, "* SEARCH")
+		rest, ok := strings.CutPrefix(line, "* "+name)
 		if !ok {
 			continue
 		}
@@ -104,15 +111,14 @@ func searched(c *session, criteria string) ([]int, error) {
 		for word := range strings.FieldsSeq(rest) {
 			n, err := strconv.Atoi(word)
 			if err != nil {
-				return nil, wrong("SEARCH: %s", shown(line))
+				return nil, wrong("%s: %s", name, shown(line))
 			}
 			numbers = append(numbers, n)
 		}
 	}
 	if !answered {
-		return nil, wrong("no answer to SEARCH %s", criteria)
+		return nil, wrong("no answer to %s", command)
 	}
-	slices.Sort(numbers)
 	return numbers, nil
 }
 

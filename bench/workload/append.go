@@ -30,7 +30,7 @@ func openAppend(ctx context.Context, s *suite) ([]step, error) {
 		return steps, err
 	}
 	for user := range s.Users {
-		if err := a.command(ctx, user, "CREATE"); err != nil {
+		if err := a.create(ctx, user); err != nil {
 			return steps, err
 		}
 		a.made++
@@ -39,14 +39,14 @@ func openAppend(ctx context.Context, s *suite) ([]step, error) {
 	return steps, err
 }
 
-// command sends a command about the mailbox of a user.
-func (a *appends) command(ctx context.Context, user int, command string) error {
+// create makes the mailbox of a user.
+func (a *appends) create(ctx context.Context, user int) error {
 	c, err := a.s.connect(ctx, user)
 	if err != nil {
 		return err
 	}
 	defer c.close()
-	_, err = c.Must("%s %q", command, a.mailbox)
+	_, err = c.Must("CREATE %q", a.mailbox)
 	return err
 }
 
@@ -119,11 +119,5 @@ func (a *appends) close(ctx context.Context) {
 	if a.spool != nil {
 		_ = a.spool.close() // a temporary file
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTimeout)
-	defer cancel()
-	for user := range a.made {
-		if a.command(ctx, user, "DELETE") != nil {
-			return // the server is gone, and others would wait as long for nothing
-		}
-	}
+	a.s.deleteBoxes(ctx, a.mailbox, a.made)
 }

@@ -39,6 +39,8 @@ func (s *suite) ownBoxes(f *folder, purpose string) *ownBoxes {
 	return o
 }
 
+func (o *ownBoxes) boxName(worker int) string { return o.boxes[worker].name }
+
 // each calls f for all workers at the same time, with a new session of each.
 func (o *ownBoxes) each(ctx context.Context, f func(c *session, worker int) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -161,6 +163,24 @@ func (o *ownBoxes) read(c *session, w int) error {
 		err = wrong("%d messages of %d", seen, len(box.list))
 	}
 	return err
+}
+
+// deleteBoxes deletes a mailbox of the first users, also after the end of ctx, as far as the server
+// lets it.
+func (s *suite) deleteBoxes(ctx context.Context, mailbox string, users int) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTimeout)
+	defer cancel()
+	for user := range users {
+		c, err := s.connect(ctx, user)
+		if err != nil {
+			return // the server is gone, and others would wait as long for nothing
+		}
+		_, err = c.Must("DELETE %q", mailbox)
+		c.close()
+		if err != nil {
+			return
+		}
+	}
 }
 
 // isCopy compares RFC822.SIZE and FLAGS with those of message n of the folder; \Deleted may be

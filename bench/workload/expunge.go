@@ -37,7 +37,7 @@ func openExpunge(ctx context.Context, s *suite) ([]step, error) {
 	if err := e.create(ctx); err != nil {
 		return steps, err
 	}
-	e.p, err = s.openPoolOf(ctx, s.Connections, func(w int) string { return e.boxes[w].name })
+	e.p, err = s.openPoolOf(ctx, s.Connections, selecting(e.boxName))
 	return steps, err
 }
 

@@ -44,7 +44,7 @@ func openMove(ctx context.Context, s *suite) ([]step, error) {
 	if t.copies, err = s.openPool(ctx, f.name); err != nil {
 		return steps, err
 	}
-	t.moves, err = s.openPoolOf(ctx, s.Connections, func(w int) string { return t.boxes[w].name })
+	t.moves, err = s.openPoolOf(ctx, s.Connections, selecting(t.boxName))
 	return steps, err
 }
 

@@ -40,18 +40,28 @@ type pool struct {
 	// connected is the context of connections. That of a call ends with its repeat, and a connection
 	// that the call has made goes on.
 	connected context.Context
-	mailbox   func(worker int) string // selected on each connection; empty for none
+	ready     func(c *session, worker int) error // prepares each connection
 	sessions  []*session
 }
 
-// openPool connects all workers, with the same mailbox of their users.
+// openPool connects all workers, and selects the same mailbox of their users, if it has a name.
 func (s *suite) openPool(ctx context.Context, mailbox string) (*pool, error) {
-	return s.openPoolOf(ctx, s.Connections, func(int) string { return mailbox })
+	return s.openPoolOf(ctx, s.Connections, selecting(func(int) string { return mailbox }))
 }
 
-// openPoolOf connects workers, each with a mailbox that may be its own.
-func (s *suite) openPoolOf(ctx context.Context, n int, mailbox func(worker int) string) (*pool, error) {
-	p := &pool{s: s, connected: ctx, mailbox: mailbox, sessions: make([]*session, n)}
+// selecting selects a mailbox for each worker; an empty name is none.
+func selecting(mailbox func(worker int) string) func(*session, int) error {
+	return func(c *session, worker int) (err error) {
+		if name := mailbox(worker); name != "" {
+			_, err = c.Must("SELECT %q", name)
+		}
+		return err
+	}
+}
+
+// openPoolOf connects so many workers, and prepares each connection.
+func (s *suite) openPoolOf(ctx context.Context, n int, ready func(c *session, worker int) error) (*pool, error) {
+	p := &pool{s: s, connected: ctx, ready: ready, sessions: make([]*session, n)}
 	errs := make([]error, n)
 	var workers sync.WaitGroup
 	for w := range n {
@@ -77,11 +87,9 @@ func (p *pool) get(worker int) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if mailbox := p.mailbox(worker); mailbox != "" {
-		if _, err := c.Must("SELECT %q", mailbox); err != nil {
-			c.close()
-			return nil, err
-		}
+	if err := p.ready(c, worker); err != nil {
+		c.close()
+		return nil, err
 	}
 	p.sessions[worker] = c
 	return c, nil

@@ -41,7 +41,7 @@ func TestRun(t *testing.T) {
 		if _, ok := l.Values["cpu-ms-per-call"]; !ok || l.Values["rss-bytes"] <= 0 {
 			t.Errorf("%s has no processor time, or no memory", l.Name())
 		}
-		moves := l.Workload == "ingest" || l.Workload == "append" || l.Workload == "fetch"
+		moves := l.Workload == "ingest" || l.Workload == "append" || l.Workload == "fetch" || l.Workload == "sync"
 		if (l.Octets > 0) != moves && l.Workload != "churn" {
 			t.Errorf("%s moved %d octets", l.Name(), l.Octets)
 		}
@@ -53,7 +53,7 @@ func TestRun(t *testing.T) {
 	for _, name := range []string{"ingest", "append", "login", "select", "status", "fetch flags", "fetch envelope",
 		"fetch bodystructure", "fetch header", "fetch whole", "fetch slice", "search unseen", "search from",
 		"search subject", "search rare", "search absent", "store one", "store many", "expunge one", "expunge many",
-		"move copy one", "move copy many", "move one", "move many", "churn"} {
+		"move copy one", "move copy many", "move one", "move many", "sync flags", "sync condstore", "churn"} {
 		calls := 4
 		if name == "ingest" || name == "append" {
 			calls = 60

@@ -94,6 +94,7 @@ var all = []Workload{
 	{"store", "flags of one message, and of many", openStore},
 	{"expunge", "of one message, and of many", openExpunge},
 	{"move", "MOVE and COPY of one message, and of many", openMove},
+	{"sync", "what has changed since the last visit: all flags, CONDSTORE, QRESYNC", openSync},
 	{"churn", "sessions of many commands: LIST to LOGOUT", openChurn},
 }
 
