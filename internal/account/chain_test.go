@@ -49,7 +49,7 @@ func (c *chainCheck) started(_ context.Context, e *event.CommandStartedEvent) {
 	_, err := e.Command.LookupErr("autocommit")
 	inTransaction := err == nil
 	starts, _ := e.Command.Lookup("startTransaction").BooleanOK()
-	reads := e.CommandName == "find" && chained[name]
+	reads := (e.CommandName == "find" || e.CommandName == "aggregate") && chained[name]
 	if e.CommandName == "commitTransaction" || reads && !inTransaction {
 		c.pending[e.RequestID] = true
 	}
@@ -178,6 +178,11 @@ func testChain(t *testing.T, columns int64) {
 				}
 			}
 			return nil
+		}},
+		{"count", false, false, func() error {
+			plan := search.Plan{UIDs: uidset.All(), Filter: mailstore.FlagFilter(mailstore.Deleted, true)}
+			_, err := inbox.CountFound(ctx, search.Request{Plan: plan})
+			return err
 		}},
 		{"copy", false, true, func() error { _, err := inbox.Copy(ctx, uidset.All(), other); return err }},
 		{"move", false, true, func() error {

@@ -33,6 +33,8 @@ type command struct {
 	writes bool
 	// reads says which read concerns it takes.
 	reads readSupport
+	// test commands exist if EnableTestCommands was called.
+	test bool
 }
 
 var commands map[string]command
@@ -78,6 +80,10 @@ func init() { // the table refers to functions that look into it
 		"dropDatabase":    {run: (*Server).dropDatabase, writes: true, catalog: true},
 		"validate":        {run: (*Server).validate},
 		BackupCommand:     {run: (*Server).backup},
+
+		"configureFailPoint": {run: (*Server).configureFailPoint, adminOnly: true, test: true},
+		"replSetStepDown":    {run: (*Server).stepDown, adminOnly: true, test: true},
+		"replSetStepUp":      {run: (*Server).stepUp, adminOnly: true, test: true},
 	}
 }
 
@@ -94,6 +100,15 @@ func (s *Server) handle(ctx context.Context, c *conn, m *wire.Message) (reply bs
 		return err
 	})
 	now := s.clock.now() // before the command looks at anything
+	var fail *failPoint
+	if err == nil && s.tests != nil {
+		if fail = s.tests.points.hit(r); fail != nil {
+			err = fail.before(ctx, r)
+		}
+	}
+	if err == errCloseConnection {
+		return nil
+	}
 	if err == nil {
 		reply, err = s.dispatch(ctx, r, m.Legacy)
 	}
@@ -101,7 +116,11 @@ func (s *Server) handle(ctx context.Context, c *conn, m *wire.Message) (reply bs
 		now = s.clock.tick()
 	}
 	if err == nil {
-		return s.withTimes(r.withConcernError(reply), now)
+		reply = r.withConcernError(reply)
+		if fail != nil {
+			reply = fail.after(reply)
+		}
+		return s.withTimes(reply, now)
 	}
 	e := wireError(err, r != nil && r.inTransaction)
 	if e.Code == mongoerr.InternalError && r != nil {
@@ -119,6 +138,9 @@ func (s *Server) run(ctx context.Context, cmd command, r *request) (reply bson.R
 		reply, err = cmd.run(s, ctx, r)
 		return err
 	})
+	if errors.Is(err, context.Canceled) && context.Cause(ctx) == errSteppedDown {
+		err = r.withLabels(errSteppedDown)
+	}
 	return reply, err
 }
 
@@ -141,7 +163,7 @@ func (s *Server) contain(what string, f func() error) (err error) {
 func (s *Server) dispatch(ctx context.Context, r *request, legacy bool) (bson.Raw, error) {
 	cmd, ok := commands[r.name]
 	switch {
-	case !ok:
+	case !ok || cmd.test && s.tests == nil:
 		return nil, mongoerr.New(mongoerr.CommandNotFound, "no such command: '%s'", r.name)
 	case legacy && !cmd.legacy:
 		return nil, mongoerr.New(mongoerr.UnsupportedOpQueryCommand,
@@ -170,6 +192,14 @@ func (s *Server) dispatch(ctx context.Context, r *request, legacy bool) (bson.Ra
 	}
 	ctx, cancel := r.context(ctx)
 	defer cancel()
+	if s.tests != nil {
+		var release context.CancelFunc
+		var err error
+		if ctx, release, err = s.tests.admit(ctx, r, cmd); err != nil {
+			return nil, err
+		}
+		defer release()
+	}
 	s.commands.Add(1)
 	if !r.hasLsid {
 		return s.run(ctx, cmd, r)

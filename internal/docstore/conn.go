@@ -23,6 +23,8 @@ type conn struct {
 	// host is the address under which the client reached us. hello must name it as the set's only
 	// member, or the driver looks for the set elsewhere.
 	host string
+	// appName is what the client calls itself.
+	appName string
 	// replies counts the messages sent, as their request ids.
 	replies int32
 	head    []byte
@@ -104,6 +106,9 @@ func (c *conn) run(ctx context.Context, requests <-chan *wire.Message) {
 			reply := c.srv.handle(ctx, c, m)
 			silent, id, legacy := m.MoreToCome(), m.RequestID, m.Legacy
 			m.Release()
+			if reply == nil {
+				return // a fail point closes the connection
+			}
 			if silent {
 				c.sent(reply)
 				continue

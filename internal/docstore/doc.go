@@ -23,6 +23,7 @@
 //   - command: what a client asks for, a row of the table in command.go.
 //   - request: one call of a command, its generic arguments parsed.
 //   - cursor: a stream of documents that waits for getMore.
+//   - test commands: fail points and step-downs, for tests only (failpoint.go, failover.go).
 //   - session: what a client's transaction or retryable write hangs on.
 //
 // # How data flows

@@ -22,23 +22,12 @@ const (
 // hello answers hello and its old name isMaster. There is no topologyVersion, so drivers ask from
 // time to time instead of holding a connection open for news.
 func (s *Server) hello(_ context.Context, r *request) (bson.Raw, error) {
-	// The client's own fields (client, compression, speculativeAuthenticate, ...) need no answer.
+	// The client's other fields (compression, speculativeAuthenticate, ...) need no answer.
+	if name, ok := r.body.Lookup("client", "application", "name").StringValueOK(); ok {
+		r.conn.appName = name
+	}
 	return okReply(func(dst []byte) []byte {
-		if r.name == "hello" {
-			dst = bsoncore.AppendBooleanElement(dst, "isWritablePrimary", true)
-		} else {
-			dst = bsoncore.AppendBooleanElement(dst, "ismaster", true)
-		}
-		dst = bsoncore.AppendBooleanElement(dst, "helloOk", true)
-		dst = bsoncore.AppendBooleanElement(dst, "secondary", false)
-		i, dst := bsoncore.AppendArrayElementStart(dst, "hosts")
-		dst = bsoncore.AppendStringElement(dst, "0", r.conn.host)
-		dst, _ = bsoncore.AppendArrayEnd(dst, i)
-		dst = bsoncore.AppendStringElement(dst, "setName", SetName)
-		dst = bsoncore.AppendInt32Element(dst, "setVersion", 1)
-		dst = bsoncore.AppendStringElement(dst, "primary", r.conn.host)
-		dst = bsoncore.AppendStringElement(dst, "me", r.conn.host)
-		dst = bsoncore.AppendObjectIDElement(dst, "electionId", electionID)
+		dst = s.appendSet(dst, r)
 		dst = bsoncore.AppendInt32Element(dst, "maxBsonObjectSize", wire.MaxDocumentSize)
 		dst = bsoncore.AppendInt32Element(dst, "maxMessageSizeBytes", wire.MaxMessageSize)
 		dst = bsoncore.AppendInt32Element(dst, "maxWriteBatchSize", maxWriteBatch)
@@ -50,9 +39,6 @@ func (s *Server) hello(_ context.Context, r *request) (bson.Raw, error) {
 		return bsoncore.AppendBooleanElement(dst, "readOnly", false)
 	}), nil
 }
-
-// electionID never changes: there is nobody else to elect.
-var electionID = bson.ObjectID{0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 1}
 
 func (s *Server) ping(_ context.Context, r *request) (bson.Raw, error) {
 	return okReply(nil), r.noArgs()

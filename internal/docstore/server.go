@@ -25,6 +25,7 @@ type Server struct {
 	cursors  *cursors
 	sessions *sessions
 	clock    clock
+	tests    *testMode // nil unless test commands are enabled
 	started  time.Time
 	// commands counts the commands since the start.
 	commands atomic.Int64
@@ -73,12 +74,15 @@ func Open(opts Options) (*Server, error) {
 const embeddedHost = "embedded.gadwall:27017"
 
 // Dial opens an in-memory connection.
-func (s *Server) Dial(ctx context.Context) (net.Conn, error) {
+func (s *Server) Dial(ctx context.Context) (net.Conn, error) { return s.dial(ctx, embeddedHost) }
+
+// dial opens an in-memory connection to the member with this address.
+func (s *Server) dial(ctx context.Context, address string) (net.Conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	client, server := net.Pipe()
-	if err := s.accept(server, embeddedHost); err != nil {
+	if err := s.accept(server, address); err != nil {
 		client.Close()
 		server.Close()
 		return nil, err
@@ -108,15 +112,21 @@ func (s *Server) accept(nc net.Conn, host string) error {
 
 type dialer struct{ s *Server }
 
-func (d dialer) DialContext(ctx context.Context, _, _ string) (net.Conn, error) { return d.s.Dial(ctx) }
+func (d dialer) DialContext(ctx context.Context, _, address string) (net.Conn, error) {
+	return d.s.dial(ctx, address)
+}
 
 // maxPool bounds the driver's connections of one client. Each costs some KiB and two goroutines.
 const maxPool = 100
 
 // ClientOptions returns options with which mongo.Connect reaches the server in memory.
 func (s *Server) ClientOptions() *options.ClientOptions {
+	hosts := []string{embeddedHost}
+	if s.tests != nil {
+		hosts = s.tests.members
+	}
 	return options.Client().
-		SetHosts([]string{embeddedHost}).
+		SetHosts(hosts).
 		SetReplicaSet(SetName).
 		SetDialer(dialer{s}).
 		SetMaxPoolSize(maxPool).

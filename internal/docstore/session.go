@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -269,6 +271,24 @@ func (ss *sessions) expire(now time.Time, beforeAbort func(*engine.Unit)) {
 		ss.mu.Unlock()
 		s.unlock()
 	}
+}
+
+// abortOpen aborts all open transactions, each when its statement is over.
+func (ss *sessions) abortOpen(ctx context.Context, beforeAbort func(*engine.Unit)) error {
+	ss.mu.Lock()
+	all := slices.Collect(maps.Values(ss.all))
+	ss.mu.Unlock()
+	for _, s := range all {
+		if err := s.lock(ctx); err != nil {
+			return err
+		}
+		if s.unit != nil {
+			beforeAbort(s.unit)
+			s.abort()
+		}
+		s.unlock()
+	}
+	return nil
 }
 
 // sweep deletes the records of sessions that have long ended.

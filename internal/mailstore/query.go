@@ -74,6 +74,7 @@ func (s *Store) UIDs(ctx context.Context, box mailkey.Mailbox, q Query) ([]uint3
 
 // Count returns how many messages Messages would iterate over. q has no Limit.
 func (s *Store) Count(ctx context.Context, box mailkey.Mailbox, q Query) (int64, error) {
+	ctx = database.Causal(ctx)
 	filters, err := s.filters(ctx, box, q)
 	if err != nil {
 		return 0, fmt.Errorf("count messages: %w", err)
@@ -81,7 +82,9 @@ func (s *Store) Count(ctx context.Context, box mailkey.Mailbox, q Query) (int64,
 	s.traffic.note(box.User())
 	total := int64(0)
 	for _, filter := range filters {
-		n, err := s.messages.CountDocuments(ctx, filter)
+		linked, end := s.link(ctx)
+		n, err := s.messages.CountDocuments(linked, filter)
+		end()
 		if err != nil {
 			return 0, fmt.Errorf("count messages: %w", err)
 		}
