@@ -33,6 +33,7 @@ type Accounts struct {
 
 	searcher *search.Searcher
 	columns  *mailcolumns.Cache
+	orders   *orders
 }
 
 // New returns Accounts. The caller keeps the Store and the Bus open for as long as any Account is
@@ -48,6 +49,7 @@ func New(o Options) (*Accounts, error) {
 		store: o.Store, bus: o.Bus, log: o.Logger,
 		searcher: search.NewSearcher(o.Store, o.Logger),
 		columns:  mailcolumns.New(o.Store, o.ColumnBytes),
+		orders:   newOrders(),
 	}, nil
 }
 

@@ -7,6 +7,10 @@ const (
 	MaxImport = 1000
 	// copyBuffer is how much of a message Import.Add reads at once.
 	copyBuffer = 32 << 10
+	// maxOrderBytes bounds the orders of mailboxes that an instance keeps for the next sort: about
+	// those of 1,000,000 messages by subject. minOrder is from how many messages on one is kept.
+	maxOrderBytes = 64 << 20
+	minOrder      = 500
 	// discardTimeout bounds the release of references after the client has gone.
 	discardTimeout = 30 * time.Second
 )

@@ -18,23 +18,39 @@ import (
 )
 
 // Sort returns the UIDs of messages in the order of the criteria. uids ascends. Messages that no
-// longer exist are left out. Their keys come from columns if those have them, and otherwise from
-// the documents of the messages by one query.
+// longer exist may be left out. The keys of messages come from the order that the last sort has
+// left, from columns if those have them, and otherwise from the documents of the messages by one
+// query.
 func (m *Mailbox) Sort(
 	ctx context.Context, uids []uint32, criteria []order.Criterion,
 ) ([]uint32, error) {
-	sorter := order.NewSorter(criteria)
-	for msg, err := range m.among(ctx, uids, fieldsOfOrder(criteria)) {
-		if err != nil {
-			return nil, fmt.Errorf("sort messages: %w", err)
-		}
-		o, err := m.ordered(ctx, msg, criteria)
-		if err != nil {
-			return nil, fmt.Errorf("sort messages: %w", err)
-		}
-		sorter.Add(msg.UID, &o)
+	if err := m.Check(Read); err != nil {
+		return nil, err
 	}
-	return sorter.Numbers(), nil
+	orders, name := m.account.shared.orders, orderOf(m.key, criteria)
+	kept := orders.get(name)
+	if kept == nil {
+		kept = order.NewSorter(criteria).Keep()
+	}
+	missing := kept.Missing(uids)
+	if len(missing) > 0 {
+		sorter := order.NewSorter(criteria)
+		for msg, err := range m.among(ctx, missing, fieldsOfOrder(criteria)) {
+			if err != nil {
+				return nil, fmt.Errorf("sort messages: %w", err)
+			}
+			o, err := m.ordered(ctx, msg, criteria)
+			if err != nil {
+				return nil, fmt.Errorf("sort messages: %w", err)
+			}
+			sorter.Add(msg.UID, &o)
+		}
+		kept = kept.With(sorter.Keep())
+		if kept.Len() >= minOrder {
+			orders.put(name, kept)
+		}
+	}
+	return kept.Sorted(uids), nil
 }
 
 // SortKeys returns the key of each of the messages that exist (order.AppendKey).

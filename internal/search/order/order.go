@@ -1,8 +1,6 @@
 package order
 
 import (
-	"bytes"
-	"cmp"
 	"encoding/binary"
 	"slices"
 	"time"
@@ -134,27 +132,15 @@ func NewSorter(criteria []Criterion) *Sorter { return &Sorter{criteria: criteria
 func (s *Sorter) Add(number uint32, m *Message) {
 	at := len(s.keys)
 	s.keys = AppendKey(s.keys, s.criteria, m)
-	var head [8]byte
-	copy(head[:], s.keys[at:])
-	s.entries = append(s.entries, entry{binary.BigEndian.Uint64(head[:]), at, number, uint32(len(s.keys) - at)})
+	s.entries = append(s.entries, entry{head(s.keys[at:]), at, number, uint32(len(s.keys) - at)})
 }
 
 // Numbers returns the numbers of the messages in the order of the criteria.
 func (s *Sorter) Numbers() []uint32 {
-	slices.SortFunc(s.entries, func(a, b entry) int {
-		if c := cmp.Compare(a.head, b.head); c != 0 {
-			return c
-		}
-		if c := bytes.Compare(s.key(a), s.key(b)); c != 0 {
-			return c
-		}
-		return cmp.Compare(a.number, b.number)
-	})
+	slices.SortFunc(s.entries, func(a, b entry) int { return compareEntries(s.keys, a, b) })
 	numbers := make([]uint32, len(s.entries))
 	for i, e := range s.entries {
 		numbers[i] = e.number
 	}
 	return numbers
 }
-
-func (s *Sorter) key(e entry) []byte { return s.keys[e.at : e.at+int(e.n)] }

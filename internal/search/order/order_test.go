@@ -132,3 +132,47 @@ func TestCollation(t *testing.T) {
 		t.Errorf("%q", a)
 	}
 }
+
+// TestKept: messages that were kept, with others that came later, are in the order in which sorting
+// all of them puts them.
+func TestKept(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		criteria := []Criterion{{Subject, rapid.Bool().Draw(t, "reverse")}, {Size, false}}
+		kept, all := NewSorter(criteria).Keep(), NewSorter(criteria)
+		number := uint32(0)
+		var known, asked []uint32
+		for range rapid.IntRange(1, 4).Draw(t, "parts") {
+			part := NewSorter(criteria)
+			for range rapid.IntRange(0, 8).Draw(t, "messages") {
+				number += rapid.Uint32Range(1, 100).Draw(t, "gap")
+				if rapid.Bool().Draw(t, "unknown") {
+					asked = append(asked, number)
+					continue
+				}
+				m := Message{Size: rapid.Int64Range(0, 2).Draw(t, "size"),
+					Subject: rapid.SampledFrom([]string{"", "a", "a long subject", "a long subject, 2"}).Draw(t, "subject")}
+				part.Add(number, &m)
+				known = append(known, number)
+				if rapid.Bool().Draw(t, "asked") {
+					asked = append(asked, number)
+					all.Add(number, &m)
+				}
+			}
+			kept = kept.With(part.Keep())
+		}
+		if kept.Len() != len(known) {
+			t.Fatalf("%d messages, not %d", kept.Len(), len(known))
+		}
+		want := all.Numbers()
+		if got := kept.Sorted(asked); !slices.Equal(got, want) {
+			t.Fatalf("%v, want %v", got, want)
+		}
+		if missing := kept.Missing(asked); len(missing)+len(want) != len(asked) ||
+			slices.ContainsFunc(missing, func(n uint32) bool { return slices.Contains(known, n) }) {
+			t.Fatalf("%v of %v are missing in %v", missing, asked, known)
+		}
+		if got := kept.Sorted(known); len(got) != len(known) {
+			t.Fatalf("%v of %v", got, known)
+		}
+	})
+}
