@@ -22,10 +22,14 @@ func TestSort(t *testing.T) {
 		{4, Message{day(4), day(3), 100, "", "bob", "x", "a", "m", "t1"}},
 	}
 	for _, tt := range []struct{ keys, want string }{
-		{"", "1234"}, {"ARRIVAL", "2413"}, {"REVERSE ARRIVAL", "3124"}, {"DATE", "3124"}, {"REVERSE DATE", "4123"},
-		{"SIZE", "2431"}, {"SUBJECT", "4213"}, {"REVERSE SUBJECT", "1324"}, {"SUBJECT REVERSE DATE", "4213"},
-		{"REVERSE SIZE REVERSE DATE", "1342"}, {"FROM", "2341"}, {"FROM REVERSE ARRIVAL", "2341"}, {"TO", "2143"},
-		{"CC", "1423"}, {"DISPLAYFROM", "2341"}, {"DISPLAYTO SIZE", "3412"}, {"SUBJECT DATE", "4231"},
+		{"", "1234"}, {"ARRIVAL", "2413"}, {"REVERSE ARRIVAL", "3124"}, {"DATE", "3124"},
+		{"REVERSE DATE", "4123"},
+		{"SIZE", "2431"}, {"SUBJECT", "4213"}, {"REVERSE SUBJECT", "1324"},
+		{"SUBJECT REVERSE DATE", "4213"},
+		{"REVERSE SIZE REVERSE DATE", "1342"}, {"FROM", "2341"}, {"FROM REVERSE ARRIVAL", "2341"},
+		{"TO", "2143"},
+		{"CC", "1423"}, {"DISPLAYFROM", "2341"}, {"DISPLAYTO SIZE", "3412"}, {"SUBJECT DATE",
+			"4231"},
 	} {
 		var keys []Criterion
 		reverse := false
@@ -80,9 +84,10 @@ func TestSortCriteria(t *testing.T) {
 		var messages []numbered
 		for i := range rapid.IntRange(0, 20).Draw(t, "messages") {
 			messages = append(messages, numbered{uint32(i + 1), Message{
-				Size:    rapid.SampledFrom([]int64{-1, 0, 1, 255, 256, 1 << 40}).Draw(t, "size"),
-				Subject: rapid.SampledFrom([]string{"", "a", "aa", "b", "_", "é", "日"}).Draw(t, "subject"),
-				From:    rapid.SampledFrom([]string{"", "a", "ab"}).Draw(t, "from")}})
+				Size: rapid.SampledFrom([]int64{-1, 0, 1, 255, 256, 1 << 40}).Draw(t, "size"),
+				Subject: rapid.SampledFrom([]string{"", "a", "aa", "b", "_", "é", "日"}).Draw(t,
+					"subject"),
+				From: rapid.SampledFrom([]string{"", "a", "ab"}).Draw(t, "from")}})
 		}
 		reverse := rapid.Bool().Draw(t, "reverse")
 		got := sorted(rapid.Permutation(messages).Draw(t, "shuffled"),
@@ -150,7 +155,8 @@ func TestKept(t *testing.T) {
 					continue
 				}
 				m := Message{Size: rapid.Int64Range(0, 2).Draw(t, "size"),
-					Subject: rapid.SampledFrom([]string{"", "a", "a long subject", "a long subject, 2"}).Draw(t, "subject")}
+					Subject: rapid.SampledFrom([]string{"", "a", "a long subject",
+						"a long subject, 2"}).Draw(t, "subject")}
 				part.Add(number, &m)
 				known = append(known, number)
 				if rapid.Bool().Draw(t, "asked") {
