@@ -100,7 +100,7 @@ func (s *Store) Indexes() []database.Indexes {
 						Value: bson.D{{Key: "$exists", Value: true}}}}),
 			},
 			s.refs.UnusedIndex(),
-		}},
+		}, Optional: []string{dedupe.IndexUnused}},
 		{Collection: s.chunks, Models: []mongo.IndexModel{{
 			Keys:    bson.D{{Key: "files_id", Value: 1}, {Key: "n", Value: 1}},
 			Options: options.Index().SetName("files_id_1_n_1").SetUnique(true),

@@ -13,15 +13,15 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// indexUnused is the name of the index that a Collector needs.
-const indexUnused = "unused"
+// IndexUnused is the name of the index that a Collector needs.
+const IndexUnused = "unused"
 
 // UnusedIndex is the index by which a Collector finds unused documents. It has entries only for
 // documents without references.
 func (c *Counter) UnusedIndex() mongo.IndexModel {
 	return mongo.IndexModel{
 		Keys: bson.D{{Key: c.quarantined, Value: 1}},
-		Options: options.Index().SetName(indexUnused).
+		Options: options.Index().SetName(IndexUnused).
 			SetPartialFilterExpression(bson.D{{Key: c.refs, Value: int64(0)}}),
 	}
 }

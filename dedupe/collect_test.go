@@ -250,7 +250,7 @@ func TestCollectorReadsGarbageOnly(t *testing.T) {
 			"expired": g.unused(g.expired(g.now)),
 		} {
 			plan := dbtest.Explain(t, g.coll, filter, nil, nil)
-			if plan.Index != indexUnused || plan.DocsExamined > 1 {
+			if plan.Index != IndexUnused || plan.DocsExamined > 1 {
 				t.Errorf("%s: %v", name, plan)
 			}
 		}

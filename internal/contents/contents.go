@@ -107,7 +107,8 @@ func (s *Store) EnsureIndexes(ctx context.Context) error {
 // Indexes returns the indexes that readers and writers need, those of the blobs included. Readers
 // find contents by _id; only the collector needs an index.
 func (s *Store) Indexes() []database.Indexes {
-	own := database.Indexes{Collection: s.coll, Models: []mongo.IndexModel{s.refs.UnusedIndex()}}
+	own := database.Indexes{Collection: s.coll, Models: []mongo.IndexModel{s.refs.UnusedIndex()},
+		Optional: []string{dedupe.IndexUnused}}
 	return append([]database.Indexes{own}, s.blobs.Indexes()...)
 }
 

@@ -13,6 +13,7 @@ const (
 	TypeMismatch                            Code = 14
 	AuthenticationFailed                    Code = 18
 	LockTimeout                             Code = 24
+	NamespaceNotFound                       Code = 26
 	CursorNotFound                          Code = 43
 	LockBusy                                Code = 46
 	NamespaceExists                         Code = 48

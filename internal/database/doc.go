@@ -19,8 +19,9 @@
 //
 // # Indexes
 //
-// A package lists the indexes of its collections as Indexes. CreateIndexes creates those that do
-// not exist, CompareIndexes reports how the server's differ. An index that has the right name and
+// A package lists the indexes of its collections as Indexes. CreateWhereEmpty creates those of
+// collections without documents, which the start of an instance may do; CreateIndexes creates all
+// that do not exist; CompareIndexes reports how the server's differ. An index that has the right name and
 // other keys stays as it is: to build it again may take hours, and an operator decides on that.
 // Without an index queries read more than they return; without a unique index, duplicates can
 // appear.

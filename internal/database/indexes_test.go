@@ -29,9 +29,9 @@ func TestCompareIndexes(t *testing.T) {
 	ttl := mongo.IndexModel{Keys: bson.D{{Key: "t", Value: 1}}, Options: options.Index().
 		SetName("ttl").SetExpireAfterSeconds(60)}
 	want := []Indexes{
-		{one, []mongo.IndexModel{model("plain", "a", nil), model("unique", "b", unique),
+		{Collection: one, Models: []mongo.IndexModel{model("plain", "a", nil), model("unique", "b", unique),
 			model("partial", "c", partial), ttl}},
-		{none, []mongo.IndexModel{model("plain", "a", nil)}},
+		{Collection: none, Models: []mongo.IndexModel{model("plain", "a", nil)}},
 	}
 	compare := func(want []Indexes, differences ...Difference) {
 		t.Helper()
@@ -40,9 +40,9 @@ func TestCompareIndexes(t *testing.T) {
 			t.Errorf("differences %+v, %v; want %+v", got, err, differences)
 		}
 	}
-	compare(want, Difference{"one", "plain", true}, Difference{"one", "unique", true},
-		Difference{"one", "partial", true},
-		Difference{"one", "ttl", true}, Difference{"none", "plain", true})
+	compare(want, Difference{Collection: "one", Index: "plain", Missing: true}, Difference{Collection: "one", Index: "unique", Missing: true},
+		Difference{Collection: "one", Index: "partial", Missing: true},
+		Difference{Collection: "one", Index: "ttl", Missing: true}, Difference{Collection: "none", Index: "plain", Missing: true})
 	if names, err := db.ListCollectionNames(t.Context(), bson.D{}); err != nil || len(names) > 0 {
 		t.Errorf("comparing made %v, %v", names, err)
 	}
@@ -55,13 +55,39 @@ func TestCompareIndexes(t *testing.T) {
 	if err := one.Indexes().DropOne(t.Context(), "partial"); err != nil {
 		t.Fatal(err)
 	}
-	compare(want, Difference{"one", "partial", true})
+	compare(want, Difference{Collection: "one", Index: "partial", Missing: true})
 
 	later := mongo.IndexModel{Keys: ttl.Keys, Options: options.Index().SetName("ttl").SetExpireAfterSeconds(61)}
-	other := []Indexes{{one, []mongo.IndexModel{model("plain", "z", nil), model("unique", "b", nil), later}}}
-	compare(other, Difference{"one", "plain", false}, Difference{"one", "unique", false},
-		Difference{"one", "ttl", false})
+	other := []Indexes{{Collection: one, Models: []mongo.IndexModel{model("plain", "z", nil), model("unique", "b", nil), later}}}
+	compare(other, Difference{Collection: "one", Index: "plain"}, Difference{Collection: "one", Index: "unique"},
+		Difference{Collection: "one", Index: "ttl"})
 	if err := CreateIndexes(t.Context(), other); err == nil {
 		t.Error("an index of the same name was taken for another")
+	}
+}
+
+// Indexes are made where there are no documents yet, and only told of elsewhere.
+func TestCreateWhereEmpty(t *testing.T) {
+	db := dbtest.Database(t)
+	full, empty := db.Collection("full"), db.Collection("empty")
+	if _, err := full.InsertOne(t.Context(), bson.D{{Key: "a", Value: 1}}); err != nil {
+		t.Fatal(err)
+	}
+	model := func(name string) mongo.IndexModel {
+		return mongo.IndexModel{Keys: bson.D{{Key: name, Value: 1}}, Options: options.Index().SetName(name)}
+	}
+	list := []Indexes{
+		{Collection: full, Models: []mongo.IndexModel{model("a"), model("b")}, Optional: []string{"b"}},
+		{Collection: empty, Models: []mongo.IndexModel{model("a")}},
+	}
+	want := []Difference{{Collection: "full", Index: "a", Missing: true},
+		{Collection: "full", Index: "b", Missing: true, Optional: true}}
+	left, err := CreateWhereEmpty(t.Context(), list)
+	if err != nil || !slices.Equal(left, want) {
+		t.Errorf("left %+v, %v; want %+v", left, err, want)
+	}
+	there, err := CompareIndexes(t.Context(), list)
+	if err != nil || !slices.Equal(there, want) {
+		t.Errorf("then %+v, %v; want %+v", there, err, want)
 	}
 }

@@ -129,6 +129,8 @@ func (s *Server) listIndexes(ctx context.Context, r *request) (bson.Raw, error) 
 			name, err = r.collectionName(v)
 		case "cursor":
 			batch, err = r.parseCursor(v)
+		case "includeBuildUUIDs":
+			// Nothing to add: an index that is being built is not listed.
 		default:
 			return false, nil
 		}

@@ -19,8 +19,8 @@ const (
 	indexDeleting = "deleting"
 )
 
-// ensureCollections creates the collections (a transaction on a sharded cluster must not) and their
-// indexes, where they do not exist.
+// ensureCollections creates the collections (a transaction on a sharded cluster must not) where they
+// do not exist, and the indexes of those without documents. Package schema has the others built.
 func (s *Store) ensureCollections(ctx context.Context) error {
 	existing, err := s.db.ListCollectionSpecifications(ctx, bson.D{})
 	if err != nil {
@@ -45,8 +45,14 @@ func (s *Store) ensureCollections(ctx context.Context) error {
 	if s.clustered, err = s.isClustered(ctx); err != nil {
 		return err
 	}
-	if err := database.CreateIndexes(ctx, s.indexes()); err != nil {
+	missing, err := database.CreateWhereEmpty(ctx, s.indexes())
+	if err != nil {
 		return err
+	}
+	for _, d := range missing {
+		if d.Index == indexModSeq {
+			return nil // the server could not explain a query that names it
+		}
 	}
 	covered, err := s.coversUIDs(ctx)
 	if err != nil {
@@ -130,16 +136,20 @@ func (s *Store) MissingIndexes(ctx context.Context) ([]database.Difference, erro
 	return database.CompareIndexes(ctx, append(s.indexes(), s.contents.Indexes()...))
 }
 
-// EnsureIndexes creates what is missing of the collections and indexes, as Open does.
+// EnsureIndexes creates what is missing of the collections and indexes, however long it takes.
 func (s *Store) EnsureIndexes(ctx context.Context) error {
-	if err := s.contents.EnsureIndexes(ctx); err != nil {
+	if err := s.ensureCollections(ctx); err != nil {
 		return err
 	}
-	return s.ensureCollections(ctx)
+	return database.CreateIndexes(ctx, append(s.indexes(), s.contents.Indexes()...))
 }
 
-// indexes returns all indexes. docs/storage.md says what each is for.
-func (s *Store) indexes() []database.Indexes {
+func (s *Store) indexes() []database.Indexes { return Indexes(s.db) }
+
+// Indexes returns all indexes of the collections of users and their mail. docs/storage.md says what
+// each is for.
+func Indexes(db *mongo.Database) []database.Indexes {
+	in := func(name string) *mongo.Collection { return db.Collection(name, database.Collection()) }
 	index := func(name string, keys ...string) mongo.IndexModel {
 		var spec bson.D
 		for _, k := range keys {
@@ -158,19 +168,20 @@ func (s *Store) indexes() []database.Indexes {
 	expired := index("expiry", journalTime)
 	expired.Options.SetExpireAfterSeconds(int32(journalRetention.Seconds()))
 	return []database.Indexes{
-		{Collection: s.users, Models: []mongo.IndexModel{
+		{Collection: in(collUsers), Models: []mongo.IndexModel{
 			unique(index("name", userName)),
 			marked(index(indexDeleting, userDeleting), userDeleting)}},
-		{Collection: s.addresses, Models: []mongo.IndexModel{index("user", addressUser)}},
-		{Collection: s.mailboxes, Models: []mongo.IndexModel{
+		{Collection: in(collAddresses), Models: []mongo.IndexModel{index("user", addressUser)}},
+		{Collection: in(collMailboxes), Models: []mongo.IndexModel{
 			unique(index("path", boxUser, boxPath)),
 			marked(index(indexDeleting, boxDeleting), boxDeleting)}},
-		{Collection: s.subscriptions, Models: []mongo.IndexModel{index("user", subscriptionUser)}},
-		{Collection: s.messages, Models: []mongo.IndexModel{
+		{Collection: in(collSubscriptions), Models: []mongo.IndexModel{index("user", subscriptionUser)}},
+		{Collection: in(collMessages), Models: []mongo.IndexModel{
 			index(indexModSeq, DocMailbox, DocModSeq, DocID),
 			index(indexLinks, DocLinks),
 			marked(index("unseen", DocUnseen, DocID), DocUnseen),
-			marked(index("deleted", DocDeleted, DocID), DocDeleted)}},
-		{Collection: s.journal, Models: []mongo.IndexModel{expired}},
+			marked(index("deleted", DocDeleted, DocID), DocDeleted)},
+			Optional: []string{"unseen", "deleted"}},
+		{Collection: in(collJournal), Models: []mongo.IndexModel{expired}, Optional: []string{"expiry"}},
 	}
 }

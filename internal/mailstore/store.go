@@ -16,6 +16,7 @@ import (
 	"gadwall/internal/database"
 	"gadwall/internal/events"
 	"gadwall/internal/mailkey"
+	"gadwall/internal/schema"
 	"gadwall/quota"
 )
 
@@ -34,6 +35,8 @@ type Options struct {
 	// with ErrAdvancing.
 	Restored bool
 	Logger   *slog.Logger // slog.Default() if nil
+	// Schema tells which migrations are through; nil says that all are.
+	Schema *schema.Schema
 	// RememberPasswords is how long Authenticate takes a password that was right for right without
 	// computing its hash; 0 computes it each time.
 	RememberPasswords time.Duration
@@ -51,6 +54,7 @@ type Store struct {
 	bus      events.Bus
 	log      *slog.Logger
 	quota    *quota.Keeper
+	schema   *schema.Schema
 
 	users, addresses, mailboxes, subscriptions, messages, journal, state *mongo.Collection
 	// clustered says that the database keeps messages in the order of _id and has no separate index
@@ -96,6 +100,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	committed := database.Committed()
 	s := &Store{
 		db: o.Database, contents: o.Contents, bus: o.Bus, log: o.Logger,
+		schema:        o.Schema,
 		users:         o.Database.Collection(collUsers, committed),
 		addresses:     o.Database.Collection(collAddresses, committed),
 		mailboxes:     o.Database.Collection(collMailboxes, committed),

@@ -19,6 +19,7 @@ import (
 	"gadwall/internal/lease"
 	"gadwall/internal/mailstore"
 	"gadwall/internal/maintenance"
+	"gadwall/internal/schema"
 	"gadwall/internal/shortheader"
 )
 
@@ -50,7 +51,11 @@ type Options struct {
 	ViewCache int64
 	// HeaderCache bounds the short headers in memory (package shortheader).
 	HeaderCache int64
-	Logger      *slog.Logger // nil is slog.Default()
+	// Version is that of the program, for operators.
+	Version string
+	// Migrations are those that the program knows; nil is mailstore.Migrations. Tests have others.
+	Migrations []schema.Migration
+	Logger     *slog.Logger // nil is slog.Default()
 }
 
 // A SettingError is a setting that cannot work. Nothing was written.
@@ -72,6 +77,7 @@ type Node struct {
 	Contents *contents.Store
 	Mail     *mailstore.Store
 	Accounts *account.Accounts
+	Schema   *schema.Schema
 
 	log     *slog.Logger
 	closers []func() error
@@ -100,10 +106,8 @@ func Open(ctx context.Context, o Options) (_ *Node, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.Access != Looking {
-		if err := n.Contents.EnsureIndexes(ctx); err != nil {
-			return nil, err
-		}
+	if err := n.openSchema(ctx, o); err != nil {
+		return nil, err
 	}
 	if n.Embedded != nil && o.Access != Looking {
 		// The data directory is this process's: who held leases before is dead.
@@ -114,9 +118,17 @@ func Open(ctx context.Context, o Options) (_ *Node, err error) {
 	n.Mail, err = mailstore.Open(ctx, mailstore.Options{
 		Database: n.Database, Contents: n.Contents, Bus: n.Bus, Quota: o.Storage.Quota.Policy(),
 		Resume: o.Access == Serving, ReadOnly: o.Access == Looking, Restored: o.Access == Restoring,
-		RememberPasswords: o.PasswordCache, Logger: n.log})
+		RememberPasswords: o.PasswordCache, Schema: n.Schema, Logger: n.log})
 	if err != nil {
 		return nil, err
+	}
+	if o.Migrations == nil {
+		n.Schema.SetMigrations(mailstore.Migrations(n.Mail))
+	}
+	if o.Access == Restoring {
+		if err := n.Mail.EnsureIndexes(ctx); err != nil {
+			return nil, err
+		}
 	}
 	n.closers = append(n.closers, n.closeMail)
 	n.Accounts, err = account.New(account.Options{

@@ -341,6 +341,11 @@ func (r *Round) take(ctx context.Context, index int) (*Range, error) {
 	err = r.coll.FindOne(ctx, bson.D{{Key: "_id", Value: r.id(index)}}).Decode(&doc)
 	switch {
 	case errors.Is(err, mongo.ErrNoDocuments):
+		over, err := r.over(ctx)
+		if err != nil || over {
+			l.Release(ctx)
+			return nil, err
+		}
 		return g, nil
 	case err != nil:
 		l.Release(ctx)
@@ -351,6 +356,12 @@ func (r *Round) take(ctx context.Context, index int) (*Range, error) {
 	}
 	g.state = State{Index: index, Count: doc.Count, Note: doc.Note, at: doc.At}
 	return g, nil
+}
+
+// over reports whether another instance has ended the round.
+func (r *Round) over(ctx context.Context) (bool, error) {
+	now, err := r.job.Find(ctx)
+	return err == nil && !r.Same(now), err
 }
 
 // Each calls f with each range that is not done, one after the other in each of so many workers,
@@ -374,6 +385,9 @@ func (r *Round) Help(ctx context.Context, workers int,
 	f func(ctx context.Context, g *Range) error) (left int, err error) {
 	if r.local {
 		return 0, f(ctx, &Range{round: r})
+	}
+	if over, err := r.over(ctx); err != nil || over {
+		return 0, err
 	}
 	states, err := r.States(ctx)
 	if err != nil {

@@ -1,0 +1,94 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"gadwall/internal/database"
+	"gadwall/internal/mailstore"
+	"gadwall/internal/schema"
+)
+
+// indexesPoll is how often a server that waits for indexes looks for them, and indexesTell how often
+// it says so.
+const (
+	indexesPoll = 2 * time.Second
+	indexesTell = time.Minute
+)
+
+// openSchema compares the form of the database with what this program knows. A server waits until it
+// has the indexes that are needed; other processes do not.
+func (n *Node) openSchema(ctx context.Context, o Options) error {
+	registry := schema.Registry{Migrations: o.Migrations}
+	if o.Migrations == nil {
+		registry.Migrations = mailstore.Migrations(nil)
+	}
+	registry.Indexes = append(mailstore.Indexes(n.Database), n.Contents.Indexes()...)
+	var err error
+	n.Schema, err = schema.Open(ctx, schema.Options{Database: n.Database, Redis: n.Redis, Registry: registry,
+		Program: o.Version, Log: n.log, ReadOnly: o.Access == Looking})
+	if err != nil {
+		return err
+	}
+	n.closers = append(n.closers, func() error {
+		n.Schema.Close(context.Background())
+		return nil
+	})
+	for _, m := range n.Schema.Pending() {
+		n.log.Info("gadwall schema apply would change the database", "to", m.Version, "migration", m.Name,
+			"about", m.About)
+	}
+	if o.Access == Looking {
+		return nil
+	}
+	if _, err := database.CreateWhereEmpty(ctx, n.Contents.Indexes()); err != nil {
+		return err
+	}
+	if o.Access == Restoring {
+		return nil // builds them itself: nobody else uses the database, and the advance needs them
+	}
+	return n.awaitIndexes(ctx, o.Access == Serving)
+}
+
+// awaitIndexes waits until the database has the indexes that are needed, or fails if patient is false.
+func (n *Node) awaitIndexes(ctx context.Context, patient bool) error {
+	var told time.Time
+	for {
+		missing, err := n.Schema.Missing(ctx)
+		if err != nil {
+			return err
+		}
+		needed := schema.Needed(missing)
+		if len(needed) == 0 {
+			for _, ix := range missing {
+				n.log.Warn("an index is missing that makes something faster: gadwall schema apply builds it",
+					"collection", ix.Collection, "index", ix.Index, "building", ix.Building)
+			}
+			return nil
+		}
+		var names []string
+		for _, ix := range needed {
+			if ix.Wrong {
+				return fmt.Errorf("index %s of %s has other keys or options than it should", ix.Index, ix.Collection)
+			}
+			names = append(names, ix.Collection+"."+ix.Index)
+		}
+		if !patient {
+			return fmt.Errorf("the database lacks indexes (%s): run gadwall schema apply", strings.Join(names, ", "))
+		}
+		if time.Since(told) >= indexesTell {
+			told = time.Now()
+			n.log.Warn("waiting for indexes that the database lacks: run gadwall schema apply beside this process",
+				"indexes", strings.Join(names, ", "))
+		}
+		timer := time.NewTimer(indexesPoll)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		}
+	}
+}
