@@ -145,13 +145,13 @@ func (r *checkReport) summary(sum *maintenance.Checked) {
 	r.write(text, s)
 }
 
-// progressLine writes now and then how far a check is, and how long its phase will take at that
+// progressLine writes now and then how far a check or another command is, and how long its phase will take at that
 // rate.
 type progressLine struct {
 	out   io.Writer
 	live  *progress // on a terminal, instead of lines
 	now   func() time.Time
-	phase int
+	phase string
 	began time.Time // the phase
 	last  time.Time // a line was written
 }
@@ -168,24 +168,28 @@ func (p *progressLine) wait(ctx context.Context, d time.Duration) error {
 }
 
 func (p *progressLine) show(at maintenance.Progress) {
+	p.step(fmt.Sprintf("%d/%d %s", at.Number, at.Of, at.Phase), at.Done, at.Total)
+}
+
+func (p *progressLine) step(phase string, done, total int64) {
 	if p.live != nil {
-		p.live.phase(fmt.Sprintf("%d/%d %s", at.Number, at.Of, at.Phase), at.Done, at.Total)
+		p.live.phase(phase, done, total)
 		return
 	}
 	now := p.now()
-	if at.Number != p.phase {
-		p.phase, p.began, p.last = at.Number, now, now
-		fmt.Fprintf(p.out, "%d/%d %s: about %d\n", at.Number, at.Of, at.Phase, at.Total)
+	if phase != p.phase {
+		p.phase, p.began, p.last = phase, now, now
+		fmt.Fprintf(p.out, "%s: about %d\n", phase, total)
 		return
 	}
-	if now.Sub(p.last) < progressInterval || at.Done <= 0 {
+	if now.Sub(p.last) < progressInterval || done <= 0 {
 		return
 	}
 	p.last = now
-	line := fmt.Sprintf("%d/%d %s: %d", at.Number, at.Of, at.Phase, at.Done)
-	if at.Total > at.Done {
-		rest := time.Duration(float64(now.Sub(p.began)) / float64(at.Done) * float64(at.Total-at.Done))
-		line += fmt.Sprintf(" of about %d, about %v left", at.Total, rest.Round(time.Second))
+	line := fmt.Sprintf("%s: %d", phase, done)
+	if total > done {
+		rest := time.Duration(float64(now.Sub(p.began)) / float64(done) * float64(total-done))
+		line += fmt.Sprintf(" of about %d, about %v left", total, rest.Round(time.Second))
 	}
 	fmt.Fprintln(p.out, line)
 }

@@ -35,7 +35,10 @@ func TestCheckDatabase(t *testing.T) {
 	server.stop(t)
 	alone := gadwall(t, "", env, "check", "--database")
 	alone.want(t, 0)
-	if alone.out != beside.out {
+	// The server noted that it runs.
+	ended := strings.NewReplacer("instances: 1 document", "instances: 0 documents",
+		"14 documents", "13 documents").Replace(beside.out)
+	if alone.out != ended {
 		t.Errorf("beside the server:\n%swithout it:\n%s", beside.out, alone.out)
 	}
 	var report databaseReport

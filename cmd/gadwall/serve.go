@@ -70,7 +70,7 @@ func (c *serveCmd) Run(std streams, again reparse) (err error) {
 	defer listeners.close()
 	store, err := node.Open(ctx, node.Options{
 		Storage: c.Storage, Access: node.Serving, PasswordCache: time.Duration(c.PasswordCache),
-		ViewCache: int64(c.ViewCache), HeaderCache: int64(c.HeaderCache), Logger: log})
+		ViewCache: int64(c.ViewCache), HeaderCache: int64(c.HeaderCache), Version: version, Logger: log})
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil // told to stop before it had started
@@ -85,7 +85,14 @@ func (c *serveCmd) Run(std streams, again reparse) (err error) {
 		return err
 	}
 	background, end := context.WithCancel(ctx)
+	outdated := make(chan error, 1)
 	var running sync.WaitGroup
+	running.Go(func() {
+		if err := store.Schema.Watch(background); err != nil {
+			outdated <- err
+			stop()
+		}
+	})
 	running.Go(func() { collection.Run(background) })
 	running.Go(func() { check.Run(background) })
 	reload := &reloader{again: again, certificates: certificates, level: level, log: log}
@@ -97,7 +104,13 @@ func (c *serveCmd) Run(std streams, again reparse) (err error) {
 	if c.SubmissionListen != config.Off {
 		fmt.Fprintln(std.out, "submission not started: no --smarthost")
 	}
-	return serveAll(ctx, stop, protocols, std, log)
+	err = serveAll(ctx, stop, protocols, std, log)
+	select {
+	case outdated := <-outdated:
+		err = errors.Join(err, outdated)
+	default:
+	}
+	return err
 }
 
 // warn tells of settings that work and are likely not meant.

@@ -36,7 +36,7 @@ func (c *storageSettings) withNode(std streams, o node.Options,
 	if err := c.Storage.Check(); err != nil {
 		return usageError{err}
 	}
-	o.Storage = c.Storage
+	o.Storage, o.Version = c.Storage, version
 	if o.Logger, _, err = newLogger(c.Log, std); err != nil {
 		return err
 	}

@@ -40,9 +40,11 @@ func TestCompareIndexes(t *testing.T) {
 			t.Errorf("differences %+v, %v; want %+v", got, err, differences)
 		}
 	}
-	compare(want, Difference{Collection: "one", Index: "plain", Missing: true}, Difference{Collection: "one", Index: "unique", Missing: true},
-		Difference{Collection: "one", Index: "partial", Missing: true},
-		Difference{Collection: "one", Index: "ttl", Missing: true}, Difference{Collection: "none", Index: "plain", Missing: true})
+	missing := func(collection, index string) Difference {
+		return Difference{Collection: collection, Index: index, Missing: true}
+	}
+	compare(want, missing("one", "plain"), missing("one", "unique"), missing("one", "partial"),
+		missing("one", "ttl"), missing("none", "plain"))
 	if names, err := db.ListCollectionNames(t.Context(), bson.D{}); err != nil || len(names) > 0 {
 		t.Errorf("comparing made %v, %v", names, err)
 	}
@@ -55,12 +57,13 @@ func TestCompareIndexes(t *testing.T) {
 	if err := one.Indexes().DropOne(t.Context(), "partial"); err != nil {
 		t.Fatal(err)
 	}
-	compare(want, Difference{Collection: "one", Index: "partial", Missing: true})
+	compare(want, missing("one", "partial"))
 
 	later := mongo.IndexModel{Keys: ttl.Keys, Options: options.Index().SetName("ttl").SetExpireAfterSeconds(61)}
-	other := []Indexes{{Collection: one, Models: []mongo.IndexModel{model("plain", "z", nil), model("unique", "b", nil), later}}}
-	compare(other, Difference{Collection: "one", Index: "plain"}, Difference{Collection: "one", Index: "unique"},
-		Difference{Collection: "one", Index: "ttl"})
+	other := []Indexes{{Collection: one,
+		Models: []mongo.IndexModel{model("plain", "z", nil), model("unique", "b", nil), later}}}
+	wrong := func(index string) Difference { return Difference{Collection: "one", Index: index} }
+	compare(other, wrong("plain"), wrong("unique"), wrong("ttl"))
 	if err := CreateIndexes(t.Context(), other); err == nil {
 		t.Error("an index of the same name was taken for another")
 	}

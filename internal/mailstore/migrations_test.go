@@ -17,7 +17,8 @@ func TestMigrationsAreListed(t *testing.T) {
 	last := 1
 	seen := make(map[string]bool)
 	for _, m := range Migrations(nil) {
-		if m.Version != last+1 || m.Name == "" || seen[m.Name] || m.About == "" || (m.Collection == "") != (m.Apply == nil) {
+		if m.Version != last+1 || m.Name == "" || seen[m.Name] || m.About == "" ||
+			(m.Collection == "") != (m.Apply == nil) {
 			t.Errorf("migration %d after %d: %+v", m.Version, last, m)
 		}
 		seen[m.Name], last = true, m.Version

@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
+	"gadwall/dedupe"
 	"gadwall/internal/lease"
 	"gadwall/internal/mailstore"
 )
@@ -81,6 +82,17 @@ func (g *PeriodicCollection) Register(r prometheus.Registerer) {
 
 func (g *PeriodicCollection) collect(ctx context.Context, l *lease.Lease) error {
 	now := g.now()
+	missing, err := g.mail.MissingIndexes(ctx)
+	if err != nil {
+		return err
+	}
+	for _, d := range missing {
+		if d.Index == dedupe.IndexUnused {
+			g.log.Warn("no collection before gadwall schema apply has built the index by which it finds what is unused",
+				"collection", d.Collection, "index", d.Index)
+			return nil
+		}
+	}
 	options := CollectOptions{Grace: g.grace, Orphans: now.Sub(l.Done(partOrphans)) >= orphansInterval}
 	done, err := CollectUnder(ctx, l, g.mail, options, now)
 	if done != nil {

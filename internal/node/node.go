@@ -55,6 +55,9 @@ type Options struct {
 	Version string
 	// Migrations are those that the program knows; nil is mailstore.Migrations. Tests have others.
 	Migrations []schema.Migration
+
+	// schemaWait is schema.Options.Wait, for tests.
+	schemaWait func(ctx context.Context, d time.Duration) error
 	Logger     *slog.Logger // nil is slog.Default()
 }
 

@@ -28,7 +28,7 @@ func (n *Node) openSchema(ctx context.Context, o Options) error {
 	registry.Indexes = append(mailstore.Indexes(n.Database), n.Contents.Indexes()...)
 	var err error
 	n.Schema, err = schema.Open(ctx, schema.Options{Database: n.Database, Redis: n.Redis, Registry: registry,
-		Program: o.Version, Log: n.log, ReadOnly: o.Access == Looking})
+		Program: o.Version, Log: n.log, ReadOnly: o.Access == Looking, Wait: o.schemaWait})
 	if err != nil {
 		return err
 	}

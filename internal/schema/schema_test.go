@@ -84,7 +84,12 @@ func (p *program) write(t *testing.T, key [2]byte, text string) {
 func (p *program) options() Options {
 	return Options{Database: p.db, Registry: p.registry(), Program: fmt.Sprintf("v%d", p.version),
 		Log: slog.New(slog.DiscardHandler), PerRange: 1,
-		Wait: func(ctx context.Context, _ time.Duration) error { return ctx.Err() }}
+		Wait: func(ctx context.Context, d time.Duration) error {
+			if d < DefaultHeartbeat { // between two looks at the progress
+				<-ctx.Done()
+			}
+			return ctx.Err()
+		}}
 }
 
 func (p *program) open(t *testing.T) *Schema {
@@ -245,8 +250,10 @@ func TestMigrationGoesOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	status, err := s.Status(t.Context())
-	if err != nil || len(status.Indexes) != 0 || len(status.Migrations) != 2 || status.Migrations[0].RangesDone != 5 ||
-		status.Migrations[0].Done == 0 || status.Migrations[0].Begun == nil || status.Least != 2 || status.Version != 1 {
+	if err != nil || len(status.Indexes) != 0 || len(status.Migrations) != 2 ||
+		status.Migrations[0].RangesDone != 5 ||
+		status.Migrations[0].Done == 0 || status.Migrations[0].Begun == nil ||
+		status.Least != 2 || status.Version != 1 {
 		t.Fatalf("status %+v, %v", status, err)
 	}
 	var mu sync.Mutex
