@@ -66,7 +66,7 @@ type roundDocument struct {
 }
 
 func (j *Job) rounds() *mongo.Collection {
-	return j.Database.Collection(collection, database.Collection())
+	return j.Database.Collection(collection, database.Committed())
 }
 
 // Local returns a round of one range that leaves nothing in the database.

@@ -132,8 +132,8 @@ func Open(ctx context.Context, o Options) (*Schema, error) {
 	now := time.Now().UTC().Truncate(time.Millisecond)
 	s := &Schema{
 		o:         o,
-		state:     o.Database.Collection(collState, database.Collection()),
-		instances: o.Database.Collection(collInstances, database.Collection()),
+		state:     o.Database.Collection(collState, database.Committed()),
+		instances: o.Database.Collection(collInstances, database.Committed()),
 		self: Instance{ID: rand.Text(), Host: host, PID: os.Getpid(), Program: o.Program,
 			Schema: o.Registry.Version(), Since: now, Seen: now},
 	}
