@@ -17,43 +17,51 @@ import (
 // A Space has the space that mail takes, by class.
 type Space struct {
 	Logical map[Class]int64   // bytes in messages
-	Stored  map[Class]float64 // compressed bytes; see contents.Usage
+	Decoded map[Class]int64   // without transfer encodings; this and the next two as contents.Usage has them
+	Unique  map[Class]float64 // each attachment, and each content, once
+	Stored  map[Class]float64 // compressed
 }
 
 // MeasureSpace reads all contents of a store. It works beside live traffic, but decompresses
 // everything inline.
 func MeasureSpace(ctx context.Context, store *contents.Store) (*Space, error) {
-	s := &Space{Logical: make(map[Class]int64), Stored: make(map[Class]float64)}
+	s := &Space{Logical: make(map[Class]int64), Decoded: make(map[Class]int64),
+		Unique: make(map[Class]float64), Stored: make(map[Class]float64)}
 	err := store.Usage(ctx, func(u contents.Usage) error {
 		class := ClassOf(u.Type)
 		s.Logical[class] += u.Logical
+		s.Decoded[class] += u.Decoded
+		s.Unique[class] += u.Unique
 		s.Stored[class] += u.Stored
 		return nil
 	})
 	return s, err
 }
 
-// WriteTable writes a line per class. received is the size of all messages as they came, directory
-// the size of the data directory, 0 if unknown.
+// WriteTable writes a line per class: what decoding, keeping once, and compression leave. received is
+// the size of all messages as they came, directory that of the data directory, 0 if unknown.
 func (s *Space) WriteTable(w io.Writer, received, directory int64) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "class\tlogical bytes\tstored bytes\tratio\t")
-	line := func(name string, logical int64, stored float64) {
+	fmt.Fprintln(t, "class\tlogical bytes\tdecoded\teach once\tcompressed\tratio\t")
+	line := func(name string, logical int64, middle string, stored float64) {
 		if logical > 0 {
-			fmt.Fprintf(t, "%s\t%d\t%.0f\t%.3f\t\n", name, logical, stored, stored/float64(logical))
+			fmt.Fprintf(t, "%s\t%d\t%s\t%.0f\t%.3f\t\n", name, logical, middle, stored, stored/float64(logical))
 		}
 	}
-	var logical int64
-	var stored float64
+	var logical, decoded int64
+	var unique, stored float64
 	for _, class := range Classes {
-		line(string(class), s.Logical[class], s.Stored[class])
+		line(string(class), s.Logical[class], fmt.Sprintf("%d\t%.0f", s.Decoded[class], s.Unique[class]),
+			s.Stored[class])
 		logical += s.Logical[class]
+		decoded += s.Decoded[class]
+		unique += s.Unique[class]
 		stored += s.Stored[class]
 	}
-	line("all classes", logical, stored)
+	line("all classes", logical, fmt.Sprintf("%d\t%.0f", decoded, unique), stored)
 	if directory > 0 {
-		line("documents, indexes, logs", received, float64(directory)-stored)
-		line("whole directory", received, float64(directory))
+		line("documents, indexes, logs", received, "\t", float64(directory)-stored)
+		line("whole directory", received, "\t", float64(directory))
 	}
 	return t.Flush()
 }

@@ -16,6 +16,9 @@ import (
 	"time"
 
 	"gadwall/bench"
+	"gadwall/bench/plan"
+	results "gadwall/bench/result"
+	"gadwall/bench/target"
 	"gadwall/ingest"
 	"gadwall/internal/config"
 	"gadwall/internal/mailstore"
@@ -27,6 +30,7 @@ type benchCmd struct {
 	Run     benchRunCmd     `cmd:"" help:"Measure how fast a server is: deliver, read, search and change generated mail."`
 	Corpus  benchCorpusCmd  `cmd:"" help:"Write generated mail, and say what it is like."`
 	Report  benchReportCmd  `cmd:"" help:"Make a page of results, and compare them."`
+	Plan    benchPlanCmd    `cmd:"" help:"Work out what an installation needs, from results."`
 	Peers   benchPeersCmd   `cmd:"" help:"Measure Gadwall and the Dovecot of this machine in turn, and compare them."`
 	Compare benchCompareCmd `cmd:"" help:"Measure two builds of Gadwall in turn; the exit status says whether the second one is slower."`
 }
@@ -43,6 +47,7 @@ type benchSpaceCmd struct {
 	LMTP       string `name:"lmtp" placeholder:"ADDR" help:"Deliver to this server, whose storage the other flags name, instead of to one of our own. The table then has all mail of it."`
 	To         string `placeholder:"ADDRESS" help:"The recipient there."`
 	Measure    bool   `help:"Deliver nothing: only say what the mail in the storage takes that the other flags name."`
+	Out        string `placeholder:"FILE" help:"Append a line of JSON with all figures, for 'bench plan' and 'bench report'."`
 }
 
 // benchUser is the recipient on a server of our own.
@@ -220,5 +225,31 @@ func (c *benchSpaceCmd) report(ctx context.Context, log *slog.Logger, std stream
 		return err
 	}
 	fmt.Fprintln(std.out)
-	return bench.WriteCollections(std.out, collections, directory)
+	if err := bench.WriteCollections(std.out, collections, directory); err != nil {
+		return err
+	}
+	out, err := openResults(c.Out)
+	if err != nil {
+		return err
+	}
+	return errors.Join(out.write(c.line(space.Footprint(received, directory, collections))), out.close())
+}
+
+// line is the measurement as a line of results.
+func (c *benchSpaceCmd) line(values map[string]float64) *results.Line {
+	l := &results.Line{
+		Run: strings.ToLower(rand.Text()[:10]), Time: time.Now().UTC(), Machine: target.Machine(),
+		Server: results.Server{Name: "gadwall", Version: version, Variant: "embedded"}, Workload: plan.SpaceWorkload,
+		Values: values,
+	}
+	if !c.Storage.Embedded() {
+		l.Server.Variant = "mongodb"
+	}
+	if c.Measure { // nobody knows what is a duplicate
+		messages := values[bench.CollectionPrefix+"messages"+bench.CollectionDocuments]
+		l.Params = map[string]float64{plan.Mails: messages}
+	} else {
+		l.Params = map[string]float64{plan.Mails: float64(c.Mails), plan.Duplicates: float64(c.Duplicates)}
+	}
+	return l
 }

@@ -146,7 +146,8 @@ func TestUsage(t *testing.T) {
 	var total Usage
 	if err := s.Usage(t.Context(), func(u Usage) error {
 		sum := sums[u.Type]
-		sums[u.Type] = Usage{u.Type, sum.Logical + u.Logical, sum.Stored + u.Stored}
+		sums[u.Type] = Usage{u.Type, sum.Logical + u.Logical, sum.Decoded + u.Decoded, sum.Unique + u.Unique,
+			sum.Stored + u.Stored}
 		total.Logical += u.Logical
 		total.Stored += u.Stored
 		return nil
@@ -158,6 +159,13 @@ func TestUsage(t *testing.T) {
 	}
 	if len(sums) != 4 || sums["application/pdf"].Logical < 5*400_000 {
 		t.Errorf("sorts: %+v", sums)
+	}
+	// Five mails have the attachment, of which one is kept; two mails share a content.
+	if got := sums["application/pdf"]; got.Decoded != 5*300_000 || int64(got.Unique+0.5) != 300_000 {
+		t.Errorf("the attachment has %d bytes decoded, %.0f once", got.Decoded, got.Unique)
+	}
+	if got := sums["text/plain"]; got.Unique < got.Stored || got.Decoded <= int64(got.Unique) {
+		t.Errorf("texts have %d bytes decoded, %.0f once, %.0f stored", got.Decoded, got.Unique, got.Stored)
 	}
 	if got := int64(sums["application/pdf"].Stored + 0.5); got != 300_000 {
 		t.Errorf("the attachment takes %d bytes", got)

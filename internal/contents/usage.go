@@ -26,6 +26,12 @@ type Usage struct {
 	// Logical is the number of bytes in messages: those of the content, times its references.
 	Logical int64
 
+	// Decoded is the number of the same bytes without their transfer encodings, as far as these can
+	// be made again. Unique counts those of each content once, and its share of those of blobs: what
+	// is left is saved by compression.
+	Decoded int64
+	Unique  float64
+
 	// Stored is the number of compressed bytes in the content's frames and its share of the blobs.
 	// A frame with several sorts is divided by the sizes that they have when compressed apart. A
 	// blob is divided by the number of its references. The documents around them do not count.
@@ -168,22 +174,31 @@ func (c *Content) usage(ctx context.Context, refs int64) ([]Usage, error) {
 		at(s.leaf).Logical += (s.end - s.start) * refs
 	}
 	var inline []inlineStretch
-	blobs := make(map[dedupe.Hash][]*mimestream.Part)
+	type part struct {
+		leaf    *mimestream.Part
+		decoded int64
+	}
+	blobs := make(map[dedupe.Hash][]part)
 	var hashes []dedupe.Hash
-	c.inlineStretches(stretches, func(p inlineStretch) { inline = append(inline, p) },
-		func(s *segment, leaf *mimestream.Part) {
-			if blobs[s.hash] == nil {
-				hashes = append(hashes, s.hash)
-			}
-			blobs[s.hash] = append(blobs[s.hash], leaf)
-		})
+	c.inlineStretches(stretches, func(p inlineStretch) {
+		inline = append(inline, p)
+		at(p.leaf).Decoded += (p.end - p.start) * refs
+		at(p.leaf).Unique += float64(p.end - p.start)
+	}, func(s *segment, leaf *mimestream.Part) {
+		if blobs[s.hash] == nil {
+			hashes = append(hashes, s.hash)
+		}
+		blobs[s.hash] = append(blobs[s.hash], part{leaf, s.recipe.DecodedSize})
+		at(leaf).Decoded += s.recipe.DecodedSize * refs
+	})
 	sizes, err := c.s.blobs.Sizes(ctx, hashes)
 	if err != nil {
 		return nil, err
 	}
 	for _, size := range sizes {
-		for _, leaf := range blobs[size.Hash] {
-			at(leaf).Stored += float64(size.Length) / float64(max(size.Refs, 1))
+		for _, p := range blobs[size.Hash] {
+			at(p.leaf).Stored += float64(size.Length) / float64(max(size.Refs, 1))
+			at(p.leaf).Unique += float64(p.decoded) / float64(max(size.Refs, 1))
 		}
 	}
 	buf, scratch := frame.Buffer(), frame.Buffer()
