@@ -10,7 +10,7 @@ LDFLAGS   := -X main.version=$(VERSION)
 PREFIX    ?= /usr/local
 DESTDIR   ?=
 
-.PHONY: build man install run test lint fuzz bench-compare clean
+.PHONY: build man install run test lint fuzz bench bench-compare clean
 
 build:
 	$(GO) build $(GOFLAGS) -ldflags '$(LDFLAGS)' -o bin/gadwall ./cmd/gadwall
@@ -61,6 +61,16 @@ fuzz:
 	    echo "== $$pkg $$target"; \
 	    $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg; \
 	  done; done
+
+# A short version of all measurements, in less than 5 minutes: space, speed, Dovecot in turn if there
+# is one, and a plan from the figures. The page is bin/bench.html.
+bench: build
+	@rm -f bin/bench.jsonl
+	bin/gadwall bench space --log-level warn --mails 500 --out bin/bench.jsonl
+	bin/gadwall bench run --users 2 --messages 100 --calls 20 --repeats 2 --out bin/bench.jsonl
+	bin/gadwall bench plan bin/bench.jsonl --users 1000
+	bin/gadwall bench peers --optional --users 2 --messages 50 --calls 10 --repeats 1 --out bin/bench.jsonl
+	bin/gadwall bench report bin/bench.jsonl --out bin/bench.html
 
 # Measures the revision REV and the working tree in turn, and fails if the tree is slower by more
 # than the noise. BENCHFLAGS is for flags and names of workloads.

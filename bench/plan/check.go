@@ -20,16 +20,16 @@ func (c *Constants) Check(larger []*result.Line) (list []Checked, times float64,
 	if err != nil {
 		return nil, 0, err
 	}
-	mails := Exactly(big.Mails)
+	mails, size := Exactly(big.Mails), Exactly(big.MailSize.Value)
 	add := func(name string, unit Unit, forecast, measured Figure) {
 		if forecast.Known && measured.Known && measured.Value > 0 {
 			list = append(list, Checked{name, unit, forecast, measured})
 		}
 	}
-	add("disk", Bytes, mails.Times(c.mailOnDisk(big.MailSize, big.Duplicates)), mails.Times(big.StoredPerMail))
+	add("disk", Bytes, mails.Times(c.mailOnDisk(size, big.Duplicates)), mails.Times(big.StoredPerMail))
 	texts := func(k *Constants) Figure { return mails.Times(k.TextBytes) }
 	files := func(k *Constants) Figure { return mails.Times(k.FileBytes) }
-	received := func(f, share Figure) Figure { return f.Times(big.MailSize).Times(share) }
+	received := func(f, share Figure) Figure { return f.Times(size).Times(share) }
 	own := Exactly(1 - big.FileShare.Value)
 	add("headers and texts", Bytes, received(texts(c), own), received(texts(big), own))
 	first := Exactly(big.FileShare.Value * (1 - big.Duplicates))
