@@ -103,6 +103,14 @@ func (b *markdown) section(s *section) {
 	for _, g := range s.Growth {
 		b.row(g.Param, g.Case, g.Subject, g.Figure, g.From, g.To, g.Factor, g.Power)
 	}
+	if len(s.Footprint) > 0 {
+		b.paragraph("Footprint: what each step saves, as a share of what was received.")
+		b.table(6, "case", "server", "class", "received", "decoding saves", "keeping once saves", "compression saves",
+			"stored", "ratio")
+	}
+	for _, f := range s.Footprint {
+		b.row(f.Case, f.Subject, f.Class, f.Received, f.Decoding, f.Once, f.Compress, f.Stored, f.Ratio)
+	}
 	if len(s.Values) > 0 {
 		b.table(3, "case", "server", "value", "median", "range", "noise")
 	}

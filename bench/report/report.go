@@ -38,14 +38,15 @@ type subject struct {
 
 // section is one workload and step.
 type section struct {
-	ID, Name string
-	Fixed    string // the parameters that do not vary
-	Rows     []row
-	Values   []valueRow
-	Commands []commandRow
-	Growth   []growthRow
-	Charts   []*chart
-	Notes    []string
+	ID, Name  string
+	Fixed     string // the parameters that do not vary
+	Rows      []row
+	Footprint []footprintRow
+	Values    []valueRow
+	Commands  []commandRow
+	Growth    []growthRow
+	Charts    []*chart
+	Notes     []string
 }
 
 // row is a case of a subject.

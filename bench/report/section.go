@@ -32,6 +32,7 @@ func newSection(id, name string, list []*measured) (*section, error) {
 		if hasCalls(m) {
 			s.Rows = append(s.Rows, newRow(m))
 		}
+		s.addFootprint(m)
 		s.addValues(m)
 		s.addCommands(m)
 	}
@@ -83,6 +84,9 @@ func newRow(m *measured) row {
 
 func (s *section) addValues(m *measured) {
 	for _, name := range slices.Sorted(maps.Keys(m.Values)) {
+		if isFootprint(name) {
+			continue
+		}
 		v, format := m.Values[name], formatOf(name)
 		s.Values = append(s.Values, valueRow{
 			Case: m.label, Subject: m.subject.Name, Name: name, Median: format(v.Median),
