@@ -127,7 +127,7 @@ func gadwallContender(name, binary, version string) contender {
 func (c *benchLoad) describeLoad(rounds int) string {
 	m := target.Machine()
 	parts := []string{count(c.Users, "user"), count(c.Messages, "message"), count(c.Connections, "connection"),
-		fmt.Sprintf("%d turns of %s", rounds, count(c.Repeats, "repeat")), count(m.Cores, "processor")}
+		count(rounds, "turn") + " of " + count(c.Repeats, "repeat"), count(m.Cores, "processor")}
 	if m.CPU != "" {
 		parts = append(parts, m.CPU)
 	}
