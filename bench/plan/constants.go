@@ -170,8 +170,8 @@ func onDisk(l *result.Line) (sum float64, ok bool) {
 	return sum, ok
 }
 
-// Names of workloads, as lines have them.
-const delivery = "ingest"
+// delivery is the workload of deliveries; allCommands names the sum in result.Line.Database.
+const delivery, allCommands = "ingest", "all commands"
 
 // server reads what the lines say of speed and memory.
 func (c *Constants) server(lines []*result.Line) {
@@ -194,8 +194,10 @@ func (c *Constants) server(lines []*result.Line) {
 		}
 		if len(l.Database) > 0 {
 			all := 0.0
-			for _, command := range l.Database {
-				all += command.Count
+			for name, command := range l.Database {
+				if name != allCommands {
+					all += command.Count
+				}
 			}
 			commands = append(commands, all)
 			transactions = append(transactions, l.Database["commitTransaction"].Count)
