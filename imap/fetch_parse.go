@@ -16,6 +16,8 @@ const (
 	itemModSeq
 	itemInternalDate
 	itemSaveDate
+	itemEmailID
+	itemThreadID
 	itemSize
 	itemEnvelope
 	itemBody
@@ -114,6 +116,10 @@ func (r *fetchRequest) parseItem(dec *wire.Decoder, alone bool) error {
 		r.items |= itemInternalDate
 	case "SAVEDATE":
 		r.items |= itemSaveDate
+	case "EMAILID":
+		r.items |= itemEmailID
+	case "THREADID":
+		r.items |= itemThreadID
 	case "RFC822.SIZE":
 		r.items |= itemSize
 	case "ENVELOPE":

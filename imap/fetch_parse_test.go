@@ -30,7 +30,7 @@ func parseFetchLine(t testing.TB, line string, uid bool) (*fetchRequest, error) 
 // describe writes a request in one canonical form.
 func (r *fetchRequest) describe() string {
 	var words []string
-	for i, name := range []string{"UID", "FLAGS", "MODSEQ", "INTERNALDATE", "SAVEDATE", "SIZE",
+	for i, name := range []string{"UID", "FLAGS", "MODSEQ", "INTERNALDATE", "SAVEDATE", "EMAILID", "THREADID", "SIZE",
 		"ENVELOPE", "BODY", "STRUCTURE"} {
 		if r.items&(1<<i) != 0 {
 			words = append(words, name)

@@ -32,6 +32,8 @@ func planFetch(r *fetchRequest, setSeen bool) fetchPlan {
 		{itemFlags | itemModSeq, mailstore.FieldFlags},
 		{itemInternalDate, mailstore.FieldInternalDate},
 		{itemSaveDate, mailstore.FieldSaveDate},
+		{itemEmailID, mailstore.FieldNumber},
+		{itemThreadID, mailstore.FieldThread},
 		{itemSize, mailstore.FieldSize},
 		{itemEnvelope, mailstore.FieldEnvelope},
 		{itemBody | itemBodyStructure, mailstore.FieldBodyStructure},

@@ -88,6 +88,13 @@ func (f *fetcher) items(ctx context.Context, m fetched) error {
 		f.resp.item("SAVEDATE ")
 		f.resp.buf = wire.AppendDateTime(f.resp.buf, msg.SaveDate.UTC())
 	}
+	if id := msg.EmailID(); items&itemEmailID != 0 && id != "" {
+		f.resp.item("EMAILID (")
+		f.resp.buf = append(append(f.resp.buf, id...), ')')
+	}
+	if items&itemThreadID != 0 {
+		f.resp.threadID(msg.ThreadID())
+	}
 	if items&itemSize != 0 {
 		f.resp.item("RFC822.SIZE ")
 		f.resp.buf = wire.AppendNumber(f.resp.buf, uint64(msg.Size))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/emersion/go-imap/v2"
@@ -59,8 +60,18 @@ func (c *conn) handleCreate(ctx context.Context, cmd *command) error {
 	}
 	// A separator at the end says that children are to come (RFC 3501 section 6.3.3).
 	name = strings.TrimSuffix(name, separator)
-	_, err = c.account.Create(ctx, name, opts)
-	return err
+	box, err := c.account.Create(ctx, name, opts)
+	if err != nil {
+		return err
+	}
+	cmd.ok("MAILBOXID ("+mailboxID(box)+")", "CREATE completed") // RFC 8474 section 4.1
+	return nil
+}
+
+// mailboxID is the MAILBOXID (RFC 8474 section 4): it stays when the mailbox is renamed, and no other
+// one of the user ever has it.
+func mailboxID(box *mailstore.Mailbox) string {
+	return "F" + strconv.FormatUint(uint64(box.Key.Number()), 10)
 }
 
 // createParameters reads "(USE (\Sent ...))".

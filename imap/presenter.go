@@ -175,6 +175,16 @@ func (r *fetchResponse) modseq(n uint64) {
 	r.buf = append(r.buf, ')')
 }
 
+// threadID appends the id of a thread, NIL for none (RFC 8474 section 5.2).
+func (r *fetchResponse) threadID(id string) {
+	r.item("THREADID ")
+	if id == "" {
+		r.buf = wire.AppendNIL(r.buf)
+		return
+	}
+	r.buf = append(append(append(r.buf, '('), id...), ')')
+}
+
 // end ends the response and returns it.
 func (r *fetchResponse) end() []byte {
 	r.buf = append(r.buf, ")\r\n"...)

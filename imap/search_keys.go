@@ -132,6 +132,10 @@ func (p *searchParser) argument(name string) func(depth int) (*search.Key, error
 		return func(int) (*search.Key, error) { return p.header(name) }
 	case "HEADER":
 		return p.namedHeader
+	case "EMAILID":
+		return func(int) (*search.Key, error) { return p.objectID(mailstore.ParseEmailID, search.Number) }
+	case "THREADID":
+		return func(int) (*search.Key, error) { return p.objectID(mailstore.ParseThreadID, search.Thread) }
 	case "MODSEQ":
 		return p.modSeq
 	}
@@ -170,6 +174,22 @@ func (p *searchParser) keyword(negate bool) (*search.Key, error) {
 		return search.Not(search.Keyword(name)), nil
 	}
 	return search.Keyword(name), nil
+}
+
+// objectID reads the argument of EMAILID and THREADID (RFC 8474 section 6). No message has an id
+// that is none of this server.
+func (p *searchParser) objectID(
+	parse func(string) (mailstore.Number, bool), key func(mailstore.Number) *search.Key,
+) (*search.Key, error) {
+	id, err := p.dec.Atom()
+	if err != nil {
+		return nil, err
+	}
+	n, ok := parse(id)
+	if !ok {
+		return search.Any(), nil
+	}
+	return key(n), nil
 }
 
 // date reads a date. Time and time zone of messages are disregarded

@@ -152,6 +152,7 @@ func (c *conn) open(ctx context.Context, name string, access account.Access) (*m
 		c.enc.Untagged().Raw("OK [UNSEEN ").Number(unseen).Raw("] First unseen message\r\n")
 	}
 	c.enc.Untagged().Raw("OK [UIDVALIDITY ").Number(box.UIDValidity).Raw("] UIDs are valid\r\n")
+	c.enc.Untagged().Raw("OK [MAILBOXID (").Raw(mailboxID(box)).Raw(")] Id\r\n")
 	c.enc.Untagged().Raw("OK [UIDNEXT ").Number(box.UIDNext).Raw("] Next UID\r\n")
 	c.enc.Untagged().Raw("OK [HIGHESTMODSEQ ").Number64(box.HighestModSeq).Raw("] Highest\r\n")
 	return box, nil

@@ -94,6 +94,11 @@ func likeBoth(untagged []string, status string) (out []string) {
 			switch m[4] {
 			case "HIGHESTMODSEQ", "NOMODSEQ": // told by Dovecot when it was asked for
 				continue
+			case "MAILBOXID": // this Dovecot has no OBJECTID
+				if m[1] != "" {
+					continue
+				}
+				m[4] = ""
 			// Dovecot leaves codes out
 			case "CLIENTBUG", "NONEXISTENT", "ALREADYEXISTS", "HASCHILDREN", "EXPUNGEISSUED":
 				m[4] = ""

@@ -9,7 +9,7 @@ import (
 )
 
 // handleStatus answers STATUS (RFC 3501 section 6.3.10, RFC 7162, RFC 7889,
-// RFC 8438).
+// RFC 8438, RFC 8474 section 4.3).
 func (c *conn) handleStatus(ctx context.Context, cmd *command) error {
 	name, err := mailboxArgument(cmd.args)
 	if err != nil {
@@ -40,7 +40,7 @@ func statusItems(dec *wire.Decoder) (items []string, err error) {
 		if err != nil {
 			return err
 		}
-		if _, ok := statusValues[item]; !ok {
+		if _, ok := statusValues[item]; !ok && item != statusMailboxID {
 			return wire.Errorf("unknown status item %s", item)
 		}
 		if !slices.Contains(items, item) {
@@ -54,7 +54,10 @@ func statusItems(dec *wire.Decoder) (items []string, err error) {
 	return items, err
 }
 
-// statusValues gives each item's value.
+// statusMailboxID is the item whose value is no number (RFC 8474 section 4.3).
+const statusMailboxID = "MAILBOXID"
+
+// statusValues gives the value of each other item.
 var statusValues = map[string]func(c *conn, box *mailstore.Mailbox) uint64{
 	"MESSAGES":    func(_ *conn, b *mailstore.Mailbox) uint64 { return counter(b.Messages) },
 	"RECENT":      func(*conn, *mailstore.Mailbox) uint64 { return 0 },
@@ -78,6 +81,10 @@ func (c *conn) writeStatus(name string, box *mailstore.Mailbox, items []string) 
 		c.enable(condstore) // RFC 7162 section 3.1
 	}
 	c.enc.Untagged().Raw("STATUS ").Mailbox(name).SP().List(len(items), func(i int) {
+		if items[i] == statusMailboxID {
+			c.enc.Raw("MAILBOXID (").Raw(mailboxID(box)).Byte(')')
+			return
+		}
 		c.enc.Raw(items[i]).SP().Number64(statusValues[items[i]](c, box))
 	}).CRLF()
 }

@@ -192,6 +192,10 @@ func compileLeaf(key *Key, box mailkey.Mailbox) (bson.D, bool) {
 			e = append(e, bson.E{Key: "$lte", Value: key.max})
 		}
 		return bson.D{{Key: mailstore.DocSize, Value: e}}, true
+	case opNumber:
+		return bson.D{{Key: mailstore.DocNumber, Value: key.min}}, true
+	case opThread:
+		return bson.D{{Key: mailstore.DocThread, Value: key.min}}, true
 	case opModSeq:
 		return field(mailstore.DocModSeq, "$gte", key.min), true
 	case opField:

@@ -16,7 +16,10 @@ type finder struct {
 }
 
 // opSet is a set of ops.
-type opSet uint16
+type opSet uint32
+
+// All ops fit.
+var _ = [1]struct{}{}[opText>>5]
 
 func setOf(ops ...op) (set opSet) {
 	for _, o := range ops {

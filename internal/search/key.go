@@ -26,6 +26,8 @@ const (
 	opSent     // day of the Date field in [from, to)
 	opSize     // size in [min, max]
 	opModSeq   // mod-sequence at least min
+	opNumber   // number min
+	opThread   // thread min
 	opBlank    // what Fill puts in its place; number is in min
 	opField    // text in one of the fields that are stored with the message
 	opHeader   // text in a header field called name
@@ -107,6 +109,12 @@ const maxSize = 1<<63 - 1
 
 // ModSeq matches the messages with a mod-sequence of at least n.
 func ModSeq(n int64) *Key { return &Key{op: opModSeq, min: n} }
+
+// Number matches the messages that have the number.
+func Number(n mailstore.Number) *Key { return &Key{op: opNumber, min: int64(n)} }
+
+// Thread matches the messages of the thread that began with the message of that number.
+func Thread(n mailstore.Number) *Key { return &Key{op: opThread, min: int64(n)} }
 
 // Body matches the messages that have text in one of their text parts.
 func Body(text string) *Key { return content(opBody, text) }
@@ -262,6 +270,10 @@ func (k *Key) String() string {
 		return fmt.Sprintf("size[%d,%d]", k.min, k.max)
 	case opModSeq:
 		return fmt.Sprintf("modseq>=%d", k.min)
+	case opNumber:
+		return fmt.Sprintf("number=%d", k.min)
+	case opThread:
+		return fmt.Sprintf("thread=%d", k.min)
 	case opBlank:
 		return fmt.Sprintf("blank=%d", k.min)
 	case opField, opHeader:

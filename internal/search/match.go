@@ -109,6 +109,10 @@ func (m *matcher) add(k *Key) node {
 		m.want |= mailstore.FieldInternalDate
 	case opSaved:
 		m.want |= mailstore.FieldSaveDate
+	case opNumber:
+		m.want |= mailstore.FieldNumber
+	case opThread:
+		m.want |= mailstore.FieldThread
 	case opSize:
 		m.want |= mailstore.FieldSize
 	case opSent:
@@ -219,6 +223,10 @@ func matchDocument(k *Key, msg *mailstore.Message) bool {
 		return inTime(k, msg.InternalDate)
 	case opSaved:
 		return inTime(k, msg.SaveDate)
+	case opNumber:
+		return int64(msg.Number) == k.min
+	case opThread:
+		return int64(msg.Thread) == k.min
 	case opSent:
 		return !msg.SentDay.IsZero() && inTime(k, msg.SentDay)
 	case opSize:
