@@ -163,7 +163,7 @@ func (c *conn) authenticate(
 	defer context.AfterFunc(c.srv.stop, cancel)()
 	client := logins.Client{Addr: c.network, Local: c.local}
 	err = c.srv.opts.Logins.Check(ctx, client, username, func(ctx context.Context) (err error) {
-		who, err = c.srv.opts.Accounts.Login(ctx, username, password)
+		who, err = c.srv.opts.Accounts.Login(ctx, username, password, mailstore.ScopeIMAP)
 		return err
 	})
 	switch {

@@ -41,6 +41,7 @@ var storeErrors = []struct {
 	{mailstore.ErrInvalidKeyword, imap.ResponseCodeLimit, "Keywords cannot be set"},
 	{mailstore.ErrTooMany, imap.ResponseCodeLimit, "Limit reached"},
 	{mailstore.ErrUIDsExhausted, imap.ResponseCodeLimit, "The mailbox has no UIDs left"},
+	{mailstore.ErrSuspended, imap.ResponseCodeContactAdmin, "The account is suspended"},
 	{mailstore.ErrAuthFailed, imap.ResponseCodeAuthenticationFailed, "Authentication failed"},
 }
 

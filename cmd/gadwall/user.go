@@ -19,6 +19,7 @@ import (
 	"gadwall/internal/config"
 	"gadwall/internal/mailstore"
 	"gadwall/internal/node"
+	"gadwall/internal/passhash"
 	"gadwall/quota"
 )
 
@@ -28,14 +29,26 @@ const passwordVariable = "GADWALL_PASSWORD"
 type userCmd struct {
 	Add    userAddCmd    `cmd:"" help:"Create a user."`
 	List   userListCmd   `cmd:"" help:"List users."`
+	Show   userShowCmd   `cmd:"" help:"Show what is known of a user, as JSON."`
+	Set    userSetCmd    `cmd:"" help:"Change a user's name for people, metadata or limits."`
 	Passwd userPasswdCmd `cmd:"" help:"Set a user's password."`
-	Delete userDeleteCmd `cmd:"" help:"Delete a user and all of its mail."`
+	Rename userRenameCmd `cmd:"" help:"Give a user another name."`
+
+	Alias       aliasCmd       `cmd:"" help:"Further addresses of a user."`
+	AppPassword appPasswordCmd `cmd:"" help:"Passwords for one application each."`
+
+	Suspend  userSuspendCmd  `cmd:"" help:"Keep a user from logging in. Mail still comes in."`
+	Resume   userResumeCmd   `cmd:"" help:"Undo suspend."`
+	Delete   userDeleteCmd   `cmd:"" help:"Delete a user and all of its mail, at once or some time later."`
+	Undelete userUndeleteCmd `cmd:"" help:"Bring back a user whose time to be deleted has not come."`
 }
 
 type userAddCmd struct {
 	storageSettings
 	Username      string              `arg:"" help:"Mail address of the new user."`
 	PasswordStdin bool                `help:"Read the password from standard input instead of asking for it (or set GADWALL_PASSWORD)."`
+	Hashed        bool                `help:"What is read is a hash that another system made, such as {SSHA512}... or $6$..."`
+	Name          string              `help:"Name for people."`
 	Quota         config.StorageLimit `placeholder:"SIZE" default:"default" help:"Most that the user may store, e.g. 10GB, or unlimited, or default: what --quota-default-storage says, also later."`
 	QuotaMessages config.MessageLimit `placeholder:"N" default:"default" help:"Most messages that the user may have, or unlimited, or default: what --quota-default-messages says, also later."`
 }
@@ -50,8 +63,16 @@ func (c *userAddCmd) Run(std streams) error {
 	// command was likely run in the wrong directory.
 	options := node.Options{Access: node.Sharing, Create: c.DataDir != config.DefaultDataDir}
 	return c.withNode(std, options, func(ctx context.Context, n *node.Node) error {
-		user, err := n.Mail.CreateUser(ctx,
-			mailstore.NewUser{Username: c.Username, Password: password, Quota: limits})
+		created := mailstore.NewUser{Username: c.Username, Quota: limits, DisplayName: c.Name}
+		if c.Hashed {
+			created.HashedPassword = password
+			if h, err := passhash.Parse(password); err == nil && h.Weak {
+				fmt.Fprintf(std.err, "warning: %s is weak; the first login replaces it\n", h.Scheme)
+			}
+		} else {
+			created.Password = password
+		}
+		user, err := n.Mail.CreateUser(ctx, created)
 		if err != nil {
 			return err
 		}
@@ -62,13 +83,16 @@ func (c *userAddCmd) Run(std streams) error {
 
 type userListCmd struct {
 	storageSettings
-	JSON bool `name:"json" help:"Print a JSON object per line."`
+	JSON   bool   `name:"json" help:"Print a JSON object per line."`
+	Domain string `help:"Only users of this domain."`
+	Prefix string `help:"Only users whose names begin so."`
 }
 
 // listedUser is a line of user list --json.
 type listedUser struct {
 	User     string    `json:"user"`
 	ID       string    `json:"id"`
+	State    string    `json:"state"`
 	Messages int64     `json:"messages"`
 	Bytes    int64     `json:"bytes"`
 	Limit    *int64    `json:"limit"` // of bytes, in force; null is none
@@ -82,8 +106,29 @@ func (c *userListCmd) Run(std streams) error {
 		if c.JSON {
 			list = c.objects
 		}
-		return errors.Join(list(s.Users(ctx), out), out.Flush())
+		return errors.Join(list(c.users(ctx, s), out), out.Flush())
 	})
+}
+
+// users iterates over the users that are asked for, page by page.
+func (c *userListCmd) users(ctx context.Context, s *mailstore.Store) iter.Seq2[*mailstore.User, error] {
+	return func(yield func(*mailstore.User, error) bool) {
+		q := mailstore.UserQuery{Domain: c.Domain, Prefix: c.Prefix}
+		for more := true; more; {
+			var page []*mailstore.User
+			var err error
+			if page, more, err = s.UserPage(ctx, q); err != nil {
+				yield(nil, err)
+				return
+			}
+			for _, user := range page {
+				if !yield(user, nil) {
+					return
+				}
+				q.After = user.Username
+			}
+		}
+	}
 }
 
 func (c *userListCmd) objects(users iter.Seq2[*mailstore.User, error], out io.Writer) error {
@@ -92,26 +137,30 @@ func (c *userListCmd) objects(users iter.Seq2[*mailstore.User, error], out io.Wr
 		if err != nil {
 			return err
 		}
-		u := listedUser{User: user.Username, ID: user.ID.String(), Messages: user.Usage.Messages,
-			Bytes: user.Usage.Bytes, Created: user.Created}
-		if user.Limits.Bytes > 0 {
-			u.Limit = &user.Limits.Bytes
-		}
-		if err := encoder.Encode(u); err != nil {
+		if err := encoder.Encode(listed(user)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+func listed(user *mailstore.User) listedUser {
+	u := listedUser{User: user.Username, ID: user.ID.String(), State: user.State.String(),
+		Messages: user.Usage.Messages, Bytes: user.Usage.Bytes, Created: user.Created}
+	if user.Limits.Bytes > 0 {
+		u.Limit = &user.Limits.Bytes
+	}
+	return u
+}
+
 func (c *userListCmd) table(users iter.Seq2[*mailstore.User, error], out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "USER\tID\tMESSAGES\tBYTES\tQUOTA\tCREATED")
+	fmt.Fprintln(w, "USER\tID\tSTATE\tMESSAGES\tBYTES\tQUOTA\tCREATED")
 	for user, err := range users {
 		if err != nil {
 			return errors.Join(err, w.Flush())
 		}
-		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\t%s\n", user.Username, user.ID, user.Usage.Messages,
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%s\t%s\n", user.Username, user.ID, user.State, user.Usage.Messages,
 			user.Usage.Bytes, config.StorageLimit(user.Limits.Bytes), user.Created.Format("2006-01-02"))
 	}
 	return w.Flush()
@@ -154,6 +203,8 @@ type userDeleteCmd struct {
 	storageSettings
 	Username string `arg:"" help:"The user."`
 	Yes      bool   `short:"y" help:"Do not ask."`
+	// Grace keeps the mail for a while.
+	Grace time.Duration `placeholder:"DURATION" help:"Keep the mail for so long, e.g. 720h, in which undelete brings the user back. Logins and mail are refused at once, and the addresses stay taken."`
 }
 
 func (c *userDeleteCmd) Run(std streams) error {
@@ -174,6 +225,14 @@ func (c *userDeleteCmd) Run(std streams) error {
 			if answer := strings.ToLower(strings.TrimSpace(line)); answer != "y" && answer != "yes" {
 				return errors.New("nothing deleted")
 			}
+		}
+		if c.Grace > 0 {
+			after := time.Now().Add(c.Grace)
+			if err := s.DeleteUserAfter(ctx, user.ID, after); err != nil {
+				return err
+			}
+			fmt.Fprintf(std.out, "%s will be deleted after %s\n", user.Username, after.Format(time.DateTime))
+			return nil
 		}
 		progress := startProgress(std, "deleting "+user.Username, "", 0)
 		err = s.DeleteUser(ctx, user.ID)

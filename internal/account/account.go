@@ -56,10 +56,10 @@ func New(o Options) (*Accounts, error) {
 // ColumnStats counts what the columns of mailboxes were used for.
 func (s *Accounts) ColumnStats() mailcolumns.Stats { return s.columns.Stats() }
 
-// Login returns the account of the user with this name and password. The error is
-// mailstore.ErrAuthFailed if there is none.
-func (s *Accounts) Login(ctx context.Context, username, password string) (*Account, error) {
-	user, err := s.store.Authenticate(ctx, username, password)
+// Login returns the account of the user with this name and password, which may be one for scope
+// only. Errors: mailstore.ErrAuthFailed if there is none, mailstore.ErrSuspended.
+func (s *Accounts) Login(ctx context.Context, username, password string, scope mailstore.Scope) (*Account, error) {
+	user, err := s.store.Authenticate(ctx, username, password, scope)
 	if err != nil {
 		return nil, err
 	}

@@ -300,11 +300,12 @@ func TestFlagsWithoutRightStay(t *testing.T) {
 
 func TestLogin(t *testing.T) {
 	e := newEnv(t, quota.Limits{})
-	a, err := e.Login(t.Context(), "Alice@example.com", "correct horse")
+	a, err := e.Login(t.Context(), "Alice@example.com", "correct horse", mailstore.ScopeIMAP)
 	if err != nil || a.UserID() != e.user.ID || a.Actor() != e.user.Username || a.rights != AllRights {
 		t.Errorf("login: %+v, %v", a, err)
 	}
-	if _, err := e.Login(t.Context(), "alice@example.com", "wrong horse"); !errors.Is(err, mailstore.ErrAuthFailed) {
+	_, err = e.Login(t.Context(), "alice@example.com", "wrong horse", mailstore.ScopeIMAP)
+	if !errors.Is(err, mailstore.ErrAuthFailed) {
 		t.Errorf("wrong password: %v", err)
 	}
 }

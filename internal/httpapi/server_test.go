@@ -90,7 +90,7 @@ func TestCreateUser(t *testing.T) {
 		answer.Username != "ada@example.com" || header.Get("Content-Type") != "application/json" {
 		t.Errorf("%d %s", status, body)
 	}
-	if _, err := st.Authenticate(t.Context(), "ada@example.com", "correct horse"); err != nil {
+	if _, err := st.Authenticate(t.Context(), "ada@example.com", "correct horse", mailstore.ScopeIMAP); err != nil {
 		t.Errorf("the new user cannot log in: %v", err)
 	}
 

@@ -164,7 +164,7 @@ func (s *Store) userByAddress(ctx context.Context, local, domain string) (*User,
 		return nil, err
 	}
 	user, err := s.UserByID(ctx, id)
-	if errors.Is(err, ErrNoSuchUser) {
+	if errors.Is(err, ErrNoSuchUser) || err == nil && user.State == UserDeleted {
 		return nil, fmt.Errorf("%w: %s", ErrNoSuchAddress, address)
 	}
 	return user, err
@@ -205,14 +205,10 @@ func (s *Store) AddAlias(ctx context.Context, user mailkey.UserID, address strin
 		if _, err := s.touchUser(ctx, user, bson.D{{Key: userTree, Value: int64(1)}}); err != nil {
 			return err
 		}
-		n, err := s.countUpTo(ctx, s.addresses, bson.D{{Key: addressUser, Value: user.Binary()}}, MaxAliases+1)
-		if err != nil {
+		if err := s.roomForAlias(ctx, user); err != nil {
 			return err
 		}
-		if n > MaxAliases {
-			return invalid(ErrTooMany, "a user can have %d aliases", MaxAliases)
-		}
-		_, err = s.addresses.InsertOne(ctx, bson.D{
+		_, err := s.addresses.InsertOne(ctx, bson.D{
 			{Key: "_id", Value: address}, {Key: addressUser, Value: user.Binary()}, {Key: addressAlias, Value: true}})
 		return err
 	})
@@ -221,6 +217,18 @@ func (s *Store) AddAlias(ctx context.Context, user mailkey.UserID, address strin
 	}
 	if err != nil {
 		return fmt.Errorf("add alias: %w", err)
+	}
+	return nil
+}
+
+// roomForAlias returns ErrTooMany if the user can have no further alias.
+func (s *Store) roomForAlias(ctx context.Context, user mailkey.UserID) error {
+	n, err := s.countUpTo(ctx, s.addresses, bson.D{{Key: addressUser, Value: user.Binary()}}, MaxAliases+1)
+	if err != nil {
+		return err
+	}
+	if n > MaxAliases {
+		return invalid(ErrTooMany, "a user can have %d aliases", MaxAliases)
 	}
 	return nil
 }

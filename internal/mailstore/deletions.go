@@ -48,9 +48,14 @@ func (s *Store) purgeMailbox(ctx context.Context, box mailkey.Mailbox) error {
 // are free when the mail is removed. Interrupted, it is resumed by a Store that does so, or by
 // another call. The error is ErrNoSuchUser.
 func (s *Store) DeleteUser(ctx context.Context, user mailkey.UserID) error {
+	return s.deleteUser(ctx, byID(user.Binary()), user)
+}
+
+// deleteUser removes a user whose document matches filter.
+func (s *Store) deleteUser(ctx context.Context, filter bson.D, user mailkey.UserID) error {
 	ctx = database.Causal(ctx)
 	marking, end := s.link(ctx)
-	res, err := s.users.UpdateOne(marking, byID(user.Binary()), bson.D{{Key: "$set", Value: bson.D{
+	res, err := s.users.UpdateOne(marking, filter, bson.D{{Key: "$set", Value: bson.D{
 		{Key: userDeleting, Value: true}, {Key: userPurged, Value: now()}}}})
 	end()
 	if err != nil {
@@ -97,6 +102,11 @@ func (s *Store) resumeLoop(ctx context.Context) {
 	for {
 		if err := s.finishDeletions(ctx, s.purgeLease); err != nil && ctx.Err() == nil {
 			s.log.Error("interrupted deletions were not finished", "error", err)
+		}
+		if n, err := s.DeleteDue(ctx); err != nil && ctx.Err() == nil {
+			s.log.Error("users whose time was over were not deleted", "error", err)
+		} else if n > 0 {
+			s.log.Info("users deleted whose time was over", "users", n)
 		}
 		// Not all instances at the same time.
 		pause := time.NewTimer(s.purgeLease/2 + rand.N(s.purgeLease/2))

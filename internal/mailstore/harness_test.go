@@ -68,8 +68,13 @@ var userCount atomic.Int64
 // user creates a user without the cost of hashing a password.
 func (e *env) user(t testing.TB) *User {
 	t.Helper()
-	u, err := e.createUser(t.Context(), fmt.Sprintf("user%d@example.com", userCount.Add(1)),
-		newHash().String(), noLimits)
+	return e.userNamed(t, fmt.Sprintf("user%d@example.com", userCount.Add(1)))
+}
+
+// userNamed is user with a name that matters.
+func (e *env) userNamed(t testing.TB, name string) *User {
+	t.Helper()
+	u, err := e.createUser(t.Context(), NewUser{Username: name}, newHash().String())
 	if err != nil {
 		t.Fatal(err)
 	}

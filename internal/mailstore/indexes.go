@@ -17,6 +17,9 @@ const (
 	indexModSeq   = "modseq"
 	indexLinks    = "links"
 	indexDeleting = "deleting"
+	// indexDomain lists the users of a domain; indexDeleteAfter those who go for good some day.
+	indexDomain      = "domain"
+	indexDeleteAfter = "deleteAfter"
 )
 
 // ensureCollections creates the collections (a transaction on a sharded cluster must not) where they
@@ -161,6 +164,10 @@ func Indexes(db *mongo.Database) []database.Indexes {
 		m.Options.SetPartialFilterExpression(bson.D{{Key: field, Value: true}})
 		return m
 	}
+	present := func(m mongo.IndexModel, field string) mongo.IndexModel {
+		m.Options.SetPartialFilterExpression(bson.D{{Key: field, Value: bson.D{{Key: "$exists", Value: true}}}})
+		return m
+	}
 	unique := func(m mongo.IndexModel) mongo.IndexModel {
 		m.Options.SetUnique(true)
 		return m
@@ -170,6 +177,8 @@ func Indexes(db *mongo.Database) []database.Indexes {
 	return []database.Indexes{
 		{Collection: in(collUsers), Models: []mongo.IndexModel{
 			unique(index("name", userName)),
+			index(indexDomain, userDomain, userName),
+			present(index(indexDeleteAfter, userState, userDeleteAfter), userDeleteAfter),
 			marked(index(indexDeleting, userDeleting), userDeleting)}},
 		{Collection: in(collAddresses), Models: []mongo.IndexModel{index("user", addressUser)}},
 		{Collection: in(collMailboxes), Models: []mongo.IndexModel{

@@ -24,6 +24,13 @@ const (
 	// MinPasswordLength and MaxPasswordLength are in octets (ErrWeakPassword).
 	MinPasswordLength = 8
 	MaxPasswordLength = 1024
+	// MaxDisplayName and MaxMetadata are in octets (ErrInvalidProfile).
+	MaxDisplayName = 200
+	MaxMetadata    = 4 << 10
+	// MaxAppPasswords bounds the application passwords of a user (ErrTooMany).
+	MaxAppPasswords = 50
+	// MaxPage bounds the users of one page.
+	MaxPage = 1000
 	// MaxAddressLength is in octets of UTF-8 (RFC 5321 section 4.5.3.1.3, less the angle brackets;
 	// ErrInvalidAddress).
 	MaxAddressLength = 254

@@ -17,6 +17,8 @@ import (
 	"golang.org/x/crypto/argon2"
 	"golang.org/x/sync/semaphore"
 	"golang.org/x/text/secure/precis"
+
+	"gadwall/internal/passhash"
 )
 
 // Parameters of argon2id for new hashes: the least that OWASP recommends. Each computation takes
@@ -167,7 +169,7 @@ func (h argonHash) compute(password string) []byte {
 
 // noHash stands in for the hash of users that do not exist. A comparison with it takes as long as
 // with any other, and never succeeds, since nobody knows a password for it.
-var noHash = newHash()
+var noHash = storedPassword{argonHash: newHash()}
 
 func newHash() argonHash {
 	h := argonHash{memory: argonMemory, time: argonTime, threads: argonThreads,
@@ -200,11 +202,35 @@ func checkPassword(password string) error {
 	return nil
 }
 
-// hash computes the PHC string of a new password.
+// storedPassword is a password as a user's document has it: a hash of ours, or one that another
+// system made.
+type storedPassword struct {
+	argonHash
+	foreign *passhash.Hash // nil for ours
+}
+
+// parsePassword reads a stored hash. The error is ErrWeakPassword.
+func parsePassword(stored string) (storedPassword, error) {
+	ours, err := parseHash(stored)
+	if err == nil {
+		return storedPassword{argonHash: ours}, nil
+	}
+	foreign, err := passhash.Parse(stored)
+	if err != nil {
+		return storedPassword{}, invalid(ErrWeakPassword, "%v", err)
+	}
+	return storedPassword{foreign: foreign}, nil
+}
+
+// hash computes the PHC string of a new password. The error is ErrWeakPassword.
 func (s *Store) hash(ctx context.Context, password string) (string, error) {
 	if err := checkPassword(password); err != nil {
 		return "", err
 	}
+	return s.computeHash(ctx, password)
+}
+
+func (s *Store) computeHash(ctx context.Context, password string) (string, error) {
 	h := newHash()
 	err := s.hashing.while(ctx, h.memory, func() { h.key = h.compute(preparePassword(password)) })
 	if err != nil {
@@ -214,8 +240,14 @@ func (s *Store) hash(ctx context.Context, password string) (string, error) {
 }
 
 // verify reports whether the password has the hash.
-func (s *Store) verify(ctx context.Context, h argonHash, password string) (bool, error) {
+func (s *Store) verify(ctx context.Context, h storedPassword, password string) (bool, error) {
 	var same bool
+	if h.foreign != nil {
+		// What another system hashed is what the client sent, in whatever form. A computation
+		// counts as one of ours at least: it needs a processor.
+		err := s.hashing.while(ctx, max(h.foreign.KiB, argonMemory), func() { same = h.foreign.Matches(password) })
+		return same, err
+	}
 	err := s.hashing.while(ctx, h.memory, func() {
 		same = subtle.ConstantTimeCompare(h.compute(preparePassword(password)), h.key) == 1
 	})

@@ -32,7 +32,7 @@ func TestHashIsPHC(t *testing.T) {
 	}
 	for password, want := range map[string]bool{"correct horse": true, "correct\u00a0horse": true,
 		"Correct horse": false, "": false} {
-		if got, err := s.verify(t.Context(), h, password); err != nil || got != want {
+		if got, err := s.verify(t.Context(), storedPassword{argonHash: h}, password); err != nil || got != want {
 			t.Errorf("verify(%q) = %t, %v", password, got, err)
 		}
 	}
@@ -48,7 +48,7 @@ func TestVerifyKnowsForeignHashes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if ok, err := s.verify(t.Context(), h, "password"); err != nil || !ok {
+	if ok, err := s.verify(t.Context(), storedPassword{argonHash: h}, "password"); err != nil || !ok {
 		t.Errorf("verify = %t, %v", ok, err)
 	}
 }
@@ -207,7 +207,7 @@ func TestAuthenticateRemembersRightPasswords(t *testing.T) {
 		{"ada@example.com", "correct horse", true, 0},
 	} {
 		computed = 0
-		_, err := e.Authenticate(t.Context(), tt.name, tt.password)
+		_, err := e.Authenticate(t.Context(), tt.name, tt.password, ScopeIMAP)
 		if (err == nil) != tt.right || computed != tt.computes {
 			t.Errorf("%d: %v, computed %d times, want %d", i, err, computed, tt.computes)
 		}
@@ -216,7 +216,7 @@ func TestAuthenticateRemembersRightPasswords(t *testing.T) {
 		t.Fatal(err)
 	}
 	computed = 0
-	if _, err := e.Authenticate(t.Context(), "ada@example.com", "correct horse"); !errors.Is(err,
+	if _, err := e.Authenticate(t.Context(), "ada@example.com", "correct horse", ScopeIMAP); !errors.Is(err,
 		ErrAuthFailed) || computed != 1 {
 		t.Errorf("the old password: %v, computed %d times", err, computed)
 	}
@@ -254,7 +254,7 @@ func BenchmarkAuthenticate(b *testing.B) {
 				b.Fatal(err)
 			}
 			for b.Loop() {
-				if _, err := e.Authenticate(b.Context(), "ada@example.com", "correct horse"); err != nil {
+				if _, err := e.Authenticate(b.Context(), "ada@example.com", "correct horse", ScopeIMAP); err != nil {
 					b.Fatal(err)
 				}
 			}

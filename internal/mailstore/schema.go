@@ -73,7 +73,14 @@ const (
 	userUIDValidity = "uidv"     // int64: the last UIDVALIDITY given out
 	userNumbers     = "nums"     // int64: how many numbers were given out to messages
 	userAdvanced    = "adv"      // binary: the latest advance that raised the three before
-	userTree        = "tree"     // int64: counts changes of the mailbox list, which all write it
+	userDomain      = "dom"      // of the name; absent in users of before
+	userDisplayName = "disp"
+	userMetadata    = "meta"  // string: JSON
+	userState       = "state" // string: a UserState; absent for UserActive
+	userDeleteAfter = "until" // date: when a user in state UserDeleted goes for good
+	userApps        = "apps"  // array of appPasswordDoc
+	userAppsUsed    = "used"  // document: when each of them was used last, by id
+	userTree        = "tree"  // int64: counts changes of the mailbox list, which all write it
 )
 
 // Fields of address documents; _id is the normalised address.

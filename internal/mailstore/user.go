@@ -20,14 +20,24 @@ type User struct {
 	ID       mailkey.UserID
 	Username string // normalised address
 	quota.Account
-	Created time.Time
+	Created     time.Time
+	DisplayName string // for people; may be empty
+	Metadata    string // JSON that applications keep with the user; may be empty
+	State       UserState
+	// DeleteAfter is when a user in state UserDeleted goes for good.
+	DeleteAfter time.Time
 }
 
 // NewUser describes a new account.
 type NewUser struct {
 	Username string // mail address
 	Password string
-	Quota    quota.Limits // own limits
+	// HashedPassword takes the place of Password: a hash that another system made (package
+	// passhash).
+	HashedPassword string
+	Quota          quota.Limits // own limits
+	DisplayName    string
+	Metadata       string // JSON
 }
 
 type userDoc struct {
@@ -36,6 +46,13 @@ type userDoc struct {
 	Hash    string      `bson:"hash"`
 	Created time.Time   `bson:"created"`
 	Quota   quota.State `bson:"quota"`
+
+	DisplayName string               `bson:"disp"`
+	Metadata    string               `bson:"meta"`
+	State       UserState            `bson:"state"`
+	DeleteAfter time.Time            `bson:"until"`
+	Apps        []appPasswordDoc     `bson:"apps"`
+	AppsUsed    map[string]time.Time `bson:"used"`
 }
 
 func (s *Store) userFrom(d *userDoc) (*User, error) {
@@ -43,7 +60,12 @@ func (s *Store) userFrom(d *userDoc) (*User, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &User{ID: id, Username: d.Name, Account: s.quota.Policy().Account(d.Quota), Created: d.Created.UTC()}, nil
+	u := &User{ID: id, Username: d.Name, Account: s.quota.Policy().Account(d.Quota), Created: d.Created.UTC(),
+		DisplayName: d.DisplayName, Metadata: d.Metadata, State: d.State}
+	if !d.DeleteAfter.IsZero() {
+		u.DeleteAfter = d.DeleteAfter.UTC()
+	}
+	return u, nil
 }
 
 func userIDFrom(b bson.Binary) (mailkey.UserID, error) {
@@ -69,7 +91,15 @@ func (s *Store) CreateUser(ctx context.Context, n NewUser) (*User, error) {
 	if err := n.Quota.Check(); err != nil {
 		return nil, err
 	}
-	if err := checkPassword(n.Password); err != nil {
+	if n.HashedPassword == "" {
+		err = checkPassword(n.Password)
+	} else {
+		_, err = parsePassword(n.HashedPassword)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := checkProfile(n.DisplayName, n.Metadata); err != nil {
 		return nil, err
 	}
 	// A look before the expensive hash; the unique index decides.
@@ -78,17 +108,21 @@ func (s *Store) CreateUser(ctx context.Context, n NewUser) (*User, error) {
 	} else if n > 0 {
 		return nil, fmt.Errorf("%w: %s", ErrUserExists, name)
 	}
-	hash, err := s.hash(ctx, n.Password)
-	if err != nil {
-		return nil, err
+	hash := n.HashedPassword
+	if hash == "" {
+		if hash, err = s.hash(ctx, n.Password); err != nil {
+			return nil, err
+		}
 	}
-	return s.createUser(ctx, name, hash, n.Quota)
+	n.Username = name
+	return s.createUser(ctx, n, hash)
 }
 
 // createUser makes an account from the values that CreateUser has checked.
-func (s *Store) createUser(ctx context.Context, name, hash string, limits quota.Limits) (*User, error) {
-	state := quota.NewState(limits)
-	user := &User{ID: mailkey.NewUserID(), Username: name, Account: s.quota.Policy().Account(state), Created: now()}
+func (s *Store) createUser(ctx context.Context, n NewUser, hash string) (*User, error) {
+	name, state := n.Username, quota.NewState(n.Quota)
+	user := &User{ID: mailkey.NewUserID(), Username: name, Account: s.quota.Policy().Account(state), Created: now(),
+		DisplayName: n.DisplayName, Metadata: n.Metadata}
 	var boxes []any
 	validity := uint32(user.Created.Unix())
 	for i, std := range standardMailboxes {
@@ -101,12 +135,19 @@ func (s *Store) createUser(ctx context.Context, name, hash string, limits quota.
 	doc := bson.D{
 		{Key: "_id", Value: user.ID.Binary()},
 		{Key: userName, Value: name},
+		{Key: userDomain, Value: domainOf(name)},
 		{Key: userHash, Value: hash},
 		{Key: userCreated, Value: user.Created},
 		{Key: userMailboxes, Value: int64(len(boxes))},
 		{Key: userUIDValidity, Value: int64(validity) + int64(len(boxes)-1)},
 		{Key: userTree, Value: int64(0)},
 		{Key: quota.Field, Value: state},
+	}
+	if n.DisplayName != "" {
+		doc = append(doc, bson.E{Key: userDisplayName, Value: n.DisplayName})
+	}
+	if n.Metadata != "" {
+		doc = append(doc, bson.E{Key: userMetadata, Value: n.Metadata})
 	}
 	err := s.transact(ctx, func(ctx context.Context) error {
 		_, err := s.addresses.InsertOne(ctx, bson.D{{Key: "_id", Value: name},
@@ -209,69 +250,6 @@ func (s *Store) findUser(ctx context.Context, filter bson.D) (*userDoc, error) {
 		return nil, fmt.Errorf("find user: %w", err)
 	}
 	return &doc, nil
-}
-
-// SetPassword gives the user another password. Errors: ErrWeakPassword, ErrNoSuchUser.
-func (s *Store) SetPassword(ctx context.Context, user mailkey.UserID, password string) error {
-	hash, err := s.hash(ctx, password)
-	if err != nil {
-		return err
-	}
-	res, err := s.users.UpdateOne(ctx, append(byID(user.Binary()), notSet(userDeleting)),
-		bson.D{{Key: "$set", Value: bson.D{{Key: userHash, Value: hash}}}})
-	if err != nil {
-		return fmt.Errorf("set password: %w", err)
-	}
-	if res.MatchedCount == 0 {
-		return ErrNoSuchUser
-	}
-	return nil
-}
-
-// Authenticate returns the user with this name and password. The error is ErrAuthFailed if there is
-// none. It takes the same time whether or not the name exists. A password that was right a moment
-// ago costs no computation (Options.RememberPasswords); a wrong one always does.
-func (s *Store) Authenticate(ctx context.Context, username, password string) (*User, error) {
-	if len(password) > MaxPasswordLength {
-		return nil, ErrAuthFailed
-	}
-	var doc *userDoc
-	hash := noHash
-	name, err := NormalizeAddress(username)
-	if err != nil {
-		// The query runs all the same, because it takes time as well.
-		name = ""
-	}
-	doc, err = s.findUser(ctx, bson.D{{Key: userName, Value: name}})
-	switch {
-	case errors.Is(err, ErrNoSuchUser):
-	case err != nil:
-		return nil, fmt.Errorf("authenticate: %w", err)
-	default:
-		if hash, err = parseHash(doc.Hash); err != nil {
-			return nil, fmt.Errorf("authenticate %s: %w", doc.Name, err)
-		}
-	}
-	var user *User
-	var verified verifiedKey
-	if doc != nil {
-		if user, err = s.userFrom(doc); err != nil {
-			return nil, err
-		}
-		verified = s.verified.keyOf(user.ID, doc.Hash, preparePassword(password))
-		if s.verified.has(verified) {
-			return user, nil
-		}
-	}
-	same, err := s.verify(ctx, hash, password)
-	if err != nil {
-		return nil, fmt.Errorf("authenticate: %w", err)
-	}
-	if !same || user == nil {
-		return nil, ErrAuthFailed
-	}
-	s.verified.add(verified)
-	return user, nil
 }
 
 // SetLimits gives a user these own limits. Errors: ErrNoSuchUser, quota.ErrInvalidLimit.

@@ -23,7 +23,7 @@ func TestCreateUserAndAuthenticate(t *testing.T) {
 		t.Errorf("created %+v", u)
 	}
 	for _, name := range []string{"jörg@bücher.example", "JÖRG@xn--bcher-kva.example"} {
-		got, err := e.Authenticate(ctx, name, "correct horse")
+		got, err := e.Authenticate(ctx, name, "correct horse", ScopeIMAP)
 		if err != nil || *got != *u {
 			t.Errorf("Authenticate(%q) = %+v, %v; want %+v", name, got, err, u)
 		}
@@ -32,17 +32,17 @@ func TestCreateUserAndAuthenticate(t *testing.T) {
 		{"jörg@bücher.example", "wrong horse"}, {"jörg@bücher.example", ""},
 		{"nobody@example.com", "correct horse"}, {"not an address", "correct horse"}, {"", ""},
 	} {
-		if got, err := e.Authenticate(ctx, c[0], c[1]); !errors.Is(err, ErrAuthFailed) {
+		if got, err := e.Authenticate(ctx, c[0], c[1], ScopeIMAP); !errors.Is(err, ErrAuthFailed) {
 			t.Errorf("Authenticate(%q, %q) = %v, %v", c[0], c[1], got, err)
 		}
 	}
 	if err := e.SetPassword(ctx, u.ID, "battery staple"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := e.Authenticate(ctx, u.Username, "correct horse"); !errors.Is(err, ErrAuthFailed) {
+	if _, err := e.Authenticate(ctx, u.Username, "correct horse", ScopeIMAP); !errors.Is(err, ErrAuthFailed) {
 		t.Errorf("the old password: %v", err)
 	}
-	if _, err := e.Authenticate(ctx, u.Username, "battery staple"); err != nil {
+	if _, err := e.Authenticate(ctx, u.Username, "battery staple", ScopeIMAP); err != nil {
 		t.Errorf("the new password: %v", err)
 	}
 
@@ -86,7 +86,8 @@ func TestCreateUserRefuses(t *testing.T) {
 		})
 	}
 	// Past the look before, the index decides.
-	if got, err := e.createUser(t.Context(), u.Username, newHash().String(), noLimits); !errors.Is(err, ErrUserExists) {
+	got, err := e.createUser(t.Context(), NewUser{Username: u.Username}, newHash().String())
+	if !errors.Is(err, ErrUserExists) {
 		t.Errorf("got %v, %v", got, err)
 	}
 	if boxes, err := e.Mailboxes(t.Context(), u.ID); err != nil || len(boxes) != len(standardMailboxes) {

@@ -1,0 +1,259 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"gadwall/internal/config"
+	"gadwall/internal/mailkey"
+	"gadwall/internal/mailstore"
+	"gadwall/quota"
+)
+
+type userShowCmd struct {
+	storageSettings
+	Username string `arg:"" help:"The user."`
+}
+
+// Run prints what a user's document says, in JSON.
+func (c *userShowCmd) Run(std streams) error {
+	return c.withStore(std, func(ctx context.Context, s *mailstore.Store) error {
+		user, err := userNamed(ctx, s, c.Username)
+		if err != nil {
+			return err
+		}
+		addresses, err := s.Addresses(ctx, user.ID)
+		if err != nil {
+			return err
+		}
+		shown := struct {
+			listedUser
+			DisplayName string          `json:"displayName,omitempty"`
+			Addresses   []string        `json:"addresses"`
+			DeleteAfter *time.Time      `json:"deleteAfter,omitempty"`
+			Metadata    json.RawMessage `json:"metadata,omitempty"`
+		}{listedUser: listed(user), DisplayName: user.DisplayName, Addresses: addresses}
+		if user.State == mailstore.UserDeleted {
+			shown.DeleteAfter = &user.DeleteAfter
+		}
+		if user.Metadata != "" {
+			shown.Metadata = json.RawMessage(user.Metadata)
+		}
+		encoder := json.NewEncoder(std.out)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(shown)
+	})
+}
+
+type userSetCmd struct {
+	storageSettings
+	Username      string               `arg:"" help:"The user."`
+	Name          *string              `help:"Name for people; empty takes it away."`
+	Metadata      *string              `placeholder:"JSON" help:"What applications keep with the user, at most 4 KiB; empty takes it away."`
+	Quota         *config.StorageLimit `placeholder:"SIZE" help:"Most that the user may store, e.g. 10GB, or unlimited, or default."`
+	QuotaMessages *config.MessageLimit `placeholder:"N" help:"Most messages that the user may have, or unlimited, or default."`
+}
+
+func (c *userSetCmd) Run(std streams) error {
+	return c.withStore(std, func(ctx context.Context, s *mailstore.Store) error {
+		user, err := userNamed(ctx, s, c.Username)
+		if err != nil {
+			return err
+		}
+		if c.Quota != nil || c.QuotaMessages != nil {
+			_, err := s.ChangeLimits(ctx, user.ID, func(l quota.Limits) quota.Limits {
+				if c.Quota != nil {
+					l.Bytes = int64(*c.Quota)
+				}
+				if c.QuotaMessages != nil {
+					l.Messages = int64(*c.QuotaMessages)
+				}
+				return l
+			})
+			if err != nil {
+				return err
+			}
+		}
+		change := mailstore.UserChange{DisplayName: c.Name, Metadata: c.Metadata}
+		if err := s.ChangeProfile(ctx, user.ID, change); err != nil {
+			return err
+		}
+		fmt.Fprintf(std.out, "changed %s\n", user.Username)
+		return nil
+	})
+}
+
+type userSuspendCmd struct {
+	storageSettings
+	Username string `arg:"" help:"The user."`
+}
+
+func (c *userSuspendCmd) Run(std streams) error {
+	return c.changeState(std, c.Username, "suspended", (*mailstore.Store).Suspend)
+}
+
+type userResumeCmd struct {
+	storageSettings
+	Username string `arg:"" help:"The user."`
+}
+
+func (c *userResumeCmd) Run(std streams) error {
+	return c.changeState(std, c.Username, "resumed", (*mailstore.Store).Resume)
+}
+
+type userUndeleteCmd struct {
+	storageSettings
+	Username string `arg:"" help:"The user."`
+}
+
+func (c *userUndeleteCmd) Run(std streams) error {
+	return c.changeState(std, c.Username, "brought back", (*mailstore.Store).Undelete)
+}
+
+// changeState changes the state of a user and says what became of it.
+func (c *storageSettings) changeState(std streams, username, done string,
+	change func(*mailstore.Store, context.Context, mailkey.UserID) error,
+) error {
+	return c.withStore(std, func(ctx context.Context, s *mailstore.Store) error {
+		user, err := userNamed(ctx, s, username)
+		if err != nil {
+			return err
+		}
+		if err := change(s, ctx, user.ID); err != nil {
+			return err
+		}
+		fmt.Fprintf(std.out, "%s %s\n", done, user.Username)
+		return nil
+	})
+}
+
+type userRenameCmd struct {
+	storageSettings
+	Username  string `arg:"" help:"The user."`
+	NewName   string `arg:"" help:"The new name, a mail address."`
+	KeepAlias bool   `help:"Keep the old name as an alias."`
+}
+
+func (c *userRenameCmd) Run(std streams) error {
+	return c.withStore(std, func(ctx context.Context, s *mailstore.Store) error {
+		user, err := userNamed(ctx, s, c.Username)
+		if err != nil {
+			return err
+		}
+		if err := s.RenameUser(ctx, user.ID, c.NewName, c.KeepAlias); err != nil {
+			return err
+		}
+		fmt.Fprintf(std.out, "renamed %s to %s\n", user.Username, c.NewName)
+		return nil
+	})
+}
+
+type aliasCmd struct {
+	Add    aliasAddCmd    `cmd:"" help:"Give a user a further address."`
+	Remove aliasRemoveCmd `cmd:"" help:"Take an address from a user."`
+}
+
+type aliasAddCmd struct {
+	storageSettings
+	Username string `arg:"" help:"The user."`
+	Address  string `arg:"" help:"The address."`
+}
+
+func (c *aliasAddCmd) Run(std streams) error {
+	return c.changeState(std, c.Username, "added "+c.Address+" to",
+		func(s *mailstore.Store, ctx context.Context, user mailkey.UserID) error {
+			return s.AddAlias(ctx, user, c.Address)
+		})
+}
+
+type aliasRemoveCmd struct {
+	storageSettings
+	Username string `arg:"" help:"The user."`
+	Address  string `arg:"" help:"The address."`
+}
+
+func (c *aliasRemoveCmd) Run(std streams) error {
+	return c.changeState(std, c.Username, "removed "+c.Address+" from",
+		func(s *mailstore.Store, ctx context.Context, user mailkey.UserID) error {
+			return s.RemoveAlias(ctx, user, c.Address)
+		})
+}
+
+type appPasswordCmd struct {
+	Add    appPasswordAddCmd    `cmd:"" help:"Make a password for one application, and print it."`
+	List   appPasswordListCmd   `cmd:"" help:"List a user's application passwords."`
+	Revoke appPasswordRevokeCmd `cmd:"" help:"Take an application password away."`
+}
+
+type appPasswordAddCmd struct {
+	storageSettings
+	Username string   `arg:"" help:"The user."`
+	Name     string   `arg:"" help:"What it is for, such as phone."`
+	Scopes   []string `default:"imap,smtp" help:"What it may be used for: imap, smtp, http."`
+}
+
+func (c *appPasswordAddCmd) Run(std streams) error {
+	scopes, err := mailstore.ParseScope(c.Scopes)
+	if err != nil {
+		return usageError{err}
+	}
+	return c.withStore(std, func(ctx context.Context, s *mailstore.Store) error {
+		user, err := userNamed(ctx, s, c.Username)
+		if err != nil {
+			return err
+		}
+		made, password, err := s.AddAppPassword(ctx, user.ID, c.Name, scopes)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(std.err, "password %s of %s, shown this once:\n", made.ID, user.Username)
+		fmt.Fprintln(std.out, password)
+		return nil
+	})
+}
+
+type appPasswordListCmd struct {
+	storageSettings
+	Username string `arg:"" help:"The user."`
+}
+
+func (c *appPasswordListCmd) Run(std streams) error {
+	return c.withStore(std, func(ctx context.Context, s *mailstore.Store) error {
+		user, err := userNamed(ctx, s, c.Username)
+		if err != nil {
+			return err
+		}
+		passwords, err := s.AppPasswords(ctx, user.ID)
+		if err != nil {
+			return err
+		}
+		w := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(w, "ID\tNAME\tSCOPES\tCREATED\tUSED")
+		for _, p := range passwords {
+			used := "never"
+			if !p.Used.IsZero() {
+				used = p.Used.Format(time.DateTime)
+			}
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", p.ID, p.Name, strings.Join(p.Scopes.Names(), ","),
+				p.Created.Format(time.DateTime), used)
+		}
+		return w.Flush()
+	})
+}
+
+type appPasswordRevokeCmd struct {
+	storageSettings
+	Username string `arg:"" help:"The user."`
+	ID       string `arg:"" help:"The id that list shows."`
+}
+
+func (c *appPasswordRevokeCmd) Run(std streams) error {
+	return c.changeState(std, c.Username, "revoked "+c.ID+" of",
+		func(s *mailstore.Store, ctx context.Context, user mailkey.UserID) error {
+			return s.RevokeAppPassword(ctx, user, c.ID)
+		})
+}

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestUserCommands: an operator's way with one user.
+func TestUserCommands(t *testing.T) {
+	dir := dataDir(t)
+	run := func(stdin string, args ...string) outcome {
+		t.Helper()
+		return gadwall(t, stdin, nil, append(append([]string{"user"}, args...), "--data-dir", dir)...)
+	}
+	const ada = "ada@example.com"
+	run("{SSHA}pJEBnjMXD3KVGxW3Fmid9HbXwOFt/NZd", "add", ada, "--password-stdin", "--hashed", "--name", "Ada").
+		want(t, 0, "created "+ada, "SSHA is weak")
+	run("no hash", "add", "bob@example.com", "--password-stdin", "--hashed").want(t, exitFailure, "not a password hash")
+	run("correct horse", "add", "bob@example.org", "--password-stdin").want(t, 0, "created")
+	run("", "set", ada, "--metadata", `{"plan":"gold"}`, "--quota", "1GB").want(t, 0, "changed "+ada)
+	run("", "set", ada, "--metadata", `{`).want(t, exitFailure, "not JSON")
+	run("", "alias", "add", ada, "info@example.com").want(t, 0, "added info@example.com")
+	run("", "alias", "add", ada, "bob@example.org").want(t, exitFailure, "exists")
+	run("", "show", ada).want(t, 0, `"displayName": "Ada"`, `"info@example.com"`, `"plan": "gold"`, `"limit": 1000000000`)
+	run("", "alias", "remove", ada, "info@example.com").want(t, 0, "removed info@example.com")
+
+	made := run("", "app-password", "add", ada, "phone", "--scopes", "imap")
+	made.want(t, 0, "shown this once")
+	if password := strings.TrimSpace(made.out); len(password) != 24 {
+		t.Errorf("the password is %q", password)
+	}
+	list := run("", "app-password", "list", ada)
+	list.want(t, 0, "phone", "imap", "never")
+	id := strings.Fields(strings.Split(list.out, "\n")[1])[0]
+	run("", "app-password", "revoke", ada, id).want(t, 0, "revoked")
+	run("", "app-password", "revoke", ada, id).want(t, exitFailure, "no such application password")
+	run("", "app-password", "add", ada, "phone", "--scopes", "fax").want(t, exitUsage, "unknown scope")
+
+	run("", "suspend", ada).want(t, 0, "suspended "+ada)
+	run("", "list", "--domain", "example.com").want(t, 0, ada, "suspended")
+	if out := run("", "list", "--prefix", "bob", "--json").out; !strings.Contains(out, "bob@example.org") ||
+		strings.Contains(out, ada) {
+		t.Errorf("users that begin with bob: %s", out)
+	}
+	run("", "resume", ada).want(t, 0, "resumed "+ada)
+	run("", "rename", ada, "countess@example.com", "--keep-alias").want(t, 0, "renamed")
+	run("", "delete", "countess@example.com", "--yes", "--grace", "1h").want(t, 0, "will be deleted after")
+	run("", "show", "countess@example.com").want(t, 0, `"state": "deleted"`, "deleteAfter")
+	run("", "undelete", "countess@example.com").want(t, 0, "brought back")
+	run("", "delete", "countess@example.com", "--yes").want(t, 0, "deleted countess@example.com")
+	run("", "show", ada).want(t, exitFailure, "no such user")
+}

@@ -1,0 +1,132 @@
+package mailstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"gadwall/internal/mailkey"
+)
+
+// SetPassword gives the user another password. Application passwords stay. Errors:
+// ErrWeakPassword, ErrNoSuchUser.
+func (s *Store) SetPassword(ctx context.Context, user mailkey.UserID, password string) error {
+	hash, err := s.hash(ctx, password)
+	if err != nil {
+		return err
+	}
+	return s.setHash(ctx, user, hash)
+}
+
+// SetHashedPassword gives the user a password of which another system made the hash (package
+// passhash). Errors: ErrWeakPassword if the hash cannot be used, ErrNoSuchUser.
+func (s *Store) SetHashedPassword(ctx context.Context, user mailkey.UserID, hash string) error {
+	if _, err := parsePassword(hash); err != nil {
+		return err
+	}
+	return s.setHash(ctx, user, hash)
+}
+
+func (s *Store) setHash(ctx context.Context, user mailkey.UserID, hash string) error {
+	return s.updateUser(ctx, user, bson.D{{Key: "$set", Value: bson.D{{Key: userHash, Value: hash}}}})
+}
+
+// updateUser changes the document of a user who is not being deleted. The error is ErrNoSuchUser.
+func (s *Store) updateUser(ctx context.Context, user mailkey.UserID, update bson.D) error {
+	res, err := s.users.UpdateOne(ctx, append(byID(user.Binary()), notSet(userDeleting)), update)
+	if err != nil {
+		return fmt.Errorf("update user: %w", err)
+	}
+	if res.MatchedCount == 0 {
+		return ErrNoSuchUser
+	}
+	return nil
+}
+
+// Authenticate returns the user with this name and password, who may be used for scope. Errors:
+// ErrAuthFailed if there is none; ErrSuspended, only if the password is right. It takes the same
+// time whether or not the name exists. A password that was right a moment ago costs no computation
+// (Options.RememberPasswords); a wrong one always does.
+//
+// The password may be the user's own, which is for everything, or an application password of that
+// scope (AddAppPassword).
+func (s *Store) Authenticate(ctx context.Context, username, password string, scope Scope) (*User, error) {
+	if len(password) > MaxPasswordLength {
+		return nil, ErrAuthFailed
+	}
+	name, err := NormalizeAddress(username)
+	if err != nil {
+		// The query runs all the same, because it takes time as well.
+		name = ""
+	}
+	doc, err := s.findUser(ctx, bson.D{{Key: userName, Value: name}})
+	if errors.Is(err, ErrNoSuchUser) {
+		doc, err = nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("authenticate: %w", err)
+	}
+	user, err := s.authenticate(ctx, doc, password, scope)
+	if err != nil {
+		return nil, fmt.Errorf("authenticate: %w", err)
+	}
+	switch {
+	case user == nil || user.State == UserDeleted:
+		return nil, ErrAuthFailed
+	case user.State == UserSuspended:
+		return nil, ErrSuspended
+	}
+	return user, nil
+}
+
+// authenticate returns the user of the document, if there is one and the password is right.
+func (s *Store) authenticate(ctx context.Context, doc *userDoc, password string, scope Scope) (*User, error) {
+	if doc == nil {
+		_, err := s.verify(ctx, noHash, password)
+		return nil, err
+	}
+	user, err := s.userFrom(doc)
+	if err != nil {
+		return nil, err
+	}
+	if app := doc.appPassword(password); app != nil {
+		if !app.Scopes.has(scope) {
+			return nil, nil
+		}
+		s.noteUse(ctx, user.ID, doc, app)
+		return user, nil
+	}
+	hash, err := parsePassword(doc.Hash)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", doc.Name, err)
+	}
+	verified := s.verified.keyOf(user.ID, doc.Hash, preparePassword(password))
+	if s.verified.has(verified) {
+		return user, nil
+	}
+	same, err := s.verify(ctx, hash, password)
+	if err != nil || !same {
+		return nil, err
+	}
+	s.verified.add(verified)
+	if hash.foreign != nil {
+		s.hashAnew(ctx, user, doc.Hash, password)
+	}
+	return user, nil
+}
+
+// hashAnew puts an argon2id hash in the place of one that another system made, once the password
+// is known. A failure does not concern the login: the next one tries again.
+func (s *Store) hashAnew(ctx context.Context, user *User, old, password string) {
+	hash, err := s.computeHash(ctx, password)
+	if err == nil {
+		_, err = s.users.UpdateOne(ctx,
+			append(byID(user.ID.Binary()), bson.E{Key: userHash, Value: old}, notSet(userDeleting)),
+			bson.D{{Key: "$set", Value: bson.D{{Key: userHash, Value: hash}}}})
+	}
+	if err != nil {
+		s.log.Warn("the hash of a password stays as another system made it", "user", user.Username, "error", err)
+	}
+}
