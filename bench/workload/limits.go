@@ -16,6 +16,8 @@ const (
 	sampled = 20
 	// manyMessages is how many messages a call expunges, copies or moves that is one of many.
 	manyMessages = 100
+	// minBigMail is the least size of the mail of bigmail: more than its header.
+	minBigMail = 1000
 	// maxFilled is how many messages are copied into a mailbox at most for a repeat that removes them.
 	maxFilled = 10_000
 	// churnMessages is how many messages a mailbox of churn has, more or less.

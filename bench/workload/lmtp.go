@@ -3,6 +3,7 @@ package workload
 import (
 	"bufio"
 	"context"
+	"io"
 	"net"
 	"net/textproto"
 	"time"
@@ -59,13 +60,7 @@ func (c *lmtpConn) command(code int, line string) error {
 // deliver sends a mail to one recipient. It waits for each reply before the next command. sent says
 // that the server has got all of it: after an error it may have stored it or not.
 func (c *lmtpConn) deliver(from, to string, raw []byte) (sent bool, err error) {
-	if err := c.command(250, "MAIL FROM:<"+from+">"); err != nil {
-		return false, err
-	}
-	if err := c.command(250, "RCPT TO:<"+to+">"); err != nil {
-		return false, err
-	}
-	if err := c.command(354, "DATA"); err != nil {
+	if err := c.begin(from, to); err != nil {
 		return false, err
 	}
 	dots := textproto.NewWriter(c.w).DotWriter()
@@ -76,6 +71,35 @@ func (c *lmtpConn) deliver(from, to string, raw []byte) (sent bool, err error) {
 		return true, err
 	}
 	return true, c.answer(250)
+}
+
+// begin sends what comes before a mail.
+func (c *lmtpConn) begin(from, to string) error {
+	if err := c.command(250, "MAIL FROM:<"+from+">"); err != nil {
+		return err
+	}
+	if err := c.command(250, "RCPT TO:<"+to+">"); err != nil {
+		return err
+	}
+	return c.command(354, "DATA")
+}
+
+// deliverPlain sends a mail that ends with CRLF, and of which no line begins with a dot. Looking for
+// such lines would take more time than some servers take for the mail.
+func (c *lmtpConn) deliverPlain(from, to string, mail io.Reader) error {
+	if err := c.begin(from, to); err != nil {
+		return err
+	}
+	if _, err := c.w.ReadFrom(mail); err != nil {
+		return err
+	}
+	if _, err := c.w.WriteString(".\r\n"); err != nil {
+		return err
+	}
+	if err := c.w.Flush(); err != nil {
+		return err
+	}
+	return c.answer(250)
 }
 
 func (c *lmtpConn) close() {

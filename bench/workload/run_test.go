@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -28,40 +29,64 @@ func TestRun(t *testing.T) {
 		if l.Workload != "churn" || l.Step == "" { // its parts are chosen at random
 			got = append(got, fmt.Sprintf("%s repeat=%d calls=%d errors=%d", l.Name(), l.Repeat, l.Calls, l.Errors))
 		}
-		if l.Params["connections"] != 3 || l.Params["messages"] != 60 || l.Params["users"] != 2 {
+		connections := 3.0
+		switch {
+		case l.Workload == "bigmail":
+			connections = 1
+		case l.Workload == "idle" && l.Step != "connect":
+			connections = 2 // of 2 users
+		}
+		if l.Params["connections"] != connections || l.Params["messages"] != 60 || l.Params["users"] != 2 {
 			t.Errorf("%s", l.Key())
 		}
 		if l.Run != "r1" || l.Server != to.Server || l.Machine.Cores == 0 || l.Time.IsZero() || l.Seconds <= 0 ||
 			l.Latency == nil {
 			t.Errorf("%+v", l)
 		}
-		if l.Workload == "churn" && l.Step != "" {
+		if l.Workload == "churn" && l.Step != "" || l.Step == "push" {
 			continue // parts have no figures of the process
+		}
+		if _, ok := l.Values["pss-bytes-per-connection"]; ok != (l.Name() == "idle connect") {
+			t.Errorf("%s: memory of a connection: %v", l.Name(), ok)
 		}
 		if _, ok := l.Values["cpu-ms-per-call"]; !ok || l.Values["rss-bytes"] <= 0 {
 			t.Errorf("%s has no processor time, or no memory", l.Name())
 		}
-		moves := l.Workload == "ingest" || l.Workload == "append" || l.Workload == "fetch" || l.Workload == "sync"
+		moves := l.Name() == "idle delivery" ||
+			slices.Contains([]string{"ingest", "append", "fetch", "sync", "bigmail"}, l.Workload)
 		if (l.Octets > 0) != moves && l.Workload != "churn" {
 			t.Errorf("%s moved %d octets", l.Name(), l.Octets)
 		}
-		if _, ok := l.Values["disk-bytes"]; ok != (l.Workload == "ingest" || l.Workload == "append") {
+		fills := slices.Contains([]string{"ingest", "append", "bigmail lmtp"}, l.Name())
+		if _, ok := l.Values["disk-bytes"]; ok != fills {
 			t.Errorf("%s: disk: %v", l.Name(), ok)
 		}
 	}
 	var want []string
-	for _, name := range []string{"ingest", "append", "login", "select", "status", "fetch flags", "fetch envelope",
+	for _, name := range []string{"idle connect", "idle delivery", "idle push", "ingest", "append", "login",
+		"select", "status", "fetch flags", "fetch envelope",
 		"fetch bodystructure", "fetch header", "fetch whole", "fetch slice", "search unseen", "search from",
 		"search subject", "search rare", "search absent", "store one", "store many", "expunge one", "expunge many",
-		"move copy one", "move copy many", "move one", "move many", "sync flags", "sync condstore", "churn"} {
+		"move copy one", "move copy many", "move one", "move many", "sync flags", "sync condstore", "sync qresync",
+		"churn", "bigmail lmtp", "bigmail fetch"} {
 		calls := 4
-		if name == "ingest" || name == "append" {
+		repeats := 2
+		switch name {
+		case "ingest", "append":
 			calls = 60
+		case "idle connect":
+			calls, repeats = 7, 1
+		case "bigmail lmtp":
+			calls = 1
+		case "bigmail fetch":
+			calls = 3
 		}
-		for repeat := range 2 {
+		for repeat := range repeats {
 			want = append(want, fmt.Sprintf("%s repeat=%d calls=%d errors=0", name, repeat, calls))
 		}
 	}
+	slices.Sort(got) // lines of parts come after each of the step
+	slices.Sort(want)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}

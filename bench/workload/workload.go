@@ -23,6 +23,10 @@ type Options struct {
 	Calls       int64   // of one repeat of other steps; 0: as each step has it
 	Rate        float64 // calls a second; 0 is a closed loop
 	Repeats     int
+	// Idle is how many connections the workload idle opens, BigMail how large the mail of bigmail is;
+	// 0 is the usual number.
+	Idle    int
+	BigMail int64
 
 	Run string // names the run: letters and digits
 	Dir string // for temporary files
@@ -40,8 +44,10 @@ func (o *Options) Check() error {
 		return errors.New("users, messages, connections and repeats are at least 1")
 	case o.Messages < o.Connections:
 		return errors.New("there must be at least as many messages as connections")
-	case o.Calls < 0 || o.Rate < 0:
-		return errors.New("calls and rate are not negative")
+	case o.Calls < 0 || o.Rate < 0 || o.Idle < 0:
+		return errors.New("calls, rate and idle connections are not negative")
+	case o.BigMail != 0 && o.BigMail < minBigMail:
+		return fmt.Errorf("a large mail has at least %d bytes", minBigMail)
 	}
 	return nil
 }
@@ -79,11 +85,18 @@ type step struct {
 	params map[string]float64
 }
 
-// Ingest is the name of the workload that needs LMTP; the others need IMAP only.
+// Ingest is the name of the workload that delivers, and needs LMTP.
 const Ingest = "ingest"
+
+// needLMTP are the workloads that do not run without LMTP; the others need IMAP only.
+var needLMTP = []string{Ingest, "bigmail"}
+
+// NeedsLMTP reports whether a workload does not run on a target without LMTP.
+func NeedsLMTP(name string) bool { return slices.Contains(needLMTP, name) }
 
 // all has every workload, in the order of a run.
 var all = []Workload{
+	{"idle", "connections in IDLE: their memory, and how soon they hear of mail", openIdle},
 	{Ingest, "deliver the corpus by LMTP", openIngest},
 	{"append", "store the corpus by APPEND", openAppend},
 	{"login", "connect, LOGIN, SELECT, LOGOUT", openLogin},
@@ -96,6 +109,7 @@ var all = []Workload{
 	{"move", "MOVE and COPY of one message, and of many", openMove},
 	{"sync", "what has changed since the last visit: all flags, CONDSTORE, QRESYNC", openSync},
 	{"churn", "sessions of many commands: LIST to LOGOUT", openChurn},
+	{"bigmail", "a mail of 200 MB by LMTP, and back", openBigMail},
 }
 
 // All returns every workload, in the order of a run.

@@ -20,6 +20,8 @@ type benchLoad struct {
 	Calls       int64   `placeholder:"N" help:"Calls of a repeat of the other workloads; by default as many as suit each."`
 	Rate        float64 `placeholder:"N" help:"Calls a second, due at fixed times whatever the server does; without it, each connection calls as soon as it has its answer."`
 	Repeats     int     `default:"3" help:"How often each step is measured."`
+	Idle        int     `default:"200" help:"Connections of the workload idle."`
+	BigMail     int64   `default:"200000000" placeholder:"BYTES" help:"Size of the mail of the workload bigmail."`
 	Seed        uint64  `default:"9" help:"Other seeds make other mail."`
 	Out         string  `placeholder:"FILE" help:"Append a line of JSON for each measurement."`
 }
@@ -36,7 +38,7 @@ func (c *benchLoad) check(names []string) error {
 func (c *benchLoad) options() workload.Options {
 	return workload.Options{
 		Corpus: bench.CorpusOptions{Seed: c.Seed}, Users: c.Users, Messages: c.Messages,
-		Connections: c.Connections, Calls: c.Calls, Rate: c.Rate, Repeats: c.Repeats,
+		Connections: c.Connections, Calls: c.Calls, Rate: c.Rate, Repeats: c.Repeats, Idle: c.Idle, BigMail: c.BigMail,
 		Run: strings.ToLower(rand.Text()[:10]),
 	}
 }

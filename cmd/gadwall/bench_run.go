@@ -21,7 +21,7 @@ type benchRunCmd struct {
 	benchLoad
 
 	IMAP       string `name:"imap" placeholder:"ADDR" help:"Measure the server that listens there, host:port, instead of one of our own."`
-	LMTP       string `name:"lmtp" placeholder:"ADDR" help:"Its LMTP; only ingest needs it."`
+	LMTP       string `name:"lmtp" placeholder:"ADDR" help:"Its LMTP; ingest and bigmail need it, and idle measures less without."`
 	HTTP       string `name:"http" placeholder:"ADDR" help:"HTTP of a Gadwall, to create the users there; without it, they must exist."`
 	UserFormat string `default:"bench%d@example.com" placeholder:"FORMAT" help:"Addresses of the users; %d is their number from 0 on."`
 	Name       string `default:"server" help:"What to call that server in the results."`
@@ -38,8 +38,8 @@ func (c *benchRunCmd) check() error {
 	}
 	if c.IMAP != "" && c.LMTP == "" {
 		for _, name := range c.names() {
-			if name == workload.Ingest {
-				return errors.New("ingest needs --lmtp")
+			if workload.NeedsLMTP(name) {
+				return fmt.Errorf("%s needs --lmtp", name)
 			}
 		}
 	}
