@@ -43,6 +43,8 @@ type Summary struct {
 	OctetsPerSec   Spread
 	P50, P99       Spread            // ms; zero if there were no latencies
 	Values         map[string]Spread // as Line.Values
+	// Database has the medians of Line.Database; a command that a repeat did not need counts 0 there.
+	Database map[string]Commands
 }
 
 // Summarize groups lines by server and key, in the order in which they first occur.
@@ -91,6 +93,17 @@ func (s *Summary) sum() {
 	}
 	s.P50 = latency(func(l *Latency) float64 { return l.P50 })
 	s.P99 = latency(func(l *Latency) float64 { return l.P99 })
+	s.Database = make(map[string]Commands)
+	for _, l := range s.Lines {
+		for name := range l.Database {
+			s.Database[name] = Commands{
+				Count:     of(func(l *Line) float64 { return l.Database[name].Count }).Median,
+				Documents: of(func(l *Line) float64 { return l.Database[name].Documents }).Median,
+				Keys:      of(func(l *Line) float64 { return l.Database[name].Keys }).Median,
+				Octets:    of(func(l *Line) float64 { return l.Database[name].Octets }).Median,
+			}
+		}
+	}
 	values := make(map[string][]float64)
 	for _, l := range s.Lines {
 		for name, v := range l.Values {

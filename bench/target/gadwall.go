@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"gadwall/bench/result"
+	"gadwall/internal/node"
 )
 
 const (
@@ -31,10 +32,11 @@ const (
 // Gadwall is a server that StartGadwall has started.
 type Gadwall struct {
 	Target
-	cmd   *exec.Cmd
-	log   string        // file
-	ended chan struct{} // closed when the process has ended
-	err   error         // of the process, once it has ended
+	database *Database
+	cmd      *exec.Cmd
+	log      string        // file
+	ended    chan struct{} // closed when the process has ended
+	err      error         // of the process, once it has ended
 	// signal asks the process to end, once: a second signal would cut its shutdown off.
 	signal func() error
 }
@@ -42,6 +44,14 @@ type Gadwall struct {
 // StartGadwall runs `binary serve` with its data and its log below dir, and returns when the server
 // listens. args are further flags. The server ends with Stop, or when ctx ends.
 func StartGadwall(ctx context.Context, binary, dir string, args ...string) (*Gadwall, error) {
+	return StartGadwallOn(ctx, binary, dir, MongoDB{}, args...)
+}
+
+// MongoDB is a database of a MongoDB. The zero value stands for the embedded database.
+type MongoDB struct{ URI, Database string }
+
+// StartGadwallOn is StartGadwall with a database of a MongoDB, which the server makes, and Stop leaves.
+func StartGadwallOn(ctx context.Context, binary, dir string, on MongoDB, args ...string) (*Gadwall, error) {
 	s := &Gadwall{log: filepath.Join(dir, "server.log"), ended: make(chan struct{})}
 	log, err := os.Create(s.log)
 	if err != nil {
@@ -54,6 +64,9 @@ func StartGadwall(ctx context.Context, binary, dir string, args ...string) (*Gad
 		"--smtp-listen", "off", "--submission-listen", "off", "--trusted-mtas", "127.0.0.1",
 		"--log-level", "warn"}, args...)...)
 	s.cmd.Env = withoutSettings(os.Environ())
+	if on.URI != "" { // it may have a password, which others could see among the arguments
+		s.cmd.Env = append(s.cmd.Env, "GADWALL_MONGODB_URI="+on.URI, "GADWALL_MONGODB_DATABASE="+on.Database)
+	}
 	s.cmd.Stderr = log
 	s.signal = sync.OnceValue(func() error { return s.cmd.Process.Signal(syscall.SIGTERM) })
 	s.cmd.Cancel = s.signal
@@ -78,6 +91,9 @@ func StartGadwall(ctx context.Context, binary, dir string, args ...string) (*Gad
 	select {
 	case at := <-ready:
 		s.describe(at)
+		if err := s.openDatabase(on); err != nil {
+			return nil, errors.Join(err, s.Stop())
+		}
 		return s, nil
 	case <-s.ended:
 		err = fmt.Errorf("the server ended while it started: %w", s.err)
@@ -125,9 +141,28 @@ func (s *Gadwall) describe(at map[string]string) {
 	s.Create = HTTPUsers(at["HTTP"], "")
 }
 
+// openDatabase connects to the server's database, to read its counters.
+func (s *Gadwall) openDatabase(on MongoDB) (err error) {
+	uri := on.URI
+	if uri == "" {
+		uri = node.EmbeddedURI(s.DataDir)
+	} else {
+		s.Server.Variant, s.DataDir = "mongodb", ""
+	}
+	if s.database, err = OpenDatabase(uri); err == nil {
+		s.Counters = s.database.Counters
+	}
+	return err
+}
+
 // Stop ends the server and waits for it. It may be called once. After the end of StartGadwall's
 // context the server's end is no error.
 func (s *Gadwall) Stop() error {
+	if s.database != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+		defer cancel()
+		defer func() { _ = s.database.Close(ctx) }() // of a server that may be gone
+	}
 	asked := s.signal()
 	timer := time.NewTimer(stopTimeout)
 	defer timer.Stop()

@@ -26,6 +26,8 @@ type Target struct {
 	PID int
 	// DataDir is the directory in which the server stores; empty if it is not known.
 	DataDir string
+	// Counters reads what its database counts; nil if that is not known.
+	Counters func(ctx context.Context) (Counters, error)
 }
 
 // User is the address of user n, which is also the name for LOGIN.

@@ -72,12 +72,12 @@ func (m *measurement) before(ctx context.Context, repeat int) error {
 			return err
 		}
 	}
-	return m.usage.begin()
+	return m.usage.begin(ctx)
 }
 
 // after ends a repeat.
 func (m *measurement) after(ctx context.Context, repeat int) error {
-	if err := m.usage.lap(); err != nil {
+	if err := m.usage.lap(ctx); err != nil {
 		return err
 	}
 	if m.st.parts != nil {
@@ -99,6 +99,7 @@ func (m *measurement) write(repeat int, sample *load.Sample) error {
 	line := m.line(repeat, m.st.name)
 	line.Values = m.usage.values(repeat, sample.Calls+sample.Errors)
 	maps.Copy(line.Values, m.values[repeat])
+	line.Database = m.usage.database(repeat, sample.Calls+sample.Errors)
 	if err := line.SetSample(sample, m.s.Rate); err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -20,6 +21,8 @@ type benchRunCmd struct {
 	List      bool     `help:"Name the workloads, and run none."`
 	benchLoad
 
+	MongoDBURI string `name:"mongodb-uri" placeholder:"URI" help:"MongoDB for the server of our own, instead of the embedded database. It makes a new database there, which is dropped in the end."`
+
 	IMAP       string `name:"imap" placeholder:"ADDR" help:"Measure the server that listens there, host:port, instead of one of our own."`
 	LMTP       string `name:"lmtp" placeholder:"ADDR" help:"Its LMTP; ingest and bigmail need it, and idle measures less without."`
 	HTTP       string `name:"http" placeholder:"ADDR" help:"HTTP of a Gadwall, to create the users there; without it, they must exist."`
@@ -31,6 +34,8 @@ func (c *benchRunCmd) check() error {
 	switch {
 	case c.IMAP == "" && (c.LMTP != "" || c.HTTP != ""):
 		return errors.New("--lmtp and --http need --imap")
+	case c.IMAP != "" && c.MongoDBURI != "":
+		return errors.New("--mongodb-uri is for a server of our own, and --imap for another one")
 	case strings.Count(c.UserFormat, "%") != 1 || !strings.Contains(c.UserFormat, "%d"):
 		return errors.New("--user-format has one %d and no other %")
 	case c.IMAP != "" && os.Getenv(passwordVariable) == "":
@@ -102,12 +107,16 @@ func (c *benchRunCmd) target(ctx context.Context, dir string) (to *target.Target
 		if err != nil {
 			return nil, nil, err
 		}
-		started, err := target.StartGadwall(ctx, self, dir)
+		on := target.MongoDB{URI: c.MongoDBURI}
+		if on.URI != "" {
+			on.Database = "gadwall-bench-" + strings.ToLower(rand.Text()[:10])
+		}
+		started, err := target.StartGadwallOn(ctx, self, dir, on)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, errors.Join(err, on.Drop())
 		}
 		started.Server.Version = version
-		return &started.Target, started.Stop, nil
+		return &started.Target, func() error { return errors.Join(started.Stop(), on.Drop()) }, nil
 	}
 	to = &target.Target{Server: results.Server{Name: c.Name}, IMAP: c.IMAP, LMTP: c.LMTP,
 		UserFormat: c.UserFormat, Password: os.Getenv(passwordVariable)}

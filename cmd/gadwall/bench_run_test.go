@@ -4,11 +4,17 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	results "gadwall/bench/result"
+	"gadwall/bench/target"
+	"gadwall/internal/node"
 )
 
 // keys are what a file of results has measured, with the server's name.
@@ -58,6 +64,39 @@ func TestBenchRun(t *testing.T) {
 	if n := len(keys(t, out)); n != 8 {
 		t.Errorf("a second run makes %d lines of 4", n)
 	}
+}
+
+// The server of the measurement can use a MongoDB, or what speaks like one; its database is gone
+// afterwards, and the lines have what the database counted.
+func TestBenchRunMongoDB(t *testing.T) {
+	dir := dataDir(t)
+	s := startServer(t, "--data-dir", dir)
+	uri := node.EmbeddedURI(dir)
+	out := filepath.Join(t.TempDir(), "out.jsonl")
+	gadwall(t, "", nil, "bench", "run", "status", "--mongodb-uri", uri, "--users", "1", "--messages", "4",
+		"--connections", "1", "--calls", "10", "--repeats", "1", "--out", out).want(t, 0, "db cmds", "status")
+	want := []string{"gadwall mongodb: status connections=1 messages=4 users=1, repeat 0: 10"}
+	if diff := cmp.Diff(want, keys(t, out)); diff != "" {
+		t.Error(diff)
+	}
+	text, err := os.ReadFile(out)
+	if err != nil || !strings.Contains(string(text), `"database":{"`+target.All+`":{"count":`) {
+		t.Errorf("no counters, %v:\n%.500s", err, text)
+	}
+	client, err := mongo.Connect(options.Client().ApplyURI(uri))
+	if err != nil {
+		t.Fatal(err)
+	}
+	names, err := client.ListDatabaseNames(t.Context(), bson.D{{Key: "name", Value: bson.Regex{Pattern: "bench"}}})
+	if err != nil || len(names) > 0 {
+		t.Errorf("databases are left: %q, %v", names, err)
+	}
+	if err := client.Disconnect(t.Context()); err != nil {
+		t.Error(err)
+	}
+	s.stop(t)
+	gadwall(t, "", []string{passwordVariable + "=x"}, "bench", "run", "login", "--mongodb-uri", uri,
+		"--imap", "127.0.0.1:1").want(t, exitUsage, "--mongodb-uri")
 }
 
 func TestBenchRunElsewhere(t *testing.T) {

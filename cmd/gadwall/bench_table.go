@@ -6,6 +6,7 @@ import (
 	"text/tabwriter"
 
 	results "gadwall/bench/result"
+	"gadwall/bench/target"
 )
 
 // writeBenchTable writes a line for each step: the median of the repeats, and how far the repeats
@@ -15,7 +16,7 @@ func writeBenchTable(w io.Writer, lines []*results.Line) error {
 		return nil
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "workload\tcalls/s\t±\tp50, ms\tp99, ms\tMB/s\tCPU, ms/call\terrors\t")
+	fmt.Fprintln(table, "workload\tcalls/s\t±\tp50, ms\tp99, ms\tMB/s\tCPU, ms/call\tdb cmds\tdb docs\tdb KB\terrors\t")
 	for _, s := range results.Summarize(lines) {
 		noise, cpu := "?", ""
 		if s.CallsPerSecond.N > 1 {
@@ -28,12 +29,16 @@ func writeBenchTable(w io.Writer, lines []*results.Line) error {
 		if s.OctetsPerSec.Median > 0 {
 			moved = fmt.Sprintf("%.1f", s.OctetsPerSec.Median/1e6)
 		}
+		database := "\t\t"
+		if all, ok := s.Database[target.All]; ok {
+			database = fmt.Sprintf("%.4g\t%.4g\t%.4g", all.Count, all.Documents, all.Octets/1e3)
+		}
 		var errors int64
 		for _, l := range s.Lines {
 			errors += l.Errors
 		}
-		fmt.Fprintf(table, "%s\t%.4g\t%s\t%.2f\t%.2f\t%s\t%s\t%d\t\n", s.Name, s.CallsPerSecond.Median, noise,
-			s.P50.Median, s.P99.Median, moved, cpu, errors)
+		fmt.Fprintf(table, "%s\t%.4g\t%s\t%.2f\t%.2f\t%s\t%s\t%s\t%d\t\n", s.Name, s.CallsPerSecond.Median, noise,
+			s.P50.Median, s.P99.Median, moved, cpu, database, errors)
 	}
 	return table.Flush()
 }

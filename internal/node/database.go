@@ -184,6 +184,10 @@ func SocketURI(path string) string {
 	return "mongodb://" + url.PathEscape(path) + "/?directConnection=true"
 }
 
+// EmbeddedURI is the connection string for the embedded database of a data directory, which a process
+// has open.
+func EmbeddedURI(dir string) string { return SocketURI(filepath.Join(dir, docstore.SocketName)) }
+
 // A hello is what a server says of itself.
 type hello struct {
 	SetName   string    `bson:"setName"`
