@@ -35,7 +35,8 @@ func TestDovecot(t *testing.T) {
 			t.Errorf("no line of %s", w.Name)
 		}
 	}
-	depending := []string{"expunge many", "move many", "sync condstore", "sync qresync"} // on capabilities
+	depending := []string{"expunge many", "move many", "sync condstore", "sync qresync",
+		"search sort size", "search sort date", "search thread"} // on capabilities
 	for _, name := range depending {
 		if !steps[name] {
 			t.Errorf("no line of %s", name)

@@ -5,17 +5,20 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"gadwall/mimestream"
 )
 
 // expected is what answers about a message of a folder must have.
 type expected struct {
-	flags     string            // sorted
-	messageID string            // empty if the mail has none
-	fields    [sha256.Size]byte // hash of the answer to headerItem
-	subtype   string            // of the whole message, lower case
-	leaves    []leaf            // in the order of BODYSTRUCTURE
+	flags      string            // sorted
+	messageID  string            // empty if the mail has none
+	fields     [sha256.Size]byte // hash of the answer to headerItem
+	references []string          // message IDs
+	sent       time.Time         // zero if it is not known
+	subtype    string            // of the whole message, lower case
+	leaves     []leaf            // in the order of BODYSTRUCTURE
 }
 
 // leaf is a part with a body of its own.
@@ -38,6 +41,7 @@ func expect(n int, raw []byte) expected {
 	root := mimestream.Parse(raw)
 	e.messageID, _ = root.Header.Get("message-id")
 	e.messageID = strings.TrimSpace(e.messageID)
+	e.references, e.sent = references(root.Header), sent(root.Header)
 	e.subtype = root.Subtype
 	e.fields = sha256.Sum256([]byte(selectFields(string(raw[:root.HeaderSize]), headerFields)))
 	root.Walk(func(p *mimestream.Part) bool {

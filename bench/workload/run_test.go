@@ -66,7 +66,8 @@ func TestRun(t *testing.T) {
 	for _, name := range []string{"idle connect", "idle delivery", "idle push", "ingest", "append", "login",
 		"select", "status", "fetch flags", "fetch envelope",
 		"fetch bodystructure", "fetch header", "fetch whole", "fetch slice", "search unseen", "search from",
-		"search subject", "search rare", "search absent", "store one", "store many", "expunge one", "expunge many",
+		"search subject", "search rare", "search absent", "search sort size",
+		"search sort date", "search thread", "store one", "store many", "expunge one", "expunge many",
 		"move copy one", "move copy many", "move one", "move many", "sync flags", "sync condstore", "sync qresync",
 		"churn", "bigmail lmtp", "bigmail fetch"} {
 		calls := 4

@@ -9,6 +9,9 @@ import (
 // which it reads mail.
 const indexedCalls, textCalls = 1000, 50
 
+// orderCalls are those of a step that orders the whole folder.
+const orderCalls = 200
+
 func openSearch(ctx context.Context, s *suite) ([]step, error) {
 	f, err := s.folder(ctx)
 	if err != nil {
@@ -46,6 +49,8 @@ func openSearch(ctx context.Context, s *suite) ([]step, error) {
 		of("rare", textCalls, `BODY "`+rareWord+`"`, rare),
 		of("absent", textCalls, `TEXT "`+absentWord+`"`, nil),
 	}
+	more, err := orders(ctx, s, f, p)
+	steps = append(steps, more...)
 	steps[len(steps)-1].close = p.close
-	return steps, nil
+	return steps, err
 }

@@ -10,8 +10,10 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"gadwall/bench/load"
+	"gadwall/internal/imapconn"
 )
 
 // liar stands before a server and changes its answers, from the command on that after matches.
@@ -135,6 +137,9 @@ func TestWrongAnswers(t *testing.T) {
 		"flags of copy":  {"move", `COPY.*move-to`, replaced(`\\Answered`, `\Draft`), "move: copy one: "},
 		"not moved away": {"move", `UID MOVE`, replaced(`^\* 1 EXPUNGE\r`, "* OK\r"), "move: one: "},
 		"lost move":      {"move", `UID MOVE`, replaced(`^\* 3 EXISTS`, "* 2 EXISTS"), "move: one: "},
+		"sort left out":  {"search", `SORT \(SIZE`, replaced(`^\* SORT 1\r`, "* SORT\r"), "search: sort size: "},
+		"sort other":     {"search", `SORT \(DATE`, replaced(`^\* SORT 1\r`, "* SORT 2\r"), "search: sort date: "},
+		"thread twice":   {"search", `THREAD`, replaced(`^\* THREAD \(1\)`, "* THREAD (1)(1)"), "search: thread: "},
 		"sync vanished":  {"sync", `QRESYNC \(`, replaced(`^\* 1 FETCH .*\r`, "* OK no\r"), "sync: qresync: "},
 		"idle EXISTS":    {"idle", `IDLE`, replaced(`^\* 1 EXISTS`, "* 2 EXISTS"), "idle: delivery: "},
 		"idle message":   {"idle", `FETCH \* BODY`, replaced(`Date:`, "Dote:"), "idle: delivery: "},
@@ -299,5 +304,37 @@ func TestSame(t *testing.T) {
 	}
 	if err := r.same("ENVELOPE", 2, "b"); !errors.Is(err, load.ErrWrong) {
 		t.Errorf("%v", err)
+	}
+}
+
+// Orders and threads that are not those of the folder are wrong.
+func TestWrongOrder(t *testing.T) {
+	at := time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)
+	f := &folder{spool: &spool{mails: []mail{{size: 30}, {size: 10}, {size: 10}}}, expected: []expected{
+		{messageID: "<a@x>", sent: at}, {sent: at.Add(time.Hour)}, {references: []string{"<a@x>"}}}}
+	for _, test := range []struct {
+		answer string
+		check  func(c *session, command string) error
+		right  bool
+	}{
+		{"SORT 2 3 1", f.sortedBySize, true}, {"SORT 3 2 1", f.sortedBySize, false},
+		{"SORT 1 3 2", f.sortedByDate, true}, {"SORT 3 1 2", f.sortedByDate, true},
+		{"SORT 2 1 3", f.sortedByDate, false}, {"SORT 1 2", f.sortedByDate, false},
+		{"SORT 1 2 2", f.sortedByDate, false},
+		{"THREAD (1 3)(2)", f.threaded, true}, {"THREAD (1 (3)(2))", f.threaded, true},
+		{"THREAD (1)(2 3)", f.threaded, false}, {"THREAD (1 3)", f.threaded, false},
+		{"THREAD (1 3)(2)(2)", f.threaded, false}, {"THREAD (1 3)(x)", f.threaded, false},
+	} {
+		client, server := net.Pipe()
+		go func() {
+			defer server.Close()
+			if _, err := bufio.NewReader(server).ReadString('\n'); err == nil {
+				_, _ = io.WriteString(server, "* "+test.answer+"\r\nt1 OK done\r\n")
+			}
+		}()
+		err := test.check(&session{Conn: imapconn.New(client, within)}, "ORDER")
+		if client.Close(); (err == nil) != test.right || err != nil && !errors.Is(err, load.ErrWrong) {
+			t.Errorf("%s: %v", test.answer, err)
+		}
 	}
 }
