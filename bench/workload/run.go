@@ -14,7 +14,7 @@ import (
 // suite is one run.
 type suite struct {
 	Options
-	corpus  *bench.Corpus
+	mail    Source
 	machine result.Machine
 	shared  *folder // nil until a workload needs it
 }
@@ -30,7 +30,10 @@ func Run(ctx context.Context, o Options, names ...string) (err error) {
 		return err
 	}
 	o.Progress = oneAtATime(o.Progress)
-	s := &suite{Options: o, corpus: bench.NewCorpus(o.Corpus), machine: target.Machine()}
+	s := &suite{Options: o, mail: o.Mail, machine: target.Machine()}
+	if s.mail == nil {
+		s.mail = generated{bench.NewCorpus(o.Corpus)}
+	}
 	if err := o.Target.CreateUsers(ctx, o.Users); err != nil {
 		return err
 	}

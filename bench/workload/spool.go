@@ -87,9 +87,9 @@ func (s *spool) close() error {
 	return errors.Join(s.file.Close(), os.Remove(s.file.Name()))
 }
 
-// fill adds the first n mails of the corpus, in their order. Several goroutines make them. change,
+// fill adds the first n mails of a source, in their order. Several goroutines make them. change,
 // if set, may put another mail in the place of one.
-func (s *spool) fill(ctx context.Context, corpus *bench.Corpus, n int, change func(int, *bench.Message),
+func (s *spool) fill(ctx context.Context, source Source, n int, change func(int, *bench.Message),
 	progress func(done int64)) error {
 	batch := make([]*bench.Message, runtime.GOMAXPROCS(0))
 	for first := 0; first < n; first += len(batch) {
@@ -97,11 +97,15 @@ func (s *spool) fill(ctx context.Context, corpus *bench.Corpus, n int, change fu
 			return err
 		}
 		batch = batch[:min(len(batch), n-first)]
+		errs := make([]error, len(batch))
 		var makers sync.WaitGroup
 		for i := range batch {
-			makers.Go(func() { batch[i] = corpus.Message(first + i) })
+			makers.Go(func() { batch[i], errs[i] = source.Message(first + i) })
 		}
 		makers.Wait()
+		if err := errors.Join(errs...); err != nil {
+			return err
+		}
 		for i, m := range batch {
 			if change != nil {
 				change(first+i, m)
@@ -115,7 +119,7 @@ func (s *spool) fill(ctx context.Context, corpus *bench.Corpus, n int, change fu
 	return nil
 }
 
-// spool makes a spool with the first n mails of the corpus.
+// spool makes a spool with the first n mails of the run.
 func (s *suite) spool(ctx context.Context, n int, change func(int, *bench.Message)) (*spool,
 	error) {
 	made, err := newSpool(s.Dir)
@@ -123,7 +127,7 @@ func (s *suite) spool(ctx context.Context, n int, change func(int, *bench.Messag
 		return nil, err
 	}
 	progress := func(done int64) { s.Progress("making mail", done, int64(n)) }
-	err = made.fill(ctx, s.corpus, n, change, progress)
+	err = made.fill(ctx, s.mail, n, change, progress)
 	if err != nil {
 		return nil, errors.Join(err, made.close())
 	}

@@ -16,6 +16,8 @@ import (
 type Options struct {
 	Target *target.Target
 	Corpus bench.CorpusOptions
+	// Mail, if set, is used instead of generated mail.
+	Mail Source
 
 	Users       int
 	Messages    int     // in the folder of each user, and of one repeat of ingest and append
@@ -36,6 +38,17 @@ type Options struct {
 	// before the next one begins.
 	Progress func(what string, done, total int64)
 }
+
+// Source has mail. Several goroutines may call it.
+type Source interface {
+	// Message returns mail n, from 0 on, always the same.
+	Message(n int) (*bench.Message, error)
+}
+
+// generated is a Source of generated mail.
+type generated struct{ corpus *bench.Corpus }
+
+func (g generated) Message(n int) (*bench.Message, error) { return g.corpus.Message(n), nil }
 
 // Check returns what is wrong with the numbers.
 func (o *Options) Check() error {

@@ -15,6 +15,7 @@ import (
 
 	"gadwall/bench"
 	"gadwall/bench/properties"
+	"gadwall/bench/stored"
 )
 
 // benchCorpusCmd writes generated mail, and says what it is like.
@@ -23,6 +24,7 @@ type benchCorpusCmd struct {
 	Seed       uint64 `default:"9" help:"Other seeds make other mail."`
 	Duplicates int    `default:"35" help:"Attachments in a hundred that were sent before."`
 	Packed     bool   `help:"Attachments of formats that are compressed already, and of no others."`
+	Mail       string `placeholder:"PATH" help:"Take mail that is there instead of making it: an mbox, a Maildir, or a directory with a message in each file."`
 	Out        string `placeholder:"DIR" help:"Write each mail into a file of this new or empty directory; - writes an mbox to standard output. Without it, only say what the mail is like."`
 }
 
@@ -48,13 +50,19 @@ func (c *benchCorpusCmd) Run(std streams) error {
 			return os.WriteFile(filepath.Join(c.Out, fmt.Sprintf("%08d.eml", n)), m.Raw, 0o644)
 		}
 	}
-	corpus := bench.NewCorpus(corpusOptions(c.Seed, c.Duplicates, c.Packed))
+	source, mails, err := c.source()
+	if err != nil {
+		return usageError{err}
+	}
 	var about properties.Properties
-	progress := startProgress(std, "making mail", "mail", int64(c.Mails))
-	err := func() error {
+	progress := startProgress(std, "making mail", "mail", int64(mails))
+	err = func() error {
 		defer progress.end()
-		for n := 0; n < c.Mails && ctx.Err() == nil; n++ {
-			m := corpus.Message(n)
+		for n := 0; n < mails && ctx.Err() == nil; n++ {
+			m, err := source(n)
+			if err != nil {
+				return err
+			}
 			if err := errors.Join(write(n, m), about.Add(m.Raw)); err != nil {
 				return err
 			}
@@ -66,6 +74,19 @@ func (c *benchCorpusCmd) Run(std streams) error {
 		return err
 	}
 	return about.WriteText(text)
+}
+
+// source returns what makes or reads mail, and how much of it there is.
+func (c *benchCorpusCmd) source() (message func(n int) (*bench.Message, error), mails int, err error) {
+	if c.Mail == "" {
+		corpus := bench.NewCorpus(corpusOptions(c.Seed, c.Duplicates, c.Packed))
+		return func(n int) (*bench.Message, error) { return corpus.Message(n), nil }, c.Mails, nil
+	}
+	mail, err := stored.Open(c.Mail)
+	if err != nil {
+		return nil, 0, fmt.Errorf("--mail: %w", err)
+	}
+	return mail.Message, mail.Len(), nil
 }
 
 // emptyDirectory makes a directory, or takes one that has nothing in it.

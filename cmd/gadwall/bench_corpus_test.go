@@ -65,3 +65,18 @@ func TestWriteMbox(t *testing.T) {
 		}
 	}
 }
+
+// Mail that is there has the same properties as when it was made, and a run can use it.
+func TestBenchStoredMail(t *testing.T) {
+	dir := t.TempDir()
+	made := gadwall(t, "", nil, "bench", "corpus", "--mails", "12", "--seed", "3", "--out", filepath.Join(dir, "mail"))
+	made.want(t, 0, "12 messages")
+	again := gadwall(t, "", nil, "bench", "corpus", "--mail", filepath.Join(dir, "mail"))
+	if again.status != 0 || again.out != made.out {
+		t.Errorf("status %d, %s\n%s\nwant\n%s", again.status, again.err, again.out, made.out)
+	}
+	gadwall(t, "", nil, "bench", "corpus", "--mail", dir+"/none").want(t, exitUsage, "--mail")
+	gadwall(t, "", nil, "bench", "run", "append", "--mail", dir+"/none").want(t, exitUsage, "--mail")
+	gadwall(t, "", nil, "bench", "run", "append", "--mail", dir, "--users", "1", "--messages", "12", "--repeats", "1",
+		"--connections", "1").want(t, 0, "append")
+}
