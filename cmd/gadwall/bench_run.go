@@ -20,6 +20,8 @@ type benchRunCmd struct {
 	Workloads []string `arg:"" optional:"" name:"workload" help:"What to run; everything if not given. --list names all."`
 	List      bool     `help:"Name the workloads, and run none."`
 	benchLoad
+	SweepMessages []int `placeholder:"N,..." help:"Run once with each of these in the place of --messages, so that a report shows how the cost grows."`
+	SweepUsers    []int `placeholder:"N,..." help:"The same with --users."`
 
 	MongoDBURI string `name:"mongodb-uri" placeholder:"URI" help:"MongoDB for the server of our own, instead of the embedded database. It makes a new database there, which is dropped in the end."`
 
@@ -48,7 +50,35 @@ func (c *benchRunCmd) check() error {
 			}
 		}
 	}
-	return c.benchLoad.check(c.Workloads)
+	if err := c.benchLoad.check(c.Workloads); err != nil {
+		return err
+	}
+	for _, load := range c.sweep() {
+		if err := load.check(c.Workloads); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sweep are the loads to run, one after the other: one, unless the flags name several sizes. Each has
+// mail of its own, since the server has that of the one before.
+func (c *benchRunCmd) sweep() (list []*benchLoad) {
+	users, messages := c.SweepUsers, c.SweepMessages
+	if len(users) == 0 {
+		users = []int{c.Users}
+	}
+	if len(messages) == 0 {
+		messages = []int{c.Messages}
+	}
+	for _, u := range users {
+		for _, m := range messages {
+			load := c.benchLoad
+			load.Users, load.Messages, load.Seed = u, m, c.Seed+uint64(len(list))
+			list = append(list, &load)
+		}
+	}
+	return list
 }
 
 // names are those of the workloads to run.
@@ -75,25 +105,29 @@ func (c *benchRunCmd) Run(std streams) (err error) {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	o := c.options()
-	if o.Dir, err = os.MkdirTemp("", "gadwall-bench-"); err != nil {
+	dir, err := os.MkdirTemp("", "gadwall-bench-")
+	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(o.Dir)
+	defer os.RemoveAll(dir)
 	out, err := c.open()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, out.close()) }()
-	o.Line = out.write
-	to, end, err := c.target(ctx, o.Dir)
+	to, end, err := c.target(ctx, dir)
 	if err != nil {
 		return err
 	}
-	o.Target = to
 	progress := startProgress(std, "starting", "call", 0)
-	o.Progress = progress.phase
-	err = workload.Run(ctx, o, c.Workloads...)
+	run := c.options().Run
+	for _, load := range c.sweep() {
+		o := load.options()
+		o.Run, o.Dir, o.Target, o.Line, o.Progress = run, dir, to, out.write, progress.phase
+		if err = workload.Run(ctx, o, c.Workloads...); err != nil {
+			break
+		}
+	}
 	progress.end()
 	// What was measured before an error is worth its time.
 	return errors.Join(err, end(), writeBenchTable(std.out, out.lines))

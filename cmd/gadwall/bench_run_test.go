@@ -66,6 +66,23 @@ func TestBenchRun(t *testing.T) {
 	}
 }
 
+// A sweep runs with each size, and the table tells them apart.
+func TestBenchRunSweep(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "out.jsonl")
+	gadwall(t, "", nil, "bench", "run", "status", "--sweep-users", "1,2", "--sweep-messages", "4,8",
+		"--connections", "1", "--calls", "5", "--repeats", "1", "--out", out).
+		want(t, 0, "status connections=1 messages=4 users=1", "status connections=1 messages=8 users=2")
+	var want []string
+	for _, load := range []string{"messages=4 users=1", "messages=8 users=1", "messages=4 users=2",
+		"messages=8 users=2"} {
+		want = append(want, "gadwall embedded: status connections=1 "+load+", repeat 0: 5")
+	}
+	if diff := cmp.Diff(want, keys(t, out)); diff != "" {
+		t.Error(diff)
+	}
+	gadwall(t, "", nil, "bench", "run", "status", "--sweep-messages", "8,0").want(t, exitUsage, "messages")
+}
+
 // The server of the measurement can use a MongoDB, or what speaks like one; its database is gone
 // afterwards, and the lines have what the database counted.
 func TestBenchRunMongoDB(t *testing.T) {

@@ -17,7 +17,16 @@ func writeBenchTable(w io.Writer, lines []*results.Line) error {
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "workload\tcalls/s\t±\tp50, ms\tp99, ms\tMB/s\tCPU, ms/call\tdb cmds\tdb docs\tdb KB\terrors\t")
-	for _, s := range results.Summarize(lines) {
+	summaries := results.Summarize(lines)
+	cases := make(map[string]int)
+	for _, s := range summaries {
+		cases[s.Name]++
+	}
+	for _, s := range summaries {
+		name := s.Name
+		if cases[name] > 1 { // in several sizes
+			name = s.Key
+		}
 		noise, cpu := "?", ""
 		if s.CallsPerSecond.N > 1 {
 			noise = fmt.Sprintf("%.0f %%", 100*s.CallsPerSecond.Noise())
@@ -37,7 +46,7 @@ func writeBenchTable(w io.Writer, lines []*results.Line) error {
 		for _, l := range s.Lines {
 			errors += l.Errors
 		}
-		fmt.Fprintf(table, "%s\t%.4g\t%s\t%.2f\t%.2f\t%s\t%s\t%s\t%d\t\n", s.Name, s.CallsPerSecond.Median, noise,
+		fmt.Fprintf(table, "%s\t%.4g\t%s\t%.2f\t%.2f\t%s\t%s\t%s\t%d\t\n", name, s.CallsPerSecond.Median, noise,
 			s.P50.Median, s.P99.Median, moved, cpu, database, errors)
 	}
 	return table.Flush()
