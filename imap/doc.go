@@ -9,6 +9,9 @@
 //   - command: one command of the client, and what belongs to it alone.
 //   - selected mailbox (selected): what SELECT or EXAMINE opened.
 //   - view: the mailbox as the client knows it (package mailview).
+//   - searching: one search of one mailbox, and what it found.
+//   - context: a search whose client is told what comes to its results and what goes
+//     (RFC 5267).
 //   - presenter: writes the untagged responses about messages: FLAGS, EXISTS, EXPUNGE,
 //     FETCH.
 //

@@ -83,13 +83,13 @@ func (m *Mailbox) Threads(
 	if algorithm != thread.OrderedSubject {
 		fields |= mailstore.FieldReferences
 	}
-	ids := make(map[string]string) // each identifier once
+	names := thread.NewNames()
 	list := make([]thread.Message, 0, len(uids))
 	for msg, err := range m.among(ctx, uids, fields) {
 		if err != nil {
 			return nil, fmt.Errorf("thread messages: %w", err)
 		}
-		list = append(list, threaded(msg, ids))
+		list = append(list, threaded(msg, names))
 	}
 	return algorithm.Threads(list), nil
 }
@@ -206,20 +206,23 @@ func (m *Mailbox) envelope(ctx context.Context, uid uint32) ([]byte, error) {
 	return out.Bytes(), err
 }
 
-// threaded is what threading asks of a message. ids has the identifiers that occurred before.
-func threaded(msg *mailstore.Message, ids map[string]string) thread.Message {
+// threaded is what threading asks of a message.
+func threaded(msg *mailstore.Message, names *thread.Names) thread.Message {
 	t := thread.Message{
-		Number: msg.UID, Sent: sent(msg), Subject: msg.BaseSubject,
-		Reply: envelope.IsReply(msg.Subject), ID: identifier(msg.MessageID, ids),
+		Number: msg.UID, Sent: sent(msg), Subject: names.Of(msg.BaseSubject),
+		Reply: envelope.IsReply(msg.Subject), ID: names.Of(identifier(msg.MessageID)),
+	}
+	if len(msg.References) > 0 {
+		t.References = make([]thread.Name, 0, len(msg.References))
 	}
 	for _, ref := range msg.References {
-		if id := identifier(ref, ids); id != "" {
-			t.References = append(t.References, id)
+		if name := names.Of(identifier(ref)); name != 0 {
+			t.References = append(t.References, name)
 		}
 	}
 	if len(t.References) == 0 {
-		if id := identifier(msg.InReplyTo, ids); id != "" {
-			t.References = []string{id}
+		if name := names.Of(identifier(msg.InReplyTo)); name != 0 {
+			t.References = []thread.Name{name}
 		}
 	}
 	return t
@@ -227,19 +230,14 @@ func threaded(msg *mailstore.Message, ids map[string]string) thread.Message {
 
 // identifier is a message identifier without its quoting (RFC 5256 section 3), empty if it is not
 // valid.
-func identifier(id string, ids map[string]string) string {
-	if known, ok := ids[id]; ok {
-		return known
-	}
-	normal := id
+func identifier(id string) string {
 	if strings.ContainsRune(id, '"') {
-		normal = unquote(id)
+		id = unquote(id)
 	}
-	if !strings.Contains(normal, "@") {
-		normal = ""
+	if !strings.Contains(id, "@") {
+		return ""
 	}
-	ids[id] = normal
-	return normal
+	return id
 }
 
 // unquote takes quotes and backslashes out of an identifier's left side.

@@ -96,13 +96,13 @@ func ByReferencesAlone(messages []Message) []*Node {
 // nodes without a parent, in the order of their appearance: steps 1 and 2.
 func link(messages []Message) []*node {
 	nodes := make([]*node, 0, len(messages))
-	byID := make(map[string]*node, len(messages))
+	byID := make(map[Name]*node, len(messages))
 	own := make([]*node, len(messages))
 	for i := range messages {
 		n := &node{message: &messages[i]}
 		own[i], nodes = n, append(nodes, n)
 		// Of several with one identifier, the first has it.
-		if id := messages[i].ID; id != "" && byID[id] == nil {
+		if id := messages[i].ID; id != 0 && byID[id] == nil {
 			byID[id] = n
 		}
 	}
@@ -192,10 +192,10 @@ func replaced(nodes []*node, goes func(*node) bool) []*node {
 
 // gather puts threads together that have the same base subject: step 5.
 func gather(roots []*node) []*node {
-	bySubject := make(map[string]*node)
+	bySubject := make(map[Name]*node)
 	for _, n := range roots {
 		subject := n.first().Subject
-		if subject == "" {
+		if subject == 0 {
 			continue
 		}
 		known := bySubject[subject]
@@ -210,7 +210,7 @@ func gather(roots []*node) []*node {
 		top := bySubject[subject]
 		switch {
 		case moved[n]:
-		case subject == "" || top == n:
+		case subject == 0 || top == n:
 			out = append(out, n)
 		case top.message == nil && n.message == nil:
 			top.children = append(top.children, n.children...)

@@ -2,6 +2,7 @@ package thread
 
 import (
 	"cmp"
+	"hash/maphash"
 	"slices"
 	"strconv"
 	"time"
@@ -17,13 +18,45 @@ type Message struct {
 	Sent time.Time
 	// Subject is the base subject; Reply says that the subject has a mark of a reply or
 	// forward.
-	Subject string
+	Subject Name
 	Reply   bool
-	// ID is the message's identifier; empty if there is none.
-	ID string
+	// ID is the message's identifier; 0 if there is none.
+	ID Name
 	// References are the identifiers of the References field, or if it has none the first
 	// of the In-Reply-To field.
-	References []string
+	References []Name
+}
+
+// Name stands for a text that threads are made by: equal texts have the same. 0 stands for the
+// empty text. All others are small numbers.
+type Name uint32
+
+// Names gives names to texts. It needs 16 octets of each, whatever their length, and takes two
+// texts for the same only if a keyed hash of 128 bits is.
+type Names struct {
+	seeds [2]maphash.Seed
+	known map[[2]uint64]Name
+}
+
+// NewNames returns Names that know no text.
+func NewNames() *Names {
+	return &Names{
+		seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}, known: make(map[[2]uint64]Name),
+	}
+}
+
+// Of returns the name of a text.
+func (n *Names) Of(text string) Name {
+	if text == "" {
+		return 0
+	}
+	key := [2]uint64{maphash.String(n.seeds[0], text), maphash.String(n.seeds[1], text)}
+	name, ok := n.known[key]
+	if !ok {
+		name = Name(len(n.known) + 1)
+		n.known[key] = name
+	}
+	return name
 }
 
 // Node is a message with those that are below it, or a placeholder.
@@ -72,7 +105,7 @@ func BySubject(messages []Message) []*Node {
 	}
 	slices.SortStableFunc(sorted, func(a, b *Message) int { return a.Sent.Compare(b.Sent) })
 	var threads []*Node
-	tops := make(map[string]*Node)
+	tops := make(map[Name]*Node)
 	for _, m := range sorted {
 		n := &Node{Number: m.Number}
 		if top := tops[m.Subject]; top != nil {

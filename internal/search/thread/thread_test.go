@@ -14,6 +14,7 @@ import (
 // and a subject may have "re:" before its base.
 func mails(lines string) []Message {
 	var list []Message
+	names := NewNames()
 	for line := range strings.SplitSeq(strings.TrimSpace(lines), "\n") {
 		f := strings.Fields(line)
 		m := Message{}
@@ -22,13 +23,16 @@ func mails(lines string) []Message {
 		fmt.Sscan(f[1], &day)
 		m.Sent = time.Date(2026, 1, day, 0, 0, 0, 0, time.UTC)
 		if f[2] != "-" {
-			m.ID = f[2]
+			m.ID = names.Of(f[2])
 		}
 		if f[3] != "-" {
-			m.References = strings.Split(f[3], ",")
+			for ref := range strings.SplitSeq(f[3], ",") {
+				m.References = append(m.References, names.Of(ref))
+			}
 		}
 		if len(f) > 4 {
-			m.Subject, m.Reply = strings.CutPrefix(f[4], "re:")
+			subject, reply := strings.CutPrefix(f[4], "re:")
+			m.Subject, m.Reply = names.Of(subject), reply
 		}
 		list = append(list, m)
 	}
@@ -136,12 +140,12 @@ func TestBySubject(t *testing.T) {
 // TestThreadsHoldAll: of any messages each is in one place, siblings are in order, and a
 // node without a message stands at the top and has several children.
 func TestThreadsHoldAll(t *testing.T) {
-	id := rapid.SampledFrom([]string{"", "a", "b", "c", "d", "e", "f", "g", "h"})
+	id := rapid.Map(rapid.Uint32Range(0, 8), func(n uint32) Name { return Name(n) })
 	message := rapid.Custom(func(t *rapid.T) Message {
-		m := Message{ID: id.Draw(t, "id"), Subject: rapid.SampledFrom([]string{"", "s", "t"}).Draw(t, "subject"),
+		m := Message{ID: id.Draw(t, "id"), Subject: id.Draw(t, "subject") % 3,
 			Reply: rapid.Bool().Draw(t, "reply"), Sent: time.Unix(rapid.Int64Range(0, 5).Draw(t, "sent"), 0)}
 		for _, ref := range rapid.SliceOfN(id, 0, 4).Draw(t, "references") {
-			if ref != "" {
+			if ref != 0 {
 				m.References = append(m.References, ref)
 			}
 		}
@@ -207,7 +211,7 @@ func TestDeepThreads(t *testing.T) {
 	const n = 3 * maxDepth
 	list := make([]Message, n)
 	for i := range list {
-		list[i] = Message{Number: uint32(i + 1), ID: fmt.Sprint(i), References: []string{fmt.Sprint(i + 1)}}
+		list[i] = Message{Number: uint32(i + 1), ID: Name(i + 1), References: []Name{Name(i + 2)}}
 	}
 	threads := ByReferences(list)
 	depth := 0
@@ -216,5 +220,21 @@ func TestDeepThreads(t *testing.T) {
 	}
 	if total := strings.Count(string(Append(nil, threads)), " ") + len(threads); depth < maxDepth/2 || total != n {
 		t.Errorf("%d deep, %d messages in %d threads", depth, total, len(threads))
+	}
+}
+
+func TestNames(t *testing.T) {
+	names := NewNames()
+	seen := map[Name]string{0: ""}
+	for i := range 2000 {
+		text := fmt.Sprint(i % 1000)
+		name := names.Of(text)
+		if before, ok := seen[name]; ok && before != text || i >= 1000 && !ok {
+			t.Fatalf("%q has the name %d of %q", text, name, before)
+		}
+		seen[name] = text
+	}
+	if names.Of("") != 0 {
+		t.Error("the empty text has a name")
 	}
 }
