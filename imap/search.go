@@ -107,10 +107,10 @@ func (c *conn) searchable(set imap.NumSet) uidset.Set {
 type searching struct {
 	req      *searchRequest
 	tag      string
-	uid      bool                      // the answer names UIDs
-	number   func(uid uint32) uint32   // else what it names; nil for UIDs
-	source   string                    // further correlators of the answer: " MAILBOX x UIDVALIDITY 1"
-	box      *account.Mailbox          //
+	uid      bool                    // the answer names UIDs
+	number   func(uid uint32) uint32 // else what it names; nil for UIDs
+	source   string                  // further correlators of the answer: " MAILBOX x UIDVALIDITY 1"
+	box      *account.Mailbox
 	known    func(uidset.Set) []uint32 // the messages of a set, if no query is needed for that
 	scope    uidset.Set                // all that may be found
 	key      *search.Key

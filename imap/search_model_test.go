@@ -1,6 +1,7 @@
 package imap
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -169,6 +170,40 @@ func drawModelDate(t *rapid.T) modelKey {
 	return modelKey{fmt.Sprintf("%s %d-Mar-2026", op, n), func(m *modelMail) bool { return compare(m.date, day) }}
 }
 
+// drawModelOrder draws sort criteria, and what they mean.
+func drawModelOrder(t *rapid.T) (criteria string, compare func(a, b modelMail) int) {
+	sent := func(m modelMail) time.Time {
+		if m.sent.IsZero() {
+			return m.date
+		}
+		return m.sent.Add(33*time.Hour + 30*time.Minute) // 23:30 in the zone -1000
+	}
+	orders := map[string]func(a, b modelMail) int{
+		"ARRIVAL": func(a, b modelMail) int { return a.date.Compare(b.date) },
+		"SIZE":    func(a, b modelMail) int { return cmp.Compare(a.size, b.size) },
+		"DATE":    func(a, b modelMail) int { return sent(a).Compare(sent(b)) },
+	}
+	var words []string
+	var all []func(a, b modelMail) int
+	for range rapid.IntRange(1, 3).Draw(t, "criteria") {
+		name := rapid.SampledFrom([]string{"ARRIVAL", "SIZE", "DATE"}).Draw(t, "criterion")
+		one := orders[name]
+		if rapid.Bool().Draw(t, "reverse") {
+			forward := one
+			name, one = "REVERSE "+name, func(a, b modelMail) int { return -forward(a, b) }
+		}
+		words, all = append(words, name), append(all, one)
+	}
+	return strings.Join(words, " "), func(a, b modelMail) int {
+		for _, one := range all {
+			if c := one(a, b); c != 0 {
+				return c
+			}
+		}
+		return 0
+	}
+}
+
 // TestSearchModel: random searches of a random mailbox, which has gaps in its
 // UIDs, answer what a plain evaluation of each message does, as SEARCH and as
 // UID SEARCH.
@@ -207,12 +242,22 @@ func TestSearchModel(t *testing.T) {
 						found = append(found, strconv.Itoa(int(mails[i].uid)))
 					}
 				}
+				order, compare := drawModelOrder(t)
+				sorted := slices.DeleteFunc(slices.Clone(mails), func(m modelMail) bool { return !key.match(&m) })
+				slices.SortStableFunc(sorted, compare)
+				var inOrder []string
+				for _, m := range sorted {
+					inOrder = append(inOrder, strconv.Itoa(int(m.uid)))
+				}
 				for _, q := range []struct {
-					command string
-					want    []string
-				}{{"SEARCH", seqs}, {"UID SEARCH", found}} {
-					lines, status := c.do("%s CHARSET UTF-8 %s", q.command, key.text)
-					want := strings.TrimSpace("* SEARCH " + strings.Join(q.want, " "))
+					command, answer string
+					want            []string
+				}{
+					{"SEARCH CHARSET UTF-8", "* SEARCH ", seqs}, {"UID SEARCH CHARSET UTF-8", "* SEARCH ", found},
+					{"UID SORT (" + order + ") UTF-8", "* SORT ", inOrder},
+				} {
+					lines, status := c.do("%s %s", q.command, key.text)
+					want := strings.TrimSpace(q.answer + strings.Join(q.want, " "))
 					if !strings.HasPrefix(status, "OK") || len(lines) != 1 || lines[0] != want {
 						t.Fatalf("%s %q:\n got %q, %s\nwant %q", q.command, key.text, lines, status, want)
 					}
