@@ -118,9 +118,8 @@ type searching struct {
 
 	asked uidset.Set // the messages that the store was asked about
 
-	// What was found. found is in the order of the answer; it is everything if whole is set.
+	// What was found. found, in the order of the answer, is there only if all of it was needed.
 	found    []uint32
-	whole    bool
 	modseqs  map[uint32]uint64 // if asked for
 	min, max uint32            // 0: none
 	count    int64
@@ -158,9 +157,9 @@ func (s *searching) run(ctx context.Context) error {
 	items := s.req.returns.items
 	switch {
 	case plan.Filter == nil && plan.Residual == nil && !s.req.modseq && s.known != nil:
-		s.found, s.whole = s.known(plan.UIDs), true // needs no query
+		s.found = s.known(plan.UIDs) // needs no query
 	case s.req.returns.whole(), s.req.modseq, s.sorts(), items.has(returnCount) && plan.Residual != nil:
-		s.asked, s.whole = plan.UIDs, true
+		s.asked = plan.UIDs
 		err = s.all(ctx, req)
 	default:
 		s.asked = plan.UIDs
