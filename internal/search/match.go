@@ -1,7 +1,6 @@
 package search
 
 import (
-	"bytes"
 	"slices"
 	"time"
 
@@ -41,13 +40,9 @@ type matcher struct {
 	header bool             // some leaf needs the header of the message
 	parts  bool             // some leaf needs its text parts
 
-	read  int          // octets of parts since the last pause
-	pause func() error // lets other searches have their turn
+	reader
 
-	// Kept from one message to the next.
-	raw     bytes.Buffer // a header or part as stored
-	copying []byte
-	sink    sink
+	sink sink // kept from one message to the next
 }
 
 // node is a Key of the residual.

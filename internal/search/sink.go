@@ -52,13 +52,17 @@ func (s *sink) writeField(name, value string) error {
 	if !s.open {
 		return nil
 	}
-	line := make([]byte, 0, len(name)+len(value)+3)
+	_, err := s.Write(appendLine(nil, name, value))
+	return err
+}
+
+// appendLine appends the line that a header field is as a text.
+func appendLine(line []byte, name, value string) []byte {
 	if name != "" {
 		line = append(append(line, name...), ": "...)
 	}
 	line = append(line, collapseSpace(strings.TrimSpace(mimestream.DecodeWords(value)))...)
-	_, err := s.Write(append(line, '\n'))
-	return err
+	return append(line, '\n')
 }
 
 // Close looks through what is left.

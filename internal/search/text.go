@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 
 	"gadwall/internal/contents"
 	"gadwall/internal/mailstore"
-	"gadwall/internal/parttext"
 	"gadwall/mimestream"
 )
 
@@ -104,88 +102,11 @@ func (m *matcher) readHeader(ctx context.Context, content *contents.Content, off
 	return text.Close()
 }
 
-// readPart looks for BODY and TEXT in the text of one part: transfer encoding
-// undone, in UTF-8, and of HTML what is shown.
+// readPart looks for BODY and TEXT in the text of one part.
 func (m *matcher) readPart(ctx context.Context, part *mimestream.Part, content *contents.Content) error {
-	raw := m.openRange(ctx, content, part.BodyOffset, part.BodySize)
-	defer raw.Close()
-	text := parttext.Decode(mimestream.NewDecoder(part.Encoding, raw), part.Charset())
 	sink := m.newSink(opBody, opText)
-	var w io.WriteCloser = sink
-	var page *parttext.HTML
-	if part.Type == "text" && part.Subtype == "html" {
-		page = parttext.NewHTML(sink)
-		w = page
-	}
-	if m.copying == nil {
-		m.copying = make([]byte, chunkSize)
-	}
-	_, err := io.CopyBuffer(w, text, m.copying)
-	switch {
-	case errors.Is(err, errDecided):
+	if err := m.reader.readPart(ctx, part, content, sink); err != nil {
 		return err
-	case raw.err != nil && raw.err != io.EOF:
-		return raw.err
-	}
-	// Any other error is damage in the text: it ends there.
-	if page != nil {
-		if err := page.Close(); err != nil {
-			return err
-		}
 	}
 	return sink.Close()
 }
-
-// rangeReader reads a range of a content.
-type rangeReader struct {
-	io.Reader
-	m    *matcher
-	err  error          // the error that Read gave last
-	pipe *io.PipeReader // nil for a range that was read at once
-	done chan struct{}
-}
-
-// openRange reads a short range at once, and a long one by a goroutine that
-// writes into a pipe; Close ends it and waits for it, since a content is not
-// safe for concurrent use.
-func (m *matcher) openRange(ctx context.Context, content *contents.Content, off, n int64) *rangeReader {
-	if n <= maxAtOnce {
-		m.raw.Reset()
-		if err := content.WriteRange(ctx, &m.raw, off, n); err != nil {
-			return &rangeReader{m: m, Reader: failing{err}}
-		}
-		return &rangeReader{m: m, Reader: &m.raw}
-	}
-	pr, pw := io.Pipe()
-	r := &rangeReader{m: m, Reader: pr, pipe: pr, done: make(chan struct{})}
-	go func() {
-		defer close(r.done)
-		pw.CloseWithError(content.WriteRange(ctx, pw, off, n))
-	}()
-	return r
-}
-
-// Read implements io.Reader. After each turnOctets it lets others have their turn.
-func (r *rangeReader) Read(p []byte) (int, error) {
-	n, err := r.Reader.Read(p)
-	if r.m.read += n; r.m.read >= turnOctets && err == nil {
-		r.m.read = 0
-		err = r.m.pause()
-	}
-	if err != nil {
-		r.err = err
-	}
-	return n, err
-}
-
-// Close ends the reading.
-func (r *rangeReader) Close() {
-	if r.pipe != nil {
-		r.pipe.CloseWithError(errDecided)
-		<-r.done
-	}
-}
-
-type failing struct{ err error }
-
-func (f failing) Read([]byte) (int, error) { return 0, f.err }

@@ -1,0 +1,439 @@
+package index
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/bits"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"gadwall/internal/lease"
+	"gadwall/internal/mailkey"
+)
+
+// Turner makes blocks of rows, and repairs what is missing. One instance at a time does so.
+type Turner struct {
+	index  *Index
+	task   *lease.Task
+	log    *slog.Logger
+	repair func(ctx context.Context, check func(context.Context) error) error // nil: none
+
+	mu     sync.Mutex
+	asked  map[mailkey.UserID]bool
+	signal chan struct{}
+	turned atomic.Int64
+}
+
+// NewTurner returns a Turner, whose Run does its work. The task is that of one instance.
+func NewTurner(x *Index, task *lease.Task, log *slog.Logger) *Turner {
+	if log == nil {
+		log = slog.Default()
+	}
+	return &Turner{
+		index: x, task: task, log: log, asked: make(map[mailkey.UserID]bool), signal: make(chan struct{}, 1),
+	}
+}
+
+// SetRepair has Run call f now and then, under the lease; f calls check before each batch. It is
+// called before Run.
+func (t *Turner) SetRepair(f func(ctx context.Context, check func(context.Context) error) error) {
+	t.repair = f
+}
+
+// Turned returns how many blocks were made.
+func (t *Turner) Turned() int64 { return t.turned.Load() }
+
+// Ask has the rows of a user turned soon.
+func (t *Turner) Ask(user mailkey.UserID) {
+	t.mu.Lock()
+	t.asked[user] = true
+	t.mu.Unlock()
+	select {
+	case t.signal <- struct{}{}:
+	default:
+	}
+}
+
+// Run turns rows until ctx ends.
+func (t *Turner) Run(ctx context.Context) {
+	ticker := time.NewTicker(turnInterval)
+	defer ticker.Stop()
+	repaired := time.Time{}
+	for {
+		due := t.repair != nil && time.Since(repaired) > repairInterval
+		done, err := t.round(ctx, due)
+		if err != nil && ctx.Err() == nil && !errors.Is(err, lease.ErrHeld) && !errors.Is(err, lease.ErrLost) {
+			t.log.Warn("text index: blocks were not made", "error", err)
+		}
+		if done && due {
+			repaired = time.Now()
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.signal:
+		case <-ticker.C:
+		}
+	}
+}
+
+// round does what there is to do, under the lease. done is false if another instance is at it.
+func (t *Turner) round(ctx context.Context, repair bool) (done bool, err error) {
+	t.mu.Lock()
+	users := make([]mailkey.UserID, 0, len(t.asked))
+	for user := range t.asked {
+		users = append(users, user)
+	}
+	t.mu.Unlock()
+	if len(users) == 0 && !repair {
+		return true, nil
+	}
+	l, err := t.task.Acquire(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer l.Release(ctx)
+	for _, user := range users {
+		if err := t.Turn(ctx, user, l.Check); err != nil {
+			return false, err
+		}
+		t.mu.Lock()
+		delete(t.asked, user)
+		t.mu.Unlock()
+	}
+	if repair {
+		if err := t.repair(ctx, l.Check); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// Turn makes blocks of a user's rows as long as there are turnRows. check fails if another instance
+// has taken over.
+func (t *Turner) Turn(ctx context.Context, user mailkey.UserID, check func(context.Context) error) error {
+	for {
+		if err := check(ctx); err != nil {
+			return err
+		}
+		more, err := t.turnOnce(ctx, user, check)
+		if err != nil || !more {
+			return err
+		}
+	}
+}
+
+// turnOnce makes one block. more is false if there are too few rows.
+func (t *Turner) turnOnce(
+	ctx context.Context, user mailkey.UserID, check func(context.Context) error,
+) (more bool, err error) {
+	blocks, bad, err := t.index.readBlocks(ctx, user)
+	if err != nil {
+		return false, fmt.Errorf("read blocks: %w", err)
+	}
+	if err := t.index.sweep(ctx, user, blocks, bad); err != nil {
+		return false, err
+	}
+	var m matrix
+	stale, err := m.addRows(ctx, t.index, user, blocks)
+	if err != nil {
+		return false, fmt.Errorf("read rows: %w", err)
+	}
+	if len(stale) > 0 { // left by a turn that was interrupted, or of no use
+		return true, t.index.dropRows(ctx, user, stale)
+	}
+	if len(m.numbers) < turnRows {
+		return false, nil
+	}
+	rows := slices.Clone(m.numbers)
+	// Blocks that are not full are made anew with the rows, the latest first.
+	slices.SortFunc(blocks, func(a, b *block) int { return cmp.Compare(b.runs[0].first, a.runs[0].first) })
+	var merged []*block
+	for _, b := range blocks {
+		if len(m.numbers)+b.count > blockRows {
+			break
+		}
+		if err := m.addBlock(ctx, t.index, user, b, nil); err != nil {
+			if errors.Is(err, errDamaged) {
+				continue // Repair makes it anew
+			}
+			return false, fmt.Errorf("read columns: %w", err)
+		}
+		merged = append(merged, b)
+	}
+	if err := m.write(ctx, t.index, user, check); err != nil {
+		return false, fmt.Errorf("write block: %w", err)
+	}
+	t.turned.Add(1)
+	for _, b := range merged {
+		if err := t.index.dropBlock(ctx, user, b.id); err != nil {
+			return false, err
+		}
+	}
+	return true, t.index.dropRows(ctx, user, rows)
+}
+
+// compact makes a block anew without the mails that live does not know.
+func (x *Index) compact(
+	ctx context.Context, user mailkey.UserID, b *block, live func(uint64) bool, check func(context.Context) error,
+) error {
+	var m matrix
+	if err := m.addBlock(ctx, x, user, b, live); err != nil {
+		if !errors.Is(err, errDamaged) {
+			return err
+		}
+		return x.dropBlock(ctx, user, b.id)
+	}
+	if len(m.numbers) > 0 {
+		if err := m.write(ctx, x, user, check); err != nil {
+			return err
+		}
+	}
+	return x.dropBlock(ctx, user, b.id)
+}
+
+// A matrix is the rows of a block that is being made.
+type matrix struct {
+	numbers []uint64
+	rows    []vector // beside numbers
+}
+
+// addRows takes the user's first rows, at most blockRows. stale is the numbers of rows that a block
+// has already, or that cannot be used.
+func (m *matrix) addRows(
+	ctx context.Context, x *Index, user mailkey.UserID, blocks []*block,
+) (stale []uint64, err error) {
+	have := func(number uint64) bool {
+		return slices.ContainsFunc(blocks, func(b *block) bool { return b.has(number) })
+	}
+	full := errors.New("full")
+	err = each(ctx, x.rows, byUser(user, 8), fieldBits, len(user)+8, func(key, stored []byte, doc bson.Raw) error {
+		number := binary.BigEndian.Uint64(key[len(user):])
+		if len(m.numbers)+len(stale) >= blockRows {
+			return full
+		}
+		data, err := opened(key, stored)
+		v := newVector(bitCount)
+		if err == nil && present(doc) {
+			err = readVector(v, bitCount, data)
+		} else {
+			err = errDamaged
+		}
+		if err != nil || have(number) {
+			stale = append(stale, number)
+			return nil
+		}
+		m.numbers, m.rows = append(m.numbers, number), append(m.rows, v)
+		return nil
+	})
+	if errors.Is(err, full) {
+		err = nil
+	}
+	return stale, err
+}
+
+func (b *block) has(number uint64) bool {
+	_, ok := slices.BinarySearchFunc(b.runs, number, func(r run, n uint64) int {
+		switch {
+		case n < r.first:
+			return 1
+		case n >= r.first+uint64(r.count):
+			return -1
+		}
+		return 0
+	})
+	return ok
+}
+
+// addBlock takes the rows of a block that live knows; nil knows all. The error is errDamaged if not
+// all columns can be read.
+func (m *matrix) addBlock(
+	ctx context.Context, x *Index, user mailkey.UserID, b *block, live func(uint64) bool,
+) error {
+	rows := make([]vector, b.count)
+	for i := range rows {
+		rows[i] = newVector(bitCount)
+	}
+	keys := make([][]byte, groupCount)
+	for g := range keys {
+		keys[g] = columnKey(user, g, b.id)
+	}
+	column := newVector(b.count)
+	groups := 0
+	err := each(ctx, x.columns, oneOf(keys), fieldBits, len(keys[0]), func(key, stored []byte, _ bson.Raw) error {
+		groups++
+		data, err := opened(key, stored)
+		if err != nil {
+			return err
+		}
+		group := int(binary.BigEndian.Uint16(key[len(user):]))
+		return eachColumn(data, func(i int, form []byte) error {
+			if err := readVector(column, b.count, form); err != nil {
+				return err
+			}
+			for w, word := range column {
+				for ; word != 0; word &= word - 1 {
+					rows[w*64+bits.TrailingZeros64(word)].set(group*groupBits + i)
+				}
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return err
+	}
+	if groups != groupCount {
+		return errDamaged
+	}
+	at := 0
+	for _, r := range b.runs {
+		for n := r.first; n < r.first+uint64(r.count); n++ {
+			if live == nil || live(n) {
+				m.numbers, m.rows = append(m.numbers, n), append(m.rows, rows[at])
+			}
+			at++
+		}
+	}
+	return nil
+}
+
+// write writes the block: columns, and then the document that makes them count.
+func (m *matrix) write(ctx context.Context, x *Index, user mailkey.UserID, check func(context.Context) error) error {
+	order := make([]int, len(m.numbers))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(m.numbers[a], m.numbers[b]) })
+	order = slices.CompactFunc(order, func(a, b int) bool { return m.numbers[a] == m.numbers[b] })
+	n := len(order)
+	numbers := make([]uint64, n)
+	for at, i := range order {
+		numbers[at] = m.numbers[i]
+	}
+	var id blockID
+	rand.Read(id[:]) // never fails, as documented
+	const groupsAtOnce = 16
+	var docs []any
+	group := make([]vector, groupBits)
+	for i := range group {
+		group[i] = newVector(n)
+	}
+	for g := range groupCount {
+		for i := range group {
+			clear(group[i])
+		}
+		for at, i := range order {
+			for word := m.rows[i][g]; word != 0; word &= word - 1 { // groupBits is a word
+				group[bits.TrailingZeros64(word)].set(at)
+			}
+		}
+		key := columnKey(user, g, id)
+		docs = append(docs, bson.D{{Key: "_id", Value: bson.Binary{Data: key}},
+			{Key: fieldBits, Value: bson.Binary{Data: sealed(key, appendGroup(nil, group, n))}}})
+		if len(docs) == groupsAtOnce || g == groupCount-1 {
+			if _, err := x.columns.InsertMany(ctx, docs, options.InsertMany().SetOrdered(false)); err != nil {
+				return err
+			}
+			docs = docs[:0]
+		}
+	}
+	if err := check(ctx); err != nil {
+		return err
+	}
+	key := blockKey(user, id)
+	_, err := x.blocks.InsertOne(ctx, bson.D{
+		{Key: "_id", Value: bson.Binary{Data: key}}, {Key: fieldRules, Value: rules}, {Key: fieldCount, Value: int32(n)},
+		{Key: fieldNumbers, Value: bson.Binary{Data: sealed(key, appendNumbers(nil, numbers))}}})
+	return err
+}
+
+// A group is a word of a row.
+var _ = [1]struct{}{}[groupBits-64]
+
+// dropRows removes rows.
+func (x *Index) dropRows(ctx context.Context, user mailkey.UserID, numbers []uint64) error {
+	for part := range slices.Chunk(numbers, maxPointReads) {
+		keys := make([][]byte, len(part))
+		for i, n := range part {
+			keys[i] = rowKey(user, n)
+		}
+		if _, err := x.rows.DeleteMany(ctx, oneOf(keys)); err != nil {
+			return fmt.Errorf("remove rows: %w", err)
+		}
+	}
+	return nil
+}
+
+// dropBlock removes a block: first the document that makes its columns count.
+func (x *Index) dropBlock(ctx context.Context, user mailkey.UserID, id blockID) error {
+	if _, err := x.blocks.DeleteMany(ctx, oneOf([][]byte{blockKey(user, id)})); err != nil {
+		return fmt.Errorf("remove block: %w", err)
+	}
+	keys := make([][]byte, groupCount)
+	for g := range keys {
+		keys[g] = columnKey(user, g, id)
+	}
+	if _, err := x.columns.DeleteMany(ctx, oneOf(keys)); err != nil {
+		return fmt.Errorf("remove columns: %w", err)
+	}
+	return nil
+}
+
+// sweep removes bad blocks, and columns without a block: of one that was not finished, or not wholly
+// removed. The last group is written last and removed with the others; the first is looked at.
+func (x *Index) sweep(ctx context.Context, user mailkey.UserID, blocks []*block, bad []blockID) error {
+	for _, id := range bad {
+		if err := x.dropBlock(ctx, user, id); err != nil {
+			return err
+		}
+	}
+	var last blockID
+	copy(last[:], bytes.Repeat([]byte{0xff}, blockIDSize))
+	cursor, err := x.columns.Find(ctx, between(columnKey(user, 0, blockID{}), columnKey(user, 0, last)),
+		options.Find().SetProjection(bson.D{{Key: "_id", Value: 1}}))
+	if err != nil {
+		return fmt.Errorf("read columns: %w", err)
+	}
+	var keys []bson.Raw
+	if err := cursor.All(ctx, &keys); err != nil {
+		return fmt.Errorf("read columns: %w", err)
+	}
+	for _, doc := range keys {
+		_, key, ok := doc.Lookup("_id").BinaryOK()
+		if !ok || len(key) != len(user)+2+blockIDSize {
+			continue
+		}
+		id := blockID(key[len(user)+2:])
+		if !slices.ContainsFunc(blocks, func(b *block) bool { return b.id == id }) {
+			if err := x.dropBlock(ctx, user, id); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Forget removes all that the index has of a user.
+func (x *Index) Forget(ctx context.Context, user mailkey.UserID) error {
+	for _, c := range []struct {
+		coll *mongo.Collection
+		size int
+	}{{x.blocks, blockIDSize}, {x.columns, 2 + blockIDSize}, {x.rows, 8}, {x.states, 0}} {
+		if _, err := c.coll.DeleteMany(ctx, byUser(user, c.size)); err != nil {
+			return fmt.Errorf("text index: forget user %v: %w", user, err)
+		}
+	}
+	return nil
+}
