@@ -22,7 +22,9 @@ type Options struct {
 	// ColumnBytes bounds what is kept in memory of mailboxes (package mailcolumns); 0 means
 	// mailcolumns.DefaultMaxBytes, less than 0 nothing.
 	ColumnBytes int64
-	Logger      *slog.Logger // slog.Default if nil
+	// Index is the text index; without it, searches read all texts.
+	Index  search.Index
+	Logger *slog.Logger // slog.Default if nil
 }
 
 // Accounts gives out the accounts of a store. It is safe for concurrent use.
@@ -47,7 +49,7 @@ func New(o Options) (*Accounts, error) {
 	}
 	return &Accounts{
 		store: o.Store, bus: o.Bus, log: o.Logger,
-		searcher: search.NewSearcher(o.Store, o.Logger),
+		searcher: search.NewSearcher(o.Store, o.Index, o.Logger),
 		columns:  mailcolumns.New(o.Store, o.ColumnBytes),
 		orders:   newOrders(),
 	}, nil
@@ -55,6 +57,9 @@ func New(o Options) (*Accounts, error) {
 
 // ColumnStats counts what the columns of mailboxes were used for.
 func (s *Accounts) ColumnStats() mailcolumns.Stats { return s.columns.Stats() }
+
+// SearchStats counts what searches for texts did.
+func (s *Accounts) SearchStats() search.Stats { return s.searcher.Stats() }
 
 // Login returns the account of the user with this name and password, which may be one for scope
 // only. Errors: mailstore.ErrAuthFailed if there is none, mailstore.ErrSuspended.

@@ -224,6 +224,10 @@ func (m *Mailbox) prepare(req *search.Request) {
 	) {
 		return m.account.shared.columns.Loaded(ctx, m.key, q)
 	}
+	req.Numbers = func(ctx context.Context, set uidset.Set, cut func(*mailstore.FlagState) bool,
+		f func(uid uint32, number mailstore.Number)) (bool, error) {
+		return m.account.shared.columns.Numbers(ctx, m.key, set, cut, f)
+	}
 }
 
 // StoreFlags changes flags. It needs KeepSeen for \Seen, DeleteMessages for \Deleted, and Write for

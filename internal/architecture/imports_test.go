@@ -59,6 +59,12 @@ var rules = []rule{
 		from: []string{"internal/search"},
 		not: []string{"imap", "ingest", "internal/httpapi", "internal/account", "internal/events",
 			"blobstore", "dedupe", driver + "/mongo"},
+		except: []string{"internal/search/index"},
+	}, {
+		why:  "the text index knows bits and numbers, and not who asks for what",
+		from: []string{"internal/search/index"},
+		not: []string{"imap", "ingest", "internal/httpapi", "internal/account", "internal/events",
+			"internal/mailstore", "blobstore", "dedupe"},
 	}, {
 		why:    "commands are the top",
 		from:   []string{module},

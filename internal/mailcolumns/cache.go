@@ -13,6 +13,7 @@ import (
 
 	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/uidset"
 )
 
 // Store is what the cache needs of the mail store.
@@ -102,13 +103,42 @@ func (c *Cache) Messages(
 	if fields&^Fields != 0 || len(q.Filter) > 0 || q.Limit > 0 || q.Reverse {
 		return nil, false, nil
 	}
-	s, err := c.snapshot(ctx, key, func(total int64) bool {
-		return q.ModSince == 0 && (total <= smallMailbox || q.UIDs == nil || int64(q.UIDs.Count()) >= total/loadShare)
-	})
+	s, err := c.snapshot(ctx, key, worthLoading(q))
 	if s == nil || err != nil {
 		return nil, false, err
 	}
 	return s.messages(q), true, nil
+}
+
+// Numbers calls f with the UIDs of a set and the numbers of their messages, by ascending UID, but for
+// those that cut, if it is not nil, refuses. ok is false for what is better left to the database.
+func (c *Cache) Numbers(
+	ctx context.Context, key mailkey.Mailbox, set uidset.Set, cut func(*mailstore.FlagState) bool,
+	f func(uid uint32, number mailstore.Number),
+) (ok bool, err error) {
+	s, err := c.snapshot(ctx, key, worthLoading(mailstore.Query{UIDs: set}))
+	if s == nil || err != nil {
+		return false, err
+	}
+	if cut == nil {
+		s.numbers(set, f)
+		return true, nil
+	}
+	s.walk(set, 0, func(r row) bool {
+		if cut(&r.FlagState) {
+			f(r.UID, r.Number)
+		}
+		return true
+	})
+	return true, nil
+}
+
+// worthLoading says of how many messages in a mailbox columns are loaded for a query.
+func worthLoading(q mailstore.Query) func(total int64) bool {
+	return func(total int64) bool {
+		return q.ModSince == 0 &&
+			(total <= smallMailbox || q.UIDs == nil || int64(q.UIDs.Count()) >= total/loadShare)
+	}
 }
 
 // Loaded is Messages for columns that are there already; it loads none.

@@ -155,6 +155,32 @@ func (s *snapshot) walk(set uidset.Set, since uint64, yield func(row) bool) {
 	}
 }
 
+// numbers calls f with the UIDs of a set, all if it is nil, ascending, and the numbers of their
+// messages.
+func (s *snapshot) numbers(set uidset.Set, f func(uid uint32, number mailstore.Number)) {
+	if set == nil {
+		set = uidset.All()
+	}
+	for _, r := range set {
+		c, i, _ := s.find(r.First)
+		for ; c < len(s.chunks); c, i = c+1, 0 {
+			ch := s.chunks[c]
+			if ch.uids[0] > r.Last {
+				break
+			}
+			for ; i < len(ch.uids) && ch.uids[i] <= r.Last; i++ {
+				number := mailstore.Number(ch.numbers[i])
+				if ch.rare != nil {
+					if rare, ok := ch.rare[ch.uids[i]]; ok {
+						number = rare.number
+					}
+				}
+				f(ch.uids[i], number)
+			}
+		}
+	}
+}
+
 // uidsBelow returns the UIDs below next, ascending.
 func (s *snapshot) uidsBelow(next uint32) []uint32 {
 	uids := make([]uint32, 0, s.rows)

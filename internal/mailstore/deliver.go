@@ -328,6 +328,7 @@ func (s *Store) runGroup(ctx context.Context, user mailkey.UserID, group []*bund
 		g.told()
 		if err == nil {
 			g.publish(ctx)
+			g.tellStored()
 			s.settle(ctx, g)
 			return
 		}

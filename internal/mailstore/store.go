@@ -40,6 +40,8 @@ type Options struct {
 	// RememberPasswords is how long Authenticate takes a password that was right for right without
 	// computing its hash; 0 computes it each time.
 	RememberPasswords time.Duration
+	// Stored, if set, is told of new mails after their transaction. It must not wait.
+	Stored func([]StoredMail)
 
 	// For tests.
 	purgeLease         time.Duration
@@ -55,6 +57,7 @@ type Store struct {
 	log      *slog.Logger
 	quota    *quota.Keeper
 	schema   *schema.Schema
+	stored   func([]StoredMail)
 
 	users, addresses, mailboxes, subscriptions, messages, journal, state *mongo.Collection
 	// clustered says that the database keeps messages in the order of _id and has no separate index
@@ -108,6 +111,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		messages:      o.Database.Collection(collMessages, committed),
 		journal:       o.Database.Collection(collJournal, committed),
 		state:         o.Database.Collection(collState, committed),
+		stored:        o.Stored,
 		transactions:  make(chan struct{}, maxTransactions),
 		long:          make(chan struct{}, longOperations()),
 		hashing:       newHashing(),

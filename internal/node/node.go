@@ -81,6 +81,7 @@ type Node struct {
 	Mail     *mailstore.Store
 	Accounts *account.Accounts
 	Schema   *schema.Schema
+	Index    *TextIndex
 
 	log     *slog.Logger
 	closers []func() error
@@ -118,10 +119,17 @@ func Open(ctx context.Context, o Options) (_ *Node, err error) {
 			return nil, err
 		}
 	}
+	if err := n.openIndex(ctx, o.Access); err != nil {
+		return nil, err
+	}
+	var stored func([]mailstore.StoredMail)
+	if o.Access == Serving {
+		stored = n.Index.add
+	}
 	n.Mail, err = mailstore.Open(ctx, mailstore.Options{
 		Database: n.Database, Contents: n.Contents, Bus: n.Bus, Quota: o.Storage.Quota.Policy(),
 		Resume: o.Access == Serving, ReadOnly: o.Access == Looking, Restored: o.Access == Restoring,
-		RememberPasswords: o.PasswordCache, Schema: n.Schema, Logger: n.log})
+		RememberPasswords: o.PasswordCache, Schema: n.Schema, Stored: stored, Logger: n.log})
 	if err != nil {
 		return nil, err
 	}
@@ -134,8 +142,9 @@ func Open(ctx context.Context, o Options) (_ *Node, err error) {
 		}
 	}
 	n.closers = append(n.closers, n.closeMail)
+	n.startIndex(o.Access)
 	n.Accounts, err = account.New(account.Options{
-		Store: n.Mail, Bus: n.Bus, ColumnBytes: o.ViewCache, Logger: n.log})
+		Store: n.Mail, Bus: n.Bus, ColumnBytes: o.ViewCache, Index: n.Index, Logger: n.log})
 	if err != nil {
 		return nil, err
 	}

@@ -24,6 +24,9 @@ type Plan struct {
 	// Rows is the whole search if flags, keywords, internal dates, sizes, mod-sequences and UIDs
 	// decide it; otherwise nil.
 	Rows *Key
+	// Cut is what flags, keywords, internal dates, sizes, mod-sequences and UIDs say of every message
+	// that is found, if there is a Residual; nil for nothing.
+	Cut *Key
 }
 
 // Compile turns a search of a mailbox into a plan. scope holds all messages
@@ -52,7 +55,7 @@ func Compile(key *Key, box mailkey.Mailbox, scope uidset.Set) (Plan, error) {
 		kids = key.kids
 	}
 	plan.UIDs = slices.Clone(scope)
-	var rest []*Key
+	var rest, cut []*Key
 	var conds []bson.D
 	for _, kid := range kids {
 		switch {
@@ -62,6 +65,9 @@ func Compile(key *Key, box mailkey.Mailbox, scope uidset.Set) (Plan, error) {
 		case kid.op == opNot && kid.kids[0].op == opUIDs:
 			plan.UIDs = plan.UIDs.Subtract(kid.kids[0].uids)
 			continue
+		}
+		if kid.ofRows() {
+			cut = append(cut, kid)
 		}
 		cond, exact := compileKey(kid, box)
 		if cond != nil {
@@ -74,6 +80,9 @@ func Compile(key *Key, box mailkey.Mailbox, scope uidset.Set) (Plan, error) {
 	plan.Filter = joinConds("$and", conds)
 	if len(rest) > 0 {
 		plan.Residual = All(rest...)
+		if len(cut) > 0 {
+			plan.Cut = All(cut...)
+		}
 	}
 	return plan, nil
 }

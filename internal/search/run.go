@@ -7,10 +7,12 @@ import (
 	"log/slog"
 	"runtime"
 	"slices"
+	"sync/atomic"
 
 	"gadwall/internal/contents"
 	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/uidset"
 	"gadwall/mimestream"
 )
 
@@ -35,16 +37,32 @@ type Contents interface {
 // An instance has one, since it shares the processors between the users who search.
 type Searcher struct {
 	messages Messages
+	index    Index // nil for none
 	log      *slog.Logger
 	turns    *turns
+
+	excluded, candidates, hits atomic.Int64
 }
 
-// NewSearcher returns a Searcher. Without a logger it logs to slog.Default().
-func NewSearcher(messages Messages, log *slog.Logger) *Searcher {
+// Stats counts what searches for texts did.
+type Stats struct {
+	Excluded   int64 // messages that the text index ruled out
+	Candidates int64 // messages whose document or text was compared
+	Hits       int64 // of these, those found
+}
+
+// Stats returns the counts since NewSearcher.
+func (s *Searcher) Stats() Stats {
+	return Stats{s.excluded.Load(), s.candidates.Load(), s.hits.Load()}
+}
+
+// NewSearcher returns a Searcher. Without an index it reads all that only the texts decide. Without
+// a logger it logs to slog.Default().
+func NewSearcher(messages Messages, index Index, log *slog.Logger) *Searcher {
 	if log == nil {
 		log = slog.Default()
 	}
-	return &Searcher{messages: messages, log: log, turns: newTurns(runtime.GOMAXPROCS(0))}
+	return &Searcher{messages: messages, index: index, log: log, turns: newTurns(runtime.GOMAXPROCS(0))}
 }
 
 // Request is a search to run.
@@ -60,6 +78,11 @@ type Request struct {
 	// ok is false if they are not; then the database is asked.
 	Rows func(ctx context.Context, q mailstore.Query) (
 		messages iter.Seq2[*mailstore.Message, error], ok bool, err error)
+	// Numbers, if set, calls f with the UIDs of a set and the numbers of their messages, by ascending
+	// UID, but for those that cut, if it is not nil, refuses. ok is false if that is better left to
+	// the database.
+	Numbers func(ctx context.Context, set uidset.Set, cut func(*mailstore.FlagState) bool,
+		f func(uid uint32, number mailstore.Number)) (ok bool, err error)
 	// ModSeqs asks for the mod-sequences of the messages found.
 	ModSeqs bool
 	// Reverse finds messages by descending UID.
@@ -261,6 +284,13 @@ func (r *run) candidates(ctx context.Context, fields mailstore.Fields) iter.Seq2
 
 // texts decides the residual for the candidates, batch by batch.
 func (r *run) texts(ctx context.Context, yield func(Found, error) bool) {
+	if err := r.narrow(ctx); err != nil {
+		yield(Found{}, err)
+		return
+	}
+	if len(r.Plan.UIDs) == 0 {
+		return
+	}
 	m := newMatcher(r.Plan.Residual)
 	fields := m.want
 	if r.ModSeqs {
@@ -280,8 +310,13 @@ func (r *run) texts(ctx context.Context, yield func(Found, error) bool) {
 			yield(Found{}, err)
 			return false
 		}
+		r.searcher.candidates.Add(int64(len(batch)))
 		for i, msg := range batch {
-			if matches[i] && !yield(Found{msg.UID, msg.ModSeq}, nil) {
+			if !matches[i] {
+				continue
+			}
+			r.searcher.hits.Add(1)
+			if !yield(Found{msg.UID, msg.ModSeq}, nil) {
 				return false
 			}
 		}

@@ -93,7 +93,7 @@ func TestRunGoesOn(t *testing.T) {
 	box := mailkey.UserID{1}.Mailbox(1)
 	ids = append(ids, contents.ID{1}, ids[0])
 	var log strings.Builder
-	s := NewSearcher(mailboxes{box: ids}, slog.New(slog.NewTextHandler(&log, nil)))
+	s := NewSearcher(mailboxes{box: ids}, nil, slog.New(slog.NewTextHandler(&log, nil)))
 	var found []uint32
 	for f, err := range s.Run(t.Context(), Request{Plan: mustCompile(t, Body("hello"), box), Contents: store}) {
 		if err != nil {
@@ -129,7 +129,7 @@ func TestRunTakesTurns(t *testing.T) {
 	store, ids := newContents(t, mails...)
 	busy, other, gate := mailkey.UserID{1}, mailkey.UserID{2}, mailkey.UserID{3}
 	boxes := mailboxes{busy.Mailbox(1): ids, other.Mailbox(1): ids[:1]}
-	s := NewSearcher(boxes, nil)
+	s := NewSearcher(boxes, nil, nil)
 	s.turns = newTurns(1)
 	if err := s.turns.take(t.Context(), gate); err != nil {
 		t.Fatal(err)

@@ -204,8 +204,10 @@ func (r *Repairer) forgetGone(ctx context.Context, check func(context.Context) e
 			if err := check(ctx); err != nil {
 				return err
 			}
-			doc, err := c.coll.FindOne(ctx, bson.D{{Key: "_id", Value: bson.D{{Key: "$gt", Value: bson.Binary{Data: after}}}}},
-				options.FindOne().SetSort(bson.D{{Key: "_id", Value: 1}}).SetProjection(bson.D{{Key: "_id", Value: 1}})).Raw()
+			doc, err := c.coll.FindOne(ctx, bson.D{{Key: "_id", Value: bson.D{{Key: "$gt",
+				Value: bson.Binary{Data: after}}}}},
+				options.FindOne().SetSort(bson.D{{Key: "_id", Value: 1}}).
+					SetProjection(bson.D{{Key: "_id", Value: 1}})).Raw()
 			if errors.Is(err, mongo.ErrNoDocuments) {
 				break
 			}

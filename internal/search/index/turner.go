@@ -30,6 +30,8 @@ type Turner struct {
 	log    *slog.Logger
 	repair func(ctx context.Context, check func(context.Context) error) error // nil: none
 
+	rows int // turnRows
+
 	mu     sync.Mutex
 	asked  map[mailkey.UserID]bool
 	signal chan struct{}
@@ -42,7 +44,8 @@ func NewTurner(x *Index, task *lease.Task, log *slog.Logger) *Turner {
 		log = slog.Default()
 	}
 	return &Turner{
-		index: x, task: task, log: log, asked: make(map[mailkey.UserID]bool), signal: make(chan struct{}, 1),
+		index: x, task: task, log: log, rows: turnRows, asked: make(map[mailkey.UserID]bool),
+		signal: make(chan struct{}, 1),
 	}
 }
 
@@ -154,7 +157,7 @@ func (t *Turner) turnOnce(
 	if len(stale) > 0 { // left by a turn that was interrupted, or of no use
 		return true, t.index.dropRows(ctx, user, stale)
 	}
-	if len(m.numbers) < turnRows {
+	if len(m.numbers) < t.rows {
 		return false, nil
 	}
 	rows := slices.Clone(m.numbers)
@@ -353,9 +356,11 @@ func (m *matrix) write(ctx context.Context, x *Index, user mailkey.UserID, check
 		return err
 	}
 	key := blockKey(user, id)
-	_, err := x.blocks.InsertOne(ctx, bson.D{
-		{Key: "_id", Value: bson.Binary{Data: key}}, {Key: fieldRules, Value: rules}, {Key: fieldCount, Value: int32(n)},
-		{Key: fieldNumbers, Value: bson.Binary{Data: sealed(key, appendNumbers(nil, numbers))}}})
+	_, err := x.blocks.InsertOne(ctx,
+		bson.D{
+			{Key: "_id", Value: bson.Binary{Data: key}}, {Key: fieldRules, Value: rules},
+			{Key: fieldCount, Value: int32(n)},
+			{Key: fieldNumbers, Value: bson.Binary{Data: sealed(key, appendNumbers(nil, numbers))}}})
 	return err
 }
 

@@ -23,7 +23,7 @@ type Mail struct {
 	Prefix  []byte
 }
 
-// An Extractor gathers the grams of a mail (search.Extractor).
+// An Extractor gathers the grams of a mail (search.Extractor). One goroutine uses it.
 type Extractor interface {
 	Extract(ctx context.Context, g *Grams, prefix []byte, content *contents.Content) error
 }
@@ -37,7 +37,7 @@ type Contents interface {
 type Writer struct {
 	index    *Index
 	contents Contents
-	extract  Extractor
+	extract  func() Extractor
 	log      *slog.Logger
 	turner   *Turner // nil: rows stay rows
 
@@ -59,7 +59,7 @@ type Stats struct {
 }
 
 // NewWriter returns a Writer. Run does its work.
-func NewWriter(x *Index, c Contents, e Extractor, t *Turner, log *slog.Logger) *Writer {
+func NewWriter(x *Index, c Contents, e func() Extractor, t *Turner, log *slog.Logger) *Writer {
 	if log == nil {
 		log = slog.Default()
 	}
@@ -184,7 +184,7 @@ func (w *Writer) Index(ctx context.Context, batch []Mail) error {
 	} else if err != nil {
 		return err
 	}
-	g := new(Grams)
+	g, extractor := new(Grams), w.extract()
 	docs := make([]any, 0, len(batch))
 	for _, m := range batch {
 		content := loaded[m.Content]
@@ -193,7 +193,7 @@ func (w *Writer) Index(ctx context.Context, batch []Mail) error {
 			continue
 		}
 		g.Reset()
-		if err := w.extract.Extract(ctx, g, m.Prefix, content); err != nil {
+		if err := extractor.Extract(ctx, g, m.Prefix, content); err != nil {
 			if !contents.IsUnreadable(err) {
 				return err
 			}
