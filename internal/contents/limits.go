@@ -45,6 +45,11 @@ const (
 	// Further frames are loaded when they are read.
 	allFrames = 8
 
+	// maxFirst is how many bytes a Writer holds to make the short header of them, and minFirst how
+	// much room it makes at first. Of a larger header it is made when a client asks for it.
+	maxFirst = 16 << 10
+	minFirst = 4 << 10
+
 	// The FrameCache keeps a frame that was read in part if its decoded size is at least cacheFrom.
 	cacheFrom = 16 << 10
 

@@ -65,6 +65,15 @@ func (s *Store) ShortHeaders(ctx context.Context, ids []ID) ([][]byte, error) {
 	return headers, nil
 }
 
+// keepShort keeps the short header of a content that was written just now: clients ask for new mail.
+func (s *Store) keepShort(id ID, header []byte) {
+	var buf bytes.Buffer
+	short := shortheader.Selector(&buf)
+	short.Write(header) // neither fails: a Buffer does not
+	short.Close()
+	s.short.Put(dedupe.Hash(id), buf.Bytes())
+}
+
 // shorten writes the short header to w.
 func (c *Content) shorten(ctx context.Context, w *bytes.Buffer) error {
 	short := shortheader.Selector(w)

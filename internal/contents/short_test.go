@@ -10,6 +10,7 @@ import (
 
 	"gadwall/dedupe"
 	"gadwall/internal/dbtest"
+	"gadwall/internal/mailgen"
 	"gadwall/internal/shortheader"
 )
 
@@ -17,7 +18,6 @@ import (
 func TestShortHeaders(t *testing.T) {
 	db, cmds := dbtest.Monitored(t)
 	s := newStore(t, db)
-	s.short = shortheader.New(1 << 20)
 	var ids []ID
 	want := make(map[ID]string)
 	for i := range 100 {
@@ -34,6 +34,7 @@ func TestShortHeaders(t *testing.T) {
 		bson.D{{Key: "$unset", Value: bson.D{{Key: "f", Value: 1}}}}); err != nil {
 		t.Fatal(err)
 	}
+	s.short = shortheader.New(1 << 20)
 	for _, queries := range []int{1, 0} {
 		cmds.Reset()
 		headers, err := s.ShortHeaders(t.Context(), ids[:101])
@@ -72,6 +73,34 @@ func TestShortHeadersWithoutCache(t *testing.T) {
 		if h, err := s.ShortHeaders(t.Context(), []ID{id, id}); err != nil ||
 			!bytes.Equal(bytes.Join(h, nil), []byte("A: 1\r\n\r\nA: 1\r\n\r\n")) {
 			t.Errorf("%q, %v", h, err)
+		}
+	}
+}
+
+// Of new mail the Writer keeps them, so no content is read; the octets are the same.
+func TestShortHeadersOfNewMail(t *testing.T) {
+	db, cmds := dbtest.Monitored(t)
+	s := newStore(t, db)
+	s.short = shortheader.New(8 << 20)
+	fresh := newStore(t, db)
+	for _, shape := range mailgen.Shapes() {
+		mail := mailgen.Of(shape, 1)
+		id := mustPut(t, s, mail).ID
+		cmds.Reset()
+		h, err := s.ShortHeaders(t.Context(), []ID{id})
+		if err != nil {
+			t.Fatal(err)
+		}
+		reads := cmds.Total()
+		want, err := fresh.ShortHeaders(t.Context(), []ID{id})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(h[0], want[0]) || (h[0] == nil) != (want[0] == nil) {
+			t.Errorf("%v: %q, not %q", shape, h[0], want[0])
+		}
+		if header := load(t, s, id, Want{}).HeaderSize(); header <= shortheader.MaxSize && reads > 0 {
+			t.Errorf("%v: %d reads for a header of %d octets", shape, reads, header)
 		}
 	}
 }

@@ -37,6 +37,7 @@ type Writer struct {
 	started time.Time       // no reference to a blob was added before
 	parser  *mimestream.Parser
 	whole   *blake3.Hasher
+	first   []byte // the first bytes of the content, at most maxFirst: nil if short headers are not kept
 
 	segments []segment
 	end      int64 // of the last segment
@@ -59,6 +60,9 @@ var errEnded = errors.New("contents: writer is ended")
 func (s *Store) NewWriter(ctx context.Context) *Writer {
 	w := &Writer{s: s, ctx: ctx, started: time.Now(), whole: blake3.New(), spool: spool{dicts: s.dicts.Current(ctx)}}
 	w.parser = mimestream.NewParser((*receiver)(w))
+	if s.short.Keeps() {
+		w.first = make([]byte, 0, minFirst)
+	}
 	return w
 }
 
@@ -71,6 +75,9 @@ func (w *Writer) Write(p []byte) (int, error) {
 		return 0, w.err
 	}
 	w.whole.Write(p) // never fails
+	if w.first != nil {
+		w.first = append(w.first, p[:min(len(p), maxFirst-len(w.first))]...)
+	}
 	n, err := w.parser.Write(p)
 	w.err = err
 	return n, err
@@ -94,6 +101,9 @@ func (w *Writer) Finish(ctx context.Context, refs int) (*Stored, error) {
 		return nil, err
 	}
 	w.ended = true
+	if size := stored.Root.HeaderSize; w.first != nil && size <= int64(len(w.first)) {
+		w.s.keepShort(stored.ID, w.first[:size])
+	}
 	return stored, nil
 }
 

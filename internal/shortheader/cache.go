@@ -34,6 +34,9 @@ type Cache struct {
 // New returns an empty cache of at most maxBytes. One of less than two chunks keeps nothing.
 func New(maxBytes int64) *Cache { return &Cache{max: maxBytes / 2} }
 
+// Keeps reports whether the cache keeps anything.
+func (c *Cache) Keeps() bool { return c != nil && c.max >= chunkSize+entryBytes }
+
 // Stats counts what the cache did.
 type Stats struct {
 	Hits, Misses uint64 // short headers that were there, and that were not
