@@ -93,6 +93,7 @@ type fetcher struct {
 	resp       fetchResponse
 	head       []byte // a header that is filtered
 	sent       bool   // a part of the response was written
+	vanished   int    // messages that went after they were found
 	gone       int    // messages of the set that no longer exist
 	unreadable int    // messages that are there but could not be read
 }
@@ -124,7 +125,7 @@ func (f *fetcher) run(ctx context.Context, ranges uidset.Set) error {
 		err = f.oneByOne(ctx, messages, f.plan.cursor(f.c.sel.view.Count(ranges)))
 	}
 	if err == nil && !f.req.hasSince {
-		f.gone = f.c.sel.view.Count(ranges) - f.found
+		f.gone = f.c.sel.view.Count(ranges) - f.found + f.vanished
 	}
 	return err
 }

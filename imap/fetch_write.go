@@ -50,7 +50,7 @@ func (f *fetcher) failed(ctx context.Context, msg *mailstore.Message, err error)
 		return err
 	}
 	if errors.Is(err, errGone) && !f.sent {
-		f.found--
+		f.vanished++
 		return nil
 	}
 	f.c.srv.rare.Error(f.c.log, "imap: message cannot be fetched", "uid", msg.UID,
