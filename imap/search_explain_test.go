@@ -182,7 +182,8 @@ func TestFetchReads(t *testing.T) {
 		{"FETCH 1:* (UID FLAGS)", 1, 0},
 		{"FETCH 1:* FULL", 1, 0},
 		{"FETCH 1:* (ENVELOPE BODYSTRUCTURE)", 1, 0},
-		{"FETCH 1:* (FLAGS BODY.PEEK[HEADER.FIELDS (Subject)])", 1, 1},
+		{"FETCH 1:* (FLAGS BODY.PEEK[HEADER.FIELDS (Subject)])", 1, 0}, // of new mail
+		{"FETCH 1:* (FLAGS BODY.PEEK[HEADER.FIELDS (Received)])", 1, 1},
 		{"FETCH 1:* RFC822.HEADER", 1, 1},
 		{"FETCH 1:* BODY.PEEK[]", 1, 1},
 		{"FETCH 1:* BODY.PEEK[TEXT]", 1, 1},
