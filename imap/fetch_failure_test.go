@@ -66,6 +66,9 @@ func TestFetchDamaged(t *testing.T) {
 			t.Fatal(r, err)
 		}
 	}
+	// Another instance has no short headers of the messages.
+	c = s.secondServer(t).login(t)
+	c.ok("SELECT INBOX")
 	for _, item := range []string{"BODY.PEEK[]", "BODY.PEEK[HEADER.FIELDS (Subject)]",
 		"RFC822.HEADER", "BODY.PEEK[1]"} {
 		lines, status := c.do("FETCH 1:* %s", item)
