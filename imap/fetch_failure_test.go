@@ -36,7 +36,7 @@ func withFile(size int) string {
 func TestFetchDamaged(t *testing.T) {
 	db := dbtest.Database(t)
 	s := newTestServerOn(t, db)
-	c := s.selectMails(t, message("a"), message("b"), message("c"), message("d"))
+	s.selectMails(t, message("a"), message("b"), message("c"), message("d"))
 	s.errs.allow = true
 	ids := map[uint32]contents.ID{}
 	box, err := s.store.MailboxByPath(t.Context(), s.user.ID, "INBOX")
@@ -67,7 +67,7 @@ func TestFetchDamaged(t *testing.T) {
 		}
 	}
 	// Another instance has no short headers of the messages.
-	c = s.secondServer(t).login(t)
+	c := s.secondServer(t).login(t)
 	c.ok("SELECT INBOX")
 	for _, item := range []string{"BODY.PEEK[]", "BODY.PEEK[HEADER.FIELDS (Subject)]",
 		"RFC822.HEADER", "BODY.PEEK[1]"} {
