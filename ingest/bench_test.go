@@ -24,10 +24,8 @@ func (n nullStore) ResolveAddress(context.Context, string) (*mailstore.Recipient
 	return &mailstore.Recipient{User: n.user}, nil
 }
 
-func (n nullStore) MailboxByPath(
-	_ context.Context, user mailkey.UserID, path string,
-) (*mailstore.Mailbox, error) {
-	return &mailstore.Mailbox{Key: user.Mailbox(1), Path: path}, nil
+func (n nullStore) Inbox(_ context.Context, user mailkey.UserID) (mailkey.Mailbox, error) {
+	return user.Mailbox(1), nil
 }
 
 func (n nullStore) NewWriter(context.Context) contentWriter { return nullWriter{} }

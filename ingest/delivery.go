@@ -21,7 +21,7 @@ const inbox = "INBOX"
 // store is what a session needs of the mail store. Tests make it fail.
 type store interface {
 	ResolveAddress(ctx context.Context, address string) (*mailstore.Recipient, error)
-	MailboxByPath(ctx context.Context, user mailkey.UserID, path string) (*mailstore.Mailbox, error)
+	Inbox(ctx context.Context, user mailkey.UserID) (mailkey.Mailbox, error)
 	NewWriter(ctx context.Context) contentWriter
 	Deliver(
 		ctx context.Context, stored *contents.Stored, to []mailstore.Delivery,
@@ -194,6 +194,7 @@ func (d *delivery) deliver(ctx context.Context, stored *contents.Stored, targets
 	for i, t := range targets {
 		list[i] = mailstore.Delivery{
 			Mailbox:      t.first.mailbox,
+			Inbox:        true,
 			InternalDate: now,
 			Prefix:       d.tx.trace.prefix(d.tx.from, t.first.address, now),
 			Magic:        stored.Magics[i],

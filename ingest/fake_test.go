@@ -77,10 +77,8 @@ func (f *fakeStore) ResolveAddress(_ context.Context, address string) (*mailstor
 	return nil, mailstore.ErrNoSuchAddress
 }
 
-func (f *fakeStore) MailboxByPath(
-	_ context.Context, user mailkey.UserID, path string,
-) (*mailstore.Mailbox, error) {
-	return &mailstore.Mailbox{Key: user.Mailbox(1), Path: path}, nil
+func (f *fakeStore) Inbox(_ context.Context, user mailkey.UserID) (mailkey.Mailbox, error) {
+	return user.Mailbox(1), nil
 }
 
 func (f *fakeStore) NewWriter(context.Context) contentWriter {

@@ -251,11 +251,11 @@ func (s *Server) lookUp(
 	if err != nil {
 		return nil, mailkey.Mailbox{}, err
 	}
-	box, err := s.store.MailboxByPath(ctx, rcpt.User.ID, inbox)
+	box, err := s.store.Inbox(ctx, rcpt.User.ID)
 	if err != nil {
 		return nil, mailkey.Mailbox{}, fmt.Errorf("mailbox %s of %s: %w", inbox, rcpt.User.Username, err)
 	}
-	return rcpt, box.Key, nil
+	return rcpt, box, nil
 }
 
 // badPath is the reply to a path that cannot be used; status is 5.1.7 for senders and 5.1.3 for

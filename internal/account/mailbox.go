@@ -23,6 +23,7 @@ const (
 type Mailbox struct {
 	account  *Account
 	key      mailkey.Mailbox
+	at       *mailstore.Mailbox // as it was when it was opened
 	granted  Rights
 	readOnly bool
 	contents *Contents
@@ -40,7 +41,7 @@ func (a *Account) Open(
 	if err != nil {
 		return nil, nil, err
 	}
-	return a.opened(box.Key, access), box, nil
+	return a.opened(box, access), box, nil
 }
 
 // OpenKey is Open for a mailbox that the caller knows by its key. A mailbox of another user does
@@ -58,7 +59,7 @@ func (a *Account) OpenKey(
 	if err != nil {
 		return nil, nil, err
 	}
-	return a.opened(key, access), box, nil
+	return a.opened(box, access), box, nil
 }
 
 // Destination opens the mailbox with this path to put messages into it. It needs Insert, and not
@@ -72,12 +73,14 @@ func (a *Account) Destination(ctx context.Context, path string) (*Mailbox, error
 	if err != nil {
 		return nil, err
 	}
-	return a.opened(box.Key, ReadWrite), nil
+	return a.opened(box, ReadWrite), nil
 }
 
-func (a *Account) opened(key mailkey.Mailbox, access Access) *Mailbox {
+func (a *Account) opened(box *mailstore.Mailbox, access Access) *Mailbox {
+	key, at := box.Key, *box
+	at.Keywords = nil // may be long
 	return &Mailbox{
-		account: a, key: key, granted: a.rights, readOnly: access == ReadOnly,
+		account: a, key: key, at: &at, granted: a.rights, readOnly: access == ReadOnly,
 		contents: newContents(a.store.Contents(), a.log.With("mailbox", key.String())),
 	}
 }
@@ -265,7 +268,7 @@ func (m *Mailbox) Copy(
 	if err := to.Check(Insert); err != nil {
 		return nil, err
 	}
-	return m.account.store.Copy(m.account.chain(ctx), m.key, uids, to.key)
+	return m.account.store.CopyBetween(m.account.chain(ctx), m.at, uids, to.at)
 }
 
 // Move moves messages to a mailbox of the same user. It needs what Copy, setting \Deleted and
@@ -280,7 +283,7 @@ func (m *Mailbox) Move(
 	if err := to.Check(Insert); err != nil {
 		return nil, err
 	}
-	return m.account.store.Move(m.account.chain(ctx), m.key, uids, to.key)
+	return m.account.store.MoveBetween(m.account.chain(ctx), m.at, uids, to.at)
 }
 
 // Expunge removes the messages with \Deleted among uids (nil means all) for good. It needs the

@@ -39,7 +39,18 @@ var errOtherUser = errors.New("mailboxes of different users")
 func (s *Store) Copy(ctx context.Context, from mailkey.Mailbox, uids uidset.Set,
 	to mailkey.Mailbox) (*CopyResult, error) {
 	ctx = database.Causal(ctx)
-	t, err := s.newCopyMove(ctx, from, to)
+	source, dest, err := s.findBoth(ctx, from, to)
+	if err != nil {
+		return nil, fmt.Errorf("copy: %w", err)
+	}
+	return s.CopyBetween(ctx, source, uids, dest)
+}
+
+// CopyBetween is Copy for a caller that has read the mailboxes, be it long ago: of each, the key and
+// the special use count. A mailbox that is being deleted gives the messages that it still has.
+func (s *Store) CopyBetween(ctx context.Context, from *Mailbox, uids uidset.Set, to *Mailbox) (*CopyResult, error) {
+	ctx = database.Causal(ctx)
+	t, err := s.newCopyMove(from, to)
 	if err != nil {
 		return nil, fmt.Errorf("copy: %w", err)
 	}
@@ -59,7 +70,17 @@ func (s *Store) Copy(ctx context.Context, from mailkey.Mailbox, uids uidset.Set,
 func (s *Store) Move(ctx context.Context, from mailkey.Mailbox, uids uidset.Set,
 	to mailkey.Mailbox) (*CopyResult, error) {
 	ctx = database.Causal(ctx)
-	t, err := s.newCopyMove(ctx, from, to)
+	source, dest, err := s.findBoth(ctx, from, to)
+	if err != nil {
+		return nil, fmt.Errorf("move: %w", err)
+	}
+	return s.MoveBetween(ctx, source, uids, dest)
+}
+
+// MoveBetween is Move as CopyBetween is Copy.
+func (s *Store) MoveBetween(ctx context.Context, from *Mailbox, uids uidset.Set, to *Mailbox) (*CopyResult, error) {
+	ctx = database.Causal(ctx)
+	t, err := s.newCopyMove(from, to)
 	if err != nil {
 		return nil, fmt.Errorf("move: %w", err)
 	}
@@ -76,21 +97,36 @@ type copyMove struct {
 	result   CopyResult
 }
 
-func (s *Store) newCopyMove(ctx context.Context, from, to mailkey.Mailbox) (*copyMove, error) {
-	if from.User() != to.User() {
+func (s *Store) newCopyMove(from, to *Mailbox) (*copyMove, error) {
+	if from.Key.User() != to.Key.User() {
 		return nil, errOtherUser
 	}
-	dest, err := s.MailboxByKey(ctx, to)
+	return &copyMove{store: s, from: from, to: to, result: CopyResult{UIDValidity: to.UIDValidity}}, nil
+}
+
+// findBoth reads two mailboxes by one query. The error is ErrNoSuchMailbox if one does not exist.
+func (s *Store) findBoth(ctx context.Context, a, b mailkey.Mailbox) (boxA, boxB *Mailbox, err error) {
+	docs, err := s.findMailboxes(ctx, bson.D{{Key: "_id",
+		Value: bson.D{{Key: "$in", Value: bson.A{a.Binary(), b.Binary()}}}}})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	source := dest
-	if from != to {
-		if source, err = s.MailboxByKey(ctx, from); err != nil {
-			return nil, err
+	for _, doc := range docs {
+		box, err := doc.mailbox()
+		if err != nil {
+			return nil, nil, err
+		}
+		if box.Key == a {
+			boxA = box
+		}
+		if box.Key == b {
+			boxB = box
 		}
 	}
-	return &copyMove{store: s, from: source, to: dest, result: CopyResult{UIDValidity: dest.UIDValidity}}, nil
+	if boxA == nil || boxB == nil {
+		return nil, nil, ErrNoSuchMailbox
+	}
+	return boxA, boxB, nil
 }
 
 // run hands the messages to batch, which returns those UIDs that it had no room for.
@@ -116,55 +152,76 @@ func (t *copyMove) run(
 	return nil
 }
 
-// copyBatch copies one batch in a transaction. The new messages' references are added before, and
+// newRefs are references that a copy has added. They are released again if no message takes them
+// over.
+type newRefs struct {
+	byUID map[uint32]contents.Ref // of the source
+	since time.Time               // no reference was added before
+}
+
+// add adds the references of messages that have none yet.
+func (r *newRefs) add(ctx context.Context, store *contents.Store, messages []storedMessage) error {
+	var fresh []contents.Ref
+	for _, m := range messages {
+		if _, ok := r.byUID[m.uid]; !ok {
+			ref := contents.Ref{ID: m.content, Magic: dedupe.NewMagic()}
+			r.byUID[m.uid] = ref
+			fresh = append(fresh, ref)
+		}
+	}
+	if len(fresh) == 0 {
+		return nil
+	}
+	if err := store.AddRefs(ctx, fresh); err != nil {
+		for uid, ref := range r.byUID { // they may be counted or not
+			if slices.Contains(fresh, ref) {
+				delete(r.byUID, uid)
+			}
+		}
+		return fmt.Errorf("add references: %w", err)
+	}
+	return nil
+}
+
+// without returns the references but for those of these messages.
+func (r *newRefs) without(messages []storedMessage) []contents.Ref {
+	taken := make(map[uint32]bool, len(messages))
+	for _, m := range messages {
+		taken[m.uid] = true
+	}
+	var list []contents.Ref
+	for uid, ref := range r.byUID {
+		if !taken[uid] {
+			list = append(list, ref)
+		}
+	}
+	return list
+}
+
+// copyBatch copies one batch in a transaction. The transaction reads the messages. Then, outside of
+// it, the new messages' references are added, before the transaction writes anything. They are
 // released again if there are no such messages.
 func (t *copyMove) copyBatch(ctx context.Context, ranges uidset.Set) (rest uidset.Set, err error) {
 	s := t.store
-	refs := make(map[uint32]contents.Ref) // by source UID
-	var list []contents.Ref
-	for m, err := range s.Messages(ctx, t.from.Key, Query{UIDs: ranges}, fieldReference) {
-		if err != nil {
-			return nil, err
-		}
-		ref := contents.Ref{ID: m.Content, Magic: dedupe.NewMagic()}
-		refs[m.UID] = ref
-		list = append(list, ref)
-	}
-	if len(list) == 0 {
-		return nil, nil
-	}
-	since := time.Now()
-	if err := s.contents.AddRefs(ctx, list); err != nil {
-		return nil, fmt.Errorf("add references: %w", err)
-	}
-
+	refs := &newRefs{byUID: make(map[uint32]contents.Ref), since: time.Now()}
+	outside := ctx
 	var w *copyMoveWrite
-	var unused []contents.Ref
 	err = s.transactFor(ctx, t.to.Key.User(), func(ctx context.Context) error {
-		if time.Since(since) > dedupe.MaxHold-transactionTimeout {
-			return ErrTooLate // waited for other transactions of the user
-		}
 		w = &copyMoveWrite{copyMove: t}
-		unused = nil
-		var found []storedMessage
 		var err error
-		if found, rest, err = s.documents(ctx, t.from.Key, ranges); err != nil {
+		if w.messages, rest, err = s.documents(ctx, t.from.Key, ranges); err != nil {
 			return err
 		}
-		present := make(map[uint32]bool)
-		for _, m := range found {
-			if _, ok := refs[m.uid]; ok { // else it came after the references were added
-				present[m.uid] = true
-				w.messages = append(w.messages, m)
-			}
-		}
-		for uid, ref := range refs {
-			if !present[uid] {
-				unused = append(unused, ref)
-			}
-		}
 		if len(w.messages) == 0 {
-			return nil
+			return errUnchanged
+		}
+		if len(refs.byUID) == 0 {
+			refs.since = time.Now() // perhaps it waited for other transactions of the user
+		}
+		call, cancel := context.WithTimeout(outside, callTimeout)
+		defer cancel()
+		if err := refs.add(call, s.contents, w.messages); err != nil {
+			return err
 		}
 		account, err := s.quota.Charge(ctx, t.to.Key.User(), w.usage())
 		if err != nil {
@@ -175,18 +232,18 @@ func (t *copyMove) copyBatch(ctx context.Context, ranges uidset.Set) (rest uidse
 			return err
 		}
 		for i := range w.messages {
-			w.messages[i].set(DocMagic, int64(refs[w.messages[i].uid].Magic))
+			w.messages[i].set(DocMagic, int64(refs.byUID[w.messages[i].uid].Magic))
 		}
 		return w.insert(ctx)
 	})
 	switch {
 	case err == nil:
-		s.releaseUnused(ctx, unused, since)
+		s.releaseUnused(ctx, refs.without(w.messages), refs.since)
 		w.done(ctx)
 	case mayHaveCommitted(err):
 		s.log.Warn("copy with unknown outcome: references stay", "mailbox", t.to.Key.String(), "error", err)
 	default:
-		s.releaseUnused(ctx, list, since)
+		s.releaseUnused(ctx, refs.without(nil), refs.since)
 	}
 	return rest, err
 }
@@ -198,8 +255,11 @@ func (t *copyMove) moveBatch(ctx context.Context, ranges uidset.Set) (rest uidse
 	err = s.transactFor(ctx, t.to.Key.User(), func(ctx context.Context) error {
 		w = &copyMoveWrite{copyMove: t}
 		var err error
-		if w.messages, rest, err = s.documents(ctx, t.from.Key, ranges); err != nil || len(w.messages) == 0 {
+		if w.messages, rest, err = s.documents(ctx, t.from.Key, ranges); err != nil {
 			return err
+		}
+		if len(w.messages) == 0 {
+			return errUnchanged
 		}
 		if err := w.changeBoth(ctx); err != nil {
 			return err
@@ -361,6 +421,7 @@ type storedMessage struct {
 	flags    Flags
 	keywords []string
 	size     int64
+	content  contents.ID
 }
 
 func (m *storedMessage) set(field string, value any) {
@@ -389,7 +450,8 @@ func (s *Store) documents(ctx context.Context, box mailkey.Mailbox,
 		if bytes += len(raw); bytes > maxBatchBytes && len(list) > 0 {
 			return list, ranges.From(m.UID), nil
 		}
-		stored := storedMessage{uid: m.UID, flags: m.Flags, keywords: m.Keywords, size: m.Size}
+		stored := storedMessage{uid: m.UID, flags: m.Flags, keywords: m.Keywords, size: m.Size,
+			content: m.Content}
 		if err := bson.Unmarshal(raw, &stored.doc); err != nil {
 			return nil, nil, fmt.Errorf("message document: %w", err)
 		}

@@ -16,7 +16,10 @@ import (
 
 // Delivery is one message to make of a content.
 type Delivery struct {
-	Mailbox      mailkey.Mailbox
+	Mailbox mailkey.Mailbox
+	// Inbox says that the message goes to the user's INBOX, which Mailbox was a moment ago. If INBOX
+	// is another mailbox by now, the message goes there.
+	Inbox        bool
 	Flags        Flags
 	Keywords     []string
 	InternalDate time.Time // the present if zero

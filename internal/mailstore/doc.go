@@ -22,8 +22,8 @@
 //     list of mailboxes writes the user's document.
 //   - Within a transaction the order of writes is: user, mailboxes in the order of their keys,
 //     messages, journal.
-//   - The store adds a message's reference on its content before the transaction that makes the
-//     message, and releases it after the one that removes it. If the outcome of a transaction is
+//   - The store adds a message's reference on its content, outside of transactions, before a
+//     transaction inserts the message, and releases it after the one that removes it. If the outcome of a transaction is
 //     unknown, references stay: that may cost space until an audit, and loses no bytes.
 //   - Events are published after the commit. Nothing depends on them.
 //   - Reads outside of transactions see only what a majority of the database's members has. The
@@ -37,7 +37,7 @@
 // # Flow
 //
 //	Deliver, Append  -> queue per user -> one transaction for all that wait -> event
-//	Copy             -> references -> transaction per batch -> event
+//	Copy             -> transaction per batch: read, references, write -> event
 //	Move, StoreFlags -> transaction per batch -> event
 //	Expunge          -> transaction per batch -> release references, event
 //	DeleteMailbox, DeleteUser -> mark -> as Expunge, in the background -> remove what was marked

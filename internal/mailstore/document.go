@@ -88,6 +88,7 @@ func (t *template) time(key string, value time.Time) {
 type pending struct {
 	template *template
 	mailbox  mailkey.Mailbox
+	inbox    bool // see Delivery.Inbox
 	flags    Flags
 	keywords []string
 	date     time.Time
@@ -106,7 +107,7 @@ func (t *template) message(d *Delivery) (*pending, error) {
 		return nil, fmt.Errorf("%w: a prefix of %d octets", ErrTooMany, len(d.Prefix))
 	}
 	p := &pending{
-		template: t, mailbox: d.Mailbox, flags: d.Flags & AllFlags, keywords: d.Keywords,
+		template: t, mailbox: d.Mailbox, inbox: d.Inbox, flags: d.Flags & AllFlags, keywords: d.Keywords,
 		date: d.InternalDate.UTC().Truncate(time.Second), prefix: d.Prefix,
 		size: int64(len(d.Prefix)) + t.size,
 		ref:  contents.Ref{ID: t.id, Magic: d.Magic},

@@ -3,6 +3,7 @@ package mailstore
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -37,6 +38,9 @@ func (s *Store) ExpungeEach(ctx context.Context, box mailkey.Mailbox, uids uidse
 	if uids == nil {
 		uids = uidset.All()
 	}
+	if none, err := s.noneDeleted(ctx, box); none || err != nil {
+		return err
+	}
 	n := 0
 	err := s.removeMessages(ctx, box, uids, FlagFilter(Deleted, true), func(uids []uint32, modseq uint64) error {
 		n += len(uids)
@@ -51,31 +55,43 @@ func (s *Store) ExpungeEach(ctx context.Context, box mailkey.Mailbox, uids uidse
 	return nil
 }
 
-// removeMessages removes the messages that meet the condition, in batches. It holds four octets for
-// each of them.
+// noneDeleted reports that no message of the mailbox has \Deleted, by the mailbox's document. It
+// does not read that if this process has just left such messages there. The error is
+// ErrNoSuchMailbox.
+func (s *Store) noneDeleted(ctx context.Context, box mailkey.Mailbox) (bool, error) {
+	if last, ok := s.heads.get(box); ok && last.deleted > 0 {
+		return false, nil
+	}
+	doc, err := s.MailboxByKey(ctx, box)
+	if err != nil {
+		return false, fmt.Errorf("expunge: %w", err)
+	}
+	return doc.Deleted == 0, nil
+}
+
+// removeMessages removes the messages that meet the condition, batch after batch in ascending order
+// of their UIDs. So messages that come to meet it meanwhile keep no call from ending.
 func (s *Store) removeMessages(ctx context.Context, box mailkey.Mailbox, uids uidset.Set,
 	filter bson.D, removed func(uids []uint32, modseq uint64) error) error {
-	batches, err := s.batches(ctx, box, uids, filter)
-	if err != nil {
-		return err
-	}
 	pace := &pacer{store: s, user: box.User()}
-	for _, ranges := range batches {
+	for len(uids) > 0 {
 		var gone []uint32
 		var modseq uint64
 		err := pace.batch(ctx, func() (err error) {
-			gone, modseq, err = s.removeBatch(ctx, box, ranges, filter)
+			gone, modseq, err = s.removeBatch(ctx, box, uids, filter)
 			return err
 		})
-		if err != nil {
+		if err != nil || len(gone) == 0 {
 			return err
-		}
-		if len(gone) == 0 {
-			continue
 		}
 		if err := removed(gone, modseq); err != nil {
 			return err
 		}
+		last := gone[len(gone)-1]
+		if len(gone) < s.batchSize || last == math.MaxUint32 {
+			return nil
+		}
+		uids = uids.From(last + 1)
 	}
 	return nil
 }
@@ -112,8 +128,11 @@ func (s *Store) removeBatch(ctx context.Context, box mailkey.Mailbox, ranges uid
 	var state *boxState
 	err := s.transactFor(ctx, box.User(), func(ctx context.Context) error {
 		var err error
-		if r, err = s.removable(ctx, box, ranges, filter, s.batchSize); err != nil || len(r.uids) == 0 {
+		if r, err = s.removable(ctx, box, ranges, filter, s.batchSize); err != nil {
 			return err
+		}
+		if len(r.uids) == 0 {
+			return errUnchanged
 		}
 		if err := s.quota.Release(ctx, box.User(), r.usage); err != nil {
 			return userError(err)

@@ -32,6 +32,7 @@ type groupWrite struct {
 // boxWrite is the part of the transaction for one mailbox.
 type boxWrite struct {
 	key      mailkey.Mailbox
+	inbox    bool // see Delivery.Inbox
 	change   boxChange
 	messages []place
 	state    *boxState
@@ -64,7 +65,11 @@ func (g *groupWrite) write(ctx context.Context) error {
 	docs := make([]any, 0, len(g.bundles))
 	for _, b := range g.boxes {
 		var err error
-		b.state, err = g.store.changeMailbox(ctx, b.key, b.change)
+		if b.inbox {
+			b.key, b.state, err = g.store.changeInbox(ctx, b.key, b.change)
+		} else {
+			b.state, err = g.store.changeMailbox(ctx, b.key, b.change)
+		}
 		if errors.Is(err, ErrNoSuchMailbox) || errors.Is(err, ErrUIDsExhausted) {
 			return g.refuse(b, err)
 		}
@@ -116,7 +121,11 @@ func (g *groupWrite) charge(ctx context.Context) error {
 
 // assign sorts the messages into mailboxes.
 func (g *groupWrite) assign() {
-	byKey := make(map[mailkey.Mailbox]*boxWrite)
+	type destination struct {
+		key   mailkey.Mailbox
+		inbox bool
+	}
+	byKey := make(map[destination]*boxWrite)
 	g.boxes = nil
 	g.outcome = make([][]Delivered, len(g.bundles))
 	for i, bundle := range g.bundles {
@@ -125,10 +134,11 @@ func (g *groupWrite) assign() {
 		}
 		g.outcome[i] = make([]Delivered, len(bundle.messages))
 		for j, p := range bundle.messages {
-			b := byKey[p.mailbox]
+			to := destination{p.mailbox, p.inbox}
+			b := byKey[to]
 			if b == nil {
-				b = &boxWrite{key: p.mailbox}
-				byKey[p.mailbox] = b
+				b = &boxWrite{key: p.mailbox, inbox: p.inbox}
+				byKey[to] = b
 				g.boxes = append(g.boxes, b)
 			}
 			b.messages = append(b.messages, place{i, j})

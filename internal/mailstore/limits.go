@@ -48,6 +48,9 @@ const (
 	// maxVerified bounds the right passwords that the store remembers; each takes about a hundred
 	// octets.
 	maxVerified = 20_000
+	// maxHeads bounds the mailboxes whose latest state the store remembers; each takes about a
+	// hundred octets.
+	maxHeads = 20_000
 	// maxBatch bounds the messages that one transaction inserts, changes or removes.
 	maxBatch = 1000
 	// purgeBatch bounds the messages of a deleted mailbox that one transaction removes. It is

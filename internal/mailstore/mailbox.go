@@ -193,9 +193,10 @@ func (s *Store) findMailboxOf(ctx context.Context, filter bson.D, deleting bool)
 
 // boxChange is the change of a mailbox's document by a transaction. ModSeq always rises by one.
 type boxChange struct {
-	uids     int64 // how many UIDs to allocate
-	Counters       // added to those of the mailbox
-	expunges bool  // the transaction writes a journal entry
+	uids     int64  // how many UIDs to allocate
+	Counters        // added to those of the mailbox
+	expunges bool   // the transaction writes a journal entry
+	path     string // that the mailbox must have, if not empty
 }
 
 // boxState has the fields of a mailbox's document after a change.
@@ -207,17 +208,75 @@ type boxState struct {
 	Keywords    []string `bson:"k"`
 	Expunged    int64    `bson:"x"` // before the change, if it expunges
 	Messages    int64    `bson:"cm"`
+	Deleted     int64    `bson:"cd"`
 }
 
 var boxStateProjection = bson.D{
 	{Key: boxUIDValidity, Value: 1}, {Key: boxUIDNext, Value: 1}, {Key: boxModSeq, Value: 1},
 	{Key: boxSpecialUse, Value: 1}, {Key: boxKeywords, Value: 1}, {Key: boxExpunged, Value: 1},
-	{Key: boxMessages, Value: 1},
+	{Key: boxMessages, Value: 1}, {Key: boxDeleted, Value: 1},
 }
 
 // changeMailbox writes the mailbox's document within a transaction, so that the transaction
-// conflicts with every other one on the same mailbox. Errors: ErrNoSuchMailbox, ErrUIDsExhausted.
+// conflicts with every other one on the same mailbox. Errors: ErrNoSuchMailbox, ErrUIDsExhausted,
+// errOtherPath.
 func (s *Store) changeMailbox(ctx context.Context, key mailkey.Mailbox, c boxChange) (*boxState, error) {
+	state, err := s.changeByHead(ctx, key, c)
+	if state != nil || err != nil {
+		return state, err
+	}
+	state, err = s.updateMailbox(ctx, key, c, nil, nil)
+	if errors.Is(err, mongo.ErrNoDocuments) {
+		doc, err := s.findMailboxDoc(ctx, byID(key.Binary()))
+		switch {
+		case c.path != "" && (errors.Is(err, ErrNoSuchMailbox) || err == nil && doc.Path != c.path):
+			return nil, errOtherPath
+		case err != nil:
+			return nil, err
+		}
+		return nil, ErrUIDsExhausted
+	}
+	if err != nil {
+		return nil, err
+	}
+	expunged := state.Expunged
+	if c.expunges {
+		if _, err := s.mailboxes.UpdateOne(ctx, byID(key.Binary()),
+			bson.D{{Key: "$set", Value: bson.D{{Key: boxExpunged, Value: state.ModSeq}}}}); err != nil {
+			return nil, fmt.Errorf("update mailbox: %w", err)
+		}
+		expunged = state.ModSeq
+	}
+	s.heads.set(key, head{modSeq: state.ModSeq, expunged: expunged, deleted: state.Deleted})
+	return state, nil
+}
+
+// changeByHead makes the change of a transaction that expunges by one update instead of two, if the
+// mailbox is as it is remembered: then its next mod-sequence is known beforehand. Otherwise it
+// changes nothing, and the state is nil.
+func (s *Store) changeByHead(ctx context.Context, key mailkey.Mailbox, c boxChange) (*boxState, error) {
+	last, ok := s.heads.get(key)
+	if !ok || !c.expunges {
+		return nil, nil
+	}
+	state, err := s.updateMailbox(ctx, key, c,
+		bson.D{{Key: boxModSeq, Value: last.modSeq}, {Key: boxExpunged, Value: last.expunged}},
+		bson.D{{Key: boxExpunged, Value: last.modSeq + 1}})
+	if errors.Is(err, mongo.ErrNoDocuments) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.heads.set(key, head{modSeq: state.ModSeq, expunged: state.ModSeq, deleted: state.Deleted})
+	state.Expunged = last.expunged
+	return state, nil
+}
+
+// updateMailbox makes the change of a mailbox that also meets the condition, and sets further
+// fields. The error is mongo.ErrNoDocuments if there is no such mailbox.
+func (s *Store) updateMailbox(ctx context.Context, key mailkey.Mailbox, c boxChange,
+	condition, set bson.D) (*boxState, error) {
 	filter := append(byID(key.Binary()), notSet(boxDeleting))
 	inc := append(bson.D{{Key: boxModSeq, Value: int64(1)}}, c.Counters.increments()...)
 	if c.uids > 0 {
@@ -225,23 +284,21 @@ func (s *Store) changeMailbox(ctx context.Context, key mailkey.Mailbox, c boxCha
 		filter = append(filter,
 			bson.E{Key: boxUIDNext, Value: bson.D{{Key: "$lte", Value: math.MaxUint32 - c.uids + 1}}})
 	}
+	if c.path != "" {
+		filter = append(filter, bson.E{Key: boxPath, Value: c.path})
+	}
+	update := bson.D{{Key: "$inc", Value: inc}}
+	if set != nil {
+		update = append(update, bson.E{Key: "$set", Value: set})
+	}
 	var state boxState
-	err := s.mailboxes.FindOneAndUpdate(ctx, filter, bson.D{{Key: "$inc", Value: inc}},
+	err := s.mailboxes.FindOneAndUpdate(ctx, append(filter, condition...), update,
 		options.FindOneAndUpdate().SetReturnDocument(options.After).SetProjection(boxStateProjection)).Decode(&state)
 	if errors.Is(err, mongo.ErrNoDocuments) {
-		if _, err := s.findMailboxDoc(ctx, byID(key.Binary())); err != nil {
-			return nil, err
-		}
-		return nil, ErrUIDsExhausted
+		return nil, err
 	}
 	if err != nil {
 		return nil, fmt.Errorf("update mailbox: %w", err)
-	}
-	if c.expunges {
-		if _, err := s.mailboxes.UpdateOne(ctx, byID(key.Binary()),
-			bson.D{{Key: "$set", Value: bson.D{{Key: boxExpunged, Value: state.ModSeq}}}}); err != nil {
-			return nil, fmt.Errorf("update mailbox: %w", err)
-		}
 	}
 	return &state, nil
 }

@@ -73,6 +73,8 @@ type Store struct {
 	transactionTimeout time.Duration
 
 	locks        userLocks
+	heads        heads
+	inboxes      inboxes
 	queues       deliveryQueues
 	transactions chan struct{} // semaphore
 	long         chan struct{} // semaphore: see pacer

@@ -148,7 +148,7 @@ func (w *flagWrite) write(ctx context.Context) error {
 		adjacent = true
 	}
 	if len(changed) == 0 {
-		return nil
+		return errUnchanged
 	}
 	state, err := w.store.changeMailbox(ctx, w.box, change)
 	if err != nil {

@@ -29,10 +29,14 @@ func mayHaveCommitted(err error) bool {
 	return errors.As(err, &u)
 }
 
+// errUnchanged is what the function of a transaction returns if there is nothing to write. The
+// transaction ends without a commit, which would wait for the disk.
+var errUnchanged = errors.New("nothing to change")
+
 // transact runs fn in a transaction with snapshot reads and a durable commit. fn runs again from
 // the start if the transaction conflicts with another. So fn may change variables outside only if
 // it sets them anew each time. An error of fn aborts the transaction, and transact returns it as it
-// is. If the outcome of the commit is unknown, the error is an *unknownOutcome.
+// is, but for errUnchanged, which is none. If the outcome of the commit is unknown, the error is an *unknownOutcome.
 func (s *Store) transact(ctx context.Context, fn func(ctx context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, s.transactionTimeout)
 	defer cancel()
@@ -63,6 +67,9 @@ func (s *Store) transact(ctx context.Context, fn func(ctx context.Context) error
 		SetReadConcern(readconcern.Snapshot()).
 		SetReadPreference(readpref.Primary()).
 		SetWriteConcern(database.Durable()))
+	if errors.Is(err, errUnchanged) {
+		return nil
+	}
 	undone := database.IsTransient(err) && !database.HasLabel(err, database.UnknownTransactionCommitResult)
 	if err == nil || !committing || err == ctx.Err() || undone {
 		// On ctx.Err() itself the driver aborted before it would have committed.
