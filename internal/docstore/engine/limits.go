@@ -8,6 +8,9 @@ const (
 	maxSortBytes = 100 << 20
 	// maxRetryStatements bounds the statement results kept for one retryable command.
 	maxRetryStatements = 100_000
+	// maxFoundBytes bounds the documents that a statement of a transaction on many documents keeps
+	// from its scan. It reads the others once more.
+	maxFoundBytes = 4 << 20
 	// maxTransactionBytes bounds the writes that a transaction holds in memory until it commits.
 	maxTransactionBytes = 64 << 20
 	// gateWait is how long a transaction waits for an index build or drop of a collection it wants

@@ -80,13 +80,20 @@ func (w *Writer) many(ctx context.Context, filter *query.Filter, hv bson.RawValu
 // manyInTransaction finds all documents first, since the scan of a transaction sees its own writes.
 func (w *Writer) manyInTransaction(ctx context.Context, c *Collection, filter *query.Filter, h hint,
 	f func(*Collection, *lockedDoc) error) error {
-	ids, err := w.matchingIDs(ctx, c, filter, h)
+	found, err := w.matching(ctx, c, filter, h)
 	if err != nil {
 		return err
 	}
-	for _, idKey := range ids {
+	for i := range found {
 		w.step()
-		t, err := w.unit.lockMatch(ctx, c, filter, idKey)
+		t := &found[i]
+		if t.doc != nil {
+			// The snapshot does not change, and f writes no other document. So the document is as
+			// it was found, if no other unit has written it since the snapshot.
+			err = w.unit.lock(ctx, c.DocKey(t.idKey))
+		} else {
+			t, err = w.unit.lockMatch(ctx, c, filter, t.idKey)
+		}
 		if err != nil {
 			return err
 		}
@@ -96,12 +103,14 @@ func (w *Writer) manyInTransaction(ctx context.Context, c *Collection, filter *q
 		if err := f(c, t); err != nil {
 			return err
 		}
+		t.doc = nil
 	}
 	return nil
 }
 
-func (w *Writer) matchingIDs(ctx context.Context, c *Collection, filter *query.Filter,
-	h hint) (ids [][]byte, err error) {
+// matching returns the documents that match, those beyond maxFoundBytes by their ids alone.
+func (w *Writer) matching(ctx context.Context, c *Collection, filter *query.Filter,
+	h hint) (found []lockedDoc, err error) {
 	v := w.unit.view()
 	p, err := planQuery(v, c, filter, &query.Sort{}, h)
 	if err != nil {
@@ -109,14 +118,19 @@ func (w *Writer) matchingIDs(ctx context.Context, c *Collection, filter *query.F
 	}
 	scan := newDocScan(w.eng, v, p)
 	defer func() { err = errors.Join(err, scan.close()) }()
+	bytes := 0
 	for {
-		idKey, _, err := scan.next(ctx)
+		idKey, doc, err := scan.next(ctx)
 		if err == io.EOF {
-			return ids, nil
+			return found, nil
 		}
 		if err != nil {
 			return nil, err
 		}
-		ids = append(ids, clone(idKey))
+		t := lockedDoc{idKey: clone(idKey)}
+		if bytes += len(doc); bytes <= maxFoundBytes {
+			t.doc = clone(doc)
+		}
+		found = append(found, t)
 	}
 }

@@ -117,6 +117,16 @@ func (u *Update) Apply(doc bson.Raw, isInsert bool) (out bson.Raw, modified bool
 }
 
 func (u *Update) operate(doc []byte, id bson.RawValue, isInsert bool) (bson.Raw, error) {
+	if u.flat() {
+		if out, ok := u.operateFlat(doc, id, isInsert); ok {
+			return out, nil
+		}
+	}
+	return u.operateTree(doc, id, isInsert)
+}
+
+// operateTree applies any operators.
+func (u *Update) operateTree(doc []byte, id bson.RawValue, isInsert bool) (bson.Raw, error) {
 	run := &updateRun{doc: takeApart(rawdoc.OfDoc(doc)), id: id, isInsert: isInsert}
 	if _, err := run.walk(&u.root, run.doc); err != nil {
 		return nil, err
