@@ -76,18 +76,38 @@ func (u *upload) add(ctx context.Context, data []byte) error {
 // decide tries to compress the first two frames, or all there are, and stores them. Zstd must save
 // one part in trialShare to be worth the work of every reader.
 func (u *upload) decide(ctx context.Context, second []byte) error {
-	var first []byte
+	var frames [][]byte
 	if u.trial != nil {
-		first = *u.trial
+		frames = append(frames, *u.trial)
+	}
+	if len(second) > 0 {
+		frames = append(frames, second)
+	}
+	size, compressed := 0, 0
+	trials := make([]*[]byte, len(frames))
+	for i, data := range frames {
+		trials[i] = frame.Buffer()
+		defer frame.Release(trials[i])
+		z, err := frame.Compress(*trials[i], data)
+		if err != nil {
+			return err
+		}
+		*trials[i] = z
+		size += len(data)
+		compressed += len(z)
 	}
 	u.codec = codecRaw
-	if saved, err := saving(first, second); err != nil {
-		return err
-	} else if saved > (len(first)+len(second))/trialShare {
+	if size-compressed > size/trialShare {
 		u.codec = codecZstd
 	}
-	for _, data := range [][]byte{first, second} {
-		if err := u.store(ctx, data); err != nil {
+	for i, data := range frames {
+		var err error
+		if u.codec == codecZstd {
+			err = u.appendFrame(ctx, *trials[i])
+		} else {
+			err = u.append(ctx, data)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -96,25 +116,8 @@ func (u *upload) decide(ctx context.Context, second []byte) error {
 	return nil
 }
 
-func saving(frames ...[]byte) (int, error) {
-	buf := frame.Buffer()
-	defer frame.Release(buf)
-	saved := 0
-	for _, data := range frames {
-		z, err := frame.Compress((*buf)[:0], data)
-		if err != nil {
-			return 0, err
-		}
-		saved += len(data) - len(z)
-	}
-	return saved, nil
-}
-
 // store appends a frame in the decided codec.
 func (u *upload) store(ctx context.Context, data []byte) error {
-	if len(data) == 0 {
-		return nil
-	}
 	if u.codec == codecRaw {
 		return u.append(ctx, data)
 	}
@@ -124,6 +127,11 @@ func (u *upload) store(ctx context.Context, data []byte) error {
 	if err != nil {
 		return err
 	}
+	return u.appendFrame(ctx, z)
+}
+
+// appendFrame adds a compressed frame.
+func (u *upload) appendFrame(ctx context.Context, z []byte) error {
 	u.sizes = append(u.sizes, uint32(len(z)))
 	return u.append(ctx, z)
 }
