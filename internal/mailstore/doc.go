@@ -23,8 +23,9 @@
 //   - Within a transaction the order of writes is: user, mailboxes in the order of their keys,
 //     messages, journal.
 //   - The store adds a message's reference on its content, outside of transactions, before a
-//     transaction inserts the message, and releases it after the one that removes it. If the outcome of a transaction is
-//     unknown, references stay: that may cost space until an audit, and loses no bytes.
+//     transaction inserts the message, and releases it after the one that removes it. If the
+//     outcome of a transaction is unknown, references stay: that may cost space until an audit, and
+//     loses no bytes.
 //   - Events are published after the commit. Nothing depends on them.
 //   - Reads outside of transactions see only what a majority of the database's members has. The
 //     reads of one operation are a chain (database.Clock), and so are all calls whose contexts have
