@@ -1,8 +1,12 @@
 package dedupe
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -69,7 +73,7 @@ type Audited struct {
 // See the package documentation for how it does so beside live traffic.
 type Auditor struct {
 	Counter *Counter
-	// Referrers gives every reference that there is to the Tally. It is called once per pass.
+	// Referrers gives every reference that there is to the Tally.
 	Referrers func(ctx context.Context, t *Tally) error
 	// Holds reports whether the referrer still exists and has that reference.
 	Holds func(ctx context.Context, holder []byte, ref Ref) (bool, error)
@@ -85,47 +89,151 @@ type Auditor struct {
 	Repair, LeaksOnly bool
 	// Guard, if not nil, is called before each batch. It may block; its error ends the audit.
 	Guard func(ctx context.Context) error
-	// TableSize is the number of documents per pass; 0 is DefaultTableSize.
+	// TableSize is the number of references in memory; 0 is DefaultTableSize.
 	TableSize int
+	// Dir is where temporary files are made, in a directory that only this user can read; "" is that
+	// of the operating system. They take some 70 bytes for each reference.
+	Dir string
 }
 
 // Audit runs the audit.
-func (a *Auditor) Audit(ctx context.Context) (Audited, error) {
-	var sum Audited
-	size := a.TableSize
-	if size <= 0 {
-		size = DefaultTableSize
+func (a *Auditor) Audit(ctx context.Context) (sum Audited, err error) {
+	t := &Tally{limit: cmp.Or(max(a.TableSize, 0), DefaultTableSize), shelf: shelf{parent: a.Dir}}
+	defer func() { err = errors.Join(err, t.shelf.remove()) }()
+	c := &comparison{Auditor: a, sum: &sum, begun: a.Counter.Now()}
+	if err := a.Referrers(ctx, t); err != nil {
+		return sum, err
 	}
-	t := &Tally{counter: a.Counter, lost: a.missing, hidden: a.unreadable, gap: a.gap,
-		guard: a.guard}
-	var after *Hash
+	c.read, c.raiseOnly = a.Counter.Now(), t.unreadable > 0
+	sum.References, sum.Unreadable = t.seen, t.unreadable
+	if c.found, err = t.sorted(); err != nil {
+		return sum, err
+	}
+	defer func() { err = errors.Join(err, c.found.close()) }()
+	return sum, c.run(ctx)
+}
+
+// A comparison walks along the counts and the references, both in the order of their hashes.
+type comparison struct {
+	*Auditor
+	sum         *Audited
+	found       *merge
+	begun, read time.Time // when the reading of the referrers began and ended
+	raiseOnly   bool      // some referrers could not be read
+	settled     bool
+	candidates  []entry
+	unknown     []unknown
+}
+
+func (c *comparison) run(ctx context.Context) error {
+	// Documents whose key is no hash are ignored: nothing can refer to them.
+	scan := database.Scan{Collection: c.Counter.coll, Field: c.Counter.key, Key: database.Key{Size: HashSize},
+		From: make([]byte, HashSize), To: lastHash[:], Projection: c.Counter.countProjection(), Page: tableBatch}
+	err := scan.Pages(ctx, func(docs []bson.Raw) error {
+		if err := c.guard(ctx); err != nil {
+			return err
+		}
+		for _, doc := range docs {
+			if err := c.document(ctx, doc); err != nil {
+				return err
+			}
+		}
+		if len(c.candidates) < maxCandidates {
+			return nil
+		}
+		return c.judge(ctx)
+	}, c.gap)
+	if err != nil {
+		return fmt.Errorf("compare counts: %w", err)
+	}
+	if err := c.pass(ctx, nil); err != nil {
+		return err
+	}
+	if err := c.resolve(ctx, c.unknown); err != nil {
+		return err
+	}
+	return c.judge(ctx)
+}
+
+// document compares the counts of a document with the references to it.
+func (c *comparison) document(ctx context.Context, doc bson.Raw) error {
+	h, err := hashOf(doc, c.Counter.key)
+	if err != nil {
+		return err
+	}
+	if err := c.pass(ctx, &h); err != nil {
+		return err
+	}
+	e := entry{hash: h}
+	if err := c.add(&e); err != nil {
+		return err
+	}
+	c.sum.Documents++
+	e.counts, e.quarantined, err = c.Counter.countsOf(doc)
+	if err != nil {
+		c.Found(Finding{Fault: Uncounted, Hash: h, Referenced: e.found.refs})
+		return nil
+	}
+	if e.counts.sums == e.found && !(e.quarantined && e.counts.refs > 0) && e.counts.touched != noTouch {
+		return nil
+	}
+	if e.unsure || e.counts.touched > c.begun.Add(-c.Grace).UnixMilli() {
+		c.sum.Undecided++
+		return nil
+	}
+	c.candidates = append(c.candidates, e)
+	return nil
+}
+
+// pass passes over the references before a hash, or all that are left: the scan met no document for
+// them.
+func (c *comparison) pass(ctx context.Context, h *Hash) error {
 	for {
-		begun := a.Counter.Now()
-		more, err := t.load(ctx, after, size)
+		r, err := c.found.peek()
+		if err == io.EOF {
+			return nil
+		}
 		if err != nil {
-			return sum, err
+			return err
 		}
-		sum.Documents += int64(len(t.entries))
-		t.seen, t.unreadable = 0, 0
-		if err := a.Referrers(ctx, t); err != nil {
-			return sum, err
+		if h != nil && bytes.Compare(r.hash[:], h[:]) >= 0 {
+			return nil
 		}
-		t.Rollback()
-		if err := t.resolve(ctx); err != nil {
-			return sum, err
+		c.unknown = append(c.unknown, unknown{bytes.Clone(r.holder[:r.size]), Ref{r.hash, r.magic}})
+		if _, err := c.found.next(); err != nil {
+			return err
 		}
-		sum.References = t.seen
-		sum.Unreadable = t.unreadable
-		undecided, err := a.judge(ctx, t, begun)
+		if len(c.unknown) >= maxUnknown {
+			if err := c.resolve(ctx, c.unknown); err != nil {
+				return err
+			}
+			c.unknown = c.unknown[:0]
+		}
+	}
+}
+
+// add sums up the references to a document.
+func (c *comparison) add(e *entry) error {
+	var last Magic
+	repeated := false // whether last is of a referrer that may have been read twice
+	for {
+		r, err := c.found.peek()
+		if err == io.EOF || err == nil && r.hash != e.hash {
+			return nil
+		}
 		if err != nil {
-			return sum, err
+			return err
 		}
-		sum.Undecided += undecided
-		if !more {
-			return sum, nil
+		if r.repeated && repeated && r.magic == last {
+			e.unsure = true
+		} else {
+			e.found.refs++
+			e.found.magic += int64(r.magic)
 		}
-		last := t.entries[len(t.entries)-1].hash
-		after = &last
+		last, repeated = r.magic, r.repeated
+		if _, err := c.found.next(); err != nil {
+			return err
+		}
 	}
 }
 
@@ -161,53 +269,42 @@ func (a *Auditor) gap(g database.Gap) error {
 	return nil
 }
 
-// judge decides on the documents that differ. It returns the number of those on which it cannot.
-func (a *Auditor) judge(ctx context.Context, t *Tally, begun time.Time) (undecided int64, err error) {
-	limit := begun.Add(-a.Grace).UnixMilli()
-	settled, judged := false, 0
-	for i := range t.entries {
-		e := &t.entries[i]
-		if e.damaged {
-			a.Found(Finding{Fault: Uncounted, Hash: e.hash, Referenced: e.found.refs})
-			continue
-		}
-		if e.counts.sums == e.found && !(e.quarantined && e.counts.refs > 0) && e.counts.touched != noTouch {
-			continue
-		}
-		if e.counts.touched > limit {
-			undecided++
-			continue
-		}
-		if !settled {
-			if err := a.settle(ctx); err != nil {
-				return undecided, err
+// judge decides on the documents that differ.
+func (c *comparison) judge(ctx context.Context) error {
+	for i := range c.candidates {
+		if !c.settled {
+			if err := c.settle(ctx); err != nil {
+				return err
 			}
-			settled = true
+			c.settled = true
 		}
-		if judged++; judged%judgeBatch == 0 {
-			if err := a.guard(ctx); err != nil {
-				return undecided, err
+		if i%judgeBatch == judgeBatch-1 {
+			if err := c.guard(ctx); err != nil {
+				return err
 			}
 		}
-		decided, err := a.decide(ctx, e, t.unreadable > 0)
+		decided, err := c.decide(ctx, &c.candidates[i], c.raiseOnly)
 		if err != nil {
-			return undecided, err
+			return err
 		}
 		if !decided {
-			undecided++
+			c.sum.Undecided++
 		}
 	}
-	return undecided, nil
+	c.candidates = c.candidates[:0]
+	return nil
 }
 
-func (a *Auditor) settle(ctx context.Context) error {
+// settle waits until releases that were under way when the last referrer was read have come.
+func (c *comparison) settle(ctx context.Context) error {
+	d := c.Settle - c.Counter.Now().Sub(c.read)
 	switch {
-	case a.Settle <= 0:
+	case d <= 0:
 		return nil
-	case a.Wait != nil:
-		return a.Wait(ctx, a.Settle)
+	case c.Wait != nil:
+		return c.Wait(ctx, d)
 	}
-	timer := time.NewTimer(a.Settle)
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:

@@ -2,6 +2,10 @@ package dedupe
 
 import (
 	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -22,6 +26,7 @@ type bench struct {
 	waits     int
 	onWait    func()
 	onScan    func(t *Tally)
+	onRead    func() // when all referrers are read, and before the counts are
 }
 
 func newBench(g *garden) *bench {
@@ -42,6 +47,9 @@ func newBench(g *garden) *bench {
 			}
 			for _, r := range b.referrers {
 				t.Add([]byte(r.name), r.ref)
+			}
+			if b.onRead != nil {
+				b.onRead()
 			}
 			return t.Commit(ctx)
 		},
@@ -137,34 +145,49 @@ func TestAuditBesideTraffic(t *testing.T) {
 		b.onWait = nil
 		b.audit(Audited{Documents: 1, References: 1})
 
-		// Added while it reads: seen as a referrer, not in the table.
+		// Added while it reads: seen in the counts, not as a referrer.
 		g.now = g.now.Add(2 * DefaultGrace)
-		b.onScan = func(*Tally) {
-			b.onScan = nil
+		once := func(f func()) {
+			b.onRead = func() {
+				b.onRead = nil
+				f()
+			}
+		}
+		once(func() {
 			g.add(h, 3)
 			b.refer(h, 3)
-		}
-		b.audit(Audited{Documents: 1, References: 2, Undecided: 1})
+		})
+		b.audit(Audited{Documents: 1, References: 1, Undecided: 1})
 
-		// Stored while it reads: not in the table at all.
-		b.onScan = func(*Tally) {
-			b.onScan = nil
-			b.refer(g.plant("new", 4), 4)
-		}
-		b.audit(Audited{Documents: 1, References: 3})
+		// Stored while it reads.
+		once(func() { b.refer(g.plant("new", 4), 4) })
+		b.audit(Audited{Documents: 2, References: 2, Undecided: 1})
 		b.audit(Audited{Documents: 2, References: 3})
+
+		// Released while it reads: seen as a referrer, not in the counts.
+		once(func() {
+			if err := g.Remove(t.Context(), h, 3); err != nil {
+				t.Fatal(err)
+			}
+			b.referrers = slices.DeleteFunc(b.referrers, func(r referrer) bool { return r.ref == Ref{h, 3} })
+		})
+		b.audit(Audited{Documents: 2, References: 3, Undecided: 1})
+		b.audit(Audited{Documents: 2, References: 2})
 
 		// Collected while it reads.
 		g.now = g.now.Add(2 * DefaultGrace)
 		g.plant("unused")
-		b.onScan = func(*Tally) {
-			b.onScan = nil
+		b.onWait = func() {
 			if got, err := g.collector(nil).Collect(t.Context(), 0); err != nil || got.Deleted.Documents != 1 {
 				t.Errorf("collected %+v, %v", got, err)
 			}
 		}
-		b.TableSize = 10
-		b.audit(Audited{Documents: 3, References: 3})
+		leaked := g.plant("leaked", 9)
+		g.now = g.now.Add(2 * DefaultGrace)
+		b.audit(Audited{Documents: 4, References: 2}, Leaked)
+		if _, _, there, err := g.read(t.Context(), leaked); err != nil || !there {
+			t.Errorf("the leaked document is there: %v, %v", there, err)
+		}
 	})
 }
 
@@ -186,6 +209,7 @@ func TestAuditOfUnreadableReferrers(t *testing.T) {
 func TestAuditOfMissingDocuments(t *testing.T) {
 	forShapes(t, func(t *testing.T, g *garden) {
 		b := newBench(g)
+		b.TableSize = 100
 		b.refer(Sum([]byte("gone")), 1)
 		b.audit(Audited{References: 1}, Missing)
 		if f := b.findings[0]; f.Hash != Sum([]byte("gone")) || string(f.Holder) != b.referrers[0].name || f.Repaired {
@@ -224,5 +248,79 @@ func TestAuditsBesideEachOther(t *testing.T) {
 		if err := g.Remove(t.Context(), h, 1); err != nil {
 			t.Error(err)
 		}
+	})
+}
+
+// The references of one batch that is too large for the memory count together, or not at all, and
+// they count right however many files they take.
+func TestAuditOfManyReferences(t *testing.T) {
+	forShapes(t, func(t *testing.T, g *garden) {
+		dir := t.TempDir()
+		b := newBench(g)
+		b.TableSize, b.Dir = 3, dir
+		const documents, each = 40, 20
+		var names []Hash
+		for i := range documents {
+			var magics []Magic
+			for m := range each {
+				magics = append(magics, Magic(1+i*each+m))
+			}
+			h := g.plant(fmt.Sprint("document ", i), magics...)
+			names = append(names, h)
+			b.refer(h, magics...)
+		}
+		b.referrers = slices.DeleteFunc(b.referrers, func(r referrer) bool { return r.ref.Magic == 70 })
+		g.now = g.now.Add(2 * DefaultGrace)
+		b.onScan = func(t *Tally) {
+			for range 2 {
+				for _, h := range names {
+					t.Add([]byte("nobody"), Ref{h, 1})
+				}
+				t.Rollback()
+			}
+			files := 0
+			if err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+				if err != nil {
+					return err
+				}
+				files++
+				if info, err := d.Info(); err != nil || path != dir && info.Mode().Perm()&0o077 != 0 {
+					g.t.Errorf("%s: %v, %v", path, info.Mode(), err)
+				}
+				return nil
+			}); err != nil || files != 2 {
+				g.t.Errorf("%d files and directories after a rollback, %v", files, err)
+			}
+		}
+		b.Repair = false
+		b.audit(Audited{Documents: documents, References: documents*each - 1}, Leaked)
+		b.onRead = func() {
+			entries, err := filepath.Glob(filepath.Join(dir, "*", "run-*"))
+			if err != nil || len(entries) < 100 || len(entries) > 2*documents*each/3 {
+				g.t.Errorf("%d files for %d references, %v", len(entries), documents*each, err)
+			}
+		}
+		b.audit(Audited{Documents: documents, References: documents*each - 1}, Leaked)
+		if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+			t.Errorf("%d files are left, %v", len(left), err)
+		}
+	})
+}
+
+// Referrers that may have been read twice count once, and nothing is said of a document if that could
+// be wrong.
+func TestAuditOfMovingReferrers(t *testing.T) {
+	forShapes(t, func(t *testing.T, g *garden) {
+		b := newBench(g)
+		moved, leaked := g.plant("moved", 1, 2), g.plant("leaked", 3, 3)
+		b.refer(moved, 2)
+		g.now = g.now.Add(2 * DefaultGrace)
+		b.onScan = func(t *Tally) {
+			t.AddMoving([]byte("here"), Ref{moved, 1})
+			t.AddMoving([]byte("there"), Ref{moved, 1})
+			t.AddMoving([]byte("one"), Ref{leaked, 3})
+			t.AddMoving([]byte("other"), Ref{leaked, 3})
+		}
+		b.audit(Audited{Documents: 2, References: 5, Undecided: 1})
 	})
 }

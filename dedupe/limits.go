@@ -18,9 +18,18 @@ const (
 	// DefaultSettle is how long an audit waits for releases under way: twice MaxRelease.
 	DefaultSettle = 2 * MaxRelease
 
-	// DefaultTableSize is the number of documents that an audit compares at once, about 96 bytes
-	// each.
+	// DefaultTableSize is the number of references that an audit keeps in memory before it writes them
+	// to a file, about 88 bytes each.
 	DefaultTableSize = 1 << 18
+
+	// maxRuns is how many files of one size an audit keeps before it makes one of them, and runBuffer
+	// the buffer of each that is open. Files of few sizes are open at the same time.
+	maxRuns   = 64
+	runBuffer = 64 << 10
+
+	// maxCandidates is the number of documents with differences that an audit keeps before it judges
+	// them.
+	maxCandidates = 1 << 15
 
 	// maxBatch is the number of updates sent in one bulk write.
 	maxBatch = 500

@@ -1,12 +1,10 @@
 package dedupe
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"sort"
+	"slices"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -15,25 +13,19 @@ import (
 	"gadwall/internal/database"
 )
 
-// A Tally sums up the references to the documents of one pass. Not safe for concurrent use.
+// A Tally collects the references of all referrers, in memory and in temporary files. Not safe for
+// concurrent use.
 type Tally struct {
-	counter *Counter
-	open    bool // the range has no end
-	first   Hash // exclusive, unless the range begins at the beginning
-	begun   bool // first is set
-	entries []entry
-	index   []int32 // by the first 16 bits of a hash: the first entry that is not less
+	limit   int // of records in memory
+	shelf   shelf
+	records []record
+	held    int   // of records: committed
+	pending []run // not committed
+	err     error // of the files
 
-	pending    []int32 // entries with pending sums
-	unknown    []unknown
-	held       int // of unknown: committed
 	unreadable int64
 	seen       int64
-	// lost is told of references to documents that do not exist, hidden of those to documents that
-	// the database cannot read, and gap of the hashes of such documents.
-	lost, hidden func(ctx context.Context, holder []byte, ref Ref) error
-	gap          func(database.Gap) error
-	guard        func(ctx context.Context) error // before each batch of the table
+	count      int64 // given to Add since the last Commit
 }
 
 // entry is a document and what was counted for it.
@@ -43,7 +35,8 @@ type entry struct {
 	quarantined bool
 	damaged     bool // has no counts
 	found       sums
-	pending     sums // of the batch that is not committed yet
+	// unsure says that a referrer was read twice, which only looks so if two have the same magic.
+	unsure bool
 }
 
 // counts are what a document's fields say of its references.
@@ -54,38 +47,59 @@ type counts struct {
 
 var errNoCounts = errors.New("document without counts")
 
-// errFull ends the scan that fills the table.
-var errFull = errors.New("the table is full")
-
 const noTouch = -1 << 63
 
 type sums struct{ refs, magic int64 }
 
-func (s sums) plus(t sums) sums { return sums{s.refs + t.refs, s.magic + t.magic} }
-
-// unknown is a reference to a document that the table does not have.
+// unknown is a reference to a document that the scan of the counts did not meet.
 type unknown struct {
 	holder []byte
 	ref    Ref
 }
 
-// Add counts a reference of the referrer that holder names. It ignores references outside of the
-// pass. Nothing counts before Commit.
-func (t *Tally) Add(holder []byte, ref Ref) {
-	t.seen++
-	if !t.in(ref.Hash) {
+// Add counts a reference of the referrer that holder names, in at most 32 octets. Nothing counts
+// before Commit.
+func (t *Tally) Add(holder []byte, ref Ref) { t.add(holder, ref, false) }
+
+// AddMoving is Add for a referrer that was not read as of one moment with the others, so that the
+// caller may meet it twice, in two places. References of one magic to one document count once then.
+func (t *Tally) AddMoving(holder []byte, ref Ref) { t.add(holder, ref, true) }
+
+func (t *Tally) add(holder []byte, ref Ref, repeated bool) {
+	t.count++
+	if t.err != nil {
 		return
 	}
-	i, ok := t.find(ref.Hash)
-	if !ok {
-		t.unknown = append(t.unknown, unknown{bytes.Clone(holder), ref})
-		return
+	if len(t.records) >= t.limit {
+		if t.err = t.spill(); t.err != nil {
+			return
+		}
 	}
-	e := &t.entries[i]
-	if e.pending.refs == 0 {
-		t.pending = append(t.pending, int32(i))
+	r := record{hash: ref.Hash, magic: ref.Magic, repeated: repeated}
+	r.size = uint8(copy(r.holder[:], holder))
+	t.records = append(t.records, r)
+}
+
+// spill writes the records to files.
+func (t *Tally) spill() error {
+	if t.held > 0 {
+		x, err := t.shelf.write(t.records[:t.held])
+		if err == nil {
+			err = t.shelf.add(x)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	e.pending = e.pending.plus(sums{1, int64(ref.Magic)})
+	if t.held < len(t.records) {
+		x, err := t.shelf.write(t.records[t.held:])
+		if err != nil {
+			return err
+		}
+		t.pending = append(t.pending, x)
+	}
+	t.records, t.held = t.records[:0], 0
+	return nil
 }
 
 // Unreadable counts a referrer whose references cannot be read. Then the audit can call nothing a
@@ -94,69 +108,70 @@ func (t *Tally) Unreadable() { t.unreadable++ }
 
 // Commit makes the references count that were added since the last Commit or Rollback. The caller
 // has read all of them as of one moment, or reads referrers that never move.
-func (t *Tally) Commit(ctx context.Context) error {
-	for _, i := range t.pending {
-		e := &t.entries[i]
-		e.found = e.found.plus(e.pending)
-		e.pending = sums{}
+func (t *Tally) Commit(context.Context) error {
+	for _, x := range t.pending {
+		t.err = errors.Join(t.err, t.shelf.add(x))
 	}
-	t.pending = t.pending[:0]
-	t.held = len(t.unknown)
-	if t.held >= maxUnknown {
-		return t.resolve(ctx)
-	}
-	return nil
+	t.pending, t.held = nil, len(t.records)
+	t.seen, t.count = t.seen+t.count, 0
+	return t.err
 }
 
 // Rollback forgets the references that were added since the last Commit, because the caller will
 // read them again.
 func (t *Tally) Rollback() {
-	for _, i := range t.pending {
-		t.entries[i].pending = sums{}
+	for _, x := range t.pending {
+		t.err = errors.Join(t.err, x.remove())
 	}
-	t.pending = t.pending[:0]
-	t.unknown = t.unknown[:t.held]
+	t.pending, t.count = nil, 0
+	t.records = t.records[:t.held]
 }
 
-// Seen is the number of references given to Add, including those of other passes and those rolled
-// back.
-func (t *Tally) Seen() int64 { return t.seen }
+// sorted returns all references that count, in the order of their hashes.
+func (t *Tally) sorted() (*merge, error) {
+	t.Rollback()
+	if t.err != nil {
+		return nil, t.err
+	}
+	slices.SortFunc(t.records, compareRecords)
+	return mergeRuns(t.shelf.runs(), t.records)
+}
 
-// resolve looks up the documents of unknown references: most were stored after the table was read.
-func (t *Tally) resolve(ctx context.Context) error {
-	refs := make([]Ref, len(t.unknown))
-	for i, u := range t.unknown {
+// resolve looks up the documents of unknown references: some were stored again after the scan of the
+// counts.
+func (a *Auditor) resolve(ctx context.Context, list []unknown) error {
+	refs := make([]Ref, len(list))
+	for i, u := range list {
 		refs[i] = u.ref
 	}
 	present, unreadable := make(map[Hash]bool), make(map[Hash]bool)
 	for _, batch := range batches(byDocument(refs)) {
-		if err := t.lookUp(ctx, batch, present, unreadable); err != nil {
+		if err := a.lookUp(ctx, batch, present, unreadable); err != nil {
 			return err
 		}
 	}
-	for _, u := range t.unknown {
-		tell := t.lost
+	for _, u := range list {
+		tell := a.missing
 		switch {
 		case present[u.ref.Hash]:
 			continue
 		case unreadable[u.ref.Hash]:
-			tell = t.hidden
+			tell = a.unreadable
 		}
 		if err := tell(ctx, u.holder, u.ref); err != nil {
 			return err
 		}
 	}
-	t.unknown, t.held = t.unknown[:0], 0
 	return nil
 }
 
 // lookUp notes which documents exist. Where the database cannot read one of them it asks for each.
-func (t *Tally) lookUp(ctx context.Context, batch []docRefs, present, unreadable map[Hash]bool) error {
-	some, err := t.counter.present(ctx, batch)
+func (a *Auditor) lookUp(ctx context.Context, batch []docRefs, present, unreadable map[Hash]bool) error {
+	some, err := a.Counter.present(ctx, batch)
 	switch {
 	case database.IsDamaged(err) && len(batch) > 1:
 		for i := range batch {
-			if err := t.lookUp(ctx, batch[i:i+1], present, unreadable); err != nil {
+			if err := a.lookUp(ctx, batch[i:i+1], present, unreadable); err != nil {
 				return err
 			}
 		}
@@ -171,77 +186,6 @@ func (t *Tally) lookUp(ctx context.Context, batch []docRefs, present, unreadable
 		present[h] = true
 	}
 	return nil
-}
-
-// in reports whether a hash belongs to the pass.
-func (t *Tally) in(h Hash) bool {
-	if t.begun && bytes.Compare(h[:], t.first[:]) <= 0 {
-		return false
-	}
-	return t.open || bytes.Compare(h[:], t.last()) <= 0
-}
-
-func (t *Tally) last() []byte { return t.entries[len(t.entries)-1].hash[:] }
-
-// find returns the entry of a hash.
-func (t *Tally) find(h Hash) (int, bool) {
-	k := binary.BigEndian.Uint16(h[:])
-	from, to := int(t.index[k]), int(t.index[int(k)+1])
-	i := from + sort.Search(to-from, func(i int) bool { return bytes.Compare(t.entries[from+i].hash[:], h[:]) >= 0 })
-	return i, i < to && t.entries[i].hash == h
-}
-
-// load reads the counts of the next documents, at most size, in the order of their hashes. It
-// reports whether there may be more behind them. It ignores documents whose key is no hash: nothing
-// can refer to them.
-func (t *Tally) load(ctx context.Context, after *Hash, size int) (more bool, err error) {
-	c := t.counter
-	scan := database.Scan{Collection: c.coll, Field: c.key, Key: database.Key{Size: HashSize},
-		From: make([]byte, HashSize), To: lastHash[:], Projection: c.countProjection(),
-		Page: size, BatchSize: tableBatch}
-	if t.begun = after != nil; t.begun {
-		t.first = *after
-		scan.From = after[:]
-	}
-	t.entries = t.entries[:0]
-	err = scan.Run(ctx, func(doc bson.Raw) error {
-		if len(t.entries) == size {
-			return errFull
-		}
-		if len(t.entries)%tableBatch == 0 {
-			if err := t.guard(ctx); err != nil {
-				return err
-			}
-		}
-		h, err := hashOf(doc, c.key)
-		if err != nil {
-			return err
-		}
-		if t.begun && h == t.first {
-			return nil // was the last of the pass before
-		}
-		e := entry{hash: h}
-		e.counts, e.quarantined, err = c.countsOf(doc)
-		e.damaged = err != nil
-		t.entries = append(t.entries, e)
-		return nil
-	}, t.gap)
-	if err != nil && !errors.Is(err, errFull) {
-		return false, fmt.Errorf("read counts: %w", err)
-	}
-	more = errors.Is(err, errFull)
-	t.open = !more
-	if t.index == nil {
-		t.index = make([]int32, 1<<16+1)
-	}
-	i := 0
-	for k := range t.index {
-		for i < len(t.entries) && int(binary.BigEndian.Uint16(t.entries[i].hash[:])) < k {
-			i++
-		}
-		t.index[k] = int32(i)
-	}
-	return more, nil
 }
 
 func (c *Counter) countProjection() bson.D {
