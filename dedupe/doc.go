@@ -56,11 +56,13 @@
 // reads, which takes hours in a large store, so a difference alone says nothing. It decides as
 // follows:
 //
-//   - It begins at T0, reads the counts, then all referrers. A referrer may move (a message goes to
+//   - It begins at T0, reads all referrers, then the counts. A referrer may move (a message goes to
 //     another mailbox, and its reference stays the same). The source must then show all places
-//     among which it moves as of one moment, else the audit could pass over it: see Tally.Commit.
-//   - After that it waits for Settle, at least MaxRelease, and reads R again, at T2. It judges only
-//     documents with touched before T0 - Grace. Grace is more than MaxHold.
+//     among which it moves as of one moment, else the audit could pass over it: see Tally.Commit
+//     and Tally.AddMoving.
+//   - It waits until Settle, at least MaxRelease, has passed since it read the last referrer, and
+//     reads R of what differs again, at T2. It judges only documents with touched before T0 - Grace
+//     at both times. Grace is more than MaxHold.
 //   - So every reference in R was added before T0 - Grace. If it ever had a referrer, it had it
 //     before T0. If the audit found that referrer, the reference is in E. If not, the referrer was
 //     gone by then; its reference would have been released by T2, and the release would have
@@ -73,7 +75,6 @@
 // The audit leaves documents that were touched later to the next audit. If it could not read a
 // single referrer, it lowers no count.
 //
-// The audit compares counts in passes over ranges of hashes, each with a table of bounded size. So
-// its memory does not depend on the size of the store. A store of up to TableSize documents takes
-// one pass.
+// The audit sorts the references by hash in temporary files, and walks along them and along the counts
+// once. So its cost grows with the number of references, and its memory does not.
 package dedupe

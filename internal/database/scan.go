@@ -151,6 +151,8 @@ func (s *Scan) find(
 	if len(s.Projection) > 0 {
 		opts.SetProjection(s.Projection)
 	}
+	ctx, end := Link(ctx, s.Collection.Database().Client())
+	defer end()
 	cursor, err := s.Collection.Find(ctx, filter, opts)
 	if err != nil {
 		return 0, err

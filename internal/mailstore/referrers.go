@@ -30,7 +30,7 @@ func lastOf(user mailkey.UserID) mailkey.Message {
 func (s *Store) ContentReferrers(progress func(ctx context.Context,
 	n int64) error) func(context.Context, *dedupe.Tally) error {
 	return func(ctx context.Context, t *dedupe.Tally) error {
-		r := referrers{store: s, tally: t, progress: progress}
+		r := referrers{store: s, tally: t, progress: progress, page: snapshotMessages}
 		var from mailkey.UserID
 		for {
 			last, more, err := r.read(ctx, from)
@@ -64,6 +64,7 @@ type referrers struct {
 	tally    *dedupe.Tally
 	progress func(context.Context, int64) error
 	done     int64
+	page     int // of large: snapshotMessages
 }
 
 // read gives the references of some users to the tally, from one snapshot. It returns the last user
@@ -79,25 +80,13 @@ func (r *referrers) read(ctx context.Context, from mailkey.UserID) (last mailkey
 		})
 		switch {
 		case err == nil:
-			if err := r.tally.Commit(ctx); err != nil {
-				return last, false, err
-			}
-			if r.done += int64(n); r.progress != nil {
-				err = r.progress(ctx, r.done)
-			}
-			return last, more, err
+			return last, more, r.commit(ctx, n)
 		case database.IsDamaged(err):
 			r.tally.Rollback()
 			if n, last, more, err = r.pastDamage(ctx, from, limit); err != nil {
 				return last, false, err
 			}
-			if err := r.tally.Commit(ctx); err != nil {
-				return last, false, err
-			}
-			if r.done += int64(n); r.progress != nil {
-				err = r.progress(ctx, r.done)
-			}
-			return last, more, err
+			return last, more, r.commit(ctx, n)
 		case !errors.Is(err, errSnapshotLost):
 			return last, false, err
 		case last == (mailkey.UserID{}):
@@ -106,14 +95,123 @@ func (r *referrers) read(ctx context.Context, from mailkey.UserID) (last mailkey
 			limit = 0 // a single user
 			continue
 		}
-		// That user has more messages than one snapshot can show. Nothing can be said to be a leak
-		// without them.
+		// That user has more messages than one snapshot can show.
+		r.tally.Rollback()
+		return last, true, r.large(ctx, last)
+	}
+}
+
+// large reads the messages of a user without a snapshot, and then, from a snapshot, those that have a
+// greater mod-sequence than their mailboxes had at the beginning. A message that is not among the
+// latter was in its place all the time, so the first reading has met it. A message that moved or
+// changed may be met twice: AddMoving lets it count once.
+func (r *referrers) large(ctx context.Context, user mailkey.UserID) error {
+	ctx = database.Causal(ctx) // the snapshot is not before what was read
+	before, err := r.modSeqs(ctx, user)
+	if err != nil {
+		return err
+	}
+	first, end := user.Mailbox(0).Message(0), lastOf(user)
+	scan := database.Scan{Collection: r.store.messages, Key: database.Key{Size: len(first)},
+		From: first[:], To: end[:], Projection: projection(fieldReference), Page: r.page,
+		BatchSize: batchSmall}
+	n := 0
+	if err := scan.Run(ctx, func(doc bson.Raw) error {
+		r.moving(doc)
+		if n++; n%r.page != 0 {
+			return nil
+		}
+		return r.commit(ctx, r.page)
+	}, func(database.Gap) error {
+		r.tally.Unreadable()
+		return nil
+	}); err != nil {
+		return err
+	}
+	if err := r.commit(ctx, n%r.page); err != nil {
+		return err
+	}
+	changed := 0
+	err = r.store.snapshot(ctx, func(ctx context.Context) error {
+		r.tally.Rollback()
+		changed = 0
+		now, err := r.modSeqs(ctx, user)
+		if err != nil {
+			return err
+		}
+		for box, modseq := range now {
+			if modseq == before[box] {
+				continue
+			}
+			cur, err := r.store.messages.Find(ctx, changedFilter(box, uint64(before[box])),
+				changedOptions().SetProjection(projection(fieldReference)))
+			if err != nil {
+				return err
+			}
+			if err := eachDocument(ctx, cur, func(doc bson.Raw) error {
+				r.moving(doc)
+				changed++
+				return nil
+			}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if errors.Is(err, errSnapshotLost) || database.IsDamaged(err) {
+		// Nothing can be said to be a leak without them.
 		r.tally.Rollback()
 		r.tally.Unreadable()
-		r.store.log.Warn("a user's messages cannot be read at one moment: no count will be lowered",
-			"user", last.String(), "error", err)
-		return last, true, nil
+		r.store.log.Warn("a user's messages change faster than they can be read: no count will be lowered",
+			"user", user.String(), "error", err)
+		return nil
 	}
+	if err != nil {
+		return err
+	}
+	return r.commit(ctx, changed)
+}
+
+func (r *referrers) moving(doc bson.Raw) {
+	key, ref, err := referenceOf(doc)
+	if err != nil {
+		r.tally.Unreadable()
+		return
+	}
+	r.tally.AddMoving(key[:], ref)
+}
+
+// commit makes what was read count, n messages.
+func (r *referrers) commit(ctx context.Context, n int) error {
+	if err := r.tally.Commit(ctx); err != nil {
+		return err
+	}
+	if r.done += int64(n); r.progress == nil {
+		return nil
+	}
+	return r.progress(ctx, r.done)
+}
+
+// modSeqs returns the mod-sequences of a user's mailboxes.
+func (r *referrers) modSeqs(ctx context.Context, user mailkey.UserID) (map[mailkey.Mailbox]int64, error) {
+	ctx, end := database.Link(ctx, r.store.db.Client())
+	defer end()
+	first, last := user.Mailbox(0), user.Mailbox(math.MaxUint32)
+	cur, err := r.store.mailboxes.Find(ctx, bson.D{{Key: "_id", Value: bson.D{
+		{Key: "$gte", Value: first.Binary()}, {Key: "$lte", Value: last.Binary()}}}},
+		options.Find().SetProjection(bson.D{{Key: boxModSeq, Value: 1}}))
+	if err != nil {
+		return nil, err
+	}
+	list := make(map[mailkey.Mailbox]int64)
+	return list, eachDocument(ctx, cur, func(doc bson.Raw) error {
+		id, ok := binaryID(doc, len(mailkey.Mailbox{}))
+		modseq, okModSeq := doc.Lookup(boxModSeq).AsInt64OK()
+		if ok && okModSeq {
+			list[mailkey.Mailbox(id)] = modseq
+		}
+		return nil
+	})
 }
 
 // pastDamage reads users whose messages cannot all be read. It has no snapshot: a database may end one

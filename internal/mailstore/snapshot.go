@@ -40,11 +40,11 @@ func (s *Store) snapshot(ctx context.Context, fn func(ctx context.Context) error
 }
 
 func (s *Store) readSnapshot(ctx context.Context, fn func(ctx context.Context) error) error {
-	session, err := s.db.Client().StartSession()
+	session, err := database.StartSession(ctx, s.db.Client()) // not before what the caller has read
 	if err != nil {
 		return fmt.Errorf("start session: %w", err)
 	}
-	defer session.EndSession(context.WithoutCancel(ctx))
+	defer session.End(ctx)
 	if err := session.StartTransaction(options.Transaction().
 		SetReadConcern(readconcern.Snapshot()).SetReadPreference(readpref.Primary())); err != nil {
 		return fmt.Errorf("start transaction: %w", err)
@@ -55,5 +55,5 @@ func (s *Store) readSnapshot(ctx context.Context, fn func(ctx context.Context) e
 		defer cancel()
 		_ = session.AbortTransaction(ctx) // the server does it by itself, later
 	}()
-	return fn(mongo.NewSessionContext(ctx, session))
+	return fn(mongo.NewSessionContext(ctx, session.Session))
 }

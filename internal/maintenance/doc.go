@@ -24,7 +24,8 @@
 //	files and chunks; with Deep the bytes                        blobstore
 //
 // Each part may run beside live traffic, and its package says how it tells damage from change. A
-// check keeps tables of bounded size in memory, and reports findings one by one.
+// check keeps little in memory and sorts references in temporary files, reads everything once, and
+// reports findings one by one.
 //
 // A repair never removes mail: it corrects counts and counters, and gives messages without a
 // mailbox one. A check only reports missing and unreadable bytes: an operator decides about them.
