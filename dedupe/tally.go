@@ -33,7 +33,6 @@ type entry struct {
 	hash        Hash
 	counts      counts
 	quarantined bool
-	damaged     bool // has no counts
 	found       sums
 	// unsure says that a referrer was read twice, which only looks so if two have the same magic.
 	unsure bool
