@@ -61,6 +61,12 @@ type CheckOptions struct {
 	Repair bool
 	// Deep reads all blobs and compares their hashes.
 	Deep bool
+	// From and To are the first and the last id of files and of chunks' files to look at; a zero To is
+	// the last that there can be.
+	From, To bson.ObjectID
+	// Saved, if not nil, is called when all ids up to last are done, files more than before. Its error
+	// ends the check.
+	Saved func(ctx context.Context, last bson.ObjectID, files int64) error
 	// Progress, if not nil, gets the number of files that are done. Guard, if not nil, is called
 	// before each batch; its error ends the check.
 	Progress func(files int64)
@@ -75,9 +81,12 @@ type CheckOptions struct {
 // to an upload in progress, unless they are older than any upload can be. And if a file still
 // exists after the check has read its chunks, the chunks must have existed.
 func (s *Store) Check(ctx context.Context, o CheckOptions) (files int64, err error) {
-	c := &checker{s: s, o: o, low: bson.E{Key: "$gte", Value: bson.ObjectID{}}}
+	if o.To.IsZero() {
+		o.To = lastFile
+	}
+	c := &checker{s: s, o: o, low: bson.E{Key: "$gte", Value: o.From}}
 	scan := database.Scan{Collection: s.files, Key: database.Key{Size: len(bson.ObjectID{}), ObjectID: true},
-		From: make([]byte, len(bson.ObjectID{})), Page: auditBatch}
+		From: o.From[:], To: o.To[:], Page: auditBatch}
 	if !o.Deep {
 		scan.Projection = bson.D{{Key: "metadata.sums", Value: 0}}
 	}
@@ -92,6 +101,9 @@ func (s *Store) Check(ctx context.Context, o CheckOptions) (files int64, err err
 		if o.Progress != nil {
 			o.Progress(files)
 		}
+		if o.Saved != nil {
+			return o.Saved(ctx, c.low.Value.(bson.ObjectID), int64(len(docs)))
+		}
 		return nil
 	}, func(g database.Gap) error {
 		o.Found(Finding{Fault: Unreadable, File: bson.ObjectID(g.From),
@@ -104,13 +116,16 @@ func (s *Store) Check(ctx context.Context, o CheckOptions) (files int64, err err
 	if err := c.guard(ctx); err != nil {
 		return files, err
 	}
-	err = c.chunks(ctx, bson.D{c.low}, nil) // behind the last file
+	err = c.chunks(ctx, bson.D{c.low, {Key: "$lte", Value: o.To}}, nil) // behind the last file
 	if database.IsDamaged(err) {
 		o.Found(Finding{Fault: Unreadable, Detail: err.Error()})
 		err = nil
 	}
 	return files, err
 }
+
+// lastFile is the greatest id that a file can have.
+var lastFile = bson.ObjectID(bytes.Repeat([]byte{0xff}, len(bson.ObjectID{})))
 
 type checker struct {
 	s   *Store

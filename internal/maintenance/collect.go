@@ -1,13 +1,17 @@
 package maintenance
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
+
 	"gadwall/blobstore"
 	"gadwall/dedupe"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/ranges"
 )
 
 // CollectOptions say what Collect does.
@@ -26,6 +30,8 @@ type CollectOptions struct {
 	Workers int
 	// Guard, if not nil, is called before each batch; its error ends the collection.
 	Guard func(ctx context.Context) error
+
+	perRange int64 // for tests: ranges.Job.PerRange
 }
 
 // Plan counts the documents that a collection would delete.
@@ -82,23 +88,68 @@ func Collect(ctx context.Context, mail *mailstore.Store, o CollectOptions) (done
 	return done, err
 }
 
+// orphanJob is the search for chunks without a file, by ranges of the ids of files.
+func orphanJob(blobs *blobstore.Store, o CollectOptions) *ranges.Job {
+	return &ranges.Job{Name: "orphans", KeySize: len(bson.ObjectID{}), Database: blobs.Files().Database(),
+		PerRange: o.perRange}
+}
+
+// orphans looks for chunks without a file. If it deletes them, it saves how far it is, goes on where
+// another search ended, and other instances may help.
 func orphans(ctx context.Context, blobs *blobstore.Store, o CollectOptions, repair bool) (dedupe.Amount, error) {
-	var sum dedupe.Amount
-	grace := o.OrphanGrace
-	if grace <= 0 {
-		grace = blobstore.OrphanGrace
+	job := orphanJob(blobs, o)
+	round := job.Local()
+	if repair {
+		n, err := blobs.Files().EstimatedDocumentCount(ctx)
+		if err == nil {
+			round, err = job.Begin(ctx, n, nil)
+		}
+		if err != nil {
+			return dedupe.Amount{}, fmt.Errorf("chunks: %w", err)
+		}
 	}
+	var sum dedupe.Amount
+	err := round.Each(ctx, 1, func(ctx context.Context, g *ranges.Range) error {
+		return orphansOf(ctx, blobs, o, g, repair, &sum)
+	})
+	if err == nil {
+		err = round.End(ctx)
+	}
+	if err != nil {
+		return sum, fmt.Errorf("chunks: %w", err)
+	}
+	return sum, nil
+}
+
+// helpWithOrphans does ranges of a search of another instance.
+func helpWithOrphans(ctx context.Context, blobs *blobstore.Store, o CollectOptions) (sum dedupe.Amount, err error) {
+	round, err := orphanJob(blobs, o).Find(ctx)
+	if err != nil || round == nil {
+		return sum, err
+	}
+	_, err = round.Help(ctx, 1, func(ctx context.Context, g *ranges.Range) error {
+		return orphansOf(ctx, blobs, o, g, true, &sum)
+	})
+	return sum, err
+}
+
+func orphansOf(ctx context.Context, blobs *blobstore.Store, o CollectOptions, g *ranges.Range, repair bool,
+	sum *dedupe.Amount) error {
 	_, err := blobs.Check(ctx, blobstore.CheckOptions{
+		From: bson.ObjectID(g.From()), To: bson.ObjectID(g.Last()),
 		Found: func(f blobstore.Finding) {
 			if f.Fault == blobstore.Orphans {
 				sum.Documents += f.Chunks
 				sum.Bytes += f.Bytes
 			}
 		},
-		Grace: grace, Repair: repair, Guard: o.Guard,
+		Saved: func(ctx context.Context, last bson.ObjectID, files int64) error {
+			return g.Save(ctx, last[:], files, nil)
+		},
+		Grace: cmp.Or(max(o.OrphanGrace, 0), blobstore.OrphanGrace), Repair: repair, Guard: o.Guard,
 	})
 	if err != nil {
-		return sum, fmt.Errorf("chunks: %w", err)
+		return err
 	}
-	return sum, nil
+	return g.Finish(ctx, 0, nil)
 }

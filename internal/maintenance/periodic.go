@@ -26,8 +26,10 @@ type periodic struct {
 	// error.
 	seen   func(at time.Time)
 	failed func()
-	log    *slog.Logger
-	now    func() time.Time
+	// help, if not nil, does a part of what another instance is at.
+	help func(ctx context.Context) error
+	log  *slog.Logger
+	now  func() time.Time
 }
 
 // Run does the task whenever it is time, until ctx ends.
@@ -59,6 +61,9 @@ func (p *periodic) follow(ctx context.Context, ticks <-chan time.Time) {
 func (p *periodic) turn(ctx context.Context) error {
 	l, err := p.task.Acquire(ctx)
 	if errors.Is(err, lease.ErrHeld) {
+		if p.help != nil {
+			return p.help(ctx)
+		}
 		return nil
 	}
 	if err != nil {

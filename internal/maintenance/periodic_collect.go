@@ -71,6 +71,11 @@ func NewPeriodicCollection(mail *mailstore.Store, task *lease.Task,
 			"What was stored in them, before the database's compression.", "kind"),
 	}
 	g.do = g.collect
+	g.help = func(ctx context.Context) error {
+		sum, err := helpWithOrphans(ctx, mail.Contents().Blobs(), CollectOptions{})
+		g.count(&Collected{Orphans: sum})
+		return err
+	}
 	g.failed = func() { g.runs.WithLabelValues("failed").Inc() }
 	return g
 }
