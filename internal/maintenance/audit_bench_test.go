@@ -36,8 +36,9 @@ func BenchmarkAudit(b *testing.B) {
 					{Key: "c", Value: bson.Binary{Data: numbered(i / 2)}}, {Key: "g", Value: int64(i + 1)}}
 			})
 			for b.Loop() {
-				c := &check{o: CheckOptions{Found: func(f Finding) { b.Fatalf("found %+v", f) }}, mail: s.Store,
-					contents: s.Contents(), blobs: s.Contents().Blobs(), suspects: newSuspects(), names: names{mail: s.Store}}
+				c := &check{mail: s.Store, contents: s.Contents(), blobs: s.Contents().Blobs(),
+					suspects: newSuspects(), names: names{mail: s.Store}}
+				c.o.Found = func(f Finding) { b.Errorf("found %+v", f) }
 				c.sum.Found = make(map[string]int64)
 				before, peak, began := heaptest.Settled(), heaptest.Watch(), processorTime(b)
 				if err := c.auditContents(b.Context()); err != nil {
