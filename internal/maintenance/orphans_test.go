@@ -19,7 +19,8 @@ func TestOrphansByRanges(t *testing.T) {
 	for i := range orphaned {
 		id := bson.ObjectID{byte(4 * i), 1, 2, 3}
 		chunks = append(chunks, bson.D{{Key: "_id", Value: bson.ObjectID{0, 0, 0, 1, byte(i)}},
-			{Key: "files_id", Value: id}, {Key: "n", Value: 0}, {Key: "data", Value: bson.Binary{Data: []byte("lost")}}})
+			{Key: "files_id", Value: id}, {Key: "n", Value: 0},
+			{Key: "data", Value: bson.Binary{Data: []byte("lost")}}})
 	}
 	coll := s.db.Collection("blobs.chunks")
 	if _, err := coll.InsertMany(t.Context(), chunks); err != nil {
