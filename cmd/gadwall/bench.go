@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"time"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
+
 	"gadwall/bench"
 	"gadwall/bench/plan"
 	results "gadwall/bench/result"
@@ -232,11 +234,17 @@ func (c *benchSpaceCmd) report(ctx context.Context, log *slog.Logger, std stream
 	if err != nil {
 		return err
 	}
-	return errors.Join(out.write(c.line(space.Footprint(received, directory, collections))), out.close())
+	line, err := c.line(ctx, store, space.Footprint(received, directory, collections))
+	if err == nil {
+		err = out.write(line)
+	}
+	return errors.Join(err, out.close())
 }
 
 // line is the measurement as a line of results.
-func (c *benchSpaceCmd) line(values map[string]float64) *results.Line {
+func (c *benchSpaceCmd) line(
+	ctx context.Context, store *node.Node, values map[string]float64,
+) (*results.Line, error) {
 	l := &results.Line{
 		Run: strings.ToLower(rand.Text()[:10]), Time: time.Now().UTC(), Machine: target.Machine(),
 		Server: results.Server{Name: "gadwall", Version: version, Variant: "embedded"}, Workload: plan.SpaceWorkload,
@@ -245,11 +253,13 @@ func (c *benchSpaceCmd) line(values map[string]float64) *results.Line {
 	if !c.Storage.Embedded() {
 		l.Server.Variant = "mongodb"
 	}
-	if c.Measure { // nobody knows what is a duplicate
-		messages := values[bench.CollectionPrefix+"messages"+bench.CollectionDocuments]
-		l.Params = map[string]float64{plan.Mails: messages}
-	} else {
+	if !c.Measure {
 		l.Params = map[string]float64{plan.Mails: float64(c.Mails), plan.Duplicates: float64(c.Duplicates)}
+		return l, nil
 	}
-	return l
+	// The statistics lack what is in logs only. Nobody knows what is a duplicate.
+	messages, err := store.Client.Database(c.Storage.MongoDBDatabase).Collection("messages").
+		CountDocuments(ctx, bson.D{})
+	l.Params = map[string]float64{plan.Mails: float64(messages)}
+	return l, err
 }
