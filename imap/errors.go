@@ -72,7 +72,11 @@ func (c *conn) explain(
 	}
 	if database.IsUnavailable(err) {
 		c.srv.rare.Warn(c.log, "imap: database unavailable", "command", name, "error", err)
-		return imap.StatusResponseTypeNo, string(imap.ResponseCodeUnavailable), "Try again later"
+		text := "Try again later"
+		if database.IsUnknown(err) {
+			text = "It is not known whether this was done: look before you try again"
+		}
+		return imap.StatusResponseTypeNo, string(imap.ResponseCodeUnavailable), text
 	}
 	if database.IsStorageFull(err) {
 		c.srv.rare.Error(c.log, "imap: no space left", "command", name, "error", err)

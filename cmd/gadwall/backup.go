@@ -15,6 +15,7 @@ import (
 
 	"gadwall/bench"
 	"gadwall/internal/config"
+	"gadwall/internal/database"
 	"gadwall/internal/docstore"
 	"gadwall/internal/docstore/mongoerr"
 	"gadwall/internal/node"
@@ -64,7 +65,9 @@ func (c *backupCmd) Run(std streams) (err error) {
 		err = store.Embedded.Backup(ctx, dir)
 	} else {
 		command := bson.D{{Key: docstore.BackupCommand, Value: 1}, {Key: "directory", Value: dir}}
-		err = store.Client.Database("admin").RunCommand(ctx, command).Err()
+		unbounded, cancel := database.Unbounded(ctx)
+		defer cancel()
+		err = store.Client.Database("admin").RunCommand(unbounded, command).Err()
 	}
 	var target *docstore.TargetError
 	var refused mongo.CommandError

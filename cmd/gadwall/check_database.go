@@ -14,6 +14,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"gadwall/internal/config"
+	"gadwall/internal/database"
 	"gadwall/internal/docstore"
 	"gadwall/internal/node"
 )
@@ -124,6 +125,8 @@ func validateAll(ctx context.Context, client *mongo.Client, cfg config.Storage,
 		}
 	}
 	report := &databaseReport{Clean: true}
+	ctx, cancel := database.Unbounded(ctx)
+	defer cancel()
 	for _, name := range databases {
 		db := client.Database(name)
 		collections, err := db.ListCollectionNames(ctx, bson.D{{Key: "type", Value: "collection"}})

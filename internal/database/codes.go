@@ -16,6 +16,7 @@ const (
 	NamespaceNotFound                       Code = 26
 	CursorNotFound                          Code = 43
 	LockBusy                                Code = 46
+	MaxTimeMSExpired                        Code = 50
 	NamespaceExists                         Code = 48
 	InvalidOptions                          Code = 72
 	NetworkTimeout                          Code = 89

@@ -17,6 +17,11 @@
 // carries (WithClock, Causal). Each read of a chain (Link) and each transaction (StartSession) waits
 // until the server has everything up to the clock's time, and advances the clock.
 //
+// # Bounds
+//
+// Bound gives each call a time limit and makes the driver notice servers that hang, unless the
+// connection string has other values. Calls that may take long have a context of Unbounded.
+//
 // # Indexes
 //
 // A package lists the indexes of its collections as Indexes. CreateWhereEmpty creates those of

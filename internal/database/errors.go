@@ -61,9 +61,12 @@ func IsDamaged(err error) bool { return HasCode(err, DataCorruptionDetected) }
 // IsUnavailable reports whether the database did not answer in time, could not be reached, or has
 // no primary. The same operation may succeed later.
 func IsUnavailable(err error) bool {
-	return errors.Is(err, context.DeadlineExceeded) || mongo.IsTimeout(err) || mongo.IsNetworkError(err) ||
+	return errors.Is(err, context.DeadlineExceeded) || IsUnknown(err) || mongo.IsTimeout(err) || mongo.IsNetworkError(err) ||
 		errors.Is(err, mongo.ErrClientDisconnected) || IsNotPrimary(err) || HasCode(err, unreachable...)
 }
+
+// IsUnknown reports whether a transaction may have been committed or not.
+func IsUnknown(err error) bool { return HasLabel(err, UnknownTransactionCommitResult) }
 
 // IsNotPrimary reports whether a server refused because it is not the primary, or is about to stop.
 func IsNotPrimary(err error) bool { return HasCode(err, notPrimary...) }

@@ -36,6 +36,8 @@ func (x Indexes) Only(name string) (Indexes, error) {
 // CreateIndexes creates the indexes that do not exist, and the collections with them. The server
 // refuses, and that is the error, when it has an index of the same name with other keys or options.
 func CreateIndexes(ctx context.Context, list []Indexes) error {
+	ctx, cancel := Unbounded(ctx)
+	defer cancel()
 	for _, ix := range list {
 		if _, err := ix.Collection.Indexes().CreateMany(ctx, ix.Models); err != nil {
 			return fmt.Errorf("create indexes of %s: %w", ix.Collection.Name(), err)

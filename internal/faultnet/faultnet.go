@@ -42,6 +42,8 @@ const (
 	Refuse
 	// DoAndRefuse: the server does it, and the client gets an error.
 	DoAndRefuse
+	// Hang: the server does not get it, and the client waits for an answer that never comes.
+	Hang
 )
 
 // Command is one command on its way to the server.
@@ -176,6 +178,8 @@ func (c *conn) Write(message []byte) (int, error) {
 		verdict = decide(Command{Name: commandName(message), message: message})
 	}
 	switch verdict {
+	case Hang:
+		return len(message), nil
 	case LoseRequest:
 		if c.network.Slow {
 			return 0, slowError{}

@@ -78,6 +78,8 @@ func (s *Store) Deliver(ctx context.Context, stored *contents.Stored, to []Deliv
 		s.releaseUnused(ctx, deliveryRefs(stored, to), stored.Since)
 		return nil, fmt.Errorf("deliver: %w: %d recipients", ErrTooMany, len(to))
 	}
+	ctx, cancel := context.WithTimeout(ctx, s.deliveryWait)
+	defer cancel()
 	template := newTemplate(stored)
 	bundles := make([]*bundle, 0, len(to))
 	for i := range to {
@@ -127,6 +129,8 @@ func (s *Store) Append(ctx context.Context, items []AppendItem) ([]Delivered, er
 		}
 		messages = append(messages, p)
 	}
+	ctx, cancel := context.WithTimeout(ctx, s.deliveryWait)
+	defer cancel()
 	results := make([]Delivered, len(items))
 	pointers := make([]*Delivered, len(items))
 	for i := range results {

@@ -72,6 +72,22 @@ const (
 	// an operation that waits for documents of a killed instance gets them, instead of giving up
 	// shortly before.
 	transactionTimeout = 60*time.Second + 30*time.Second + 10*time.Second
+	// attemptTimeout bounds one attempt of a transaction up to its commit, commitTimeout the commit
+	// with its repetitions, abortTimeout the end of a failed one. A commit is not given up when its
+	// caller goes, and its outcome is unknown when the time is over.
+	attemptTimeout = 30 * time.Second
+	commitTimeout  = 25 * time.Second
+	abortTimeout   = 5 * time.Second
+	// outagePatience is for how long a transaction is begun again after the database was first out
+	// of reach. Another primary takes 10 to 12 seconds.
+	outagePatience = 15 * time.Second
+	// firstPause and maxPause bound the pause before a transaction that met with another is begun
+	// again.
+	firstPause = 5 * time.Millisecond
+	maxPause   = 500 * time.Millisecond
+	// deliveryWait bounds the time for which Deliver and Append wait for messages to be stored. What
+	// was not begun by then is not stored.
+	deliveryWait = 75 * time.Second
 	// purgeLease is the time after which another process takes over a purge that made no progress.
 	purgeLease = 2 * time.Minute
 	// giveUpTimeout bounds the call that gives a lease up, so that others need not wait for its

@@ -10,6 +10,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
+	"gadwall/internal/database"
 	"gadwall/internal/mailkey"
 	"gadwall/internal/uidset"
 	"gadwall/quota"
@@ -40,7 +41,9 @@ func (p *purge) mailbox(ctx context.Context, box mailkey.Mailbox) error {
 		}
 	}
 	first, last := newJournalKey(box, 0), newJournalKey(box, 1<<64-1)
-	_, err := p.journal.DeleteMany(ctx, bson.D{{Key: "_id", Value: bson.D{
+	unbounded, cancel := database.Unbounded(ctx)
+	defer cancel()
+	_, err := p.journal.DeleteMany(unbounded, bson.D{{Key: "_id", Value: bson.D{
 		{Key: "$gte", Value: first.Binary()}, {Key: "$lte", Value: last.Binary()}}}})
 	if err != nil {
 		return fmt.Errorf("purge journal: %w", err)

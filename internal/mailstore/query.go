@@ -218,7 +218,16 @@ func (s *Store) walk(ctx context.Context, filter bson.D, opts *options.FindOptio
 		return 0, yield(nil, err) && false
 	}
 	defer cursor.Close(context.WithoutCancel(ctx))
-	for cursor.Next(ctx) {
+	// With a deadline the driver makes no timer for each document.
+	timeless, cancel := database.Unbounded(ctx)
+	defer cancel()
+	next := func() bool {
+		if cursor.RemainingBatchLength() > 0 {
+			return cursor.Next(timeless)
+		}
+		return cursor.Next(ctx)
+	}
+	for next() {
 		n++
 		if !yield(cursor.Current, nil) {
 			return n, false

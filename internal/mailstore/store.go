@@ -47,6 +47,10 @@ type Options struct {
 	purgeLease         time.Duration
 	batchSize          int
 	transactionTimeout time.Duration
+	attemptTimeout     time.Duration
+	commitTimeout      time.Duration
+	outagePatience     time.Duration
+	deliveryWait       time.Duration
 }
 
 // Store is the mail of one database. It is safe for concurrent use, also by several instances.
@@ -71,6 +75,10 @@ type Store struct {
 	purgeLease         time.Duration
 	batchSize          int // maxBatch
 	transactionTimeout time.Duration
+	attemptTimeout     time.Duration
+	commitTimeout      time.Duration
+	outagePatience     time.Duration
+	deliveryWait       time.Duration
 
 	locks        userLocks
 	heads        heads
@@ -122,6 +130,10 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		batchSize:     cmp.Or(o.batchSize, maxBatch),
 
 		transactionTimeout: cmp.Or(o.transactionTimeout, transactionTimeout),
+		attemptTimeout:     cmp.Or(o.attemptTimeout, attemptTimeout),
+		commitTimeout:      cmp.Or(o.commitTimeout, commitTimeout),
+		outagePatience:     cmp.Or(o.outagePatience, outagePatience),
+		deliveryWait:       cmp.Or(o.deliveryWait, deliveryWait),
 	}
 	s.quota = quota.New(s.users, notSet(userDeleting), o.Quota)
 	var err error

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
+	"time"
 
+	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
 	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
@@ -24,6 +27,12 @@ func (e *unknownOutcome) Error() string {
 }
 func (e *unknownOutcome) Unwrap() error { return e.err }
 
+// HasErrorLabel implements mongo.LabeledError: whatever the server said, database.IsUnknown holds.
+func (e *unknownOutcome) HasErrorLabel(label string) bool {
+	return label == string(database.UnknownTransactionCommitResult) ||
+		database.HasLabel(e.err, database.Label(label))
+}
+
 func mayHaveCommitted(err error) bool {
 	var u *unknownOutcome
 	return errors.As(err, &u)
@@ -34,9 +43,10 @@ func mayHaveCommitted(err error) bool {
 var errUnchanged = errors.New("nothing to change")
 
 // transact runs fn in a transaction with snapshot reads and a durable commit. fn runs again from
-// the start if the transaction conflicts with another. So fn may change variables outside only if
-// it sets them anew each time. An error of fn aborts the transaction, and transact returns it as it
-// is, but for errUnchanged, which is none. If the outcome of the commit is unknown, the error is an *unknownOutcome.
+// the start if the transaction conflicts with another, or if the primary is lost. So fn may change
+// variables outside only if it sets them anew each time. An error of fn aborts the transaction, and
+// transact returns it as it is, but for errUnchanged, which is none. If the outcome of the commit is
+// unknown, the error is an *unknownOutcome.
 func (s *Store) transact(ctx context.Context, fn func(ctx context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, s.transactionTimeout)
 	defer cancel()
@@ -52,30 +62,88 @@ func (s *Store) transact(ctx context.Context, fn func(ctx context.Context) error
 	}
 	defer session.End(ctx)
 
-	committing := false
-	_, err = session.WithTransaction(ctx, func(ctx context.Context) (any, error) {
-		committing = false
-		if err := ctx.Err(); err != nil {
-			return nil, err
+	var lost time.Time // when the database was first out of reach
+	for pause := firstPause; ; pause = min(pause*3/2, maxPause) {
+		err := s.attempt(ctx, session, fn)
+		if errors.Is(err, errUnchanged) {
+			return nil
 		}
-		if err := fn(ctx); err != nil {
-			return nil, err
+		if !database.IsTransient(err) || mayHaveCommitted(err) {
+			return err
 		}
-		committing = true
-		return nil, nil
-	}, options.Transaction().
+		if database.IsUnavailable(err) && lost.IsZero() {
+			lost = time.Now()
+		}
+		if !lost.IsZero() && time.Since(lost) > s.outagePatience {
+			return err
+		}
+		timer := time.NewTimer(rand.N(pause))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return fmt.Errorf("%w: %w", ctx.Err(), err)
+		}
+	}
+}
+
+// attempt runs a transaction once.
+func (s *Store) attempt(
+	ctx context.Context, session *database.Session, fn func(ctx context.Context) error,
+) error {
+	err := session.StartTransaction(options.Transaction().
 		SetReadConcern(readconcern.Snapshot()).
 		SetReadPreference(readpref.Primary()).
 		SetWriteConcern(database.Durable()))
-	if errors.Is(err, errUnchanged) {
-		return nil
+	if err != nil {
+		return fmt.Errorf("start transaction: %w", err)
 	}
-	undone := database.IsTransient(err) && !database.HasLabel(err, database.UnknownTransactionCommitResult)
-	if err == nil || !committing || err == ctx.Err() || undone {
-		// On ctx.Err() itself the driver aborted before it would have committed.
+	bounded, cancel := context.WithTimeout(ctx, s.attemptTimeout)
+	defer cancel()
+	err = fn(mongo.NewSessionContext(bounded, session.Session))
+	if err == nil {
+		err = bounded.Err()
+	}
+	if err != nil {
+		s.abort(ctx, session)
 		return err
 	}
-	return &unknownOutcome{err}
+	return s.commit(ctx, session)
+}
+
+// abort ends a transaction that failed. The server does it by itself, later.
+func (s *Store) abort(ctx context.Context, session *database.Session) {
+	if !session.TransactionRunning() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTimeout)
+	defer cancel()
+	_ = session.AbortTransaction(ctx)
+}
+
+// commit commits, again and again while the outcome is unknown and there is time. The error is an
+// *unknownOutcome unless nothing was committed for certain.
+func (s *Store) commit(ctx context.Context, session *database.Session) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.commitTimeout)
+	defer cancel()
+	for {
+		err := session.CommitTransaction(ctx)
+		switch {
+		case err == nil:
+			return nil
+		case database.IsTransient(err) && !database.IsUnknown(err):
+			return err
+		case !database.IsUnknown(err) || database.HasCode(err, database.MaxTimeMSExpired):
+			return &unknownOutcome{err}
+		}
+		timer := time.NewTimer(rand.N(maxPause))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return &unknownOutcome{err}
+		}
+	}
 }
 
 // userLocks lets the transactions of one user run one after the other within this process.

@@ -40,7 +40,7 @@ func (n *Node) openDatabase(ctx context.Context, o Options) error {
 		opts.ApplyURI(cfg.MongoDBURI)
 		n.log.Info("connecting to the database", "servers", strings.Join(opts.Hosts, ","))
 	}
-	opts.SetAppName("gadwall").SetServerSelectionTimeout(selectTimeout)
+	database.Bound(opts).SetAppName("gadwall")
 	// The connection string has no say, also where no collection is opened: in making collections
 	// and transactions.
 	opts.SetWriteConcern(database.Durable()).SetReadConcern(readconcern.Local()).SetReadPreference(readpref.Primary())

@@ -6,8 +6,6 @@ const (
 	// openTimeout bounds connecting to the database. It does not bound making indexes, which may
 	// take far longer where there is much mail, and ends with the signal to stop.
 	openTimeout = 2 * time.Minute
-	// selectTimeout bounds how long the driver looks for a primary.
-	selectTimeout = 15 * time.Second
 	// closeTimeout bounds waiting for deliveries under way, and disconnecting from the database.
 	closeTimeout = 10 * time.Second
 
