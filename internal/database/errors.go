@@ -61,7 +61,8 @@ func IsDamaged(err error) bool { return HasCode(err, DataCorruptionDetected) }
 // IsUnavailable reports whether the database did not answer in time, could not be reached, or has
 // no primary. The same operation may succeed later.
 func IsUnavailable(err error) bool {
-	return errors.Is(err, context.DeadlineExceeded) || IsUnknown(err) || mongo.IsTimeout(err) || mongo.IsNetworkError(err) ||
+	return errors.Is(err, context.DeadlineExceeded) || IsUnknown(err) ||
+		mongo.IsTimeout(err) || mongo.IsNetworkError(err) ||
 		errors.Is(err, mongo.ErrClientDisconnected) || IsNotPrimary(err) || HasCode(err, unreachable...)
 }
 
