@@ -10,7 +10,7 @@ LDFLAGS   := -X main.version=$(VERSION)
 PREFIX    ?= /usr/local
 DESTDIR   ?=
 
-.PHONY: build man install run test lint fuzz bench bench-compare clean
+.PHONY: build man install run test test-mongodb lint fuzz bench bench-compare clean
 
 build:
 	$(GO) build $(GOFLAGS) -ldflags '$(LDFLAGS)' -o bin/gadwall ./cmd/gadwall
@@ -46,6 +46,15 @@ run: build
 # TESTFLAGS is for extra flags, e.g. make test TESTFLAGS='-run TestKill -v'.
 test:
 	$(GO) test $(GOFLAGS) $(TESTFLAGS) -timeout 60m ./...
+
+# Runs all tests against the MongoDB that GADWALL_TEST_MONGODB_URI names (a replica set or a sharded
+# cluster that nothing else uses), and says in the end what that was.
+test-mongodb:
+	@[ -n "$$GADWALL_TEST_MONGODB_URI" ] || \
+	  { echo 'GADWALL_TEST_MONGODB_URI must name a MongoDB'; exit 2; }
+	@$(GO) test $(GOFLAGS) $(TESTFLAGS) -count=1 -timeout 120m ./...; status=$$?; \
+	  $(GO) test -count=1 -v -run '^TestAgainst$$' ./internal/dbtest | grep 'the tests ran against'; \
+	  exit $$status
 
 lint:
 	@unformatted="$$(gofmt -l $$(git ls-files '*.go'))"; \

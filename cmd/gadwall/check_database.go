@@ -33,6 +33,8 @@ type collectionReport struct {
 	// Entries counts the entries of each index.
 	Entries  map[string]int64 `json:"indexEntries"`
 	Problems []string         `json:"problems,omitempty"`
+	// Warnings are what the database finds remarkable, and no damage.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 func (c *checkCmd) database(std streams) error {
@@ -163,8 +165,11 @@ func (r *collectionReport) add(where string, reply validateReply) {
 	for index, n := range reply.Entries {
 		r.Entries[index] += n
 	}
-	for _, text := range slices.Concat(reply.Errors, reply.Warnings) {
+	for _, text := range reply.Errors {
 		r.Problems = append(r.Problems, where+text)
+	}
+	for _, text := range reply.Warnings {
+		r.Warnings = append(r.Warnings, where+text)
 	}
 	if !reply.Valid && len(reply.Errors) == 0 {
 		r.Problems = append(r.Problems, where+"not valid")
@@ -186,6 +191,9 @@ func (r *databaseReport) print(w io.Writer) error {
 		out = fmt.Appendf(out, "%s: %s, %s\n", c.Name, count(c.Documents, "document"), count(entries, "index entry"))
 		for _, text := range c.Problems {
 			out = fmt.Appendln(out, "  "+text)
+		}
+		for _, text := range c.Warnings {
+			out = fmt.Appendln(out, "  warning, no damage: "+text)
 		}
 		problems += len(c.Problems)
 		documents += c.Documents

@@ -18,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"gadwall/internal/dbtest"
 )
 
 // binary is the path of the gadwall that TestMain built.
@@ -68,6 +70,11 @@ type server struct {
 func newServer(t testing.TB, args ...string) *server {
 	t.Helper()
 	s := &server{dir: t.TempDir(), imap: freeAddr(t), lmtp: freeAddr(t), http: freeAddr(t), args: args}
+	if !dbtest.Embedded() {
+		// For the server and all commands of the test.
+		t.Setenv("GADWALL_MONGODB_URI", os.Getenv(dbtest.URIVariable))
+		t.Setenv("GADWALL_MONGODB_DATABASE", dbtest.Database(t).Name())
+	}
 	var err error
 	if s.log, err = os.Create(filepath.Join(t.TempDir(), "server.log")); err != nil {
 		t.Fatal(err)

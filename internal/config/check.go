@@ -1,11 +1,13 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net"
 	"net/mail"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -51,6 +53,8 @@ func (s *Storage) Check() error {
 		switch {
 		case errors.As(err, &lookup): // of mongodb+srv
 			return fmt.Errorf("--mongodb-uri: cannot look up %s: %s", lookup.Name, lookup.Err)
+		case unreadable(s.MongoDBURI) != nil:
+			return unreadable(s.MongoDBURI)
 		case err != nil:
 			return errors.New("--mongodb-uri: not a valid MongoDB URI, which looks like " +
 				"mongodb://host1,host2/?replicaSet=name")
@@ -66,6 +70,33 @@ func (s *Storage) Check() error {
 		return fmt.Errorf("--data-dir: %w", err)
 	case !fi.IsDir():
 		return fmt.Errorf("--data-dir: %s is not a directory", s.DataDir)
+	}
+	return nil
+}
+
+// unreadable says which file that a MongoDB URI names cannot be used, if it is that.
+func unreadable(uri string) error {
+	_, query, _ := strings.Cut(uri, "?")
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return nil
+	}
+	for name, files := range values {
+		switch strings.ToLower(name) {
+		case "tlscafile", "tlscertificatekeyfile", "tlscertificatefile", "tlsprivatekeyfile",
+			"sslcertificateauthorityfile", "sslclientcertificatekeyfile":
+		default:
+			continue
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			switch {
+			case err != nil:
+				return fmt.Errorf("--mongodb-uri: %s: %w", name, err)
+			case !bytes.Contains(text, []byte("-----BEGIN ")):
+				return fmt.Errorf("--mongodb-uri: %s: %s has nothing in PEM form", name, file)
+			}
+		}
 	}
 	return nil
 }

@@ -18,6 +18,7 @@ const (
 	LockBusy                                Code = 46
 	MaxTimeMSExpired                        Code = 50
 	NamespaceExists                         Code = 48
+	CommandNotFound                         Code = 59
 	InvalidOptions                          Code = 72
 	NetworkTimeout                          Code = 89
 	ShutdownInProgress                      Code = 91

@@ -34,7 +34,7 @@ func TestUnreachableDatabase(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			var log bytes.Buffer
 			o := withDir("", Looking)
-			o.Storage.MongoDBURI = "mongodb://user:secret@" + tt.hosts + "/?serverSelectionTimeoutMS=1"
+			o.Storage.MongoDBURI = "mongodb://user:secret@" + tt.hosts + "/?serverSelectionTimeoutMS=60000"
 			o.Logger = slog.New(slog.NewTextHandler(&log, nil))
 			ctx := t.Context()
 			if !tt.setting {

@@ -190,18 +190,34 @@ func EmbeddedURI(dir string) string { return SocketURI(filepath.Join(dir, docsto
 
 // A hello is what a server says of itself.
 type hello struct {
-	SetName   string    `bson:"setName"`
-	Msg       string    `bson:"msg"`
-	LocalTime time.Time `bson:"localTime"`
+	SetName        string    `bson:"setName"`
+	Msg            string    `bson:"msg"`
+	LocalTime      time.Time `bson:"localTime"`
+	MaxWireVersion int       `bson:"maxWireVersion"`
+	Arbiters       []string  `bson:"arbiters"`
 }
 
 func sayHello(ctx context.Context, client *mongo.Client) (*hello, error) {
 	h := new(hello)
-	return h, client.Database("admin").RunCommand(ctx, bson.D{{Key: "hello", Value: 1}}).Decode(h)
+	admin := client.Database("admin")
+	err := admin.RunCommand(ctx, bson.D{{Key: "hello", Value: 1}}).Decode(h)
+	if database.HasCode(err, database.CommandNotFound) {
+		err = admin.RunCommand(ctx, bson.D{{Key: "isMaster", Value: 1}}).Decode(h) // before MongoDB 5.0
+	}
+	return h, err
 }
 
-// check refuses a stand-alone MongoDB, which has no transactions, and one whose clock is another.
+// check refuses a MongoDB that is too old, a stand-alone one, which has no transactions, a set with
+// an arbiter, and one whose clock is another.
 func (h *hello) check(now time.Time) error {
+	if h.MaxWireVersion < leastWireVersion {
+		return errors.New("this MongoDB is older than 4.4, the first version that Gadwall works with")
+	}
+	if len(h.Arbiters) > 0 {
+		return fmt.Errorf("this replica set has an arbiter (%s): when a member fails, no write is acknowledged "+
+			"by a majority any more, and reads of what a majority has stand still. "+
+			"Make it a member that has data", strings.Join(h.Arbiters, ", "))
+	}
 	if h.SetName == "" && h.Msg != "isdbgrid" {
 		return errors.New("this MongoDB is neither a replica set nor a sharded cluster; Gadwall needs transactions " +
 			"(a replica set of one member will do)")
