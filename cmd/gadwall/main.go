@@ -43,6 +43,7 @@ type cli struct {
 	Quota   quotaCmd   `cmd:"" help:"Show, set and recalculate what users may store."`
 	Deliver deliverCmd `cmd:"" help:"Deliver messages over LMTP."`
 	Check   checkCmd   `cmd:"" help:"Look for damage in what is stored, and repair it."`
+	Index   indexCmd   `cmd:"" help:"Show how far the text index is, or make it anew."`
 	GC      gcCmd      `cmd:"" name:"gc" help:"Delete what nobody uses any more."`
 	Backup  backupCmd  `cmd:"" help:"Copy the embedded database, also while the server runs."`
 	Restore restoreCmd `cmd:"" help:"Bring mail back from a backup: all of it, or that of one user."`

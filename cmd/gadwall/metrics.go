@@ -32,6 +32,24 @@ func registerMetrics(reg *prometheus.Registry, store *node.Node, mail *imap.Serv
 			func() float64 { return float64(columns().Updates) }),
 		counter("gadwall_columns_loads_total", "Columns that were read whole.",
 			func() float64 { return float64(columns().Loads) }))
+	rows, texts := store.Index.Writer.Stats, store.Accounts.SearchStats
+	reg.MustRegister(
+		gauge("gadwall_index_backlog", "Mails that wait for their rows in the text index.",
+			func() float64 { return float64(rows().Backlog) }),
+		counter("gadwall_index_rows_total", "Rows written into the text index.",
+			func() float64 { return float64(rows().Written) }),
+		counter("gadwall_index_blocks_total", "Blocks made of rows of the text index.",
+			func() float64 { return float64(store.Index.Turner.Turned()) }),
+		counter("gadwall_index_dropped_total", "Mails for which the writer of the text index had no room.",
+			func() float64 { return float64(rows().Dropped) }),
+		counter("gadwall_index_unreadable_total", "Mails not indexed, because their content could not be read.",
+			func() float64 { return float64(rows().Unreadable) }),
+		counter("gadwall_search_excluded_total", "Messages that the text index ruled out.",
+			func() float64 { return float64(texts().Excluded) }),
+		counter("gadwall_search_candidates_total", "Messages that searches for texts compared.",
+			func() float64 { return float64(texts().Candidates) }),
+		counter("gadwall_search_hits_total", "Messages that searches for texts found.",
+			func() float64 { return float64(texts().Hits) }))
 	headers := store.Contents.ShortHeaderStats
 	reg.MustRegister(
 		gauge("gadwall_short_header_bytes", "Memory that short headers take.",

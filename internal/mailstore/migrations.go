@@ -23,6 +23,8 @@ import (
 const (
 	// versionTexts: every message has DocTextRules whose texts are whole.
 	versionTexts = 2
+	// versionNumbers: every message that can be read has DocNumber, DocThread and DocLinks.
+	versionNumbers = 3
 )
 
 // Migrations returns what leads from one version of the database to the next, by ascending version.
@@ -35,6 +37,13 @@ func Migrations(s *Store) []schema.Migration {
 				"so that no search reads their headers",
 			Collection: collMessages, KeySize: len(mailkey.Message{}),
 			Apply: func(ctx context.Context, g *ranges.Range) error { return s.migrateTexts(ctx, g) },
+		},
+		{
+			Version: versionNumbers, Name: "numbers",
+			About: "messages stored before there were numbers get a number and a thread, so that the text index " +
+				"knows them and they have an EMAILID and a THREADID",
+			Collection: collMessages, KeySize: len(mailkey.Message{}),
+			Apply: func(ctx context.Context, g *ranges.Range) error { return s.migrateNumbers(ctx, g) },
 		},
 	}
 }

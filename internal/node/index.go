@@ -21,6 +21,7 @@ type TextIndex struct {
 	Turner   *index.Turner
 	Repairer *index.Repairer
 
+	task    *lease.Task
 	stop    context.CancelFunc
 	running sync.WaitGroup
 }
@@ -32,11 +33,14 @@ func (n *Node) openIndex(ctx context.Context, a Access) error {
 		return err
 	}
 	task := &lease.Task{Name: "text-index", Database: n.Database, Redis: n.Redis, Log: n.log}
-	t := &TextIndex{Index: x, Turner: index.NewTurner(x, task, n.log)}
+	t := &TextIndex{Index: x, Turner: index.NewTurner(x, task, n.log), task: task}
 	t.Writer = index.NewWriter(x, n.Contents, func() index.Extractor { return new(search.Extractor) }, t.Turner, n.log)
 	n.Index = t
 	return nil
 }
+
+// Task is the one of blocks and repairs.
+func (t *TextIndex) Task() *lease.Task { return t.task }
 
 // startIndex lets a server index mail in the background, until it closes.
 func (n *Node) startIndex(a Access) {

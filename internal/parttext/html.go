@@ -58,12 +58,12 @@ func (h *HTML) Write(p []byte) (int, error) {
 	for i := 0; i < len(p); {
 		switch h.state {
 		case htmlInText:
-			n := bytes.IndexAny(p[i:], "<&")
-			if n < 0 {
-				n = len(p) - i
+			n := i
+			for n < len(p) && p[n] != '<' && p[n] != '&' {
+				n++
 			}
-			h.text(p[i : i+n])
-			if i += n; i < len(p) {
+			h.text(p[i:n])
+			if i = n; i < len(p) {
 				h.tag = h.tag[:0]
 				h.state = htmlInRef
 				if p[i] == '<' {
@@ -76,6 +76,15 @@ func (h *HTML) Write(p []byte) (int, error) {
 				i++
 			}
 		case htmlInTag:
+			if h.quote != 0 { // the value of an attribute can be long
+				n := bytes.IndexByte(p[i:], h.quote)
+				if n < 0 {
+					i = len(p)
+					break
+				}
+				i, h.quote = i+n+1, 0
+				break
+			}
 			if h.inTag(p[i]) {
 				i++
 			}
@@ -123,11 +132,16 @@ func (h *HTML) Close() error {
 // text passes on text, white space folded: within a block to a space, between two to a
 // line end, around the page to nothing.
 func (h *HTML) text(p []byte) {
-	for _, c := range p {
-		if isHTMLSpace(c) {
+	for len(p) > 0 {
+		n := 0
+		for n < len(p) && !htmlSpaces[p[n]] {
+			n++
+		}
+		if n == 0 {
 			if h.gap == 0 {
 				h.gap = ' '
 			}
+			p = p[1:]
 			continue
 		}
 		if h.gap != 0 && h.begun {
@@ -137,7 +151,8 @@ func (h *HTML) text(p []byte) {
 			h.out = append(h.out, "> "...)
 		}
 		h.gap, h.begun = 0, true
-		h.out = append(h.out, c)
+		h.out = append(h.out, p[:n]...)
+		p = p[n:]
 	}
 }
 
@@ -176,12 +191,6 @@ func (h *HTML) inTag(c byte) bool {
 			h.state, h.dash = htmlInComment, 2
 			return true
 		}
-	}
-	if h.quote != 0 {
-		if c == h.quote {
-			h.quote = 0
-		}
-		return true
 	}
 	switch c {
 	case '>':
@@ -280,14 +289,20 @@ func tagName(tag []byte) (name []byte, closing bool) {
 	for n < len(tag) && !isHTMLSpace(tag[n]) && tag[n] != '/' {
 		n++
 	}
-	return bytes.ToLower(tag[:n]), closing
+	name = tag[:n]
+	for i, c := range name { // in place: nothing else looks at it
+		if 'A' <= c && c <= 'Z' {
+			name[i] = c + 'a' - 'A'
+		}
+	}
+	return name, closing
 }
 
 func isLetter(c byte) bool { return 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' }
 
-func isHTMLSpace(c byte) bool {
-	return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\f'
-}
+func isHTMLSpace(c byte) bool { return htmlSpaces[c] }
+
+var htmlSpaces = [256]bool{' ': true, '\t': true, '\r': true, '\n': true, '\f': true}
 
 // isWordByte reports a byte of a character reference.
 func isWordByte(c byte) bool { return isLetter(c) || '0' <= c && c <= '9' }
