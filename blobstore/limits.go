@@ -22,12 +22,12 @@ const (
 	// they cost a reader next to nothing.
 	trialShare = 64
 
-	// chunksAtATime is the number of chunks that an upload writes at a time: those of 1 MB. All but
-	// the first of each upload need a place among chunksAhead, which all uploads of a Store share,
-	// so that many uploads at once need no more memory than with a chunk each. A chunk being
-	// written takes about three times ChunkSize: the buffer, the document and the command.
-	chunksAtATime = 5
-	chunksAhead   = 16
+	// chunksAtATime is the number of chunks that are written beside their uploads, of all uploads of
+	// a Store together. With the last one, which the upload writes itself, these are the chunks of
+	// 1 MB. Without a place an upload writes its chunk itself and waits. So many uploads at once
+	// need little more memory than a chunk each. A chunk being written takes about three times
+	// ChunkSize: the buffer, the document and the command.
+	chunksAtATime = 3
 
 	// MaxFrames bounds the frames of one blob (48 GiB decoded), so that its files document stays
 	// below 16 MB. Beyond it a write fails with ErrTooLarge.

@@ -55,7 +55,7 @@ type Store struct {
 	refs          *dedupe.Counter
 	log           *slog.Logger
 	cache         *FrameCache
-	ahead         chan struct{} // semaphore: chunksAhead
+	ahead         chan struct{} // semaphore: chunksAtATime
 }
 
 // New returns a Store on the collections of db.
@@ -67,7 +67,7 @@ func New(db *mongo.Database, opts Options) (*Store, error) {
 		opts.Logger = slog.Default()
 	}
 	files := db.Collection(FilesCollection, database.Collection())
-	ahead := chunksAhead
+	ahead := chunksAtATime
 	if opts.OneChunkAtATime {
 		ahead = 0
 	}

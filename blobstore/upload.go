@@ -29,8 +29,7 @@ type upload struct {
 	sizes    []uint32 // stored sizes of the frames
 	chunk    *[]byte  // stored bytes of the next chunk
 	n        int32    // chunks that were begun to be written
-	writing  int      // chunks being written
-	ahead    int      // of these, how many have a place in Store.ahead
+	writing  int      // chunks being written beside the upload
 	done     chan error
 	failed   error // of the first chunk that was not written
 	written  bool  // the write of a chunk was tried
@@ -152,68 +151,57 @@ func (u *upload) append(ctx context.Context, p []byte) error {
 	return nil
 }
 
-// writeChunk begins to write the chunk that was filled, as soon as there is a place for it.
+// writeChunk writes the chunk that was filled: beside the upload if there is a place for it, else
+// before it returns.
 func (u *upload) writeChunk(ctx context.Context) error {
-	if cap(u.s.ahead) == 0 {
-		return u.writeAlone(ctx)
-	}
-	for u.writing > 0 && !u.place() {
+	if u.writing > 0 && u.writing == cap(u.done) {
 		u.ended(<-u.done)
 	}
-	if u.failed == nil {
-		u.failed = ctx.Err()
+	select {
+	case u.s.ahead <- struct{}{}:
+	default:
+		return u.writeAndWait(ctx)
 	}
-	if u.failed != nil {
+	if !u.mayWrite(ctx) {
+		<-u.s.ahead
 		return u.failed
 	}
 	data, n := u.chunk, u.n
 	u.chunk = chunkBuffers.Get().(*[]byte)
 	u.n++
 	u.writing++
-	u.written = true
 	go func() {
 		err := u.insertChunk(ctx, n, *data)
 		*data = (*data)[:0]
 		chunkBuffers.Put(data)
+		<-u.s.ahead
 		u.done <- err // has room for all
 	}()
 	return nil
 }
 
-// writeAlone writes the chunk that was filled, with nothing beside it.
-func (u *upload) writeAlone(ctx context.Context) error {
-	if u.failed == nil {
-		n := u.n
+// writeAndWait writes the chunk that was filled.
+func (u *upload) writeAndWait(ctx context.Context) error {
+	if u.mayWrite(ctx) {
+		u.failed = u.insertChunk(ctx, u.n, *u.chunk)
 		u.n++
-		u.written = true
-		u.failed = u.insertChunk(ctx, n, *u.chunk)
 		*u.chunk = (*u.chunk)[:0]
 	}
 	return u.failed
 }
 
-// place takes a place for one more chunk beside those being written, if there is one. The first
-// chunk of an upload needs none.
-func (u *upload) place() bool {
-	if u.writing >= chunksAtATime {
-		return false
+// mayWrite reports that nothing has failed, and notes that the write of a chunk is tried.
+func (u *upload) mayWrite(ctx context.Context) bool {
+	if u.failed == nil {
+		u.failed = ctx.Err()
 	}
-	select {
-	case u.s.ahead <- struct{}{}:
-		u.ahead++
-		return true
-	default:
-		return false
-	}
+	u.written = u.written || u.failed == nil
+	return u.failed == nil
 }
 
 // ended takes note of the end of a write.
 func (u *upload) ended(err error) {
 	u.writing--
-	if u.ahead > 0 {
-		u.ahead--
-		<-u.s.ahead
-	}
 	if u.failed == nil {
 		u.failed = err
 	}
@@ -252,11 +240,7 @@ func (u *upload) finish(ctx context.Context) error {
 		}
 	}
 	if len(*u.chunk) > 0 {
-		write := u.writeChunk
-		if u.writing == 0 {
-			write = u.writeAlone
-		}
-		if err := write(ctx); err != nil {
+		if err := u.writeAndWait(ctx); err != nil {
 			return err
 		}
 	}
