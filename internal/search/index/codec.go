@@ -129,6 +129,7 @@ func readVector(v vector, n int, stored []byte) error {
 	r := bitReader{in: stored[1:]}
 	at := -1
 	for {
+		at = r.readMost(v, at, n, k)
 		d, ok := r.rice(k, n)
 		if at += d + 1; !ok || at > n {
 			return errDamaged
@@ -188,13 +189,54 @@ type bitReader struct {
 	n   int
 }
 
-// more makes the next bits available, at least 32 of them unless the input ends.
+// more makes the next bits available, at least 48 of them unless the input ends. Bits above the
+// first n are those of the input that come next, or 0.
 func (r *bitReader) more() {
+	if r.n >= 48 {
+		return
+	}
+	if len(r.in) >= 8 {
+		r.acc |= binary.LittleEndian.Uint64(r.in) << r.n
+		octets := (63 - r.n) / 8
+		r.in = r.in[octets:]
+		r.n += octets * 8
+		return
+	}
 	for r.n <= 56 && len(r.in) > 0 {
 		r.acc |= uint64(r.in[0]) << r.n
 		r.in = r.in[1:]
 		r.n += 8
 	}
+}
+
+// readMost sets bits of v behind at, of n, as long as the next distance is short and not among the
+// last octets. It returns the last one.
+func (r *bitReader) readMost(v vector, at, n, k int) int {
+	in, acc, have := r.in, r.acc, r.n
+	low := uint64(1)<<(k&63) - 1
+	for len(in) >= 8 {
+		if have < 48 {
+			acc |= binary.LittleEndian.Uint64(in) << (have & 63)
+			octets := (63 - have) / 8
+			in = in[octets:]
+			have += octets * 8
+		}
+		ones := bits.TrailingZeros64(^acc)
+		size := ones + 1 + k
+		if size > have {
+			break
+		}
+		next := at + 1 + ones<<(k&63) + int(acc>>((ones+1)&63)&low)
+		if next >= n {
+			break
+		}
+		at = next
+		v[at/64] |= 1 << (at & 63)
+		acc >>= size & 63
+		have -= size
+	}
+	r.in, r.acc, r.n = in, acc, have
+	return at
 }
 
 // rice reads a distance; ok is false if it is above limit, or if the input ends.

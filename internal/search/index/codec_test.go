@@ -182,3 +182,20 @@ func TestSealed(t *testing.T) {
 		t.Error("data of another key is taken")
 	}
 }
+
+func BenchmarkReadVector(b *testing.B) {
+	v := newVector(bitCount)
+	seed := uint32(1)
+	for i := range bitCount {
+		if seed = seed*1664525 + 1013904223; seed>>8%100 < 25 {
+			v.set(i)
+		}
+	}
+	form := appendVector(nil, v, bitCount)
+	b.SetBytes(int64(len(form)))
+	for b.Loop() {
+		if err := readVector(v, bitCount, form); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,6 +1,12 @@
 package index
 
-import "go.mongodb.org/mongo-driver/v2/mongo"
+import (
+	"context"
+
+	"go.mongodb.org/mongo-driver/v2/mongo"
+
+	"gadwall/internal/mailkey"
+)
 
 // SetTurnRows makes blocks of fewer rows.
 func (t *Turner) SetTurnRows(n int) { t.rows = n }
@@ -8,4 +14,13 @@ func (t *Turner) SetTurnRows(n int) { t.rows = n }
 // Collections returns those of rows, blocks and columns.
 func (x *Index) Collections() []*mongo.Collection {
 	return []*mongo.Collection{x.rows, x.blocks, x.columns}
+}
+
+// WriteBlock makes a block of these mails.
+func (x *Index) WriteBlock(ctx context.Context, user mailkey.UserID, numbers []uint64, grams []*Grams) error {
+	m := matrix{numbers: numbers}
+	for _, g := range grams {
+		m.rows = append(m.rows, g.set[:])
+	}
+	return m.write(ctx, x, user, func(context.Context) error { return nil })
 }

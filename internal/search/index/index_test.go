@@ -101,7 +101,7 @@ func some(n int) []string {
 // asked for.
 func TestExclude(t *testing.T) {
 	e := newEnv(t)
-	const turned, rows = turnRows + 76, 100
+	const turned, rows = 4*turnRows + 76, 100
 	e.add(t, t.Context(), 10, some(turned)...)
 	if err := e.turner.Turn(t.Context(), e.user, free); err != nil {
 		t.Fatal(err)
@@ -150,7 +150,7 @@ func TestExclude(t *testing.T) {
 	}
 }
 
-// Blocks that are not full grow with later rows; a full one stays.
+// A block is made anew with later rows, once there are as many.
 func TestTurnMerges(t *testing.T) {
 	e := newEnv(t)
 	for i := range 5 {

@@ -11,7 +11,7 @@ const (
 	// blockRows bounds the mails of a block. Making one takes bitCount/8 octets for each.
 	blockRows = 4096
 	// turnRows is how many rows a user has when they are turned.
-	turnRows = 1024
+	turnRows = 256
 
 	// maxQueue bounds the mails that wait for their rows. Those beyond are left to the next Repair.
 	maxQueue = 16384

@@ -161,11 +161,12 @@ func (t *Turner) turnOnce(
 		return false, nil
 	}
 	rows := slices.Clone(m.numbers)
-	// Blocks that are not full are made anew with the rows, the latest first.
-	slices.SortFunc(blocks, func(a, b *block) int { return cmp.Compare(b.runs[0].first, a.runs[0].first) })
+	// A block is made anew with others at least as large as itself. So a mail is written as often as
+	// the size of its block doubles.
+	slices.SortFunc(blocks, func(a, b *block) int { return cmp.Compare(a.count, b.count) })
 	var merged []*block
 	for _, b := range blocks {
-		if len(m.numbers)+b.count > blockRows {
+		if b.count > len(m.numbers) || len(m.numbers)+b.count > blockRows {
 			break
 		}
 		if err := m.addBlock(ctx, t.index, user, b, nil); err != nil {
