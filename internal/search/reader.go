@@ -21,9 +21,13 @@ type reader struct {
 // readPart writes the text of one part: transfer encoding undone, in UTF-8, and of HTML what is
 // shown. It does not close w. Its error is that of w, or says that the store could not be read.
 func (r *reader) readPart(ctx context.Context, part *mimestream.Part, content *contents.Content, w io.Writer) error {
-	raw := r.openRange(ctx, content, part.BodyOffset, part.BodySize)
+	raw := r.openBody(ctx, part, content)
 	defer raw.Close()
-	text := parttext.Decode(mimestream.NewDecoder(part.Encoding, raw), part.Charset())
+	var decoded io.Reader = raw
+	if !raw.decoded {
+		decoded = mimestream.NewDecoder(part.Encoding, raw)
+	}
+	text := parttext.Decode(decoded, part.Charset())
 	out := &failed{w: w}
 	var to io.Writer = out
 	var page *parttext.HTML
@@ -69,6 +73,23 @@ type rangeReader struct {
 	err  error          // the error that Read gave last
 	pipe *io.PipeReader // nil for a range that was read at once
 	done chan struct{}
+	// decoded says that the transfer encoding is undone.
+	decoded bool
+}
+
+// openBody reads a short body as the store keeps it, if that is decoded, and otherwise as it came.
+func (r *reader) openBody(ctx context.Context, part *mimestream.Part, content *contents.Content) *rangeReader {
+	if part.BodySize <= maxAtOnce {
+		r.raw.Reset()
+		ok, err := content.WriteDecoded(ctx, &r.raw, part.BodyOffset, part.BodySize)
+		if err != nil {
+			return &rangeReader{r: r, Reader: failing{err}}
+		}
+		if ok {
+			return &rangeReader{r: r, Reader: &r.raw, decoded: true}
+		}
+	}
+	return r.openRange(ctx, content, part.BodyOffset, part.BodySize)
 }
 
 // openRange reads a short range at once, and a long one by a goroutine that

@@ -45,14 +45,21 @@ func (s *server) measure(b *testing.B, name string, key *search.Key, plain bool)
 	}
 }
 
-// BenchmarkCorpus measures the index of 5,000 mails of the corpus of package bench: its size, what
-// making it costs, and searches.
+// BenchmarkCorpus measures the index of mails of the corpus of package bench: its size, what making
+// it costs, and searches.
 //
 //	go test ./internal/search/index -run '^$' -bench Corpus -benchtime 3x
 func BenchmarkCorpus(b *testing.B) {
+	b.Run("mails=5000", func(b *testing.B) { measureCorpus(b, 5000, bench.CorpusOptions{Seed: 1}) })
+	b.Run("mails=20000,files=none", func(b *testing.B) {
+		measureCorpus(b, 20000, bench.CorpusOptions{Seed: 1, NoFiles: true})
+	})
+}
+
+func measureCorpus(b *testing.B, mails int, options bench.CorpusOptions) {
+	b.Helper()
 	s := newServer(b)
-	const mails = 5000
-	corpus := bench.NewCorpus(bench.CorpusOptions{Seed: 1})
+	corpus := bench.NewCorpus(options)
 	received := int64(0)
 	start := time.Now()
 	for i := range mails {
@@ -74,12 +81,12 @@ func BenchmarkCorpus(b *testing.B) {
 	b.Run("size", func(b *testing.B) {
 		for b.Loop() {
 		}
-		b.ReportMetric(float64(received)/mails, "B-received/mail")
-		b.ReportMetric(float64(st.Bytes)/mails, "B-index/mail")
+		b.ReportMetric(float64(received)/float64(mails), "B-received/mail")
+		b.ReportMetric(float64(st.Bytes)/float64(mails), "B-index/mail")
 		b.ReportMetric(float64(st.Blocks), "blocks")
 		b.ReportMetric(float64(st.Rows), "rows")
-		b.ReportMetric(float64(delivered.Microseconds())/mails, "µs-delivery/mail")
-		b.ReportMetric(float64(rebuilt.Microseconds())/mails, "µs-index/mail")
+		b.ReportMetric(float64(delivered.Microseconds())/float64(mails), "µs-delivery/mail")
+		b.ReportMetric(float64(rebuilt.Microseconds())/float64(mails), "µs-index/mail")
 	})
 	for _, word := range []string{"absentword", "quarterly", "invoice", "schedul", "meeting", "er"} {
 		s.measure(b, "text="+word, search.Text(word), word != "er")
@@ -162,7 +169,8 @@ func (s *server) fill(b *testing.B, mails int) {
 			docs = append(docs, bson.D{
 				{Key: mailstore.DocID, Value: key.Binary()}, {Key: mailstore.DocMailbox, Value: box.Key.Binary()},
 				{Key: mailstore.DocModSeq, Value: int64(1)}, {Key: mailstore.DocFlags, Value: int32(mailstore.Seen)},
-				{Key: mailstore.DocInternalDate, Value: time.Unix(1.7e9, 0)}, {Key: mailstore.DocSize, Value: int64(300)},
+				{Key: mailstore.DocInternalDate, Value: time.Unix(1.7e9, 0)},
+				{Key: mailstore.DocSize, Value: int64(300)},
 				{Key: mailstore.DocContent, Value: bson.Binary{Data: c[:]}}, {Key: mailstore.DocMagic, Value: int64(1)},
 				{Key: mailstore.DocNumber, Value: int64(n + 1)}})
 			rows, numbers = append(rows, grams[content(n)]), append(numbers, uint64(n+1))
@@ -174,8 +182,10 @@ func (s *server) fill(b *testing.B, mails int) {
 			b.Fatal(err)
 		}
 	}
-	if _, err := s.Database.Collection("mailboxes").UpdateOne(ctx, bson.D{{Key: "_id", Value: box.Key.Binary()}},
-		bson.D{{Key: "$set", Value: bson.D{{Key: "n", Value: int64(mails + 1)}, {Key: "cm", Value: int64(mails)}}}}); err != nil {
+	if _, err := s.Database.Collection("mailboxes").UpdateOne(ctx, bson.D{{Key: "_id",
+		Value: box.Key.Binary()}},
+		bson.D{{Key: "$set", Value: bson.D{{Key: "n", Value: int64(mails + 1)}, {Key: "cm",
+			Value: int64(mails)}}}}); err != nil {
 		b.Fatal(err)
 	}
 }
