@@ -15,13 +15,14 @@ import (
 // and of parts large and small.
 func TestWriteDecoded(t *testing.T) {
 	s := newStore(t, dbtest.Database(t))
+	const wrapped = "Gr=C3=BC=C3=9Fe, and a line that goes on for a while so that it has to be =\r\nwrapped.\r\n"
 	messages := [][]byte{}
 	for seed := range uint64(5 * len(mailgen.Shapes())) {
 		messages = append(messages, mailgen.Message(seed))
 	}
 	for _, body := range []string{
-		strings.Repeat("Gr=C3=BC=C3=9Fe, and a line that goes on for a while so that it has to be =\r\nwrapped.\r\n", 40),
-		strings.Repeat("Gr=C3=BC=C3=9Fe, and a line that goes on for a while so that it has to be =\r\nwrapped.\r\n", 4000),
+		strings.Repeat(wrapped, 40),
+		strings.Repeat(wrapped, 4000),
 		strings.Repeat("=3D=0D=0A", 100), strings.Repeat("a=20\r\n", 100), strings.Repeat("x =\r\n", 100) + "=",
 	} {
 		messages = append(messages,
