@@ -282,7 +282,7 @@ func (r *advanceRun) raiseMailbox(ctx context.Context, box mailkey.Mailbox) (flo
 	fresh := false
 	err = r.transactFor(ctx, box.User(), func(ctx context.Context) error {
 		floor, fresh = 0, false
-		doc, err := r.findMailboxDoc(ctx, byID(box.Binary()))
+		doc, err := r.findMailboxDoc(ctx, byBox(box))
 		if errors.Is(err, ErrNoSuchMailbox) {
 			return nil
 		}
@@ -309,7 +309,7 @@ func (r *advanceRun) raiseMailbox(ctx context.Context, box mailkey.Mailbox) (flo
 		} else {
 			set = append(set, bson.E{Key: boxUIDNext, Value: doc.UIDNext + r.Step})
 		}
-		_, err = r.mailboxes.UpdateOne(ctx, byID(box.Binary()), bson.D{{Key: "$set", Value: set}})
+		_, err = r.mailboxes.UpdateOne(ctx, byBox(box), bson.D{{Key: "$set", Value: set}})
 		return err
 	})
 	if err == nil && fresh {

@@ -35,7 +35,7 @@ type Changes struct {
 func (s *Store) Changes(ctx context.Context, box mailkey.Mailbox, since uint64) (*Changes, error) {
 	ctx = database.Causal(ctx)
 	s.traffic.note(box.User())
-	doc, err := s.findMailboxDoc(ctx, byID(box.Binary()))
+	doc, err := s.findMailboxDoc(ctx, byBox(box))
 	if err != nil {
 		return nil, err
 	}

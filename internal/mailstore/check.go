@@ -346,7 +346,7 @@ func (c *checker) strayMailboxes(ctx context.Context) error {
 				continue
 			}
 			key := mailkey.Mailbox(id)
-			if there, err := c.stillThere(ctx, c.s.mailboxes, byID(key.Binary())); err != nil {
+			if there, err := c.stillThere(ctx, c.s.mailboxes, byBox(key)); err != nil {
 				return err
 			} else if there {
 				c.found(Finding{Fault: NoUser, User: key.User(), Mailbox: key,

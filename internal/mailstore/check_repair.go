@@ -14,7 +14,7 @@ import (
 
 // updateBox repairs a mailbox, if its messages are those that were seen.
 func (u *userCheck) updateBox(ctx context.Context, b *boxCheck, update bson.D) (bool, error) {
-	res, err := u.s.mailboxes.UpdateOne(ctx, append(byID(b.key.Binary()), notSet(boxDeleting),
+	res, err := u.s.mailboxes.UpdateOne(ctx, append(byBox(b.key), notSet(boxDeleting),
 		bson.E{Key: boxModSeq, Value: b.doc.ModSeq}), update)
 	if err != nil {
 		return false, fmt.Errorf("repair mailbox %v: %w", b.key, err)

@@ -162,8 +162,7 @@ func (u *userCheck) read(ctx context.Context) error {
 	case !errors.Is(err, mongo.ErrNoDocuments):
 		return err
 	}
-	cursor, err := u.s.mailboxes.Find(ctx, bson.D{{Key: "_id", Value: bson.D{
-		{Key: "$gte", Value: u.id.Mailbox(0).Binary()}, {Key: "$lte", Value: u.id.Mailbox(1<<32 - 1).Binary()}}}},
+	cursor, err := u.s.mailboxes.Find(ctx, allBoxes(u.id),
 		options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetBatchSize(MaxMailboxes+1))
 	var boxes []bson.Raw
 	if err == nil {
@@ -394,7 +393,7 @@ func (u *userCheck) compareBox(b *boxCheck) {
 			quantity{"deleted", recorded.Deleted, b.actual.Deleted}, quantity{"octets", recorded.Size, b.actual.Size},
 			quantity{"octets of deleted", recorded.DeletedSize, b.actual.DeletedSize})},
 			func(ctx context.Context) (bool, error) {
-				return u.s.correctCounters(ctx, byID(b.key.Binary()), b.doc.Repairs, b.actual.sub(recorded))
+				return u.s.correctCounters(ctx, byBox(b.key), b.doc.Repairs, b.actual.sub(recorded))
 			})
 	}
 	if b.maxUID >= b.doc.UIDNext {

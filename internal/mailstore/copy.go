@@ -106,8 +106,12 @@ func (s *Store) newCopyMove(from, to *Mailbox) (*copyMove, error) {
 
 // findBoth reads two mailboxes by one query. The error is ErrNoSuchMailbox if one does not exist.
 func (s *Store) findBoth(ctx context.Context, a, b mailkey.Mailbox) (boxA, boxB *Mailbox, err error) {
-	docs, err := s.findMailboxes(ctx, bson.D{{Key: "_id",
-		Value: bson.D{{Key: "$in", Value: bson.A{a.Binary(), b.Binary()}}}}})
+	if a.User() != b.User() {
+		return nil, nil, errOtherUser
+	}
+	docs, err := s.findMailboxes(ctx, bson.D{
+		{Key: "_id", Value: bson.D{{Key: "$in", Value: bson.A{a.Binary(), b.Binary()}}}},
+		{Key: boxUser, Value: a.User().Binary()}})
 	if err != nil {
 		return nil, nil, err
 	}

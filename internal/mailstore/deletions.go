@@ -25,7 +25,7 @@ import (
 // markDeleting takes a mailbox from the view of everybody: its name is free, and no transaction can
 // change it any more but those of a purge.
 func (s *Store) markDeleting(ctx context.Context, key mailkey.Mailbox) error {
-	_, err := s.mailboxes.UpdateOne(ctx, byID(key.Binary()), bson.D{
+	_, err := s.mailboxes.UpdateOne(ctx, byBox(key), bson.D{
 		// No path contains a NUL, so this name is nobody else's.
 		{Key: "$set", Value: bson.D{{Key: boxDeleting, Value: true}, {Key: boxPurged, Value: now()},
 			{Key: boxPath, Value: "\x00" + key.String()}}},
@@ -91,7 +91,7 @@ func (s *Store) giveUp(ctx context.Context, err error, coll *mongo.Collection, l
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveUpTimeout)
 	defer cancel()
-	if _, err := coll.UpdateOne(ctx, byID(id),
+	if _, err := coll.UpdateOne(ctx, byOwner(id),
 		bson.D{{Key: "$unset", Value: bson.D{{Key: lease, Value: ""}}}}); err != nil {
 		s.log.Debug("lease of a deletion stays until it is over", "error", err)
 	}
@@ -172,7 +172,7 @@ func (s *Store) takeOver(ctx context.Context, silent time.Duration, coll *mongo.
 			return fmt.Errorf("find interrupted deletions: %w", err)
 		}
 		for _, doc := range page {
-			res, err := coll.UpdateOne(ctx, append(byID(doc.ID), abandoned...),
+			res, err := coll.UpdateOne(ctx, append(byOwner(doc.ID), abandoned...),
 				bson.D{{Key: "$set", Value: bson.D{{Key: lease, Value: now()}}}})
 			if err != nil {
 				return fmt.Errorf("take over a deletion: %w", err)

@@ -149,7 +149,7 @@ func (s *Store) MailboxByPath(ctx context.Context, user mailkey.UserID, path str
 
 // MailboxByKey returns the mailbox with this key. The error is ErrNoSuchMailbox.
 func (s *Store) MailboxByKey(ctx context.Context, key mailkey.Mailbox) (*Mailbox, error) {
-	return s.findMailbox(ctx, byID(key.Binary()))
+	return s.findMailbox(ctx, byBox(key))
 }
 
 // MailboxBySpecialUse returns the user's mailbox with this use. The error is ErrNoSuchMailbox.
@@ -227,7 +227,7 @@ func (s *Store) changeMailbox(ctx context.Context, key mailkey.Mailbox, c boxCha
 	}
 	state, err = s.updateMailbox(ctx, key, c, nil, nil)
 	if errors.Is(err, mongo.ErrNoDocuments) {
-		doc, err := s.findMailboxDoc(ctx, byID(key.Binary()))
+		doc, err := s.findMailboxDoc(ctx, byBox(key))
 		switch {
 		case c.path != "" && (errors.Is(err, ErrNoSuchMailbox) || err == nil && doc.Path != c.path):
 			return nil, errOtherPath
@@ -241,7 +241,7 @@ func (s *Store) changeMailbox(ctx context.Context, key mailkey.Mailbox, c boxCha
 	}
 	expunged := state.Expunged
 	if c.expunges {
-		if _, err := s.mailboxes.UpdateOne(ctx, byID(key.Binary()),
+		if _, err := s.mailboxes.UpdateOne(ctx, byBox(key),
 			bson.D{{Key: "$set", Value: bson.D{{Key: boxExpunged, Value: state.ModSeq}}}}); err != nil {
 			return nil, fmt.Errorf("update mailbox: %w", err)
 		}
@@ -277,7 +277,7 @@ func (s *Store) changeByHead(ctx context.Context, key mailkey.Mailbox, c boxChan
 // fields. The error is mongo.ErrNoDocuments if there is no such mailbox.
 func (s *Store) updateMailbox(ctx context.Context, key mailkey.Mailbox, c boxChange,
 	condition, set bson.D) (*boxState, error) {
-	filter := append(byID(key.Binary()), notSet(boxDeleting))
+	filter := append(byBox(key), notSet(boxDeleting))
 	inc := append(bson.D{{Key: boxModSeq, Value: int64(1)}}, c.Counters.increments()...)
 	if c.uids > 0 {
 		inc = append(inc, bson.E{Key: boxUIDNext, Value: c.uids})
@@ -312,7 +312,7 @@ func (s *Store) addKeywords(ctx context.Context, key mailkey.Mailbox, state *box
 	if len(state.Keywords)+len(fresh) > MaxMailboxKeywords {
 		return errManyKeywords
 	}
-	if _, err := s.mailboxes.UpdateOne(ctx, byID(key.Binary()), bson.D{{Key: "$push", Value: bson.D{
+	if _, err := s.mailboxes.UpdateOne(ctx, byBox(key), bson.D{{Key: "$push", Value: bson.D{
 		{Key: boxKeywords, Value: bson.D{{Key: "$each", Value: fresh}}}}}}); err != nil {
 		return fmt.Errorf("update mailbox keywords: %w", err)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -48,8 +47,8 @@ func (p *purge) mailbox(ctx context.Context, box mailkey.Mailbox) error {
 	if err != nil {
 		return fmt.Errorf("purge journal: %w", err)
 	}
-	if _, err := p.mailboxes.DeleteOne(ctx, bson.D{{Key: "_id", Value: box.Binary()},
-		{Key: boxDeleting, Value: true}}); err != nil {
+	if _, err := p.mailboxes.DeleteOne(ctx, append(byBox(box),
+		bson.E{Key: boxDeleting, Value: true})); err != nil {
 		return fmt.Errorf("purge mailbox: %w", err)
 	}
 	return nil
@@ -71,7 +70,7 @@ func (p *purge) batch(ctx context.Context, box mailkey.Mailbox, first uint32) (n
 		}
 		// Written although it is about to go, so that two who purge conflict. It renews the lease,
 		// too.
-		_, err = p.mailboxes.UpdateOne(ctx, byID(box.Binary()), bson.D{
+		_, err = p.mailboxes.UpdateOne(ctx, byBox(box), bson.D{
 			{Key: "$inc", Value: r.Counters.increments()},
 			{Key: "$set", Value: bson.D{{Key: boxPurged, Value: now()}}}})
 		if err != nil {
@@ -143,8 +142,7 @@ func (p *purge) everything(ctx context.Context) error {
 func (s *Store) mailboxIDs(ctx context.Context, user mailkey.UserID) ([]mailkey.Mailbox, error) {
 	ctx, end := s.link(ctx)
 	defer end()
-	cursor, err := s.mailboxes.Find(ctx, bson.D{{Key: "_id", Value: bson.D{
-		{Key: "$gte", Value: user.Mailbox(0).Binary()}, {Key: "$lte", Value: user.Mailbox(math.MaxUint32).Binary()}}}},
+	cursor, err := s.mailboxes.Find(ctx, allBoxes(user),
 		options.Find().SetProjection(bson.D{{Key: "_id", Value: 1}}))
 	if err != nil {
 		return nil, fmt.Errorf("find mailboxes: %w", err)

@@ -33,7 +33,7 @@ func (s *Store) Recount(ctx context.Context, box mailkey.Mailbox, repair bool) (
 // recount returns the mailbox and the counters as they should be, both at the same moment.
 func (s *Store) recount(ctx context.Context, box mailkey.Mailbox, deleting,
 	repair bool) (m *Mailbox, actual Counters, err error) {
-	filter := byID(box.Binary())
+	filter := byBox(box)
 	for range casAttempts {
 		var repairs int64
 		err := s.transact(ctx, func(ctx context.Context) error {

@@ -196,9 +196,7 @@ func (r *referrers) commit(ctx context.Context, n int) error {
 func (r *referrers) modSeqs(ctx context.Context, user mailkey.UserID) (map[mailkey.Mailbox]int64, error) {
 	ctx, end := database.Link(ctx, r.store.db.Client())
 	defer end()
-	first, last := user.Mailbox(0), user.Mailbox(math.MaxUint32)
-	cur, err := r.store.mailboxes.Find(ctx, bson.D{{Key: "_id", Value: bson.D{
-		{Key: "$gte", Value: first.Binary()}, {Key: "$lte", Value: last.Binary()}}}},
+	cur, err := r.store.mailboxes.Find(ctx, allBoxes(user),
 		options.Find().SetProjection(bson.D{{Key: boxModSeq, Value: 1}}))
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"time"
 
@@ -211,6 +212,28 @@ func notSet(field string) bson.E {
 
 // byID is the filter for one document.
 func byID(id bson.Binary) bson.D { return bson.D{{Key: "_id", Value: id}} }
+
+// byBox is the filter for the document of a mailbox. It names the user, by whom a sharded cluster
+// finds the shard.
+func byBox(key mailkey.Mailbox) bson.D {
+	return append(byID(key.Binary()), bson.E{Key: boxUser, Value: key.User().Binary()})
+}
+
+// byOwner is byBox for the key of a mailbox, and byID for the id of a user.
+func byOwner(id bson.Binary) bson.D {
+	if len(id.Data) != len(mailkey.Mailbox{}) {
+		return byID(id)
+	}
+	return byBox(mailkey.Mailbox(id.Data))
+}
+
+// allBoxes is the filter for all mailboxes of a user, in the order of their keys.
+func allBoxes(user mailkey.UserID) bson.D {
+	return bson.D{{Key: "_id", Value: bson.D{
+		{Key: "$gte", Value: user.Mailbox(0).Binary()},
+		{Key: "$lte", Value: user.Mailbox(math.MaxUint32).Binary()}}},
+		{Key: boxUser, Value: user.Binary()}}
+}
 
 // publish wakes up the sessions that look at the mailbox's user. The bus logs and counts its own
 // failures.

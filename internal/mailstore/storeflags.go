@@ -108,7 +108,7 @@ func (w *flagWrite) write(ctx context.Context) error {
 	var changed []*Message
 	var wanted, fresh []string
 	if len(w.change.Keywords) > 0 {
-		box, err := w.store.findMailboxDoc(ctx, byID(w.box.Binary()))
+		box, err := w.store.findMailboxDoc(ctx, byBox(w.box))
 		if err != nil {
 			return err
 		}

@@ -228,7 +228,7 @@ func (s *Store) setPath(ctx context.Context, user mailkey.UserID, box *mailboxDo
 	if subscribed {
 		set = append(set, bson.E{Key: boxSubscribed, Value: true})
 	}
-	if _, err := s.mailboxes.UpdateOne(ctx, byID(box.ID), bson.D{{Key: "$set", Value: set}}); err != nil {
+	if _, err := s.mailboxes.UpdateOne(ctx, byOwner(box.ID), bson.D{{Key: "$set", Value: set}}); err != nil {
 		return fmt.Errorf("set path: %w", err)
 	}
 	return nil
@@ -281,11 +281,15 @@ func subscriptionID(user mailkey.UserID, path string) bson.Binary {
 	return bson.Binary{Data: append(slices.Clone(user[:]), path...)}
 }
 
+func bySubscription(user mailkey.UserID, path string) bson.D {
+	return append(byID(subscriptionID(user, path)),
+		bson.E{Key: subscriptionUser, Value: user.Binary()})
+}
+
 // keepSubscription stores a subscription to a name without a mailbox.
 func (s *Store) keepSubscription(ctx context.Context, user mailkey.UserID, path string) error {
-	_, err := s.subscriptions.UpdateOne(ctx, byID(subscriptionID(user, path)), bson.D{{Key: "$set", Value: bson.D{
-		{Key: subscriptionUser, Value: user.Binary()}, {Key: subscriptionPath, Value: path}}}},
-		options.UpdateOne().SetUpsert(true))
+	_, err := s.subscriptions.UpdateOne(ctx, bySubscription(user, path), bson.D{{Key: "$set", Value: bson.D{
+		{Key: subscriptionPath, Value: path}}}}, options.UpdateOne().SetUpsert(true))
 	if err != nil {
 		return fmt.Errorf("keep subscription: %w", err)
 	}
@@ -295,7 +299,7 @@ func (s *Store) keepSubscription(ctx context.Context, user mailkey.UserID, path 
 // takeSubscription removes a subscription that keepSubscription stored, and reports whether there
 // was one.
 func (s *Store) takeSubscription(ctx context.Context, user mailkey.UserID, path string) (bool, error) {
-	res, err := s.subscriptions.DeleteOne(ctx, byID(subscriptionID(user, path)))
+	res, err := s.subscriptions.DeleteOne(ctx, bySubscription(user, path))
 	if err != nil {
 		return false, fmt.Errorf("take subscription: %w", err)
 	}
