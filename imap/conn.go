@@ -2,11 +2,12 @@ package imap
 
 import (
 	"context"
-	"crypto/rand"
+	cryptorand "crypto/rand"
 	"crypto/tls"
 	"errors"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"runtime/debug"
@@ -40,6 +41,8 @@ type conn struct {
 	tls     bool
 	started time.Time
 
+	pollJitter time.Duration // spreads the looks of sessions that began together
+
 	countedAddress bool // Server.perAddr counts the connection
 	countedLine    bool // Server.longLines does
 
@@ -62,7 +65,7 @@ func newConn(s *Server, nc net.Conn) *conn {
 	c := &conn{
 		srv: s, socket: nc, netConn: nc, started: time.Now(),
 		state: imap.ConnStateNotAuthenticated, log: s.log,
-		ended: "client left",
+		ended: "client left", pollJitter: rand.N(trustedPollInterval),
 	}
 	_, c.tls = nc.(*tls.Conn)
 	c.in = newInput(nc)
@@ -80,7 +83,7 @@ func newConn(s *Server, nc net.Conn) *conn {
 // identify notes who the client is, as the connection's RemoteAddr says, and gives
 // the session an id that all its log lines carry.
 func (c *conn) identify() {
-	attrs := []any{"session", rand.Text()[:sessionIDLength]}
+	attrs := []any{"session", cryptorand.Text()[:sessionIDLength]}
 	switch a := c.socket.RemoteAddr().(type) {
 	case *net.TCPAddr:
 		at := a.AddrPort()

@@ -56,7 +56,9 @@ func (c *conn) handleIdle(ctx context.Context, cmd *command) error {
 				c.sel.stale = true
 			}
 		case <-poll.C:
-			mode = syncForced
+			if c.sel != nil && time.Since(c.sel.synced) >= c.pollAfter() {
+				mode = syncForced
+			}
 		case <-logout.C:
 			c.bye("", "Autologout; idle for too long")
 			return c.endIdleByServer(cmd)

@@ -88,6 +88,8 @@ const (
 	// progressInterval is how often a long search tells the client how far it is.
 	progressInterval = 10 * time.Second
 	// pollInterval is how old a view may get before it is compared with the
-	// database although no event came.
-	pollInterval = 30 * time.Second
+	// database although no event came, where events of other instances do not
+	// arrive. Where they do, it is trustedPollInterval to twice that.
+	pollInterval        = 30 * time.Second
+	trustedPollInterval = 5 * time.Minute
 )

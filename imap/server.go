@@ -54,7 +54,8 @@ type Options struct {
 	// written; 0 means 128 MiB. One user's sessions have at most a quarter of it.
 	FetchMemory int64
 	// PollInterval is how old a view may get without an event before it is
-	// compared with the database; 0 means 30 seconds.
+	// compared with the database; 0 means 30 seconds. Where events of other
+	// instances arrive, it is 5 to 10 minutes instead.
 	PollInterval time.Duration
 }
 

@@ -11,14 +11,17 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"gadwall/internal/account"
+	"gadwall/internal/events"
 	"gadwall/internal/imapconn"
 	"gadwall/internal/logins"
 	"gadwall/internal/logtest"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/storetest"
 )
 
 func TestStartTLS(t *testing.T) {
@@ -551,4 +554,42 @@ func TestPolling(t *testing.T) {
 	}
 	c.send("DONE\r\n")
 	c.until("i")
+}
+
+// hearingBus is a bus that other instances may be heard on.
+type hearingBus struct {
+	events.Bus
+	hears atomic.Bool
+}
+
+func (b *hearingBus) Connected() bool { return b.hears.Load() }
+
+// TestPollAfter: a session that hears other instances looks seldom, and not together with others.
+func TestPollAfter(t *testing.T) {
+	t.Parallel()
+	bus := &hearingBus{Bus: events.NewLocal()}
+	st := storetest.Open(t, storetest.Options{Bus: bus})
+	accounts := testAccounts(t, st.Store, bus, slog.Default())
+	user := st.User(t, testUser)
+	srv := New(Options{Accounts: accounts, PollInterval: time.Second})
+	seen := make(map[time.Duration]bool)
+	for range 100 {
+		client, server := net.Pipe()
+		defer client.Close()
+		c := newConn(srv, server)
+		c.account = accounts.Of(user)
+		bus.hears.Store(false)
+		if d := c.pollAfter(); d != time.Second {
+			t.Fatalf("deaf: %v", d)
+		}
+		bus.hears.Store(true)
+		d := c.pollAfter()
+		if d < trustedPollInterval || d >= 2*trustedPollInterval || d != c.pollAfter() {
+			t.Fatalf("hearing: %v, then %v", d, c.pollAfter())
+		}
+		seen[d] = true
+	}
+	if len(seen) < 90 {
+		t.Errorf("%d different times of 100 sessions", len(seen))
+	}
 }

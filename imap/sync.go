@@ -34,7 +34,7 @@ func (c *conn) tellChanges(ctx context.Context, mode syncMode) error {
 	changed := c.takeEvents()
 	switch {
 	case changed, sel.stale:
-	case mode == syncForced, time.Since(sel.synced) >= c.srv.opts.PollInterval:
+	case mode == syncForced, time.Since(sel.synced) >= c.pollAfter():
 		box, err := sel.box.Status(ctx)
 		if err != nil {
 			return err
@@ -58,6 +58,14 @@ func (c *conn) tellChanges(ctx context.Context, mode syncMode) error {
 	}
 	sel.stale, sel.synced = false, time.Now()
 	return c.enc.Err()
+}
+
+// pollAfter is how old the view may get until it is compared with the database without an event.
+func (c *conn) pollAfter() time.Duration {
+	if c.account.HearsOthers() {
+		return trustedPollInterval + c.pollJitter
+	}
+	return c.srv.opts.PollInterval
 }
 
 // takeEvents reads the events that wait, without blocking, and reports whether

@@ -120,6 +120,10 @@ func (a *Account) Username() string { return a.name }
 // Events subscribes to what happens to the user's mail. The caller closes the subscription.
 func (a *Account) Events() *events.Subscription { return a.shared.bus.Subscribe(a.user) }
 
+// HearsOthers reports whether changes by other instances are told by events now. Otherwise they are
+// found by looking.
+func (a *Account) HearsOthers() bool { return a.shared.bus.Connected() }
+
 // Quota returns the limits in force for the user, and the usage.
 func (a *Account) Quota(ctx context.Context) (quota.Limits, quota.Usage, error) {
 	return a.store.Quota(a.chain(ctx), a.user)

@@ -87,6 +87,9 @@ type Bus interface {
 	// Subscribe starts collecting the user's events. The caller owns the
 	// subscription and must close it.
 	Subscribe(user mailkey.UserID) *Subscription
+	// Connected reports whether events of other processes arrive. As long as they do, a subscriber
+	// need not poll often: what was lost before, Resync told.
+	Connected() bool
 	// Close ends the bus and closes the channels of all subscriptions.
 	Close() error
 }

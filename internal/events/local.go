@@ -128,3 +128,6 @@ func (l *local) Close() error {
 	clear(l.users)
 	return nil
 }
+
+// Connected implements Bus: a local bus hears nothing of other processes.
+func (l *local) Connected() bool { return false }

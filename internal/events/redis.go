@@ -130,6 +130,9 @@ func (b *Redis) Publish(ctx context.Context, ev Event) error {
 // soon as Redis has confirmed the channel: this process did not hear what others sent before.
 func (b *Redis) Subscribe(user mailkey.UserID) *Subscription { return b.local.Subscribe(user) }
 
+// Connected implements Bus.
+func (b *Redis) Connected() bool { return b.connected.Load() }
+
 // Close implements Bus; it sends what is queued if Redis answers soon.
 func (b *Redis) Close() error {
 	b.closeOnce.Do(func() {
