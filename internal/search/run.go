@@ -185,6 +185,7 @@ func atMost(n int, yield func(Found, error) bool) func(Found, error) bool {
 type run struct {
 	searcher *Searcher
 	Request
+	others []*matcher // that work beside the first
 }
 
 func (r *run) query() mailstore.Query {
@@ -366,30 +367,7 @@ func (r *run) matchBatch(ctx context.Context, m *matcher, batch []*mailstore.Mes
 			return nil, err
 		}
 	}
-	return matches, r.inTurn(ctx, m, func() error {
-		for _, i := range open {
-			content := loaded[batch[i].Content]
-			if content == nil {
-				r.searcher.log.Error("content of a message is missing", slog.Uint64("uid", uint64(batch[i].UID)),
-					slog.String("mailbox", r.Plan.Mailbox.String()), slog.String("content", batch[i].Content.String()))
-				continue
-			}
-			match, err := m.match(ctx, batch[i], content)
-			switch {
-			case contents.IsUnreadable(err):
-				r.searcher.log.Error("content of a message cannot be read",
-					slog.Uint64("uid", uint64(batch[i].UID)), slog.String("mailbox", r.Plan.Mailbox.String()),
-					slog.String("content", batch[i].Content.String()), slog.Any("error", err))
-			case err != nil:
-				return err
-			}
-			matches[i] = match
-			if err := m.pause(); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	return matches, r.matchTexts(ctx, m, batch, open, loaded, matches)
 }
 
 // inTurn runs match with a place of the Searcher's. The matcher lets others have their
