@@ -18,7 +18,8 @@
 //		protocol: its grammar, sets of numbers resolved to ranges of UIDs
 //		  -> Key
 //		  -> Compile (pure): simplified tree -> Plan{UIDs, Filter, Residual}
-//		  -> Searcher.Run: candidates by one query, in batches
+//		  -> Searcher.Run: what the text index does not rule out (narrow, package index)
+//		       -> candidates by one query, in batches, shared by several goroutines
 //		       -> matcher: the candidate's document decides
 //		       -> or else its contents, many read by one query
 //		            -> header, then part after part -> sink: maps the text
@@ -35,6 +36,7 @@
 //     cannot tell for sure is in the residual, too.
 //   - A message is read only as far as it takes: document, header, parts, each
 //     once for all needles.
+//   - The text index only saves work: what it cannot tell is read.
 //   - Text is searched as it is decoded, in bounded memory, whatever the size
 //     of a part.
 //   - Damage in a text ends that text. A message whose content the store cannot
