@@ -47,6 +47,7 @@ type cli struct {
 	GC      gcCmd      `cmd:"" name:"gc" help:"Delete what nobody uses any more."`
 	Backup  backupCmd  `cmd:"" help:"Copy the embedded database, also while the server runs."`
 	Restore restoreCmd `cmd:"" help:"Bring mail back from a backup: all of it, or that of one user."`
+	Shards  shardsCmd  `cmd:"" help:"Lay the collections out on the shards of a MongoDB cluster."`
 	Schema  schemaCmd  `cmd:"" help:"Bring a database that exists to the form that this program knows."`
 	Dict    dictCmd    `cmd:"" help:"Manage compression dictionaries."`
 	Bench   benchCmd   `cmd:"" help:"Measure."`

@@ -12,8 +12,9 @@ const (
 	FailedToParse                           Code = 9
 	TypeMismatch                            Code = 14
 	AuthenticationFailed                    Code = 18
-	LockTimeout                             Code = 24
+	AlreadyInitialized                      Code = 23
 	NamespaceNotFound                       Code = 26
+	LockTimeout                             Code = 24
 	CursorNotFound                          Code = 43
 	LockBusy                                Code = 46
 	MaxTimeMSExpired                        Code = 50

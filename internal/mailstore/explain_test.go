@@ -141,7 +141,7 @@ func TestQueriesStayWithinTheMailbox(t *testing.T) {
 	t.Run("user by name", func(t *testing.T) {
 		p := dbtest.Explain(t, e.db.Collection(collUsers),
 			bson.D{{Key: userName, Value: u.Username}, notSet(userDeleting)}, nil, nil)
-		if p.Index != "name" || p.DocsExamined != 1 {
+		if p.Index != "names" || p.DocsExamined != 1 {
 			t.Errorf("plan %v", p)
 		}
 	})

@@ -176,10 +176,13 @@ func Indexes(db *mongo.Database) []database.Indexes {
 	expired.Options.SetExpireAfterSeconds(int32(journalRetention.Seconds()))
 	return []database.Indexes{
 		{Collection: in(collUsers), Models: []mongo.IndexModel{
-			unique(index("name", userName)),
+			// Not unique: in a sharded collection only the shard key can be. The user's address is,
+			// which the same transaction inserts. Before, there was a unique index "name".
+			index("names", userName),
 			index(indexDomain, userDomain, userName),
 			present(index(indexDeleteAfter, userState, userDeleteAfter), userDeleteAfter),
-			marked(index(indexDeleting, userDeleting), userDeleting)}},
+			marked(index(indexDeleting, userDeleting), userDeleting)},
+			Optional: []string{"names"}},
 		{Collection: in(collAddresses), Models: []mongo.IndexModel{index("user", addressUser)}},
 		{Collection: in(collMailboxes), Models: []mongo.IndexModel{
 			unique(index("path", boxUser, boxPath)),
