@@ -4,6 +4,11 @@
 //	                    200 {"success":true,"id":"...","username":"ada@example.com"}
 //	                    also "quota":{"storage":..., "messages":...}: a number, or a string such as
 //	                    "10GiB", "unlimited", "default"
+//	GET  /users/{id}/search?q=...&limit=20&after=...
+//	                    messages that a search finds (package search/language has the words); id is
+//	                    the user's id or name
+//	                    200 {"success":true,"results":[...],"next":"1.42"}; next is there if there
+//	                    are more, for after; subject and snippet are HTML with <mark> around hits
 //	GET  /health        200 {"success":true,"status":"ok"}, or 503 when the database does not answer;
 //	                    with the embedded database also "disk":{"freeBytes":...,"writesRefused":...},
 //	                    and the status "disk full" while writes are refused: reading goes on

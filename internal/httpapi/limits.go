@@ -5,6 +5,13 @@ import "time"
 const (
 	// maxUserBody bounds the body of a request about one user (413).
 	maxUserBody = 64 << 10
+	// defaultFound and maxFound are the messages of a page of a search.
+	defaultFound = 20
+	maxFound     = 100
+	// snippetLength is in characters. maxSnippetText bounds the text of a message in which a hit is
+	// looked for to be shown, in octets.
+	snippetLength  = 160
+	maxSnippetText = 256 << 10
 	// maxHeader bounds a request's header (431, by net/http).
 	maxHeader = 16 << 10
 

@@ -196,7 +196,7 @@ func TestRouteWithoutTimeout(t *testing.T) {
 }
 
 // fullUsers is a store whose database has no room.
-type fullUsers struct{}
+type fullUsers struct{ Users }
 
 func (fullUsers) CreateUser(context.Context, mailstore.NewUser) (*mailstore.User, error) {
 	return nil, fmt.Errorf("create user: %w", mongo.CommandError{Code: 14031, Name: "OutOfDiskSpace"})

@@ -37,11 +37,16 @@ const (
 // routes is the whole interface.
 func (s *Server) routes() []route {
 	metrics := promhttp.HandlerFor(s.opts.Gatherer, promhttp.HandlerOpts{})
-	return []route{
+	list := []route{
 		{http.MethodPost, "/user/create", operators, maxUserBody, routeTimeout, s.createUser},
 		{http.MethodGet, "/health", everybody, 0, healthTimeout, s.health},
 		{http.MethodGet, "/metrics", operators, 0, metricsTimeout, metrics.ServeHTTP},
 	}
+	if s.opts.Accounts != nil {
+		list = append(list,
+			route{http.MethodGet, "/users/{id}/search", operators, 0, routeTimeout, s.searchMail})
+	}
+	return list
 }
 
 // handler routes requests by the table.

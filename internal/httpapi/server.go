@@ -10,12 +10,16 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"gadwall/internal/account"
+	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
 )
 
 // Users is what the API needs of the mail store.
 type Users interface {
 	CreateUser(ctx context.Context, n mailstore.NewUser) (*mailstore.User, error)
+	UserByID(ctx context.Context, id mailkey.UserID) (*mailstore.User, error)
+	UserByName(ctx context.Context, name string) (*mailstore.User, error)
 }
 
 var _ Users = (*mailstore.Store)(nil)
@@ -29,6 +33,8 @@ type Disk struct {
 // Options of a Server. Users and Ping are required.
 type Options struct {
 	Users Users
+	// Accounts open the mail of users; nil: the API has no mail.
+	Accounts *account.Accounts
 	// Ping asks the database for a sign of life.
 	Ping func(context.Context) error
 	// Disk returns the state of the database's disk; nil if this process does not know it.

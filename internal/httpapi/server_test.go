@@ -192,7 +192,7 @@ func code(t *testing.T, body string) string {
 }
 
 // failingUsers cannot reach the database.
-type failingUsers struct{}
+type failingUsers struct{ Users }
 
 func (failingUsers) CreateUser(context.Context, mailstore.NewUser) (*mailstore.User, error) {
 	return nil, errors.New("injected: mongodb://user:secret@host")

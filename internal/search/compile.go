@@ -205,6 +205,8 @@ func compileLeaf(key *Key, box mailkey.Mailbox) (bson.D, bool) {
 		return bson.D{{Key: mailstore.DocNumber, Value: key.min}}, true
 	case opThread:
 		return bson.D{{Key: mailstore.DocThread, Value: key.min}}, true
+	case opAttached:
+		return bson.D{{Key: mailstore.DocAttachments, Value: true}}, true
 	case opModSeq:
 		return field(mailstore.DocModSeq, "$gte", key.min), true
 	case opField:

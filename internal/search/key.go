@@ -28,6 +28,7 @@ const (
 	opModSeq   // mod-sequence at least min
 	opNumber   // number min
 	opThread   // thread min
+	opAttached // has attachments
 	opBlank    // what Fill puts in its place; number is in min
 	opField    // text in one of the fields that are stored with the message
 	opHeader   // text in a header field called name
@@ -115,6 +116,9 @@ func Number(n mailstore.Number) *Key { return &Key{op: opNumber, min: int64(n)} 
 
 // Thread matches the messages of the thread that began with the message of that number.
 func Thread(n mailstore.Number) *Key { return &Key{op: opThread, min: int64(n)} }
+
+// Attached matches messages of which a reader would list attachments.
+func Attached() *Key { return &Key{op: opAttached} }
 
 // Body matches the messages that have text in one of their text parts.
 func Body(text string) *Key { return content(opBody, text) }
@@ -274,6 +278,8 @@ func (k *Key) String() string {
 		return fmt.Sprintf("number=%d", k.min)
 	case opThread:
 		return fmt.Sprintf("thread=%d", k.min)
+	case opAttached:
+		return "attached"
 	case opBlank:
 		return fmt.Sprintf("blank=%d", k.min)
 	case opField, opHeader:

@@ -110,7 +110,7 @@ func (m *matcher) add(k *Key) node {
 		m.want |= mailstore.FieldThread
 	case opSize:
 		m.want |= mailstore.FieldSize
-	case opSent:
+	case opSent, opAttached:
 		m.want |= mailstore.FieldSearch
 	case opField:
 		m.want |= mailstore.FieldSearch
@@ -222,6 +222,8 @@ func matchDocument(k *Key, msg *mailstore.Message) bool {
 		return int64(msg.Number) == k.min
 	case opThread:
 		return int64(msg.Thread) == k.min
+	case opAttached:
+		return msg.HasAttachments
 	case opSent:
 		return !msg.SentDay.IsZero() && inTime(k, msg.SentDay)
 	case opSize:
