@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -35,10 +36,9 @@ func TestCheckDatabase(t *testing.T) {
 	server.stop(t)
 	alone := gadwall(t, "", env, "check", "--database")
 	alone.want(t, 0)
-	// The server noted that it runs.
-	ended := strings.NewReplacer("instances: 1 document", "instances: 0 documents",
-		"14 documents", "13 documents").Replace(beside.out)
-	if alone.out != ended {
+	// The server notes that it runs, and makes the text index while it does.
+	own := regexp.MustCompile(`(?m)^(gadwall\.(instances|leases|search[a-z]+)|clean): .*\n`)
+	if own.ReplaceAllString(alone.out, "") != own.ReplaceAllString(beside.out, "") {
 		t.Errorf("beside the server:\n%swithout it:\n%s", beside.out, alone.out)
 	}
 	var report databaseReport
