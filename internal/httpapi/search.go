@@ -248,7 +248,7 @@ func (f *finding) describe(ctx context.Context, box *account.Mailbox, path strin
 	for _, m := range slices.Backward(messages) {
 		found := foundMessage{
 			Mailbox: path, UID: m.UID, ID: m.EmailID(), Thread: m.ThreadID(), Date: m.InternalDate, Size: m.Size,
-			Flags: slices.Concat(m.Flags.Names(), m.Keywords), HasAttachments: m.HasAttachments,
+			Flags: append(append([]string{}, m.Flags.Names()...), m.Keywords...), HasAttachments: m.HasAttachments,
 		}
 		if content := loaded[m.Content]; content != nil { // else it is damaged; the log has it
 			if err := f.show(ctx, &found, m, content); err != nil {

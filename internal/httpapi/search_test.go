@@ -115,7 +115,7 @@ func TestSearchMail(t *testing.T) {
 	r := s.search(t, http.StatusOK, s.user.ID.String(), "weave loom").Results
 	if len(r) != 1 || r[0].Subject != "<mark>Loom</mark>s &amp; cards" || r[0].ID == "" || r[0].Thread == "" ||
 		!strings.Contains(r[0].Snippet, "engine <mark>weave</mark>s &lt;patterns&gt;") ||
-		!strings.Contains(r[0].From, "ada@example.org") {
+		!strings.Contains(r[0].From, "ada@example.org") || r[0].Flags == nil {
 		t.Errorf("%+v", r)
 	}
 	if r := s.search(t, http.StatusOK, "ada@example.com", "lunch").Results; len(r) != 1 || !r[0].HasAttachments {
