@@ -19,6 +19,9 @@ type Index interface {
 const (
 	// smallScope is how many messages are read rather than looked up in the index.
 	smallScope = 32
+	// fieldScope is the same where their documents alone decide: the database compares the stored
+	// fields of so many messages in less time than the index takes.
+	fieldScope = 4096
 	// manyNumbers is how many numbers are too many to look up only what has them.
 	manyNumbers = 1 << 16
 )
@@ -43,6 +46,15 @@ func indexQuery(k *Key) index.Query {
 	return index.Query{}
 }
 
+// inDocuments reports whether a search looks for texts in stored fields only.
+func inDocuments(k *Key) bool {
+	switch k.op {
+	case opHeader, opBody, opText:
+		return false
+	}
+	return !slices.ContainsFunc(k.kids, func(kid *Key) bool { return !inDocuments(kid) })
+}
+
 // narrow leaves in the plan the UIDs of messages that may match: flags, dates and sizes decide
 // first, and then the index. It changes nothing if it cannot tell. Errors of the index are logged:
 // it only saves work.
@@ -60,7 +72,11 @@ func (r *run) narrow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if len(uids) > smallScope {
+	scope := smallScope
+	if inDocuments(r.Plan.Residual) {
+		scope = fieldScope
+	}
+	if len(uids) > scope {
 		wanted := numbers
 		if len(wanted) >= manyNumbers {
 			wanted = nil
