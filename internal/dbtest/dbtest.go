@@ -84,7 +84,13 @@ func NewClient(t testing.TB, extra ...*options.ClientOptions) *mongo.Client {
 	if err != nil {
 		t.Fatalf("open the test database: %v", err)
 	}
-	c, err := mongo.Connect(append([]*options.ClientOptions{opts}, extra...)...)
+	return connect(t, append([]*options.ClientOptions{opts}, extra...)...)
+}
+
+// connect returns a client that is disconnected at cleanup.
+func connect(t testing.TB, opts ...*options.ClientOptions) *mongo.Client {
+	t.Helper()
+	c, err := mongo.Connect(opts...)
 	if err != nil {
 		t.Fatalf("connect to the test database: %v", err)
 	}

@@ -1,7 +1,6 @@
 package dbtest
 
 import (
-	"context"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -40,23 +39,6 @@ func OpenReplicaSet(t testing.TB, members int) *ReplicaSet {
 		set.members = append(set.members, connect(t, direct))
 	}
 	return set
-}
-
-// connect returns a client that is disconnected at cleanup.
-func connect(t testing.TB, opts ...*options.ClientOptions) *mongo.Client {
-	t.Helper()
-	c, err := mongo.Connect(opts...)
-	if err != nil {
-		t.Fatalf("connect to the test database: %v", err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), cleanupTimeout)
-		defer cancel()
-		if err := c.Disconnect(ctx); err != nil {
-			t.Errorf("disconnect: %v", err)
-		}
-	})
-	return c
 }
 
 // ClientOptions returns the options with which clients reach the set.

@@ -1,7 +1,6 @@
 package mailstore
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -66,25 +65,13 @@ func (s *Store) linksOfContents(ctx context.Context, docs []bson.Raw) (map[conte
 			ids = append(ids, id)
 		}
 	}
-	loaded, err := s.contents.Load(ctx, ids, contents.Want{RootHeader: true})
-	if err != nil && !contents.IsUnreadable(err) {
-		return nil, err
-	}
-	for id, c := range loaded {
-		var header bytes.Buffer
-		err := c.WriteRange(ctx, &header, 0, c.HeaderSize())
-		if contents.IsUnreadable(err) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		root := mimestream.Parse(header.Bytes())
+	err := s.headers(ctx, ids, func(id contents.ID, header []byte) {
+		root := mimestream.Parse(header)
 		f := envelope.Fields(root)
 		l := newLinkIDs(root, &f)
 		links[id] = &l
-	}
-	return links, nil
+	})
+	return links, err
 }
 
 // numberMessages numbers messages of one user in one transaction.

@@ -133,22 +133,28 @@ func (s *Store) texts(ctx context.Context, docs []bson.Raw) (map[contents.ID]bso
 			}
 		}
 	}
+	err := s.headers(ctx, ids, func(id contents.ID, header []byte) { updates[id] = textUpdate(header) })
+	return updates, err
+}
+
+// headers calls f with the headers of those contents that can be read. f may keep them.
+func (s *Store) headers(ctx context.Context, ids []contents.ID, f func(id contents.ID, header []byte)) error {
 	loaded, err := s.contents.Load(ctx, ids, contents.Want{RootHeader: true})
 	if err != nil && !contents.IsUnreadable(err) {
-		return nil, err
+		return err
 	}
 	for id, c := range loaded {
 		var header bytes.Buffer
 		err := c.WriteRange(ctx, &header, 0, c.HeaderSize())
-		if contents.IsUnreadable(err) {
-			continue
+		switch {
+		case contents.IsUnreadable(err):
+		case err != nil:
+			return err
+		default:
+			f(id, header.Bytes())
 		}
-		if err != nil {
-			return nil, err
-		}
-		updates[id] = textUpdate(header.Bytes())
 	}
-	return updates, nil
+	return nil
 }
 
 // textUpdate returns the update that gives a message the texts of its header; nil if they are not
