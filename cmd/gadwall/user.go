@@ -176,9 +176,8 @@ func userNamed(ctx context.Context, s *mailstore.Store, name string) (*mailstore
 }
 
 type userPasswdCmd struct {
-	storageSettings
-	Username      string `arg:"" help:"The user."`
-	PasswordStdin bool   `help:"Read the password from standard input instead of asking for it (or set GADWALL_PASSWORD)."`
+	oneUser
+	PasswordStdin bool `help:"Read the password from standard input instead of asking for it (or set GADWALL_PASSWORD)."`
 }
 
 func (c *userPasswdCmd) Run(std streams) error {
@@ -186,11 +185,7 @@ func (c *userPasswdCmd) Run(std streams) error {
 	if err != nil {
 		return err
 	}
-	return c.withStore(std, func(ctx context.Context, s *mailstore.Store) error {
-		user, err := userNamed(ctx, s, c.Username)
-		if err != nil {
-			return err
-		}
+	return c.withUser(std, func(ctx context.Context, s *mailstore.Store, user *mailstore.User) error {
 		if err := s.SetPassword(ctx, user.ID, password); err != nil {
 			return err
 		}
@@ -200,19 +195,14 @@ func (c *userPasswdCmd) Run(std streams) error {
 }
 
 type userDeleteCmd struct {
-	storageSettings
-	Username string `arg:"" help:"The user."`
-	Yes      bool   `short:"y" help:"Do not ask."`
+	oneUser
+	Yes bool `short:"y" help:"Do not ask."`
 	// Grace keeps the mail for a while.
 	Grace time.Duration `placeholder:"DURATION" help:"Keep the mail for so long, e.g. 720h, in which undelete brings the user back. Logins and mail are refused at once, and the addresses stay taken."`
 }
 
 func (c *userDeleteCmd) Run(std streams) error {
-	return c.withStore(std, func(ctx context.Context, s *mailstore.Store) error {
-		user, err := userNamed(ctx, s, c.Username)
-		if err != nil {
-			return err
-		}
+	return c.withUser(std, func(ctx context.Context, s *mailstore.Store, user *mailstore.User) error {
 		if !c.Yes {
 			if _, interactive := terminal(std.in); !interactive {
 				return usageError{errors.New("deleting a user needs --yes when nobody can be asked")}
@@ -235,7 +225,7 @@ func (c *userDeleteCmd) Run(std streams) error {
 			return nil
 		}
 		progress := startProgress(std, "deleting "+user.Username, "", 0)
-		err = s.DeleteUser(ctx, user.ID)
+		err := s.DeleteUser(ctx, user.ID)
 		progress.end()
 		if err != nil {
 			return err

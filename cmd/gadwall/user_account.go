@@ -14,18 +14,45 @@ import (
 	"gadwall/quota"
 )
 
-type userShowCmd struct {
+// oneUser is what commands about one user have in common.
+type oneUser struct {
 	storageSettings
 	Username string `arg:"" help:"The user."`
 }
 
-// Run prints what a user's document says, in JSON.
-func (c *userShowCmd) Run(std streams) error {
+// withUser calls f with the user.
+func (c *oneUser) withUser(
+	std streams, f func(context.Context, *mailstore.Store, *mailstore.User) error,
+) error {
 	return c.withStore(std, func(ctx context.Context, s *mailstore.Store) error {
 		user, err := userNamed(ctx, s, c.Username)
 		if err != nil {
 			return err
 		}
+		return f(ctx, s, user)
+	})
+}
+
+// change changes something about the user and says what was done.
+func (c *oneUser) change(
+	std streams, done string, f func(*mailstore.Store, context.Context, mailkey.UserID) error,
+) error {
+	return c.withUser(std, func(ctx context.Context, s *mailstore.Store, user *mailstore.User) error {
+		if err := f(s, ctx, user.ID); err != nil {
+			return err
+		}
+		fmt.Fprintf(std.out, "%s %s\n", done, user.Username)
+		return nil
+	})
+}
+
+type userShowCmd struct {
+	oneUser
+}
+
+// Run prints what a user's document says, in JSON.
+func (c *userShowCmd) Run(std streams) error {
+	return c.withUser(std, func(ctx context.Context, s *mailstore.Store, user *mailstore.User) error {
 		addresses, err := s.Addresses(ctx, user.ID)
 		if err != nil {
 			return err
@@ -50,8 +77,7 @@ func (c *userShowCmd) Run(std streams) error {
 }
 
 type userSetCmd struct {
-	storageSettings
-	Username      string               `arg:"" help:"The user."`
+	oneUser
 	Name          *string              `help:"Name for people; empty takes it away."`
 	Metadata      *string              `placeholder:"JSON" help:"What applications keep with the user, at most 4 KiB; empty takes it away."`
 	Quota         *config.StorageLimit `placeholder:"SIZE" help:"Most that the user may store, e.g. 10GB, or unlimited, or default."`
@@ -59,11 +85,7 @@ type userSetCmd struct {
 }
 
 func (c *userSetCmd) Run(std streams) error {
-	return c.withStore(std, func(ctx context.Context, s *mailstore.Store) error {
-		user, err := userNamed(ctx, s, c.Username)
-		if err != nil {
-			return err
-		}
+	return c.withUser(std, func(ctx context.Context, s *mailstore.Store, user *mailstore.User) error {
 		if c.Quota != nil || c.QuotaMessages != nil {
 			_, err := s.ChangeLimits(ctx, user.ID, func(l quota.Limits) quota.Limits {
 				if c.Quota != nil {
@@ -88,62 +110,37 @@ func (c *userSetCmd) Run(std streams) error {
 }
 
 type userSuspendCmd struct {
-	storageSettings
-	Username string `arg:"" help:"The user."`
+	oneUser
 }
 
 func (c *userSuspendCmd) Run(std streams) error {
-	return c.changeState(std, c.Username, "suspended", (*mailstore.Store).Suspend)
+	return c.change(std, "suspended", (*mailstore.Store).Suspend)
 }
 
 type userResumeCmd struct {
-	storageSettings
-	Username string `arg:"" help:"The user."`
+	oneUser
 }
 
 func (c *userResumeCmd) Run(std streams) error {
-	return c.changeState(std, c.Username, "resumed", (*mailstore.Store).Resume)
+	return c.change(std, "resumed", (*mailstore.Store).Resume)
 }
 
 type userUndeleteCmd struct {
-	storageSettings
-	Username string `arg:"" help:"The user."`
+	oneUser
 }
 
 func (c *userUndeleteCmd) Run(std streams) error {
-	return c.changeState(std, c.Username, "brought back", (*mailstore.Store).Undelete)
-}
-
-// changeState changes the state of a user and says what became of it.
-func (c *storageSettings) changeState(std streams, username, done string,
-	change func(*mailstore.Store, context.Context, mailkey.UserID) error,
-) error {
-	return c.withStore(std, func(ctx context.Context, s *mailstore.Store) error {
-		user, err := userNamed(ctx, s, username)
-		if err != nil {
-			return err
-		}
-		if err := change(s, ctx, user.ID); err != nil {
-			return err
-		}
-		fmt.Fprintf(std.out, "%s %s\n", done, user.Username)
-		return nil
-	})
+	return c.change(std, "brought back", (*mailstore.Store).Undelete)
 }
 
 type userRenameCmd struct {
-	storageSettings
-	Username  string `arg:"" help:"The user."`
+	oneUser
 	NewName   string `arg:"" help:"The new name, a mail address."`
 	KeepAlias bool   `help:"Keep the old name as an alias."`
 }
 
 func (c *userRenameCmd) Run(std streams) error {
-	return c.withStore(std, func(ctx context.Context, s *mailstore.Store) error {
-		user, err := userNamed(ctx, s, c.Username)
-		if err != nil {
-			return err
-		}
+	return c.withUser(std, func(ctx context.Context, s *mailstore.Store, user *mailstore.User) error {
 		if err := s.RenameUser(ctx, user.ID, c.NewName, c.KeepAlias); err != nil {
 			return err
 		}
@@ -158,26 +155,24 @@ type aliasCmd struct {
 }
 
 type aliasAddCmd struct {
-	storageSettings
-	Username string `arg:"" help:"The user."`
-	Address  string `arg:"" help:"The address."`
+	oneUser
+	Address string `arg:"" help:"The address."`
 }
 
 func (c *aliasAddCmd) Run(std streams) error {
-	return c.changeState(std, c.Username, "added "+c.Address+" to",
+	return c.change(std, "added "+c.Address+" to",
 		func(s *mailstore.Store, ctx context.Context, user mailkey.UserID) error {
 			return s.AddAlias(ctx, user, c.Address)
 		})
 }
 
 type aliasRemoveCmd struct {
-	storageSettings
-	Username string `arg:"" help:"The user."`
-	Address  string `arg:"" help:"The address."`
+	oneUser
+	Address string `arg:"" help:"The address."`
 }
 
 func (c *aliasRemoveCmd) Run(std streams) error {
-	return c.changeState(std, c.Username, "removed "+c.Address+" from",
+	return c.change(std, "removed "+c.Address+" from",
 		func(s *mailstore.Store, ctx context.Context, user mailkey.UserID) error {
 			return s.RemoveAlias(ctx, user, c.Address)
 		})
@@ -190,10 +185,9 @@ type appPasswordCmd struct {
 }
 
 type appPasswordAddCmd struct {
-	storageSettings
-	Username string   `arg:"" help:"The user."`
-	Name     string   `arg:"" help:"What it is for, such as phone."`
-	Scopes   []string `default:"imap,smtp" help:"What it may be used for: imap, smtp, http."`
+	oneUser
+	Name   string   `arg:"" help:"What it is for, such as phone."`
+	Scopes []string `default:"imap,smtp" help:"What it may be used for: imap, smtp, http."`
 }
 
 func (c *appPasswordAddCmd) Run(std streams) error {
@@ -201,11 +195,7 @@ func (c *appPasswordAddCmd) Run(std streams) error {
 	if err != nil {
 		return usageError{err}
 	}
-	return c.withStore(std, func(ctx context.Context, s *mailstore.Store) error {
-		user, err := userNamed(ctx, s, c.Username)
-		if err != nil {
-			return err
-		}
+	return c.withUser(std, func(ctx context.Context, s *mailstore.Store, user *mailstore.User) error {
 		made, password, err := s.AddAppPassword(ctx, user.ID, c.Name, scopes)
 		if err != nil {
 			return err
@@ -217,16 +207,11 @@ func (c *appPasswordAddCmd) Run(std streams) error {
 }
 
 type appPasswordListCmd struct {
-	storageSettings
-	Username string `arg:"" help:"The user."`
+	oneUser
 }
 
 func (c *appPasswordListCmd) Run(std streams) error {
-	return c.withStore(std, func(ctx context.Context, s *mailstore.Store) error {
-		user, err := userNamed(ctx, s, c.Username)
-		if err != nil {
-			return err
-		}
+	return c.withUser(std, func(ctx context.Context, s *mailstore.Store, user *mailstore.User) error {
 		passwords, err := s.AppPasswords(ctx, user.ID)
 		if err != nil {
 			return err
@@ -246,13 +231,12 @@ func (c *appPasswordListCmd) Run(std streams) error {
 }
 
 type appPasswordRevokeCmd struct {
-	storageSettings
-	Username string `arg:"" help:"The user."`
-	ID       string `arg:"" help:"The id that list shows."`
+	oneUser
+	ID string `arg:"" help:"The id that list shows."`
 }
 
 func (c *appPasswordRevokeCmd) Run(std streams) error {
-	return c.changeState(std, c.Username, "revoked "+c.ID+" of",
+	return c.change(std, "revoked "+c.ID+" of",
 		func(s *mailstore.Store, ctx context.Context, user mailkey.UserID) error {
 			return s.RevokeAppPassword(ctx, user, c.ID)
 		})
