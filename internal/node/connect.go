@@ -71,13 +71,17 @@ func (w *connecting) change(note func()) {
 }
 
 // explain ends the watch and says in a line why the database could not be reached. An error that
-// comes from settings is a SettingError.
-func (w *connecting) explain(err error) error {
+// comes from settings is a SettingError. If the caller's context ended, that is the reason, and the
+// error wraps the context's.
+func (w *connecting) explain(ctx context.Context, err error) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.over = true
 	if err == nil {
 		return nil
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("connecting to the database: %w", context.Cause(ctx))
 	}
 	switch {
 	case isAuthentication(err):

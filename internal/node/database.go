@@ -44,8 +44,9 @@ func (n *Node) openDatabase(ctx context.Context, o Options) error {
 	// The connection string has no say, also where no collection is opened: in making collections
 	// and transactions.
 	opts.SetWriteConcern(database.Durable()).SetReadConcern(readconcern.Local()).SetReadPreference(readpref.Primary())
-	ctx, watch.cancel = context.WithTimeout(ctx, openTimeout)
-	defer watch.cancel()
+	looking, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	watch.cancel = cancel
 	opts.SetServerMonitor(watch.monitor())
 	client, err := mongo.Connect(opts)
 	if err != nil {
@@ -57,8 +58,8 @@ func (n *Node) openDatabase(ctx context.Context, o Options) error {
 		defer cancel()
 		return client.Disconnect(ctx)
 	})
-	hello, err := sayHello(ctx, client)
-	if err := watch.explain(err); err != nil {
+	hello, err := sayHello(looking, client)
+	if err := watch.explain(ctx, err); err != nil {
 		return err
 	}
 	return hello.check(time.Now())
