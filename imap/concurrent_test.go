@@ -115,7 +115,7 @@ func tokenMail(token string, size int) string {
 
 // deliverModel delivers one message to INBOX.
 func (s *testServer) deliverModel(w *modelWorld, store *mailstore.Store, rng *rand.Rand) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 12*testWait)
+	ctx, cancel := context.WithTimeout(context.Background(), testWait)
 	defer cancel()
 	token := w.newToken(rng.IntN(2) == 0)
 	writer := s.contents.NewWriter(ctx)

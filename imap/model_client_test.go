@@ -125,7 +125,7 @@ func dialModel(w *modelWorld, addr, name string, seed uint64) (*modelClient, err
 
 // connect begins a session.
 func (m *modelClient) connect() error {
-	conn, err := imapconn.Dial(m.addr, 12*testWait)
+	conn, err := imapconn.Dial(m.addr, testWait)
 	if err != nil {
 		return err
 	}
@@ -164,12 +164,14 @@ func (m *modelClient) run(format string, args ...any) (status string, err error)
 		return "", err
 	}
 	if verb == "IDLE" {
-		if _, err := io.WriteString(m.conn, "DONE\r\n"); err != nil {
-			return "", err
-		}
+		// A server that has said BYE meanwhile does not take it: what comes next tells.
+		_, _ = io.WriteString(m.conn, "DONE\r\n")
 	}
 	for {
 		line, err := m.line()
+		if err != nil && m.bye && verb == "IDLE" {
+			return "", nil // BYE is the whole answer, when the server ends IDLE
+		}
 		if err != nil {
 			return "", fmt.Errorf("%.200s: %w", command, err)
 		}
