@@ -21,7 +21,7 @@ import (
 const URIVariable = "GADWALL_TEST_MONGODB_URI"
 
 const (
-	cleanupTimeout = 30 * time.Second
+	cleanupTimeout = 2 * time.Minute // of a busy machine
 	// ttlPeriod is short, so that tests of expiry need not wait for a minute.
 	ttlPeriod = 100 * time.Millisecond
 )

@@ -42,7 +42,7 @@ func (p Plan) String() string {
 		strings.Join(p.Stages, "<"), p.Index, p.KeysExamined, p.DocsExamined, p.NReturned)
 }
 
-const explainTimeout = 30 * time.Second
+const explainTimeout = 2 * time.Minute
 
 // Explain runs a find under explain. filter, sort and projection may be nil.
 func Explain(t testing.TB, coll *mongo.Collection, filter, sort, projection any) Plan {

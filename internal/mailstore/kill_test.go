@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"testing"
-	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
@@ -115,7 +114,7 @@ var killed = []struct {
 func TestKilledAtEveryDatabaseCall(t *testing.T) {
 	server := newFaultyServer(t)
 	name := dbtest.Database(t).Name()
-	client, _ := server.client(t, 5*time.Second)
+	client, _ := server.client(t)
 	healthy := openEnvWith(t, client.Database(name), Options{batchSize: killBatch})
 	for _, op := range killed {
 		t.Run(op.name, func(t *testing.T) {
@@ -146,7 +145,7 @@ func kill(t *testing.T, server *faultyServer, healthy *env,
 	healthy.fill(t, inbox, killMessages, everySecondDeleted)
 	healthy.fill(t, healthy.box(t, other, Inbox).Key, 2, nil)
 
-	client, network := server.client(t, 5*time.Second)
+	client, network := server.client(t)
 	victim := openEnvWith(t, client.Database(healthy.db.Name()), Options{batchSize: killBatch})
 	network.arm(after, mode)
 	err := run(t.Context(), &killScene{victim, u, other, inbox, archive})
