@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	caseTimeout = 60 * time.Second
+	caseTimeout = 10 * time.Minute
 	// minCases keeps a file that is not read any more from going unnoticed.
 	minCases = 1000
 )
