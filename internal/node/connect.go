@@ -71,8 +71,8 @@ func (w *connecting) change(note func()) {
 }
 
 // explain ends the watch and says in a line why the database could not be reached. An error that
-// comes from settings is a SettingError. If the caller's context ended, that is the reason, and the
-// error wraps the context's.
+// comes from settings is a SettingError. If the caller's context ended, the error wraps the
+// context's, and tells what the wait was for.
 func (w *connecting) explain(ctx context.Context, err error) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -81,7 +81,11 @@ func (w *connecting) explain(ctx context.Context, err error) error {
 		return nil
 	}
 	if ctx.Err() != nil {
-		return fmt.Errorf("connecting to the database: %w", context.Cause(ctx))
+		waited := ""
+		if len(w.failed) > 0 {
+			waited = " (" + w.reasons() + ")"
+		}
+		return fmt.Errorf("connecting to the database: %w%s", context.Cause(ctx), waited)
 	}
 	switch {
 	case isAuthentication(err):
@@ -92,16 +96,21 @@ func (w *connecting) explain(ctx context.Context, err error) error {
 	case len(w.failed) == 0:
 		return fmt.Errorf("cannot use the database: %w", err)
 	}
+	text := "cannot reach the database: " + w.reasons()
+	if w.gaveUp {
+		return &SettingError{errors.New(text)}
+	}
+	return errors.New(text)
+}
+
+// reasons says of each server that is out of reach why. The caller holds mu.
+func (w *connecting) reasons() string {
 	var reasons []string
 	for server, err := range w.failed {
 		reasons = append(reasons, server+": "+reason(err))
 	}
 	slices.Sort(reasons)
-	text := "cannot reach the database: " + strings.Join(reasons, "; ")
-	if w.gaveUp {
-		return &SettingError{errors.New(text)}
-	}
-	return errors.New(text)
+	return strings.Join(reasons, "; ")
 }
 
 // isAuthentication reports whether the server knows the user by another password, or not at all.

@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 // No time is spent on what cannot change, and the driver's own texts are not shown.
@@ -22,6 +21,27 @@ func TestUnreachableDatabase(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer os.RemoveAll(dir)
+	// One that may come: it hangs up, again and again. When the driver tries a third time, it has told
+	// why it failed before, and the operator is tired of it.
+	comes, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer comes.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() { // ends with the listener
+		for tries := 1; ; tries++ {
+			nc, err := comes.Accept()
+			if err != nil {
+				return
+			}
+			nc.Close()
+			if tries == 3 {
+				cancel()
+			}
+		}
+	}()
 	socket := func(name string) string { return url.PathEscape(filepath.Join(dir, name)) }
 	for _, tt := range []struct {
 		name, hosts, want string
@@ -29,22 +49,17 @@ func TestUnreachableDatabase(t *testing.T) {
 	}{
 		{"no such socket", socket("none.sock"), "none.sock: no such socket", true},
 		{"no such host", "gadwall.invalid", "gadwall.invalid:27017: no such host", true},
-		{"one of two may come", "gadwall.invalid,127.0.0.1:1", "127.0.0.1:1: connection refused", false},
+		{"one of two may come", "gadwall.invalid," + comes.Addr().String(), comes.Addr().String() + ": ", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var log bytes.Buffer
 			o := withDir("", Looking)
 			o.Storage.MongoDBURI = "mongodb://user:secret@" + tt.hosts + "/?serverSelectionTimeoutMS=60000"
 			o.Logger = slog.New(slog.NewTextHandler(&log, nil))
-			ctx := t.Context()
-			if !tt.setting {
-				var cancel context.CancelFunc
-				ctx, cancel = context.WithTimeout(ctx, time.Second)
-				defer cancel()
-			}
 			_, err := OpenDatabase(ctx, o)
 			var setting *SettingError
-			if err == nil || !strings.Contains(err.Error(), tt.want) || errors.As(err, &setting) != tt.setting {
+			if err == nil || !strings.Contains(err.Error(), tt.want) || errors.As(err, &setting) != tt.setting ||
+				errors.Is(err, context.Canceled) == tt.setting {
 				t.Errorf("%v; want %s", err, tt.want)
 			}
 			for _, internal := range []string{"topology", "server selection", "secret", "\n"} {
