@@ -15,6 +15,7 @@ import (
 	"golang.org/x/text/secure/precis"
 	"golang.org/x/text/unicode/norm"
 
+	"gadwall/internal/database"
 	"gadwall/internal/mailkey"
 )
 
@@ -149,25 +150,44 @@ func (s *Store) userByAddress(ctx context.Context, local, domain string) (*User,
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoSuchAddress, err)
 	}
+	ctx = s.lookUp(ctx)
+	doc, err := s.rememberedUser(ctx, address)
+	if doc == nil && err == nil {
+		var id mailkey.UserID
+		if id, err = s.addressOwner(ctx, address); err != nil {
+			return nil, err
+		}
+		doc, err = s.findUser(ctx, byID(id.Binary()))
+	}
+	switch {
+	case errors.Is(err, ErrNoSuchUser), err == nil && doc.State == UserDeleted:
+		return nil, fmt.Errorf("%w: %s", ErrNoSuchAddress, address)
+	case err != nil:
+		return nil, err
+	}
+	user, err := s.userFrom(doc)
+	if err == nil && user.Username == address {
+		s.names.set(address, user.ID)
+	}
+	return user, err
+}
+
+// addressOwner returns the user whose address this is, without detail. The error is
+// ErrNoSuchAddress.
+func (s *Store) addressOwner(ctx context.Context, address string) (mailkey.UserID, error) {
+	ctx, end := s.link(ctx)
+	defer end()
 	var doc struct {
 		User bson.Binary `bson:"user"`
 	}
-	err = s.addresses.FindOne(ctx, bson.D{{Key: "_id", Value: address}}).Decode(&doc)
+	err := s.addresses.FindOne(ctx, bson.D{{Key: "_id", Value: address}}).Decode(&doc)
 	if errors.Is(err, mongo.ErrNoDocuments) {
-		return nil, fmt.Errorf("%w: %s", ErrNoSuchAddress, address)
+		return mailkey.UserID{}, fmt.Errorf("%w: %s", ErrNoSuchAddress, address)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("look up address: %w", err)
+		return mailkey.UserID{}, fmt.Errorf("look up address: %w", err)
 	}
-	id, err := userIDFrom(doc.User)
-	if err != nil {
-		return nil, err
-	}
-	user, err := s.UserByID(ctx, id)
-	if errors.Is(err, ErrNoSuchUser) || err == nil && user.State == UserDeleted {
-		return nil, fmt.Errorf("%w: %s", ErrNoSuchAddress, address)
-	}
-	return user, err
+	return userIDFrom(doc.User)
 }
 
 // Addresses returns all addresses of a user, sorted; the user name is one of them.
@@ -199,6 +219,8 @@ func (s *Store) AddAlias(ctx context.Context, user mailkey.UserID, address strin
 	if err != nil {
 		return err
 	}
+	ctx = database.Causal(ctx)
+	defer s.noteAddresses(ctx)
 	err = s.transactFor(ctx, user, func(ctx context.Context) error {
 		// The write to the user's document makes two additions, or an addition and DeleteUser,
 		// conflict.
@@ -240,8 +262,12 @@ func (s *Store) RemoveAlias(ctx context.Context, user mailkey.UserID, address st
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNoSuchAddress, err)
 	}
-	res, err := s.addresses.DeleteOne(ctx, bson.D{
+	ctx = database.Causal(ctx)
+	defer s.noteAddresses(ctx)
+	linked, end := s.link(ctx)
+	res, err := s.addresses.DeleteOne(linked, bson.D{
 		{Key: "_id", Value: address}, {Key: addressUser, Value: user.Binary()}, {Key: addressAlias, Value: true}})
+	end()
 	if err != nil {
 		return fmt.Errorf("remove alias: %w", err)
 	}

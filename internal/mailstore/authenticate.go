@@ -61,7 +61,7 @@ func (s *Store) Authenticate(ctx context.Context, username, password string, sco
 		// The query runs all the same, because it takes time as well.
 		name = ""
 	}
-	doc, err := s.findUser(ctx, bson.D{{Key: userName, Value: name}})
+	doc, err := s.findUserByName(ctx, name)
 	if errors.Is(err, ErrNoSuchUser) {
 		doc, err = nil, nil
 	}

@@ -25,6 +25,8 @@ const (
 	versionTexts = 2
 	// versionNumbers: every message that can be read has DocNumber, DocThread and DocLinks.
 	versionNumbers = 3
+	// versionSubscriptions: the ids of all subscriptions have the same length.
+	versionSubscriptions = 4
 )
 
 // Migrations returns what leads from one version of the database to the next, by ascending version.
@@ -44,6 +46,13 @@ func Migrations(s *Store) []schema.Migration {
 				"knows them and they have an EMAILID and a THREADID",
 			Collection: collMessages, KeySize: len(mailkey.Message{}),
 			Apply: func(ctx context.Context, g *ranges.Range) error { return s.migrateNumbers(ctx, g) },
+		},
+		{
+			Version: versionSubscriptions, Name: "subscriptions",
+			About: "subscriptions to names without a mailbox get ids of one length, so that those of a user " +
+				"are neighbours on a sharded cluster",
+			Collection: collSubscriptions, KeySize: len(mailkey.UserID{}),
+			Apply: func(ctx context.Context, g *ranges.Range) error { return s.migrateSubscriptions(ctx, g) },
 		},
 	}
 }

@@ -1,7 +1,9 @@
 package mailstore
 
 import (
+	"context"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 
@@ -117,4 +119,97 @@ func TestMigrateTexts(t *testing.T) {
 			t.Errorf("message %d: rules %v, content gone: %v", i, doc[DocTextRules], gone)
 		}
 	}
+}
+
+// Subscriptions of a version before get ids of one length. Until the migration is through, this
+// version reads, removes and writes those of before; afterwards it writes the new ones, and what an
+// instance wrote meanwhile is one subscription all the same.
+func TestMigrateSubscriptions(t *testing.T) {
+	e := newEnv(t)
+	ctx := t.Context()
+	var users []*User
+	for range 5 {
+		users = append(users, e.user(t))
+	}
+	version := func(n int) {
+		t.Helper()
+		if _, err := e.db.Collection("state").UpdateOne(ctx, bson.D{{Key: "_id", Value: "schema"}},
+			bson.D{{Key: "$set", Value: bson.D{{Key: "version", Value: n}, {Key: "least", Value: n}}}},
+			options.UpdateOne().SetUpsert(true)); err != nil {
+			t.Fatal(err)
+		}
+		s, err := schema.Open(ctx, schema.Options{Database: e.db, ReadOnly: true,
+			Registry: schema.Registry{Migrations: Migrations(e.Store)}, Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { s.Close(context.Background()) })
+		e.schema = s
+	}
+	sizes := func() (sizes []int) {
+		t.Helper()
+		for _, u := range users {
+			docs, err := e.findSubscriptions(ctx, u.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, d := range docs {
+				sizes = append(sizes, len(d.ID.Data))
+			}
+		}
+		slices.Sort(sizes)
+		return sizes
+	}
+	subscribe := func(u *User, path string, on bool) {
+		t.Helper()
+		if err := e.Subscribe(ctx, u.ID, path, on); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := func(u *User, paths ...string) {
+		t.Helper()
+		names, err := e.Subscriptions(ctx, u.ID)
+		names = slices.DeleteFunc(names, func(n string) bool {
+			return slices.ContainsFunc(standardMailboxes, func(m struct{ path, use string }) bool { return m.path == n })
+		})
+		if err != nil || !slices.Equal(names, paths) {
+			t.Errorf("subscribed to %q, %v; want %q", names, err, paths)
+		}
+	}
+
+	version(versionSubscriptions - 1)
+	for _, u := range users {
+		subscribe(u, "a", true)
+		subscribe(u, "b/much longer than that", true)
+		subscribe(u, "gone", true)
+		subscribe(u, "gone", false)
+		want(u, "a", "b/much longer than that")
+	}
+	if got := sizes(); got[0] != 9 || got[len(got)-1] != 31 || len(got) != 10 {
+		t.Errorf("lengths of ids before the migration: %v", got)
+	}
+	e.schema = nil // as in an instance that knows of the migration
+	subscribe(users[0], "a", true)
+	want(users[0], "a", "b/much longer than that")
+	subscribe(users[1], "a", true)
+	subscribe(users[1], "a", false)
+	want(users[1], "b/much longer than that")
+	if err := e.DeleteUser(ctx, users[2].ID); err != nil {
+		t.Fatal(err)
+	}
+	e.migrate(t)
+	if got := sizes(); len(got) != 7 || got[0] != 24 || got[6] != 24 {
+		t.Errorf("lengths of ids after the migration: %v", got)
+	}
+	want(users[0], "a", "b/much longer than that")
+	want(users[1], "b/much longer than that")
+	subscribe(users[0], "a", false)
+	want(users[0], "b/much longer than that")
+	if _, err := e.CreateMailbox(ctx, users[0].ID, "b/much longer than that", CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := sizes(); len(got) != 5 {
+		t.Errorf("a mailbox did not take its subscription: %v", got)
+	}
+	want(users[0], "b/much longer than that")
 }

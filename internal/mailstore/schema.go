@@ -120,7 +120,7 @@ const (
 	journalTime     = "t" // date, for the TTL index
 )
 
-// Fields of subscription documents (names without a mailbox); _id is user id | path, binary.
+// Fields of subscription documents (names without a mailbox); _id is the subscriptionID.
 const (
 	subscriptionUser = "u"
 	subscriptionPath = "p"

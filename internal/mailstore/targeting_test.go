@@ -2,7 +2,9 @@ package mailstore
 
 import (
 	"context"
+	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -11,11 +13,13 @@ import (
 
 	"gadwall/internal/dbtest"
 	"gadwall/internal/uidset"
+	"gadwall/quota"
 )
 
 // shardKeys are the fields by which a sharded cluster finds the shard of a user's documents.
 var shardKeys = map[string]string{
-	collMailboxes: boxUser, collMessages: "_id", collJournal: "_id", collSubscriptions: subscriptionUser,
+	collUsers: "_id", collAddresses: "_id", collMailboxes: boxUser, collMessages: "_id",
+	collJournal: "_id", collSubscriptions: subscriptionUser,
 }
 
 // targeting looks at the filter of each command on the collections that lie by user.
@@ -63,7 +67,7 @@ func targets(filter bson.RawValue, key string) bool {
 		return false
 	}
 	v := doc.Lookup(key)
-	if v.Type == bson.TypeBinary {
+	if v.Type == bson.TypeBinary || v.Type == bson.TypeString {
 		return true
 	}
 	if bounds, ok := v.DocumentOK(); ok {
@@ -86,15 +90,17 @@ func targets(filter bson.RawValue, key string) bool {
 }
 
 // Every command on documents that lie by user names the user in its filter, so that it goes to one
-// shard.
+// shard; users are found by their addresses. Only lists of users and of the addresses of a user ask
+// all shards.
 func TestCommandsAreTargeted(t *testing.T) {
 	g := &targeting{seen: make(map[string]int)}
 	db := dbtest.Watched(t, &event.CommandMonitor{Started: g.started})
 	e := openEnvWith(t, db, Options{batchSize: 2})
-	u := e.user(t)
-	inbox := e.box(t, u, "INBOX").Key
 	ctx := t.Context()
 	g.wrong = nil // Open asks whether there are any documents
+	const password = "correct horse battery"
+	u, err := e.CreateUser(ctx, NewUser{Username: "target@example.com", Password: password})
+	inbox := e.box(t, u, "INBOX").Key
 	check := func(what string, err error) {
 		t.Helper()
 		if err != nil {
@@ -107,6 +113,39 @@ func TestCommandsAreTargeted(t *testing.T) {
 		}
 		g.wrong = nil
 	}
+	check("create user", err)
+	for range 2 { // the second time the store remembers the user
+		_, err = e.UserByName(ctx, "target@example.com")
+		check("user by name", err)
+		_, err = e.ResolveAddress(ctx, "target+detail@example.com")
+		check("resolve", err)
+		_, err = e.Authenticate(ctx, "target@example.com", password, ScopeIMAP)
+		check("authenticate", err)
+		e.names = names{}
+	}
+	if _, err = e.UserByName(ctx, "nobody@example.com"); !errors.Is(err, ErrNoSuchUser) {
+		t.Errorf("nobody: %v", err)
+	}
+	check("nobody", nil)
+	check("new password", e.SetPassword(ctx, u.ID, password+"!"))
+	_, _, err = e.AddAppPassword(ctx, u.ID, "phone", ScopeIMAP)
+	check("application password", err)
+	check("limits", e.SetLimits(ctx, u.ID, quota.Limits{Messages: 1000}))
+	_, _, err = e.Quota(ctx, u.ID)
+	check("quota", err)
+	check("suspend", e.Suspend(ctx, u.ID))
+	check("resume", e.Resume(ctx, u.ID))
+	// The addresses of a user may be on any shard; commands on them are few, and their callers
+	// administer users.
+	everywhere := func(what string, err error, command string) {
+		t.Helper()
+		g.mu.Lock()
+		g.wrong = slices.DeleteFunc(g.wrong, func(w string) bool { return strings.HasPrefix(w, command) })
+		g.mu.Unlock()
+		check(what, err)
+	}
+	everywhere("add alias", e.AddAlias(ctx, u.ID, "alias@example.com"), "addresses find")
+	check("remove alias", e.RemoveAlias(ctx, u.ID, "alias@example.com"))
 	for n := range 6 {
 		e.deliver(t, inbox, n, 0, "$Important")
 	}
@@ -138,8 +177,11 @@ func TestCommandsAreTargeted(t *testing.T) {
 	check("subscriptions", err)
 	check("rename", e.RenameMailbox(ctx, u.ID, "Other", "Another"))
 	check("delete", e.DeleteMailbox(ctx, u.ID, "Another"))
-	check("delete user", e.DeleteUser(ctx, u.ID))
+	check("rename user", e.RenameUser(ctx, u.ID, "renamed@example.com", false))
+	everywhere("delete user", e.DeleteUser(ctx, u.ID), "addresses delete")
 	for _, command := range []string{
+		"addresses find", "addresses update", "addresses delete",
+		"users find", "users findAndModify", "users update", "users delete",
 		"mailboxes find", "mailboxes findAndModify", "mailboxes update", "mailboxes delete",
 		"messages find", "messages update", "messages delete", "messages aggregate",
 		"journal find", "journal delete", "subscriptions find", "subscriptions update",

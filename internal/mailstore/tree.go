@@ -8,9 +8,7 @@ import (
 	"strings"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
-	"gadwall/internal/database"
 	"gadwall/internal/mailkey"
 )
 
@@ -232,118 +230,6 @@ func (s *Store) setPath(ctx context.Context, user mailkey.UserID, box *mailboxDo
 		return fmt.Errorf("set path: %w", err)
 	}
 	return nil
-}
-
-// Subscribe adds a name to the user's subscriptions or removes it; there need not be a mailbox of
-// that name (RFC 9051 section 6.3.7). Errors: ErrInvalidName, ErrTooMany, ErrNoSuchUser.
-func (s *Store) Subscribe(ctx context.Context, user mailkey.UserID, path string, subscribed bool) error {
-	path, err := NormalizePath(path)
-	if err != nil {
-		return err
-	}
-	err = s.transactFor(ctx, user, func(ctx context.Context) error {
-		if _, err := s.touchUser(ctx, user, bson.D{{Key: userTree, Value: int64(1)}}); err != nil {
-			return err
-		}
-		update := bson.D{{Key: "$set", Value: bson.D{{Key: boxSubscribed, Value: true}}}}
-		if !subscribed {
-			update = bson.D{{Key: "$unset", Value: bson.D{{Key: boxSubscribed, Value: ""}}}}
-		}
-		res, err := s.mailboxes.UpdateOne(ctx, append(atPath(user, path), notSet(boxDeleting)), update)
-		if err != nil {
-			return err
-		}
-		if res.MatchedCount == 1 {
-			return nil
-		}
-		if !subscribed {
-			_, err := s.takeSubscription(ctx, user, path)
-			return err
-		}
-		n, err := s.countUpTo(ctx, s.subscriptions,
-			bson.D{{Key: subscriptionUser, Value: user.Binary()}}, MaxSubscriptions)
-		if err != nil {
-			return err
-		}
-		if n >= MaxSubscriptions {
-			return invalid(ErrTooMany, "a user can have %d subscriptions to names without a mailbox", MaxSubscriptions)
-		}
-		return s.keepSubscription(ctx, user, path)
-	})
-	if err != nil {
-		return fmt.Errorf("subscribe: %w", err)
-	}
-	s.publishList(ctx, user)
-	return nil
-}
-
-func subscriptionID(user mailkey.UserID, path string) bson.Binary {
-	return bson.Binary{Data: append(slices.Clone(user[:]), path...)}
-}
-
-func bySubscription(user mailkey.UserID, path string) bson.D {
-	return append(byID(subscriptionID(user, path)),
-		bson.E{Key: subscriptionUser, Value: user.Binary()})
-}
-
-// keepSubscription stores a subscription to a name without a mailbox.
-func (s *Store) keepSubscription(ctx context.Context, user mailkey.UserID, path string) error {
-	_, err := s.subscriptions.UpdateOne(ctx, bySubscription(user, path), bson.D{{Key: "$set", Value: bson.D{
-		{Key: subscriptionPath, Value: path}}}}, options.UpdateOne().SetUpsert(true))
-	if err != nil {
-		return fmt.Errorf("keep subscription: %w", err)
-	}
-	return nil
-}
-
-// takeSubscription removes a subscription that keepSubscription stored, and reports whether there
-// was one.
-func (s *Store) takeSubscription(ctx context.Context, user mailkey.UserID, path string) (bool, error) {
-	res, err := s.subscriptions.DeleteOne(ctx, bySubscription(user, path))
-	if err != nil {
-		return false, fmt.Errorf("take subscription: %w", err)
-	}
-	return res.DeletedCount > 0, nil
-}
-
-// Subscriptions returns all names the user is subscribed to, sorted, with or without a mailbox.
-func (s *Store) Subscriptions(ctx context.Context, user mailkey.UserID) ([]string, error) {
-	ctx = database.Causal(ctx)
-	notes, err := s.findSubscriptions(ctx, user)
-	if err != nil {
-		return nil, fmt.Errorf("find subscriptions: %w", err)
-	}
-	boxes, err := s.findMailboxes(ctx, bson.D{{Key: boxUser, Value: user.Binary()}})
-	if err != nil {
-		return nil, err
-	}
-	var paths []string
-	for _, n := range notes {
-		paths = append(paths, n.Path)
-	}
-	for _, b := range boxes {
-		if b.Subscribed {
-			paths = append(paths, b.Path)
-		}
-	}
-	slices.Sort(paths)
-	return slices.Compact(paths), nil
-}
-
-// subscriptionDoc is a subscription to a name without a mailbox.
-type subscriptionDoc struct {
-	Path string `bson:"p"`
-}
-
-func (s *Store) findSubscriptions(ctx context.Context, user mailkey.UserID) ([]subscriptionDoc, error) {
-	ctx, end := s.link(ctx)
-	defer end()
-	cursor, err := s.subscriptions.Find(ctx, bson.D{{Key: subscriptionUser, Value: user.Binary()}})
-	if err != nil {
-		return nil, err
-	}
-	var docs []subscriptionDoc
-	return docs, cursor.All(ctx, &docs)
 }
 
 // DeleteMailbox removes a mailbox with its messages. Mailboxes inferior to it stay, and so does a

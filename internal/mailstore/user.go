@@ -11,6 +11,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
+	"gadwall/internal/database"
 	"gadwall/internal/mailkey"
 	"gadwall/quota"
 )
@@ -102,7 +103,7 @@ func (s *Store) CreateUser(ctx context.Context, n NewUser) (*User, error) {
 	if err := checkProfile(n.DisplayName, n.Metadata); err != nil {
 		return nil, err
 	}
-	// A look before the expensive hash; the unique index decides.
+	// A look before the expensive hash; the unique key of addresses decides.
 	if n, err := s.countUpTo(ctx, s.addresses, bson.D{{Key: "_id", Value: name}}, 1); err != nil {
 		return nil, err
 	} else if n > 0 {
@@ -149,6 +150,8 @@ func (s *Store) createUser(ctx context.Context, n NewUser, hash string) (*User, 
 	if n.Metadata != "" {
 		doc = append(doc, bson.E{Key: userMetadata, Value: n.Metadata})
 	}
+	ctx = database.Causal(ctx)
+	defer s.noteAddresses(ctx)
 	err := s.transact(ctx, func(ctx context.Context) error {
 		_, err := s.addresses.InsertOne(ctx, bson.D{{Key: "_id", Value: name},
 			{Key: addressUser, Value: user.ID.Binary()}})
@@ -215,14 +218,14 @@ func (s *Store) usersAfter(ctx context.Context, name string) ([]*User, error) {
 	return page, nil
 }
 
-// UserByName returns the user with this name. The error is ErrNoSuchUser, also for names that
-// cannot exist.
+// UserByName returns the user with this name, which an alias is not. The error is ErrNoSuchUser,
+// also for names that cannot exist.
 func (s *Store) UserByName(ctx context.Context, username string) (*User, error) {
 	name, err := NormalizeAddress(username)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoSuchUser, err)
 	}
-	doc, err := s.findUser(ctx, bson.D{{Key: userName, Value: name}})
+	doc, err := s.findUserByName(ctx, name)
 	if err != nil {
 		return nil, err
 	}

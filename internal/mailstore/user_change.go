@@ -13,6 +13,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
+	"gadwall/internal/database"
 	"gadwall/internal/mailkey"
 )
 
@@ -78,6 +79,8 @@ func (s *Store) RenameUser(ctx context.Context, user mailkey.UserID, name string
 	if err != nil {
 		return err
 	}
+	ctx = database.Causal(ctx)
+	defer s.noteAddresses(ctx)
 	err = s.transactFor(ctx, user, func(ctx context.Context) error {
 		// All changes of the user's addresses write this field, so that they conflict.
 		if _, err := s.touchUser(ctx, user, bson.D{{Key: userTree, Value: int64(1)}}); err != nil {

@@ -11,7 +11,8 @@
 //
 // All documents of a user are on one shard, so that a delivery, a flag change or an expunge is a
 // transaction of a single shard. The shard keys of users, mailboxes, subscriptions, messages and
-// journal begin with the user's id. Contents and blobs are spread by their hashes.
+// journal begin with the user's id. Contents and blobs are spread by their hashes, addresses by
+// themselves: an address leads to the id of its user, and its key makes it unique.
 //
 // A plan is made of what the cluster has, and changes nothing. Applied, it is empty. A shard that
 // was added takes slots from those that have most; no others move.

@@ -41,6 +41,8 @@ var collections = []collection{
 	{"searchrows", ascending("_id"), 16, true},
 	{"searchblocks", ascending("_id"), 16, true},
 	{"searchcolumns", ascending("_id"), 18, true},
+	// Not by user: the name that a client logs in with leads to the user. Its key is unique.
+	{"addresses", ascending("_id"), 0, false},
 	{"contents", ascending("_id"), 32, false},
 	{"blobs.files", ascending("metadata.hash"), 32, false},
 	{"blobs.chunks", ascending("files_id", "n"), 0, false},
