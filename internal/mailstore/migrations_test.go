@@ -170,7 +170,7 @@ func TestMigrateSubscriptions(t *testing.T) {
 		t.Helper()
 		names, err := e.Subscriptions(ctx, u.ID)
 		names = slices.DeleteFunc(names, func(n string) bool {
-			return slices.ContainsFunc(standardMailboxes, func(m struct{ path, use string }) bool { return m.path == n })
+			return n == Inbox || slices.Contains([]string{"Sent", "Drafts", "Junk", "Trash", "Archive"}, n)
 		})
 		if err != nil || !slices.Equal(names, paths) {
 			t.Errorf("subscribed to %q, %v; want %q", names, err, paths)
