@@ -26,7 +26,7 @@ const newsletterSize = 28_000
 // newBulkSender makes sender number k, with the HTML and CSS that all its mails share.
 func (w *world) newBulkSender(k int) *bulkSender {
 	s := newSource(w.seed, "bulk", k)
-	t := &bulkSender{lang: w.lexicon[languages[s.weighted(languageWeights)].code], domain: w.domain(s)}
+	t := &bulkSender{lang: w.language(s), domain: w.domain(s)}
 	t.name = capital(w.lexicon["en"].latin(s)) + pick(s, []string{" News", "", " Shop", " Team", " Weekly"})
 	t.address = pick(s, []string{"news", "newsletter", "hello", "info", "no-reply", "marketing"}) +
 		"@" + pick(s, []string{"mail.", "news.", "e.", ""}) + t.domain
@@ -195,7 +195,7 @@ type notifier struct {
 
 func (w *world) newNotifier(k int) *notifier {
 	s := newSource(w.seed, "notice", k)
-	t := &notifier{lang: w.lexicon[languages[s.weighted(languageWeights)].code], domain: w.domain(s)}
+	t := &notifier{lang: w.language(s), domain: w.domain(s)}
 	t.name = capital(w.lexicon["en"].latin(s))
 	t.address = pick(s, []string{"no-reply", "notifications", "billing", "alerts", "root"}) + "@" + t.domain
 	t.subject = t.lang.words(s, 3) + " #"

@@ -14,34 +14,17 @@ const TrainingSeed = 1 << 32
 // share of duplicate bytes is nearest to 35 %.
 const MeasureSeed = 9
 
-// CorpusOptions describe a corpus. Zero values mean the defaults.
-type CorpusOptions struct {
-	Seed uint64
-
-	// DuplicatePercent is the share of attachments that were sent before, in per cent: 35 by
-	// default, negative for none. Their share of the decoded bytes of attachments differs by a few
-	// per cent (30 to 39 for the seeds 1 to 9 and 5,000 mails, 35 on average).
-	DuplicatePercent int
-
-	// NoFiles leaves attachments out.
-	NoFiles bool
-
-	// Packed makes all attachments of formats that are compressed already.
-	Packed bool
-}
-
 // A Corpus makes mails. All methods may be called by several goroutines.
 type Corpus struct {
-	options CorpusOptions
+	options CorpusOptions // with the defaults
 	w       *world
 }
 
 // NewCorpus returns the corpus of a seed.
 func NewCorpus(options CorpusOptions) *Corpus {
-	if options.DuplicatePercent == 0 {
-		options.DuplicatePercent = 35
-	}
-	return &Corpus{options: options, w: newWorld(options.Seed)}
+	options = options.withDefaults()
+	return &Corpus{options: options, w: newWorld(options.Seed, weightsOf(options.Languages, languageWeights,
+		func(i int) string { return languages[i].code }))}
 }
 
 // A Message is a mail of the corpus.
@@ -70,7 +53,7 @@ func (c *Corpus) source(purpose string, numbers ...int) source {
 // place returns the kind of mail n, and for a mail of a thread its position in it.
 func (c *Corpus) place(n int) (k kind, thread, position int) {
 	block := n / blockSize
-	length := 1 + c.source("thread", block).IntN(6)
+	length := 1 + c.source("thread", block).IntN(c.options.ThreadLength)
 	if p := n % blockSize; p < length {
 		if c.source("threadkind", block).chance(15) {
 			return listPost, block, p
@@ -85,7 +68,17 @@ func when(n int) time.Time { return epoch.Add(time.Duration(n) * 193 * time.Seco
 
 // Message returns mail number n, always the same.
 func (c *Corpus) Message(n int) *Message {
-	b := &builder{source: c.source("mail", n), w: c.w}
+	m := c.whole(n)
+	if s := c.source("broken", n); s.chance(c.options.BrokenPercent) {
+		m.Raw = broken(s, m.Raw)
+	}
+	return m
+}
+
+// whole makes a mail before any damage.
+func (c *Corpus) whole(n int) *Message {
+	b := &builder{source: c.source("mail", n), w: c.w,
+		legacy: c.source("charset", n).chance(c.options.LegacyPercent)}
 	k, thread, position := c.place(n)
 	switch k {
 	case newsletter:
@@ -207,7 +200,8 @@ func (c *Corpus) files(n int) int {
 	}
 	k, _, position := c.place(n)
 	s := c.source("files", n)
-	percent := map[kind]int{personal: 27, notice: 16, listPost: 3}[k]
+	percent := map[kind]int{personal: usualFilesPercent, notice: 16, listPost: 3}[k] *
+		c.options.FilesPercent / usualFilesPercent
 	if position > 1 {
 		percent /= 2
 	}
@@ -261,7 +255,7 @@ func (c *Corpus) attachMail(b *builder, n int) {
 // another name for it.
 func (c *Corpus) attach(b *builder, n, slot int, p program) {
 	number, again := c.fileNumber(n, slot)
-	f := c.w.newFile(number, c.options.Packed)
+	f := c.w.newFile(number, &c.options)
 	name := f.name
 	if again && b.chance(25) {
 		name = pick(b.source, []string{"Copy of ", "final_", "FW "}) + name

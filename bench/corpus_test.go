@@ -25,7 +25,7 @@ func TestCorpusIsDeterministic(t *testing.T) {
 // Worlds of different seeds share hardly a name or content word. So a dictionary trained on one
 // knows no more of another than of real mail.
 func TestWorldsDiffer(t *testing.T) {
-	a, b := newWorld(1), newWorld(TrainingSeed)
+	a, b := newWorld(1, languageWeights), newWorld(TrainingSeed, languageWeights)
 	for code, l := range a.lexicon {
 		if code == "ja" {
 			continue // its words have two characters or three

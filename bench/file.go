@@ -30,26 +30,32 @@ var (
 	packedWeights = []int{41, 34, 20, 5, 0}
 )
 
-// newFile makes the file of a number: always the same. See CorpusOptions.Packed.
-func (w *world) newFile(n int, packed bool) *file {
+// newFile makes the file of a number: always the same.
+func (w *world) newFile(n int, o *CorpusOptions) *file {
 	s := newSource(w.seed, "file", n)
-	l := w.lexicon[languages[s.weighted(languageWeights)].code]
+	l := w.language(s)
 	weights := fileWeights
-	if packed {
+	if o.Packed {
 		weights = packedWeights
 	}
-	switch s.weighted(weights) {
-	case 0:
-		return w.image(s, l, packed)
-	case 1:
-		return w.pdf(s, l, packed)
-	case 2:
-		return w.office(s, l, packed)
-	case 3:
-		return w.archive(s, l, s.around(72_000, 1.1, 1_500_000))
+	size := func(median, most int) int {
+		return s.around(scaled(median, o.FileBytes), 1.1, scaled(most, o.FileBytes))
 	}
-	return w.textFile(s, l)
+	switch s.weighted(weightsOf(o.FileKinds, weights, func(i int) string { return FileKindNames[i] })) {
+	case 0:
+		return w.image(s, l, size(70_000, 1_500_000), o.Packed)
+	case 1:
+		return w.pdf(s, l, size, o.Packed)
+	case 2:
+		return w.office(s, l, size(52_000, 1_500_000), o.Packed)
+	case 3:
+		return w.archive(s, l, size(72_000, 1_500_000))
+	}
+	return w.textFile(s, l, size)
 }
+
+// scaled is a usual size of a kind of files, if those of most kinds have another median.
+func scaled(usual, median int) int { return max(1, int(int64(usual)*int64(median)/UsualFileBytes)) }
 
 func deflated(data []byte) []byte {
 	var b bytes.Buffer

@@ -7,13 +7,12 @@ import (
 )
 
 // image is a photograph, a screenshot, or (rarely, but large) a scan without compression.
-func (w *world) image(s source, l *lexicon, packed bool) *file {
-	size := s.around(70_000, 1.1, 1_500_000)
+func (w *world) image(s source, l *lexicon, size int, packed bool) *file {
 	switch p := s.IntN(100); {
 	case p < 25:
 		return png(s, size)
 	case p < 27 && !packed:
-		return bitmap(s, min(size*6, 1_000_000))
+		return bitmap(s, min(size*6, max(size, 1_000_000)))
 	}
 	return jpeg(s, l, size)
 }

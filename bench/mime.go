@@ -6,13 +6,16 @@ import (
 	"fmt"
 	"mime"
 	"strings"
+
+	"golang.org/x/text/encoding/htmlindex"
 )
 
 // A builder writes one message.
 type builder struct {
 	bytes.Buffer
 	source
-	w *world
+	w      *world
+	legacy bool // texts have the charset of older programs
 }
 
 func (b *builder) line(parts ...string) {
@@ -96,6 +99,10 @@ func (b *builder) text(subtype, text string, l *lexicon, p program) {
 			charset = "us-ascii"
 		}
 	}
+	if older, ok := l.inOlderCharset(text); b.legacy && ok {
+		text, charset = older, l.charset
+		ascii = ascii || charset == "iso-2022-jp"
+	}
 	if p == exchange {
 		b.line("Content-Type: text/", subtype, `; charset="`, charset, `"`)
 	} else {
@@ -118,6 +125,17 @@ func (b *builder) text(subtype, text string, l *lexicon, p program) {
 	default:
 		b.WriteString(text)
 	}
+}
+
+// inOlderCharset is a text in the charset that programs used before UTF-8; ok is false if that does
+// not have all its characters.
+func (l *lexicon) inOlderCharset(text string) (older string, ok bool) {
+	encoding, err := htmlindex.Get(l.charset)
+	if err != nil {
+		return "", false
+	}
+	older, err = encoding.NewEncoder().String(strings.ReplaceAll(text, "charset=utf-8", "charset="+l.charset))
+	return older, err == nil
 }
 
 func longestLine(text string) int {

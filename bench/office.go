@@ -9,8 +9,7 @@ import (
 )
 
 // office makes a document of a current office program, or of an older one that did not use zip.
-func (w *world) office(s source, l *lexicon, packed bool) *file {
-	size := s.around(52_000, 1.1, 1_500_000)
+func (w *world) office(s source, l *lexicon, size int, packed bool) *file {
 	if s.chance(36) && !packed {
 		return binaryOffice(s, l, size*2)
 	}

@@ -26,14 +26,14 @@ var (
 	packedPDFWeights = []int{45, 0, 55, 0}
 )
 
-func (w *world) pdf(s source, l *lexicon, packed bool) *file {
+func (w *world) pdf(s source, l *lexicon, around func(median, most int) int, packed bool) *file {
 	weights := pdfWeights
 	if packed {
 		weights = packedPDFWeights
 	}
 	p := &pdfWriter{source: s, l: l, producer: pdfProducer(s.weighted(weights))}
 	p.WriteString("%PDF-1.7\n%\xe2\xe3\xcf\xd3\n")
-	size := s.around(70_000, 1.1, 1_500_000)
+	size := around(70_000, 1_500_000)
 	switch p.producer {
 	case scanner:
 		size = size * 3 / 2

@@ -27,14 +27,14 @@ var textFiles = []struct {
 }
 
 // textFile makes a table, a log, a document in markup, or another of textFiles.
-func (w *world) textFile(s source, l *lexicon) *file {
+func (w *world) textFile(s source, l *lexicon, around func(median, most int) int) *file {
 	weights := make([]int, len(textFiles))
 	for i, t := range textFiles {
 		weights[i] = t.weight
 	}
 	t := textFiles[s.weighted(weights)]
 	var b bytes.Buffer
-	t.write(&b, s, l, s.around(t.median*6/5, 1.1, 1_000_000))
+	t.write(&b, s, l, around(t.median*6/5, 1_000_000))
 	return &file{l.words(s, 1) + s.digits(4) + t.name, t.kind, b.Bytes()}
 }
 

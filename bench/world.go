@@ -10,6 +10,7 @@ import (
 // A world has the things that the mails of one seed share.
 type world struct {
 	seed    uint64
+	weights []int // of the languages
 	lexicon map[string]*lexicon
 	people  []*person
 	relays  []string // servers between
@@ -47,8 +48,8 @@ const (
 	contentWords = 2600
 )
 
-func newWorld(seed uint64) *world {
-	w := &world{seed: seed, lexicon: map[string]*lexicon{}}
+func newWorld(seed uint64, weights []int) *world {
+	w := &world{seed: seed, weights: weights, lexicon: map[string]*lexicon{}}
 	s := newSource(seed, "world")
 	for i := range languages {
 		lang := &languages[i]
@@ -91,6 +92,9 @@ func newWorld(seed uint64) *world {
 	return w
 }
 
+// language returns one by chance.
+func (w *world) language(s source) *lexicon { return w.lexicon[languages[s.weighted(w.weights)].code] }
+
 // domain makes a domain name. The top-level domains are those reserved for examples and tests, and
 // ordinary labels.
 func (w *world) domain(s source) string {
@@ -102,7 +106,7 @@ func (w *world) domain(s source) string {
 }
 
 func (w *world) newPerson(s source, domains []string) *person {
-	lang := w.lexicon[languages[s.weighted(languageWeights)].code]
+	lang := w.language(s)
 	p := &person{lang: lang, company: s.IntN(len(domains)), program: program(s.weighted(programWeights))}
 	p.domain = domains[p.company]
 	p.given, p.family = capital(pick(s, lang.content)), capital(pick(s, lang.content))

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"io"
 	"math/bits"
+	"strings"
 
 	"gadwall/bench"
 	"gadwall/mimestream"
@@ -20,6 +21,16 @@ type Properties struct {
 	Leaves histogram
 	// Classes has the octets of each class as they are in messages.
 	Classes map[bench.Class]int64
+	// Charsets counts the leaves of type text by their charset, without one as "none".
+	Charsets map[string]int64
+	// Ancestors counts messages by the number of message IDs in References, which a thread adds up.
+	Ancestors histogram
+	// Files counts attachments by the size of their decoded bodies, as Sizes does messages. Kinds
+	// counts them by class.
+	Files histogram
+	Kinds map[bench.Class]int64
+	// Broken counts messages by what is wrong with them. See defects.
+	Broken map[string]int64
 	// Attachments are the leaves with that disposition, and the octets of their decoded bodies;
 	// Duplicates are those of them that were there before.
 	Attachments, Duplicates Sum
@@ -42,6 +53,8 @@ type histogram map[int]int64
 func (p *Properties) Add(raw []byte) error {
 	if p.Classes == nil {
 		p.Sizes, p.Leaves, p.Classes = make(histogram), make(histogram), make(map[bench.Class]int64)
+		p.Charsets, p.Broken = make(map[string]int64), make(map[string]int64)
+		p.Ancestors, p.Files, p.Kinds = make(histogram), make(histogram), make(map[bench.Class]int64)
 		p.seen = make(map[[sha256.Size]byte]bool)
 	}
 	p.Messages++
@@ -49,13 +62,22 @@ func (p *Properties) Add(raw []byte) error {
 	p.Sizes[bits.Len(uint(len(raw)))]++
 	leaves, bodies := 0, int64(0)
 	var err error
-	mimestream.Parse(raw).Walk(func(part *mimestream.Part) bool {
+	root := mimestream.Parse(raw)
+	references, _ := root.Header.Get("references")
+	p.Ancestors[strings.Count(references, "<")]++
+	for _, what := range defects(root, raw) {
+		p.Broken[what]++
+	}
+	root.Walk(func(part *mimestream.Part) bool {
 		if part.Kind != mimestream.Leaf {
 			return true
 		}
 		leaves++
 		bodies += part.BodySize
 		p.Classes[bench.ClassOf(part.MediaType())] += part.BodySize
+		if part.Type == "text" {
+			p.Charsets[charset(part)]++
+		}
 		if part.Disposition == "attachment" {
 			err = p.attachment(part, raw[part.BodyOffset:part.BodyOffset+part.BodySize])
 		}
@@ -73,6 +95,8 @@ func (p *Properties) attachment(part *mimestream.Part, body []byte) error {
 		return err
 	}
 	p.Attachments.add(size)
+	p.Files[bits.Len64(uint64(size))]++
+	p.Kinds[bench.ClassOf(part.MediaType())]++
 	sum := [sha256.Size]byte(hash.Sum(nil))
 	if p.seen[sum] {
 		p.Duplicates.add(size)

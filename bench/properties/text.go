@@ -1,11 +1,13 @@
 package properties
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
 	"strings"
+	"unicode"
 
 	"gadwall/bench"
 )
@@ -15,6 +17,8 @@ const (
 	barWidth = 50
 	// labelWidth is how many columns a label has.
 	labelWidth = 18
+	// maxNames is how many names of one histogram are written.
+	maxNames = 20
 )
 
 // WriteText writes the histograms. Shares are of all messages, or of all octets.
@@ -37,8 +41,49 @@ func (p *Properties) WriteText(w io.Writer) error {
 	for _, class := range bench.Classes {
 		bar(&b, string(class), p.Classes[class], p.Octets)
 	}
+	b.WriteString("\nsize of attachments, decoded\n")
+	bars(&b, p.Files, p.Attachments.Number, sizeRange)
+	b.WriteString("\nattachments by class\n")
+	for _, class := range bench.Classes {
+		if p.Kinds[class] > 0 {
+			bar(&b, string(class), p.Kinds[class], p.Attachments.Number)
+		}
+	}
+	var texts int64
+	for _, n := range p.Charsets {
+		texts += n
+	}
+	named(&b, "charsets of texts", p.Charsets, texts)
+	b.WriteString("\nmessages that a message refers to\n")
+	bars(&b, p.Ancestors, p.Messages, func(n int) string { return fmt.Sprint(n) })
+	named(&b, "broken messages", p.Broken, p.Messages)
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// named writes a line for each name, the most frequent first.
+func named(b *strings.Builder, title string, counts map[string]int64, all int64) {
+	b.WriteString("\n" + title + "\n")
+	names := slices.Sorted(maps.Keys(counts))
+	slices.SortStableFunc(names, func(x, y string) int { return cmp.Compare(counts[y], counts[x]) })
+	for i, name := range names {
+		if i == maxNames {
+			fmt.Fprintf(b, "  and %d more\n", len(names)-maxNames)
+			break
+		}
+		bar(b, shortened(name), counts[name], all)
+	}
+}
+
+// shortened is a name that a mail has, cut and without what does not print.
+func shortened(name string) string {
+	runes := []rune(strings.ToValidUTF8(name, "\uFFFD"))
+	for i, c := range runes {
+		if !unicode.IsPrint(c) {
+			runes[i] = '\uFFFD'
+		}
+	}
+	return string(runes[:min(len(runes), labelWidth)])
 }
 
 // bars writes a line for each value from the least to the greatest, also for those between that

@@ -30,6 +30,9 @@ type Options struct {
 	Idle    int
 	BigMail int64
 
+	// Params are further parameters of all lines: what else of the mail is not as usual.
+	Params map[string]float64
+
 	Run string // names the run: letters and digits
 	Dir string // for temporary files
 	// Line gets each measurement.
@@ -38,6 +41,9 @@ type Options struct {
 	// before the next one begins.
 	Progress func(what string, done, total int64)
 }
+
+// AttachmentBytes is the parameter with the median size of attachments.
+const AttachmentBytes = "attachment-bytes"
 
 // Source has mail. Several goroutines may call it.
 type Source interface {

@@ -41,15 +41,13 @@ type benchCmd struct {
 type benchSpaceCmd struct {
 	config.Storage
 	config.Log
-	Mails      int    `default:"5000" help:"How many mails."`
-	Seed       uint64 `default:"9" help:"Other seeds make other mail."`
-	Packed     bool   `help:"Attachments of formats that are compressed already, and of no others."`
-	Duplicates int    `default:"35" help:"Attachments in a hundred that were sent before."`
-	Senders    int    `default:"8" help:"Connections at a time."`
-	LMTP       string `name:"lmtp" placeholder:"ADDR" help:"Deliver to this server, whose storage the other flags name, instead of to one of our own. The table then has all mail of it."`
-	To         string `placeholder:"ADDRESS" help:"The recipient there."`
-	Measure    bool   `help:"Deliver nothing: only say what the mail in the storage takes that the other flags name."`
-	Out        string `placeholder:"FILE" help:"Append a line of JSON with all figures, for 'bench plan' and 'bench report'."`
+	Mails int `default:"5000" help:"How many mails."`
+	benchMail
+	Senders int    `default:"8" help:"Connections at a time."`
+	LMTP    string `name:"lmtp" placeholder:"ADDR" help:"Deliver to this server, whose storage the other flags name, instead of to one of our own. The table then has all mail of it."`
+	To      string `placeholder:"ADDRESS" help:"The recipient there."`
+	Measure bool   `help:"Deliver nothing: only say what the mail in the storage takes that the other flags name."`
+	Out     string `placeholder:"FILE" help:"Append a line of JSON with all figures, for 'bench plan' and 'bench report'."`
 }
 
 // benchUser is the recipient on a server of our own.
@@ -57,10 +55,13 @@ const benchUser = "bench@example.com"
 
 func (c *benchSpaceCmd) Run(std streams) error {
 	switch {
-	case c.Mails < 1 || c.Senders < 1 || c.Duplicates < 0 || c.Duplicates > 100:
-		return usageError{errors.New("--mails and --senders are at least 1, --duplicates is a percentage")}
+	case c.Mails < 1 || c.Senders < 1:
+		return usageError{errors.New("--mails and --senders are at least 1")}
 	case (c.LMTP == "") != (c.To == ""):
 		return usageError{errors.New("--lmtp and --to belong together")}
+	}
+	if _, err := c.corpus(); err != nil {
+		return usageError{err}
 	}
 	if err := c.Storage.Check(); err != nil {
 		return usageError{err}
@@ -134,7 +135,11 @@ func (c *benchSpaceCmd) own(ctx context.Context, log *slog.Logger, std streams) 
 
 // deliver sends the corpus and returns its size.
 func (c *benchSpaceCmd) deliver(ctx context.Context, std streams, addr, to string) (int64, error) {
-	corpus := bench.NewCorpus(corpusOptions(c.Seed, c.Duplicates, c.Packed))
+	options, err := c.corpus()
+	if err != nil {
+		return 0, err
+	}
+	corpus := bench.NewCorpus(options)
 	var next, received atomic.Int64
 	var senders sync.WaitGroup
 	ctx, cancel := context.WithCancelCause(ctx)

@@ -20,17 +20,19 @@ import (
 
 // benchCorpusCmd writes generated mail, and says what it is like.
 type benchCorpusCmd struct {
-	Mails      int    `default:"1000" help:"How many mails."`
-	Seed       uint64 `default:"9" help:"Other seeds make other mail."`
-	Duplicates int    `default:"35" help:"Attachments in a hundred that were sent before."`
-	Packed     bool   `help:"Attachments of formats that are compressed already, and of no others."`
-	Mail       string `placeholder:"PATH" help:"Take mail that is there instead of making it: an mbox, a Maildir, or a directory with a message in each file."`
-	Out        string `placeholder:"DIR" help:"Write each mail into a file of this new or empty directory; - writes an mbox to standard output. Without it, only say what the mail is like."`
+	Mails int `default:"1000" help:"How many mails."`
+	benchMail
+	Mail string `placeholder:"PATH" help:"Take mail that is there instead of making it: an mbox, a Maildir, or a directory with a message in each file."`
+	Out  string `placeholder:"DIR" help:"Write each mail into a file of this new or empty directory; - writes an mbox to standard output. Without it, only say what the mail is like."`
 }
 
 func (c *benchCorpusCmd) Run(std streams) error {
-	if c.Mails < 1 || c.Duplicates < 0 || c.Duplicates > 100 {
-		return usageError{errors.New("--mails is at least 1, --duplicates is a percentage")}
+	if c.Mails < 1 {
+		return usageError{errors.New("--mails is at least 1")}
+	}
+	source, mails, err := c.source()
+	if err != nil {
+		return usageError{err}
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
@@ -49,10 +51,6 @@ func (c *benchCorpusCmd) Run(std streams) error {
 		write = func(n int, m *bench.Message) error {
 			return os.WriteFile(filepath.Join(c.Out, fmt.Sprintf("%08d.eml", n)), m.Raw, 0o644)
 		}
-	}
-	source, mails, err := c.source()
-	if err != nil {
-		return usageError{err}
 	}
 	var about properties.Properties
 	progress := startProgress(std, "making mail", "mail", int64(mails))
@@ -79,7 +77,11 @@ func (c *benchCorpusCmd) Run(std streams) error {
 // source returns what makes or reads mail, and how much of it there is.
 func (c *benchCorpusCmd) source() (message func(n int) (*bench.Message, error), mails int, err error) {
 	if c.Mail == "" {
-		corpus := bench.NewCorpus(corpusOptions(c.Seed, c.Duplicates, c.Packed))
+		options, err := c.corpus()
+		if err != nil {
+			return nil, 0, err
+		}
+		corpus := bench.NewCorpus(options)
 		return func(n int) (*bench.Message, error) { return corpus.Message(n), nil }, c.Mails, nil
 	}
 	mail, err := stored.Open(c.Mail)
@@ -99,14 +101,6 @@ func emptyDirectory(name string) error {
 		err = fmt.Errorf("%s is not empty", name)
 	}
 	return err
-}
-
-// corpusOptions takes a percentage in which 0 means none.
-func corpusOptions(seed uint64, duplicates int, packed bool) bench.CorpusOptions {
-	if duplicates == 0 {
-		duplicates = -1
-	}
-	return bench.CorpusOptions{Seed: seed, DuplicatePercent: duplicates, Packed: packed}
 }
 
 // writeMbox writes a message as an mbox has it: after a line "From ", with LF as line ends, with

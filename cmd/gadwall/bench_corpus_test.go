@@ -38,6 +38,25 @@ func TestBenchCorpus(t *testing.T) {
 	gadwall(t, "", nil, append(args, "--out", dir)...).want(t, exitUsage, "not empty")
 	gadwall(t, "", nil, "bench", "corpus", "--mails", "0").want(t, exitUsage, "--mails")
 	gadwall(t, "", nil, "bench", "corpus", "--duplicates", "101").want(t, exitUsage, "--duplicates")
+	gadwall(t, "", nil, "bench", "corpus", "--languages", "tlh=1").want(t, exitUsage, "tlh")
+	gadwall(t, "", nil, "bench", "space", "--attachment-kinds", "films=1").want(t, exitUsage, "films")
+	gadwall(t, "", nil, "bench", "run", "--thread-length", "11").want(t, exitUsage, "threads")
+}
+
+// Each flag reaches the mail.
+func TestBenchCorpusFlags(t *testing.T) {
+	made := gadwall(t, "", nil, "bench", "corpus", "--mails", "60", "--attachments", "90", "--attachment-size", "1500",
+		"--attachment-kinds", "pdf=1", "--duplicates", "0", "--languages", "ru=1", "--legacy-charsets", "100",
+		"--broken", "100", "--thread-length", "1")
+	made.want(t, 0, "koi8-r", "Date is none", "pdf", "(0 %)")
+	for _, no := range []string{"iso-8859-1", "images   ", "office    ", " archives "} {
+		if strings.Contains(made.out[strings.Index(made.out, "attachments by class"):], no) {
+			t.Errorf("there is %q:\n%s", no, made.out)
+		}
+	}
+	if _, after, _ := strings.Cut(made.out, "refers to\n"); !strings.HasPrefix(after, "  0                           60 100.0 %") {
+		t.Errorf("threads:\n%s", after)
+	}
 }
 
 // A program that undoes what an mbox does gets the mail, and splits it nowhere else.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 
+	"gadwall/bench"
 	results "gadwall/bench/result"
 	"gadwall/bench/stored"
 	"gadwall/bench/workload"
@@ -22,11 +23,9 @@ type benchLoad struct {
 	Repeats     int     `default:"3" help:"How often each step is measured."`
 	Idle        int     `default:"200" help:"Connections of the workload idle."`
 	BigMail     int64   `default:"200000000" placeholder:"BYTES" help:"Size of the mail of the workload bigmail."`
-	Seed        uint64  `default:"9" help:"Other seeds make other mail, and other random choices."`
-	Duplicates  int     `default:"35" help:"Attachments in a hundred that were sent before."`
-	Packed      bool    `help:"Attachments of formats that are compressed already, and of no others."`
-	Mail        string  `placeholder:"PATH" help:"Use this mail instead of generated mail: an mbox, a Maildir, or a directory with a message in each file."`
-	Out         string  `placeholder:"FILE" help:"Append a line of JSON for each measurement."`
+	benchMail
+	Mail string `placeholder:"PATH" help:"Use this mail instead of generated mail: an mbox, a Maildir, or a directory with a message in each file."`
+	Out  string `placeholder:"FILE" help:"Append a line of JSON for each measurement."`
 
 	stored *stored.Mail // that of --mail, once it was checked
 }
@@ -36,8 +35,8 @@ func (c *benchLoad) check(names []string) error {
 	if err := workload.Known(names); err != nil {
 		return fmt.Errorf("%w; --list names all", err)
 	}
-	if c.Duplicates < 0 || c.Duplicates > 100 {
-		return errors.New("--duplicates is a percentage")
+	if _, err := c.corpus(); err != nil {
+		return err
 	}
 	if c.Mail != "" && c.stored == nil {
 		var err error
@@ -50,10 +49,14 @@ func (c *benchLoad) check(names []string) error {
 }
 
 func (c *benchLoad) options() workload.Options {
+	corpus, _ := c.corpus() // checked before
 	o := workload.Options{
-		Corpus: corpusOptions(c.Seed, c.Duplicates, c.Packed), Users: c.Users, Messages: c.Messages,
+		Corpus: corpus, Users: c.Users, Messages: c.Messages,
 		Connections: c.Connections, Calls: c.Calls, Rate: c.Rate, Repeats: c.Repeats,
 		Idle: c.Idle, BigMail: c.BigMail, Run: strings.ToLower(rand.Text()[:10]),
+	}
+	if c.AttachmentSize != bench.UsualFileBytes {
+		o.Params = map[string]float64{workload.AttachmentBytes: float64(c.AttachmentSize)}
 	}
 	if c.stored != nil {
 		o.Mail = c.stored
