@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 )
@@ -85,15 +86,17 @@ func (o CorpusOptions) withDefaults() CorpusOptions {
 
 // Check returns what is wrong with the options.
 func (o CorpusOptions) Check() error {
-	for name, percent := range map[string]int{"duplicates": o.DuplicatePercent, "mails with attachments": o.FilesPercent,
-		"texts in older charsets": o.LegacyPercent, "broken mails": o.BrokenPercent} {
+	for name, percent := range map[string]int{
+		"duplicates": o.DuplicatePercent, "mails with attachments": o.FilesPercent,
+		"texts in older charsets": o.LegacyPercent, "broken mails": o.BrokenPercent,
+	} {
 		if percent > 100 {
 			return fmt.Errorf("the share of %s is a percentage", name)
 		}
 	}
 	switch {
 	case o.FileBytes < 0:
-		return fmt.Errorf("the size of attachments is greater than 0")
+		return errors.New("the size of attachments is not negative")
 	case o.ThreadLength < 0 || o.ThreadLength > blockSize:
 		return fmt.Errorf("threads have 1 to %d mails", blockSize)
 	}

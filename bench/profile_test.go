@@ -14,9 +14,9 @@ import (
 	"gadwall/mimestream"
 )
 
-// The corpus, but for its broken mails, is valid MIME of a realistic size, with the share and compressibility of each class
-// that doc.go names, and with the duplicates asked for. A sample differs from the whole corpus,
-// because a few large files decide the shares of bytes.
+// The corpus, but for its broken mails, is valid MIME of a realistic size, with the share and
+// compressibility of each class that doc.go names, and with the duplicates asked for. A sample
+// differs from the whole corpus, because a few large files decide the shares of bytes.
 func TestCorpus(t *testing.T) {
 	const mails = 1200
 	type class struct{ share, deflate float64 }

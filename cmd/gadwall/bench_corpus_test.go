@@ -54,7 +54,8 @@ func TestBenchCorpusFlags(t *testing.T) {
 			t.Errorf("there is %q:\n%s", no, made.out)
 		}
 	}
-	if _, after, _ := strings.Cut(made.out, "refers to\n"); !strings.HasPrefix(after, "  0                           60 100.0 %") {
+	_, after, _ := strings.Cut(made.out, "refers to\n")
+	if !strings.HasPrefix(after, "  0                           60 100.0 %") {
 		t.Errorf("threads:\n%s", after)
 	}
 }
