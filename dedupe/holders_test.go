@@ -268,7 +268,7 @@ func TestCollectionOfHoldersMeetsTransaction(t *testing.T) {
 		t.Run(fmt.Sprintf("ends=%v", ends), func(t *testing.T) {
 			h := newHolders(t)
 			if !ends {
-				h.collector.patience = 50 * time.Millisecond
+				h.collector.patience = 2 * time.Second // the free one takes some milliseconds of it
 			}
 			a, b := h.held("a", 1, 2), h.held("b", 3)
 			busy, free := h.hold("busy", Ref{a, 1}), h.hold("free", Ref{b, 3})

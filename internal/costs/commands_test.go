@@ -33,7 +33,7 @@ const (
 	user = "ada@example.com"
 	peer = "bob@example.com"
 	// wait bounds every wait for a server.
-	wait = 30 * time.Second
+	wait = 2 * time.Minute
 	// many is the size of the larger sets of messages.
 	many = 50
 )
@@ -220,7 +220,7 @@ func newLMTP(t *testing.T, addr string) *lmtpClient {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { nc.Close() })
-	if err := nc.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+	if err := nc.SetDeadline(time.Now().Add(wait)); err != nil {
 		t.Fatal(err)
 	}
 	c := &lmtpClient{t, textproto.NewConn(nc)}

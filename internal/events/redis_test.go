@@ -13,7 +13,7 @@ import (
 )
 
 // within bounds every wait for something that must happen.
-const within = 20 * time.Second
+const within = time.Minute
 
 // redisServer is Debian's redis-server on a unix socket.
 type redisServer struct {

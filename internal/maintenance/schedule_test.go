@@ -158,7 +158,7 @@ func (in *instance) close(t testing.TB) {
 	if err := in.Store.Close(); err != nil {
 		t.Error(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	if err := in.client.Disconnect(ctx); err != nil {
 		t.Error(err)
