@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"gadwall/internal/dbtest"
+	"gadwall/internal/listen"
 )
 
 // binary is the path of the gadwall that TestMain built.
@@ -100,12 +101,11 @@ func startServer(t testing.TB, args ...string) *server {
 
 func freeAddr(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := listen.SpareAddr()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return addr
 }
 
 // start runs the server and returns when every listener answers.

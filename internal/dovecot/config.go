@@ -1,12 +1,13 @@
 package dovecot
 
 import (
-	"net"
 	"os"
 	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"gadwall/internal/listen"
 )
 
 // Values of Options.Fsync. Dovecot's own default is "optimized", which syncs deliveries, but no
@@ -155,11 +156,10 @@ func identify(mailUser string) (id identities, err error) {
 
 // prepare makes the directories and the configuration.
 func (s *Server) prepare(o Options) error {
-	port, lmtpPort, err := freePorts()
-	if err != nil {
+	var err error
+	if s.IMAP, err = listen.SpareAddr(); err != nil {
 		return err
 	}
-	s.IMAP = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	id, err := identify(o.MailUser)
 	if err != nil {
 		return err
@@ -185,29 +185,18 @@ func (s *Server) prepare(o Options) error {
 	}
 	conf := configuration
 	if o.LMTP {
-		s.LMTP = net.JoinHostPort("127.0.0.1", strconv.Itoa(lmtpPort))
-		conf += strings.ReplaceAll(lmtpConfiguration, "PORT", strconv.Itoa(lmtpPort))
+		if s.LMTP, err = listen.SpareAddr(); err != nil {
+			return err
+		}
+		conf += strings.ReplaceAll(lmtpConfiguration, "PORT", port(s.LMTP))
 	}
 	// A replacer does not look at what it has put in, so the caller's parts go first.
 	conf = strings.NewReplacer("LOCATION", o.Location, "EXTRA", o.Extra).Replace(conf)
 	conf = strings.NewReplacer(
-		"DIR", o.Dir, "PORT", strconv.Itoa(port), "FSYNC", o.Fsync, "CORES", strconv.Itoa(cores),
+		"DIR", o.Dir, "PORT", port(s.IMAP), "FSYNC", o.Fsync, "CORES", strconv.Itoa(cores),
 		"INTERNAL", id.internal, "GROUP", id.group, "LOGIN", id.login, "UID", id.uid, "GID", id.gid,
 	).Replace(conf)
 	return os.WriteFile(s.file("conf"), []byte(conf), 0o644)
 }
 
-// freePorts are two ports that are free at this moment.
-func freePorts() (a, b int, err error) {
-	first, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, 0, err
-	}
-	defer first.Close()
-	second, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, 0, err
-	}
-	defer second.Close()
-	return first.Addr().(*net.TCPAddr).Port, second.Addr().(*net.TCPAddr).Port, nil
-}
+func port(addr string) string { return addr[strings.LastIndexByte(addr, ':')+1:] }

@@ -5,7 +5,7 @@
 //
 // # What always holds
 //
-//   - The server listens on loopback, on ports that were free, and keeps everything below the
+//   - The server listens on loopback, on spare ports, and keeps everything below the
 //     directory that the caller names. It reads no configuration of the machine.
 //   - Any user may log in with any password, and gets mail under any domain.
 //   - No process of the server that touches mail runs as root.

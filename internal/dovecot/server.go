@@ -23,8 +23,8 @@ const (
 
 const (
 	// startTimeout is how long the server may take to greet, stopTimeout to end.
-	startTimeout = 20 * time.Second
-	stopTimeout  = 10 * time.Second
+	startTimeout = time.Minute
+	stopTimeout  = time.Minute
 	// greetEvery is how often Start asks whether the server greets.
 	greetEvery = 20 * time.Millisecond
 )
