@@ -44,6 +44,10 @@ type Options struct {
 	Logger *slog.Logger
 	// Clock gives the time with which references are marked; time.Now if nil.
 	Clock func() time.Time
+	// Ordered says that the database makes writes durable in the order in which it acknowledges them:
+	// then nobody waits for blobs and their references, and the commit that needs them makes them
+	// durable, see database.Preceding.
+	Ordered bool
 	// OneChunkAtATime lets an upload wait for each chunk before it goes on, and start no goroutine:
 	// for tests that decide what happens to each command.
 	OneChunkAtATime bool
@@ -66,14 +70,15 @@ func New(db *mongo.Database, opts Options) (*Store, error) {
 	if opts.Logger == nil {
 		opts.Logger = slog.Default()
 	}
-	files := db.Collection(FilesCollection, database.Collection())
+	coll := database.Preceding(opts.Ordered)
+	files := db.Collection(FilesCollection, coll)
 	ahead := chunksAtATime
 	if opts.OneChunkAtATime {
 		ahead = 0
 	}
 	return &Store{
 		files:  files,
-		chunks: db.Collection(ChunksCollection, database.Collection()),
+		chunks: db.Collection(ChunksCollection, coll),
 		refs:   dedupe.NewCounter(files, "metadata.hash", "metadata.").WithClock(opts.Clock),
 		log:    opts.Logger,
 		ahead:  make(chan struct{}, ahead),

@@ -12,8 +12,6 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
-
-	"gadwall/internal/database"
 )
 
 // The counting fields of a document, after the prefix of its Counter.
@@ -59,10 +57,11 @@ type Counter struct {
 }
 
 // NewCounter returns the counter of a collection whose documents have their hash in the field key
-// (it needs a unique index) and the counting fields under prefix ("" or, e.g., "metadata.").
+// (it needs a unique index) and the counting fields under prefix ("" or, e.g., "metadata."). The
+// write concern is the collection's: database.Collection, or database.Preceding.
 func NewCounter(coll *mongo.Collection, key, prefix string) *Counter {
 	return &Counter{
-		coll:        coll.Clone(database.Collection()),
+		coll:        coll,
 		key:         key,
 		refs:        prefix + FieldRefs,
 		magic:       prefix + FieldMagic,

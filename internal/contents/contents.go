@@ -57,6 +57,8 @@ type Options struct {
 	Logger *slog.Logger
 	// Clock gives the time with which references are marked; time.Now if nil.
 	Clock func() time.Time
+	// Ordered is blobstore.Options.Ordered: contents and references precede the commit of the message.
+	Ordered bool
 	// ShortHeaders keeps short headers; nil keeps none.
 	ShortHeaders *shortheader.Cache
 }
@@ -82,7 +84,7 @@ func New(db *mongo.Database, blobs *blobstore.Store, opts Options) (*Store, erro
 	if opts.Logger == nil {
 		opts.Logger = slog.Default()
 	}
-	coll := db.Collection(Collection, database.Collection())
+	coll := db.Collection(Collection, database.Preceding(opts.Ordered))
 	return &Store{
 		coll:  coll,
 		blobs: blobs,

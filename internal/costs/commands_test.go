@@ -139,6 +139,24 @@ func TestCommands(t *testing.T) {
 	compare(t, table.String())
 }
 
+// On a database of one log only the commit waits: what precedes it becomes durable with it.
+func TestOnlyTheCommitWaits(t *testing.T) {
+	db, commands := dbtest.Monitored(t)
+	st := storetest.Open(t, storetest.Options{Database: db, Ordered: true})
+	st.User(t, user)
+	lmtp := newLMTP(t, serveLMTP(t, st))
+	large := mailgen.Random(1, 1<<20)
+	for _, raw := range [][]byte{
+		mailgen.Simple("small"), mailgen.Simple("small"), mailgen.Simple("c", large), mailgen.Simple("d", large),
+	} {
+		commands.Reset()
+		lmtp.deliver(raw, user)
+		if n := commands.Waits(); n != 1 {
+			t.Errorf("%d commands waited: %s", n, commands.Sequence())
+		}
+	}
+}
+
 // compare compares the table with the golden file, or writes it.
 func compare(t *testing.T, got string) {
 	t.Helper()

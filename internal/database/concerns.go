@@ -21,6 +21,19 @@ func Collection() *options.CollectionOptionsBuilder {
 		SetReadConcern(readconcern.Local()).SetReadPreference(readpref.Primary())
 }
 
+// Preceding returns Collection, or with ordered the options of writes that nobody waits for: what a
+// commit relies on, and is written before it. Ordered says that the database makes writes durable in
+// the order in which it acknowledges them, so that the commit's durability is theirs, too. The
+// embedded database does so: it has one log. A MongoDB does not: a failover may take back a write
+// whose successor on the new primary stays, and in a sharded cluster each shard has its own order.
+func Preceding(ordered bool) *options.CollectionOptionsBuilder {
+	if !ordered {
+		return Collection()
+	}
+	journal := false
+	return Collection().SetWriteConcern(&writeconcern.WriteConcern{W: 1, Journal: &journal})
+}
+
 // Committed is Collection for what clients are told of, and rely on ever after: UIDs, mod-sequences,
 // flags. Reads outside of transactions see only what a majority of the members has, so that no
 // failover takes back what a client was told. A transaction has a read concern of its own.

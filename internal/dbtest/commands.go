@@ -41,7 +41,7 @@ func (c *Commands) started(_ context.Context, e *event.CommandStartedEvent) {
 	defer c.mu.Unlock()
 	c.of(t).commands++
 	c.pending[e.RequestID] = t
-	if _, err := e.Command.LookupErr("writeConcern"); err == nil {
+	if w, err := e.Command.LookupErr("writeConcern", "w"); err == nil && w.Type == bson.TypeString {
 		c.waits++
 	}
 }
@@ -124,8 +124,8 @@ func (c *Commands) Total() int {
 	return c.sum(func(target) bool { return true }, func(n *count) int { return n.commands })
 }
 
-// Waits is how many commands had a write concern: each waited until what it had written was
-// durable. Statements of a transaction have none, its commit has one.
+// Waits is how many commands had the write concern majority: each waited until what it had written
+// was durable. Statements of a transaction have none, its commit has one.
 func (c *Commands) Waits() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -14,6 +14,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 
 	"gadwall/internal/docstore"
 )
@@ -56,14 +57,26 @@ func increment(n int64) D {
 		"$db", "d", "lsid", d("id", retrySession), "txnNumber", n)
 }
 
-// deliver inserts documents with a large value now and then, and counts them, in one transaction.
+// noWait acknowledges a write before it is on disk.
+func noWait() *options.CollectionOptionsBuilder {
+	journal := false
+	return options.Collection().SetWriteConcern(&writeconcern.WriteConcern{W: 1, Journal: &journal})
+}
+
+// deliver inserts documents with a large value now and then, and counts them, in one transaction. It
+// inserts what they rely on before, and does not wait for it.
 func (l *cutLoad) deliver(ctx context.Context, s *mongo.Session) error {
 	l.mu.Lock()
 	first := l.next
 	l.next += 3
 	l.mu.Unlock()
 	db := l.client.Database("d")
-	_, err := s.WithTransaction(ctx, func(ctx context.Context) (any, error) {
+	_, err := db.Collection("preceding", noWait()).InsertOne(ctx,
+		d("_id", first, "body", bson.Binary{Data: make([]byte, first*7%3000)}))
+	if err != nil {
+		return err
+	}
+	_, err = s.WithTransaction(ctx, func(ctx context.Context) (any, error) {
 		if _, err := db.Collection("box").UpdateOne(ctx, d("_id", first%5), d("$inc", d("n", 3)),
 			options.UpdateOne().SetUpsert(true)); err != nil {
 			return nil, err
@@ -249,6 +262,20 @@ func (l *cutLoad) check(t *testing.T, fs *vfs.MemFS, k known, again bool) {
 			}
 		}
 	}
+	var preceding []struct {
+		ID int `bson:"_id"`
+	}
+	cur = must(db.Collection("preceding").Find(ctx, d(), options.Find().SetProjection(d("_id", 1))))(t)
+	must(0, cur.All(ctx, &preceding))(t)
+	before := map[int]bool{}
+	for _, doc := range preceding {
+		before[doc.ID] = true
+	}
+	for id := range there {
+		if first := id - id%3; !before[first] {
+			t.Errorf("document %d is there, and what was acknowledged before it is lost", id)
+		}
+	}
 	total := 0
 	cur = must(db.Collection("box").Find(ctx, d()))(t)
 	var boxes []struct{ N int }
@@ -306,8 +333,9 @@ func (l *cutLoad) checkRetries(t *testing.T, s *docstore.Server, db *mongo.Datab
 }
 
 // Whenever the power is cut, whatever of the unsynced bytes reaches the disk: what was acknowledged
-// is there, transactions are there as a whole or not at all, indexes and documents agree, and a
-// retried write is done once.
+// is there, what precedes something that is there is there, too, even if nobody waited for it,
+// transactions are there as a whole or not at all, indexes and documents agree, and a retried write is
+// done once.
 func TestPowerCuts(t *testing.T) {
 	cuts := defaultCuts
 	if text := os.Getenv(cutsVariable); text != "" {

@@ -101,12 +101,12 @@ func Open(ctx context.Context, o Options) (_ *Node, err error) {
 	if err := n.openBus(o.Storage); err != nil {
 		return nil, err
 	}
-	blobs, err := blobstore.New(n.Database, blobstore.Options{Logger: n.log})
+	blobs, err := blobstore.New(n.Database, blobstore.Options{Logger: n.log, Ordered: o.Storage.Embedded()})
 	if err != nil {
 		return nil, err
 	}
 	n.Contents, err = contents.New(n.Database, blobs, contents.Options{
-		Logger: n.log, ShortHeaders: shortheader.New(o.HeaderCache)})
+		Logger: n.log, Ordered: o.Storage.Embedded(), ShortHeaders: shortheader.New(o.HeaderCache)})
 	if err != nil {
 		return nil, err
 	}

@@ -34,6 +34,8 @@ type Options struct {
 	ReadOnly bool // nothing is created when it opens
 	// OneChunkAtATime is blobstore.Options.OneChunkAtATime.
 	OneChunkAtATime bool
+	// Ordered is blobstore.Options.Ordered. Without it the store writes as it does to a MongoDB.
+	Ordered bool
 	// RememberPasswords is mailstore.Options.RememberPasswords.
 	RememberPasswords time.Duration
 }
@@ -73,12 +75,12 @@ func OpenIn(ctx context.Context, o Options) (*Store, error) {
 	}
 	s := &Store{Database: o.Database, Bus: o.Bus}
 	blobs, err := blobstore.New(o.Database, blobstore.Options{Logger: o.Logger, Clock: o.Clock,
-		OneChunkAtATime: o.OneChunkAtATime})
+		OneChunkAtATime: o.OneChunkAtATime, Ordered: o.Ordered})
 	if err != nil {
 		return nil, err
 	}
 	s.Contents, err = contents.New(o.Database, blobs, contents.Options{
-		Logger: o.Logger, Clock: o.Clock, ShortHeaders: shortheader.New(8 << 20)})
+		Logger: o.Logger, Clock: o.Clock, Ordered: o.Ordered, ShortHeaders: shortheader.New(8 << 20)})
 	if err != nil {
 		return nil, err
 	}
