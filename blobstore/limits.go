@@ -72,7 +72,7 @@ const (
 	// reads.
 	openBatch = 256
 
-	// cleanupTimeout bounds each attempt to clean up.
+	// cleanupTimeout bounds each attempt to clean up, and a write of a chunk whose caller has gone.
 	cleanupTimeout = 10 * time.Second
 
 	// maxAttempts bounds the attempts of Finish while a blob of the same hash appears and

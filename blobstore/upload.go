@@ -214,7 +214,11 @@ func (u *upload) wait() {
 	}
 }
 
+// insertChunk writes a chunk. When ctx ends meanwhile, the write goes on: a server that has the
+// command may do it at any time, also after discard has looked for chunks.
 func (u *upload) insertChunk(ctx context.Context, n int32, data []byte) error {
+	ctx, end := outlive(ctx)
+	defer end()
 	_, err := u.s.chunks.InsertOne(ctx, bson.D{
 		{Key: "_id", Value: bson.NewObjectIDFromTimestamp(u.s.refs.Now())},
 		{Key: "files_id", Value: u.id},
@@ -273,6 +277,9 @@ func (u *upload) commit(ctx context.Context, hash dedupe.Hash, sums []byte,
 		doc.Metadata.Head = &bson.Binary{Data: sums[:dedupe.HashSize]}
 		doc.Metadata.Sums = sums
 	}
+	if err := ctx.Err(); err != nil {
+		return false, err // for certain there is no document
+	}
 	u.inserted, u.unknown = true, true
 	_, err = u.s.files.InsertOne(ctx, doc)
 	switch {
@@ -305,6 +312,25 @@ func (u *upload) discard(ctx context.Context) {
 	}
 	if _, err := u.s.chunks.DeleteMany(ctx, bson.D{{Key: "files_id", Value: u.id}}); err != nil {
 		u.s.log.WarnContext(ctx, "chunks are left for a check", "file", u.id, "error", err)
+	}
+}
+
+// outlive returns a context that ends cleanupTimeout after ctx, for a write that was
+// begun. The caller calls end when the write has ended.
+func outlive(ctx context.Context) (lasting context.Context, end func()) {
+	lasting, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		patience := time.NewTimer(cleanupTimeout)
+		defer patience.Stop()
+		select {
+		case <-patience.C:
+			cancel()
+		case <-lasting.Done():
+		}
+	})
+	return lasting, func() {
+		stop()
+		cancel()
 	}
 }
 
