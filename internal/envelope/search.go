@@ -12,6 +12,9 @@ var addressFields = map[string]bool{
 	"from": true, "sender": true, "reply-to": true, "to": true, "cc": true, "bcc": true,
 }
 
+// IsAddressField reports whether Text gives the addresses of a field, whose name is in lower case.
+func IsAddressField(name string) bool { return addressFields[name] }
+
 // Text gives the text of a header field's value that searches look in: encoded words undone,
 // without control characters, white space collapsed, as casemap.String gives them. A field of
 // addresses (name is in lower case) gives further lines: one for each address that does not stand

@@ -62,18 +62,68 @@ func (x *Extractor) header(
 	}
 	x.begin()
 	for name, value := range headerFields(x.raw.Bytes()) {
-		x.line = appendLine(x.line[:0], name, value)
-		x.Write(x.line)
-		if ofMessage && name != "" {
-			name = strings.ToLower(name)
-			text := envelope.Text(name, value)
+		plain := isPlain(value)
+		if plain {
+			// The field's text is a part of the line, and the line is complete characters.
+			x.line = appendPlainLine(x.line[:0], name, value)
+			x.grams.Add(x.line)
+		} else {
+			x.line = appendLine(x.line[:0], name, value)
+			x.Write(x.line)
+		}
+		if !ofMessage || name == "" {
+			continue
+		}
+		name = strings.ToLower(name)
+		f := index.FieldOf(name)
+		if plain && f == index.Text && !envelope.IsAddressField(name) {
+			continue
+		}
+		text := envelope.Text(name, value)
+		if !plain || strings.IndexByte(text, '\n') >= 0 {
 			x.grams.AddField(index.Text, text)
-			if f := index.FieldOf(name); f != index.Text {
-				x.grams.AddField(f, text)
-			}
+		}
+		if f != index.Text {
+			x.grams.AddField(f, text)
 		}
 	}
 	return x.Close()
+}
+
+// isPlain reports whether a field's value is printable ASCII with spaces and tabs, and without
+// encoded words.
+func isPlain(value string) bool {
+	for i := 0; i < len(value); i++ {
+		switch c := value[i]; {
+		case c == '\t':
+		case c < ' ' || c > '~', c == '=' && i+1 < len(value) && value[i+1] == '?':
+			return false
+		}
+	}
+	return true
+}
+
+// appendPlainLine appends what casemap makes of the line (appendLine) of a field that isPlain.
+func appendPlainLine(line []byte, name, value string) []byte {
+	if name != "" {
+		line = append(append(line, casemap.String(name)...), ": "...)
+	}
+	space, begun := false, false
+	for i := 0; i < len(value); i++ {
+		c := value[i]
+		if c == ' ' || c == '\t' {
+			space = begun
+			continue
+		}
+		if space {
+			line = append(line, ' ')
+		}
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		line, space, begun = append(line, c), false, true
+	}
+	return append(line, '\n')
 }
 
 // begin begins a text.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"hash/crc32"
 	"math/bits"
+	"slices"
 )
 
 // errDamaged reports a document that is not what was written.
@@ -90,7 +91,8 @@ func appendVector(dst []byte, v vector, n int) []byte {
 	}
 	// The parameter for distances of about n/ones.
 	k := max(0, bits.Len64(uint64(float64(n)/float64(ones)*0.69))-1)
-	dst = append(dst, mode|byte(k))
+	// A distance of n/ones takes k+2 bits or fewer in the mean.
+	dst = append(slices.Grow(dst, 1+(ones*(k+2)+7)/8), mode|byte(k))
 	w := bitWriter{out: dst}
 	last := -1
 	for i, word := range v {
@@ -153,31 +155,38 @@ func readVector(v vector, n int, stored []byte) error {
 type bitWriter struct {
 	out []byte
 	acc uint64
-	n   int
+	n   int // bits in acc, less than 32
 }
 
+// put appends up to 32 bits.
 func (w *bitWriter) put(value uint64, n int) {
-	w.acc |= value << w.n
-	for w.n += n; w.n >= 8; w.n -= 8 {
-		w.out = append(w.out, byte(w.acc))
-		w.acc >>= 8
+	w.acc |= value << (w.n & 63)
+	if w.n += n; w.n >= 32 {
+		w.out = binary.LittleEndian.AppendUint32(w.out, uint32(w.acc))
+		w.acc >>= 32
+		w.n -= 32
 	}
 }
 
 func (w *bitWriter) rice(d uint64, k int) {
-	upper := d >> k
+	upper := int(d >> (k & 63))
+	if upper+1+k <= 32 {
+		w.put(1<<(upper&63)-1|d&(1<<(k&63)-1)<<((upper+1)&63), upper+1+k)
+		return
+	}
 	for ; upper >= 16; upper -= 16 {
 		w.put(1<<16-1, 16)
 	}
-	w.put(1<<upper-1, int(upper)+1)
+	w.put(1<<upper-1, upper+1)
 	if k > 0 {
 		w.put(d&(1<<k-1), k)
 	}
 }
 
 func (w *bitWriter) end() []byte {
-	if w.n > 0 {
+	for ; w.n > 0; w.n -= 8 {
 		w.out = append(w.out, byte(w.acc))
+		w.acc >>= 8
 	}
 	return w.out
 }

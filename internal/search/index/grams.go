@@ -100,9 +100,13 @@ func (g *Grams) Reset() { *g = Grams{kept: g.kept[:0]} }
 func (g *Grams) Begin() { g.w, g.kept = window{}, g.kept[:0] }
 
 // Add takes the next piece of the text, mapped by casemap.
-func (g *Grams) Add(mapped []byte) {
-	const salt = uint64(Text) << 56
-	w := g.w
+func (g *Grams) Add(mapped []byte) { g.w = g.add(g.w, mapped, Text.salt()) }
+
+// AddField takes the whole text of a header field, mapped.
+func (g *Grams) AddField(f Field, text string) { g.add(window{}, []byte(text), f.salt()) }
+
+// add takes what follows the window, and returns the next one.
+func (g *Grams) add(w window, mapped []byte, salt uint64) window {
 	for i := 0; i < len(mapped); {
 		if c := mapped[i]; c < utf8.RuneSelf {
 			i++
@@ -121,18 +125,10 @@ func (g *Grams) Add(mapped []byte) {
 		i += n
 		w.next(r, salt, g.mark)
 	}
-	g.w = w
+	return w
 }
 
 func (g *Grams) mark(bit uint32) { g.set[bit/64] |= 1 << (bit % 64) }
-
-// AddField takes the whole text of a header field, mapped.
-func (g *Grams) AddField(f Field, text string) {
-	var w window
-	for _, r := range text {
-		w.next(r, f.salt(), g.mark)
-	}
-}
 
 // Count returns how many bits are set.
 func (g *Grams) Count() int {
