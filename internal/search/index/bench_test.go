@@ -113,6 +113,34 @@ func BenchmarkMillion(b *testing.B) {
 	}
 }
 
+// store stores a content.
+func (s *server) store(b *testing.B, raw []byte) contents.ID {
+	b.Helper()
+	w := s.Contents.NewWriter(b.Context())
+	if _, err := w.Write(raw); err != nil {
+		b.Fatal(err)
+	}
+	stored, err := w.Finish(b.Context(), 1)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return stored.ID
+}
+
+// gramsOf returns the grams of a content.
+func (s *server) gramsOf(b *testing.B, id contents.ID) *index.Grams {
+	b.Helper()
+	loaded, err := s.Contents.Load(b.Context(), []contents.ID{id}, contents.Want{Parts: true, RootHeader: true})
+	if err != nil {
+		b.Fatal(err)
+	}
+	g := new(index.Grams)
+	if err := new(search.Extractor).Extract(b.Context(), g, nil, loaded[id]); err != nil {
+		b.Fatal(err)
+	}
+	return g
+}
+
 // fill puts mails into the INBOX, of 2,000 different contents; ten have a rare word.
 func (s *server) fill(b *testing.B, mails int) {
 	b.Helper()
@@ -133,23 +161,8 @@ func (s *server) fill(b *testing.B, mails int) {
 		if i >= different {
 			text += "A needleword.\r\n"
 		}
-		w := s.Contents.NewWriter(ctx)
-		if _, err := w.Write([]byte(text)); err != nil {
-			b.Fatal(err)
-		}
-		stored, err := w.Finish(ctx, 1)
-		if err != nil {
-			b.Fatal(err)
-		}
-		ids[i] = stored.ID
-		loaded, err := s.Contents.Load(ctx, []contents.ID{stored.ID}, contents.Want{Parts: true, RootHeader: true})
-		if err != nil {
-			b.Fatal(err)
-		}
-		grams[i] = new(index.Grams)
-		if err := new(search.Extractor).Extract(ctx, grams[i], nil, loaded[stored.ID]); err != nil {
-			b.Fatal(err)
-		}
+		ids[i] = s.store(b, []byte(text))
+		grams[i] = s.gramsOf(b, ids[i])
 	}
 	content := func(n int) int {
 		if n%(mails/10) == 7 {

@@ -34,8 +34,9 @@ func sum(key, data []byte) uint32 {
 
 // A vector is a set of bits, of a mail or of a column. Its form as stored is:
 //
-//	mode (1)  emptyVector | fullVector | k | inverted + k
-//	the distances between bits that are set (or, inverted, clear), less one, by Rice's code: the
+//	mode (1)  emptyVector | fullVector | plainVector | k | inverted + k
+//	plainVector: the bits, the lowest first, in words of 64
+//	k: the distances between bits that are set (or, inverted, clear), less one, by Rice's code: the
 //	distance's upper part in ones and a zero, and its k lower bits
 //
 // The number of bits is known from elsewhere. After the last one, the code ends with a distance that
@@ -45,6 +46,7 @@ type vector []uint64
 const (
 	emptyVector = 0xff
 	fullVector  = 0xfe
+	plainVector = 0xfd
 	inverted    = 0x80
 	maxRice     = 30
 )
@@ -74,6 +76,20 @@ func (v vector) fill(n int) {
 			v[i] = 0
 		}
 	}
+}
+
+// appendRow appends the form of a row. One of which at least a plainShare of the bits are set stays
+// plain until it is turned: Rice's code would save little for that time, and costs the more.
+func appendRow(dst []byte, v vector) []byte {
+	const plainShare = 1. / 8
+	if float64(v.count()) < plainShare*bitCount {
+		return appendVector(dst, v, bitCount)
+	}
+	dst = append(slices.Grow(dst, 1+bitCount/8), plainVector)
+	for _, word := range v {
+		dst = binary.LittleEndian.AppendUint64(dst, word)
+	}
+	return dst
 }
 
 // appendVector appends the form of the first n bits of v.
@@ -122,6 +138,18 @@ func readVector(v vector, n int, stored []byte) error {
 		return nil
 	case fullVector:
 		v.fill(n)
+		return nil
+	case plainVector:
+		words := (n + 63) / 64
+		if len(stored) != 1+8*words {
+			return errDamaged
+		}
+		for i := range words {
+			v[i] = binary.LittleEndian.Uint64(stored[1+8*i:])
+		}
+		if n%64 != 0 && v[words-1]>>(n%64) != 0 {
+			return errDamaged
+		}
 		return nil
 	}
 	k := int(mode &^ inverted)

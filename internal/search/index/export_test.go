@@ -24,3 +24,19 @@ func (x *Index) WriteBlock(ctx context.Context, user mailkey.UserID, numbers []u
 	}
 	return m.write(ctx, x, user, func(context.Context) error { return nil })
 }
+
+// WriteRows writes the rows of these mails.
+func (x *Index) WriteRows(ctx context.Context, user mailkey.UserID, first uint64, grams []*Grams) error {
+	docs := make([]any, len(grams))
+	for i, g := range grams {
+		docs[i] = g.document(user, first+uint64(i))
+	}
+	_, err := x.rows.InsertMany(ctx, docs)
+	return err
+}
+
+// TurnRows is how many rows are turned at a time.
+const TurnRows = turnRows
+
+// BlockRows is how many mails a block has at most.
+const BlockRows = blockRows

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -37,6 +38,8 @@ const (
 // Index reads the text index of a database. It is safe for concurrent use.
 type Index struct {
 	rows, blocks, columns, states *mongo.Collection
+
+	forgotten atomic.Int64 // calls of forgetState
 }
 
 // Open returns the index of a database. It creates what is missing of the collections unless

@@ -150,25 +150,63 @@ func TestExclude(t *testing.T) {
 	}
 }
 
-// A block is made anew with later rows, once there are as many.
+// Small blocks stay as they are until there are mergeBlocks. Then they become one.
 func TestTurnMerges(t *testing.T) {
 	e := newEnv(t)
-	for i := range 5 {
-		e.add(t, t.Context(), uint64(1+i*turnRows), some(turnRows)...)
+	const rows = 8
+	e.turner.SetTurnRows(rows)
+	for i := range mergeBlocks + 2 {
+		e.add(t, t.Context(), uint64(1+i*rows), some(rows)...)
 		if err := e.turner.Turn(t.Context(), e.user, free); err != nil {
 			t.Fatal(err)
 		}
+		var want []int
+		blocks, bad, err := e.readBlocks(t.Context(), e.user)
+		if err != nil || len(bad) > 0 {
+			t.Fatal(bad, err)
+		}
+		var counts []int
+		for _, b := range blocks {
+			counts = append(counts, b.count)
+		}
+		slices.SortFunc(counts, func(a, b int) int { return b - a })
+		if i < mergeBlocks-1 {
+			want = slices.Repeat([]int{rows}, i+1)
+		} else {
+			want = append([]int{mergeBlocks * rows}, slices.Repeat([]int{rows}, i+1-mergeBlocks)...)
+		}
+		if !slices.Equal(counts, want) {
+			t.Fatalf("after %d turns: blocks of %v mails, want %v", i+1, counts, want)
+		}
+		columns, err := e.columns.CountDocuments(t.Context(), bson.D{})
+		if err != nil || columns != int64(len(want)*groupCount) {
+			t.Errorf("%d documents of columns, %v", columns, err)
+		}
+		if n := e.check(t, t.Context(), Holds(Text, "invoice"), contains("invoice"), nil); n != (i+1)*rows {
+			t.Errorf("%d excluded", n)
+		}
 	}
-	blocks, bad, err := e.readBlocks(t.Context(), e.user)
-	if err != nil || len(bad) > 0 || len(blocks) != 2 || blocks[0].count+blocks[1].count != 5*turnRows {
-		t.Fatal(len(blocks), bad, err)
+}
+
+// What would make a block too large is left alone.
+func TestToMerge(t *testing.T) {
+	sized := func(counts ...int) (list []*block) {
+		for _, n := range counts {
+			list = append(list, &block{count: n})
+		}
+		return list
 	}
-	columns, err := e.columns.CountDocuments(t.Context(), bson.D{})
-	if err != nil || columns != 2*groupCount {
-		t.Errorf("%d documents of columns, %v", columns, err)
+	large := []int{blockRows, blockRows / 2}
+	few := append(large, slices.Repeat([]int{200}, mergeBlocks-2)...)
+	if got := toMerge(sized(few...), turnRows); got != nil {
+		t.Errorf("merges %d of %d blocks", len(got), len(few))
 	}
-	if n := e.check(t, t.Context(), Holds(Text, "invoice"), contains("invoice"), nil); n != 5*turnRows {
-		t.Errorf("%d excluded", n)
+	sum := turnRows
+	for _, b := range toMerge(sized(append(few, 100, 1900, 500)...), turnRows) {
+		sum += b.count
+	}
+	if want := turnRows + 100 + (mergeBlocks-2)*200 + 500; sum != want {
+		t.Errorf("a block of %d mails, want %d", sum, want)
 	}
 }
 

@@ -85,10 +85,14 @@ func (r *Repairer) User(
 	for _, n := range rows {
 		have.add(n)
 	}
+	forgotten := r.index.forgotten.Load()
 	if whole || !complete(have, before+1, last) {
 		if missing, err = r.compare(ctx, user, blocks, rows, have, progress, check); err != nil {
 			return missing, err
 		}
+	}
+	if r.index.forgotten.Load() != forgotten {
+		return missing, nil // damage was found, here or elsewhere
 	}
 	return missing, r.index.setState(ctx, user, last)
 }
@@ -267,6 +271,15 @@ func (x *Index) state(ctx context.Context, user mailkey.UserID) (uint64, error) 
 		return 0, fmt.Errorf("text index: read state: %w", err)
 	}
 	return uint64(doc.UpTo), nil
+}
+
+// forgetState has the next Repair compare all mails of a user with the index.
+func (x *Index) forgetState(ctx context.Context, user mailkey.UserID) error {
+	x.forgotten.Add(1)
+	if _, err := x.states.DeleteOne(ctx, bson.D{{Key: "_id", Value: user.Binary()}}); err != nil {
+		return fmt.Errorf("text index: forget state: %w", err)
+	}
+	return nil
 }
 
 func (x *Index) setState(ctx context.Context, user mailkey.UserID, upTo uint64) error {

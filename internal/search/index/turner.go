@@ -4,12 +4,9 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/bits"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -155,29 +152,24 @@ func (t *Turner) turnOnce(
 		return false, fmt.Errorf("read rows: %w", err)
 	}
 	if len(stale) > 0 { // left by a turn that was interrupted, or of no use
+		if err := t.index.forgetState(ctx, user); err != nil {
+			return false, err
+		}
 		return true, t.index.dropRows(ctx, user, stale)
 	}
 	if len(m.numbers) < t.rows {
 		return false, nil
 	}
 	rows := slices.Clone(m.numbers)
-	// A block is made anew with others at least as large as itself. So a mail is written as often as
-	// the size of its block doubles.
-	slices.SortFunc(blocks, func(a, b *block) int { return cmp.Compare(a.count, b.count) })
-	var merged []*block
-	for _, b := range blocks {
-		if b.count > len(m.numbers) || len(m.numbers)+b.count > blockRows {
-			break
-		}
-		if err := m.addBlock(ctx, t.index, user, b, nil); err != nil {
-			if errors.Is(err, errDamaged) {
-				continue // Repair makes it anew
-			}
-			return false, fmt.Errorf("read columns: %w", err)
-		}
-		merged = append(merged, b)
+	merged := toMerge(blocks, len(rows))
+	for _, b := range merged {
+		m.addBlock(b, nil)
 	}
 	if err := m.write(ctx, t.index, user, check); err != nil {
+		var damaged *damagedError
+		if errors.As(err, &damaged) {
+			return true, t.index.dropDamaged(ctx, user, damaged.id)
+		}
 		return false, fmt.Errorf("write block: %w", err)
 	}
 	t.turned.Add(1)
@@ -189,184 +181,34 @@ func (t *Turner) turnOnce(
 	return true, t.index.dropRows(ctx, user, rows)
 }
 
+// toMerge returns the blocks that become one with so many rows: once there are mergeBlocks small ones
+// with theirs, all that fit into a block. So a mail is written in two blocks, a small one and a large
+// one.
+func toMerge(blocks []*block, rows int) []*block {
+	small := slices.DeleteFunc(slices.Clone(blocks), func(b *block) bool { return b.count >= blockRows/2 })
+	if len(small) < mergeBlocks-1 {
+		return nil
+	}
+	slices.SortFunc(small, func(a, b *block) int { return cmp.Compare(a.count, b.count) })
+	for i, b := range small {
+		if rows += b.count; rows > blockRows {
+			return small[:i]
+		}
+	}
+	return small
+}
+
 // compact makes a block anew without the mails that live does not know.
 func (x *Index) compact(
 	ctx context.Context, user mailkey.UserID, b *block, live func(uint64) bool, check func(context.Context) error,
 ) error {
 	var m matrix
-	if err := m.addBlock(ctx, x, user, b, live); err != nil {
-		if !errors.Is(err, errDamaged) {
-			return err
-		}
-		return x.dropBlock(ctx, user, b.id)
-	}
-	if len(m.numbers) > 0 {
-		if err := m.write(ctx, x, user, check); err != nil {
-			return err
-		}
+	m.addBlock(b, live)
+	if err := m.write(ctx, x, user, check); err != nil && !errors.Is(err, errDamaged) {
+		return err
 	}
 	return x.dropBlock(ctx, user, b.id)
 }
-
-// A matrix is the rows of a block that is being made.
-type matrix struct {
-	numbers []uint64
-	rows    []vector // beside numbers
-}
-
-// addRows takes the user's first rows, at most blockRows. stale is the numbers of rows that a block
-// has already, or that cannot be used.
-func (m *matrix) addRows(
-	ctx context.Context, x *Index, user mailkey.UserID, blocks []*block,
-) (stale []uint64, err error) {
-	have := func(number uint64) bool {
-		return slices.ContainsFunc(blocks, func(b *block) bool { return b.has(number) })
-	}
-	full := errors.New("full")
-	err = each(ctx, x.rows, byUser(user, 8), fieldBits, len(user)+8, func(key, stored []byte, doc bson.Raw) error {
-		number := binary.BigEndian.Uint64(key[len(user):])
-		if len(m.numbers)+len(stale) >= blockRows {
-			return full
-		}
-		data, err := opened(key, stored)
-		v := newVector(bitCount)
-		if err == nil && present(doc) {
-			err = readVector(v, bitCount, data)
-		} else {
-			err = errDamaged
-		}
-		if err != nil || have(number) {
-			stale = append(stale, number)
-			return nil
-		}
-		m.numbers, m.rows = append(m.numbers, number), append(m.rows, v)
-		return nil
-	})
-	if errors.Is(err, full) {
-		err = nil
-	}
-	return stale, err
-}
-
-func (b *block) has(number uint64) bool {
-	_, ok := slices.BinarySearchFunc(b.runs, number, func(r run, n uint64) int {
-		switch {
-		case n < r.first:
-			return 1
-		case n >= r.first+uint64(r.count):
-			return -1
-		}
-		return 0
-	})
-	return ok
-}
-
-// addBlock takes the rows of a block that live knows; nil knows all. The error is errDamaged if not
-// all columns can be read.
-func (m *matrix) addBlock(
-	ctx context.Context, x *Index, user mailkey.UserID, b *block, live func(uint64) bool,
-) error {
-	rows := make([]vector, b.count)
-	for i := range rows {
-		rows[i] = newVector(bitCount)
-	}
-	keys := make([][]byte, groupCount)
-	for g := range keys {
-		keys[g] = columnKey(user, g, b.id)
-	}
-	column := newVector(b.count)
-	groups := 0
-	err := each(ctx, x.columns, oneOf(keys), fieldBits, len(keys[0]), func(key, stored []byte, _ bson.Raw) error {
-		groups++
-		data, err := opened(key, stored)
-		if err != nil {
-			return err
-		}
-		group := int(binary.BigEndian.Uint16(key[len(user):]))
-		return eachColumn(data, func(i int, form []byte) error {
-			if err := readVector(column, b.count, form); err != nil {
-				return err
-			}
-			for w, word := range column {
-				for ; word != 0; word &= word - 1 {
-					rows[w*64+bits.TrailingZeros64(word)].set(group*groupBits + i)
-				}
-			}
-			return nil
-		})
-	})
-	if err != nil {
-		return err
-	}
-	if groups != groupCount {
-		return errDamaged
-	}
-	at := 0
-	for _, r := range b.runs {
-		for n := r.first; n < r.first+uint64(r.count); n++ {
-			if live == nil || live(n) {
-				m.numbers, m.rows = append(m.numbers, n), append(m.rows, rows[at])
-			}
-			at++
-		}
-	}
-	return nil
-}
-
-// write writes the block: columns, and then the document that makes them count.
-func (m *matrix) write(ctx context.Context, x *Index, user mailkey.UserID, check func(context.Context) error) error {
-	order := make([]int, len(m.numbers))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(m.numbers[a], m.numbers[b]) })
-	order = slices.CompactFunc(order, func(a, b int) bool { return m.numbers[a] == m.numbers[b] })
-	n := len(order)
-	numbers := make([]uint64, n)
-	for at, i := range order {
-		numbers[at] = m.numbers[i]
-	}
-	var id blockID
-	rand.Read(id[:]) // never fails, as documented
-	const groupsAtOnce = 16
-	var docs []any
-	group := make([]vector, groupBits)
-	for i := range group {
-		group[i] = newVector(n)
-	}
-	for g := range groupCount {
-		for i := range group {
-			clear(group[i])
-		}
-		for at, i := range order {
-			for word := m.rows[i][g]; word != 0; word &= word - 1 { // groupBits is a word
-				group[bits.TrailingZeros64(word)].set(at)
-			}
-		}
-		key := columnKey(user, g, id)
-		docs = append(docs, bson.D{{Key: "_id", Value: bson.Binary{Data: key}},
-			{Key: fieldBits, Value: bson.Binary{Data: sealed(key, appendGroup(nil, group, n))}}})
-		if len(docs) == groupsAtOnce || g == groupCount-1 {
-			if _, err := x.columns.InsertMany(ctx, docs, options.InsertMany().SetOrdered(false)); err != nil {
-				return err
-			}
-			docs = docs[:0]
-		}
-	}
-	if err := check(ctx); err != nil {
-		return err
-	}
-	key := blockKey(user, id)
-	_, err := x.blocks.InsertOne(ctx,
-		bson.D{
-			{Key: "_id", Value: bson.Binary{Data: key}}, {Key: fieldRules, Value: rules},
-			{Key: fieldCount, Value: int32(n)},
-			{Key: fieldNumbers, Value: bson.Binary{Data: sealed(key, appendNumbers(nil, numbers))}}})
-	return err
-}
-
-// A group is a word of a row.
-var _ = [1]struct{}{}[groupBits-64]
 
 // dropRows removes rows.
 func (x *Index) dropRows(ctx context.Context, user mailkey.UserID, numbers []uint64) error {
@@ -397,11 +239,19 @@ func (x *Index) dropBlock(ctx context.Context, user mailkey.UserID, id blockID) 
 	return nil
 }
 
+// dropDamaged removes a block whose mails have to be indexed anew. The next Repair finds them.
+func (x *Index) dropDamaged(ctx context.Context, user mailkey.UserID, id blockID) error {
+	if err := x.forgetState(ctx, user); err != nil {
+		return err
+	}
+	return x.dropBlock(ctx, user, id)
+}
+
 // sweep removes bad blocks, and columns without a block: of one that was not finished, or not wholly
 // removed. The last group is written last and removed with the others; the first is looked at.
 func (x *Index) sweep(ctx context.Context, user mailkey.UserID, blocks []*block, bad []blockID) error {
 	for _, id := range bad {
-		if err := x.dropBlock(ctx, user, id); err != nil {
+		if err := x.dropDamaged(ctx, user, id); err != nil {
 			return err
 		}
 	}

@@ -220,6 +220,6 @@ func (g *Grams) document(user mailkey.UserID, number uint64) bson.D {
 	key := rowKey(user, number)
 	return bson.D{
 		{Key: "_id", Value: bson.Binary{Data: key}}, {Key: fieldRules, Value: rules},
-		{Key: fieldBits, Value: bson.Binary{Data: sealed(key, appendVector(nil, g.set[:], bitCount))}},
+		{Key: fieldBits, Value: bson.Binary{Data: sealed(key, appendRow(nil, g.set[:]))}},
 	}
 }

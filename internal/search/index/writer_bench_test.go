@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"gadwall/bench"
+	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
 	"gadwall/internal/search/index"
 )
@@ -56,8 +57,40 @@ func BenchmarkWriter(b *testing.B) {
 					}
 				}
 			}
-			b.ReportMetric(float64((cpu(b) - before).Microseconds())/float64(b.N*mails), "µs-index/mail")
+			b.ReportMetric(float64((cpu(b)-before).Microseconds())/float64(b.N*mails), "µs-index/mail")
 			b.ReportMetric(float64(delivered.Microseconds())/float64(mails), "µs-delivery+index/mail")
 		})
 	}
+}
+
+// BenchmarkTurner measures the processor time that a mail's row takes until it is in a full block.
+//
+//	go test ./internal/search/index -run '^$' -bench Turner -benchtime 1x
+func BenchmarkTurner(b *testing.B) {
+	const different = 512
+	s := newServer(b)
+	corpus := bench.NewCorpus(bench.CorpusOptions{Seed: 1, NoFiles: true})
+	grams := make([]*index.Grams, different)
+	for i := range grams {
+		grams[i] = s.gramsOf(b, s.store(b, corpus.Message(i).Raw))
+	}
+	used := time.Duration(0)
+	for b.Loop() {
+		user := mailkey.NewUserID()
+		for first := 0; first < index.BlockRows; first += index.TurnRows {
+			rows := make([]*index.Grams, index.TurnRows)
+			for i := range rows {
+				rows[i] = grams[(first+i)%different]
+			}
+			if err := s.Index.WriteRows(b.Context(), user, uint64(first+1), rows); err != nil {
+				b.Fatal(err)
+			}
+			before := cpu(b)
+			if err := s.Index.Turner.Turn(b.Context(), user, free); err != nil {
+				b.Fatal(err)
+			}
+			used += cpu(b) - before
+		}
+	}
+	b.ReportMetric(float64(used.Microseconds())/float64(b.N*index.BlockRows), "µs-turn/mail")
 }
