@@ -14,6 +14,14 @@ func Durable() *writeconcern.WriteConcern {
 	return &writeconcern.WriteConcern{W: "majority", Journal: &journal}
 }
 
+// Soon returns the write concern under which an acknowledged write may be lost with the node that
+// took it, or with power. A later write that is durable makes it durable, too: a server writes in
+// order. It is for what can be made anew.
+func Soon() *writeconcern.WriteConcern {
+	journal := false
+	return &writeconcern.WriteConcern{W: 1, Journal: &journal}
+}
+
 // Collection returns options under which writes are durable, and reads come from the primary: they
 // see what was acknowledged to any client before, whatever the connection string prefers.
 func Collection() *options.CollectionOptionsBuilder {

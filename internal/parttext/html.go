@@ -85,9 +85,7 @@ func (h *HTML) Write(p []byte) (int, error) {
 				i, h.quote = i+n+1, 0
 				break
 			}
-			if h.inTag(p[i]) {
-				i++
-			}
+			i += h.inTag(p[i:])
 		case htmlInComment:
 			h.inComment(p[i])
 			i++
@@ -177,41 +175,44 @@ func (h *HTML) endReference(end string) {
 	h.text([]byte(strings.ReplaceAll(ref, "\u00a0", " ")))
 }
 
-// inTag takes a byte after "<". It reports whether it used the byte up.
-func (h *HTML) inTag(c byte) bool {
-	switch len(h.tag) {
-	case 0:
-		if !isLetter(c) && c != '/' && c != '!' && c != '?' { // "a < b"
-			h.text([]byte{'<'})
-			h.state = htmlInText
-			return false
+// inTag takes bytes after "<", up to the end of the tag or the quote before a value, and returns how
+// many.
+func (h *HTML) inTag(p []byte) int {
+	for i, c := range p {
+		if len(h.tag) == 0 {
+			if !isLetter(c) && c != '/' && c != '!' && c != '?' { // "a < b"
+				h.text([]byte{'<'})
+				h.state = htmlInText
+				return i
+			}
+			h.tag = append(h.tag, c)
+			continue
 		}
-	case 2:
-		if string(h.tag) == "!-" && c == '-' {
+		// The last byte is what a quote is judged by: space after "=" does not count, and of a tag that
+		// is too long it still is the last one.
+		n := len(h.tag)
+		last := h.tag[n-1]
+		switch {
+		case c == '>':
+			h.endTag()
+			return i + 1
+		case c == '-' && n == 2 && string(h.tag) == "!-":
 			h.state, h.dash = htmlInComment, 2
-			return true
+			return i + 1
+		case last == '=' && isHTMLSpace(c):
+			continue
+		case n < maxHTMLTag:
+			h.tag = append(h.tag, c)
+		default:
+			h.tag[n-1] = c
 		}
-	}
-	switch c {
-	case '>':
-		h.endTag()
-		return true
-	case '"', '\'':
 		// Only an attribute value has quotes; elsewhere they are letters.
-		if n := len(h.tag); n > 0 && h.tag[n-1] == '=' {
+		if last == '=' && (c == '"' || c == '\'') {
 			h.quote = c
+			return i + 1
 		}
 	}
-	// The last byte is what a quote is judged by: space after "=" does not count,
-	// and of a tag that is too long it still is the last one.
-	switch n := len(h.tag); {
-	case n > 0 && h.tag[n-1] == '=' && isHTMLSpace(c):
-	case n < maxHTMLTag:
-		h.tag = append(h.tag, c)
-	default:
-		h.tag[n-1] = c
-	}
-	return true
+	return len(p)
 }
 
 // endTag acts on a whole tag.

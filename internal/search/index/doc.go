@@ -27,7 +27,8 @@
 // # Flow
 //
 //	delivery, acknowledged -> Writer.Add (bounded) -> contents in batches -> Grams -> rows
-//	rows of a user, once there are turnRows -> Turner, under a lease -> a block
+//	rows of a user, once there are turnRows -> Turner, under a lease -> a small block
+//	small blocks, once there are mergeBlocks -> Turner, with the next rows -> a large block
 //	every hour -> Repairer, under the same lease -> mails without rows, and what is of no use
 //	search -> Query -> Index.Exclude: the user's blocks, the columns of its bits, the rows
 //	       -> Excluded: numbers that the search need not read
@@ -42,6 +43,8 @@
 //   - The document in searchblocks is the commit of a block: it is written after the columns. The
 //     rows go after that. Whatever is interrupted leaves rows beside a block, or columns without
 //     one. The Turner removes both later.
+//   - A Turner that removes damage also removes the user's document in searchstates. So the next Repair
+//     finds the mails that are left without index.
 //   - Two instances that turn the same rows make two blocks that agree.
 //   - Memory is bounded by limits.go: the queue of the Writer, its batches, a block that is made.
 package index

@@ -45,11 +45,14 @@ type Index struct {
 // Open returns the index of a database. It creates what is missing of the collections unless
 // readOnly is set.
 func Open(ctx context.Context, db *mongo.Database, readOnly bool) (*Index, error) {
-	// What a crash of the database takes back is only missing. So nothing waits for a majority.
-	coll := options.Collection().SetReadConcern(readconcern.Local()).SetWriteConcern(database.Durable())
+	// What a crash of the database takes back is only missing. So no read asks for a majority, and
+	// rows and columns wait for no disk. What says that there is something is durable: the document of
+	// a block, and a state. It makes durable what was written before it.
+	soon := options.Collection().SetReadConcern(readconcern.Local()).SetWriteConcern(database.Soon())
+	durable := options.Collection().SetReadConcern(readconcern.Local()).SetWriteConcern(database.Durable())
 	x := &Index{
-		rows: db.Collection(collRows, coll), blocks: db.Collection(collBlocks, coll),
-		columns: db.Collection(collColumns, coll), states: db.Collection(collStates, coll),
+		rows: db.Collection(collRows, soon), blocks: db.Collection(collBlocks, durable),
+		columns: db.Collection(collColumns, soon), states: db.Collection(collStates, durable),
 	}
 	if readOnly {
 		return x, nil

@@ -22,7 +22,7 @@ const (
 	// batchMails is how many mails get their rows by one write.
 	batchMails = 64
 	// batchWait is how long a mail waits for others to share the write of its row.
-	batchWait = 200 * time.Millisecond
+	batchWait = time.Second
 	// maxPointReads is how many documents are read by their keys, instead of by ranges.
 	maxPointReads = 512
 	// callTimeout bounds a write in the background.

@@ -46,6 +46,9 @@ type Writer struct {
 	idle  sync.Cond              // signals that pending is 0
 	mu    sync.Mutex
 
+	waiting atomic.Int32  // calls of Wait
+	wake    chan struct{} // tells Run that one began
+
 	pending                      int // guarded by mu
 	written, dropped, unreadable atomic.Int64
 }
@@ -65,7 +68,7 @@ func NewWriter(x *Index, c Contents, e func() Extractor, t *Turner, log *slog.Lo
 	}
 	w := &Writer{
 		index: x, contents: c, extract: e, turner: t, log: log,
-		queue: make(chan Mail, maxQueue), rows: make(map[mailkey.UserID]int),
+		queue: make(chan Mail, maxQueue), rows: make(map[mailkey.UserID]int), wake: make(chan struct{}, 1),
 	}
 	w.idle.L = &w.mu
 	return w
@@ -93,8 +96,15 @@ func (w *Writer) count(n int) {
 	}
 }
 
-// Wait waits until everything that was added is done. Run must be running.
+// Wait waits until everything that was added is done. Run must be running, and waits for no further
+// mails.
 func (w *Writer) Wait() {
+	w.waiting.Add(1)
+	defer w.waiting.Add(-1)
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for w.pending > 0 {
@@ -132,6 +142,16 @@ func (w *Writer) gather(ctx context.Context, first Mail) []Mail {
 		select {
 		case m := <-w.queue:
 			batch = append(batch, m)
+			continue
+		default:
+		}
+		if w.waiting.Load() > 0 {
+			break
+		}
+		select {
+		case m := <-w.queue:
+			batch = append(batch, m)
+		case <-w.wake:
 		case <-wait.C:
 			return batch
 		case <-ctx.Done():
