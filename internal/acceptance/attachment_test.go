@@ -48,7 +48,7 @@ func withAttachment(w io.Writer, name string, seed uint64, size, lineLen int) {
 // database connects to the running server's database through its socket, as `gadwall user` does.
 func (s *server) database(t testing.TB) *mongo.Database {
 	t.Helper()
-	client, err := mongo.Connect(options.Client().ApplyURI(s.databaseURI()).SetServerSelectionTimeout(10 * time.Second))
+	client, err := mongo.Connect(options.Client().ApplyURI(s.databaseURI()).SetServerSelectionTimeout(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}
