@@ -178,11 +178,11 @@ func usable(t *testing.T, out []byte, err error) {
 func (p *sideProcesses) restart(t *testing.T) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.server.kill()
-	p.running.Range(func(cmd, ended any) bool {
-		cmd.(*exec.Cmd).Process.Kill() // it may have ended
-		<-ended.(chan struct{})        // or have opened the data
-		return true
+	p.server.restart(t, func() {
+		p.running.Range(func(cmd, ended any) bool {
+			cmd.(*exec.Cmd).Process.Kill() // it may have ended
+			<-ended.(chan struct{})        // or have opened the data
+			return true
+		})
 	})
-	p.server.start(t)
 }

@@ -48,8 +48,7 @@ func TestKillSessions(t *testing.T) {
 		for range 1 + rng.IntN(3*killClients) {
 			<-ack
 		}
-		s.kill()
-		s.start(t)
+		s.restart(t, func() {})
 	}
 	close(done)
 	clients.Wait()
@@ -68,7 +67,7 @@ func newKillClients(s *server, seed uint64) (*killWorld, []*killClient) {
 	clients := make([]*killClient, killClients)
 	for id := range clients {
 		clients[id] = &killClient{
-			world: world, addr: s.imap, id: id, rng: rand.New(rand.NewPCG(seed, uint64(id))),
+			world: world, server: s, id: id, rng: rand.New(rand.NewPCG(seed, uint64(id))),
 			boxes: map[string][]killMessage{"INBOX": nil},
 		}
 	}
@@ -105,13 +104,13 @@ type killMessage struct {
 // killClient owns messages, some of them in INBOX beside those of others, and mailboxes below "cN".
 // It alone changes them, so it knows exactly what must be there.
 type killClient struct {
-	world *killWorld
-	addr  string
-	id    int
-	rng   *rand.Rand
-	conn  *imapconn.Conn
-	acked int
-	made  int
+	world  *killWorld
+	server *server
+	id     int
+	rng    *rand.Rand
+	conn   *imapconn.Conn
+	acked  int
+	made   int
 
 	boxes map[string][]killMessage
 	// after is the state of boxes if the command under way is done; nil without a command.
@@ -129,7 +128,8 @@ func (c *killClient) run(t *testing.T, ack chan<- struct{}, done <-chan struct{}
 		default:
 		}
 		if c.conn == nil {
-			conn, err := imapconn.Login(c.addr, testUser, testPassword, ioTimeout)
+			c.server.awaitStart()
+			conn, err := imapconn.Login(c.server.imap, testUser, testPassword, ioTimeout)
 			if err != nil {
 				continue // the server is down just now
 			}
@@ -267,7 +267,7 @@ func (c *killClient) checkAnew(t *testing.T) {
 // off.
 func (c *killClient) check() error {
 	if c.conn == nil {
-		conn, err := imapconn.Login(c.addr, testUser, testPassword, ioTimeout)
+		conn, err := imapconn.Login(c.server.imap, testUser, testPassword, ioTimeout)
 		if err != nil {
 			return err
 		}

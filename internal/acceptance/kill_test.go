@@ -65,6 +65,7 @@ func TestKill(t *testing.T) {
 				token := fmt.Sprintf("%d-%d", id, n)
 				var err error
 				if c == nil {
+					s.awaitStart()
 					if c, err = dialLMTP(s.lmtp); err != nil {
 						continue // the server is down just now
 					}
@@ -96,8 +97,7 @@ func TestKill(t *testing.T) {
 		for range 1 + rng.IntN(2*killSenders) {
 			<-ack
 		}
-		s.kill()
-		s.start(t)
+		s.restart(t, func() {})
 	}
 	close(done)
 	senders.Wait()

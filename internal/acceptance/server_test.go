@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -65,6 +66,7 @@ type server struct {
 	cmd              *exec.Cmd
 	exited           chan struct{} // closed once cmd.Wait has returned
 	log              *os.File
+	restarting       sync.RWMutex // is locked while restart has the server down
 }
 
 // newServer reserves ports and a data directory; start runs it.
@@ -154,6 +156,23 @@ func (s *server) kill() {
 	s.cmd.Process.Kill()
 	<-s.exited
 	s.cmd = nil
+}
+
+// restart kills the server, calls meanwhile, and starts the server again.
+func (s *server) restart(t testing.TB, meanwhile func()) {
+	t.Helper()
+	s.restarting.Lock()
+	defer s.restarting.Unlock()
+	s.kill()
+	meanwhile()
+	s.start(t)
+}
+
+// awaitStart waits while restart is at work. Clients that tried to connect all the time would take
+// the processor from the server that starts.
+func (s *server) awaitStart() {
+	s.restarting.RLock()
+	defer s.restarting.RUnlock()
 }
 
 // stop asks the server to end and returns its exit status.

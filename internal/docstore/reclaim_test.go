@@ -30,10 +30,15 @@ func fillReclaim(t *testing.T, dir string) *reclaimStore {
 	t.Helper()
 	r := openReclaim(t, dir)
 	rng := rand.NewChaCha8([32]byte{1})
-	data := make([]byte, 255<<10)
-	for i := range 240 {
-		must(rng.Read(data))(t)
-		must(r.chunks.InsertOne(testContext(t), d("_id", i, "data", bson.Binary{Data: data})))(t)
+	for i := 0; i < 240; {
+		var docs []any
+		for range 24 {
+			data := make([]byte, 255<<10)
+			must(rng.Read(data))(t)
+			docs = append(docs, d("_id", i, "data", bson.Binary{Data: data}))
+			i++
+		}
+		must(r.chunks.InsertMany(testContext(t), docs))(t)
 	}
 	r.full = r.Metrics().DiskBytes
 	return r
