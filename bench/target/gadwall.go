@@ -138,7 +138,7 @@ func (s *Gadwall) describe(at map[string]string) {
 	s.IMAP, s.LMTP = at["IMAP"], at["LMTP"]
 	s.PID = s.cmd.Process.Pid
 	s.UserFormat, s.Password = "bench%d@example.com", rand.Text()
-	s.Create = HTTPUsers(at["HTTP"], "")
+	s.Create, s.Metrics = HTTPUsers(at["HTTP"], ""), HTTPMetrics(at["HTTP"], "")
 }
 
 // openDatabase connects to the server's database, to read its counters.

@@ -28,6 +28,8 @@ type Target struct {
 	DataDir string
 	// Counters reads what its database counts; nil if that is not known.
 	Counters func(ctx context.Context) (Counters, error)
+	// Metrics reads the metrics of a Gadwall; nil if they are not known.
+	Metrics func(ctx context.Context) (Metrics, error)
 }
 
 // User is the address of user n, which is also the name for LOGIN.

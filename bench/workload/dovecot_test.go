@@ -22,7 +22,11 @@ func TestDovecot(t *testing.T) {
 	steps := make(map[string]bool)
 	for _, l := range *lines {
 		steps[l.Name()] = true
-		if l.Errors > 0 || len(l.Values) > 0 {
+		values := len(l.Values)
+		if l.Workload == "search" { // of the client, and of what it looks for
+			values -= len([]string{"first-ms", "found-messages"})
+		}
+		if l.Errors > 0 || values > 0 {
 			t.Errorf("%s: %d errors (%s), values %v", l.Name(), l.Errors, l.Example, l.Values)
 		}
 	}

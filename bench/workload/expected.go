@@ -17,6 +17,7 @@ type expected struct {
 	fields     [sha256.Size]byte // hash of the answer to headerItem
 	references []string          // message IDs
 	sent       time.Time         // zero if it is not known
+	day        time.Time         // of the Date field, in its own zone; zero if it has none
 	subtype    string            // of the whole message, lower case
 	leaves     []leaf            // in the order of BODYSTRUCTURE
 }
@@ -42,6 +43,7 @@ func expect(n int, raw []byte) expected {
 	e.messageID, _ = root.Header.Get("message-id")
 	e.messageID = strings.TrimSpace(e.messageID)
 	e.references, e.sent = references(root.Header), sent(root.Header)
+	e.day = sentDay(root.Header)
 	e.subtype = root.Subtype
 	e.fields = sha256.Sum256([]byte(selectFields(string(raw[:root.HeaderSize]), headerFields)))
 	root.Walk(func(p *mimestream.Part) bool {
@@ -76,6 +78,13 @@ func flagsOf(n int) string {
 	}
 	return strings.Join(flags, " ")
 }
+
+// arrivalDay is the first one of the internal dates of a folder's messages.
+var arrivalDay = time.Date(2020, 1, 1, 12, 0, 0, 0, time.UTC)
+
+// arrival is the internal date of message n of a folder: at noon, so that it is the same day in most
+// zones, of a day that is later for later messages.
+func arrival(n, messages int) time.Time { return arrivalDay.AddDate(0, 0, n*arrivalDays/messages) }
 
 // unseen are the sequence numbers of the messages of a folder that are not seen.
 func unseen(messages int) (seqs []int) {

@@ -87,7 +87,8 @@ func (f *folder) fillOne(ctx context.Context, user int, progress func()) error {
 		if err != nil {
 			return err
 		}
-		if _, err := c.Append(f.name, "("+f.expected[n].flags+") ", raw); err != nil {
+		at := arrival(n, len(f.spool.mails)).Format("02-Jan-2006 15:04:05 -0700")
+		if _, err := c.Append(f.name, fmt.Sprintf("(%s) %q ", f.expected[n].flags, at), raw); err != nil {
 			return err
 		}
 		progress()
@@ -138,6 +139,8 @@ const (
 	markerFrom    = "quillfeather@marker.example"
 	markerSubject = "vogelkundlich"
 	rareWord      = "zugvogelwarte"
+	rareInside    = "gvogelwar"
+	rareWords     = rareWord + " nordlichtkamm quellmoospfad stillwasserbucht"
 	absentWord    = "quadrigentrab"
 )
 
@@ -151,11 +154,14 @@ func placeMarkers(n int, m *bench.Message) {
 	}
 	word := "common"
 	if isRare(n) {
-		word = rareWord
+		word = rareWords
 	}
 	m.From = markerFrom
 	m.Raw = fmt.Appendf(nil, "From: Marker <%s>\r\nTo: bench@example.com\r\nSubject: a %s report\r\n"+
-		"Date: Mon, 5 Jan 2026 10:00:00 +0000\r\nMessage-ID: <marker.%d@marker.example>\r\n"+
+		"Date: Mon, 5 Jan 2026 10:00:00 +0000\r\nMessage-ID: %s\r\n"+
 		"MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n"+
-		"This mail is there to be found.\r\nIt has a %s word.\r\n", markerFrom, markerSubject, n, word)
+		"This mail is there to be found.\r\nIt has a %s word.\r\n", markerFrom, markerSubject, markerID(n), word)
 }
+
+// markerID is the Message-ID of the marker at n.
+func markerID(n int) string { return fmt.Sprintf("<marker.%d@marker.example>", n) }

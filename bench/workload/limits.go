@@ -25,6 +25,16 @@ const (
 	// markerEvery and rareEvery say which messages of a folder are markers, and which of these have
 	// the rare word.
 	markerEvery, rareEvery = 50, 200
+	// wordSample is how many mails are read to choose words, wordCandidates how many words are looked
+	// for in all mails for each step, maxWords how many different ones are counted.
+	wordSample, wordCandidates, maxWords = 2000, 6, 1_000_000
+	// minWord and maxWord are the lengths of such words.
+	minWord, maxWord = 5, 12
+	// arrivalDays is over how many days the arrivals of the messages of a folder are spread.
+	arrivalDays = 100
+	// settlePeriod is how often a server is asked whether it still works on what it was given,
+	// settleSteady how many answers in succession must be the same.
+	settlePeriod, settleSteady = 200 * time.Millisecond, 5
 	// unseenEvery says which messages of a folder are not seen, answeredEvery which are answered.
 	unseenEvery, answeredEvery = 5, 7
 )

@@ -2,6 +2,7 @@ package workload
 
 import (
 	"context"
+	"maps"
 	"time"
 
 	"gadwall/bench/result"
@@ -15,6 +16,7 @@ type meter struct {
 	disk    bool
 	begun   time.Duration   // processor time at the beginning of the repeat
 	counted target.Counters // at the beginning of the repeat
+	metrics target.Metrics  // at the beginning of the repeat
 	laps    []lap
 }
 
@@ -22,6 +24,7 @@ type meter struct {
 type lap struct {
 	cpu            time.Duration
 	before, after  target.Counters
+	begun, ended   target.Metrics
 	resident, disk int64
 }
 
@@ -30,6 +33,12 @@ func (m *meter) begin(ctx context.Context) error {
 	if m.target.Counters != nil {
 		var err error
 		if m.counted, err = m.target.Counters(ctx); err != nil {
+			return err
+		}
+	}
+	if m.target.Metrics != nil {
+		var err error
+		if m.metrics, err = m.target.Metrics(ctx); err != nil {
 			return err
 		}
 	}
@@ -48,6 +57,12 @@ func (m *meter) lap(ctx context.Context) error {
 	if m.target.Counters != nil {
 		l.before = m.counted
 		if l.after, err = m.target.Counters(ctx); err != nil {
+			return err
+		}
+	}
+	if m.target.Metrics != nil {
+		l.begun = m.metrics
+		if l.ended, err = m.target.Metrics(ctx); err != nil {
 			return err
 		}
 	}
@@ -79,5 +94,6 @@ func (m *meter) values(repeat int, calls int64) map[string]float64 {
 	if m.disk && m.target.DataDir != "" {
 		values["disk-bytes"] = float64(l.disk)
 	}
+	maps.Copy(values, target.Searched(l.begun, l.ended, calls))
 	return values
 }

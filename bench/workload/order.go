@@ -24,6 +24,17 @@ func sent(header mimestream.Header) time.Time {
 	return at
 }
 
+// sentDay is the day of the Date field in its own zone, at midnight UTC; zero if there is none.
+func sentDay(header mimestream.Header) time.Time {
+	text, _ := header.Get("date")
+	at, err := netmail.ParseDate(strings.TrimSpace(text))
+	if err != nil {
+		return time.Time{}
+	}
+	year, month, day := at.Date()
+	return time.Date(year, month, day, 0, 0, 0, 0, time.UTC)
+}
+
 var numericZone = regexp.MustCompile(`[+-]\d{4}`)
 
 // references are the message IDs in References.

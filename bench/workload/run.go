@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"gadwall/bench"
+	"gadwall/bench/load"
 	"gadwall/bench/result"
 	"gadwall/bench/target"
 )
@@ -72,16 +73,21 @@ func oneAtATime(f func(string, int64, int64)) func(string, int64, int64) {
 	}
 }
 
-func (s *suite) steps(ctx context.Context, w Workload, steps []step) error {
+func (s *suite) steps(ctx context.Context, w Workload, steps []step) (err error) {
 	for i := range steps {
-		if err := s.step(ctx, w.Name, &steps[i]); err != nil {
-			if steps[i].name != "" {
-				err = fmt.Errorf("%s: %w", steps[i].name, err)
-			}
+		stepErr := s.step(ctx, w.Name, &steps[i])
+		if stepErr == nil {
+			continue
+		}
+		if steps[i].name != "" {
+			stepErr = fmt.Errorf("%s: %w", steps[i].name, stepErr)
+		}
+		err = errors.Join(err, stepErr)
+		if !steps[i].alone || !errors.Is(stepErr, load.ErrWrong) {
 			return err
 		}
 	}
-	return nil
+	return err
 }
 
 // callsOf is how many calls a repeat has: what the options say, or else the number of a step, but

@@ -65,8 +65,10 @@ func TestRun(t *testing.T) {
 	var want []string
 	for _, name := range []string{"idle connect", "idle delivery", "idle push", "ingest", "append", "login",
 		"select", "status", "fetch flags", "fetch envelope",
-		"fetch bodystructure", "fetch header", "fetch whole", "fetch slice", "search unseen", "search from",
-		"search subject", "search rare", "search absent", "search sort size",
+		"fetch bodystructure", "fetch header", "fetch whole", "fetch slice", "search unseen", "search flags",
+		"search arrived", "search sent", "search from", "search subject", "search message-id", "search rare",
+		"search absent", "search inside", "search 2 words", "search 4 words", "search word 1 %", "search word 5 %",
+		"search word 20 %", "search sort size",
 		"search sort date", "search thread", "store one", "store many", "expunge one", "expunge many",
 		"move copy one", "move copy many", "move one", "move many", "sync flags", "sync condstore", "sync qresync",
 		"churn", "bigmail lmtp", "bigmail fetch"} {

@@ -100,6 +100,8 @@ type step struct {
 	after  func(ctx context.Context, repeat int) (map[string]float64, error)
 	// parts, if set, has what else calls have recorded: lines of their own.
 	parts *recorder
+	// alone says that the steps after it run even if its answers are wrong.
+	alone bool
 	// params are further ones of the lines.
 	params map[string]float64
 }

@@ -27,7 +27,7 @@ type benchRunCmd struct {
 
 	IMAP       string `name:"imap" placeholder:"ADDR" help:"Measure the server that listens there, host:port, instead of one of our own."`
 	LMTP       string `name:"lmtp" placeholder:"ADDR" help:"Its LMTP; ingest and bigmail need it, and idle measures less without."`
-	HTTP       string `name:"http" placeholder:"ADDR" help:"HTTP of a Gadwall, to create the users there; without it, they must exist."`
+	HTTP       string `name:"http" placeholder:"ADDR" help:"HTTP of a Gadwall, to create the users there, and to read its metrics; without it, they must exist."`
 	UserFormat string `default:"bench%d@example.com" placeholder:"FORMAT" help:"Addresses of the users; %d is their number from 0 on."`
 	Name       string `default:"server" help:"What to call that server in the results."`
 }
@@ -156,6 +156,7 @@ func (c *benchRunCmd) target(ctx context.Context, dir string) (to *target.Target
 		UserFormat: c.UserFormat, Password: os.Getenv(passwordVariable)}
 	if c.HTTP != "" {
 		to.Create = target.HTTPUsers(c.HTTP, os.Getenv(tokenVariable))
+		to.Metrics = target.HTTPMetrics(c.HTTP, os.Getenv(tokenVariable))
 	}
 	return to, func() error { return nil }, nil
 }

@@ -59,6 +59,28 @@ func TestBenchPeers(t *testing.T) {
 	gadwall(t, "", nil, append(args, "frobnicate")...).want(t, exitUsage, "frobnicate")
 }
 
+// With --full-text there are two Dovecots, and a table for each.
+func TestBenchPeersFullText(t *testing.T) {
+	if err := dovecot.Installed(true); err != nil {
+		t.Skip(err)
+	}
+	temp, err := os.MkdirTemp("", "peers")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(temp)
+	if err := os.Chmod(temp, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	o := gadwall(t, "", []string{"TMPDIR=" + temp}, "bench", "peers", "status", "--full-text", "--users", "1",
+		"--messages", "2", "--connections", "1", "--calls", "3", "--repeats", "1", "--rounds", "1")
+	if !dovecot.XapianInstalled() {
+		o.want(t, exitFailure, "dovecot-fts-xapian")
+		return
+	}
+	o.want(t, 0, "dovecot mdbox+zstd  gadwall", "dovecot mdbox+zstd+xapian  gadwall")
+}
+
 func TestBenchCompare(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "out.jsonl")
 	args := []string{"bench", "compare", os.Args[0], os.Args[0], "status", "--users", "1", "--messages", "4",
