@@ -33,6 +33,8 @@ type command struct {
 	writes bool
 	// reads says which read concerns it takes.
 	reads readSupport
+	// direct commands wait for nothing that their context does not stop.
+	direct bool
 	// test commands exist if EnableTestCommands was called.
 	test bool
 }
@@ -44,7 +46,7 @@ func init() { // the table refers to functions that look into it
 		"hello":     {run: (*Server).hello, legacy: true},
 		"isMaster":  {run: (*Server).hello, legacy: true},
 		"ismaster":  {run: (*Server).hello, legacy: true},
-		"ping":      {run: (*Server).ping},
+		"ping":      {run: (*Server).ping, direct: true},
 		"buildInfo": {run: (*Server).buildInfo},
 		"buildinfo": {run: (*Server).buildInfo},
 
@@ -57,11 +59,11 @@ func init() { // the table refers to functions that look into it
 		"findAndModify": {run: (*Server).findAndModify, retryable: true, inTxn: true, writes: true},
 		"findandmodify": {run: (*Server).findAndModify, retryable: true, inTxn: true, writes: true},
 
-		"find":        {run: (*Server).find, inTxn: true, reads: readAnyLevel},
-		"getMore":     {run: (*Server).getMore, inTxn: true},
+		"find":        {run: (*Server).find, inTxn: true, direct: true, reads: readAnyLevel},
+		"getMore":     {run: (*Server).getMore, inTxn: true, direct: true},
 		"killCursors": {run: (*Server).killCursors, inTxn: true},
-		"count":       {run: (*Server).count, reads: readNoSnap},
-		"aggregate":   {run: (*Server).aggregate, inTxn: true, reads: readAnyLevel},
+		"count":       {run: (*Server).count, direct: true, reads: readNoSnap},
+		"aggregate":   {run: (*Server).aggregate, inTxn: true, direct: true, reads: readAnyLevel},
 		"explain":     {run: (*Server).explain, reads: readNoSnap},
 
 		"commitTransaction": {run: (*Server).commitTransaction, inTxn: true, endsTxn: true,

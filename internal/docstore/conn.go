@@ -14,11 +14,12 @@ import (
 	"gadwall/internal/docstore/wire"
 )
 
-// conn is one client connection. One goroutine reads, so that the end of the connection is noticed
-// while a command runs and stops it; another runs the commands in order and writes the replies.
+// conn is one client connection, as commands know it. By a socket, one goroutine reads, so that the
+// end of the connection is noticed while a command runs and stops it; another runs the commands in
+// order and writes the replies. A localConn has neither.
 type conn struct {
 	srv *Server
-	nc  net.Conn
+	nc  net.Conn // nil for one in memory
 	id  int32
 	// host is the address under which the client reached us. hello must name it as the set's only
 	// member, or the driver looks for the set elsewhere.

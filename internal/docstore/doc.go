@@ -28,10 +28,12 @@
 //
 // # How data flows
 //
-// A connection (conn.go) reads a message (package wire), parses its generic arguments (request.go)
-// and runs the command of the table in command.go. A reading command takes an engine.Reading and
-// copies the documents of its stream into the reply; a cursor keeps the rest. A writing command
-// parses its statements, runs them by an engine.Writer, and turns the outcome into the reply.
+// A connection of a socket (conn.go) reads a message (package wire). One in memory (local.go) gets it
+// from the client's own goroutine, and runs commands there that do not wait for writes of the disk.
+// The server parses the generic arguments (request.go) and runs the command of the table in
+// command.go. A reading command takes an engine.Reading and copies the documents of its stream into
+// the reply; a cursor keeps the rest. A writing command parses its statements, runs them by an
+// engine.Writer, and turns the outcome into the reply.
 //
 // # What must hold
 //

@@ -136,6 +136,9 @@ func init() {
 		}}
 	}
 	commands["panicNow"] = panics(func(*Server, context.Context, *request) {})
+	commands["panicFatally"] = command{direct: true, run: func(*Server, context.Context, *request) (bson.Raw, error) {
+		panic(engine.FatalError("the process must end"))
+	}}
 	commands["panicAfterWrite"] = panics(func(s *Server, ctx context.Context, r *request) {
 		w := r.newWriter("c")
 		defer w.Close()
@@ -163,3 +166,11 @@ func (s *Server) Snapshots() int { return s.eng.Pebble().Metrics().Snapshots.Cou
 
 // Stalled reports that something waits for space on the disk.
 func (s *Server) Stalled() bool { return s.eng.Stalled() }
+
+// FailPointHits is how often the fail point was hit.
+func (s *Server) FailPointHits() int32 {
+	f := &s.tests.points
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.count
+}

@@ -27,9 +27,11 @@ import (
 
 // childVariable makes the test binary a server on that directory instead. failVariable makes it
 // fail the sync of its log that has this number.
+// fatalVariable makes it recover from a command that is to end the process.
 const (
 	childVariable = "GADWALL_DOCSTORE_CHILD"
 	failVariable  = "GADWALL_DOCSTORE_FAIL_SYNC"
+	fatalVariable = "GADWALL_DOCSTORE_FATAL"
 )
 
 func TestMain(m *testing.M) {
@@ -38,6 +40,10 @@ func TestMain(m *testing.M) {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
+		return
+	}
+	if os.Getenv(fatalVariable) != "" {
+		recoverFromFatal()
 		return
 	}
 	os.Exit(m.Run())

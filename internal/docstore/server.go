@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -39,7 +42,7 @@ type Server struct {
 	mu        sync.Mutex
 	closed    bool
 	listeners map[net.Listener]struct{}
-	conns     map[net.Conn]struct{}
+	conns     map[io.Closer]struct{}
 }
 
 // Open opens the database, and makes it if there is none. It returns an LockedError when another
@@ -62,7 +65,7 @@ func Open(opts Options) (*Server, error) {
 		cursors:   newCursors(func(err error) { log.Error("close a cursor", "error", err) }),
 		sessions:  newSessions(eng),
 		listeners: map[net.Listener]struct{}{},
-		conns:     map[net.Conn]struct{}{},
+		conns:     map[io.Closer]struct{}{},
 	}
 	s.clock.tick()
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -81,32 +84,47 @@ func (s *Server) dial(ctx context.Context, address string) (net.Conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	client, server := net.Pipe()
-	if err := s.accept(server, address); err != nil {
-		client.Close()
-		server.Close()
+	l := newLocalConn(s, address)
+	l.mu.Lock() // Close may hang up as soon as it knows of the connection
+	defer l.mu.Unlock()
+	var err error
+	if l.gone, err = s.hold(serverEnd{l}); err != nil {
+		l.cancel()
 		return nil, err
 	}
-	return client, nil
+	return l, nil
+}
+
+// hold remembers a connection, for Close to close it and to wait until forget is called.
+func (s *Server) hold(c io.Closer) (forget func(), err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, ErrClosed
+	}
+	if len(s.conns) >= maxConnections {
+		return nil, fmt.Errorf("docstore: more than %d connections", maxConnections)
+	}
+	s.conns[c] = struct{}{}
+	s.wg.Add(1)
+	return func() {
+		s.mu.Lock()
+		delete(s.conns, c)
+		s.mu.Unlock()
+		s.wg.Done()
+	}, nil
 }
 
 // accept starts to serve a connection.
 func (s *Server) accept(nc net.Conn, host string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return ErrClosed
+	forget, err := s.hold(nc)
+	if err != nil {
+		return err
 	}
-	if len(s.conns) >= maxConnections {
-		return fmt.Errorf("docstore: more than %d connections", maxConnections)
-	}
-	s.conns[nc] = struct{}{}
-	s.wg.Go(func() {
+	go func() {
+		defer forget()
 		s.serve(nc, host)
-		s.mu.Lock()
-		delete(s.conns, nc)
-		s.mu.Unlock()
-	})
+	}()
 	return nil
 }
 
@@ -116,7 +134,7 @@ func (d dialer) DialContext(ctx context.Context, _, address string) (net.Conn, e
 	return d.s.dial(ctx, address)
 }
 
-// maxPool bounds the driver's connections of one client. Each costs some KiB and two goroutines.
+// maxPool bounds the driver's connections of one client.
 const maxPool = 100
 
 // ClientOptions returns options with which mongo.Connect reaches the server in memory.
@@ -218,11 +236,12 @@ func (s *Server) Close() error {
 	for l := range s.listeners {
 		l.Close() // which removes the file
 	}
-	s.cancel()
-	for nc := range s.conns {
-		nc.Close()
-	}
+	conns := slices.Collect(maps.Keys(s.conns))
 	s.mu.Unlock()
+	s.cancel()
+	for _, c := range conns {
+		c.Close()
+	}
 	return s.eng.Close(func() {
 		s.wg.Wait()
 		s.cursors.kill(func(*cursor) bool { return true })

@@ -96,27 +96,46 @@ func Read(r io.Reader) (*Message, error) {
 	if _, err := io.ReadFull(r, head[:]); err != nil {
 		return nil, err
 	}
-	size := int32(binary.LittleEndian.Uint32(head[0:]))
-	op := int32(binary.LittleEndian.Uint32(head[12:]))
-	if size < headerSize || size > MaxMessageSize {
-		return nil, protocolErrorf("message of %d bytes", size)
-	}
-	if op != OpMsg && op != OpQuery {
-		return nil, protocolErrorf("unsupported operation code %d", op)
-	}
-	buf, err := readBody(r, int(size)-headerSize)
+	size, err := length(head[:])
 	if err != nil {
 		return nil, err
 	}
-	m := &Message{RequestID: int32(binary.LittleEndian.Uint32(head[4:])), buf: buf}
-	if op == OpMsg {
-		err = m.parseMsg(head[:], *buf)
+	buf, err := readBody(r, size-headerSize)
+	if err != nil {
+		return nil, err
+	}
+	m, err := parse(head[:], *buf)
+	if err != nil {
+		(&Message{buf: buf}).Release()
+		return nil, err
+	}
+	m.buf = buf
+	return m, nil
+}
+
+// length reads from a header how long its message is, header included.
+func length(head []byte) (int, error) {
+	size := int32(binary.LittleEndian.Uint32(head))
+	if size < headerSize || size > MaxMessageSize {
+		return 0, protocolErrorf("message of %d bytes", size)
+	}
+	if op := int32(binary.LittleEndian.Uint32(head[12:])); op != OpMsg && op != OpQuery {
+		return 0, protocolErrorf("unsupported operation code %d", op)
+	}
+	return int(size), nil
+}
+
+// parse reads what follows a header.
+func parse(head, b []byte) (*Message, error) {
+	m := &Message{RequestID: int32(binary.LittleEndian.Uint32(head[4:]))}
+	var err error
+	if int32(binary.LittleEndian.Uint32(head[12:])) == OpMsg {
+		err = m.parseMsg(head, b)
 	} else {
 		m.Legacy = true
-		err = m.parseQuery(*buf)
+		err = m.parseQuery(b)
 	}
 	if err != nil {
-		m.Release()
 		return nil, err
 	}
 	return m, nil
@@ -281,6 +300,9 @@ func takeDocument(b []byte, limit int) (doc bson.Raw, rest []byte, err error) {
 func AppendReply(dst []byte, requestID, responseTo int32, legacy bool, body bson.Raw) []byte {
 	return append(AppendReplyHeader(dst, requestID, responseTo, legacy, len(body)), body...)
 }
+
+// MaxReplyHeader is the most that AppendReplyHeader appends.
+const MaxReplyHeader = headerSize + 20
 
 // AppendReplyHeader appends what comes before the body of a reply, which has that size.
 func AppendReplyHeader(dst []byte, requestID, responseTo int32, legacy bool, size int) []byte {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"hash/crc32"
 	"io"
+	"reflect"
 	"testing"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -145,8 +146,23 @@ func FuzzRead(f *testing.F) {
 	f.Add(message(OpQuery, flags(0), []byte("admin.$cmd\x00\x00\x00\x00\x00\x01\x00\x00\x00"), cmd))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		m, err := Read(bytes.NewReader(in))
+		message, rest, failed := Split(in)
+		if message != nil {
+			Peek(message, "autocommit")
+			var same *Message
+			if same, failed = Parse(message); failed == nil && (err != nil || !sameMessage(m, same) ||
+				len(message)+len(rest) != len(in)) {
+				t.Fatalf("%x is %v when read, %v, and %v in place", in, m, err, same)
+			}
+		}
 		if err != nil {
+			if message != nil && failed == nil {
+				t.Fatalf("%x is refused when read only: %v", in, err)
+			}
 			return
+		}
+		if message == nil || failed != nil {
+			t.Fatalf("%x is refused in place only: %v", in, failed)
 		}
 		docs := []bson.Raw{m.Body}
 		for _, s := range m.Sequences {
@@ -159,4 +175,35 @@ func FuzzRead(f *testing.F) {
 		}
 		m.Release()
 	})
+}
+
+func sameMessage(a, b *Message) bool {
+	without := func(m *Message) Message {
+		c := *m
+		c.buf = nil
+		return c
+	}
+	return reflect.DeepEqual(without(a), without(b))
+}
+
+func TestPeek(t *testing.T) {
+	plain, in := doc(t, bson.D{{Key: "find", Value: "c"}, {Key: "a", Value: 1}}),
+		doc(t, bson.D{{Key: "update", Value: "c"}, {Key: "autocommit", Value: false}})
+	for _, tc := range []struct {
+		name    string
+		message []byte
+		command string
+		has     bool
+	}{
+		{"plain", message(OpMsg, flags(0), body(plain)), "find", false},
+		{"field", message(OpMsg, flags(0), body(in), sequence("x", plain)), "update", true},
+		{"sequence first", message(OpMsg, flags(0), sequence("x", plain), body(in)), "", false},
+		{"query", message(OpQuery, flags(0), body(in)), "", false},
+		{"cut", message(OpMsg, flags(0)), "", false},
+		{"broken", message(OpMsg, flags(0), body(in[:10])), "", false},
+	} {
+		if name, has := Peek(tc.message, "autocommit"); string(name) != tc.command || has != tc.has {
+			t.Errorf("%s: %q, %t", tc.name, name, has)
+		}
+	}
 }
