@@ -1,6 +1,7 @@
 package mailstore
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -226,6 +227,30 @@ func linkedOptions() *options.FindOptionsBuilder {
 	return options.Find().SetHint(indexLinks).SetBatchSize(maxLinked + 1).SetProjection(bson.D{
 		{Key: DocID, Value: 1}, {Key: DocThread, Value: 1}, {Key: DocLinks, Value: 1},
 		{Key: DocSubject, Value: 1}, {Key: DocBaseSubject, Value: 1}})
+}
+
+// MessagesByID returns the keys of a user's messages whose Message-ID is id ("<a@b>"), copies
+// included, ascending, maxLinked at most. It does not find mail of a store that has not given it
+// links yet.
+func (s *Store) MessagesByID(ctx context.Context, user mailkey.UserID, id string) ([]mailkey.Message, error) {
+	filter := append(linkedFilter(user, []linkHash{newLinkHash(linkOwn, id)}),
+		bson.E{Key: DocMessageID, Value: id})
+	opts := options.Find().SetHint(indexLinks).SetProjection(projection(0)).SetLimit(maxLinked)
+	var keys []mailkey.Message
+	var failed error
+	s.walk(ctx, filter, opts, func(doc bson.Raw, err error) bool {
+		var key mailkey.Message
+		if err == nil {
+			key, err = messageKey(doc.Lookup(DocID))
+		}
+		keys, failed = append(keys, key), err
+		return err == nil
+	})
+	if failed != nil {
+		return nil, fmt.Errorf("find messages by identifier: %w", failed)
+	}
+	slices.SortFunc(keys, func(a, b mailkey.Message) int { return bytes.Compare(a[:], b[:]) })
+	return keys, nil
 }
 
 // userRange restricts keys to those of a user's messages.

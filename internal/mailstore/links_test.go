@@ -204,6 +204,29 @@ func TestThreadLookupUsesIndex(t *testing.T) {
 	}
 }
 
+// Duplicates of a message are found by its Message-ID, in all mailboxes of the user and of nobody
+// else, and no more is read.
+func TestMessagesByID(t *testing.T) {
+	e := newEnv(t)
+	u, other := e.user(t), e.user(t)
+	inbox, sent := e.box(t, u, "INBOX"), e.box(t, u, "Sent")
+	e.put(t, "Message-ID: <a@x>\r\nSubject: a", e.box(t, other, "INBOX"))
+	e.put(t, "Message-ID: <A@x>\r\nSubject: a", inbox) // another, with the same link
+	e.put(t, "Message-ID: <b@x>\r\nReferences: <a@x>\r\nSubject: a", inbox)
+	var want []mailkey.Message
+	for _, box := range []*Mailbox{inbox, sent} {
+		d := e.put(t, "Message-ID: <a@x>\r\nSubject: a", box)[0]
+		want = append(want, box.Key.Message(d.UID))
+	}
+	got, err := e.MessagesByID(t.Context(), u.ID, "<a@x>")
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("found %v, %v, want %v", got, err, want)
+	}
+	if got, err = e.MessagesByID(t.Context(), u.ID, "<c@x>"); err != nil || len(got) > 0 {
+		t.Errorf("found %v, %v", got, err)
+	}
+}
+
 func TestObjectIDs(t *testing.T) {
 	for id, want := range map[string]Number{
 		"M1": 1, "M9223372036854775807": 1<<63 - 1, "M9223372036854775808": 0, "M0": 0, "M01": 0, "M": 0, "T1": 0,

@@ -236,6 +236,33 @@ func change(t *testing.T, s *server, inbox, archive mailkey.Mailbox) {
 	}
 }
 
+// A message identifier is found by the index: only messages that name it are read. Whatever else a
+// Message-ID field says is found, too.
+func TestMessageIDIsFoundByTheIndex(t *testing.T) {
+	s := newServer(t)
+	const mails = 100
+	id := func(i int) string { return fmt.Sprintf("<20260101.%04d.abcdefgh@mail.example.org>", i) }
+	for i := range mails {
+		s.deliver(t, "INBOX", []byte(fmt.Sprintf("Message-ID: %s\r\nReferences: %s\r\n\r\nhello\r\n",
+			id(i), id(max(0, i-1)))), 0)
+	}
+	odd := []string{"Message-ID: x " + id(7) + " y", "Message-ID: <a" + id(7), "Message-ID: =?us-ascii?q?" + id(7) + "?=",
+		"Message-ID:\r\n " + strings.ToUpper(id(7))}
+	for _, line := range odd {
+		s.deliver(t, "INBOX", []byte(line+"\r\n\r\nhello\r\n"), 0)
+	}
+	s.Index.Writer.Wait()
+	before := s.Accounts.SearchStats()
+	got, err := s.find(t.Context(), s.Accounts, "INBOX", search.Header("Message-ID", id(7)))
+	if want := []uint32{8, 101, 102, 103, 104}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("found %v, %v, want %v", got, err, want)
+	}
+	after := s.Accounts.SearchStats()
+	if n := after.Candidates - before.Candidates; n != int64(1+len(odd)+1) { // and the reply
+		t.Errorf("%d messages were read", n)
+	}
+}
+
 // A repair finds the mails without rows, and a rebuild makes the same index anew.
 func TestRepair(t *testing.T) {
 	s := newServer(t)

@@ -150,20 +150,27 @@ func (g *Grams) Has(needle []uint32) bool {
 }
 
 // Needle returns the bits that a mail has if the text, mapped, is in one of its texts. There are
-// none if the text is too short.
+// none if the text is too short. Of a long text they are of grams from all of it: message identifiers
+// and addresses of one sender differ in the middle or at the end.
 func Needle(f Field, text string) []uint32 {
 	var w window
 	var list []uint32
 	seen := make(map[uint32]bool)
 	for _, r := range text {
 		w.next(r, f.salt(), func(bit uint32) {
-			if !seen[bit] && len(list) < maxNeedle {
+			if !seen[bit] {
 				seen[bit] = true
 				list = append(list, bit)
 			}
 		})
 	}
-	return list
+	if len(list) <= maxNeedle {
+		return list
+	}
+	for i := range maxNeedle {
+		list[i] = list[i*(len(list)-1)/(maxNeedle-1)]
+	}
+	return list[:maxNeedle]
 }
 
 // maxNeedle is how many bits of a needle are compared: more leave hardly fewer candidates.

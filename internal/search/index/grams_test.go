@@ -57,6 +57,13 @@ func TestGramsTellTextsApart(t *testing.T) {
 	if n := len(Needle(Text, strings.Repeat("abcdefghijk", 100))); n > maxNeedle {
 		t.Errorf("%d bits", n)
 	}
+	// The end of a long text counts, too.
+	long := strings.Repeat("0123456789", 20)
+	g.Reset()
+	g.Add([]byte(long))
+	if !g.Has(Needle(Text, long)) || g.Has(Needle(Text, long+"@example.org")) {
+		t.Error("a long text is not told from another that ends differently")
+	}
 	g.Reset()
 	if g.Count() != 0 {
 		t.Error("bits of another mail")
