@@ -61,19 +61,19 @@ func measureCorpus(b *testing.B, mails int, options bench.CorpusOptions) {
 	s := newServer(b)
 	corpus := bench.NewCorpus(options)
 	received := int64(0)
-	start := time.Now()
+	start := cpu(b)
 	for i := range mails {
 		raw := corpus.Message(i).Raw
 		received += int64(len(raw))
 		s.deliver(b, "INBOX", raw, 0)
 	}
-	delivered := time.Since(start)
 	s.Index.Writer.Wait()
-	start = time.Now()
+	delivered := cpu(b) - start
+	start = cpu(b)
 	if n, err := s.Index.Repairer.Rebuild(b.Context(), s.user.ID, nil, free); err != nil || n != mails {
 		b.Fatal(n, err)
 	}
-	rebuilt := time.Since(start)
+	rebuilt := cpu(b) - start
 	st, err := s.Index.Repairer.Status(b.Context(), s.user.ID)
 	if err != nil {
 		b.Fatal(err)
@@ -85,11 +85,11 @@ func measureCorpus(b *testing.B, mails int, options bench.CorpusOptions) {
 		b.ReportMetric(float64(st.Bytes)/float64(mails), "B-index/mail")
 		b.ReportMetric(float64(st.Blocks), "blocks")
 		b.ReportMetric(float64(st.Rows), "rows")
-		b.ReportMetric(float64(delivered.Microseconds())/float64(mails), "µs-delivery/mail")
+		b.ReportMetric(float64(delivered.Microseconds())/float64(mails), "µs-delivery+index/mail")
 		b.ReportMetric(float64(rebuilt.Microseconds())/float64(mails), "µs-index/mail")
 	})
-	for _, word := range []string{"absentword", "quarterly", "invoice", "schedul", "meeting", "er"} {
-		s.measure(b, "text="+word, search.Text(word), word != "er")
+	for _, word := range []string{"absentword", "quarterly", "invoice", "schedul", "meeting", "vat", "er"} {
+		s.measure(b, "text="+word, search.Text(word), len(word) > 3)
 	}
 	s.measure(b, "subject=meeting", search.Header("Subject", "meeting"), true)
 	s.measure(b, "words=3", search.All(search.Text("quarterly"), search.Text("budget"), search.Text("meeting")), true)

@@ -2,6 +2,7 @@ package index
 
 import (
 	"context"
+	"encoding/binary"
 
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
@@ -40,3 +41,12 @@ const TurnRows = turnRows
 
 // BlockRows is how many mails a block has at most.
 const BlockRows = blockRows
+
+// Octets returns the bits, eight to an octet, the lowest first.
+func (g *Grams) Octets() []byte {
+	var out []byte
+	for _, word := range g.set {
+		out = binary.LittleEndian.AppendUint64(out, word)
+	}
+	return out
+}

@@ -6,6 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
 	"gadwall/bench"
 	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
@@ -93,4 +96,56 @@ func BenchmarkTurner(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(used.Microseconds())/float64(b.N*index.BlockRows), "µs-turn/mail")
+}
+
+// BenchmarkRows measures the search of a user whose mails are all in rows, as many as there can be,
+// beside the same asked of the database by $bitsAllSet.
+//
+//	go test ./internal/search/index -run '^$' -bench Rows
+func BenchmarkRows(b *testing.B) {
+	s := newServer(b)
+	corpus := bench.NewCorpus(bench.CorpusOptions{Seed: 1, NoFiles: true})
+	rows := make([]*index.Grams, index.TurnRows-1)
+	for i := range rows {
+		rows[i] = s.gramsOf(b, s.store(b, corpus.Message(i).Raw))
+	}
+	if err := s.Index.WriteRows(b.Context(), s.user.ID, 1, rows); err != nil {
+		b.Fatal(err)
+	}
+	q := index.Holds(index.Text, "absentword")
+	b.Run("streamed", func(b *testing.B) {
+		for b.Loop() {
+			if x, err := s.Index.Exclude(b.Context(), s.user.ID, &q, nil); err != nil || x.Len() < len(rows)/2 {
+				b.Fatal(err)
+			}
+		}
+	})
+	plain := s.Database.Collection("plain")
+	for i, g := range rows {
+		if _, err := plain.InsertOne(b.Context(), bson.D{{Key: "_id", Value: i},
+			{Key: "b", Value: bson.Binary{Data: g.Octets()}}}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	var positions bson.A
+	for _, bit := range index.Needle(index.Text, "absentword") {
+		positions = append(positions, int32(bit))
+	}
+	b.Run("bitsAllSet", func(b *testing.B) {
+		for b.Loop() {
+			cursor, err := plain.Find(b.Context(), bson.D{{Key: "b", Value: bson.D{{Key: "$not",
+				Value: bson.D{{Key: "$bitsAllSet", Value: positions}}}}}},
+				options.Find().SetProjection(bson.D{{Key: "_id", Value: 1}}).SetBatchSize(1000))
+			if err != nil {
+				b.Fatal(err)
+			}
+			n := 0
+			for cursor.Next(b.Context()) {
+				n++
+			}
+			if cursor.Err() != nil || n < len(rows)/2 {
+				b.Fatal(n, cursor.Err())
+			}
+		}
+	})
 }
