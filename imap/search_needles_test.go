@@ -83,7 +83,8 @@ func needleMails(t *testing.T) []needleMail {
 		w.Close()
 		subject := "Subject: =?" + text.charset + "?B?" + base + "?=\n"
 		content := "Content-Type: text/plain; charset=" + text.charset + "\nContent-Transfer-Encoding: "
-		body := [3]string{"base64\n\n" + base, "quoted-printable\n\n" + strings.ReplaceAll(quoted.String(), "\r\n", "\n"),
+		body := [3]string{"base64\n\n" + base, "quoted-printable\n\n"+
+		"" + strings.ReplaceAll(quoted.String(), "\r\n", "\n"),
 			"8bit\n\n" + octets}[i%3]
 		add(head+subject+content+body+"\n", needlesOf(text.text)...)
 	}
@@ -93,7 +94,8 @@ func needleMails(t *testing.T) []needleMail {
 		"öff", "bogus", "half")
 	add(head+"Subject: folded\n  over\n\tlines\nX-Odd: one\n\n first line\nsecond line  here\n",
 		"folded over", "over lines", "line\r\nsecond", "first line", "line  here", "x-odd: one")
-	add(head+"Subject: page\nContent-Type: text/html; charset=utf-8\n\n<html><head><title>Titel</title><style>.hidden{}"+
+	add(head+"Subject: page\nContent-Type: text/html; charset=utf-8\n\n"+
+		"<html><head><title>Titel</title><style>.hidden{}"+
 		"</style></head><body><p>Sehr geehrte <b>Da</b>men &amp; Herren,</p><table><tr><td>netto</td><td>19&nbsp;%"+
 		"</td></tr></table><a href=\"https://example.net/target\">Link text</a><!-- comment --><img alt=\"pict\">"+
 		"gr&uuml;ne &#1044;&#x430;</body></html>\n",
@@ -106,7 +108,8 @@ func needleMails(t *testing.T) []needleMail {
 		"plain first part\n--b\n"+
 		"Content-Type: text/x-unknown; charset=x-none\nContent-Description: described part\n\nunknown subtype\n--b\n"+
 		"Content-Type: application/pdf; name=report.pdf\nContent-Transfer-Encoding: base64\n"+
-		"Content-Disposition: attachment; filename=report.pdf\n\naGlkZGVuIHRleHQ=\n--b\nContent-Type: message/rfc822\n\n"+
+		"Content-Disposition: attachment; filename=report.pdf\n\naGlkZGVuIHRleHQ=\n--b\n"+
+		"Content-Type: message/rfc822\n\n"+
 		"Subject: =?utf-8?Q?inner_s=C3=BCbject?=\nFrom: inner@example.net\n\ninner body text\n--b--\nepilogue text\n",
 		"first part", "unknown subtype", "described part", "report.pdf", "!hidden text",
 		"inner sübject", "inner@example.net",

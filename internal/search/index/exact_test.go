@@ -246,8 +246,10 @@ func TestMessageIDIsFoundByTheIndex(t *testing.T) {
 		s.deliver(t, "INBOX", []byte(fmt.Sprintf("Message-ID: %s\r\nReferences: %s\r\n\r\nhello\r\n",
 			id(i), id(max(0, i-1)))), 0)
 	}
-	odd := []string{"Message-ID: x " + id(7) + " y", "Message-ID: <a" + id(7), "Message-ID: =?us-ascii?q?" + id(7) + "?=",
-		"Message-ID:\r\n " + strings.ToUpper(id(7))}
+	odd := []string{
+		"Message-ID: x " + id(7) + " y", "Message-ID: <a" + id(7), "Message-ID: =?us-ascii?q?" + id(7) + "?=",
+		"Message-ID:\r\n " + strings.ToUpper(id(7)),
+	}
 	for _, line := range odd {
 		s.deliver(t, "INBOX", []byte(line+"\r\n\r\nhello\r\n"), 0)
 	}
