@@ -83,9 +83,11 @@ func needleMails(t *testing.T) []needleMail {
 		w.Close()
 		subject := "Subject: =?" + text.charset + "?B?" + base + "?=\n"
 		content := "Content-Type: text/plain; charset=" + text.charset + "\nContent-Transfer-Encoding: "
-		body := [3]string{"base64\n\n" + base, "quoted-printable\n\n"+
-		"" + strings.ReplaceAll(quoted.String(), "\r\n", "\n"),
-			"8bit\n\n" + octets}[i%3]
+		body := [3]string{
+			"base64\n\n" + base,
+			"quoted-printable\n\n" + strings.ReplaceAll(quoted.String(), "\r\n", "\n"),
+			"8bit\n\n" + octets,
+		}[i%3]
 		add(head+subject+content+body+"\n", needlesOf(text.text)...)
 	}
 	add(head+"Subject: =?utf-8?Q?in?= =?utf-8?Q?voice_?= =?utf-8?B?4oKs?= =?us-ascii?q?_plain?= tail\n\nx\n",
