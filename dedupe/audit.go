@@ -92,31 +92,74 @@ type Auditor struct {
 	// TableSize is the number of references in memory; 0 is DefaultTableSize.
 	TableSize int
 	// Dir is where temporary files are made, in a directory that only this user can read; "" is that
-	// of the operating system. They take some 70 bytes for each reference.
+	// of the operating system.
 	Dir string
+	// Disk bounds these files, in bytes; 0 is DefaultDisk. They take about RecordSize for each
+	// reference, and as much again while files become one. If the references to all documents do not
+	// fit, the audit reads the referrers once for each part of the hashes whose references do.
+	Disk int64
+	// From and To are the first and the last hash to audit; a zero To is the last that there can be.
+	From, To Hash
+	// Saved, if not nil, is called when all hashes up to last are done, with what came of those since
+	// the call before. Its error ends the audit.
+	Saved func(ctx context.Context, last Hash, part Audited) error
 }
+
+// RecordSize is about what a reference takes in a temporary file, in bytes.
+const RecordSize = recordHead + maxHolder
 
 // Audit runs the audit.
 func (a *Auditor) Audit(ctx context.Context) (sum Audited, err error) {
-	t := &Tally{limit: cmp.Or(max(a.TableSize, 0), DefaultTableSize), shelf: shelf{parent: a.Dir}}
+	to := a.To
+	if to == (Hash{}) {
+		to = lastHash
+	}
+	for from := a.From; ; {
+		part, last, err := a.section(ctx, from, to)
+		sum.Add(part)
+		if err == nil && a.Saved != nil {
+			err = a.Saved(ctx, last, part)
+		}
+		if err != nil || last == to {
+			return sum, err
+		}
+		from = last.successor()
+	}
+}
+
+// Add adds what came of another part of the hashes.
+func (s *Audited) Add(o Audited) {
+	s.Documents += o.Documents
+	s.References += o.References
+	s.Undecided += o.Undecided
+	s.Unreadable = max(s.Unreadable, o.Unreadable) // each part meets all referrers
+}
+
+// section audits the hashes from from on up to last, which is to, or less if there are more references
+// than fit on the disk.
+func (a *Auditor) section(ctx context.Context, from, to Hash) (sum Audited, last Hash, err error) {
+	t := &Tally{limit: cmp.Or(max(a.TableSize, 0), DefaultTableSize), shelf: shelf{parent: a.Dir},
+		from: from, to: to, disk: cmp.Or(max(a.Disk, 0), DefaultDisk) / 2}
 	defer func() { err = errors.Join(err, t.shelf.remove()) }()
-	c := &comparison{Auditor: a, sum: &sum, begun: a.Counter.Now()}
+	c := &comparison{Auditor: a, sum: &sum, begun: a.Counter.Now(), from: from}
 	if err := a.Referrers(ctx, t); err != nil {
-		return sum, err
+		return sum, from, err
 	}
 	c.read, c.raiseOnly = a.Counter.Now(), t.unreadable > 0
-	sum.References, sum.Unreadable = t.seen, t.unreadable
+	sum.Unreadable = t.unreadable
 	if c.found, err = t.sorted(); err != nil {
-		return sum, err
+		return sum, from, err
 	}
+	c.to = t.to
 	defer func() { err = errors.Join(err, c.found.close()) }()
-	return sum, c.run(ctx)
+	return sum, c.to, c.run(ctx)
 }
 
 // A comparison walks along the counts and the references, both in the order of their hashes.
 type comparison struct {
 	*Auditor
 	sum         *Audited
+	from, to    Hash
 	found       *merge
 	begun, read time.Time // when the reading of the referrers began and ended
 	raiseOnly   bool      // some referrers could not be read
@@ -128,7 +171,7 @@ type comparison struct {
 func (c *comparison) run(ctx context.Context) error {
 	// Documents whose key is no hash are ignored: nothing can refer to them.
 	scan := database.Scan{Collection: c.Counter.coll, Field: c.Counter.key, Key: database.Key{Size: HashSize},
-		From: make([]byte, HashSize), To: lastHash[:], Projection: c.Counter.countProjection(), Page: tableBatch}
+		From: c.from[:], To: c.to[:], Projection: c.Counter.countProjection(), Page: tableBatch}
 	err := scan.Pages(ctx, func(docs []bson.Raw) error {
 		if err := c.guard(ctx); err != nil {
 			return err
@@ -199,6 +242,7 @@ func (c *comparison) pass(ctx context.Context, h *Hash) error {
 		if h != nil && bytes.Compare(r.hash[:], h[:]) >= 0 {
 			return nil
 		}
+		c.sum.References++
 		c.unknown = append(c.unknown, unknown{bytes.Clone(r.holder[:r.size]), Ref{r.hash, r.magic}})
 		if _, err := c.found.next(); err != nil {
 			return err
@@ -224,6 +268,7 @@ func (c *comparison) add(e *entry) error {
 		if err != nil {
 			return err
 		}
+		c.sum.References++
 		if r.repeated && repeated && r.magic == last {
 			e.unsure = true
 		} else {

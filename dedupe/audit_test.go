@@ -1,7 +1,9 @@
 package dedupe
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -322,5 +324,82 @@ func TestAuditOfMovingReferrers(t *testing.T) {
 			t.AddMoving([]byte("other"), Ref{leaked, 3})
 		}
 		b.audit(Audited{Documents: 2, References: 5, Undecided: 1})
+	})
+}
+
+// An audit whose references do not fit on the disk reads them in parts, and finds the same. Ended
+// after any part, another one goes on behind it.
+func TestAuditOnLittleDisk(t *testing.T) {
+	forShapes(t, func(t *testing.T, g *garden) {
+		dir := t.TempDir()
+		b := newBench(g)
+		b.TableSize, b.Dir, b.Disk, b.Repair = 5, dir, 8000, false
+		const documents = 60
+		for i := range documents {
+			magics := []Magic{Magic(3*i + 1), Magic(3*i + 2), Magic(3*i + 3)}
+			b.refer(g.plant(fmt.Sprint("document ", i), magics...), magics...)
+		}
+		b.referrers = slices.DeleteFunc(b.referrers, func(r referrer) bool { return r.ref.Magic%30 == 0 })
+		b.referrers = append(b.referrers, referrer{"of nothing", Ref{Sum([]byte("nothing")), 7}})
+		g.now = g.now.Add(2 * DefaultGrace)
+		readings := 0
+		b.onRead = func() {
+			readings++
+			var size int64
+			entries, _ := filepath.Glob(filepath.Join(dir, "*", "run-*"))
+			for _, e := range entries {
+				info, err := os.Stat(e)
+				if err != nil {
+					t.Fatal(err)
+				}
+				size += info.Size()
+			}
+			if size > b.Disk/2 || size == 0 {
+				t.Errorf("files of %d bytes", size)
+			}
+		}
+		var parts Audited
+		var ends []Hash
+		ended := errors.New("killed")
+		kill := -1
+		b.Saved = func(_ context.Context, last Hash, part Audited) error {
+			if kill--; kill == 0 {
+				return ended
+			}
+			parts.Add(part)
+			ends = append(ends, last)
+			return nil
+		}
+		want := Audited{Documents: documents, References: 3*documents - 6 + 1}
+		faults := []Fault{Leaked, Leaked, Leaked, Leaked, Leaked, Leaked, Missing}
+		b.audit(want, faults...)
+		if parts != want || len(ends) != readings || readings < 3 || ends[len(ends)-1] != lastHash ||
+			!slices.IsSortedFunc(ends, func(a, b Hash) int { return bytes.Compare(a[:], b[:]) }) {
+			t.Errorf("%d readings, parts to %v: %+v", readings, ends, parts)
+		}
+		whole := slices.Clone(ends)
+		for end := 1; end <= len(whole); end++ {
+			ends, parts, kill, b.findings, b.From = nil, Audited{}, end, nil, Hash{}
+			if _, err := b.Auditor.Audit(t.Context()); !errors.Is(err, ended) {
+				t.Fatal(err)
+			}
+			// What the part that was not saved has found is found again.
+			b.findings = slices.DeleteFunc(b.findings, func(f Finding) bool {
+				return end == 1 || bytes.Compare(f.Hash[:], whole[end-2][:]) > 0
+			})
+			if end > 1 {
+				b.From = whole[end-2].successor()
+			}
+			if _, err := b.Auditor.Audit(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if parts != want || len(b.findings) != len(faults) {
+				t.Errorf("ended at part %d: %+v, %v", end, parts, b.findings)
+			}
+		}
+		b.From, b.Disk, b.onRead = Hash{}, 1, nil
+		if _, err := b.Auditor.Audit(t.Context()); err == nil {
+			t.Error("no disk is enough")
+		}
 	})
 }

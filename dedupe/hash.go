@@ -27,6 +27,16 @@ func Sum(b []byte) Hash { return blake3.Sum256(b) }
 // String returns h in hexadecimal.
 func (h Hash) String() string { return hex.EncodeToString(h[:]) }
 
+// successor is the hash after h, which is not the last.
+func (h Hash) successor() Hash {
+	for i := len(h) - 1; i >= 0; i-- {
+		if h[i]++; h[i] != 0 {
+			break
+		}
+	}
+	return h
+}
+
 // Binary returns h as it is stored in documents.
 func (h Hash) Binary() bson.Binary { return bson.Binary{Data: h[:]} }
 

@@ -22,6 +22,9 @@ const (
 	// to a file, about 88 bytes each.
 	DefaultTableSize = 1 << 18
 
+	// DefaultDisk bounds the temporary files of an audit, in bytes.
+	DefaultDisk = 8 << 30
+
 	// maxRuns is how many files of one size an audit keeps before it makes one of them, and runBuffer
 	// the buffer of each that is open. Files of few sizes are open at the same time.
 	maxRuns   = 64

@@ -35,7 +35,10 @@ func compareRecords(a, b record) int {
 
 // A run is a temporary file of records in the order of compareRecords. Each takes the hash, the magic
 // (8 octets), repeated and the length of the holder (one octet each), and the holder.
-type run struct{ path string }
+type run struct {
+	path string
+	size int64
+}
 
 const recordHead = HashSize + 8 + 2
 
@@ -53,10 +56,11 @@ func writeRun(dir string, next func() (*record, error)) (_ run, err error) {
 	}()
 	w := bufio.NewWriterSize(f, runBuffer)
 	var head [recordHead]byte
+	var size int64
 	for {
 		r, err := next()
 		if err == io.EOF {
-			return run{f.Name()}, w.Flush()
+			return run{f.Name(), size}, w.Flush()
 		}
 		if err != nil {
 			return run{}, err
@@ -70,7 +74,38 @@ func writeRun(dir string, next func() (*record, error)) (_ run, err error) {
 		head[HashSize+9] = r.size
 		w.Write(head[:]) // its error stays, for Flush
 		w.Write(r.holder[:r.size])
+		size += r.stored()
 	}
+}
+
+// stored is the size of a record in a file.
+func (r *record) stored() int64 { return recordHead + int64(r.size) }
+
+// cut removes the records of all hashes after last.
+func (x *run) cut(last Hash) error {
+	r, err := x.open()
+	if err != nil {
+		return err
+	}
+	var size int64
+	for {
+		next, err := r.next()
+		if err == io.EOF || err == nil && bytes.Compare(next.hash[:], last[:]) > 0 {
+			break
+		}
+		if err != nil {
+			return errors.Join(err, r.close())
+		}
+		size += next.stored()
+	}
+	if err := r.close(); err != nil {
+		return fmt.Errorf("audit: %w", err)
+	}
+	if err := os.Truncate(x.path, size); err != nil {
+		return fmt.Errorf("audit: %w", err)
+	}
+	x.size = size
+	return nil
 }
 
 // A source gives records in order, and io.EOF at the end.

@@ -1,7 +1,9 @@
 package dedupe
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -23,9 +25,12 @@ type Tally struct {
 	pending []run // not committed
 	err     error // of the files
 
+	// from and to are the first and the last hash whose references count; to becomes less when the
+	// files would take more than disk bytes.
+	from, to Hash
+	disk     int64
+
 	unreadable int64
-	seen       int64
-	count      int64 // given to Add since the last Commit
 }
 
 // entry is a document and what was counted for it.
@@ -65,14 +70,11 @@ func (t *Tally) Add(holder []byte, ref Ref) { t.add(holder, ref, false) }
 func (t *Tally) AddMoving(holder []byte, ref Ref) { t.add(holder, ref, true) }
 
 func (t *Tally) add(holder []byte, ref Ref, repeated bool) {
-	t.count++
-	if t.err != nil {
-		return
+	if t.err == nil && len(t.records) >= t.limit {
+		t.err = t.spill()
 	}
-	if len(t.records) >= t.limit {
-		if t.err = t.spill(); t.err != nil {
-			return
-		}
+	if t.err != nil || bytes.Compare(ref.Hash[:], t.from[:]) < 0 || bytes.Compare(ref.Hash[:], t.to[:]) > 0 {
+		return
 	}
 	r := record{hash: ref.Hash, magic: ref.Magic, repeated: repeated}
 	r.size = uint8(copy(r.holder[:], holder))
@@ -98,6 +100,48 @@ func (t *Tally) spill() error {
 		t.pending = append(t.pending, x)
 	}
 	t.records, t.held = t.records[:0], 0
+	for t.size() > t.disk {
+		if err := t.narrow(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// size is how many bytes the files have.
+func (t *Tally) size() (n int64) {
+	for _, x := range t.pending {
+		n += x.size
+	}
+	for _, level := range t.shelf.levels {
+		for _, x := range level {
+			n += x.size
+		}
+	}
+	return n
+}
+
+// narrow leaves the upper half of the hashes to another reading of the referrers. No records are in
+// memory.
+func (t *Tally) narrow() error {
+	low, high := binary.BigEndian.Uint64(t.from[:]), binary.BigEndian.Uint64(t.to[:])
+	t.to = lastHash
+	binary.BigEndian.PutUint64(t.to[:], low+(high-low)/2)
+	for i := range t.pending {
+		if err := t.pending[i].cut(t.to); err != nil {
+			return err
+		}
+	}
+	for _, level := range t.shelf.levels {
+		for i := range level {
+			if err := level[i].cut(t.to); err != nil {
+				return err
+			}
+		}
+	}
+	if t.size() == 0 { // almost all are to one document
+		return fmt.Errorf("audit: the references to one document need temporary files of more than %d bytes", t.disk)
+	}
 	return nil
 }
 
@@ -112,7 +156,6 @@ func (t *Tally) Commit(context.Context) error {
 		t.err = errors.Join(t.err, t.shelf.add(x))
 	}
 	t.pending, t.held = nil, len(t.records)
-	t.seen, t.count = t.seen+t.count, 0
 	return t.err
 }
 
@@ -122,7 +165,7 @@ func (t *Tally) Rollback() {
 	for _, x := range t.pending {
 		t.err = errors.Join(t.err, x.remove())
 	}
-	t.pending, t.count = nil, 0
+	t.pending = nil
 	t.records = t.records[:t.held]
 }
 
@@ -132,6 +175,8 @@ func (t *Tally) sorted() (*merge, error) {
 	if t.err != nil {
 		return nil, t.err
 	}
+	// The hashes may have become fewer since some were read.
+	t.records = slices.DeleteFunc(t.records, func(r record) bool { return bytes.Compare(r.hash[:], t.to[:]) > 0 })
 	slices.SortFunc(t.records, compareRecords)
 	return mergeRuns(t.shelf.runs(), t.records)
 }

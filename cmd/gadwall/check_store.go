@@ -36,17 +36,20 @@ func (c *checkCmd) store(std streams) error {
 			progress.live = startProgress(std, "checking", "document", 0)
 			defer progress.live.end()
 		}
-		sum, err := maintenance.Check(ctx, s.Mail, maintenance.CheckOptions{
+		sum, err := maintenance.CheckByHand(ctx, s.Mail, maintenance.CheckOptions{
 			Repair:   c.Repair,
 			Deep:     c.Deep,
 			Offline:  c.Offline,
 			Found:    report.finding,
 			Progress: progress.show,
 			Wait:     progress.wait,
+			Redis:    s.Redis,
+			TempSize: int64(c.CheckTempSize),
 		})
 		if err != nil {
 			if ctx.Err() != nil {
-				err = errors.New("interrupted: what was found until then stands, but it is not all")
+				err = errors.New("interrupted: what was found until then stands, but it is not all; " +
+					"in a large store the same command goes on from here")
 			}
 			return errors.Join(err, report.err, out.Flush())
 		}

@@ -88,7 +88,7 @@ func TestCheckStore(t *testing.T) {
 	found := gadwall(t, "", env, "check")
 	found.want(t, exitDamaged, "damaged: wrong counters user=", "messages: 3 recorded, 1 there\n",
 		"damaged: 1 user,", "1 in use just now")
-	if strings.Contains(found.out, "2/7") || !strings.Contains(found.err, "2/7 mailboxes and messages: about 1\n") {
+	if strings.Contains(found.out, "2/8") || !strings.Contains(found.err, "2/8 mailboxes and messages: about 1\n") {
 		t.Errorf("progress belongs on standard error:\n%s%s", found.out, found.err)
 	}
 	gadwall(t, "", env, "check", "--repair").

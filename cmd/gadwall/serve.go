@@ -79,7 +79,7 @@ func (c *serveCmd) Run(std streams, again reparse) (err error) {
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 	collection := store.Collection(time.Duration(c.GCInterval), time.Duration(c.GCGrace))
-	check := store.Check(time.Duration(c.CheckInterval))
+	check := store.Check(time.Duration(c.CheckInterval), int64(c.CheckTempSize))
 	protocols, err := c.protocols(store, listeners, certificates, log, collection, check)
 	if err != nil {
 		return err

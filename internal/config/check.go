@@ -27,6 +27,8 @@ const (
 	minToken = 16
 	// minGCInterval is the least --gc-interval.
 	minGCInterval = time.Minute
+	// MinCheckTempSize is the least --check-temp-size.
+	MinCheckTempSize = 64 << 20
 	// minCheckInterval is the least --check-interval.
 	minCheckInterval = time.Hour
 )
@@ -144,6 +146,9 @@ func (s *Serve) Check() error {
 	}
 	if s.CheckInterval != 0 && s.CheckInterval < Duration(minCheckInterval) {
 		return fmt.Errorf("--check-interval: want 0s or at least %v", Duration(minCheckInterval))
+	}
+	if s.CheckTempSize < MinCheckTempSize {
+		return fmt.Errorf("--check-temp-size: want at least %v", Size(MinCheckTempSize))
 	}
 	if s.Smarthost != "" {
 		return errors.New("--smarthost: submission is not part of this version")

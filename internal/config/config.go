@@ -47,6 +47,7 @@ type Serve struct {
 	GCInterval    Duration `name:"gc-interval" env:"GADWALL_GC_INTERVAL" default:"1h" help:"How often one of the instances deletes what nobody uses any more; 0s for never."`
 	GCGrace       Duration `name:"gc-grace" env:"GADWALL_GC_GRACE" default:"24h" help:"How long what nobody uses is kept."`
 	CheckInterval Duration `name:"check-interval" env:"GADWALL_CHECK_INTERVAL" default:"7d" help:"How often one of the instances checks what is stored; 0s for never."`
+	CheckTempSize Size     `name:"check-temp-size" env:"GADWALL_CHECK_TEMP_SIZE" default:"8GiB" help:"How much the temporary files of a check may take."`
 
 	Smarthost string `name:"smarthost" env:"GADWALL_SMARTHOST" placeholder:"ADDR" help:"Host that submitted mail is relayed to."`
 }

@@ -92,6 +92,7 @@ func TestDefaults(t *testing.T) {
 		GCInterval:     Duration(time.Hour),
 		GCGrace:        Duration(day),
 		CheckInterval:  Duration(7 * day),
+		CheckTempSize:  8 << 30,
 	}
 	if diff := cmp.Diff(want, got, samePrefix); diff != "" {
 		t.Error(diff)
@@ -191,6 +192,7 @@ func TestCheck(t *testing.T) {
 		{"--gc-interval often", "--gc-interval"},
 		{"--gc-grace -1h", "--gc-grace"},
 		{"--check-interval 59m", "--check-interval: want 0s or at least 1h"},
+		{"--check-temp-size 63MiB", "--check-temp-size: want at least 64MiB"},
 		{"--smarthost mx:25", "--smarthost: submission is not part of this version"},
 		{"--http-listen 0.0.0.0:80 --http-token 0123456789abcdef", ""},
 		{"--http-listen [::1]:80 --hostname mx.example.com", ""},

@@ -24,46 +24,64 @@ type Finding struct {
 	Unreadable bool
 }
 
-// Check reads all contents beside live traffic, and calls found with those that are damaged: whose
-// segment table or part table contradict themselves, or whose frames need a dictionary that is not
-// there or was changed, and with deep set also those whose frames cannot be decoded, or whose
-// bytes, those from blobs included, do not have the hash that is their ID. (Of contents with a blob
-// that is missing or damaged only the frames are decoded; the blobs have a check of their own.) It
-// returns the number of contents that it read. progress, if not nil, gets that number now and then.
-// It may block; its error ends the check.
-func (s *Store) Check(ctx context.Context, deep bool, found func(Finding),
-	progress func(ctx context.Context, n int64) error) (n int64, err error) {
+// CheckOptions say what Check does.
+type CheckOptions struct {
+	// Deep reads all bytes, too.
+	Deep bool
+	// From and To are the first and the last id to check; nil for the least and the greatest.
+	From, To []byte
+	// Found is called with what is damaged.
+	Found func(Finding)
+	// Saved, if not nil, is told now and then that all contents up to last are checked, n more than
+	// before. It may block; its error ends the check.
+	Saved func(ctx context.Context, last ID, n int64) error
+}
+
+// Check reads contents beside live traffic, and finds those that are damaged: whose segment table or
+// part table contradict themselves, or whose frames need a dictionary that is not there or was
+// changed, and with Deep also those whose frames cannot be decoded, or whose bytes, those from blobs
+// included, do not have the hash that is their ID. (Of contents with a blob that is missing or
+// damaged only the frames are decoded; the blobs have a check of their own.)
+func (s *Store) Check(ctx context.Context, o CheckOptions) error {
 	projection, page := bson.D{{Key: "segs", Value: 1}, {Key: "parts", Value: 1}, {Key: "size", Value: 1}}, auditBatch
-	if deep {
+	if o.Deep {
 		projection, page = nil, deepBatch
 	}
 	c := checker{s: s.WithCache(nil), broken: make(map[dictionary.ID]error)}
 	c.s.dicts = s.dicts.Unread()
-	err = s.scan(ctx, projection, page, func(doc bson.Raw) error {
+	var n int64 // since they were saved
+	scan := database.Scan{Collection: s.coll, Key: database.Key{Size: dedupe.HashSize},
+		From: o.From, To: o.To, Projection: projection, Page: page}
+	err := scan.Run(ctx, func(doc bson.Raw) error {
 		_, key, _ := doc.Lookup("_id").BinaryOK()
 		hash, err := dedupe.HashFromBytes(key)
 		if err != nil {
-			found(Finding{ID: ID(hash), Detail: fmt.Sprintf("id: %v", err)})
+			o.Found(Finding{ID: ID(hash), Detail: fmt.Sprintf("id: %v", err)})
 			return nil
 		}
-		err = c.check(ctx, ID(hash), doc, deep)
+		err = c.check(ctx, ID(hash), doc, o.Deep)
 		switch {
 		case err == nil:
 		case errors.Is(err, ErrCorrupt):
-			found(Finding{ID: ID(hash), Detail: err.Error()})
+			o.Found(Finding{ID: ID(hash), Detail: err.Error()})
+			err = nil
 		default:
 			return err
 		}
-		if n++; progress != nil && n%int64(page) == 0 {
-			return progress(ctx, n)
+		if n++; o.Saved != nil && n >= int64(page) {
+			err = o.Saved(ctx, ID(hash), n)
+			n = 0
 		}
-		return nil
+		return err
 	}, func(g database.Gap) error {
-		found(Finding{ID: ID(g.From), Unreadable: true,
+		o.Found(Finding{ID: ID(g.From), Unreadable: true,
 			Detail: fmt.Sprintf("contents with ids from %s: %v", g.String(), g.Err)})
 		return nil
 	})
-	return n, err
+	if err != nil {
+		return fmt.Errorf("read contents: %w", err)
+	}
+	return nil
 }
 
 // checker verifies contents.

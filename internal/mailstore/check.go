@@ -85,6 +85,12 @@ type CheckOptions struct {
 	Found func(Finding)
 	// Repair says whether to repair what can be.
 	Repair bool
+	// First and To are the first and the last id of the users to check; nil for the least and the
+	// greatest. From, if not nil, is the id from which on they are not checked yet.
+	First, From, To []byte
+	// Saved, if not nil, is told after each user that all users up to this one are checked, and what
+	// this check has checked. Its error ends the check.
+	Saved func(ctx context.Context, last mailkey.UserID, sum Checked) error
 	// Progress is told how many users and messages are done, if not nil, after each user and each
 	// page of others. It may take its time; its error ends the check.
 	Progress func(ctx context.Context, users, messages int64) error
@@ -100,6 +106,14 @@ type Checked struct {
 	Undecided int64 `json:"undecided"`
 }
 
+// Add adds what another check has checked.
+func (c *Checked) Add(o Checked) {
+	c.Users += o.Users
+	c.Mailboxes += o.Mailboxes
+	c.Messages += o.Messages
+	c.Undecided += o.Undecided
+}
+
 // checkPage is how many users, or documents of users, are looked at together.
 const checkPage = 500
 
@@ -108,11 +122,23 @@ const checkPage = 500
 // agree. Repairs are conditional on what was seen: every change of the messages raises the
 // mod-sequence of their mailbox.
 //
-// What is being deleted is left alone.
+// What is being deleted is left alone. Users that seem to own something and do not exist are looked
+// for after the others, from First on.
 func (s *Store) Check(ctx context.Context, o CheckOptions) (Checked, error) {
 	c := &checker{s: s, o: o}
 	err := c.run(ctx)
 	return c.sum, err
+}
+
+// CheckNames looks for addresses and subscriptions of users who do not exist.
+func (s *Store) CheckNames(ctx context.Context, o CheckOptions) error {
+	c := &checker{s: s, o: o}
+	for _, f := range []func(context.Context) error{c.strayAddresses, c.straySubscriptions} {
+		if err := f(ctx); err != nil {
+			return fmt.Errorf("check for users who do not exist: %w", err)
+		}
+	}
+	return nil
 }
 
 type checker struct {
@@ -122,8 +148,9 @@ type checker struct {
 }
 
 func (c *checker) run(ctx context.Context) error {
-	users := database.Key{Size: len(mailkey.UserID{})}
-	err := c.pages(ctx, c.s.users, users, bson.D{{Key: userHash, Value: 0}}, func(docs []bson.Raw) error {
+	scan := database.Scan{Collection: c.s.users, Key: database.Key{Size: len(mailkey.UserID{})},
+		From: c.o.From, To: c.o.To, Projection: bson.D{{Key: userDeleting, Value: 1}}}
+	err := c.pages(ctx, scan, func(docs []bson.Raw) error {
 		for _, doc := range docs {
 			if _, deleting := doc.Lookup(userDeleting).BooleanOK(); deleting {
 				continue
@@ -133,22 +160,13 @@ func (c *checker) run(ctx context.Context) error {
 				c.found(Finding{Fault: BadDocument, Detail: fmt.Sprintf("user id %v", doc.Lookup("_id"))})
 				continue
 			}
-			err := c.user(ctx, mailkey.UserID(id))
-			var unreadable *unreadableError
-			if errors.As(err, &unreadable) { // the others are to be checked all the same
-				c.found(Finding{Fault: BadDocument, User: mailkey.UserID(id),
-					Mailbox: unreadable.box, Detail: err.Error()})
-				if err := c.count(ctx, 1, 0, 0); err != nil {
+			if err := c.oneOfAll(ctx, mailkey.UserID(id)); err != nil {
+				return err
+			}
+			if c.o.Saved != nil {
+				if err := c.o.Saved(ctx, mailkey.UserID(id), c.sum); err != nil {
 					return err
 				}
-				continue
-			}
-			if database.IsDamaged(err) {
-				c.found(Finding{Fault: Unreadable, User: mailkey.UserID(id), Detail: err.Error()})
-				err = c.count(ctx, 1, 0, 0)
-			}
-			if err != nil {
-				return err
 			}
 		}
 		return nil
@@ -156,8 +174,7 @@ func (c *checker) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("check users: %w", err)
 	}
-	for _, f := range []func(context.Context) error{c.strayMessages, c.strayMailboxes,
-		c.strayAddresses, c.straySubscriptions} {
+	for _, f := range []func(context.Context) error{c.strayMessages, c.strayMailboxes} {
 		if err := f(ctx); err != nil {
 			return fmt.Errorf("check for users who do not exist: %w", err)
 		}
@@ -165,14 +182,33 @@ func (c *checker) run(ctx context.Context) error {
 	return nil
 }
 
+// oneOfAll checks a user. Whatever is wrong with this one, the others are to be checked.
+func (c *checker) oneOfAll(ctx context.Context, id mailkey.UserID) error {
+	err := c.user(ctx, id)
+	var unreadable *unreadableError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &unreadable):
+		c.found(Finding{Fault: BadDocument, User: id, Mailbox: unreadable.box, Detail: err.Error()})
+	case database.IsDamaged(err):
+		c.found(Finding{Fault: Unreadable, User: id, Detail: err.Error()})
+	case errors.Is(err, errSnapshotLost) && ctx.Err() == nil:
+		c.s.log.Warn("the check says nothing of a user: the database does not keep a snapshot for long enough",
+			"user", id.String(), "error", err)
+		c.sum.Undecided++
+	default:
+		return err
+	}
+	return c.count(ctx, 1, 0, 0)
+}
+
 func (c *checker) found(f Finding) { c.o.Found(f) }
 
-// pages calls f with all documents of a collection, in the order of their ids, and reports those
-// that the database cannot read. Those that come or go meanwhile may be passed over.
-func (c *checker) pages(
-	ctx context.Context, coll *mongo.Collection, key database.Key, projection bson.D, f func([]bson.Raw) error,
-) error {
-	scan := database.Scan{Collection: coll, Key: key, Projection: projection, Page: checkPage}
+// pages calls f with the documents of a scan, and reports those that the database cannot read. Those
+// that come or go meanwhile may be passed over.
+func (c *checker) pages(ctx context.Context, scan database.Scan, f func([]bson.Raw) error) error {
+	scan.Page = checkPage
 	return scan.Pages(ctx, func(docs []bson.Raw) error {
 		if err := f(docs); err != nil {
 			return err
@@ -180,7 +216,7 @@ func (c *checker) pages(
 		return c.progress(ctx)
 	}, func(g database.Gap) error {
 		c.found(Finding{Fault: Unreadable,
-			Detail: fmt.Sprintf("%s with ids from %s: %v", coll.Name(), g.String(), g.Err)})
+			Detail: fmt.Sprintf("%s with ids from %s: %v", scan.Collection.Name(), g.String(), g.Err)})
 		return nil
 	})
 }
@@ -254,17 +290,19 @@ func (c *checker) stillThere(ctx context.Context, coll *mongo.Collection, filter
 
 // strayMessages looks for messages of users who do not exist. It leaps from user to user.
 func (c *checker) strayMessages(ctx context.Context) error {
-	var from mailkey.Message
+	first, last := c.bounds()
+	from := first.Mailbox(0).Message(0)
 	for done := false; !done; {
 		var users []mailkey.UserID
 		for len(users) < checkPage && !done {
-			key, found, err := c.firstMessage(ctx, from)
+			key, found, err := c.firstMessage(ctx, from, c.o.To == nil)
 			if err != nil {
 				return err
 			}
-			if done = !found || key.User() == lastUser; found {
-				users = append(users, key.User())
-				from = nextUser(key.User()).Mailbox(0).Message(0)
+			user := key.User()
+			if done = !found || bytes.Compare(user[:], last[:]) >= 0; found && bytes.Compare(user[:], last[:]) <= 0 {
+				users = append(users, user)
+				from = nextUser(user).Mailbox(0).Message(0)
 			}
 		}
 		gone, err := c.absent(ctx, users)
@@ -285,6 +323,18 @@ func (c *checker) strayMessages(ctx context.Context) error {
 	return nil
 }
 
+// bounds are the first and the last user who may own something that is looked for.
+func (c *checker) bounds() (first, last mailkey.UserID) {
+	last = lastUser
+	if c.o.First != nil {
+		first = mailkey.UserID(c.o.First)
+	}
+	if c.o.To != nil {
+		last = mailkey.UserID(c.o.To)
+	}
+	return first, last
+}
+
 // lastUser is the greatest id that a user can have.
 var lastUser = mailkey.UserID(bytes.Repeat([]byte{0xff}, len(mailkey.UserID{})))
 
@@ -295,15 +345,17 @@ func nextUser(user mailkey.UserID) mailkey.UserID {
 }
 
 // firstMessage returns the first key from a key on of a message that can be read.
+// Keys of another length, which sort behind all others, it reports if it is to.
 func (c *checker) firstMessage(
-	ctx context.Context, from mailkey.Message,
+	ctx context.Context, from mailkey.Message, longer bool,
 ) (key mailkey.Message, found bool, err error) {
 	scan := database.Scan{Collection: c.s.messages, Key: database.Key{Size: len(key)}, From: from[:],
 		Projection: projection(0), Page: 1}
 	err = scan.Run(ctx, func(doc bson.Raw) error {
-		// longer keys sort behind all others
 		if key, err = messageKey(doc.Lookup(DocID)); err != nil {
-			c.found(Finding{Fault: BadMessage, Detail: err.Error()})
+			if longer {
+				c.found(Finding{Fault: BadMessage, Detail: err.Error()})
+			}
 			return errEnough
 		}
 		found = true
@@ -325,8 +377,17 @@ func messagesOf(user mailkey.UserID) bson.D {
 }
 
 func (c *checker) strayMailboxes(ctx context.Context) error {
-	key := database.Key{Size: len(mailkey.Mailbox{})}
-	return c.pages(ctx, c.s.mailboxes, key, bson.D{{Key: "_id", Value: 1}}, func(docs []bson.Raw) error {
+	first, last := c.bounds()
+	from, to := first.Mailbox(0), last.Mailbox(math.MaxUint32)
+	scan := database.Scan{Collection: c.s.mailboxes, Key: database.Key{Size: len(from)},
+		Projection: bson.D{{Key: "_id", Value: 1}}}
+	if c.o.First != nil {
+		scan.From = from[:]
+	}
+	if c.o.To != nil {
+		scan.To = to[:]
+	}
+	return c.pages(ctx, scan, func(docs []bson.Raw) error {
 		var users []mailkey.UserID
 		for _, doc := range docs {
 			id, ok := binaryID(doc, len(mailkey.Mailbox{}))
@@ -369,8 +430,8 @@ func (c *checker) straySubscriptions(ctx context.Context) error {
 // them, so the repair deletes them.
 func (c *checker) stray(ctx context.Context, coll *mongo.Collection, field, what string) error {
 	// Ids of these have no fixed length, so behind damage nothing more is read.
-	key := database.Key{Size: len(mailkey.UserID{})}
-	return c.pages(ctx, coll, key, nil, func(docs []bson.Raw) error {
+	scan := database.Scan{Collection: coll, Key: database.Key{Size: len(mailkey.UserID{})}}
+	return c.pages(ctx, scan, func(docs []bson.Raw) error {
 		var users []mailkey.UserID
 		userOf := func(doc bson.Raw) (mailkey.UserID, bool) {
 			_, id, ok := doc.Lookup(field).BinaryOK()

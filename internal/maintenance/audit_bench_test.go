@@ -36,12 +36,13 @@ func BenchmarkAudit(b *testing.B) {
 					{Key: "c", Value: bson.Binary{Data: numbered(i / 2)}}, {Key: "g", Value: int64(i + 1)}}
 			})
 			for b.Loop() {
-				c := &check{mail: s.Store, contents: s.Contents(), blobs: s.Contents().Blobs(),
-					suspects: newSuspects(), names: names{mail: s.Store}}
-				c.o.Found = func(f Finding) { b.Errorf("found %+v", f) }
-				c.sum.Found = make(map[string]int64)
+				c, err := newCheck(b.Context(), s.Store, CheckOptions{
+					Found: func(f Finding) { b.Errorf("found %+v", f) }})
+				if err != nil {
+					b.Fatal(err)
+				}
 				before, peak, began := heaptest.Settled(), heaptest.Watch(), processorTime(b)
-				if err := c.auditContents(b.Context()); err != nil {
+				if err := c.run(b.Context(), c.stages()[stageContentRefs]); err != nil {
 					b.Fatal(err)
 				}
 				used := processorTime(b) - began

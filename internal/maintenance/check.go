@@ -1,18 +1,19 @@
 package maintenance
 
 import (
+	"cmp"
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"gadwall/blobstore"
 	"gadwall/dedupe"
 	"gadwall/internal/contents"
-	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
 )
 
@@ -33,10 +34,32 @@ type CheckOptions struct {
 	// check.
 	Guard func(ctx context.Context) error
 
+	// Shared makes the check of a store that is not small save in the database how far it is. It goes
+	// on where one with the same options was interrupted, and others may help it (HelpCheck). One
+	// process at a time calls Check with Shared and these options.
+	Shared bool
+	Redis  *redis.Client // for leases of ranges; nil without
+	Log    *slog.Logger  // nil is slog.Default()
+
+	// TempDir is where temporary files are made; "" is where the operating system makes them.
+	// TempSize bounds them, in bytes; 0 is dedupe.DefaultDisk.
+	TempDir  string
+	TempSize int64
+
 	// Wait waits; nil uses the clock.
 	Wait func(ctx context.Context, d time.Duration) error
 	// TableSize is for tests; 0 is the default.
 	TableSize int
+
+	perRange int64 // for tests, as poll: see ranges.Job
+	poll     func(ctx context.Context) error
+}
+
+func (o *CheckOptions) log() *slog.Logger {
+	if o.Log != nil {
+		return o.Log
+	}
+	return slog.Default()
 }
 
 // A Finding is one thing that is wrong for sure.
@@ -69,8 +92,10 @@ type Checked struct {
 	Blobs    dedupe.Audited    `json:"blobs"`
 	Files    int64             `json:"files"`
 	Found    map[string]int64  `json:"found"` // by kind
-	Repaired int64             `json:"repaired"`
-	Damaged  int64             `json:"damaged"` // found and not repaired
+	// Begun is when the check began, before it was interrupted.
+	Begun    time.Time `json:"begun" bson:"-"`
+	Repaired int64     `json:"repaired"`
+	Damaged  int64     `json:"damaged"` // found and not repaired
 }
 
 // Lost reports whether there is mail that cannot be read.
@@ -90,31 +115,71 @@ func (c *Checked) Undecided() int64 {
 	return c.Mail.Undecided + c.Contents.Undecided + c.Blobs.Undecided
 }
 
-const phases = 7
+// maxRoundAge is after how long a check that was interrupted is not gone on with: too much has changed.
+const maxRoundAge = 14 * 24 * time.Hour
+
+// sharedFrom is how many messages make a store one whose check saves how far it is.
+const sharedFrom = 50_000
 
 // Check checks everything in the store. An error is trouble in doing so, not something found.
 func Check(ctx context.Context, mail *mailstore.Store, o CheckOptions) (*Checked, error) {
-	c := &check{o: o, mail: mail, contents: mail.Contents(), blobs: mail.Contents().Blobs(),
-		suspects: newSuspects(), names: names{mail: mail}}
-	c.sum.Found = make(map[string]int64)
-	for i, phase := range []struct {
+	c, err := newCheck(ctx, mail, o)
+	if err != nil {
+		return &Checked{}, err
+	}
+	if err := c.endStale(ctx); err != nil {
+		return &c.sum, err
+	}
+	stages := c.stages()
+	staged := func(name string) func(context.Context) error {
+		return func(ctx context.Context) error { return c.run(ctx, stages[name]) }
+	}
+	phases := []struct {
 		name string
 		run  func(context.Context) error
 	}{
 		{"indexes", c.checkIndexes},
-		{"mailboxes and messages", c.checkMail},
-		{"contents", c.checkContents},
-		{"references to contents", c.auditContents},
-		{"references to blobs", c.auditBlobs},
-		{"files and chunks", c.checkFiles},
+		{"mailboxes and messages", staged(stageMail)},
+		{"addresses and subscriptions", c.checkNames},
+		{"contents", staged(stageContents)},
+		{"references to contents", staged(stageContentRefs)},
+		{"references to blobs", staged(stageBlobRefs)},
+		{"files and chunks", staged(stageFiles)},
 		{"messages that are affected", c.affected},
-	} {
-		c.progress = Progress{Phase: phase.name, Number: i + 1, Of: phases}
-		if err := phase.run(ctx); err != nil {
+	}
+	for i, phase := range phases {
+		c.progress = Progress{Phase: phase.name, Number: i + 1, Of: len(phases)}
+		if err := unrefused(phase.run(ctx)); err != nil {
 			return &c.sum, fmt.Errorf("check of %s: %w", phase.name, err)
 		}
 	}
-	return &c.sum, nil
+	return &c.sum, c.end(ctx)
+}
+
+// HelpCheck does ranges of a shared check of another process with the same options, which reports
+// what is found. It returns how many ranges it did, and whether there is such a check.
+func HelpCheck(ctx context.Context, mail *mailstore.Store, o CheckOptions) (done int, under bool, err error) {
+	o.Shared, o.Found, o.Progress = true, func(Finding) {}, nil
+	c, err := newCheck(ctx, mail, o)
+	if err != nil {
+		return 0, false, err
+	}
+	stages := c.stages()
+	for _, name := range stageNames {
+		round, err := c.job(stages[name]).Find(ctx)
+		if err != nil {
+			return c.ranges, under, err
+		}
+		if round == nil {
+			continue
+		}
+		under = true
+		c.told = make(map[int]int)
+		if _, err := round.Help(ctx, 1, c.each(stages[name], round)); err != nil {
+			return c.ranges, under, unrefused(err)
+		}
+	}
+	return c.ranges, under, nil
 }
 
 type check struct {
@@ -126,39 +191,98 @@ type check struct {
 	progress Progress
 	suspects *suspects
 	names    names
+
+	keep   bool        // what is done is saved
+	begun  time.Time   // when the check began, perhaps in another process
+	before int64       // documents of the stage that other parts have done
+	told   map[int]int // how many findings of each range of the stage were reported
+	ranges int         // done by this process
+}
+
+func newCheck(ctx context.Context, mail *mailstore.Store, o CheckOptions) (*check, error) {
+	c := &check{o: o, mail: mail, contents: mail.Contents(), blobs: mail.Contents().Blobs(),
+		suspects: newSuspects(), names: names{mail: mail}, begun: time.Now().UTC()}
+	c.sum.Found = make(map[string]int64)
+	if o.Shared {
+		n, err := estimate(ctx, mail.MessageCollection())
+		if err != nil {
+			return nil, err
+		}
+		c.keep = n >= cmp.Or(o.perRange, sharedFrom)
+	}
+	return c, nil
+}
+
+// endStale forgets a check that was interrupted long ago.
+func (c *check) endStale(ctx context.Context) error {
+	if !c.o.Shared {
+		return nil
+	}
+	for _, s := range c.stages() {
+		round, err := c.job(s).Find(ctx)
+		if err == nil && round != nil && (!c.keep || c.begun.Sub(round.Begun()) > maxRoundAge) {
+			err = round.End(ctx)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// end forgets what was saved.
+func (c *check) end(ctx context.Context) error {
+	c.sum.Begun = c.begun
+	if !c.keep {
+		return nil
+	}
+	for _, s := range c.stages() {
+		round, err := c.job(s).Find(ctx)
+		if err == nil && round != nil {
+			err = round.End(ctx)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (c *check) found(ctx context.Context, f Finding) {
 	c.names.fill(ctx, &f)
-	c.sum.Found[f.Kind]++
-	if f.Repaired {
-		c.sum.Repaired++
-	} else {
-		c.sum.Damaged++
-	}
+	c.sum.count(f)
 	c.o.Found(f)
 }
 
 // expect sets how many documents of a collection a phase has to do with.
 func (c *check) expect(ctx context.Context, coll *mongo.Collection) error {
+	c.before = 0
 	if c.o.Progress == nil {
 		return nil
 	}
-	n, err := coll.EstimatedDocumentCount(ctx)
+	n, err := estimate(ctx, coll)
 	if err != nil {
-		return fmt.Errorf("estimate %s: %w", coll.Name(), err)
+		return err
 	}
 	c.progress.Total = n
 	return c.done(ctx, 0)
 }
 
+// done tells that n documents of the present range are done, and lets the check rest.
 func (c *check) done(ctx context.Context, n int64) error {
 	if c.o.Progress != nil {
-		c.progress.Done = n
+		c.progress.Done = c.before + n
 		c.o.Progress(c.progress)
 	}
-	if c.o.Guard != nil {
-		return c.o.Guard(ctx)
+	return c.guard(ctx)
+}
+
+func (c *check) guard(ctx context.Context) error {
+	if c.o.Guard == nil {
+		return nil
+	}
+	if err := c.o.Guard(ctx); err != nil {
+		return refused{err}
 	}
 	return nil
 }
@@ -191,134 +315,4 @@ func (c *check) checkIndexes(ctx context.Context) error {
 		c.found(ctx, f)
 	}
 	return nil
-}
-
-func (c *check) checkMail(ctx context.Context) (err error) {
-	if err := c.expect(ctx, c.mail.MessageCollection()); err != nil {
-		return err
-	}
-	c.sum.Mail, err = c.mail.Check(ctx, mailstore.CheckOptions{
-		Repair:   c.o.Repair && !c.o.LeaksOnly,
-		Progress: func(ctx context.Context, _, messages int64) error { return c.done(ctx, messages) },
-		Found: func(f mailstore.Finding) {
-			out := Finding{Kind: f.Fault.String(), UID: f.UID, LastUID: f.LastUID, Detail: f.Detail,
-				Repaired: f.Repaired}
-			if f.User != (mailkey.UserID{}) {
-				out.User = f.User.String()
-			}
-			if f.Mailbox != (mailkey.Mailbox{}) {
-				out.Mailbox = f.Mailbox.String()
-			}
-			c.found(ctx, out)
-		},
-	})
-	return err
-}
-
-func (c *check) checkContents(ctx context.Context) error {
-	if err := c.expect(ctx, c.contents.Collection()); err != nil {
-		return err
-	}
-	_, err := c.contents.Check(ctx, c.o.Deep, func(f contents.Finding) {
-		if f.Unreadable { // the messages that need them are found with the references
-			c.found(ctx, Finding{Kind: "unreadable", Detail: f.Detail})
-			return
-		}
-		c.suspects.content(f.ID)
-		c.found(ctx, Finding{Kind: "damaged content", Content: f.ID.String(), Detail: f.Detail})
-	}, c.done)
-	return err
-}
-
-// auditor returns an auditor of the documents that one of the stores has.
-func (c *check) auditor(ctx context.Context, counter *dedupe.Counter, what string,
-	holder func(*Finding, []byte), name func(*Finding, dedupe.Hash)) *dedupe.Auditor {
-	a := &dedupe.Auditor{
-		Counter: counter, Repair: c.o.Repair, LeaksOnly: c.o.LeaksOnly, Guard: c.o.Guard,
-		TableSize: c.o.TableSize, Wait: c.o.Wait,
-		Grace: dedupe.DefaultGrace, Settle: dedupe.DefaultSettle,
-		Found: func(f dedupe.Finding) {
-			out := Finding{Kind: what + " " + f.Fault.String(), Repaired: f.Repaired,
-				Detail: fmt.Sprintf("%d references counted, %d found", f.Counted, f.Referenced)}
-			switch {
-			case f.Gap != nil:
-				out.Detail = fmt.Sprintf("hashes from %s: %v", f.Gap.String(), f.Gap.Err)
-				c.found(ctx, out)
-				return
-			case f.Fault == dedupe.Missing || f.Fault == dedupe.Unreadable:
-				out.Detail = ""
-				holder(&out, f.Holder)
-			}
-			name(&out, f.Hash)
-			c.found(ctx, out)
-		},
-	}
-	if c.o.Offline {
-		a.Grace, a.Settle = 0, 0
-	}
-	return a
-}
-
-func (c *check) auditContents(ctx context.Context) (err error) {
-	if err := c.expect(ctx, c.mail.MessageCollection()); err != nil {
-		return err
-	}
-	a := c.auditor(ctx, c.contents.Refs(), "content", func(f *Finding, holder []byte) {
-		if len(holder) == len(mailkey.Message{}) {
-			key := mailkey.Message(holder)
-			f.User, f.Mailbox, f.UID = key.User().String(), key.Mailbox().String(), key.UID()
-		}
-	}, func(f *Finding, h dedupe.Hash) { f.Content = h.String() })
-	a.Referrers = c.mail.ContentReferrers(c.done)
-	a.Holds = c.mail.HoldsContent
-	c.sum.Contents, err = a.Audit(ctx)
-	return err
-}
-
-func (c *check) auditBlobs(ctx context.Context) (err error) {
-	if err := c.expect(ctx, c.contents.Collection()); err != nil {
-		return err
-	}
-	a := c.auditor(ctx, c.blobs.Refs(), "blob", func(f *Finding, holder []byte) {
-		f.Content = hex.EncodeToString(holder)
-		if len(holder) == len(contents.ID{}) {
-			c.suspects.content(contents.ID(holder))
-		}
-	},
-		func(f *Finding, h dedupe.Hash) { f.Blob = h.String() })
-	a.Referrers = c.contents.BlobReferrers(c.done)
-	a.Holds = c.contents.HoldsBlob
-	c.sum.Blobs, err = a.Audit(ctx)
-	return err
-}
-
-func (c *check) checkFiles(ctx context.Context) (err error) {
-	if err := c.expect(ctx, c.blobs.Files()); err != nil {
-		return err
-	}
-	grace := blobstore.OrphanGrace
-	if c.o.Offline {
-		grace = 0
-	}
-	c.sum.Files, err = c.blobs.Check(ctx, blobstore.CheckOptions{
-		Grace: grace, Repair: c.o.Repair, Deep: c.o.Deep, Guard: c.o.Guard,
-		Progress: func(n int64) {
-			if c.o.Progress != nil {
-				c.progress.Done = n
-				c.o.Progress(c.progress)
-			}
-		},
-		Found: func(f blobstore.Finding) {
-			out := Finding{Kind: f.Fault.String(), File: f.File.Hex(), Detail: f.Detail, Repaired: f.Repaired}
-			if f.Hash != (dedupe.Hash{}) {
-				out.Blob = f.Hash.String()
-				c.suspects.blob(f.Hash)
-			}
-			if f.Fault == blobstore.Orphans {
-				out.Detail = fmt.Sprintf("%d chunks, %d bytes", f.Chunks, f.Bytes)
-			}
-			c.found(ctx, out)
-		},
-	})
-	return err
 }

@@ -27,6 +27,12 @@
 // check keeps little in memory and sorts references in temporary files, reads everything once, and
 // reports findings one by one.
 //
+// The parts that grow with the store are stages, done by ranges of keys (package ranges). A shared
+// check of a store that is not small keeps each range's position, sums and findings in the database:
+// another process goes on with it after a kill, and others may take ranges meanwhile. The process
+// that leads gathers what came of all ranges, and reports each finding once. A finding is reported
+// when it is saved, so that a range that changes hands does not report it twice.
+//
 // A repair never removes mail: it corrects counts and counters, and gives messages without a
 // mailbox one. A check only reports missing and unreadable bytes: an operator decides about them.
 package maintenance

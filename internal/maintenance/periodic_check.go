@@ -17,8 +17,9 @@ const (
 	taskCheck = "check"
 	partCheck = "check"
 
-	// checkLook is how often an instance looks whether it is time for a check, at least.
-	checkLook = time.Hour
+	// checkLook is how often an instance looks, at least, whether it is time for a check, or another
+	// instance is at one.
+	checkLook = 10 * time.Minute
 	// checkProgress is how often a scheduled check logs how far it is.
 	checkProgress = 10 * time.Minute
 	// maxLogged is how many findings of one check are logged one by one.
@@ -29,8 +30,10 @@ const (
 // which are what crashes leave, and reports everything else.
 type PeriodicCheck struct {
 	periodic
-	mail *mailstore.Store
-	rest func(ctx context.Context, d time.Duration) error
+	mail     *mailstore.Store
+	rest     func(ctx context.Context, d time.Duration) error
+	tempSize int64
+	perRange int64 // for tests
 
 	runs                           *prometheus.CounterVec
 	findings                       *prometheus.GaugeVec
@@ -42,8 +45,10 @@ func CheckTask(db *mongo.Database, client *redis.Client, log *slog.Logger) *leas
 	return &lease.Task{Name: taskCheck, Database: db, Redis: client, Log: log}
 }
 
-// NewPeriodicCheck returns a check that Run repeats every interval; never if that is 0.
-func NewPeriodicCheck(mail *mailstore.Store, task *lease.Task, interval time.Duration) *PeriodicCheck {
+// NewPeriodicCheck returns a check that Run repeats every interval; never if that is 0. Its temporary
+// files take at most tempSize bytes; 0 is the default.
+func NewPeriodicCheck(mail *mailstore.Store, task *lease.Task, interval time.Duration,
+	tempSize int64) *PeriodicCheck {
 	gauge := func(name, help string) prometheus.Gauge {
 		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
 	}
@@ -52,7 +57,7 @@ func NewPeriodicCheck(mail *mailstore.Store, task *lease.Task, interval time.Dur
 			task: task, part: partCheck, interval: interval, look: min(interval/lookTries, checkLook),
 			log: task.Log, now: time.Now,
 		},
-		mail: mail, rest: Rest,
+		mail: mail, rest: Rest, tempSize: tempSize,
 		runs: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "gadwall_check_runs_total", Help: "Scheduled checks by this instance."}, []string{"result"}),
 		findings: prometheus.NewGaugeVec(prometheus.GaugeOpts{
@@ -64,7 +69,7 @@ func NewPeriodicCheck(mail *mailstore.Store, task *lease.Task, interval time.Dur
 		undecided: gauge("gadwall_check_undecided",
 			"Documents and users that were in use during the last check by this instance, which says nothing of them."),
 	}
-	c.do = c.check
+	c.do, c.help = c.check, c.helpOthers
 	c.seen = func(at time.Time) {
 		if !at.IsZero() {
 			c.completed.Set(float64(at.Unix()))
@@ -79,6 +84,22 @@ func (c *PeriodicCheck) Register(r prometheus.Registerer) {
 	r.MustRegister(c.runs, c.findings, c.completed, c.duration, c.undecided)
 }
 
+// options are those that all instances have in common.
+func (c *PeriodicCheck) options(guard func(context.Context) error) CheckOptions {
+	return CheckOptions{Repair: true, LeaksOnly: true, Guard: guard, Wait: c.rest, Shared: true,
+		Redis: c.task.Redis, Log: c.log, TempSize: c.tempSize, perRange: c.perRange}
+}
+
+// helpOthers does a part of a check that another instance is at, which reports what is found.
+func (c *PeriodicCheck) helpOthers(ctx context.Context) error {
+	pacer := &Pacer{Check: func(context.Context) error { return nil }, Now: c.now, Rest: c.rest}
+	n, _, err := HelpCheck(ctx, c.mail, c.options(pacer.Guard))
+	if n > 0 {
+		c.log.Info("helped with the check of another instance", "ranges", n)
+	}
+	return err
+}
+
 // check checks as long as the lease is held, and records when.
 func (c *PeriodicCheck) check(ctx context.Context, l *lease.Lease) error {
 	began := c.now()
@@ -91,18 +112,21 @@ func (c *PeriodicCheck) check(ctx context.Context, l *lease.Lease) error {
 	progress := progressLog{log: c.log, now: c.now}
 	pacer := &Pacer{Check: l.Check, Now: c.now, Rest: c.rest}
 	c.log.Info("check begins")
-	sum, err := Check(ctx, c.mail, CheckOptions{
-		Repair: true, LeaksOnly: true, Progress: progress.show, Guard: pacer.Guard, Wait: c.rest,
-		Found: func(f Finding) {
-			counts[counted{f.Kind, f.Repaired}]++
-			if logged++; !f.Repaired && logged <= maxLogged {
-				c.log.Error("damage found", "kind", f.Kind, "user", f.User, "mailbox", f.Mailbox, "uid", f.UID,
-					"content", f.Content, "blob", f.Blob, "file", f.File, "detail", f.Detail)
-			}
-		},
-	})
+	o := c.options(pacer.Guard)
+	o.Progress = progress.show
+	o.Found = func(f Finding) {
+		counts[counted{f.Kind, f.Repaired}]++
+		if logged++; !f.Repaired && logged <= maxLogged {
+			c.log.Error("damage found", "kind", f.Kind, "user", f.User, "mailbox", f.Mailbox, "uid", f.UID,
+				"content", f.Content, "blob", f.Blob, "file", f.File, "detail", f.Detail)
+		}
+	}
+	sum, err := Check(ctx, c.mail, o)
 	if err != nil {
 		return err
+	}
+	if sum.Begun.Before(began) {
+		began = sum.Begun // another instance was interrupted
 	}
 	if err := l.SetDone(ctx, partCheck, began); err != nil {
 		return err

@@ -28,7 +28,7 @@ func (c *testClock) rest(ctx context.Context, d time.Duration) error {
 func newTestCheck(s *store, clock *testClock) (*PeriodicCheck, *bytes.Buffer) {
 	var log bytes.Buffer
 	task := CheckTask(s.db, nil, slog.New(slog.NewTextHandler(&log, nil)))
-	c := NewPeriodicCheck(s.Store, task, 7*24*time.Hour)
+	c := NewPeriodicCheck(s.Store, task, 7*24*time.Hour, 0)
 	c.now, c.rest = clock.now, clock.rest
 	return c, &log
 }

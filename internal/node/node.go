@@ -202,7 +202,7 @@ func (n *Node) Collection(interval, grace time.Duration) *maintenance.PeriodicCo
 	return maintenance.NewPeriodicCollection(n.Mail, n.CollectTask(), interval, grace)
 }
 
-// Check returns the check that runs now and then.
-func (n *Node) Check(interval time.Duration) *maintenance.PeriodicCheck {
-	return maintenance.NewPeriodicCheck(n.Mail, maintenance.CheckTask(n.Database, n.Redis, n.log), interval)
+// Check returns the check that runs now and then, with temporary files of at most so many bytes.
+func (n *Node) Check(interval time.Duration, tempSize int64) *maintenance.PeriodicCheck {
+	return maintenance.NewPeriodicCheck(n.Mail, maintenance.CheckTask(n.Database, n.Redis, n.log), interval, tempSize)
 }

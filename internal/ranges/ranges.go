@@ -40,8 +40,10 @@ type Job struct {
 	Log      *slog.Logger  // nil is slog.Default()
 	// Poll waits for others; nil uses the clock.
 	Poll func(ctx context.Context) error
-	// PerRange is for tests; 0 is the default.
+	// PerRange is how many documents are worth a range of their own; 0 is the default.
 	PerRange int64
+	// Keep makes Begin note in the database even a round of a single range.
+	Keep bool
 }
 
 // A Round is one run through all ranges.
@@ -88,7 +90,7 @@ func (j *Job) Begin(ctx context.Context, documents int64, note any) (*Round, err
 		if err != nil || r != nil {
 			return r, err
 		}
-		if ranges == 1 {
+		if ranges == 1 && !j.Keep {
 			return j.Local(), nil
 		}
 		r = &Round{job: j, coll: j.rounds(), doc: roundDocument{
@@ -128,6 +130,9 @@ func (r *Round) Begun() time.Time { return r.doc.Begun }
 
 // Note returns what Begin kept with the round; nil if nothing.
 func (r *Round) Note() bson.Raw { return r.doc.Note }
+
+// Kept reports whether the round is in the database.
+func (r *Round) Kept() bool { return !r.local }
 
 // Same reports whether both are one round.
 func (r *Round) Same(o *Round) bool { return o != nil && r.doc.Round == o.doc.Round }
@@ -243,6 +248,19 @@ func (g *Range) Last() []byte {
 	key := bytes.Repeat([]byte{0xff}, g.round.job.KeySize)
 	key[0] = byte((g.state.Index+1)*g.round.octets() - 1)
 	return key
+}
+
+// Bounds are From and Last, but nil where no key is less than the range, or none greater: where keys
+// of other types and lengths are, which should not exist.
+func (g *Range) Bounds() (from, to []byte) {
+	from, to = g.From(), g.Last()
+	if g.state.Index == 0 && g.state.at == nil {
+		from = nil
+	}
+	if g.state.Index == g.round.doc.Ranges-1 {
+		to = nil
+	}
+	return from, to
 }
 
 // From is the position: the first key that is not done yet.
