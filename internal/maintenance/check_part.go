@@ -95,8 +95,9 @@ func (p *part) suspectBlob(h dedupe.Hash) {
 	p.note.More = !p.remember(&p.note.Blobs, h[:]) || p.note.More
 }
 
+// remember adds an id, unless it was the last, and reports false if there are too many.
 func (p *part) remember(list *[][]byte, id []byte) bool {
-	if slices.ContainsFunc((*list)[max(0, len(*list)-1):], func(last []byte) bool { return string(last) == string(id) }) {
+	if n := len(*list); n > 0 && bytes.Equal((*list)[n-1], id) {
 		return true
 	}
 	if p.kept && len(*list) >= maxKeptSuspects || len(*list) >= maxSuspects {
