@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/emersion/go-imap/v2"
 
@@ -68,8 +69,8 @@ func (c *conn) handleLogin(ctx context.Context, cmd *command) error {
 	return c.login(ctx, cmd, username, password)
 }
 
-// handleAuthenticate answers AUTHENTICATE PLAIN (RFC 3501 section 6.2.2,
-// RFC 4959 for the initial response, RFC 4616 for PLAIN).
+// handleAuthenticate answers AUTHENTICATE (RFC 3501 section 6.2.2, RFC 4959 for the
+// initial response) with PLAIN (RFC 4616) or LOGIN, which only old clients use.
 func (c *conn) handleAuthenticate(ctx context.Context, cmd *command) error {
 	if err := cmd.args.SP(); err != nil {
 		return err
@@ -78,52 +79,124 @@ func (c *conn) handleAuthenticate(ctx context.Context, cmd *command) error {
 	if err != nil {
 		return err
 	}
-	response, initial := "", false
+	sasl := &exchange{c: c, dec: cmd.args}
 	if cmd.args.Accept(' ') {
-		initial = true
-		if response, err = cmd.args.AString(); err != nil {
+		if sasl.initial, err = cmd.args.AString(); err != nil {
 			return err
 		}
-		if response == "=" {
-			response = ""
-		}
+		sasl.hasInitial = true
 	}
 	if err := cmd.args.CRLF(); err != nil {
 		return err
 	}
-	if mechanism != "PLAIN" {
+	if mechanism != "PLAIN" && mechanism != "LOGIN" {
 		return refuse(imap.ResponseCodeCannot, "Unsupported mechanism")
 	}
 	if !c.mayAuthenticate() {
 		return errPrivacy
 	}
-	if !initial {
-		c.enc.Raw("+ \r\n")
-		if err := c.enc.Flush(); err != nil {
-			return err
+	var username, password string
+	if mechanism == "LOGIN" {
+		username, password, err = sasl.login()
+	} else {
+		username, password, err = sasl.plain()
+	}
+	if err != nil {
+		return err
+	}
+	return c.login(ctx, cmd, username, password)
+}
+
+// exchange is the conversation of one AUTHENTICATE.
+type exchange struct {
+	c          *conn
+	dec        *wire.Decoder
+	initial    string // what came with the command, in base64
+	hasInitial bool
+}
+
+// plain asks for the one message of PLAIN.
+func (e *exchange) plain() (username, password string, err error) {
+	raw, err := e.ask("")
+	if err != nil {
+		return "", "", err
+	}
+	fields := strings.Split(raw, "\x00")
+	if len(fields) != 3 || fields[1] == "" {
+		return "", "", wire.Errorf("the response is not of PLAIN")
+	}
+	if fields[0] != "" && fields[0] != fields[1] {
+		return "", "", refuse(imap.ResponseCodeAuthorizationFailed, "Acting for another user is not supported")
+	}
+	return fields[1], fields[2], nil
+}
+
+// login asks for the two messages of LOGIN. There is no RFC of it: clients expect these prompts.
+func (e *exchange) login() (username, password string, err error) {
+	if username, err = e.ask("Username:"); err != nil {
+		return "", "", err
+	}
+	if username == "" {
+		return "", "", wire.Errorf("the username is empty")
+	}
+	password, err = e.ask("Password:")
+	return username, password, err
+}
+
+// ask sends a challenge and returns the client's response: the initial one, if there is one.
+func (e *exchange) ask(challenge string) (string, error) {
+	response := e.initial
+	if e.hasInitial {
+		e.hasInitial = false
+		if response == "=" { // an empty one (RFC 4959 section 3)
+			return "", nil
 		}
-		c.in.wait(readTimeout)
-		response, err = cmd.args.RawLine()
-		c.in.busy()
+	} else {
+		e.c.enc.Raw("+ ").Raw(base64.StdEncoding.EncodeToString([]byte(challenge))).CRLF()
+		if err := e.c.enc.Flush(); err != nil {
+			return "", err
+		}
+		e.c.in.wait(readTimeout)
+		var err error
+		response, err = e.dec.RawLine()
+		e.c.in.busy()
 		if err != nil {
-			return err
+			return "", err
 		}
 		if response == "*" {
-			return wire.Errorf("cancelled")
+			return "", wire.Errorf("cancelled")
 		}
 	}
 	raw, err := base64.StdEncoding.DecodeString(response)
 	if err != nil {
-		return wire.Errorf("the response is not base64")
+		return "", wire.Errorf("the response is not base64")
 	}
-	fields := strings.Split(string(raw), "\x00")
-	if len(fields) != 3 || fields[1] == "" {
-		return wire.Errorf("the response is not of PLAIN")
+	return string(raw), nil
+}
+
+// handleUnauthenticate answers UNAUTHENTICATE (RFC 8437 section 3): the session is as before
+// the login, but for TLS and compression.
+func (c *conn) handleUnauthenticate(_ context.Context, cmd *command) error {
+	if err := cmd.noArguments(); err != nil {
+		return err
 	}
-	if fields[0] != "" && fields[0] != fields[1] {
-		return refuse(imap.ResponseCodeAuthorizationFailed, "Acting for another user is not supported")
+	c.deselect()
+	if c.sub != nil {
+		c.sub.Close()
+		c.sub = nil
 	}
-	return c.login(ctx, cmd, fields[1], fields[2])
+	c.log.Info("imap: unauthenticate")
+	c.srv.leaveUser(c)
+	c.state, c.enabled = imap.ConnStateNotAuthenticated, 0
+	c.beforeLogin()
+	cmd.ok("CAPABILITY "+c.capabilities(), "Ready for another login")
+	return nil
+}
+
+// beforeLogin sets the bounds of a client that is not logged in.
+func (c *conn) beforeLogin() {
+	c.in.limitTo(time.Now().Add(loginTimeout))
+	c.dec.LineLimit, c.dec.LiteralLimit, c.dec.LongLine = maxLoginLine, maxLoginLine, c.mayBeLong
 }
 
 var errPrivacy = refuse(imap.ResponseCodePrivacyRequired, "Use STARTTLS first")
@@ -145,9 +218,9 @@ func (c *conn) login(ctx context.Context, cmd *command, username, password strin
 	c.account = account
 	c.state = imap.ConnStateAuthenticated
 	c.authFailures = 0
-	c.in.unlimit()
+	c.in.limitTo(time.Time{})
 	c.dec.LineLimit, c.dec.LiteralLimit, c.dec.LongLine = 0, 0, nil
-	c.log = c.log.With("user", account.Username())
+	c.log = c.connLog.With("user", account.Username())
 	c.log.Info("imap: login", "tls", c.tls)
 	cmd.ok("CAPABILITY "+c.capabilities(), "Logged in")
 	return nil

@@ -75,6 +75,8 @@ var rules = map[string]rule{
 	"AUTHENTICATE": {inNotAuth, syncNone, (*conn).handleAuthenticate},
 	"LOGIN":        {inNotAuth, syncNone, (*conn).handleLogin},
 
+	"UNAUTHENTICATE": {inSession, syncNone, (*conn).handleUnauthenticate},
+
 	"ENABLE":      {inSession, syncAll, (*conn).handleEnable},
 	"SELECT":      {inSession, syncNone, (*conn).handleSelect},
 	"EXAMINE":     {inSession, syncNone, (*conn).handleExamine},

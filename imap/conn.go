@@ -25,8 +25,9 @@ import (
 
 // conn is one connection. Its fields belong to the goroutine that runs serve.
 type conn struct {
-	srv *Server
-	log *slog.Logger
+	srv     *Server
+	log     *slog.Logger
+	connLog *slog.Logger // log without the user
 
 	socket  net.Conn // what Accept gave; set once
 	netConn net.Conn // the same, or TLS over it after STARTTLS
@@ -69,13 +70,11 @@ func newConn(s *Server, nc net.Conn) *conn {
 	}
 	_, c.tls = nc.(*tls.Conn)
 	c.in = newInput(nc)
-	c.in.limit = c.started.Add(loginTimeout)
 	c.dec = wire.NewDecoder(c.in)
 	c.out = &output{conn: nc}
 	c.enc = wire.NewEncoder(c.out)
 	c.dec.Continue = c.continueLiteral
-	c.dec.LineLimit, c.dec.LiteralLimit = maxLoginLine, maxLoginLine
-	c.dec.LongLine = c.mayBeLong
+	c.beforeLogin()
 	c.in.onQuiet = c.dropCache
 	return c
 }
@@ -97,7 +96,8 @@ func (c *conn) identify() {
 	default:
 		attrs = append(attrs, "remote", a.String())
 	}
-	c.log = c.srv.log.With(attrs...)
+	c.connLog = c.srv.log.With(attrs...)
+	c.log = c.connLog
 }
 
 // loopback are the networks that never leave the machine.

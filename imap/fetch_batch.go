@@ -24,6 +24,11 @@ type fetched struct {
 // missing reports whether the store does not have what the plan needs of the message.
 func (m *fetched) missing() bool { return m.content == nil && m.short == nil }
 
+// previewless reports whether a preview that was not stored has to be made.
+func (m *fetched) previewless(items fetchItems) bool {
+	return items&itemPreview != 0 && !m.msg.HasPreview
+}
+
 // batch is messages whose contents were read together, or why that failed.
 type batch struct {
 	messages []fetched

@@ -22,6 +22,8 @@ const (
 	itemEnvelope
 	itemBody
 	itemBodyStructure
+	itemPreview
+	itemLazyPreview // only if it is stored (RFC 8970 section 3.2)
 
 	macroFast = itemFlags | itemInternalDate | itemSize
 	macroAll  = macroFast | itemEnvelope
@@ -120,6 +122,12 @@ func (r *fetchRequest) parseItem(dec *wire.Decoder, alone bool) error {
 		r.items |= itemEmailID
 	case "THREADID":
 		r.items |= itemThreadID
+	case "PREVIEW":
+		if dec.AcceptText(" (LAZY)") {
+			r.items |= itemLazyPreview
+		} else {
+			r.items |= itemPreview
+		}
 	case "RFC822.SIZE":
 		r.items |= itemSize
 	case "ENVELOPE":

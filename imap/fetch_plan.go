@@ -37,6 +37,7 @@ func planFetch(r *fetchRequest, setSeen bool) fetchPlan {
 		{itemSize, mailstore.FieldSize},
 		{itemEnvelope, mailstore.FieldEnvelope},
 		{itemBody | itemBodyStructure, mailstore.FieldBodyStructure},
+		{itemPreview | itemLazyPreview, mailstore.FieldPreview},
 	} {
 		if r.items&f.item != 0 {
 			p.fields |= f.field

@@ -99,7 +99,13 @@ func (f *fetcher) items(ctx context.Context, m fetched) error {
 		f.resp.item("RFC822.SIZE ")
 		f.resp.buf = wire.AppendNumber(f.resp.buf, uint64(msg.Size))
 	}
+	if items&(itemPreview|itemLazyPreview) != 0 && !m.previewless(items) {
+		f.resp.preview(msg, f.c.enc.UTF8)
+	}
 	var missing fetchItems
+	if m.previewless(items) {
+		missing |= itemPreview
+	}
 	if len(msg.Envelope) == 0 {
 		missing |= items & itemEnvelope
 	}

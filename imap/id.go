@@ -3,7 +3,9 @@ package imap
 import (
 	"bytes"
 	"context"
+	"maps"
 	"strings"
+	"sync"
 
 	"gadwall/imap/wire"
 )
@@ -28,7 +30,8 @@ func (c *conn) endLongLine() {
 	}
 }
 
-// handleID answers ID (RFC 2971). It logs how the client describes itself, once.
+// handleID answers ID (RFC 2971). It logs and counts how the client
+// describes itself, once.
 func (c *conn) handleID(_ context.Context, cmd *command) error {
 	if err := cmd.args.SP(); err != nil {
 		return err
@@ -40,11 +43,17 @@ func (c *conn) handleID(_ context.Context, cmd *command) error {
 	if err := cmd.args.CRLF(); err != nil {
 		return err
 	}
-	if id := strings.Join(fields, " "); id != "" && !c.knowsID {
+	if len(fields) > 0 && !c.knowsID {
+		id := strings.Join(fields, " ")
 		c.log.Info("imap: client", "id", id[:min(len(id), maxIDLogged)])
+		c.srv.clients.add(clientName(fields))
 		c.knowsID = true
 	}
-	c.enc.Untagged().Raw(`ID ("name" "Gadwall")`).CRLF()
+	c.enc.Untagged().Raw(`ID ("name" "Gadwall"`)
+	if v := c.srv.opts.Version; v != "" {
+		c.enc.Raw(` "version" `).String(v)
+	}
+	c.enc.Byte(')').CRLF()
 	return nil
 }
 
@@ -79,4 +88,54 @@ func parseID(dec *wire.Decoder) (fields []string, err error) {
 		return nil
 	})
 	return fields, err
+}
+
+// clientName returns the name of the program in the fields of ID, in a form fit for a metric.
+func clientName(fields []string) string {
+	for _, f := range fields {
+		key, value, _ := strings.Cut(f, "=")
+		if !strings.EqualFold(key, "name") {
+			continue
+		}
+		name := strings.Map(func(r rune) rune {
+			if r < ' ' || r > '~' {
+				return -1
+			}
+			return r
+		}, value)
+		if name = strings.TrimSpace(name); name != "" && len(name) <= maxClientName {
+			return name
+		}
+	}
+	return otherClients
+}
+
+// otherClients stands for clients without a name, and for those beyond maxClientNames.
+const otherClients = "other"
+
+// clientCounts counts the connections of each client program. Clients choose the names, so
+// there are at most maxClientNames of them.
+type clientCounts struct {
+	mu     sync.Mutex
+	counts map[string]uint64
+}
+
+func (c *clientCounts) add(name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, known := c.counts[name]; !known && len(c.counts) >= maxClientNames {
+		name = otherClients
+	}
+	if c.counts == nil {
+		c.counts = make(map[string]uint64)
+	}
+	c.counts[name]++
+}
+
+// Clients returns how many connections each client program has had, by the name that it told
+// with ID.
+func (s *Server) Clients() map[string]uint64 {
+	s.clients.mu.Lock()
+	defer s.clients.mu.Unlock()
+	return maps.Clone(s.clients.counts)
 }

@@ -117,11 +117,11 @@ func (in *input) wait(timeout time.Duration) {
 	in.idle, in.timeout = true, timeout
 }
 
-// unlimit lifts the limit of the time before login.
-func (in *input) unlimit() {
+// limitTo sets the time at which the client must be logged in; the zero time lifts the limit.
+func (in *input) limitTo(t time.Time) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.limit = time.Time{}
+	in.limit = t
 }
 
 // busy says that the next reads are inside a command.

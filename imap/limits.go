@@ -45,6 +45,10 @@ const (
 	maxIDName   = 30
 	maxIDValue  = 1024
 	maxIDLogged = 1000
+	// maxClientNames bounds the names of client programs that are counted, maxClientName
+	// the length of one; other clients count as "other".
+	maxClientNames = 200
+	maxClientName  = 50
 	// maxStoreFlags bounds the flags named by one STORE or APPEND.
 	maxStoreFlags = 100
 	// maxSortCriteria bounds the criteria of one SORT.

@@ -25,6 +25,22 @@ type presenter struct {
 // systemFlags in the order in which FLAGS lists them.
 var systemFlags = []string{`\Answered`, `\Flagged`, `\Deleted`, `\Seen`, `\Draft`}
 
+// knownKeywords are those that clients use for the same thing everywhere (the IANA registry of
+// IMAP and JMAP keywords). The server names them in FLAGS also where no message has one yet, so
+// that clients know they can set them.
+var knownKeywords = []string{"$Forwarded", "$MDNSent", "$Junk", "$NotJunk", "$Phishing", "$Important"}
+
+// withKnown returns the keywords of a mailbox and those of knownKeywords that it can still get.
+func withKnown(keywords []string) []string {
+	list := slices.Clone(keywords)
+	for _, k := range knownKeywords {
+		if len(list) < mailstore.MaxMailboxKeywords && mailstore.FindKeyword(list, k) < 0 {
+			list = append(list, k)
+		}
+	}
+	return list
+}
+
 // flags writes FLAGS and PERMANENTFLAGS (RFC 3501 sections 7.2.6 and 7.1) with these
 // keywords, and remembers them as announced.
 func (p *presenter) flags(keywords []string) {
@@ -42,7 +58,10 @@ func (p *presenter) permanent() (flags []string) {
 		}
 	}
 	if p.rights.Has(account.Write) {
-		flags = append(append(flags, p.keywords...), `\*`)
+		flags = append(flags, p.keywords...)
+		if len(p.keywords) < mailstore.MaxMailboxKeywords {
+			flags = append(flags, `\*`)
+		}
 	}
 	return flags
 }
@@ -183,6 +202,17 @@ func (r *fetchResponse) threadID(id string) {
 		return
 	}
 	r.buf = append(append(append(r.buf, '('), id...), ')')
+}
+
+// preview appends the stored preview: NIL if there is none yet, which an empty one is not (RFC 8970
+// section 3.3).
+func (r *fetchResponse) preview(m *mailstore.Message, utf8 bool) {
+	r.item("PREVIEW ")
+	if !m.HasPreview {
+		r.buf = wire.AppendNIL(r.buf)
+		return
+	}
+	r.buf = wire.AppendText(r.buf, m.Preview, utf8)
 }
 
 // end ends the response and returns it.

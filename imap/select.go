@@ -145,7 +145,7 @@ func (c *conn) open(ctx context.Context, name string, access account.Access) (*m
 	unseen, known := sel.view.Seq(opening.FirstUnseen)
 	c.sel, c.state = sel, imap.ConnStateSelected
 
-	sel.show.flags(box.Keywords)
+	sel.show.flags(withKnown(box.Keywords))
 	sel.show.exists()
 	c.enc.Untagged().Raw("0 RECENT\r\n")
 	if known && !c.enabled.has(uidOnly) {

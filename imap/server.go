@@ -36,6 +36,8 @@ type Options struct {
 	// A client's address is what the connection's RemoteAddr says. A Unix socket
 	// never leaves the machine: its clients may always send passwords.
 	PlaintextFrom []netip.Prefix
+	// Version stands in the answer to ID; empty means that the server does not tell it.
+	Version string
 	// MaxMessageSize bounds APPEND, in bytes; 0 means 512 MiB.
 	MaxMessageSize int64
 	// MaxConnections bounds open connections; 0 means 20,000.
@@ -68,6 +70,8 @@ type Server struct {
 
 	fetchMemory *budget // of the batches of all FETCHes
 	describing  *budget // of descriptions; who has some of it waits for no fetchMemory
+
+	clients clientCounts // what ID told
 
 	longLines atomic.Int32 // long lines of clients that are not logged in
 
@@ -257,6 +261,14 @@ func (s *Server) admitUser(user mailkey.UserID) bool {
 	}
 	s.perUser[user]++
 	return true
+}
+
+// leaveUser takes the user from a connection.
+func (s *Server) leaveUser(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	countDown(s.perUser, c.account.UserID())
+	c.account = nil
 }
 
 // forget ends the counting of a connection.

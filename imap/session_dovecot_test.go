@@ -111,6 +111,9 @@ func likeBoth(untagged []string, status string) (out []string) {
 		}
 		line = strings.ReplaceAll(line, `\Recent `, "")
 		line = strings.ReplaceAll(line, `\Recent`, "")
+		for _, k := range knownKeywords { // Dovecot names a keyword when a message has had it
+			line = strings.ReplaceAll(line, " "+k, "")
+		}
 		line = strings.ReplaceAll(line, "\"", "")
 		line = strings.ReplaceAll(line, ".", "/") // Dovecot's separator
 		if strings.Contains(line, `\Subscribed`) || strings.Contains(line, `\NonExistent`) ||

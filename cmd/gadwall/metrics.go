@@ -19,7 +19,9 @@ func registerMetrics(reg *prometheus.Registry, store *node.Node, mail *imap.Serv
 	reg.MustRegister(collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), info,
 		gauge("gadwall_imap_connections", "Open IMAP connections.",
-			func() float64 { return float64(mail.Connections()) }))
+			func() float64 { return float64(mail.Connections()) }),
+		&imapClients{server: mail, desc: prometheus.NewDesc("gadwall_imap_clients_total",
+			"IMAP connections by the client's name in ID.", []string{"name"}, nil)})
 	columns := store.Accounts.ColumnStats
 	reg.MustRegister(
 		gauge("gadwall_columns_bytes", "Memory that the columns of mailboxes take.",
@@ -77,6 +79,24 @@ func registerMetrics(reg *prometheus.Registry, store *node.Node, mail *imap.Serv
 	}
 	if db := store.Embedded; db != nil {
 		registerEmbedded(reg, db)
+	}
+}
+
+// imapClients counts connections by the names of client programs.
+type imapClients struct {
+	server *imap.Server
+	desc   *prometheus.Desc
+}
+
+var _ prometheus.Collector = (*imapClients)(nil)
+
+// Describe implements prometheus.Collector.
+func (c *imapClients) Describe(to chan<- *prometheus.Desc) { to <- c.desc }
+
+// Collect implements prometheus.Collector.
+func (c *imapClients) Collect(to chan<- prometheus.Metric) {
+	for name, n := range c.server.Clients() {
+		to <- prometheus.MustNewConstMetric(c.desc, prometheus.CounterValue, float64(n), name)
 	}
 }
 

@@ -70,7 +70,8 @@ func (c *serveCmd) Run(std streams, again reparse) (err error) {
 	defer listeners.close()
 	store, err := node.Open(ctx, node.Options{
 		Storage: c.Storage, Access: node.Serving, PasswordCache: time.Duration(c.PasswordCache),
-		ViewCache: int64(c.ViewCache), HeaderCache: int64(c.HeaderCache), Version: version, Logger: log})
+		JournalKept: time.Duration(c.JournalKept),
+		ViewCache:   int64(c.ViewCache), HeaderCache: int64(c.HeaderCache), Version: version, Logger: log})
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil // told to stop before it had started
@@ -179,7 +180,7 @@ func (c *serveCmd) protocols(store *node.Node, open listeners, certificates *lis
 		}
 	}
 	mail := imap.New(imap.Options{
-		Accounts: store.Accounts, TLSConfig: tlsConfig, Hostname: c.Hostname, Logger: log,
+		Accounts: store.Accounts, TLSConfig: tlsConfig, Hostname: c.Hostname, Version: version, Logger: log,
 		MaxMessageSize: int64(c.MaxMessageSize), PlaintextFrom: c.PlaintextLoginFrom,
 		MaxConnectionsPerAddress: c.MaxConnectionsPerAddress, MaxConnectionsPerUser: c.MaxConnectionsPerUser,
 	})

@@ -22,6 +22,9 @@ func AppendNIL(dst []byte) []byte { return append(dst, "NIL"...) }
 // enabled UTF8=ACCEPT must not get them in quotes. NUL can be in neither; U+FFFD stands for it.
 func AppendString(dst []byte, s string) []byte { return appendString(dst, s, false) }
 
+// AppendText is AppendString; with utf8 on, UTF-8 stands in quoted strings (RFC 6855 section 3).
+func AppendText(dst []byte, s string, utf8 bool) []byte { return appendString(dst, s, utf8) }
+
 // appendString is AppendString; with utf8 on, UTF-8 stands in quoted strings (RFC 6855 section 3).
 func appendString(dst []byte, s string, utf8 bool) []byte {
 	if strings.IndexByte(s, 0) >= 0 {

@@ -58,6 +58,16 @@ func (d *Decoder) Accept(c byte) bool {
 	return true
 }
 
+// AcceptText takes text when it is next, in any case of its letters, and reports whether it was.
+func (d *Decoder) AcceptText(text string) bool {
+	if d.ready() != nil || len(d.line)-d.pos < len(text) || d.hasLit && d.pos+len(text) > d.markAt ||
+		!strings.EqualFold(string(d.line[d.pos:d.pos+len(text)]), text) {
+		return false
+	}
+	d.pos += len(text)
+	return true
+}
+
 // Expect takes c or fails.
 func (d *Decoder) Expect(c byte) error {
 	if err := d.ready(); err != nil {

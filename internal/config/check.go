@@ -25,6 +25,9 @@ const (
 	maxMessageSize = 4<<30 - 1
 	// minToken is the least length of --http-token, in characters.
 	minToken = 16
+	// minJournalKept and maxJournalKept bound --journal-kept.
+	minJournalKept = 24 * time.Hour
+	maxJournalKept = 10 * 365 * 24 * time.Hour
 	// minGCInterval is the least --gc-interval.
 	minGCInterval = time.Minute
 	// MinCheckTempSize is the least --check-temp-size.
@@ -137,6 +140,9 @@ func (s *Serve) Check() error {
 		if _, err := mail.ParseAddress(s.Postmaster); err != nil || strings.ContainsAny(s.Postmaster, "<> ") {
 			return fmt.Errorf("--postmaster: %q is not an address", s.Postmaster)
 		}
+	}
+	if s.JournalKept < Duration(minJournalKept) || s.JournalKept > Duration(maxJournalKept) {
+		return fmt.Errorf("--journal-kept: want %v to %v", Duration(minJournalKept), Duration(maxJournalKept))
 	}
 	if s.GCInterval != 0 && s.GCInterval < Duration(minGCInterval) {
 		return fmt.Errorf("--gc-interval: want 0s or at least %v", Duration(minGCInterval))

@@ -44,6 +44,7 @@ type Serve struct {
 	ViewCache       Size     `name:"view-cache" env:"GADWALL_VIEW_CACHE" default:"256MiB" help:"Memory for the flags, dates and sizes of mailboxes that sessions have open: 23 bytes a message, once for all sessions."`
 	RejectOverQuota bool     `name:"reject-over-quota" env:"GADWALL_REJECT_OVER_QUOTA" help:"Answer mail for a full mailbox with 552 (give up) rather than 452 (try again)."`
 
+	JournalKept   Duration `name:"journal-kept" env:"GADWALL_JOURNAL_KEPT" default:"90d" help:"How long the UIDs of expunged messages are kept for clients that come back (QRESYNC)."`
 	GCInterval    Duration `name:"gc-interval" env:"GADWALL_GC_INTERVAL" default:"1h" help:"How often one of the instances deletes what nobody uses any more; 0s for never."`
 	GCGrace       Duration `name:"gc-grace" env:"GADWALL_GC_GRACE" default:"24h" help:"How long what nobody uses is kept."`
 	CheckInterval Duration `name:"check-interval" env:"GADWALL_CHECK_INTERVAL" default:"7d" help:"How often one of the instances checks what is stored; 0s for never."`

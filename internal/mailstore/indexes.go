@@ -172,8 +172,10 @@ func Indexes(db *mongo.Database) []database.Indexes {
 		m.Options.SetUnique(true)
 		return m
 	}
-	expired := index("expiry", journalTime)
-	expired.Options.SetExpireAfterSeconds(int32(journalRetention.Seconds()))
+	// Entries say themselves when they expire. Before, they had their time in a field t, and an index
+	// "expiry" removed them 60 days later; where it is, it still removes those entries.
+	expired := index("expires", journalExpires)
+	expired.Options.SetExpireAfterSeconds(0)
 	return []database.Indexes{
 		{Collection: in(collUsers), Models: []mongo.IndexModel{
 			// Not unique: in a sharded collection only the shard key can be. The user's address is,
@@ -194,6 +196,6 @@ func Indexes(db *mongo.Database) []database.Indexes {
 			marked(index("unseen", DocUnseen, DocID), DocUnseen),
 			marked(index("deleted", DocDeleted, DocID), DocDeleted)},
 			Optional: []string{"unseen", "deleted"}},
-		{Collection: in(collJournal), Models: []mongo.IndexModel{expired}, Optional: []string{"expiry"}},
+		{Collection: in(collJournal), Models: []mongo.IndexModel{expired}, Optional: []string{"expires"}},
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"gadwall/internal/uidset"
 )
 
-// The journal has the removed UIDs and the mod-sequences of their removal, for journalRetention
-// (RFC 7162 section 3.2.10, VANISHED). The transaction that removes messages writes an entry, which
+// The journal has the removed UIDs and the mod-sequences of their removal, for
+// Options.JournalKept (RFC 7162 section 3.2.10, VANISHED). The transaction that removes messages writes an entry, which
 // names the mod-sequence of the entry before it. The mailbox names the newest entry. So a reader
 // can tell whether entries are missing because they have expired.
 
@@ -24,7 +24,7 @@ func (s *Store) writeJournal(ctx context.Context, box mailkey.Mailbox, state *bo
 		{Key: "_id", Value: newJournalKey(box, uint64(state.ModSeq)).Binary()},
 		{Key: journalExpunged, Value: bson.Binary{Data: encodeUIDs(uids)}},
 		{Key: journalPrevious, Value: state.Expunged},
-		{Key: journalTime, Value: now()},
+		{Key: journalExpires, Value: now().Add(s.journalKept)},
 	})
 	if err != nil {
 		return fmt.Errorf("write journal: %w", err)

@@ -118,8 +118,9 @@ const (
 	// maxVanished bounds the expunged UIDs that Changes returns; with more the answer is
 	// incomplete.
 	maxVanished = 1 << 20
-	// journalRetention is the time for which the journal keeps expunged UIDs.
-	journalRetention = 60 * 24 * time.Hour
+	// DefaultJournalKept is the time for which the journal keeps expunged UIDs, without
+	// Options.JournalKept.
+	DefaultJournalKept = 90 * 24 * time.Hour
 	// casAttempts bounds the attempts of an optimistic recount beside live traffic.
 	casAttempts = 20
 )

@@ -117,7 +117,7 @@ const (
 const (
 	journalExpunged = "x" // binary, see encodeUIDs
 	journalPrevious = "v" // int64: mod-sequence of the mailbox's entry before, 0 for the first
-	journalTime     = "t" // date, for the TTL index
+	journalExpires  = "e" // date at which the TTL index removes the entry
 )
 
 // Fields of subscription documents (names without a mailbox); _id is the subscriptionID.

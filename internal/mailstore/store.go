@@ -41,6 +41,9 @@ type Options struct {
 	// RememberPasswords is how long Authenticate takes a password that was right for right without
 	// computing its hash; 0 computes it each time.
 	RememberPasswords time.Duration
+	// JournalKept is how long the journal keeps expunged UIDs from now on; 0 means
+	// DefaultJournalKept. For clients that were away for longer, they are found by comparing.
+	JournalKept time.Duration
 	// Stored, if set, is told of new mails after their transaction. It must not wait.
 	Stored func([]StoredMail)
 
@@ -63,6 +66,8 @@ type Store struct {
 	quota    *quota.Keeper
 	schema   *schema.Schema
 	stored   func([]StoredMail)
+
+	journalKept time.Duration
 
 	users, addresses, mailboxes, subscriptions, messages, journal, state *mongo.Collection
 	// clustered says that the database keeps messages in the order of _id and has no separate index
@@ -125,6 +130,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		journal:       o.Database.Collection(collJournal, committed),
 		state:         o.Database.Collection(collState, committed),
 		stored:        o.Stored,
+		journalKept:   cmp.Or(o.JournalKept, DefaultJournalKept),
 		transactions:  make(chan struct{}, maxTransactions),
 		long:          make(chan struct{}, longOperations()),
 		hashing:       newHashing(),

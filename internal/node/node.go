@@ -45,6 +45,8 @@ type Options struct {
 	Access  Access
 	// Create lets Sharing make the database where there is none.
 	Create bool
+	// JournalKept is mailstore.Options.JournalKept.
+	JournalKept time.Duration
 	// PasswordCache is mailstore.Options.RememberPasswords.
 	PasswordCache time.Duration
 	// ViewCache is account.Options.ColumnBytes.
@@ -129,7 +131,8 @@ func Open(ctx context.Context, o Options) (_ *Node, err error) {
 	n.Mail, err = mailstore.Open(ctx, mailstore.Options{
 		Database: n.Database, Contents: n.Contents, Bus: n.Bus, Quota: o.Storage.Quota.Policy(),
 		Resume: o.Access == Serving, ReadOnly: o.Access == Looking, Restored: o.Access == Restoring,
-		RememberPasswords: o.PasswordCache, Schema: n.Schema, Stored: stored, Logger: n.log})
+		RememberPasswords: o.PasswordCache, JournalKept: o.JournalKept,
+		Schema: n.Schema, Stored: stored, Logger: n.log})
 	if err != nil {
 		return nil, err
 	}
