@@ -10,6 +10,7 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"gadwall/internal/account"
 	"gadwall/internal/mailstore"
 	"gadwall/internal/search"
 )
@@ -336,4 +337,40 @@ func TestSearchOtherSession(t *testing.T) {
 			t.Errorf("%s: %q, %s", tt.command, got, status)
 		}
 	}
+}
+
+// TestSearchObjectIDs: EMAILID and THREADID find the messages for which FETCH gives them (RFC 8474
+// section 6), copies included, from columns and from the database.
+func TestSearchObjectIDs(t *testing.T) {
+	s := newTestServer(t)
+	for _, m := range []string{
+		"Message-ID: <a@x>\nSubject: one\n\nx\n", "Message-ID: <b@x>\nSubject: two\n\nx\n",
+		"Message-ID: <c@x>\nReferences: <a@x>\nSubject: Re: one\n\ny\n",
+	} {
+		s.deliver(t, crlf(m), "")
+	}
+	c := s.login(t)
+	c.ok("SELECT INBOX")
+	c.ok("COPY 2 INBOX")
+	lines, _ := c.ok("FETCH 1:4 (EMAILID THREADID)")
+	for i, want := range []string{"M1) THREADID (T1", "M2) THREADID (T2", "M3) THREADID (T1", "M2) THREADID (T2"} {
+		if i >= len(lines) || !strings.Contains(lines[i], want) {
+			t.Fatalf("%q, want %s", lines, want)
+		}
+	}
+	tests := []searchCase{
+		{"EMAILID M1", "1"}, {"EMAILID M2", "2 4"}, {"EMAILID M4", ""}, {"EMAILID T1", ""}, {"EMAILID x", ""},
+		{"NOT EMAILID M2", "1 3"}, {"OR EMAILID M1 EMAILID M3", "1 3"}, {"EMAILID M2 3:*", "4"},
+		{"THREADID T1", "1 3"}, {"THREADID T2 NOT 2", "4"}, {"THREADID T3", ""}, {"THREADID M1", ""},
+		{"EMAILID M3 THREADID T1", "3"}, {"EMAILID M2 BODY x", "2 4"}, {"OR EMAILID M3 BODY none", "3"},
+	}
+	c.checkSearches(tests)
+	accounts, err := account.New(account.Options{Store: s.store, Bus: s.bus, ColumnBytes: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s = s.serve(t, Options{Accounts: accounts, MaxMessageSize: 1 << 20, Logger: s.log}, s.store)
+	c = s.login(t)
+	c.ok("SELECT INBOX")
+	c.checkSearches(tests)
 }

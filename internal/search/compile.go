@@ -21,11 +21,11 @@ type Plan struct {
 	UIDs     uidset.Set // ascending and apart; empty: no message
 	Filter   bson.D     // nil: all of UIDs
 	Residual *Key       // nil: UIDs and Filter are exact
-	// Rows is the whole search if flags, keywords, internal dates, sizes, mod-sequences and UIDs
-	// decide it; otherwise nil.
+	// Rows is the whole search if flags, keywords, internal dates, sizes, mod-sequences, numbers and
+	// UIDs decide it; otherwise nil.
 	Rows *Key
-	// Cut is what flags, keywords, internal dates, sizes, mod-sequences and UIDs say of every message
-	// that is found, if there is a Residual; nil for nothing.
+	// Cut is what flags, keywords, internal dates, sizes, mod-sequences, numbers and UIDs say of every
+	// message that is found, if there is a Residual; nil for nothing.
 	Cut *Key
 }
 

@@ -239,7 +239,7 @@ func (k *Key) ofRows() bool {
 	switch k.op {
 	case opAnd, opOr, opNot:
 		return !slices.ContainsFunc(k.kids, func(kid *Key) bool { return !kid.ofRows() })
-	case opUIDs, opFlag, opKeyword, opInternal, opSize, opModSeq:
+	case opUIDs, opFlag, opKeyword, opInternal, opSize, opModSeq, opNumber:
 		return true
 	}
 	return false

@@ -113,7 +113,7 @@ func (r *run) numbers(ctx context.Context, f func(uid uint32, number mailstore.N
 		var msg mailstore.Message
 		cut = func(s *mailstore.FlagState) bool {
 			msg.UID, msg.ModSeq, msg.Flags, msg.Keywords = s.UID, s.ModSeq, s.Flags, s.Keywords
-			msg.Size, msg.InternalDate = s.Size, s.InternalDate
+			msg.Size, msg.InternalDate, msg.Number = s.Size, s.InternalDate, s.Number
 			return matchRow(r.Plan.Cut, &msg)
 		}
 	}

@@ -74,7 +74,7 @@ type Request struct {
 	// Known restricts the search to messages that the caller knows; nil means
 	// all. What it refuses is not read.
 	Known func(uid uint32) bool
-	// Rows, if set, iterates over messages with flags, internal dates and sizes that are in memory.
+	// Rows, if set, iterates over messages with what Plan.Rows asks for, which is in memory.
 	// ok is false if they are not; then the database is asked.
 	Rows func(ctx context.Context, q mailstore.Query) (
 		messages iter.Seq2[*mailstore.Message, error], ok bool, err error)
