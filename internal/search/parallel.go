@@ -75,7 +75,7 @@ func (r *run) matchShare(
 				slog.String("mailbox", r.Plan.Mailbox.String()), slog.String("content", batch[i].Content.String()))
 			continue
 		}
-		match, err := m.match(ctx, batch[i], content)
+		match, err := m.match(ctx, batch[i], content, &r.memo)
 		switch {
 		case contents.IsUnreadable(err):
 			r.searcher.log.Error("content of a message cannot be read",

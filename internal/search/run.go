@@ -186,6 +186,7 @@ type run struct {
 	searcher *Searcher
 	Request
 	others []*matcher // that work beside the first
+	memo   memo
 }
 
 func (r *run) query() mailstore.Query {
@@ -347,6 +348,7 @@ func (r *run) matchBatch(ctx context.Context, m *matcher, batch []*mailstore.Mes
 	var open []int
 	for i, msg := range batch {
 		m.begin(msg)
+		r.memo.apply(m, msg)
 		switch m.result() {
 		case yes:
 			matches[i] = true

@@ -15,12 +15,16 @@ var errDecided = errors.New("match is decided")
 
 // match decides the residual for one message. content has what m.header and
 // m.parts ask for; the text is read as it is needed, in bounded memory.
-func (m *matcher) match(ctx context.Context, msg *mailstore.Message, content *contents.Content) (bool, error) {
+func (m *matcher) match(
+	ctx context.Context, msg *mailstore.Message, content *contents.Content, o *memo,
+) (bool, error) {
 	m.begin(msg)
+	o.apply(m, msg)
 	err := m.readMessage(ctx, content)
 	if err != nil && !errors.Is(err, errDecided) {
 		return false, fmt.Errorf("read message %d: %w", msg.UID, err)
 	}
+	o.note(m, msg)
 	return m.result() == yes, nil
 }
 
