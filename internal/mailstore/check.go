@@ -38,7 +38,8 @@ const (
 	BadMessage
 	// BadJournal: a journal entry cannot be read, or the newest one is not known to its mailbox.
 	BadJournal
-	// LowNumbers: a user has a mailbox number or UIDVALIDITY that was not given out yet.
+	// LowNumbers: a user has a mailbox number, a UIDVALIDITY or a number of a message that was not given
+	// out yet.
 	LowNumbers
 	// NoMailbox: messages whose mailbox does not exist. The repair makes one for them.
 	NoMailbox
@@ -504,6 +505,7 @@ func (c *checker) user(ctx context.Context, id mailkey.UserID) error {
 			return err
 		}
 		u.compareBoxes()
+		u.compareNumbers()
 		u.compareUser()
 		done, err := u.settle(ctx, attempt > 0)
 		if err != nil {
@@ -577,6 +579,7 @@ func (c *checker) largeMailbox(ctx context.Context, key mailkey.Mailbox) (done b
 			return true, err
 		}
 		u.compareBoxes()
+		u.compareNumbers()
 		if done, err := u.settle(ctx, attempt > 0); done || err != nil {
 			return true, errors.Join(err, c.count(ctx, 0, 0, u.messages))
 		}

@@ -30,6 +30,7 @@ type userCheck struct {
 	boxes        []*boxCheck // in the order of their keys
 	strays       []*boxCheck // of messages without a mailbox; doc is empty
 	messages     int64
+	maxNumber    int64       // of all messages
 	total        quota.Usage // of all messages
 	unsure       bool        // of total: a message could not be read
 	findings     []planned
@@ -39,6 +40,7 @@ type userCheckDoc struct {
 	Name        string      `bson:"name"`
 	Quota       quota.State `bson:"quota"`
 	Mailboxes   int64       `bson:"mboxes"`
+	Numbers     int64       `bson:"nums"`
 	UIDValidity int64       `bson:"uidv"`
 	Deleting    bool        `bson:"deleting"`
 }
@@ -144,7 +146,7 @@ func (u *userCheck) read(ctx context.Context) error {
 		return err
 	}
 	if err := errors.Join(bson.Unmarshal(user, &u.doc), numeric(user, userMailboxes,
-		userUIDValidity), numeric(quotaOf(user))); err != nil {
+		userUIDValidity, userNumbers), numeric(quotaOf(user))); err != nil {
 		return &unreadableError{what: "user", err: err}
 	}
 	if u.gone = u.doc.Deleting; u.gone {
@@ -228,7 +230,8 @@ func eachDocument(ctx context.Context, cursor *mongo.Cursor, f func(bson.Raw) er
 
 var checkProjection = bson.D{{Key: DocID, Value: 1}, {Key: DocMailbox, Value: 1},
 	{Key: DocModSeq, Value: 1}, {Key: DocFlags, Value: 1},
-	{Key: DocKeywords, Value: 1}, {Key: DocUnseen, Value: 1}, {Key: DocDeleted, Value: 1}, {Key: DocSize, Value: 1}}
+	{Key: DocKeywords, Value: 1}, {Key: DocUnseen, Value: 1}, {Key: DocDeleted, Value: 1}, {Key: DocSize, Value: 1},
+	{Key: DocNumber, Value: 1}}
 
 // boxCursor finds the mailboxes of ascending keys.
 type boxCursor struct {
@@ -273,6 +276,7 @@ func (u *userCheck) message(at *boxCursor, doc bson.Raw) error {
 		return nil
 	}
 	u.total = u.total.Add(quota.Usage{Bytes: size, Messages: 1})
+	u.maxNumber = max(u.maxNumber, int64(m.Number))
 	b.actual.add(1, m.Flags, size)
 	b.maxUID = max(b.maxUID, int64(key.UID()))
 	b.maxModSeq = max(b.maxModSeq, modseq)
@@ -435,6 +439,20 @@ func differences(list ...quantity) string {
 // recorded is what the mailbox's document counts.
 func (b *boxCheck) recorded() Counters {
 	return Counters{b.doc.Messages, b.doc.Unseen, b.doc.Deleted, b.doc.Size, b.doc.DeletedSize}
+}
+
+// compareNumbers compares the user's document with the numbers of the messages that were read. The
+// next message must have another one: it is the EMAILID, and what the text index knows a message by.
+func (u *userCheck) compareNumbers() {
+	if u.maxNumber <= u.doc.Numbers {
+		return
+	}
+	u.plan(Finding{Fault: LowNumbers, Detail: fmt.Sprintf("message number %d given out; %d recorded",
+		u.maxNumber, u.doc.Numbers)}, func(ctx context.Context) (bool, error) {
+		_, err := u.s.users.UpdateOne(ctx, byID(u.id.Binary()),
+			bson.D{{Key: "$max", Value: bson.D{{Key: userNumbers, Value: u.maxNumber}}}})
+		return err == nil, err
+	})
 }
 
 // compareUser compares the user's document with the mailboxes and the messages.

@@ -347,6 +347,9 @@ func TestCheckFindsAndRepairs(t *testing.T) {
 		{name: "numbers", kinds: []string{"low numbers"}, damage: func(f *filled) {
 			f.update("users", d("_id", f.ada.ID.Binary()), d("$set", d("mboxes", int64(1), "uidv", int64(1))))
 		}},
+		{name: "numbers of messages", kinds: []string{"low numbers"}, damage: func(f *filled) {
+			f.update("users", d("_id", f.ada.ID.Binary()), d("$set", d("nums", int64(1))))
+		}},
 		{name: "no mailbox", kinds: []string{"no mailbox"}, damage: func(f *filled) {
 			f.remove("mailboxes", d("_id", f.box.Binary()))
 		}},
