@@ -13,15 +13,16 @@ type Metrics struct {
 
 // Reasons of refusals, as metrics name them.
 const (
-	refusedFull     = "connections"       // more than MaxConnections
-	refusedAddress  = "address"           // more than MaxConnectionsPerAddress
-	refusedSilent   = "silent"            // no greeting within greetingTimeout
-	refusedUnknown  = "unknown_recipient" // RCPT
-	refusedQuota    = "over_quota"        // RCPT
-	refusedSize     = "size"              // MAIL with SIZE
-	refusedHarvest  = "many_unknown"      // more than maxRefused
-	refusedIdle     = "idle_commands"     // more than maxIdleCommands
-	refusedMistakes = "mistakes"          // more than maxMistakes
+	refusedFull      = "connections"       // more than MaxConnections
+	refusedAddress   = "address"           // more than MaxConnectionsPerAddress
+	refusedSilent    = "silent"            // no greeting within greetingTimeout
+	refusedUnknown   = "unknown_recipient" // RCPT
+	refusedQuota     = "over_quota"        // RCPT
+	refusedSuspended = "suspended"         // RCPT
+	refusedSize      = "size"              // MAIL with SIZE
+	refusedHarvest   = "many_unknown"      // more than maxRefused
+	refusedIdle      = "idle_commands"     // more than maxIdleCommands
+	refusedMistakes  = "mistakes"          // more than maxMistakes
 )
 
 // NewMetrics registers with reg, unless that is nil.

@@ -154,6 +154,10 @@ func setUp(t *testing.T, words []string, st *fakeStore, o *Options) {
 		o.MaxMessageSize = number(words[1])
 	case "reject-over-quota":
 		o.RejectOverQuota = true
+	case "reject-suspended":
+		o.RejectSuspended = true
+	case "suspended":
+		st.users[words[1]+"@example.com"].State = mailstore.UserSuspended
 	case "limit":
 		st.limited(words[1]+"@example.com", number(words[2]))
 	case "full":

@@ -40,6 +40,8 @@ type Options struct {
 	// RejectOverQuota answers a full mailbox with 552 5.2.2, so that the sender gives up, instead
 	// of 452 4.2.2, which makes it try again for days.
 	RejectOverQuota bool
+	// RejectSuspended refuses mail for users who are suspended; else it is taken.
+	RejectSuspended bool
 	// Postmaster is the address whose mailbox gets the mail for <Postmaster>, and for the
 	// postmaster at Hostname unless a user has that address; empty refuses it.
 	Postmaster string

@@ -222,6 +222,10 @@ func (c *conn) addRecipient(to string, postmaster bool) reply {
 			"error", err)
 		return replyTrouble
 	}
+	if c.srv.opts.RejectSuspended && rcpt.User.State == mailstore.UserSuspended {
+		c.recipientRefused(to, refusedSuspended)
+		return reply{550, "5.2.1", "mailbox is suspended"}.about(to) // RFC 3463 section 3.3
+	}
 	need := quota.Usage{Bytes: max(c.tx.size, 1), Messages: 1}
 	// Tells early what the delivery's own charge decides in the end.
 	if !rcpt.User.Fits(need) {

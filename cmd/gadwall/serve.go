@@ -192,7 +192,8 @@ func (c *serveCmd) protocols(store *node.Node, open listeners, certificates *lis
 	}{{"LMTP", true}, {"SMTP", false}} {
 		server, err := ingest.New(ingest.Options{
 			Store: store.Mail, LMTP: in.lmtp, Hostname: c.Hostname, TLSConfig: tlsConfig,
-			MaxMessageSize: int64(c.MaxMessageSize), RejectOverQuota: c.RejectOverQuota, Postmaster: c.Postmaster,
+			MaxMessageSize: int64(c.MaxMessageSize), RejectOverQuota: c.RejectOverQuota,
+			RejectSuspended: c.RejectSuspended, Postmaster: c.Postmaster,
 			MaxConnections: c.MaxMailConnections, MaxConnectionsPerAddress: c.MaxMailConnectionsPerAddress,
 			TrustedMTAs: c.TrustedMTAs, Metrics: counters, Logger: log,
 		})

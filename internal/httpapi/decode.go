@@ -12,15 +12,15 @@ import (
 	"gadwall/internal/config"
 )
 
-// decode reads a JSON body into v, or answers what is wrong with it. What the request declares as
-// its type does not matter: curl -d declares a form.
-func decode(w http.ResponseWriter, r *http.Request, v any) bool {
+// decode reads a JSON body into v. The error says what is wrong with it. What the request declares
+// as its type does not matter: curl -d declares a form.
+func decode(r *http.Request, v any) error {
 	dec := json.NewDecoder(r.Body)
 	dec.DisallowUnknownFields()
 	err := dec.Decode(v)
 	if err == nil {
 		if _, err = dec.Token(); err == io.EOF {
-			return true
+			return nil
 		}
 		err = errors.Join(errTrailing, err)
 	}
@@ -29,30 +29,41 @@ func decode(w http.ResponseWriter, r *http.Request, v any) bool {
 	var limit *config.LimitError
 	switch {
 	case errors.As(err, &limit):
-		fail(w, http.StatusBadRequest, "InvalidField", limit.Error())
+		return badField(limit.Error())
 	case errors.As(err, &tooLarge):
-		fail(w, http.StatusRequestEntityTooLarge, "TooLarge",
+		return refuse(http.StatusRequestEntityTooLarge, "TooLarge",
 			fmt.Sprintf("the body has more than %d octets", tooLarge.Limit))
 	case errors.As(err, &wrongType) && wrongType.Field == "":
-		fail(w, http.StatusBadRequest, "InvalidField", "the body must be a JSON object")
+		return badField("the body must be a JSON object")
 	case errors.As(err, &wrongType) && wrongType.Type.Kind() == reflect.Struct:
-		fail(w, http.StatusBadRequest, "InvalidField", wrongType.Field+" must be an object")
+		return badField(wrongType.Field + " must be an object")
 	case errors.As(err, &wrongType):
-		fail(w, http.StatusBadRequest, "InvalidField", fmt.Sprintf("%s must be a %s", wrongType.Field, wrongType.Type))
+		return badField(fmt.Sprintf("%s must be a %s", wrongType.Field, jsonName(wrongType.Type)))
 	case errors.Is(err, errTrailing):
-		fail(w, http.StatusBadRequest, "InvalidJSON", "the body has more than one JSON value")
+		return refuse(http.StatusBadRequest, "InvalidJSON", "the body has more than one JSON value")
 	case strings.HasPrefix(err.Error(), "json: unknown field "):
-		fail(w, http.StatusBadRequest, "UnknownField", "unknown field "+
+		return refuse(http.StatusBadRequest, "UnknownField", "unknown field "+
 			strings.TrimPrefix(err.Error(), "json: unknown field "))
-	default:
-		fail(w, http.StatusBadRequest, "InvalidJSON", notJSON(err))
 	}
-	return false
+	return refuse(http.StatusBadRequest, "InvalidJSON", notJSON(err))
+}
+
+// jsonName is what JSON calls values of a type.
+func jsonName(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.String:
+		return "string"
+	case reflect.Bool:
+		return "boolean"
+	case reflect.Slice:
+		return "list"
+	}
+	return "number"
 }
 
 // notJSON says what was expected, and where the body went wrong.
 func notJSON(err error) string {
-	const expected = `expected a JSON object such as {"username":"ada@example.com","password":"..."}`
+	const expected = `expected a JSON object such as {"name":"value"}`
 	var syntax *json.SyntaxError
 	switch {
 	case errors.Is(err, io.EOF):

@@ -1,25 +1,20 @@
-// Package httpapi is Gadwall's HTTP interface: users, health, metrics.
+// Package httpapi is Gadwall's HTTP interface: users and their mail, health, metrics.
 //
-//	POST /user/create   {"username":"ada@example.com","password":"..."}
-//	                    200 {"success":true,"id":"...","username":"ada@example.com"}
-//	                    also "quota":{"storage":..., "messages":...}: a number, or a string such as
-//	                    "10GiB", "unlimited", "default"
-//	GET  /users/{id}/search?q=...&limit=20&after=...
-//	                    messages that a search finds (package search/language has the words); id is
-//	                    the user's id or name
-//	                    200 {"success":true,"results":[...],"next":"1.42"}; next is there if there
-//	                    are more, for after; subject and snippet are HTML with <mark> around hits
-//	GET  /health        200 {"success":true,"status":"ok"}, or 503 when the database does not answer;
-//	                    with the embedded database also "disk":{"freeBytes":...,"writesRefused":...},
-//	                    and the status "disk full" while writes are refused: reading goes on
-//	GET  /metrics       Prometheus text format
+// The table of routes (routes.go) is the interface: GET /openapi.json answers what it says, and
+// docs/api.md explains it.
 //
-// Every failure is {"success":false,"error":"for people","code":"ForPrograms"}
-// with a fitting status.
+// # Words
+//
+//   - route: a method and a path, with its limits, who may use it, and its description.
+//   - operation: the description of a route, from which the OpenAPI document is made.
+//   - endpoint: a function that answers a value or an error, which the server makes JSON or a
+//     problem document (RFC 9457) of.
+//   - fixed: of a route on whose answers other programs rely, such as POST /user/create. Its
+//     failures have the form Failure.
 //
 // # How a request flows
 //
-//	limited listener -> net/http -> route table -> who may ask -> handler -> answer
+//	limited listener -> net/http -> route table -> who may ask -> endpoint -> answer, fail
 //
 // Each route declares its method, path, limits, time and who may ask (routes.go).
 // Routing follows from that table alone. A route without a time limit sets the
@@ -38,6 +33,8 @@
 //
 //   - A refusal does not wait for the request's body: the server answers, stops
 //     reading, and closes the connection.
+//   - Every answer has a request id, and so have the log's lines about the request.
+//   - In tests every request that succeeds, and every answer, is compared with the document.
 //   - Connections are limited in all and for each address. Past the limit a few
 //     more are accepted, for one request each, and only /health is answered there.
 package httpapi

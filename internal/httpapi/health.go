@@ -5,6 +5,13 @@ import (
 	"net/http"
 )
 
+// healthState is what /health answers.
+type healthState struct {
+	Success bool   `json:"success"`
+	Status  string `json:"status" enum:"ok,disk full"`
+	Disk    *Disk  `json:"disk,omitempty"`
+}
+
 // health answers whether this instance works. A full disk is not a failure of the instance, which
 // goes on serving the mail that is there: the answer only tells of it.
 func (s *Server) health(w http.ResponseWriter, r *http.Request) {
@@ -15,11 +22,7 @@ func (s *Server) health(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusServiceUnavailable, "DatabaseUnavailable", "the database does not answer")
 		return
 	}
-	state := struct {
-		Success bool   `json:"success"`
-		Status  string `json:"status"`
-		Disk    *Disk  `json:"disk,omitempty"`
-	}{Success: true, Status: "ok"}
+	state := healthState{Success: true, Status: "ok"}
 	if s.opts.Disk != nil {
 		disk, err := s.opts.Disk()
 		if err != nil {

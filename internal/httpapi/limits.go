@@ -5,6 +5,8 @@ import "time"
 const (
 	// maxUserBody bounds the body of a request about one user (413).
 	maxUserBody = 64 << 10
+	// defaultUsers are the users of a page; mailstore.MaxPage is the most.
+	defaultUsers = 100
 	// defaultFound and maxFound are the messages of a page of a search.
 	defaultFound = 20
 	maxFound     = 100
@@ -12,6 +14,11 @@ const (
 	// looked for to be shown, in octets.
 	snippetLength  = 160
 	maxSnippetText = 256 << 10
+	// maxRequestID bounds the id that a client gives to a request, in octets; a longer one is
+	// replaced.
+	maxRequestID = 64
+	// minCompressed is the size from which JSON is worth compressing.
+	minCompressed = 1 << 10
 	// maxHeader bounds a request's header (431, by net/http).
 	maxHeader = 16 << 10
 
@@ -27,7 +34,11 @@ const (
 	headerTimeout = 10 * time.Second
 	// reservedHeaderTimeout is for connections past the limits.
 	reservedHeaderTimeout = 2 * time.Second
-	idleTimeout           = 2 * time.Minute
+	// deleteWait bounds the time for which a request waits until a user's mail is removed.
+	deleteWait = 10 * time.Second
+	// maxGrace bounds how long a deleted user can be brought back.
+	maxGrace    = 10 * 365 * 24 * time.Hour
+	idleTimeout = 2 * time.Minute
 	// routeTimeout bounds one request: reading it, the work, and the answer.
 	routeTimeout = 45 * time.Second
 	// metricsTimeout bounds gathering and sending what /metrics shows.

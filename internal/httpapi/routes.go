@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"maps"
 	"net/http"
@@ -22,6 +23,7 @@ type route struct {
 	// deadline and the handler sets its own, by http.ResponseController.
 	timeout time.Duration
 	handle  http.HandlerFunc
+	about   operation
 }
 
 // access says who may use a route.
@@ -37,16 +39,25 @@ const (
 // routes is the whole interface.
 func (s *Server) routes() []route {
 	metrics := promhttp.HandlerFor(s.opts.Gatherer, promhttp.HandlerOpts{})
-	list := []route{
-		{http.MethodPost, "/user/create", operators, maxUserBody, routeTimeout, s.createUser},
-		{http.MethodGet, "/health", everybody, 0, healthTimeout, s.health},
-		{http.MethodGet, "/metrics", operators, 0, metricsTimeout, metrics.ServeHTTP},
+	return slices.Concat(s.fixedRoutes(), []route{
+		{http.MethodGet, "/metrics", operators, 0, metricsTimeout, metrics.ServeHTTP, operation{
+			id: "metrics", summary: "Figures for Prometheus.", tag: "server", fixed: true,
+			answerTypes: []string{"text/plain"}}},
+		{http.MethodGet, "/openapi.json", operators, 0, routeTimeout, s.openAPI, operation{
+			id: "openapi", summary: "This document.", tag: "server", answer: map[string]json.RawMessage{}}},
+	}, s.userRoutes(), s.searchRoutes())
+}
+
+// fixedRoutes have answers on which other programs rely.
+func (s *Server) fixedRoutes() []route {
+	return []route{
+		{http.MethodPost, "/user/create", operators, maxUserBody, routeTimeout, s.createUser, operation{
+			id: "createUserFixed", summary: "Create a user; failures have a form of their own.", tag: "users",
+			body: newUser{}, answer: createdUser{}, fixed: true,
+			failures: []int{http.StatusBadRequest, http.StatusConflict, http.StatusInsufficientStorage}}},
+		{http.MethodGet, "/health", everybody, 0, healthTimeout, s.health, operation{
+			id: "health", summary: "Whether this instance works.", tag: "server", answer: healthState{}, fixed: true}},
 	}
-	if s.opts.Accounts != nil {
-		list = append(list,
-			route{http.MethodGet, "/users/{id}/search", operators, 0, routeTimeout, s.searchMail})
-	}
-	return list
 }
 
 // handler routes requests by the table.
@@ -68,9 +79,14 @@ func (s *Server) handler(routes []route) http.Handler {
 		allowed := slices.DeleteFunc(slices.Sorted(maps.Keys(methods)), func(method string) bool {
 			return method == http.MethodHead
 		})
+		fixed := methods[allowed[0]].about.fixed
 		mux.HandleFunc(path, func(w http.ResponseWriter, req *http.Request) {
 			r, ok := methods[req.Method]
 			if !ok {
+				// TRACE and the like: what one method of the path has is the form of all.
+				if rw, fits := w.(*responseWriter); fits {
+					rw.plain = fixed
+				}
 				w.Header().Set("Allow", strings.Join(allowed, ", "))
 				fail(w, http.StatusMethodNotAllowed, "MethodNotAllowed",
 					"use "+strings.Join(allowed, " or "))
@@ -85,13 +101,14 @@ func (s *Server) handler(routes []route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.Header().Set(headerRequestID, chosenRequestID(r))
 		if isReserved(r.Context()) {
 			w.Header().Set("Connection", "close")
 		}
 		control := http.NewResponseController(w)
 		body := &watchedBody{ReadCloser: r.Body, ended: r.ContentLength == 0}
 		r.Body = body
-		mux.ServeHTTP(&responseWriter{ResponseWriter: w, body: body}, r)
+		mux.ServeHTTP(&responseWriter{ResponseWriter: w, body: body, gzip: acceptsGzip(r)}, r)
 		if !body.ended {
 			// net/http would wait for the rest, to throw it away. The answer says that the
 			// connection closes, and an error here means that it is closed already.
@@ -102,6 +119,9 @@ func (s *Server) handler(routes []route) http.Handler {
 
 // run lets a request through to its route.
 func (s *Server) run(route route, w http.ResponseWriter, r *http.Request) {
+	if rw, ok := w.(*responseWriter); ok {
+		rw.plain = route.about.fixed
+	}
 	deadline := time.Time{}
 	if route.timeout > 0 {
 		deadline = time.Now().Add(route.timeout)
@@ -143,6 +163,8 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 type responseWriter struct {
 	http.ResponseWriter
 	body    *watchedBody
+	gzip    bool // the client can read it
+	plain   bool // failures have the form Failure
 	started bool
 }
 

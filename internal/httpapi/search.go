@@ -12,7 +12,6 @@ import (
 
 	"gadwall/internal/account"
 	"gadwall/internal/contents"
-	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
 	"gadwall/internal/search"
 	"gadwall/internal/search/language"
@@ -35,6 +34,25 @@ type foundMessage struct {
 	Snippet        string    `json:"snippet"` // HTML: hits are marked
 }
 
+// foundPage is what a search answers.
+type foundPage struct {
+	Success bool           `json:"success"`
+	Results []foundMessage `json:"results"`
+	Next    string         `json:"next,omitempty" doc:"There are more: for after."`
+}
+
+// searchRoutes are the routes of searches.
+func (s *Server) searchRoutes() []route {
+	if s.opts.Accounts == nil {
+		return nil
+	}
+	return []route{{http.MethodGet, "/users/{id}/search", operators, 0, routeTimeout, s.searchMail, operation{
+		id: "search", summary: "Messages that a search finds.", tag: "messages", answer: foundPage{},
+		query: append(paged(maxFound, "The next of an answer."), parameter{
+			name: "q", text: "The search, in the words of docs/api.md.", schema: text()}),
+		failures: []int{http.StatusBadRequest, http.StatusNotFound}}}}
+}
+
 // searchMail answers GET /users/{id}/search.
 func (s *Server) searchMail(w http.ResponseWriter, r *http.Request) {
 	query, err := language.Parse(r.FormValue("q"), time.Now())
@@ -42,12 +60,10 @@ func (s *Server) searchMail(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusBadRequest, "InvalidSearch", "q: "+err.Error())
 		return
 	}
-	limit := defaultFound
-	if text := r.FormValue("limit"); text != "" {
-		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > maxFound {
-			fail(w, http.StatusBadRequest, "InvalidField", fmt.Sprintf("limit must be 1 to %d", maxFound))
-			return
-		}
+	limit, err := pageLimit(r, defaultFound, maxFound)
+	if err != nil {
+		s.failWith(w, r, err)
+		return
 	}
 	after, err := parsePlace(r.FormValue("after"))
 	if err != nil {
@@ -55,12 +71,8 @@ func (s *Server) searchMail(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	user, err := s.user(r.Context(), r.PathValue("id"))
-	switch {
-	case errors.Is(err, mailstore.ErrNoSuchUser):
-		fail(w, http.StatusNotFound, "NoSuchUser", "no such user")
-		return
-	case err != nil:
-		s.trouble(w, r, "cannot find user", err)
+	if err != nil {
+		s.failWith(w, r, err)
 		return
 	}
 	f := finding{account: s.opts.Accounts.Of(user), query: query, limit: limit}
@@ -70,28 +82,10 @@ func (s *Server) searchMail(w http.ResponseWriter, r *http.Request) {
 			fail(w, http.StatusBadRequest, "NoSuchMailbox", missing.Error())
 			return
 		}
-		s.trouble(w, r, "cannot search", err)
+		s.failWith(w, r, err)
 		return
 	}
-	answer(w, http.StatusOK, struct {
-		Success bool           `json:"success"`
-		Results []foundMessage `json:"results"`
-		Next    string         `json:"next,omitempty"`
-	}{true, f.results, f.next})
-}
-
-// user returns the user with this id or name. The error is mailstore.ErrNoSuchUser, also for a user
-// who is deleted.
-func (s *Server) user(ctx context.Context, id string) (user *mailstore.User, err error) {
-	if key, bad := mailkey.ParseUserID(id); bad == nil {
-		user, err = s.opts.Users.UserByID(ctx, key)
-	} else {
-		user, err = s.opts.Users.UserByName(ctx, id)
-	}
-	if err == nil && user.State == mailstore.UserDeleted {
-		return nil, mailstore.ErrNoSuchUser
-	}
-	return user, err
+	answer(w, http.StatusOK, foundPage{true, f.results, f.next})
 }
 
 // place is where a page begins: behind a message, in the order of answers.

@@ -7,12 +7,14 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"gadwall/internal/account"
 	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
+	"gadwall/quota"
 )
 
 // Users is what the API needs of the mail store.
@@ -20,6 +22,26 @@ type Users interface {
 	CreateUser(ctx context.Context, n mailstore.NewUser) (*mailstore.User, error)
 	UserByID(ctx context.Context, id mailkey.UserID) (*mailstore.User, error)
 	UserByName(ctx context.Context, name string) (*mailstore.User, error)
+	UserPage(ctx context.Context, q mailstore.UserQuery) (users []*mailstore.User, more bool, err error)
+
+	ChangeProfile(ctx context.Context, user mailkey.UserID, c mailstore.UserChange) error
+	ChangeLimits(ctx context.Context, user mailkey.UserID,
+		change func(quota.Limits) quota.Limits) (quota.Account, error)
+	RenameUser(ctx context.Context, user mailkey.UserID, name string, keepAlias bool) error
+	Suspend(ctx context.Context, user mailkey.UserID) error
+	Resume(ctx context.Context, user mailkey.UserID) error
+	DeleteUser(ctx context.Context, user mailkey.UserID) error
+	DeleteUserAfter(ctx context.Context, user mailkey.UserID, after time.Time) error
+	Undelete(ctx context.Context, user mailkey.UserID) error
+
+	Addresses(ctx context.Context, user mailkey.UserID) ([]string, error)
+	AddAlias(ctx context.Context, user mailkey.UserID, address string) error
+	RemoveAlias(ctx context.Context, user mailkey.UserID, address string) error
+
+	AddAppPassword(ctx context.Context, user mailkey.UserID, name string, scopes mailstore.Scope) (
+		*mailstore.AppPassword, string, error)
+	AppPasswords(ctx context.Context, user mailkey.UserID) ([]mailstore.AppPassword, error)
+	RevokeAppPassword(ctx context.Context, user mailkey.UserID, id string) error
 }
 
 var _ Users = (*mailstore.Store)(nil)
@@ -59,6 +81,7 @@ type Server struct {
 	// crossOrigin refuses what a browser says comes from a page of another origin.
 	crossOrigin *http.CrossOriginProtection
 	connections *connections
+	document    []byte // OpenAPI
 }
 
 // New returns a server that does not listen yet.
@@ -80,8 +103,10 @@ func New(o Options) *Server {
 		crossOrigin: http.NewCrossOriginProtection(),
 		connections: newConnections(o.MaxConnections, o.MaxConnectionsPerAddress),
 	}
+	routes := s.routes()
+	s.document = document(routes)
 	s.http = &http.Server{
-		Handler:           s.handler(s.routes()),
+		Handler:           s.handler(routes),
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,

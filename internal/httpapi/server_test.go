@@ -32,6 +32,7 @@ func start(t *testing.T, o Options) (url string) {
 		t.Fatal(err)
 	}
 	srv := New(o)
+	checkAgainst(t, l.Addr().String(), srv.document)
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(l) }()
 	t.Cleanup(func() {
@@ -70,6 +71,7 @@ func request(t *testing.T, method, url, body string, header ...string) (int, str
 	if err != nil {
 		t.Fatal(err)
 	}
+	checkExchange(t, req, body, resp, raw)
 	return resp.StatusCode, string(raw), resp.Header
 }
 
@@ -138,7 +140,7 @@ func TestCreateUser(t *testing.T) {
 			`{"username":"bob@example.com","password":"correct horse","quota":{"messages":0.5}}`,
 			isJSON, 400, "InvalidField"},
 		{"quota is no object",
-			`{"username":"bob@example.com","password":"correct horse","quota":7}`, isJSON, 400, "InvalidField"},
+			`{"username":"bob@example.com","password":"correct horse","quota":true}`, isJSON, 400, "InvalidField"},
 		{"array", `[]`, isJSON, 400, "InvalidField"},
 		{"not JSON", `username=bob`, isJSON, 400, "InvalidJSON"},
 		{"empty", ``, isJSON, 400, "InvalidJSON"},
@@ -257,7 +259,7 @@ func TestRoutes(t *testing.T) {
 	if status != 405 || code(t, body) != "MethodNotAllowed" || header.Get("Allow") != "POST" {
 		t.Errorf("GET /user/create: %d %s", status, body)
 	}
-	for _, path := range []string{"/", "/users", "/health/x", "/user/create/"} {
+	for _, path := range []string{"/", "/nothing", "/health/x", "/user/create/"} {
 		if status, body, _ := request(t, "GET", url+path, ""); status != 404 || code(t, body) != "NotFound" {
 			t.Errorf("%s: %d %s", path, status, body)
 		}

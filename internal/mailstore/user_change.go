@@ -21,6 +21,8 @@ import (
 type UserChange struct {
 	DisplayName *string // empty takes it away
 	Metadata    *string // JSON; empty takes it away
+	// Password and HashedPassword are as SetPassword and SetHashedPassword have them; one at most.
+	Password, HashedPassword *string
 }
 
 // checkProfile returns ErrInvalidProfile if the values cannot be stored.
@@ -39,8 +41,8 @@ func checkProfile(displayName, metadata string) error {
 	return nil
 }
 
-// ChangeProfile changes what a user's document has for people and applications. Errors:
-// ErrInvalidProfile, ErrNoSuchUser.
+// ChangeProfile changes what a user's document has for people and applications, and the password:
+// all of it or nothing. Errors: ErrInvalidProfile, ErrWeakPassword, ErrNoSuchUser.
 func (s *Store) ChangeProfile(ctx context.Context, user mailkey.UserID, c UserChange) error {
 	var set, unset bson.D
 	change := func(field string, value *string) string {
@@ -57,6 +59,13 @@ func (s *Store) ChangeProfile(ctx context.Context, user mailkey.UserID, c UserCh
 	if err := checkProfile(change(userDisplayName, c.DisplayName), change(userMetadata, c.Metadata)); err != nil {
 		return err
 	}
+	hash, err := s.hashOf(ctx, c)
+	if err != nil {
+		return err
+	}
+	if hash != "" {
+		set = append(set, bson.E{Key: userHash, Value: hash})
+	}
 	var update bson.D
 	if len(set) > 0 {
 		update = append(update, bson.E{Key: "$set", Value: set})
@@ -69,6 +78,18 @@ func (s *Store) ChangeProfile(ctx context.Context, user mailkey.UserID, c UserCh
 		return err
 	}
 	return s.updateUser(ctx, user, update)
+}
+
+// hashOf returns the hash of the new password, "" if there is none.
+func (s *Store) hashOf(ctx context.Context, c UserChange) (string, error) {
+	switch {
+	case c.HashedPassword != nil:
+		_, err := parsePassword(*c.HashedPassword)
+		return *c.HashedPassword, err
+	case c.Password != nil:
+		return s.hash(ctx, *c.Password)
+	}
+	return "", nil
 }
 
 // RenameUser gives a user another name, which is an address that nobody has, or an alias of the

@@ -1,0 +1,25 @@
+package httpapi
+
+import (
+	"net/http"
+)
+
+// endpoint answers a request by a value, which becomes JSON, or nil for an answer without a body,
+// or by an error.
+type endpoint func(w http.ResponseWriter, r *http.Request) (any, error)
+
+// handler makes a handler of the endpoint. The answer has the status that the route's description
+// says.
+func (s *Server) endpoint(status int, e endpoint) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		v, err := e(w, r)
+		switch {
+		case err != nil:
+			s.failWith(w, r, err)
+		case v == nil:
+			w.WriteHeader(status)
+		default:
+			answer(w, status, v)
+		}
+	}
+}

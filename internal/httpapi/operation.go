@@ -1,0 +1,66 @@
+package httpapi
+
+import "net/http"
+
+// operation describes a route for the OpenAPI document.
+type operation struct {
+	id, summary, tag string
+	// query are the parameters of the query; those of the path are described by pathParameters.
+	query []parameter
+	// body is a value of the type that the request's body is decoded into; nil: the request has none.
+	body any
+	// bodyType is the media type of a body that is no JSON.
+	bodyType string
+	// status is that of success; 0 means 200.
+	status int
+	// answer is a value of the type that a success has; nil: it has no body.
+	answer any
+	// answerTypes are the media types of an answer that is no JSON.
+	answerTypes []string
+	// ranges says that the route answers Range (RFC 9110 section 14), and ETag.
+	ranges bool
+	// tagged says that the answer has an ETag, and that If-None-Match is looked at.
+	tagged bool
+	// failures are the statuses with which the route refuses a request, beside those of all routes.
+	failures []int
+	// fixed says that failures have the form Failure, else Problem.
+	fixed bool
+}
+
+func (o *operation) success() int {
+	if o.status == 0 {
+		return http.StatusOK
+	}
+	return o.status
+}
+
+// parameter is a parameter of a query or path.
+type parameter struct {
+	name, text string
+	schema     schema
+	required   bool
+}
+
+// pathParameters describes what stands in braces in paths.
+var pathParameters = map[string]parameter{
+	"id":       {name: "id", text: "The user's id or name.", schema: text()},
+	"address":  {name: "address", text: "An address.", schema: text()},
+	"password": {name: "password", text: "The id of an application password.", schema: text()},
+}
+
+// Schemas of parameters.
+func text() schema { return schema{"type": "string"} }
+
+func number(least, most int) schema {
+	return schema{"type": "integer", "minimum": least, "maximum": most}
+}
+
+func choice(words ...string) schema { return schema{"type": "string", "enum": words} }
+
+// paged are the parameters of a route that answers page by page.
+func paged(most int, after string) []parameter {
+	return []parameter{
+		{name: "limit", text: "Most entries of a page.", schema: number(1, most)},
+		{name: "after", text: after, schema: text()},
+	}
+}
