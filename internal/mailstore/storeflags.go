@@ -208,16 +208,32 @@ func sameKeywords(a, b []string) bool {
 	return true
 }
 
-// update writes the new flags, with one statement per run.
+// update writes the new flags, with one statement for each range of UIDs if the messages that change
+// can be told by their flags, and else for each run. All statements are of one kind, so that the
+// driver sends them in one command.
 func (w *flagWrite) update(ctx context.Context, runs []flagRun, modseq int64, messages int) error {
-	models := make([]mongo.WriteModel, len(runs))
-	for i, r := range runs {
-		update := flagUpdate(r.flags, r.keywords, modseq)
-		if r.First == r.Last {
-			models[i] = mongo.NewUpdateOneModel().SetFilter(byID(w.box.Message(r.First).Binary())).SetUpdate(update)
-			continue
+	var models []mongo.WriteModel
+	add := func(filter, update bson.D) {
+		models = append(models, mongo.NewUpdateManyModel().SetFilter(filter).SetUpdate(update))
+	}
+	lacking, update, uniform := w.change.uniform(modseq)
+	for len(runs) > 0 {
+		r := runs[0]
+		runs = runs[1:]
+		if uniform {
+			for within, _ := w.ranges.Range(r.First); len(runs) > 0 && runs[0].Last <= within.Last; runs = runs[1:] {
+				r.Last = runs[0].Last
+			}
 		}
-		models[i] = mongo.NewUpdateManyModel().SetFilter(rangeFilter(w.box, r.Range)).SetUpdate(update)
+		filter := byID(w.box.Message(r.First).Binary())
+		if r.First < r.Last {
+			filter = rangeFilter(w.box, r.Range)
+		}
+		if uniform {
+			add(append(filter, lacking), update)
+		} else {
+			add(filter, flagUpdate(r.flags, r.keywords, modseq))
+		}
 	}
 	res, err := w.store.messages.BulkWrite(ctx, models, options.BulkWrite().SetOrdered(true))
 	if err != nil {
@@ -227,6 +243,40 @@ func (w *flagWrite) update(ctx context.Context, runs []flagRun, modseq int64, me
 		return fmt.Errorf("update messages: %d instead of %d", res.MatchedCount, messages)
 	}
 	return nil
+}
+
+// uniform returns the update that every message gets which the change changes, and the condition by
+// which the database knows those. There is none for keywords, for flags that replace all others, and
+// if mod-sequences are looked at.
+func (c *FlagChange) uniform(modseq int64) (lacking bson.E, update bson.D, ok bool) {
+	if c.Op != Add && c.Op != Remove || len(c.Keywords) > 0 || c.Conditional || c.UnchangedSince > 0 {
+		return bson.E{}, nil, false
+	}
+	flags := int32(c.Flags)
+	set := bson.D{{Key: DocModSeq, Value: modseq}}
+	var unset bson.D
+	mark := func(field string, on bool) {
+		if on {
+			set = append(set, bson.E{Key: field, Value: true})
+		} else {
+			unset = append(unset, bson.E{Key: field, Value: ""})
+		}
+	}
+	if c.Flags&Seen != 0 {
+		mark(DocUnseen, c.Op == Remove)
+	}
+	if c.Flags&Deleted != 0 {
+		mark(DocDeleted, c.Op == Add)
+	}
+	bits, condition := bson.D{{Key: "or", Value: flags}}, "$bitsAnyClear"
+	if c.Op == Remove {
+		bits, condition = bson.D{{Key: "and", Value: ^flags}}, "$bitsAnySet"
+	}
+	update = bson.D{{Key: "$set", Value: set}, {Key: "$bit", Value: bson.D{{Key: DocFlags, Value: bits}}}}
+	if len(unset) > 0 {
+		update = append(update, bson.E{Key: "$unset", Value: unset})
+	}
+	return bson.E{Key: DocFlags, Value: bson.D{{Key: condition, Value: flags}}}, update, true
 }
 
 // flagUpdate sets the fields that appendFlags makes, and unsets those it does not.

@@ -102,3 +102,49 @@ func TestStoreFlagsIsOneUpdatePerState(t *testing.T) {
 		t.Errorf("%d commands:\n%s", n, commands)
 	}
 }
+
+// A change of flags is one statement, however different the messages are, and changes each of them
+// as the answer says, and no other.
+func TestStoreFlagsOfDifferentMessages(t *testing.T) {
+	db, commands := dbtest.Monitored(t)
+	e := openEnv(t, db)
+	u := e.user(t)
+	inbox := e.box(t, u, "INBOX").Key
+	const n = 64
+	e.fill(t, inbox, n, func(i int) Flags { return Flags(i) & AllFlags })
+	middle := uidset.Set{{First: 5, Last: 60}}
+	for _, flags := range []Flags{Flagged, Seen, Deleted | Answered, AllFlags} {
+		for _, op := range []FlagOp{Add, Remove, Add} {
+			before := e.list(t, inbox, Query{}, FieldFlags)
+			commands.Reset()
+			got, err := e.StoreFlags(t.Context(), inbox, middle, FlagChange{Op: op, Flags: flags})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c := commands.Count("update", collMessages); c > 1 {
+				t.Errorf("%d update commands", c)
+			}
+			var changed []FlagState
+			for i, m := range e.list(t, inbox, Query{}, FieldFlags) {
+				want := before[i].Flags
+				if middle.Contains(m.UID) && op == Add {
+					want |= flags
+				} else if middle.Contains(m.UID) {
+					want &^= flags
+				}
+				if m.Flags != want || (m.ModSeq != before[i].ModSeq) != (want != before[i].Flags) {
+					t.Fatalf("%v %v: %+v is now %+v", op, flags, before[i], m)
+				}
+				if m.ModSeq != before[i].ModSeq {
+					changed = append(changed, FlagState{UID: m.UID, ModSeq: m.ModSeq, Flags: m.Flags})
+				}
+			}
+			if !slices.EqualFunc(changed, got.Changed, func(a, b FlagState) bool {
+				return a.UID == b.UID && a.ModSeq == b.ModSeq && a.Flags == b.Flags
+			}) {
+				t.Fatalf("%v %v: changed %+v, told %+v", op, flags, changed, got.Changed)
+			}
+			e.checkConsistent(t, u)
+		}
+	}
+}
