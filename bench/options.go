@@ -84,6 +84,9 @@ func (o CorpusOptions) withDefaults() CorpusOptions {
 	return o
 }
 
+// Duplicates is the share of attachments that were sent before, in per cent.
+func (o CorpusOptions) Duplicates() int { return max(0, o.withDefaults().DuplicatePercent) }
+
 // Check returns what is wrong with the options.
 func (o CorpusOptions) Check() error {
 	for name, percent := range map[string]int{

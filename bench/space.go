@@ -22,11 +22,15 @@ type Space struct {
 	Stored  map[Class]float64 // compressed
 }
 
+func newSpace() *Space {
+	return &Space{Logical: make(map[Class]int64), Decoded: make(map[Class]int64),
+		Unique: make(map[Class]float64), Stored: make(map[Class]float64)}
+}
+
 // MeasureSpace reads all contents of a store. It works beside live traffic, but decompresses
 // everything inline.
 func MeasureSpace(ctx context.Context, store *contents.Store) (*Space, error) {
-	s := &Space{Logical: make(map[Class]int64), Decoded: make(map[Class]int64),
-		Unique: make(map[Class]float64), Stored: make(map[Class]float64)}
+	s := newSpace()
 	err := store.Usage(ctx, func(u contents.Usage) error {
 		class := ClassOf(u.Type)
 		s.Logical[class] += u.Logical
@@ -96,34 +100,37 @@ func DiskUsage(dir string) (int64, error) {
 	return sum, err
 }
 
-const (
-	settlePeriod = 1 * time.Second
-	// looks in succession with nearly the same size: the database gives back its logs after 5 to 10
-	// seconds
-	settleSteady = 12
-)
+// SettleTime is how long the size of a database directory stays the same before it is taken to have
+// settled: the embedded database gives back its logs after 5 to 10 seconds.
+const SettleTime = 12 * time.Second
+
+// settleSteady is how many looks in succession see nearly the same size.
+const settleSteady = 12
 
 // Settled waits until the size of a database directory no longer changes, because the database has
-// finished its work on what was written, and returns that size.
-func Settled(ctx context.Context, dir string) (int64, error) {
-	steady, last := 0, int64(0)
+// finished its work on what was written, and returns that size. steady is SettleTime, or less for a
+// test.
+func Settled(ctx context.Context, dir string, steady time.Duration) (int64, error) {
+	ticker := time.NewTicker(max(1, steady/settleSteady))
+	defer ticker.Stop()
+	looks, last := 0, int64(0)
 	for {
 		size, err := DiskUsage(dir)
 		if err != nil {
 			return 0, err
 		}
-		if d := size - last; d < size/1000 && d > -size/1000 {
-			steady++
+		if d := size - last; d <= size/1000 && d >= -size/1000 {
+			looks++
 		} else {
-			steady = 0
+			looks = 0
 		}
-		if last = size; steady == settleSteady {
+		if last = size; looks == settleSteady {
 			return size, nil
 		}
 		select {
 		case <-ctx.Done():
 			return 0, ctx.Err()
-		case <-time.After(settlePeriod):
+		case <-ticker.C:
 		}
 	}
 }

@@ -67,6 +67,12 @@ func measureCollection(ctx context.Context, coll *mongo.Collection) (CollectionS
 	return c, nil
 }
 
+// CollectionSize is the size of the documents of a collection, not compressed.
+func CollectionSize(ctx context.Context, coll *mongo.Collection) (int64, error) {
+	c, err := measureCollection(ctx, coll)
+	return c.Bytes, err
+}
+
 // number reads a number of any type, since the database chooses the type.
 func number(v bson.RawValue) (int64, bool) {
 	if n, ok := v.AsInt64OK(); ok {

@@ -9,13 +9,8 @@ import (
 	"gadwall/bench/result"
 )
 
-// SpaceWorkload is the workload of lines that have a bench.Space as values; Duplicates is their
-// parameter with the attachments in a hundred that were there before, Mails that with their number.
-const (
-	SpaceWorkload = "space"
-	Duplicates    = "duplicates"
-	Mails         = "mails"
-)
+// spaceWorkload is what older files call bench.FootprintWorkload.
+const spaceWorkload = "space"
 
 // Constants are what a mail and a request cost.
 type Constants struct {
@@ -66,14 +61,15 @@ func NewConstants(lines []*result.Line) (*Constants, error) {
 // spaceLines returns the lines of space that are used.
 func (c *Constants) spaceLines(lines []*result.Line) (list []*result.Line, err error) {
 	for _, l := range lines {
-		if l.Server.Name != "gadwall" || l.Workload != SpaceWorkload || l.Params[Mails] <= 0 ||
+		if l.Server.Name != "gadwall" || l.Params[bench.FootprintMails] <= 0 ||
+			l.Workload != bench.FootprintWorkload && l.Workload != spaceWorkload ||
 			l.Values[bench.FootprintReceived] <= 0 {
 			continue
 		}
-		switch mails, dup := l.Params[Mails], l.Params[Duplicates]/100; {
+		switch mails, dup := l.Params[bench.FootprintMails], l.Params[bench.FootprintDuplicates]/100; {
 		case mails > c.Mails:
 			c.Mails, c.Duplicates, list = mails, dup, []*result.Line{l}
-			_, has := l.Params[Duplicates]
+			_, has := l.Params[bench.FootprintDuplicates]
 			c.AsFound = !has
 		case mails == c.Mails && dup != c.Duplicates:
 			return nil, fmt.Errorf("lines of space with %g mails have %g %% and %g %% of duplicates: use those of one",
@@ -110,7 +106,7 @@ func (c *Constants) space(lines []*result.Line) {
 				}
 				sum += x
 			}
-			return sum / l.Params[Mails], true
+			return sum / l.Params[bench.FootprintMails], true
 		})
 	}
 	collection := func(name, what string) string { return bench.CollectionPrefix + name + what }
@@ -132,11 +128,11 @@ func (c *Constants) space(lines []*result.Line) {
 	c.Overhead = each(func(l *result.Line) (float64, bool) {
 		text, files := sumOf(l, bench.ClassStored)
 		directory, ok := onDisk(l)
-		return max(0, directory-text-files) / l.Params[Mails], ok
+		return max(0, directory-text-files) / l.Params[bench.FootprintMails], ok
 	})
 	c.StoredPerMail = each(func(l *result.Line) (float64, bool) {
 		directory, ok := onDisk(l)
-		return directory / l.Params[Mails], ok
+		return directory / l.Params[bench.FootprintMails], ok
 	})
 	c.MessageBytes = perMail(collection("messages", bench.CollectionBytes))
 	c.IndexBytes = perMail(collection("messages", bench.CollectionIndexes))

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"gadwall/bench"
 	"gadwall/bench/result"
 )
 
@@ -14,8 +15,8 @@ import (
 // takes 50 bytes.
 func space(n, scale float64) *result.Line {
 	return &result.Line{
-		Server: result.Server{Name: "gadwall"}, Workload: SpaceWorkload,
-		Params: map[string]float64{Mails: n, Duplicates: 50},
+		Server: result.Server{Name: "gadwall"}, Workload: bench.FootprintWorkload,
+		Params: map[string]float64{bench.FootprintMails: n, bench.FootprintDuplicates: 50},
 		Values: map[string]float64{
 			"received-bytes": 1000 * n, "directory-bytes": n * (200 + 300*scale + 50),
 			"headers-logical-bytes": 100 * n, "headers-stored-bytes": 50 * n,
@@ -102,9 +103,9 @@ func TestConstants(t *testing.T) {
 
 func TestConstantsRefused(t *testing.T) {
 	mixed := space(100, 1)
-	mixed.Params[Duplicates] = 10
+	mixed.Params[bench.FootprintDuplicates] = 10
 	copies := space(100, 1)
-	copies.Params[Duplicates] = 100
+	copies.Params[bench.FootprintDuplicates] = 100
 	unknown := space(100, 1)
 	unknown.Params = nil
 	for name, test := range map[string]struct {
@@ -221,7 +222,7 @@ func TestPlanOfSpaceAlone(t *testing.T) {
 // Where nobody knows which attachments are duplicates, a plan has as many as there were.
 func TestPlanAsFound(t *testing.T) {
 	found := space(100, 1)
-	delete(found.Params, Duplicates)
+	delete(found.Params, bench.FootprintDuplicates)
 	c, err := NewConstants([]*result.Line{found})
 	if err != nil {
 		t.Fatal(err)

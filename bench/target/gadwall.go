@@ -16,7 +16,9 @@ import (
 	"syscall"
 	"time"
 
+	"gadwall/bench"
 	"gadwall/bench/result"
+	"gadwall/internal/config"
 	"gadwall/internal/node"
 )
 
@@ -141,8 +143,16 @@ func (s *Gadwall) describe(at map[string]string) {
 	s.Create, s.Metrics = HTTPUsers(at["HTTP"], ""), HTTPMetrics(at["HTTP"], "")
 }
 
+// embeddedDatabase is the default of the setting mongodb-database.
+const embeddedDatabase = "gadwall"
+
 // openDatabase connects to the server's database, to read its counters.
 func (s *Gadwall) openDatabase(on MongoDB) (err error) {
+	storage := config.Storage{DataDir: s.DataDir, MongoDBURI: on.URI, MongoDBDatabase: on.Database}
+	if on.URI == "" {
+		storage.MongoDBDatabase = embeddedDatabase
+	}
+	s.Footprint = func(ctx context.Context) (*bench.Footprint, error) { return measure(ctx, storage) }
 	uri := on.URI
 	if uri == "" {
 		uri = node.EmbeddedURI(s.DataDir)

@@ -28,6 +28,9 @@ type Target struct {
 	DataDir string
 	// Counters reads what its database counts; nil if that is not known.
 	Counters func(ctx context.Context) (Counters, error)
+	// Footprint reads what it has stored, but for its directory; nil if that is not known. That may take
+	// long.
+	Footprint func(ctx context.Context) (*bench.Footprint, error)
 	// Metrics reads the metrics of a Gadwall; nil if they are not known.
 	Metrics func(ctx context.Context) (Metrics, error)
 }

@@ -29,6 +29,6 @@
 //   - A worker has connections of its own. They are open before the measurement, but where
 //     connecting is what is measured. After an error the worker connects anew.
 //   - The end of the context closes all connections, so nothing waits for a server that hangs.
-//   - Only `ingest`, `idle` and `bigmail` write into a mailbox that the suite has not made: the INBOX
-//     of their users. The last two take back what they have delivered.
+//   - Only `ingest`, `idle`, `bigmail` and `footprint` write into a mailbox that the suite has not
+//     made: the INBOX of their users. All but `ingest` take back what they have delivered.
 package workload

@@ -37,19 +37,25 @@ func openIngest(ctx context.Context, s *suite) ([]step, error) {
 	if in.spool, err = s.spool(ctx, total, nil); err != nil {
 		return steps, err
 	}
-	for user := range s.Users {
+	return steps, in.open(ctx)
+}
+
+// open looks what there is, and connects.
+func (in *deliveries) open(ctx context.Context) error {
+	for user := range in.s.Users {
 		n, err := in.exists(ctx, user, nil)
 		if err != nil {
-			return steps, err
+			return err
 		}
 		in.before = append(in.before, n)
 	}
 	for w := range in.conns {
-		if in.conns[w], err = dialLMTP(ctx, s.Target.LMTP); err != nil {
-			return steps, err
+		var err error
+		if in.conns[w], err = dialLMTP(ctx, in.s.Target.LMTP); err != nil {
+			return err
 		}
 	}
-	return steps, nil
+	return nil
 }
 
 func (in *deliveries) op(ctx context.Context, worker int, call int64) (octets int64, err error) {

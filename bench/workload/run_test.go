@@ -53,11 +53,11 @@ func TestRun(t *testing.T) {
 			t.Errorf("%s has no processor time, or no memory", l.Name())
 		}
 		moves := l.Name() == "idle delivery" ||
-			slices.Contains([]string{"ingest", "append", "fetch", "sync", "bigmail"}, l.Workload)
+			slices.Contains([]string{"ingest", "append", "fetch", "sync", "bigmail", "footprint"}, l.Workload)
 		if (l.Octets > 0) != moves && l.Workload != "churn" {
 			t.Errorf("%s moved %d octets", l.Name(), l.Octets)
 		}
-		fills := slices.Contains([]string{"ingest", "append", "bigmail lmtp"}, l.Name())
+		fills := slices.Contains([]string{"ingest", "append", "bigmail lmtp", "footprint"}, l.Name())
 		if _, ok := l.Values["disk-bytes"]; ok != fills {
 			t.Errorf("%s: disk: %v", l.Name(), ok)
 		}
@@ -71,11 +71,11 @@ func TestRun(t *testing.T) {
 		"search word 20 %", "search sort size",
 		"search sort date", "search thread", "store one", "store many", "expunge one", "expunge many",
 		"move copy one", "move copy many", "move one", "move many", "sync flags", "sync condstore", "sync qresync",
-		"churn", "bigmail lmtp", "bigmail fetch"} {
+		"churn", "bigmail lmtp", "bigmail fetch", "footprint"} {
 		calls := 4
 		repeats := 2
 		switch name {
-		case "ingest", "append":
+		case "ingest", "append", "footprint":
 			calls = 60
 		case "idle connect":
 			calls, repeats = 7, 1

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"gadwall/bench"
 	"gadwall/bench/load"
@@ -29,6 +30,9 @@ type Options struct {
 	// 0 is the usual number.
 	Idle    int
 	BigMail int64
+	// Settle is how long the size of a directory stays the same before it counts; 0 is
+	// bench.SettleTime.
+	Settle time.Duration
 
 	// Params are further parameters of all lines: what else of the mail is not as usual.
 	Params map[string]float64
@@ -110,7 +114,7 @@ type step struct {
 const Ingest = "ingest"
 
 // needLMTP are the workloads that do not run without LMTP; the others need IMAP only.
-var needLMTP = []string{Ingest, "bigmail"}
+var needLMTP = []string{Ingest, "bigmail", bench.FootprintWorkload}
 
 // NeedsLMTP reports whether a workload does not run on a target without LMTP.
 func NeedsLMTP(name string) bool { return slices.Contains(needLMTP, name) }
@@ -131,6 +135,7 @@ var all = []Workload{
 	{"sync", "what has changed since the last visit: all flags, CONDSTORE, QRESYNC", openSync},
 	{"churn", "sessions of many commands: LIST to LOGOUT", openChurn},
 	{"bigmail", "a mail of 200 MB by LMTP, and back", openBigMail},
+	{bench.FootprintWorkload, "what delivered mail takes, by class and by collection", openFootprint},
 }
 
 // All returns every workload, in the order of a run.

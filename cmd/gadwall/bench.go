@@ -18,7 +18,6 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"gadwall/bench"
-	"gadwall/bench/plan"
 	results "gadwall/bench/result"
 	"gadwall/bench/target"
 	"gadwall/ingest"
@@ -43,11 +42,12 @@ type benchSpaceCmd struct {
 	config.Log
 	Mails int `default:"5000" help:"How many mails."`
 	benchMail
-	Senders int    `default:"8" help:"Connections at a time."`
-	LMTP    string `name:"lmtp" placeholder:"ADDR" help:"Deliver to this server, whose storage the other flags name, instead of to one of our own. The table then has all mail of it."`
-	To      string `placeholder:"ADDRESS" help:"The recipient there."`
-	Measure bool   `help:"Deliver nothing: only say what the mail in the storage takes that the other flags name."`
-	Out     string `placeholder:"FILE" help:"Append a line of JSON with all figures, for 'bench plan' and 'bench report'."`
+	Senders int           `default:"8" help:"Connections at a time."`
+	LMTP    string        `name:"lmtp" placeholder:"ADDR" help:"Deliver to this server, whose storage the other flags name, instead of to one of our own. The table then has all mail of it."`
+	To      string        `placeholder:"ADDRESS" help:"The recipient there."`
+	Measure bool          `help:"Deliver nothing: only say what the mail in the storage takes that the other flags name."`
+	Settle  time.Duration `default:"12s" placeholder:"TIME" help:"How long the size of a data directory stays the same before it counts."`
+	Out     string        `placeholder:"FILE" help:"Append a line of JSON with all figures, for 'bench plan' and 'bench report'."`
 }
 
 // benchUser is the recipient on a server of our own.
@@ -204,7 +204,7 @@ func (c *benchSpaceCmd) measure(ctx context.Context, std streams, store *node.No
 		return space, 0, err
 	}
 	progress.phase("waiting until the directory is settled", 0, 0)
-	directory, err := bench.Settled(ctx, c.Storage.DataDir)
+	directory, err := bench.Settled(ctx, c.Storage.DataDir, c.Settle)
 	return space, directory, err
 }
 
@@ -239,7 +239,8 @@ func (c *benchSpaceCmd) report(ctx context.Context, log *slog.Logger, std stream
 	if err != nil {
 		return err
 	}
-	line, err := c.line(ctx, store, space.Footprint(received, directory, collections))
+	taken := &bench.Footprint{Space: space, Collections: collections, Directory: directory}
+	line, err := c.line(ctx, store, taken.Values(received))
 	if err == nil {
 		err = out.write(line)
 	}
@@ -252,19 +253,21 @@ func (c *benchSpaceCmd) line(
 ) (*results.Line, error) {
 	l := &results.Line{
 		Run: strings.ToLower(rand.Text()[:10]), Time: time.Now().UTC(), Machine: target.Machine(),
-		Server: results.Server{Name: "gadwall", Version: version, Variant: "embedded"}, Workload: plan.SpaceWorkload,
-		Values: values,
+		Server:   results.Server{Name: "gadwall", Version: version, Variant: "embedded"},
+		Workload: bench.FootprintWorkload,
+		Values:   values,
 	}
 	if !c.Storage.Embedded() {
 		l.Server.Variant = "mongodb"
 	}
 	if !c.Measure {
-		l.Params = map[string]float64{plan.Mails: float64(c.Mails), plan.Duplicates: float64(c.Duplicates)}
+		l.Params = map[string]float64{bench.FootprintMails: float64(c.Mails),
+			bench.FootprintDuplicates: float64(c.Duplicates)}
 		return l, nil
 	}
 	// The statistics lack what is in logs only. Nobody knows what is a duplicate.
 	messages, err := store.Client.Database(c.Storage.MongoDBDatabase).Collection("messages").
 		CountDocuments(ctx, bson.D{})
-	l.Params = map[string]float64{plan.Mails: float64(messages)}
+	l.Params = map[string]float64{bench.FootprintMails: float64(messages)}
 	return l, err
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"gadwall/bench"
 	results "gadwall/bench/result"
@@ -24,8 +25,9 @@ type benchLoad struct {
 	Idle        int     `default:"200" help:"Connections of the workload idle."`
 	BigMail     int64   `default:"200000000" placeholder:"BYTES" help:"Size of the mail of the workload bigmail."`
 	benchMail
-	Mail string `placeholder:"PATH" help:"Use this mail instead of generated mail: an mbox, a Maildir, or a directory with a message in each file."`
-	Out  string `placeholder:"FILE" help:"Append a line of JSON for each measurement."`
+	Settle time.Duration `default:"12s" placeholder:"TIME" help:"How long the size of a data directory stays the same before it counts."`
+	Mail   string        `placeholder:"PATH" help:"Use this mail instead of generated mail: an mbox, a Maildir, or a directory with a message in each file."`
+	Out    string        `placeholder:"FILE" help:"Append a line of JSON for each measurement."`
 
 	stored *stored.Mail // that of --mail, once it was checked
 }
@@ -53,7 +55,7 @@ func (c *benchLoad) options() workload.Options {
 	o := workload.Options{
 		Corpus: corpus, Users: c.Users, Messages: c.Messages,
 		Connections: c.Connections, Calls: c.Calls, Rate: c.Rate, Repeats: c.Repeats,
-		Idle: c.Idle, BigMail: c.BigMail, Run: strings.ToLower(rand.Text()[:10]),
+		Idle: c.Idle, BigMail: c.BigMail, Settle: c.Settle, Run: strings.ToLower(rand.Text()[:10]),
 	}
 	if c.AttachmentSize != bench.UsualFileBytes {
 		o.Params = map[string]float64{workload.AttachmentBytes: float64(c.AttachmentSize)}

@@ -17,8 +17,8 @@ func TestBenchPlan(t *testing.T) {
 	gadwall(t, "", env, "user", "add", "ada@example.com").want(t, 0)
 	out := filepath.Join(t.TempDir(), "space.jsonl")
 	gadwall(t, "", env, "bench", "space", "--mails", "30", "--lmtp", s.ports["LMTP"], "--to", "ada@example.com",
-		"--out", out).want(t, 0, "each once")
-	gadwall(t, "", env, "bench", "space", "--measure", "--out", out).want(t, 0)
+		"--settle", "100ms", "--out", out).want(t, 0, "each once")
+	gadwall(t, "", env, "bench", "space", "--measure", "--settle", "100ms", "--out", out).want(t, 0)
 	f, err := os.Open(out)
 	if err != nil {
 		t.Fatal(err)

@@ -26,7 +26,7 @@ type benchRunCmd struct {
 	MongoDBURI string `name:"mongodb-uri" placeholder:"URI" help:"MongoDB for the server of our own, instead of the embedded database. It makes a new database there, which is dropped in the end."`
 
 	IMAP       string `name:"imap" placeholder:"ADDR" help:"Measure the server that listens there, host:port, instead of one of our own."`
-	LMTP       string `name:"lmtp" placeholder:"ADDR" help:"Its LMTP; ingest and bigmail need it, and idle measures less without."`
+	LMTP       string `name:"lmtp" placeholder:"ADDR" help:"Its LMTP; ingest, bigmail and footprint need it, and idle measures less without."`
 	HTTP       string `name:"http" placeholder:"ADDR" help:"HTTP of a Gadwall, to create the users there, and to read its metrics; without it, they must exist."`
 	UserFormat string `default:"bench%d@example.com" placeholder:"FORMAT" help:"Addresses of the users; %d is their number from 0 on."`
 	Name       string `default:"server" help:"What to call that server in the results."`

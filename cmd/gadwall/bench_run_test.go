@@ -12,6 +12,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
+	"gadwall/bench"
 	results "gadwall/bench/result"
 	"gadwall/bench/target"
 	"gadwall/internal/node"
@@ -64,6 +65,45 @@ func TestBenchRun(t *testing.T) {
 	if n := len(keys(t, out)); n != 8 {
 		t.Errorf("a second run makes %d lines of 4", n)
 	}
+}
+
+// The footprint of a repeat is what it adds, and a plan can be made of it.
+func TestBenchFootprint(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "out.jsonl")
+	gadwall(t, "", nil, "bench", "run", "footprint", "--users", "2", "--messages", "40", "--connections", "2",
+		"--repeats", "2", "--settle", "100ms", "--out", out).want(t, 0, "footprint")
+	f, err := os.Open(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	lines, err := results.Read(f)
+	if err != nil || len(lines) != 2 {
+		t.Fatalf("%d lines, %v", len(lines), err)
+	}
+	for repeat, l := range lines {
+		if l.Params["mails"] != 40 || l.Params["duplicates"] != 35 || l.Calls != 40 {
+			t.Errorf("%d calls with %v", l.Calls, l.Params)
+		}
+		if n := l.Values["collection-messages-documents"]; n != 40 {
+			t.Errorf("repeat %d: %v messages", repeat, n)
+		}
+		sum := 0.0
+		for _, class := range bench.Classes {
+			v := l.Values
+			logical, stored := v[string(class)+bench.ClassLogical], v[string(class)+bench.ClassStored]
+			if sum += logical; logical < 0 || stored < 0 || stored > 1.1*logical+1000 {
+				t.Errorf("repeat %d: %v bytes of %s take %v", repeat, logical, class, stored)
+			}
+		}
+		// A mail of a group of recipients has a header of its own for each, which is no content.
+		if received := l.Values["received-bytes"]; sum < 0.97*received || sum > 1.03*received {
+			t.Errorf("repeat %d: classes have %v bytes of %v", repeat, sum, received)
+		}
+	}
+	gadwall(t, "", nil, "bench", "plan", out, "--users", "1000").
+		want(t, 0, "Measured, of 40 mails with 35 % duplicates")
+	gadwall(t, "", nil, "bench", "report", out, "--markdown").want(t, 0, "headers", "all")
 }
 
 // A sweep runs with each size, and the table tells them apart.

@@ -34,7 +34,7 @@ func benchmarkSpace(b *testing.B, corpus *bench.Corpus) {
 		for b.Loop() {
 			s := startServer(b)
 			received := fill(b, corpus, s.lmtp, testUser)
-			size, err := bench.Settled(b.Context(), s.dir)
+			size, err := bench.Settled(b.Context(), s.dir, bench.SettleTime)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -127,7 +127,7 @@ func TestIncompressibleMail(t *testing.T) {
 		}
 		received += int64(len(raw))
 	}
-	used, err := bench.Settled(t.Context(), s.dir)
+	used, err := bench.Settled(t.Context(), s.dir, bench.SettleTime)
 	if err != nil {
 		t.Fatal(err)
 	}
