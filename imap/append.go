@@ -96,9 +96,6 @@ func (a *appender) message(ctx context.Context, dec *wire.Decoder) error {
 
 // admit decides whether to ask for a message of that size.
 func (a *appender) admit(ctx context.Context, mark wire.LiteralMark) error {
-	if mark.Binary {
-		return wire.Errorf("BINARY is not supported")
-	}
 	if mark.Size == 0 {
 		return refuse(imap.ResponseCodeCannot, "A message cannot be empty")
 	}

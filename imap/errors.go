@@ -23,6 +23,9 @@ func refuse(code imap.ResponseCode, text string) error {
 // codeUseAttr is of RFC 6154 section 6.
 const codeUseAttr imap.ResponseCode = "USEATTR"
 
+// codeUnknownCTE is of RFC 3516 section 4.3.
+const codeUnknownCTE imap.ResponseCode = "UNKNOWN-CTE"
+
 // storeErrors translates the errors of account and mailstore (RFC 5530 section 3).
 var storeErrors = []struct {
 	err  error

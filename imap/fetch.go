@@ -67,6 +67,8 @@ func (c *conn) handleFetch(ctx context.Context, cmd *command) error {
 		return err
 	}
 	switch {
+	case f.undecoded > 0:
+		return refuse(codeUnknownCTE, fmt.Sprintf("%d messages have parts in unknown encodings", f.undecoded))
 	case f.unreadable > 0:
 		return &imap.Error{Type: imap.StatusResponseTypeNo, Code: imap.ResponseCodeServerBug,
 			Text: fmt.Sprintf("%d messages could not be read", f.unreadable)}
@@ -95,6 +97,7 @@ type fetcher struct {
 	sent       bool   // a part of the response was written
 	vanished   int    // messages that went after they were found
 	gone       int    // messages of the set that no longer exist
+	undecoded  int    // messages with a part whose transfer encoding is unknown
 	unreadable int    // messages that are there but could not be read
 }
 
@@ -226,7 +229,7 @@ func (s *fetchSection) span(m *mailstore.Message, content *contents.Content) sec
 		HeaderSize: content.HeaderSize(),
 		Root:       content.Root(),
 	})
-	if s.Filtered() {
+	if s.Filtered() || s.decodes() {
 		return span
 	}
 	return span.Cut(s.partial)
@@ -236,6 +239,8 @@ var (
 	// errUnreadable marks a message that has to be left out of the answer; the
 	// command then ends with NO, and the connection lives on.
 	errUnreadable = errors.New("message cannot be read")
+	// errUnknownCTE marks a message with a part that cannot be decoded.
+	errUnknownCTE = fmt.Errorf("%w: its transfer encoding is unknown", errUnreadable)
 	// errGone marks a message that was expunged after the query had found it.
 	errGone = errors.New("message is gone")
 	// errConnection marks trouble with the client, which is no news.

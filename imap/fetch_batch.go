@@ -220,7 +220,11 @@ func (f *fetcher) ranges(messages []fetched) []contents.Range {
 			continue
 		}
 		for i := range f.req.sections {
-			if span := f.req.sections[i].span(m.msg, m.content); span.N > 0 {
+			s := &f.req.sections[i]
+			if s.decodes() || s.binary == binarySize {
+				continue // only a range of what is decoded may be needed
+			}
+			if span := s.span(m.msg, m.content); span.N > 0 {
 				ranges = append(ranges, contents.Range{Content: m.content, Off: span.Off, N: span.N})
 			}
 		}
@@ -242,7 +246,7 @@ func (f *fetcher) prefetch(ctx context.Context, messages []fetched) error {
 		}
 		for i := range f.req.sections {
 			s := &f.req.sections[i]
-			if s.RootHeader() {
+			if s.RootHeader() || s.decodes() || s.binary == binarySize {
 				continue
 			}
 			span := s.span(m.msg, m.content)

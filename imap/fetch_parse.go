@@ -30,10 +30,20 @@ const (
 	macroFull = macroAll | itemBody
 )
 
-// fetchSection is one BODY[...] item, or RFC822 and its kin.
+// binaryForm says whether a section is asked for with its transfer encoding undone (RFC 3516).
+type binaryForm uint8
+
+const (
+	asItIs     binaryForm = iota
+	binaryData            // BINARY, BINARY.PEEK
+	binarySize            // BINARY.SIZE
+)
+
+// fetchSection is one BODY[...] item, or RFC822 and its kin, or a BINARY one.
 type fetchSection struct {
 	section.Section
 	partial section.Partial
+	binary  binaryForm
 	label   []byte // the name of the item in the response
 	seen    bool   // fetching it sets \Seen
 }
@@ -148,6 +158,10 @@ func (r *fetchRequest) parseItem(dec *wire.Decoder, alone bool) error {
 			return wire.Errorf("BODY.PEEK needs a section")
 		}
 		r.items |= itemBody
+	case "BINARY", "BINARY.PEEK":
+		return r.parseBinary(dec, "BINARY", fetchSection{binary: binaryData, seen: name == "BINARY"})
+	case "BINARY.SIZE":
+		return r.parseBinary(dec, name, fetchSection{binary: binarySize})
 	default:
 		return wire.Errorf("unknown FETCH item %s", clip(name))
 	}

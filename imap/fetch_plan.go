@@ -48,6 +48,10 @@ func planFetch(r *fetchRequest, setSeen bool) fetchPlan {
 	}
 	for i := range r.sections {
 		s := &r.sections[i]
+		if s.decodes() || s.binary == binarySize {
+			p.content, p.parts, p.cuts, p.short = true, true, true, false
+			continue
+		}
 		p.content = true
 		p.short = p.short && shortheader.Answers(&s.Section)
 		switch {

@@ -53,6 +53,10 @@ func (f *fetcher) failed(ctx context.Context, msg *mailstore.Message, err error)
 		f.vanished++
 		return nil
 	}
+	if errors.Is(err, errUnknownCTE) && !f.sent {
+		f.undecoded++
+		return nil
+	}
 	f.c.srv.rare.Error(f.c.log, "imap: message cannot be fetched", "uid", msg.UID,
 		"mailbox", f.c.sel.box.Key().String(), "error", err)
 	if f.sent {
@@ -149,6 +153,10 @@ func (f *fetcher) sections(ctx context.Context, msg *mailstore.Message, content 
 		s := &f.req.sections[i]
 		span := s.span(msg, content)
 		switch {
+		case s.binary != asItIs:
+			if err := f.binarySection(ctx, s, msg, content); err != nil {
+				return err
+			}
 		case s.Filtered():
 			if err := f.filteredSection(ctx, s, span, msg, content); err != nil {
 				return err
@@ -170,13 +178,21 @@ func (f *fetcher) sections(ctx context.Context, msg *mailstore.Message, content 
 // prepare notices bytes that are missing in the store, if the server will send a part of
 // the response before it has read all sections.
 func (f *fetcher) prepare(ctx context.Context, msg *mailstore.Message, content *contents.Content) error {
-	streams := func(s fetchSection) bool { return !s.Filtered() && s.span(msg, content).Size() > fetchBuffer }
+	for i := range f.req.sections {
+		if s := &f.req.sections[i]; s.decodes() && !decodable(s.part(content)) {
+			return errUnknownCTE
+		}
+	}
+	streams := func(s fetchSection) bool { return !s.Filtered() && s.size(msg, content) > fetchBuffer }
 	if !slices.ContainsFunc(f.req.sections, streams) {
 		return nil
 	}
 	for i := range f.req.sections {
 		s := &f.req.sections[i]
 		span := s.span(msg, content)
+		if s.binary == binarySize {
+			continue
+		}
 		if err := content.Prepare(ctx, span.Off, span.N); err != nil {
 			return sectionError(s, err)
 		}
@@ -256,15 +272,22 @@ func (f *fetcher) selected(s *fetchSection, header func(fields io.Writer) error)
 // from the store, never whole in memory.
 func (f *fetcher) stream(ctx context.Context, s *fetchSection, span section.Span,
 	msg *mailstore.Message, content *contents.Content) error {
+	return f.streamTo(s, " ", span.Size(), func(w io.Writer) error {
+		return span.Write(ctx, w, msg.Prefix, content)
+	})
+}
+
+// streamTo is stream for any bytes of that size; sep stands before the mark of the literal.
+func (f *fetcher) streamTo(s *fetchSection, sep string, size int64, write func(io.Writer) error) error {
 	f.resp.item(string(s.label))
-	f.resp.buf = append(f.resp.buf, ' ')
+	f.resp.buf = append(f.resp.buf, sep...)
 	if _, err := f.c.enc.Write(f.resp.buf); err != nil {
 		return fmt.Errorf("%w: %w", errConnection, err)
 	}
 	f.resp.buf, f.sent = f.resp.buf[:0], true
 	var storeErr error
-	err := f.c.enc.Literal(span.Size(), func(w io.Writer) error {
-		err := span.Write(ctx, w, msg.Prefix, content)
+	err := f.c.enc.Literal(size, func(w io.Writer) error {
+		err := write(w)
 		if f.c.enc.Err() == nil {
 			storeErr = err
 		}

@@ -108,35 +108,6 @@ func (c *Content) WriteRange(ctx context.Context, w io.Writer, off, n int64) err
 	return nil
 }
 
-// WriteDecoded writes the bytes for which [off, off+n) stands, the body of a part whose transfer
-// encoding the store has undone. ok is false, and nothing is written, if the store keeps the range
-// otherwise: then the caller decodes what WriteRange writes.
-func (c *Content) WriteDecoded(ctx context.Context, w io.Writer, off, n int64) (ok bool, err error) {
-	if err := c.check(off, n); err != nil || n == 0 {
-		return false, err
-	}
-	i := c.table.segmentAt(off)
-	s := &c.table.segments[i]
-	if s.recipe.Identity || s.start != off || s.end() != off+n {
-		return false, nil
-	}
-	if s.blob {
-		blob, err := c.openBlob(ctx, i)
-		if err != nil {
-			return true, err
-		}
-		return true, blob.ReadRange(ctx, 0, s.recipe.DecodedSize, w)
-	}
-	missing, err := c.missing(off, n)
-	if err == nil && len(missing) > 0 {
-		err = c.s.Prefetch(ctx, []Range{{c, off, n}})
-	}
-	if err != nil {
-		return true, err
-	}
-	return true, c.writeInline(ctx, w, s.inline, s.recipe.DecodedSize)
-}
-
 // A cut is the n bytes at off of a segment.
 type cut struct {
 	segment int

@@ -2,6 +2,7 @@ package contents
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"strings"
 	"testing"
@@ -57,5 +58,48 @@ func TestWriteDecoded(t *testing.T) {
 	}
 	if decoded < 10 {
 		t.Errorf("only %d bodies are kept decoded", decoded)
+	}
+}
+
+// WritePart gives every range of what a decoder makes of the body of a part, stored decoded or not.
+func TestWritePart(t *testing.T) {
+	s := newStore(t, dbtest.Database(t))
+	mixed := "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: application/x\r\n" +
+		"Content-Transfer-Encoding: base64\r\n\r\n"
+	messages := [][]byte{
+		[]byte(mixed + strings.Repeat("QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNk\r\n", 5000) + "--b--"),
+		[]byte(mixed + strings.Repeat("QUJD  REVG\r\n!R0hJSktMTU5PUFFSU1RV\r\n", 5000) + "--b--"),
+	}
+	for seed := range uint64(2 * len(mailgen.Shapes())) {
+		messages = append(messages, mailgen.Message(seed))
+	}
+	for _, raw := range messages {
+		c := load(t, s, mustPut(t, s, raw).ID, Want{Parts: true})
+		c.Root().Walk(func(p *mimestream.Part) bool {
+			whole := raw[p.BodyOffset:p.End()]
+			if p.Kind == mimestream.Leaf {
+				whole, _ = io.ReadAll(mimestream.NewDecoder(p.Encoding, bytes.NewReader(whole)))
+			}
+			size := int64(len(whole))
+			if size != p.DecodedSize {
+				t.Fatalf("%s %s: size %d, want %d", p.MediaType(), p.Encoding, p.DecodedSize, size)
+			}
+			for _, r := range [][2]int64{
+				{0, size}, {0, 0}, {size / 3, size / 3}, {max(size-1, 0), min(size, 1)}, {size, 0},
+			} {
+				var got bytes.Buffer
+				err := c.WritePart(t.Context(), &got, p, r[0], r[1])
+				if err != nil || !bytes.Equal(got.Bytes(), whole[r[0]:r[0]+r[1]]) {
+					t.Errorf("%s %s, %d octets at %d: %d octets, %v",
+						p.MediaType(), p.Encoding, r[1], r[0], got.Len(), err)
+				}
+			}
+			for _, r := range [][2]int64{{-1, 1}, {0, size + 1}, {size, 1}, {size + 1, 0}} {
+				if err := c.WritePart(t.Context(), io.Discard, p, r[0], r[1]); !errors.Is(err, ErrRange) {
+					t.Errorf("%d octets at %d of %d: %v", r[1], r[0], size, err)
+				}
+			}
+			return true
+		})
 	}
 }
