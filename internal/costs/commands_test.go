@@ -27,7 +27,7 @@ import (
 	"gadwall/internal/storetest"
 )
 
-var update = flag.Bool("update", false, "write testdata/commands.txt anew")
+var update = flag.Bool("update", false, "write the files in testdata anew")
 
 const (
 	user = "ada@example.com"
@@ -136,7 +136,7 @@ func TestCommands(t *testing.T) {
 	c = again
 	do("LOGIN, again", "LOGIN %s %q", user, storetest.Password)
 
-	compare(t, table.String())
+	compare(t, "commands.txt", table.String())
 }
 
 // On a database of one log only the commit waits: what precedes it becomes durable with it.
@@ -157,10 +157,10 @@ func TestOnlyTheCommitWaits(t *testing.T) {
 	}
 }
 
-// compare compares the table with the golden file, or writes it.
-func compare(t *testing.T, got string) {
+// compare compares a table with its golden file, or writes it.
+func compare(t *testing.T, file, got string) {
 	t.Helper()
-	golden := filepath.Join("testdata", "commands.txt")
+	golden := filepath.Join("testdata", file)
 	if *update {
 		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
@@ -172,7 +172,7 @@ func compare(t *testing.T, got string) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("commands of operations (-want +got; -update accepts them):\n%s", diff)
+		t.Errorf("%s (-want +got; -update accepts it):\n%s", file, diff)
 	}
 }
 

@@ -7,4 +7,6 @@
 // A change that makes an operation dearer, or cheaper, changes that file, and so is seen:
 //
 //	go test ./internal/costs -update
+//
+// testdata/plans.txt has the index by which the database answers each query of the program.
 package costs

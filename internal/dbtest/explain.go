@@ -78,7 +78,7 @@ func parseExplain(raw bson.Raw) Plan {
 	var p Plan
 	stats := raw.Lookup("executionStats")
 	if doc, ok := stats.DocumentOK(); ok {
-		p.NReturned = number(doc.Lookup("nReturned"))
+		p.NReturned = returned(doc)
 		p.DocsExamined = number(doc.Lookup("totalDocsExamined"))
 		p.KeysExamined = number(doc.Lookup("totalKeysExamined"))
 	}
@@ -88,6 +88,28 @@ func parseExplain(raw bson.Raw) Plan {
 		p.DocsExamined -= min(2, max(0, p.DocsExamined-p.NReturned))
 	}
 	return p
+}
+
+// returned is how many documents were found. A stage that writes, of which explain only tells, counts
+// none; the one beneath it does.
+func returned(stats bson.Raw) int {
+	stage, _ := stats.Lookup("executionStages").DocumentOK()
+	for stage != nil {
+		if shard, ok := stage.Lookup("shards", "0", "executionStages").DocumentOK(); ok {
+			stage = shard
+			continue
+		}
+		name, _ := stage.Lookup("stage").StringValueOK()
+		inner, ok := stage.Lookup("inputStage").DocumentOK()
+		if name != "UPDATE" && name != "DELETE" || !ok {
+			break
+		}
+		if inner.Lookup("nReturned").Type != 0 {
+			return number(inner.Lookup("nReturned"))
+		}
+		stage = inner
+	}
+	return number(stats.Lookup("nReturned"))
 }
 
 // walk follows the stages down to the one that reads. Where there are several inputs, as of OR, or

@@ -165,7 +165,7 @@ func (u *userCheck) read(ctx context.Context) error {
 		return err
 	}
 	cursor, err := u.s.mailboxes.Find(ctx, allBoxes(u.id),
-		options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetBatchSize(MaxMailboxes+1))
+		options.Find().SetSort(byKey).SetHint(byKey).SetBatchSize(MaxMailboxes+1))
 	var boxes []bson.Raw
 	if err == nil {
 		err = cursor.All(ctx, &boxes)

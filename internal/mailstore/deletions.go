@@ -56,7 +56,7 @@ func (s *Store) deleteUser(ctx context.Context, filter bson.D, user mailkey.User
 	ctx = database.Causal(ctx)
 	marking, end := s.link(ctx)
 	res, err := s.users.UpdateOne(marking, filter, bson.D{{Key: "$set", Value: bson.D{
-		{Key: userDeleting, Value: true}, {Key: userPurged, Value: now()}}}})
+		{Key: userDeleting, Value: true}, {Key: userPurged, Value: now()}}}}, options.UpdateOne().SetHint(byKey))
 	end()
 	if err != nil {
 		return fmt.Errorf("delete user: %w", err)

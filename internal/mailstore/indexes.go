@@ -15,6 +15,8 @@ import (
 // Names of indexes: that on mod-sequences, that on message identifiers, and those on marks.
 const (
 	indexModSeq   = "modseq"
+	indexUnseen   = "unseen"
+	indexDeleted  = "deleted"
 	indexLinks    = "links"
 	indexDeleting = "deleting"
 	// indexDomain lists the users of a domain; indexDeleteAfter those who go for good some day.
@@ -52,10 +54,12 @@ func (s *Store) ensureCollections(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.missing = make(map[string]bool)
 	for _, d := range missing {
-		if d.Index == indexModSeq {
-			return nil // the server could not explain a query that names it
-		}
+		s.missing[d.Index] = s.missing[d.Index] || d.Collection == collMessages
+	}
+	if s.missing[indexModSeq] {
+		return nil // the server could not explain a query that names it
 	}
 	covered, err := s.coversUIDs(ctx)
 	if err != nil {
@@ -193,9 +197,9 @@ func Indexes(db *mongo.Database) []database.Indexes {
 		{Collection: in(collMessages), Models: []mongo.IndexModel{
 			index(indexModSeq, DocMailbox, DocModSeq, DocID),
 			index(indexLinks, DocLinks),
-			marked(index("unseen", DocUnseen, DocID), DocUnseen),
-			marked(index("deleted", DocDeleted, DocID), DocDeleted)},
-			Optional: []string{"unseen", "deleted"}},
+			marked(index(indexUnseen, DocUnseen, DocID), DocUnseen),
+			marked(index(indexDeleted, DocDeleted, DocID), DocDeleted)},
+			Optional: []string{indexUnseen, indexDeleted}},
 		{Collection: in(collJournal), Models: []mongo.IndexModel{expired}, Optional: []string{"expires"}},
 	}
 }

@@ -180,8 +180,12 @@ func (s *Store) findMailboxOf(ctx context.Context, filter bson.D, deleting bool)
 	}
 	ctx, end := s.link(ctx)
 	defer end()
+	opts := options.FindOne()
+	if filter[0].Key == "_id" {
+		opts.SetHint(byKey)
+	}
 	var doc mailboxDoc
-	err := s.mailboxes.FindOne(ctx, filter).Decode(&doc)
+	err := s.mailboxes.FindOne(ctx, filter, opts).Decode(&doc)
 	if errors.Is(err, mongo.ErrNoDocuments) {
 		return nil, ErrNoSuchMailbox
 	}
@@ -293,7 +297,8 @@ func (s *Store) updateMailbox(ctx context.Context, key mailkey.Mailbox, c boxCha
 	}
 	var state boxState
 	err := s.mailboxes.FindOneAndUpdate(ctx, append(filter, condition...), update,
-		options.FindOneAndUpdate().SetReturnDocument(options.After).SetProjection(boxStateProjection)).Decode(&state)
+		options.FindOneAndUpdate().SetReturnDocument(options.After).SetHint(byKey).
+			SetProjection(boxStateProjection)).Decode(&state)
 	if errors.Is(err, mongo.ErrNoDocuments) {
 		return nil, err
 	}

@@ -143,7 +143,7 @@ func (s *Store) mailboxIDs(ctx context.Context, user mailkey.UserID) ([]mailkey.
 	ctx, end := s.link(ctx)
 	defer end()
 	cursor, err := s.mailboxes.Find(ctx, allBoxes(user),
-		options.Find().SetProjection(bson.D{{Key: "_id", Value: 1}}))
+		options.Find().SetHint(byKey).SetProjection(bson.D{{Key: "_id", Value: 1}}))
 	if err != nil {
 		return nil, fmt.Errorf("find mailboxes: %w", err)
 	}

@@ -83,7 +83,11 @@ func (s *Store) Count(ctx context.Context, box mailkey.Mailbox, q Query) (int64,
 	total := int64(0)
 	for _, filter := range filters {
 		linked, end := s.link(ctx)
-		n, err := s.messages.CountDocuments(linked, filter)
+		opts := options.Count()
+		if index := s.markerIndex(q.Filter); index != "" {
+			opts.SetHint(index)
+		}
+		n, err := s.messages.CountDocuments(linked, filter, opts)
 		end()
 		if err != nil {
 			return 0, fmt.Errorf("count messages: %w", err)
@@ -162,6 +166,9 @@ func (s *Store) find(ctx context.Context, box mailkey.Mailbox, q Query, projecti
 			if q.Limit > 0 {
 				opts.SetLimit(int64(left))
 			}
+			if index := s.markerIndex(q.Filter); index != "" {
+				opts.SetHint(index)
+			}
 			var last []byte // key of the last document
 			lost := false
 			n, more := s.walk(ctx, filters[i], opts, func(doc bson.Raw, err error) bool {
@@ -186,6 +193,19 @@ func (s *Store) find(ctx context.Context, box mailkey.Mailbox, q Query, projecti
 			}
 		}
 	}
+}
+
+// markerIndex returns the index of messages with a marker that the condition asks for, if there is
+// one. A server that chooses by itself may walk through the mailbox, because it found much in others.
+func (s *Store) markerIndex(condition bson.D) string {
+	for _, c := range condition {
+		for _, m := range []struct{ field, index string }{{DocDeleted, indexDeleted}, {DocUnseen, indexUnseen}} {
+			if c.Key == m.field && c.Value == true && s.missing != nil && !s.missing[m.index] {
+				return m.index
+			}
+		}
+	}
+	return ""
 }
 
 // lostCursor reports whether a query can go on with another cursor after this error.

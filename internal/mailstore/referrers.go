@@ -197,7 +197,7 @@ func (r *referrers) modSeqs(ctx context.Context, user mailkey.UserID) (map[mailk
 	ctx, end := database.Link(ctx, r.store.db.Client())
 	defer end()
 	cur, err := r.store.mailboxes.Find(ctx, allBoxes(user),
-		options.Find().SetProjection(bson.D{{Key: boxModSeq, Value: 1}}))
+		options.Find().SetHint(byKey).SetProjection(bson.D{{Key: boxModSeq, Value: 1}}))
 	if err != nil {
 		return nil, err
 	}

@@ -73,6 +73,8 @@ type Store struct {
 	// clustered says that the database keeps messages in the order of _id and has no separate index
 	// on it.
 	clustered bool
+	// missing has the names of indexes of messages that were not there when the store was opened.
+	missing map[string]bool
 	// uidsFromIndex says that the UIDs of a mailbox are best read from the index on mod-sequences:
 	// in a clustered collection the key is where the documents are, and the index is far smaller,
 	// if the server answers from the index alone.
@@ -220,6 +222,10 @@ func notSet(field string) bson.E {
 
 // byID is the filter for one document.
 func byID(id bson.Binary) bson.D { return bson.D{{Key: "_id", Value: id}} }
+
+// byKey is the hint for queries that name _id and, for a sharded cluster or as a condition, fields
+// of which there is an index, too.
+var byKey = bson.D{{Key: "_id", Value: 1}}
 
 // byBox is the filter for the document of a mailbox. It names the user, by whom a sharded cluster
 // finds the shard.

@@ -101,7 +101,7 @@ func (s *Store) keepSubscription(ctx context.Context, user mailkey.UserID, path 
 // takeSubscription removes a subscription that keepSubscription stored, and reports whether there
 // was one. There may be two, one with each form of the id.
 func (s *Store) takeSubscription(ctx context.Context, user mailkey.UserID, path string) (bool, error) {
-	res, err := s.subscriptions.DeleteMany(ctx, bySubscription(user, path))
+	res, err := s.subscriptions.DeleteMany(ctx, bySubscription(user, path), options.DeleteMany().SetHint(byKey))
 	if err != nil {
 		return false, fmt.Errorf("take subscription: %w", err)
 	}

@@ -175,8 +175,11 @@ func (s *Store) UserPage(ctx context.Context, q UserQuery) (users []*User, more 
 		bounds = append(bounds, bson.E{Key: "$regex", Value: "^" + regexp.QuoteMeta(prefix)})
 	}
 	filter = append(filter, bson.E{Key: userName, Value: bounds}, notSet(userDeleting))
-	cursor, err := s.users.Find(ctx, filter,
-		options.Find().SetSort(bson.D{{Key: userName, Value: 1}}).SetLimit(int64(limit+1)))
+	opts := options.Find().SetSort(bson.D{{Key: userName, Value: 1}}).SetLimit(int64(limit + 1))
+	if q.Domain != "" { // a server may walk along the names of all domains
+		opts.SetHint(indexDomain)
+	}
+	cursor, err := s.users.Find(ctx, filter, opts)
 	if err != nil {
 		return nil, false, fmt.Errorf("list users: %w", err)
 	}
