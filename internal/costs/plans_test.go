@@ -36,7 +36,8 @@ var sorts = []string{"addresses find {user:?} sort _id",
 	"users find {deleting:? purged:{$not:{$gte:?}} _id:{$gt:?}} sort _id limited hint deleting"}
 
 // searches are the queries that examine a range of a mailbox for conditions without an index.
-var searches = []string{"messages find {_id:{$gte:? $lte:? $in} $and:[", "messages aggregate {_id:{$gte:? $lte:?} $and:[{f:"}
+var searches = []string{"messages find {_id:{$gte:? $lte:? $in} $and:[",
+	"messages aggregate {_id:{$gte:? $lte:?} $and:[{f:"}
 
 // Every query of the program uses an index whose bounds leave little else than what it is about: it
 // examines about as many documents as it finds. testdata/plans.txt has the index of each. Where a
