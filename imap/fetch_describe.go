@@ -9,7 +9,6 @@ import (
 	"gadwall/internal/contents"
 	"gadwall/internal/envelope"
 	"gadwall/internal/mailstore"
-	"gadwall/internal/parttext"
 	"gadwall/internal/uidset"
 	"gadwall/mimestream"
 )
@@ -68,41 +67,14 @@ func (d *description) headers(ctx context.Context) envelope.Headers {
 	}
 }
 
-// preview makes the preview of a message that was stored without one, as the store makes it of new
-// messages: of the first part with text that a reader sees (RFC 8970 section 3).
-func (d *description) preview(ctx context.Context) (preview string, err error) {
-	headers, body := d.headers(ctx), bytes.Buffer{}
-	d.content.Root().Walk(func(p *mimestream.Part) bool {
-		if p.Kind != mimestream.Leaf {
-			return true
-		}
-		var header []byte
-		if header, err = headers(p); err != nil {
-			return false
-		}
-		if p = p.Describe(header); !parttext.HasPreview(p) {
-			return true
-		}
-		body.Reset()
-		err = d.content.WriteRange(ctx, &body, p.BodyOffset, min(p.BodySize, contents.TextThreshold))
-		if err != nil {
-			err = readError("text for the preview", err)
-			return false
-		}
-		preview = parttext.Preview(p, body.Bytes())
-		return preview == ""
-	})
-	return preview, err
-}
-
 // items appends the items that are missing from the message's document. The response is sent
 // whenever it passes fetchBuffer. What cannot be read shows before that: each item is made twice,
 // at first for nobody.
 func (d *description) items(ctx context.Context, f *fetcher, items fetchItems) error {
 	if items&itemPreview != 0 {
-		text, err := d.preview(ctx)
+		text, err := d.content.Preview(ctx)
 		if err != nil {
-			return err
+			return readError("text for the preview", err)
 		}
 		f.resp.preview(&mailstore.Message{Preview: text, HasPreview: true}, f.c.enc.UTF8)
 	}

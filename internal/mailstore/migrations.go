@@ -27,6 +27,8 @@ const (
 	versionNumbers = 3
 	// versionSubscriptions: the ids of all subscriptions have the same length.
 	versionSubscriptions = 4
+	// versionPreviews: every message that can be read has DocPreview.
+	versionPreviews = 5
 )
 
 // Migrations returns what leads from one version of the database to the next, by ascending version.
@@ -53,6 +55,13 @@ func Migrations(s *Store) []schema.Migration {
 				"are neighbours on a sharded cluster",
 			Collection: collSubscriptions, KeySize: len(mailkey.UserID{}),
 			Apply: func(ctx context.Context, g *ranges.Range) error { return s.migrateSubscriptions(ctx, g) },
+		},
+		{
+			Version: versionPreviews, Name: "previews",
+			About: "messages stored before there were previews get one, so that no FETCH of PREVIEW reads their " +
+				"texts",
+			Collection: collMessages, KeySize: len(mailkey.Message{}),
+			Apply: func(ctx context.Context, g *ranges.Range) error { return s.migratePreviews(ctx, g) },
 		},
 	}
 }
