@@ -29,8 +29,9 @@ func TestMigratePreviews(t *testing.T) {
 			t.Fatalf("message %d is delivered with %q", i, got)
 		}
 	}
-	if _, err := e.messages.UpdateMany(t.Context(), bson.D{{Key: DocSubject, Value: bson.D{{Key: "$ne", Value: "kept"}}}},
-		bson.D{{Key: "$unset", Value: bson.D{{Key: DocPreview, Value: ""}}}}); err != nil {
+	others := bson.D{{Key: DocSubject, Value: bson.D{{Key: "$ne", Value: "kept"}}}}
+	without := bson.D{{Key: "$unset", Value: bson.D{{Key: DocPreview, Value: ""}}}}
+	if _, err := e.messages.UpdateMany(t.Context(), others, without); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := e.messages.UpdateOne(t.Context(), bson.D{{Key: DocSubject, Value: "kept"}},
