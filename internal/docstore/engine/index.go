@@ -19,12 +19,14 @@ type Index struct {
 	id   uint32
 	Name string
 	// spec is the index as listIndexes shows it.
-	Spec        bson.Raw
-	KeySpec     bson.Raw
-	Fields      []query.SortField
-	Unique      bool
-	Sparse      bool
-	Partial     *query.Filter
+	Spec    bson.Raw
+	KeySpec bson.Raw
+	Fields  []query.SortField
+	Unique  bool
+	Sparse  bool
+	Partial *query.Filter
+	// roots are the fields of a document itself that decide its entries.
+	roots       []string
 	ttl         bool
 	expireAfter time.Duration
 	// prefix begins all of the index's keys.
@@ -145,6 +147,13 @@ func ParseIndex(raw bson.Raw) (*Index, error) {
 				"TTL indexes are single-field indexes, compound indexes do not support TTL")
 		}
 		ix.ttl, ix.expireAfter = true, time.Duration(ttl)*time.Second
+	}
+	for _, f := range ix.Fields {
+		name, _, _ := strings.Cut(f.Path, ".")
+		ix.roots = append(ix.roots, name)
+	}
+	if ix.Partial != nil {
+		ix.roots = append(ix.roots, ix.Partial.PartialFields()...)
 	}
 	ix.normalise(partial, ttl)
 	return ix, nil

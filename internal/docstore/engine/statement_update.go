@@ -137,7 +137,7 @@ func (u *Unit) apply(ctx context.Context, c *Collection, up *query.Update, t *lo
 		return nil, mongoerr.New(mongoerr.ImmutableField,
 			"Performing an update on the path '_id' would modify the immutable field '_id'")
 	}
-	return doc, u.writeDoc(ctx, c, t.idKey, t.doc, doc)
+	return doc, u.writeUpdated(ctx, c, t.idKey, t.doc, doc, up)
 }
 
 func (w *Writer) updateMany(ctx context.Context, u *Update) (out Outcome, err error) {

@@ -10,6 +10,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"gadwall/internal/docstore/mongoerr"
+	"gadwall/internal/docstore/query"
 )
 
 // A unit is a set of writes that become visible and durable together: a transaction, or the
@@ -121,8 +122,18 @@ func (u *Unit) readDoc(c *Collection, idKey []byte) (bson.Raw, error) {
 // the indexes. The caller holds the document's lock and has read old under it. The unit keeps doc
 // until it ends. Nothing is written when an error is returned.
 func (u *Unit) writeDoc(ctx context.Context, c *Collection, idKey []byte, old, doc bson.Raw) error {
+	return u.writeUpdated(ctx, c, idKey, old, doc, nil)
+}
+
+// writeUpdated is writeDoc for a document that the update has made of old; nil for any.
+func (u *Unit) writeUpdated(
+	ctx context.Context, c *Collection, idKey []byte, old, doc bson.Raw, up *query.Update,
+) error {
 	var gone, added, touched []string
 	for _, ix := range c.Indexes {
+		if up != nil && up.Leaves(ix.roots) {
+			continue
+		}
 		before, _, err := ix.Keys(old)
 		if err != nil {
 			return err

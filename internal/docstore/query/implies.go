@@ -33,6 +33,26 @@ func fitsPartial(n node) bool {
 	return false
 }
 
+// PartialFields returns the fields of the document itself by which a filter that FitsPartialIndex
+// decides.
+func (f *Filter) PartialFields() []string { return partialFields(nil, &f.root) }
+
+func partialFields(fields []string, n node) []string {
+	switch n := n.(type) {
+	case *and:
+		for _, k := range n.kids {
+			fields = partialFields(fields, k)
+		}
+	case *or:
+		for _, k := range n.kids {
+			fields = partialFields(fields, k)
+		}
+	case *leaf:
+		fields = append(fields, n.steps[0].name)
+	}
+	return fields
+}
+
 func implies(n, want node) bool {
 	switch w := want.(type) {
 	case *and:

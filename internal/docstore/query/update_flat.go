@@ -1,6 +1,8 @@
 package query
 
 import (
+	"slices"
+
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"gadwall/internal/docstore/rawdoc"
@@ -82,4 +84,18 @@ func (u *Update) kidOf(key []byte, applied uint64) int {
 		}
 	}
 	return -1
+}
+
+// Leaves reports that the update changes none of these fields of the document itself, nor what is in
+// them.
+func (u *Update) Leaves(fields []string) bool {
+	if u.replacement != nil {
+		return false
+	}
+	for _, kid := range u.root.kids {
+		if slices.Contains(fields, kid.name) {
+			return false
+		}
+	}
+	return true
 }
