@@ -9,6 +9,9 @@ import (
 	"gadwall/bench/result"
 )
 
+// onMongoDB is the variant of a server on a MongoDB.
+const onMongoDB = "mongodb"
+
 // spaceWorkload is what older files call bench.FootprintWorkload.
 const spaceWorkload = "space"
 
@@ -30,6 +33,8 @@ type Constants struct {
 	IndexBytes    Figure // of the indexes of messages, for each
 	ByHashBytes   Figure // of the indexes of contents and blobs, for each message
 	StoredPerMail Figure // bytes on disk of a mail as it was measured
+	OplogPerMail  Figure // bytes in the oplog of a mail, of a MongoDB
+	MongoDB       bool   // the lines of space are of a MongoDB, not of the embedded database
 
 	Deliveries   Figure            // a second that the machine took
 	Cores        float64           // of that machine
@@ -60,12 +65,18 @@ func NewConstants(lines []*result.Line) (*Constants, error) {
 
 // spaceLines returns the lines of space that are used.
 func (c *Constants) spaceLines(lines []*result.Line) (list []*result.Line, err error) {
+	variant := ""
 	for _, l := range lines {
 		if l.Server.Name != "gadwall" || l.Params[bench.FootprintMails] <= 0 ||
 			l.Workload != bench.FootprintWorkload && l.Workload != spaceWorkload ||
 			l.Values[bench.FootprintReceived] <= 0 {
 			continue
 		}
+		if len(list) > 0 && l.Server.Variant != variant {
+			return nil, fmt.Errorf("lines of space are of %q and of %q: use those of one", variant, l.Server.Variant)
+		}
+		variant = l.Server.Variant
+		c.MongoDB = variant == onMongoDB
 		switch mails, dup := l.Params[bench.FootprintMails], l.Params[bench.FootprintDuplicates]/100; {
 		case mails > c.Mails:
 			c.Mails, c.Duplicates, list = mails, dup, []*result.Line{l}
@@ -134,6 +145,7 @@ func (c *Constants) space(lines []*result.Line) {
 		directory, ok := onDisk(l)
 		return directory / l.Params[bench.FootprintMails], ok
 	})
+	c.OplogPerMail = perMail(bench.FootprintOplog)
 	c.MessageBytes = perMail(collection("messages", bench.CollectionBytes))
 	c.IndexBytes = perMail(collection("messages", bench.CollectionIndexes))
 	c.ByHashBytes = perMail(collection("contents", bench.CollectionIndexes),

@@ -33,6 +33,7 @@ type Hardware struct {
 	Disk     float64 // bytes of each
 	Memory   float64 // bytes of each
 	Cores    float64 // of an instance
+	Database Database
 }
 
 // Check returns what is wrong with the machines.
@@ -40,7 +41,7 @@ func (h Hardware) Check() error {
 	if !(h.Replicas >= 1) || !(h.Disk > 0) || !(h.Memory > 0) || !(h.Cores > 0) {
 		return errors.New("replicas, disk, memory and processors are greater than 0")
 	}
-	return nil
+	return h.Database.Check()
 }
 
 // Assumptions are what no measurement tells. A plan prints them.
@@ -49,12 +50,8 @@ const (
 	peakFactor = 4
 	// diskFill is how full a disk may be, utilisation how busy processors and writers.
 	diskFill, utilisation = 0.7, 0.5
-	// cacheShare is the share of a member's memory that its cache may have.
-	cacheShare = 0.5
 	// writtenTwice: a database writes a document into its journal, and then into its table.
 	writtenTwice = 2
-	// oplogHours is how long the oplog of a replica set reaches back.
-	oplogHours = 48
 	// sessionBytes is what a session takes at most (docs/operations.md).
 	sessionBytes = 30 << 10
 	// leastInstances: one may fail.
@@ -117,15 +114,21 @@ func (c *Constants) Plan(l Load, h Hardware) *Plan {
 	add("bytes received in them", Bytes, kept.Times(size), "mails kept x size")
 	mail := add("one mail on disk", Bytes, c.mailOnDisk(size, l.Duplicates),
 		"size x ((1 - attachments) x text + attachments x (1 - duplicates) x file) + overhead")
-	once := add("disk, one copy", Bytes, kept.Times(mail), "mails kept x one mail on disk")
+	database := c.database(h.Database)
+	inTables := add("one mail in tables", Bytes, mail.Times(database.TableFactor),
+		"one mail on disk x table factor of MongoDB")
+	inOplog := add("one mail in the oplog", Bytes, mail.Times(database.OplogFactor), "one mail on disk x oplog factor")
+	once := add("disk, one copy", Bytes, kept.Times(inTables), "mails kept x one mail in tables")
 
 	average := Exactly(l.Users * l.MailsPerDay / secondsPerDay)
 	add("mails a second, mean", PerSecond, average, "users x mails/day / 86400")
 	peak := add("mails a second, peak", PerSecond, average.Times(Exactly(peakFactor)), "mean x peak factor")
-	add("disk writes at the peak", BytesPerSecond, peak.Times(mail).Times(Exactly(writtenTwice)),
-		"mails/s x one mail on disk x 2 (journal, table)")
-	oplog := add("oplog", Bytes, average.Times(mail).Times(Exactly(oplogHours*3600)),
-		"mean mails/s x one mail x 48 h")
+	add("disk writes at the peak", BytesPerSecond, peak.Times(inTables.Plus(inOplog)).Times(Exactly(writtenTwice)),
+		"mails/s x (one mail in tables + in the oplog) x 2 (journal, table)")
+	add("network to the other members, peak", BytesPerSecond, peak.Times(inOplog).Times(Exactly(h.Replicas-1)),
+		"mails/s x one mail in the oplog x (replicas - 1)")
+	oplog := add("oplog", Bytes, average.Times(inOplog).Times(Exactly(database.OplogHours*3600)),
+		"mean mails/s x one mail in the oplog x hours of the oplog")
 	member := add("disk of a member, all users", Bytes, once.Plus(oplog).Per(Exactly(diskFill)),
 		"(one copy + oplog) / 0.7")
 	add("disk of all members", Bytes, member.Times(Exactly(h.Replicas)), "member x replicas")
@@ -148,21 +151,33 @@ func (c *Constants) Plan(l Load, h Hardware) *Plan {
 	add("memory of an instance", Bytes, c.Resident.Plus(sessions.Per(instances).Times(Exactly(sessionBytes))),
 		"server after deliveries + sessions / instances x 30 KiB")
 
-	hot := add("working set of the database", Bytes, c.workingSet(l, kept, mail),
-		"active x mails kept x (document + indexes) + mails kept x indexes by hash + a day's mails x one mail on disk")
+	hot := add("working set of the database", Bytes, c.workingSet(l, kept, mail).Times(database.CacheFactor),
+		"(active x mails kept x (document + indexes) + mails kept x indexes by hash + "+
+			"a day's mails x one mail on disk) x cache factor")
 	published := add("Redis, messages in a second", PerSecond,
 		peak.Plus(sessions.Times(Exactly(requests["store one"]/3600))), "mails/s + changes/s; it keeps nothing")
 	add("Redis, messages out a second", PerSecond, published.Times(instances), "in x instances, at most")
 
 	byDisk := add("replica sets by disk", Number, member.Per(Exactly(h.Disk)).Whole(),
 		"disk of a member, all users / its disk")
-	byMemory := add("replica sets by memory", Number, hot.Per(Exactly(h.Memory*cacheShare)).Whole(),
-		"working set / (memory x 0.5)")
+	byMemory := add("replica sets by memory", Number, hot.Per(Exactly(h.cache())).Whole(),
+		"working set / ((memory - 1 GiB) x cache share)")
 	byWrites := add("replica sets by writes", Number, peak.Per(c.Deliveries.Times(Exactly(utilisation))).Whole(),
 		"peak mails/s / (deliveries/s of the measured machine x 0.5)")
 	p.ReplicaSets = add("replica sets", Number, byDisk.Most(byMemory).Most(byWrites), "the most of the three")
 	add("users of each", Number, users.Per(p.ReplicaSets), "users / replica sets")
 	return p
+}
+
+// database replaces the factors that were measured.
+func (c *Constants) database(d Database) Database {
+	if c.MongoDB {
+		d.TableFactor = Exactly(1)
+	}
+	if c.OplogPerMail.Known {
+		d.OplogFactor = c.OplogPerMail.Per(c.StoredPerMail)
+	}
+	return d
 }
 
 // mailOnDisk is what a mail takes. The proportions of text and attachments are those measured.

@@ -40,6 +40,14 @@ func speed(workload, step string, cpu float64) *result.Line {
 	}
 }
 
+// plain is a MongoDB that takes as much as the measured database, doubled one that takes more.
+var (
+	plain = Database{TableFactor: Exactly(1), OplogFactor: Exactly(1), OplogHours: 48, CacheFactor: Exactly(1),
+		CacheShare: 0.5}
+	doubled = Database{TableFactor: Exactly(2), OplogFactor: Exactly(3), OplogHours: 24, CacheFactor: Exactly(1.5),
+		CacheShare: 0.5}
+)
+
 func near(a, b float64) bool { return math.Abs(a-b) <= 1e-9*max(1, math.Abs(b)) }
 
 func TestFigure(t *testing.T) {
@@ -149,22 +157,25 @@ func TestPlan(t *testing.T) {
 	}
 	// 10 mails a second on average.
 	load := Load{Users: 86400, MailsPerDay: 10, MailSize: 2000, Duplicates: 0.75, Retention: 100, Active: 0.5}
-	hardware := Hardware{Replicas: 3, Disk: 1e10, Memory: 1e11, Cores: 4}
+	hardware := Hardware{Replicas: 3, Disk: 1e10, Memory: 1e11, Cores: 4, Database: doubled}
 	p := c.Plan(load, hardware)
 	const kept = 86_400_000.0
 	// text 400 * 0.5, attachments 600 * 0.25 * 0.8 to 1, of 1000; and the overhead
 	mail := Figure{2*(200+120) + 50, 2*(200+135) + 50, 2*(200+150) + 50, true, true}
-	oplog := 10 * 48 * 3600.0
+	oplog := 3 * 10 * 24 * 3600.0
 	for name, want := range map[string]Figure{
 		"mails kept":                             Exactly(kept),
 		"bytes received in them":                 Exactly(kept * 2000),
 		"one mail on disk":                       mail,
-		"disk, one copy":                         mail.Times(Exactly(kept)),
+		"one mail in tables":                     mail.Times(Exactly(2)),
+		"one mail in the oplog":                  mail.Times(Exactly(3)),
+		"disk, one copy":                         mail.Times(Exactly(2 * kept)),
 		"mails a second, peak":                   Exactly(40),
-		"disk writes at the peak":                mail.Times(Exactly(80)),
+		"disk writes at the peak":                mail.Times(Exactly(40 * (2 + 3) * 2)),
+		"network to the other members, peak":     mail.Times(Exactly(40 * 3 * 2)),
 		"oplog":                                  mail.Times(Exactly(oplog)),
-		"disk of a member, all users":            mail.Times(Exactly((kept + oplog) / 0.7)),
-		"disk of all members":                    mail.Times(Exactly(3 * (kept + oplog) / 0.7)),
+		"disk of a member, all users":            mail.Times(Exactly((2*kept + oplog) / 0.7)),
+		"disk of all members":                    mail.Times(Exactly(3 * (2*kept + oplog) / 0.7)),
 		"transactions a second, deliveries":      Exactly(40),
 		"database commands a second, deliveries": Exactly(240),
 		"sessions at the peak":                   Exactly(43200),
@@ -172,13 +183,13 @@ func TestPlan(t *testing.T) {
 		"processors of all instances":  Exactly((80 + 240) / 500.0),
 		"instances":                    Exactly(2),
 		"memory of an instance":        Exactly(1e8 + 21600*30720),
-		"working set of the database":  mail.Times(Exactly(864000)).Plus(Exactly(kept * (0.5*520 + 10))),
+		"working set of the database":  mail.Times(Exactly(1.5 * 864000)).Plus(Exactly(1.5 * kept * (0.5*520 + 10))),
 		"Redis, messages in a second":  Exactly(280),
 		"Redis, messages out a second": Exactly(560),
-		"replica sets by disk":         mail.Times(Exactly((kept + oplog) / 0.7 / 1e10)).Whole(),
+		"replica sets by disk":         mail.Times(Exactly((2*kept + oplog) / 0.7 / 1e10)).Whole(),
 		"replica sets by memory":       Exactly(1),
 		"replica sets by writes":       Exactly(8),
-		"replica sets":                 {9, 10, 10, true, true},
+		"replica sets":                 {18, 19, 19, true, true},
 	} {
 		got := item(t, p, name)
 		if !near(got.Low, want.Low) || !near(got.Value, want.Value) || !near(got.High, want.High) ||
@@ -191,6 +202,55 @@ func TestPlan(t *testing.T) {
 	}
 }
 
+// On a MongoDB what was measured stands for the factors.
+func TestPlanOnMongoDB(t *testing.T) {
+	line := space(100, 1)
+	line.Server.Variant = "mongodb"
+	delete(line.Values, "directory-bytes")
+	line.Values["collection-messages-table-bytes"] = 100 * 470 // and 30 of indexes
+	line.Values["oplog-bytes"] = 100 * 1000
+	c, err := NewConstants([]*result.Line{line})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := c.Plan(Load{Users: 1, MailsPerDay: 1, Retention: 1, Duplicates: 0.5},
+		Hardware{Replicas: 1, Disk: 1e12, Memory: 1e12, Cores: 1, Database: doubled})
+	if got := item(t, p, "one mail in tables"); !near(got.Value, 500) {
+		t.Errorf("in tables: %+v", got)
+	}
+	if got := item(t, p, "one mail in the oplog"); !near(got.Value, 1000) {
+		t.Errorf("in the oplog: %+v", got)
+	}
+	if _, err := NewConstants([]*result.Line{line, space(100, 1)}); err == nil {
+		t.Error("lines of two databases are repeats of one")
+	}
+}
+
+func TestParseFigure(t *testing.T) {
+	for text, want := range map[string]Figure{"1.5": Exactly(1.5), "0.9..1..1.2": Between(0.9, 1, 1.2)} {
+		got, err := ParseFigure(text)
+		if err != nil || got != want || got.String() != text {
+			t.Errorf("%s: %v, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"", "x", "1..2", "1..2..3..4", "1..x..3"} {
+		if got, err := ParseFigure(text); err == nil {
+			t.Errorf("%q is %v", text, got)
+		}
+	}
+	if err := DefaultDatabase().Check(); err != nil {
+		t.Error(err)
+	}
+	for _, change := range []func(*Database){func(d *Database) { d.TableFactor = Between(2, 1, 3) },
+		func(d *Database) { d.OplogFactor = Exactly(-1) }, func(d *Database) { d.CacheFactor = Figure{} },
+		func(d *Database) { d.CacheShare = 0 }, func(d *Database) { d.OplogHours = math.NaN() }} {
+		d := DefaultDatabase()
+		if change(&d); d.Check() == nil {
+			t.Errorf("%+v is allowed", d)
+		}
+	}
+}
+
 // Without lines of speed a plan has the disk, and does not guess the rest.
 func TestPlanOfSpaceAlone(t *testing.T) {
 	c, err := NewConstants([]*result.Line{space(100, 1)})
@@ -198,7 +258,7 @@ func TestPlanOfSpaceAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := c.Plan(Load{Users: 1, MailsPerDay: 1, Retention: 1, Duplicates: 0.5},
-		Hardware{Replicas: 1, Disk: 1e12, Memory: 1e12, Cores: 1})
+		Hardware{Replicas: 1, Disk: 1e12, Memory: 1e12, Cores: 1, Database: plain})
 	if one := item(t, p, "one mail on disk"); !near(one.Value, 550) || one.Bounded {
 		t.Errorf("one mail: %+v", one)
 	}
@@ -228,7 +288,7 @@ func TestPlanAsFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := c.Plan(Load{Users: 1, MailsPerDay: 1, Retention: 1, Duplicates: 0.9},
-		Hardware{Replicas: 1, Disk: 1e12, Memory: 1e12, Cores: 1})
+		Hardware{Replicas: 1, Disk: 1e12, Memory: 1e12, Cores: 1, Database: plain})
 	if one := item(t, p, "one mail on disk"); !c.AsFound || !near(one.Value, 550) {
 		t.Errorf("%v, one mail: %+v", c.AsFound, one)
 	}
@@ -241,7 +301,7 @@ func TestAdvice(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := c.Plan(Load{Users: 1e6, MailsPerDay: 10, Retention: 1000, Duplicates: 0.5},
-		Hardware{Replicas: 3, Disk: 1e12, Memory: 1e13, Cores: 8})
+		Hardware{Replicas: 3, Disk: 1e12, Memory: 1e13, Cores: 8, Database: plain})
 	var text strings.Builder
 	if err := p.WriteText(&text, c); err != nil {
 		t.Fatal(err)

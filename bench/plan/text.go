@@ -34,6 +34,11 @@ func (p *Plan) WriteText(w io.Writer, c *Constants) error {
 	if err := c.table(&b); err != nil {
 		return err
 	}
+	d := c.database(h.Database)
+	fmt.Fprintf(&b, "\nMongoDB: a byte on the measured disk is %v in tables and %v in the oplog, which "+
+		"reaches back %g h;\na byte in use takes %v of the cache, which has %.0f %% of the memory beyond "+
+		"1 GiB. Cached at most: %s.\n",
+		d.TableFactor, d.OplogFactor, d.OplogHours, d.CacheFactor, 100*d.CacheShare, write(h.cache(), Bytes))
 	fmt.Fprintf(&b, "\nAssumed: the peak has %d times the mean; disks are full to %.0f %%; processors and "+
 		"writers are busy\nto %.0f %%; a session asks in an hour for: %s\n\n",
 		peakFactor, 100*diskFill, 100*utilisation, requestText())
@@ -80,6 +85,7 @@ func (c *Constants) table(w io.Writer) error {
 	row("document of a message", c.MessageBytes, Bytes)
 	row("indexes of a message", c.IndexBytes, Bytes)
 	row("indexes by hash, for each mail", c.ByHashBytes, Bytes)
+	row("oplog of a mail", c.OplogPerMail, Bytes)
 	row(fmt.Sprintf("deliveries of a machine of %g processors", c.Cores), c.Deliveries, PerSecond)
 	row("memory of the server after deliveries", c.Resident, Bytes)
 	row("database commands of a delivery", c.Commands, Number)

@@ -16,8 +16,9 @@ import (
 	"time"
 )
 
-// defaultBigMail is the size of a large mail. bigFetches is how often a repeat reads it.
-const defaultBigMail, bigFetches = 200_000_000, 3
+// defaultBigMail is the size of a large mail. bigFetches is how often a repeat reads it, bigSlices how
+// often it reads a slice of it.
+const defaultBigMail, bigFetches, bigSlices = 200_000_000, 3, 200
 
 // bigPiece is how much of a large mail is compared at once.
 const bigPiece = 256 << 10
@@ -30,6 +31,7 @@ type bigMail struct {
 	lmtp   *lmtpConn
 	c      *session // nil until there is something to read, and after an error
 	before int      // messages of the INBOX
+	begin  int64    // where the file begins in the last mail
 }
 
 // openBigMail delivers to the first user with one connection, and reads with one.
@@ -43,8 +45,11 @@ func openBigMail(ctx context.Context, s *suite) ([]step, error) {
 				_, err := b.fetch(ctx)
 				return nil, err
 			}},
-		{name: "fetch", calls: bigFetches, workers: 1, params: size, close: func() { b.close(ctx) },
+		{name: "fetch", calls: bigFetches, workers: 1, params: size,
 			op: func(context.Context, int, int64) (int64, error) { return b.fetch(ctx) }},
+		{name: "slice", calls: s.callsOf(bigSlices), warm: 1, workers: 1, params: size,
+			close: func() { b.close(ctx) },
+			op:    func(_ context.Context, _ int, call int64) (int64, error) { return b.slice(ctx, call) }},
 	}
 	var err error
 	if b.file, err = os.CreateTemp(s.Dir, "big-"); err != nil {
@@ -57,6 +62,9 @@ func openBigMail(ctx context.Context, s *suite) ([]step, error) {
 	b.lmtp, err = dialLMTP(ctx, s.Target.LMTP)
 	return steps, err
 }
+
+// bigEnd is what follows the attachment and the line end that belongs to the boundary.
+const bigEnd = "--=_big--\r\n"
 
 // bigLine is how many bytes a line of base64 has before it is encoded.
 const bigLine = 57
@@ -76,7 +84,7 @@ func (b *bigMail) make(_ context.Context, repeat int) error {
 		"A large file.\r\n--=_big\r\nContent-Type: application/octet-stream\r\n"+
 		"Content-Disposition: attachment; filename=\"large.bin\"\r\nContent-Transfer-Encoding: base64\r\n\r\n",
 		repeat, repeat, b.s.Options.Run)
-	const end = "--=_big--\r\n"
+	b.begin = int64(len(begin))
 	if _, err := w.WriteString(begin); err != nil {
 		return err
 	}
@@ -87,14 +95,14 @@ func (b *bigMail) make(_ context.Context, repeat int) error {
 	raw := make([]byte, bigLine)
 	line := make([]byte, base64.StdEncoding.EncodedLen(bigLine)+len("\r\n"))
 	copy(line[len(line)-2:], "\r\n")
-	for left := b.size - int64(len(begin)+len(end)); left > 0; left -= int64(len(line)) {
+	for left := b.size - int64(len(begin)+len(bigEnd)); left > 0; left -= int64(len(line)) {
 		_, _ = random.Read(raw) // never fails
 		base64.StdEncoding.Encode(line, raw)
 		if _, err := w.Write(line); err != nil {
 			return err
 		}
 	}
-	if _, err := w.WriteString(end); err != nil {
+	if _, err := w.WriteString(bigEnd); err != nil {
 		return err
 	}
 	return w.Flush()
@@ -124,7 +132,36 @@ func (b *bigMail) deliver(ctx context.Context) (octets int64, err error) {
 }
 
 // fetch reads the last message of the INBOX and compares it with the file.
-func (b *bigMail) fetch(ctx context.Context) (octets int64, err error) {
+func (b *bigMail) fetch(ctx context.Context) (octets int64, err error) { return b.do(ctx, b.read) }
+
+// slice reads octets from a random place of the attachment.
+func (b *bigMail) slice(ctx context.Context, call int64) (octets int64, err error) {
+	size, err := b.file.Seek(0, io.SeekEnd)
+	if err != nil {
+		return 0, err
+	}
+	random := rand.New(rand.NewPCG(b.s.Corpus.Seed, uint64(call)))
+	attached := size - b.begin - int64(len("\r\n"+bigEnd))
+	n := min(sliceSize, attached)
+	from := random.Int64N(attached - n + 1)
+	return b.do(ctx, func(c *session) (int64, error) {
+		got, err := fetchOne(c, fmt.Sprintf("FETCH * BODY.PEEK[2]<%d.%d>", from, n), "BODY[2]")
+		if err != nil {
+			return 0, err
+		}
+		want := make([]byte, n)
+		if _, err := b.file.ReadAt(want, b.begin+from); err != nil {
+			return 0, err
+		}
+		if got != string(want) {
+			return 0, wrong("the attachment from %d on: %s", from, shown(got))
+		}
+		return n, nil
+	})
+}
+
+// do reads from the INBOX.
+func (b *bigMail) do(ctx context.Context, read func(c *session) (int64, error)) (octets int64, err error) {
 	if b.c == nil {
 		if b.c, err = b.s.connect(ctx, 0); err != nil {
 			return 0, err
@@ -133,7 +170,7 @@ func (b *bigMail) fetch(ctx context.Context) (octets int64, err error) {
 			return 0, err
 		}
 	}
-	if octets, err = b.read(b.c); err != nil {
+	if octets, err = read(b.c); err != nil {
 		b.c.close()
 		b.c = nil
 	}

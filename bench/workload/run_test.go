@@ -71,7 +71,7 @@ func TestRun(t *testing.T) {
 		"search word 20 %", "search sort size",
 		"search sort date", "search thread", "store one", "store many", "expunge one", "expunge many",
 		"move copy one", "move copy many", "move one", "move many", "sync flags", "sync condstore", "sync qresync",
-		"churn", "bigmail lmtp", "bigmail fetch", "footprint"} {
+		"churn", "bigmail lmtp", "bigmail fetch", "bigmail slice", "footprint"} {
 		calls := 4
 		repeats := 2
 		switch name {

@@ -149,6 +149,7 @@ func TestWrongAnswers(t *testing.T) {
 		"idle EXISTS":    {"idle", `IDLE`, replaced(`^\* 1 EXISTS`, "* 2 EXISTS"), "idle: delivery: "},
 		"idle message":   {"idle", `FETCH \* BODY`, replaced(`Date:`, "Dote:"), "idle: delivery: "},
 		"large mail":     {"bigmail", `FETCH \* BODY`, replaced(`--=_big--`, "--=_big-x"), "bigmail: lmtp: "},
+		"slice":          {"bigmail", `PEEK\[2\]`, replaced(`^\w\w([\w+/]{74}\r)`, "!!$1"), "bigmail: slice: "},
 		"cut large mail": {"bigmail", `FETCH \* BODY`, replaced(`\{3\d+\}`, "{299999}"), "bigmail: lmtp: "},
 		"no large mail":  {"bigmail", `FETCH \* BODY`, replaced(`BODY\[\]`, "BODY[1]"), "bigmail: lmtp: "},
 		"sync flags":     {"sync", `SELECT "bench-sync[^"]*"\r`, replaced(`\\Flagged`, `\Draft`), "sync: flags: "},

@@ -22,7 +22,21 @@ type benchPlanCmd struct {
 	Disk         config.Size `default:"8TiB" help:"Disk of a member."`
 	Memory       config.Size `default:"128GiB" help:"Memory of a member."`
 	Cores        float64     `default:"8" help:"Processors of an instance."`
+	TableFactor  planFigure  `default:"0.9..1..1.2" placeholder:"FIGURE" help:"Bytes in tables of a MongoDB for one on the disk of the embedded database, as VALUE or LOW..VALUE..HIGH; not used for results of a MongoDB."`
+	OplogFactor  planFigure  `default:"0.7..0.8..1.2" placeholder:"FIGURE" help:"Bytes in its oplog, likewise; not used if the results have the oplog."`
+	OplogHours   float64     `default:"48" help:"Hours that the oplog reaches back."`
+	CacheFactor  planFigure  `default:"1..1.1..1.3" placeholder:"FIGURE" help:"Memory of its cache for a byte of documents and indexes."`
+	CacheShare   float64     `default:"0.5" help:"Share of the memory beyond 1 GiB that its cache has."`
 	CheckAgainst []string    `name:"check" placeholder:"FILE" help:"Also forecast what this larger run measured, and say how far off that is."`
+}
+
+// planFigure is a plan.Figure of a flag.
+type planFigure struct{ plan.Figure }
+
+// UnmarshalText reads LOW..VALUE..HIGH, or a value.
+func (f *planFigure) UnmarshalText(text []byte) (err error) {
+	f.Figure, err = plan.ParseFigure(string(text))
+	return err
 }
 
 func (c *benchPlanCmd) Run(std streams) error {
@@ -31,7 +45,9 @@ func (c *benchPlanCmd) Run(std streams) error {
 	if err := load.Check(); err != nil {
 		return usageError{err}
 	}
-	hardware := plan.Hardware{Replicas: c.Replicas, Disk: float64(c.Disk), Memory: float64(c.Memory), Cores: c.Cores}
+	hardware := plan.Hardware{Replicas: c.Replicas, Disk: float64(c.Disk), Memory: float64(c.Memory), Cores: c.Cores,
+		Database: plan.Database{TableFactor: c.TableFactor.Figure, OplogFactor: c.OplogFactor.Figure,
+			OplogHours: c.OplogHours, CacheFactor: c.CacheFactor.Figure, CacheShare: c.CacheShare}}
 	if err := hardware.Check(); err != nil {
 		return usageError{err}
 	}

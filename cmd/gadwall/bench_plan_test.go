@@ -56,10 +56,15 @@ func TestBenchPlan(t *testing.T) {
 		want(t, 0, "as many attachments sent before as there")
 	out = one(delivered)
 	args := []string{"bench", "plan", out, "--users", "100"}
-	gadwall(t, "", nil, args...).want(t, 0, "One replica set is enough.", "mails kept x one mail on disk", "4,380,000")
+	gadwall(t, "", nil, args...).
+		want(t, 0, "One replica set is enough.", "mails kept x one mail in tables", "4,380,000")
 	gadwall(t, "", nil, append(args, "--check", out)...).want(t, 0, "times as many mails", "+0.0 %")
 	gadwall(t, "", nil, append(args, "--dup", "101")...).want(t, exitUsage, "duplicates")
 	gadwall(t, "", nil, append(args, "--disk", "0")...).want(t, exitUsage, "disk")
+	gadwall(t, "", nil, append(args, "--oplog-factor", "3..2..1")...).
+		want(t, exitUsage, "LOW..VALUE..HIGH")
+	gadwall(t, "", nil, append(args, "--table-factor", "2", "--oplog-hours", "7")...).
+		want(t, 0, "is 2 in tables and 0.7..0.8..1.2 in the oplog, which reaches back 7 h")
 	gadwall(t, "", nil, "bench", "plan", out).want(t, exitUsage, "--users")
 	gadwall(t, `{"v":1,"workload":"login"}`, nil, "bench", "plan", "-", "--users", "1").
 		want(t, exitFailure, "bench space --out")

@@ -13,6 +13,7 @@ import (
 	results "gadwall/bench/result"
 	"gadwall/bench/target"
 	"gadwall/bench/workload"
+	"gadwall/internal/config"
 )
 
 // benchRunCmd measures a server of its own in a new directory, or a running one.
@@ -22,6 +23,10 @@ type benchRunCmd struct {
 	benchLoad
 	SweepMessages []int `placeholder:"N,..." help:"Run once with each of these in the place of --messages, so that a report shows how the cost grows."`
 	SweepUsers    []int `placeholder:"N,..." help:"The same with --users."`
+
+	SweepConnections    []int         `placeholder:"N,..." help:"The same with --connections."`
+	SweepAttachmentSize []config.Size `placeholder:"SIZE,..." help:"The same with --attachment-size."`
+	SweepBigMail        []int64       `placeholder:"BYTES,..." help:"The same with --big-mail."`
 
 	MongoDBURI string `name:"mongodb-uri" placeholder:"URI" help:"MongoDB for the server of our own, instead of the embedded database. It makes a new database there, which is dropped in the end."`
 
@@ -64,21 +69,31 @@ func (c *benchRunCmd) check() error {
 // sweep are the loads to run, one after the other: one, unless the flags name several sizes. Each has
 // mail of its own, since the server has that of the one before.
 func (c *benchRunCmd) sweep() (list []*benchLoad) {
-	users, messages := c.SweepUsers, c.SweepMessages
-	if len(users) == 0 {
-		users = []int{c.Users}
-	}
-	if len(messages) == 0 {
-		messages = []int{c.Messages}
-	}
-	for _, u := range users {
-		for _, m := range messages {
-			load := c.benchLoad
-			load.Users, load.Messages, load.Seed = u, m, c.Seed+uint64(len(list))
-			list = append(list, &load)
-		}
+	list = []*benchLoad{&c.benchLoad}
+	list = swept(list, c.SweepUsers, func(l *benchLoad, n int) { l.Users = n })
+	list = swept(list, c.SweepMessages, func(l *benchLoad, n int) { l.Messages = n })
+	list = swept(list, c.SweepConnections, func(l *benchLoad, n int) { l.Connections = n })
+	list = swept(list, c.SweepAttachmentSize, func(l *benchLoad, n config.Size) { l.AttachmentSize = n })
+	list = swept(list, c.SweepBigMail, func(l *benchLoad, n int64) { l.BigMail = n })
+	for i, load := range list {
+		load.Seed = c.Seed + uint64(i)
 	}
 	return list
+}
+
+// swept are the loads with each of the values; without values, the loads as they are.
+func swept[T any](list []*benchLoad, values []T, set func(*benchLoad, T)) (all []*benchLoad) {
+	if len(values) == 0 {
+		return list
+	}
+	for _, load := range list {
+		for _, value := range values {
+			one := *load
+			set(&one, value)
+			all = append(all, &one)
+		}
+	}
+	return all
 }
 
 // names are those of the workloads to run.

@@ -106,6 +106,28 @@ func TestBenchFootprint(t *testing.T) {
 	gadwall(t, "", nil, "bench", "report", out, "--markdown").want(t, 0, "headers", "all")
 }
 
+// The sizes of attachments and of large mails, and connections, can be swept, too; the first ones are
+// parameters of the lines.
+func TestBenchRunSweepSizes(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "out.jsonl")
+	gadwall(t, "", nil, "bench", "run", "append", "bigmail", "--sweep-attachment-size", "1KiB,4KiB",
+		"--sweep-big-mail", "2000,20000", "--sweep-connections", "1,2", "--connections", "1",
+		"--users", "1",
+		"--messages", "2", "--calls", "2", "--repeats", "1", "--out", out).
+		want(t, 0, "attachment-bytes=1024", "size=20000")
+	all := strings.Join(keys(t, out), "\n")
+	for _, want := range []string{"append attachment-bytes=1024 connections=1 ",
+		"append attachment-bytes=4096 connections=2 ",
+		"bigmail slice attachment-bytes=1024 connections=1 messages=2 size=2000 users=1"} {
+		if !strings.Contains(all, want) {
+			t.Errorf("no %q in\n%s", want, all)
+		}
+	}
+	gadwall(t, "", nil, "bench", "report", out, "--markdown").
+		want(t, 0, "| attachment-bytes |", "| size |", "calls/s")
+	gadwall(t, "", nil, "bench", "run", "--sweep-big-mail", "1").want(t, exitUsage, "a large mail")
+}
+
 // A sweep runs with each size, and the table tells them apart.
 func TestBenchRunSweep(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "out.jsonl")
