@@ -22,7 +22,7 @@ func (c *conn) handleStartTLS(_ context.Context, cmd *command) error {
 	if err := cmd.noArguments(); err != nil {
 		return err
 	}
-	if c.tls || c.srv.opts.TLSConfig == nil {
+	if c.tls || c.compressed != nil || c.srv.opts.TLSConfig == nil {
 		return wire.Errorf("TLS is active or not available")
 	}
 	cmd.ok("", "Begin TLS negotiation now")

@@ -32,10 +32,14 @@ func (c *conn) handleCapability(_ context.Context, cmd *command) error {
 // capabilities is what CAPABILITY tells in the present state.
 func (c *conn) capabilities() string {
 	if c.state != imap.ConnStateNotAuthenticated {
-		return capsAlways + capsSession + strconv.FormatInt(c.srv.opts.MaxMessageSize, 10)
+		caps := capsAlways + capsSession + strconv.FormatInt(c.srv.opts.MaxMessageSize, 10)
+		if c.compressed == nil {
+			caps += " COMPRESS=DEFLATE"
+		}
+		return caps
 	}
 	caps := capsAlways
-	if c.srv.opts.TLSConfig != nil && !c.tls {
+	if c.srv.opts.TLSConfig != nil && !c.tls && c.compressed == nil {
 		caps += " STARTTLS"
 	}
 	if c.mayAuthenticate() {

@@ -75,6 +75,7 @@ var rules = map[string]rule{
 	"AUTHENTICATE": {inNotAuth, syncNone, (*conn).handleAuthenticate},
 	"LOGIN":        {inNotAuth, syncNone, (*conn).handleLogin},
 
+	"COMPRESS":       {inSession, syncAll, (*conn).handleCompress},
 	"UNAUTHENTICATE": {inSession, syncNone, (*conn).handleUnauthenticate},
 
 	"ENABLE":      {inSession, syncAll, (*conn).handleEnable},

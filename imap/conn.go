@@ -40,6 +40,9 @@ type conn struct {
 	local   bool       // the client is on this machine
 	trusted bool       // the client may send passwords without TLS
 	tls     bool
+
+	compressed *compression // nil unless COMPRESS was sent
+
 	started time.Time
 
 	pollJitter time.Duration // spreads the looks of sessions that began together
@@ -174,6 +177,9 @@ func (c *conn) handshake(tc *tls.Conn) error {
 // close ends everything that belongs to the connection.
 func (c *conn) close() {
 	c.in.unwatch()
+	if c.compressed != nil {
+		c.compressed.out.Release()
+	}
 	c.netConn.Close()
 	c.sel = nil
 	if c.sub != nil {

@@ -23,7 +23,7 @@ func (c *conn) handleIdle(ctx context.Context, cmd *command) error {
 	c.enc.Raw("+ idling\r\n")
 	gone := make(chan struct{}, 1)
 	readable := make(chan struct{}, 1)
-	if cmd.args.Buffered() > 0 {
+	if c.hasInput() {
 		readable <- struct{}{}
 	} else {
 		c.in.watch(func() { readable <- struct{}{} }, func() { gone <- struct{}{} })

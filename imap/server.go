@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"gadwall/imap/deflate"
 	"gadwall/internal/account"
 	"gadwall/internal/logins"
 	"gadwall/internal/mailkey"
@@ -73,6 +74,8 @@ type Server struct {
 
 	clients clientCounts // what ID told
 
+	compressors *deflate.Pool // of sessions that compress
+
 	longLines atomic.Int32 // long lines of clients that are not logged in
 
 	ctx    context.Context // ends when connections must end at once
@@ -132,6 +135,7 @@ func New(opts Options) *Server {
 	return &Server{
 		opts: opts, log: opts.Logger,
 		ctx: ctx, cancel: cancel,
+		compressors: deflate.NewPool(maxCompressors),
 		rare:        sparselog.New(sparselog.Interval),
 		describing:  newBudget(describingMemory, describingMemory/fetchShares, describeMemory),
 		fetchMemory: newBudget(opts.FetchMemory, opts.FetchMemory/fetchShares, maxBatchMemory),

@@ -69,6 +69,13 @@ func NewDecoder(r io.Reader) *Decoder {
 // throws them away (RFC 3501 section 6.2.1, command injection).
 func (d *Decoder) Buffered() int { return d.r.Buffered() }
 
+// TakeBuffered takes the bytes that were received and not read.
+func (d *Decoder) TakeBuffered() []byte {
+	b := make([]byte, d.r.Buffered())
+	n, _ := d.r.Read(b) // what is buffered has no error
+	return b[:n]
+}
+
 // Err returns what is wrong with the connection, after which nothing can be read
 // from it; nil as long as it works.
 func (d *Decoder) Err() error { return d.broken }

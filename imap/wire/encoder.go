@@ -46,12 +46,19 @@ func (e *Encoder) Err() error { return e.err }
 // LineOpen reports whether a line was begun and not ended.
 func (e *Encoder) LineOpen() bool { return e.written > 0 && e.last != '\n' }
 
-// Flush writes what is buffered and gives the buffer back.
+// Flush writes what is buffered and gives the buffer back. It flushes the writer, too, if that has
+// something to flush.
 func (e *Encoder) Flush() error {
 	e.flush()
 	e.release()
+	if f, ok := e.w.(flusher); ok && e.err == nil {
+		e.err = f.Flush()
+	}
 	return e.err
 }
+
+// flusher is a writer that keeps bytes back until it is flushed, as one that compresses.
+type flusher interface{ Flush() error }
 
 func (e *Encoder) flush() {
 	if e.buf == nil || len(*e.buf) == 0 {

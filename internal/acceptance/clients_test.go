@@ -101,7 +101,10 @@ SyncState *
 	}
 	sync := func() string { return command(t, nil, nil, mbsync, "-c", rc, "-V", "all") }
 
-	sync()
+	// It flushes its commands with Z_PARTIAL_FLUSH.
+	if said := command(t, nil, nil, mbsync, "-c", rc, "-Dn", "all"); !strings.Contains(said, "COMPRESS DEFLATE") {
+		t.Errorf("mbsync did not compress")
+	}
 	inbox := filepath.Join(home, "mail", "INBOX")
 	files := maildirFiles(t, inbox)
 	if len(files) != clientMails {

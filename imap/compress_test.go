@@ -1,0 +1,149 @@
+package imap
+
+import (
+	"compress/flate"
+	"fmt"
+	"io"
+	"math/bits"
+	"net"
+	"strings"
+	"testing"
+)
+
+// compressed is a connection whose bytes are compressed, with a flush for each Write.
+type compressed struct {
+	net.Conn
+	in  io.Reader
+	out *flate.Writer
+}
+
+func (c *compressed) Read(p []byte) (int, error) { return c.in.Read(p) }
+
+func (c *compressed) Write(p []byte) (int, error) {
+	n, err := c.out.Write(p)
+	if err == nil {
+		err = c.out.Flush()
+	}
+	return n, err
+}
+
+// compress sends COMPRESS and goes on compressed.
+func (c *testClient) compress() {
+	c.t.Helper()
+	c.ok("COMPRESS DEFLATE")
+	out, err := flate.NewWriter(c.Conn.Conn, 6)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.Upgrade(&compressed{c.Conn.Conn, flate.NewReader(c.In), out})
+}
+
+// A session goes on compressed with everything it can do (RFC 4978 section 3), and gives its compressor
+// back whenever it waits for its client.
+func TestCompress(t *testing.T) {
+	s := newTestServer(t)
+	c := s.dial(t)
+	c.refused("BAD", "COMPRESS DEFLATE")
+	c.ok("LOGIN %q %q", testUser, testPassword)
+	c.refused("BAD", "COMPRESS")
+	c.refused("BAD", "COMPRESS NONSENSE")
+	c.refused("BAD", "COMPRESS DEFLATE DEFLATE")
+	if said, _ := c.ok("CAPABILITY"); !strings.Contains(said[0], " COMPRESS=DEFLATE") {
+		t.Errorf("%q", said)
+	}
+	c.compress()
+	c.refused("NO [COMPRESSIONACTIVE]", "COMPRESS DEFLATE")
+	if said, _ := c.ok("CAPABILITY"); strings.Contains(said[0], "COMPRESS") {
+		t.Errorf("%q", said)
+	}
+	text := "Subject: large\r\n\r\n" + strings.Repeat("A line of a large message.\r\n", 30_000)
+	c.append("INBOX", "", text)
+	c.append("INBOX", "", message("small"))
+	c.ok("SELECT INBOX")
+	said, _ := c.ok("FETCH 1 BODY.PEEK[]")
+	if want := fmt.Sprintf("* 1 FETCH (BODY[] {%d}\r\n%s)", len(text), text); len(said) != 1 || said[0] != want {
+		t.Errorf("%.100q", said)
+	}
+	// What came with the command ends IDLE, too.
+	c.send("i IDLE\r\nDONE\r\n")
+	c.until("i")
+	c.send("j IDLE\r\n")
+	for c.line() != "+ idling" {
+	}
+	other := s.login(t)
+	other.append("INBOX", "", message("another"))
+	for !strings.HasSuffix(c.line(), " EXISTS") {
+	}
+	if n := s.compressors.InUse(); n != 0 {
+		t.Errorf("%d compressors are in use in IDLE", n)
+	}
+	c.send("DONE\r\n")
+	c.until("j")
+	c.ok("UNAUTHENTICATE")
+	c.refused("BAD", "STARTTLS")
+	c.ok("LOGIN %q %q", testUser, testPassword)
+	c.ok("SELECT INBOX")
+	if _, status := c.do("LOGOUT"); !strings.HasPrefix(status, "OK") {
+		t.Error(status)
+	}
+}
+
+// A client that ends its flushes as zlib's Z_PARTIAL_FLUSH does is answered at once, also when the
+// command comes in one packet with COMPRESS.
+func TestCompressPartialFlush(t *testing.T) {
+	s := newTestServer(t)
+	c := s.login(t)
+	// Fixed codes (RFC 1951 section 3.2.6): the text, the end of the block, and an empty block.
+	var stream []byte
+	n := 0
+	put := func(v uint, width int) {
+		for range width {
+			if n%8 == 0 {
+				stream = append(stream, 0)
+			}
+			stream[n/8] |= byte(v&1) << (n % 8)
+			v >>= 1
+			n++
+		}
+	}
+	sent := 0
+	flushed := func(text string) string {
+		put(0b010, 3)
+		for _, b := range []byte(text) {
+			put(uint(bits.Reverse8(0x30+b)), 8)
+		}
+		put(0, 7)
+		put(0b010, 3)
+		put(0, 7)
+		part := string(stream[sent : n/8])
+		sent = n / 8
+		return part
+	}
+	c.send("c COMPRESS DEFLATE\r\n" + flushed("d NOOP\r\n"))
+	c.until("c")
+	c.Upgrade(&compressed{Conn: c.Conn.Conn, in: flate.NewReader(c.In)})
+	c.until("d")
+	for i := range 20 {
+		tag := fmt.Sprintf("e%d", i)
+		if _, err := c.Conn.Conn.(*compressed).Conn.Write([]byte(flushed(tag + " NOOP\r\n"))); err != nil {
+			t.Fatal(err)
+		}
+		c.until(tag)
+	}
+}
+
+// What is not compressed after COMPRESS ends the connection: it is never taken for a command.
+func TestCompressPlainText(t *testing.T) {
+	s := newTestServer(t)
+	c := s.login(t)
+	c.send("c COMPRESS DEFLATE\r\nd CREATE forged\r\n")
+	c.until("c")
+	if _, err := io.ReadAll(c.In); err != nil {
+		if ne, ok := err.(net.Error); ok && ne.Timeout() {
+			t.Fatal(err)
+		}
+	}
+	if said, _ := s.login(t).ok("LIST %q forged", ""); len(said) != 0 {
+		t.Errorf("%q", said)
+	}
+}
