@@ -76,9 +76,9 @@ fuzz:
 bench: build
 	@rm -f bin/bench.jsonl
 	bin/gadwall bench space --log-level warn --mails 500 --out bin/bench.jsonl
-	bin/gadwall bench run --users 2 --messages 100 --calls 20 --repeats 2 --out bin/bench.jsonl
+	bin/gadwall bench run --users 2 --messages 100 --calls 20 --repeats 2 --settle 3s --out bin/bench.jsonl
 	bin/gadwall bench plan bin/bench.jsonl --users 1000
-	bin/gadwall bench peers --optional --users 2 --messages 50 --calls 10 --repeats 1 --out bin/bench.jsonl
+	bin/gadwall bench peers --optional --users 2 --messages 50 --calls 10 --repeats 1 --settle 3s --out bin/bench.jsonl
 	bin/gadwall bench report bin/bench.jsonl --out bin/bench.html
 
 # Measures the revision REV and the working tree in turn, and fails if the tree is slower by more

@@ -178,8 +178,8 @@ func onDisk(l *result.Line) (sum float64, ok bool) {
 	return sum, ok
 }
 
-// delivery is the workload of deliveries; allCommands names the sum in result.Line.Database.
-const delivery, allCommands = "ingest", "all commands"
+// delivery is the workload of deliveries.
+const delivery = "ingest"
 
 // server reads what the lines say of speed and memory.
 func (c *Constants) server(lines []*result.Line) {
@@ -203,7 +203,7 @@ func (c *Constants) server(lines []*result.Line) {
 		if len(l.Database) > 0 {
 			all := 0.0
 			for name, command := range l.Database {
-				if name != allCommands {
+				if name != result.AllCommands {
 					all += command.Count
 				}
 			}

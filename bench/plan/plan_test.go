@@ -36,7 +36,7 @@ func speed(workload, step string, cpu float64) *result.Line {
 		Machine: result.Machine{Cores: 2},
 		Values:  map[string]float64{"cpu-ms-per-call": cpu, "rss-bytes": 1e8},
 		Database: map[string]result.Commands{"commitTransaction": {Count: 1}, "insert": {Count: 2},
-			"update": {Count: 3}, allCommands: {Count: 6}},
+			"update": {Count: 3}, result.AllCommands: {Count: 6}},
 	}
 }
 

@@ -367,12 +367,19 @@ func TestGrowthIsThePower(t *testing.T) {
 	var list []*result.Line
 	for _, n := range []float64{10, 100, 1000} {
 		list = append(list, &result.Line{Server: result.Server{Name: "a"}, Workload: "w", Calls: 1, Seconds: 1,
-			Params: map[string]float64{"messages": n}, Latency: &result.Latency{P50: n * n, P99: 5}})
+			Params: map[string]float64{"messages": n}, Latency: &result.Latency{P50: n * n, P99: 5},
+			Database: map[string]result.Commands{result.AllCommands: {Count: 3, Documents: n, Octets: 1000}}})
 	}
 	want := []growthRow{
 		{Param: "messages", Subject: "a", Figure: "p50 ms", From: "100 at 10", To: "1,000,000 at 1,000",
 			Factor: "×10,000 for ×100", Power: "2.00"},
 		{Param: "messages", Subject: "a", Figure: "p99 ms", From: "5 at 10", To: "5 at 1,000",
+			Factor: "×1 for ×100", Power: "0.00"},
+		{Param: "messages", Subject: "a", Figure: "database commands", From: "3 at 10", To: "3 at 1,000",
+			Factor: "×1 for ×100", Power: "0.00"},
+		{Param: "messages", Subject: "a", Figure: "documents examined", From: "10 at 10", To: "1,000 at 1,000",
+			Factor: "×100 for ×100", Power: "1.00"},
+		{Param: "messages", Subject: "a", Figure: "database bytes", From: "1 kB at 10", To: "1 kB at 1,000",
 			Factor: "×1 for ×100", Power: "0.00"},
 	}
 	if diff := cmp.Diff(want, newReport(t, File{"f", list}).Sections[0].Growth); diff != "" {

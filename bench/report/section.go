@@ -217,6 +217,15 @@ func (s *section) addGrowth(g line, param string) {
 	}
 	add("p50 ms", number, func(m *measured) (float64, bool) { return m.P50.Median, true })
 	add("p99 ms", number, func(m *measured) (float64, bool) { return m.P99.Median, true })
+	database := func(of func(result.Commands) float64) func(*measured) (float64, bool) {
+		return func(m *measured) (float64, bool) {
+			all, has := m.Database[result.AllCommands]
+			return of(all), has
+		}
+	}
+	add("database commands", number, database(func(c result.Commands) float64 { return c.Count }))
+	add("documents examined", number, database(func(c result.Commands) float64 { return c.Documents }))
+	add("database bytes", octets, database(func(c result.Commands) float64 { return c.Octets }))
 	names := make(map[string]bool)
 	for _, m := range g.cases {
 		for name := range m.Values {

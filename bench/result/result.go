@@ -83,6 +83,10 @@ func (s Server) String() string {
 	return s.Name + " " + s.Variant
 }
 
+// AllCommands names the sum of all commands in Line.Database, with what the database counts for all of
+// them together.
+const AllCommands = "all commands"
+
 // Commands are the commands of one name, for one call of the workload.
 type Commands struct {
 	Count     float64 `json:"count"`

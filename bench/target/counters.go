@@ -16,9 +16,6 @@ import (
 // counterTimeout bounds each look at the counters.
 const counterTimeout = time.Minute
 
-// All is the name under which Between gives what a database counts for all commands together.
-const All = "all commands"
-
 // ownCommands are those that reading the counters takes, and those by which drivers look whether a
 // server is there. They are not counted.
 var ownCommands = map[string]bool{"serverStatus": true, "hello": true, "isMaster": true, "ismaster": true,
@@ -111,7 +108,7 @@ func (m MongoDB) Drop() error {
 func (d *Database) Close(ctx context.Context) error { return d.client.Disconnect(ctx) }
 
 // Between is what a database did between two looks, for each of so many calls: commands by name, and
-// under All their sum with what it counts for all together.
+// under result.AllCommands their sum with what it counts for all together.
 func Between(before, after Counters, calls int64) map[string]result.Commands {
 	each := func(n int64) float64 { return float64(n) / float64(max(calls, 1)) }
 	list := make(map[string]result.Commands)
@@ -122,7 +119,7 @@ func Between(before, after Counters, calls int64) map[string]result.Commands {
 			sum += n
 		}
 	}
-	list[All] = result.Commands{Count: each(sum), Documents: each(after.Documents - before.Documents),
+	list[result.AllCommands] = result.Commands{Count: each(sum), Documents: each(after.Documents - before.Documents),
 		Keys: each(after.Keys - before.Keys), Octets: each(max(0, after.Octets-before.Octets-before.answer))}
 	return list
 }

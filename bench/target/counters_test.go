@@ -35,13 +35,14 @@ func TestCounters(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := Between(before, after, 2)
-	all := got[All]
+	all := got[result.AllCommands]
 	if all.Octets < 2500 || all.Octets > 4000 {
 		t.Errorf("%v bytes for each call", all.Octets)
 	}
 	all.Octets = 0
-	got[All] = all
-	want := map[string]result.Commands{"find": {Count: 2}, "insert": {Count: 0.5}, All: {Count: 2.5, Documents: 2}}
+	got[result.AllCommands] = all
+	want := map[string]result.Commands{"find": {Count: 2}, "insert": {Count: 0.5},
+		result.AllCommands: {Count: 2.5, Documents: 2}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}

@@ -14,7 +14,6 @@ import (
 
 	"gadwall/bench"
 	results "gadwall/bench/result"
-	"gadwall/bench/target"
 	"gadwall/internal/node"
 )
 
@@ -159,7 +158,7 @@ func TestBenchRunMongoDB(t *testing.T) {
 		t.Error(diff)
 	}
 	text, err := os.ReadFile(out)
-	if err != nil || !strings.Contains(string(text), `"database":{"`+target.All+`":{"count":`) {
+	if err != nil || !strings.Contains(string(text), `"database":{"`+results.AllCommands+`":{"count":`) {
 		t.Errorf("no counters, %v:\n%.500s", err, text)
 	}
 	client, err := mongo.Connect(options.Client().ApplyURI(uri))

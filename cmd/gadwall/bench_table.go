@@ -6,7 +6,6 @@ import (
 	"text/tabwriter"
 
 	results "gadwall/bench/result"
-	"gadwall/bench/target"
 )
 
 // writeBenchTable writes a line for each step: the median of the repeats, and how far the repeats
@@ -39,7 +38,7 @@ func writeBenchTable(w io.Writer, lines []*results.Line) error {
 			moved = fmt.Sprintf("%.1f", s.OctetsPerSec.Median/1e6)
 		}
 		database := "\t\t"
-		if all, ok := s.Database[target.All]; ok {
+		if all, ok := s.Database[results.AllCommands]; ok {
 			database = fmt.Sprintf("%.4g\t%.4g\t%.4g", all.Count, all.Documents, all.Octets/1e3)
 		}
 		var errors int64
