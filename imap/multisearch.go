@@ -197,7 +197,7 @@ func (c *conn) searchMailbox(
 			return err
 		}
 	}
-	progress.done = s.progress.done
+	progress.done, progress.total = s.progress.done, uint32(box.Messages)
 	s.progress = progress
 	s.source = " MAILBOX " + string(wire.AppendAString(nil, wire.EncodeUTF7(box.Path))) +
 		" UIDVALIDITY " + string(wire.AppendNumber(nil, uint64(box.UIDValidity)))

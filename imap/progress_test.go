@@ -58,6 +58,10 @@ func TestSearchTellsProgress(t *testing.T) {
 	}{
 		{"SEARCH TEXT nothing", 300, 300},
 		{"UID SEARCH 1:200 BODY nothing", 300, 200},
+		{"SEARCH RETURN (MIN) TEXT nothing", 300, 300},
+		{"SEARCH RETURN (MAX) TEXT nothing", 300, 300}, // from the end
+		{"SEARCH RETURN (PARTIAL -1:-5) TEXT nothing", 300, 300},
+		{"ESEARCH IN (mailboxes (INBOX Archive)) RETURN (MAX) TEXT nothing", 500, 490},
 		{"SORT (DATE) UTF-8 TEXT nothing", 300, 300},
 		{"THREAD REFS UTF-8 TEXT nothing", 300, 300},
 		{"SEARCH UNSEEN", 300, 0},

@@ -264,6 +264,9 @@ func (s *searching) limited(
 	ctx context.Context, req search.Request, n int, reverse bool,
 ) (uids []uint32, err error) {
 	req.Limit, req.Reverse = n, reverse
+	if reverse {
+		req.Progress = s.progress.back
+	}
 	for msg, err := range s.box.Search(ctx, req) {
 		if err != nil {
 			return nil, err
