@@ -90,42 +90,6 @@ func (x *Extractor) header(
 	return x.Close()
 }
 
-// isPlain reports whether a field's value is printable ASCII with spaces and tabs, and without
-// encoded words.
-func isPlain(value string) bool {
-	for i := 0; i < len(value); i++ {
-		switch c := value[i]; {
-		case c == '\t':
-		case c < ' ' || c > '~', c == '=' && i+1 < len(value) && value[i+1] == '?':
-			return false
-		}
-	}
-	return true
-}
-
-// appendPlainLine appends what casemap makes of the line (appendLine) of a field that isPlain.
-func appendPlainLine(line []byte, name, value string) []byte {
-	if name != "" {
-		line = append(append(line, casemap.String(name)...), ": "...)
-	}
-	space, begun := false, false
-	for i := 0; i < len(value); i++ {
-		c := value[i]
-		if c == ' ' || c == '\t' {
-			space = begun
-			continue
-		}
-		if space {
-			line = append(line, ' ')
-		}
-		if 'A' <= c && c <= 'Z' {
-			c += 'a' - 'A'
-		}
-		line, space, begun = append(line, c), false, true
-	}
-	return append(line, '\n')
-}
-
 // begin begins a text.
 func (x *Extractor) begin() {
 	x.kept = x.kept[:0]

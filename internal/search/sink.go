@@ -47,13 +47,23 @@ func (s *sink) Write(text []byte) (int, error) {
 }
 
 // writeField writes a header field as a line, as it is read: encoded words undone
-// and white space collapsed. A line that is no field has no name.
+// and white space collapsed. A line that is no field has no name. Lines are complete characters, so
+// that nothing is kept between two.
 func (s *sink) writeField(name, value string) error {
 	if !s.open {
 		return nil
 	}
-	_, err := s.Write(appendLine(nil, name, value))
-	return err
+	if !isPlain(value) {
+		_, err := s.Write(appendLine(nil, name, value))
+		return err
+	}
+	before := s.m.finds
+	s.mapped = appendPlainLine(s.mapped[:0], name, value)
+	s.state = s.m.texts.run(s.state, s.mapped)
+	if s.m.finds > before && s.m.decided() {
+		return errDecided
+	}
+	return nil
 }
 
 // appendLine appends the line that a header field is as a text.

@@ -202,3 +202,23 @@ func (s *server) fill(b *testing.B, mails int) {
 		b.Fatal(err)
 	}
 }
+
+// BenchmarkScan measures a search that reads all mails, in processor time: that of a needle that the
+// index cannot tell.
+//
+//	go test ./internal/search/index -run '^$' -bench Scan -benchtime 5x
+func BenchmarkScan(b *testing.B) {
+	const mails = 1024
+	s := newServer(b)
+	corpus := bench.NewCorpus(bench.CorpusOptions{Seed: 1, NoFiles: true})
+	for i := range mails {
+		s.deliver(b, "INBOX", corpus.Message(i).Raw, 0)
+	}
+	before := cpu(b)
+	for b.Loop() {
+		if _, err := s.find(b.Context(), s.plain, "INBOX", search.Text("zqx")); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64((cpu(b)-before).Microseconds())/float64(b.N*mails), "µs-scan/mail")
+}
