@@ -171,7 +171,7 @@ func (g *group) query(ctx context.Context) error {
 	// There is no projection, because the database would copy the documents for it. The batch size
 	// is one more than the number of documents, so that the database knows at once that no more
 	// follow.
-	cur, err := first.s.chunks.Find(ctx, filter, options.Find().SetBatchSize(int32(len(g.chunks)+1)))
+	cur, err := first.s.reads.Find(ctx, filter, options.Find().SetBatchSize(int32(len(g.chunks)+1)))
 	if err != nil {
 		return err
 	}

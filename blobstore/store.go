@@ -48,6 +48,9 @@ type Options struct {
 	// then nobody waits for blobs and their references, and the commit that needs them makes them
 	// durable, see database.Preceding.
 	Ordered bool
+	// Reads, if not nil, is the same database by another client: chunks are read through it, so that
+	// many large reads do not take the connections that small writes need.
+	Reads *mongo.Database
 	// OneChunkAtATime lets an upload wait for each chunk before it goes on, and start no goroutine:
 	// for tests that decide what happens to each command.
 	OneChunkAtATime bool
@@ -56,6 +59,7 @@ type Options struct {
 // Store reads and writes blobs. It is safe for concurrent use.
 type Store struct {
 	files, chunks *mongo.Collection
+	reads         *mongo.Collection // chunks, for readers
 	refs          *dedupe.Counter
 	log           *slog.Logger
 	cache         *FrameCache
@@ -72,6 +76,9 @@ func New(db *mongo.Database, opts Options) (*Store, error) {
 	}
 	coll := database.Preceding(opts.Ordered)
 	files := db.Collection(FilesCollection, coll)
+	if opts.Reads == nil {
+		opts.Reads = db
+	}
 	ahead := chunksAtATime
 	if opts.OneChunkAtATime {
 		ahead = 0
@@ -79,6 +86,7 @@ func New(db *mongo.Database, opts Options) (*Store, error) {
 	return &Store{
 		files:  files,
 		chunks: db.Collection(ChunksCollection, coll),
+		reads:  opts.Reads.Collection(ChunksCollection, coll),
 		refs:   dedupe.NewCounter(files, "metadata.hash", "metadata.").WithClock(opts.Clock),
 		log:    opts.Logger,
 		ahead:  make(chan struct{}, ahead),

@@ -43,6 +43,9 @@ func (s *Storage) Check() error {
 		len(s.MongoDBDatabase) > 63 {
 		return errors.New("--mongodb-database: not a valid name")
 	}
+	if s.Connections < 0 || s.ReadConnections < 0 {
+		return errors.New("--mongodb-connections, --mongodb-read-connections: must not be negative; 0 is the default")
+	}
 	if s.RedisURL != "" {
 		if _, err := redis.ParseURL(s.RedisURL); err != nil {
 			return errors.New("--redis-url: not a valid URL, which looks like redis://host:6379/0")

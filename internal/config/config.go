@@ -18,6 +18,8 @@ type Storage struct {
 	DataDir         string `name:"data-dir" env:"GADWALL_DATA_DIR" default:"./data" help:"Directory of the embedded database; not used with --mongodb-uri."`
 	MongoDBURI      string `name:"mongodb-uri" env:"GADWALL_MONGODB_URI" placeholder:"URI" help:"MongoDB replica set or sharded cluster to use instead of the embedded database."`
 	MongoDBDatabase string `name:"mongodb-database" env:"GADWALL_MONGODB_DATABASE" default:"gadwall" help:"Name of the database."`
+	Connections     int    `name:"mongodb-connections" env:"GADWALL_MONGODB_CONNECTIONS" default:"100" help:"Connections to each server for writes and small reads, unless maxPoolSize in the connection string says otherwise."`
+	ReadConnections int    `name:"mongodb-read-connections" env:"GADWALL_MONGODB_READ_CONNECTIONS" default:"32" help:"Connections to each server for contents and attachments that clients read."`
 	RedisURL        string `name:"redis-url" env:"GADWALL_REDIS_URL" placeholder:"URL" help:"Redis that carries events between instances; without it, one inside the process that owns the data directory."`
 	Quota
 }

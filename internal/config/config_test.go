@@ -59,6 +59,8 @@ func TestDefaults(t *testing.T) {
 		Storage: Storage{
 			DataDir:         "./data",
 			MongoDBDatabase: "gadwall",
+			Connections:     100,
+			ReadConnections: 32,
 			Quota: Quota{
 				DefaultStorage:  StorageLimit(quota.Unlimited),
 				DefaultMessages: MessageLimit(quota.Unlimited),

@@ -59,6 +59,9 @@ type Options struct {
 	Clock func() time.Time
 	// Ordered is blobstore.Options.Ordered: contents and references precede the commit of the message.
 	Ordered bool
+	// Reads, if not nil, is the same database by another client, through which contents are loaded.
+	// See blobstore.Options.
+	Reads *mongo.Database
 	// ShortHeaders keeps short headers; nil keeps none.
 	ShortHeaders *shortheader.Cache
 }
@@ -66,6 +69,7 @@ type Options struct {
 // Store reads and writes contents. It is safe for concurrent use.
 type Store struct {
 	coll  *mongo.Collection
+	reads *mongo.Collection // coll, to load contents
 	blobs *blobstore.Store
 	dicts *dictionary.Set
 	refs  *dedupe.Counter
@@ -85,8 +89,12 @@ func New(db *mongo.Database, blobs *blobstore.Store, opts Options) (*Store, erro
 		opts.Logger = slog.Default()
 	}
 	coll := db.Collection(Collection, database.Preceding(opts.Ordered))
+	if opts.Reads == nil {
+		opts.Reads = db
+	}
 	return &Store{
 		coll:  coll,
+		reads: opts.Reads.Collection(Collection, database.Preceding(opts.Ordered)),
 		blobs: blobs,
 		dicts: dictionary.NewSet(db, opts.Logger),
 		refs:  dedupe.NewCounter(coll, "_id", "").WithClock(opts.Clock),

@@ -117,7 +117,7 @@ func (s *Store) find(ctx context.Context, ids []ID, projection bson.D, f func(ID
 	}
 	// The batch size is one more than the number of documents, so that the database knows at once
 	// that no more follow.
-	cur, err := s.coll.Find(ctx, filter, options.Find().SetProjection(projection).SetBatchSize(int32(len(keys)+1)))
+	cur, err := s.reads.Find(ctx, filter, options.Find().SetProjection(projection).SetBatchSize(int32(len(keys)+1)))
 	if err != nil {
 		return fmt.Errorf("load contents: %w", err)
 	}

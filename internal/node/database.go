@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,13 @@ import (
 	"gadwall/internal/docstore"
 )
 
+// defaultConnections is how many connections to each server a process has at most for writes and
+// small reads, defaultReadConnections how many for what clients read of contents and attachments.
+const (
+	defaultConnections     = 100
+	defaultReadConnections = 32
+)
+
 func (n *Node) openDatabase(ctx context.Context, o Options) error {
 	cfg, opts := o.Storage, options.Client()
 	watch := &connecting{hopeless: isHopeless, failed: make(map[string]error)}
@@ -44,25 +52,46 @@ func (n *Node) openDatabase(ctx context.Context, o Options) error {
 	// The connection string has no say, also where no collection is opened: in making collections
 	// and transactions.
 	opts.SetWriteConcern(database.Durable()).SetReadConcern(readconcern.Local()).SetReadPreference(readpref.Primary())
+	if opts.MaxPoolSize == nil || cfg.Embedded() {
+		opts.SetMaxPoolSize(uint64(cmp.Or(cfg.Connections, defaultConnections)))
+	}
+	reads := *opts
+	reads.SetMinPoolSize(0).SetMaxPoolSize(uint64(cmp.Or(cfg.ReadConnections, defaultReadConnections)))
 	looking, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	watch.cancel = cancel
 	opts.SetServerMonitor(watch.monitor())
+	var err error
+	if n.Client, err = n.connect(opts); err != nil {
+		return err
+	}
+	hello, err := sayHello(looking, n.Client)
+	if err := watch.explain(ctx, err); err != nil {
+		return err
+	}
+	if err := hello.check(time.Now()); err != nil {
+		return err
+	}
+	client, err := n.connect(&reads)
+	if err != nil {
+		return err
+	}
+	n.reads = client.Database(cfg.MongoDBDatabase)
+	return nil
+}
+
+// connect makes a client that Close disconnects.
+func (n *Node) connect(opts *options.ClientOptions) (*mongo.Client, error) {
 	client, err := mongo.Connect(opts)
 	if err != nil {
-		return fmt.Errorf("database: %w", err)
+		return nil, fmt.Errorf("database: %w", err)
 	}
-	n.Client = client
 	n.closers = append(n.closers, func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 		defer cancel()
 		return client.Disconnect(ctx)
 	})
-	hello, err := sayHello(looking, client)
-	if err := watch.explain(ctx, err); err != nil {
-		return err
-	}
-	return hello.check(time.Now())
+	return client, nil
 }
 
 // openEmbedded opens the data directory, or returns the way to the process that has it open.

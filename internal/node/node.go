@@ -76,6 +76,9 @@ type Node struct {
 	Embedded *docstore.Server
 	Client   *mongo.Client
 	Database *mongo.Database
+	// reads is the database by another client, with connections of its own: for what clients read of
+	// contents and attachments.
+	reads *mongo.Database
 	// Redis holds leases; nil without --redis-url, and then the database holds them.
 	Redis    *redis.Client
 	Bus      events.Bus
@@ -103,12 +106,13 @@ func Open(ctx context.Context, o Options) (_ *Node, err error) {
 	if err := n.openBus(o.Storage); err != nil {
 		return nil, err
 	}
-	blobs, err := blobstore.New(n.Database, blobstore.Options{Logger: n.log, Ordered: o.Storage.Embedded()})
+	blobs, err := blobstore.New(n.Database, blobstore.Options{Logger: n.log, Reads: n.reads, Ordered: o.Storage.Embedded()})
 	if err != nil {
 		return nil, err
 	}
 	n.Contents, err = contents.New(n.Database, blobs, contents.Options{
-		Logger: n.log, Ordered: o.Storage.Embedded(), ShortHeaders: shortheader.New(o.HeaderCache)})
+		Logger: n.log, Reads: n.reads, Ordered: o.Storage.Embedded(),
+		ShortHeaders: shortheader.New(o.HeaderCache)})
 	if err != nil {
 		return nil, err
 	}
