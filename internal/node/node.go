@@ -106,7 +106,8 @@ func Open(ctx context.Context, o Options) (_ *Node, err error) {
 	if err := n.openBus(o.Storage); err != nil {
 		return nil, err
 	}
-	blobs, err := blobstore.New(n.Database, blobstore.Options{Logger: n.log, Reads: n.reads, Ordered: o.Storage.Embedded()})
+	blobs, err := blobstore.New(n.Database, blobstore.Options{
+		Logger: n.log, Reads: n.reads, Ordered: o.Storage.Embedded()})
 	if err != nil {
 		return nil, err
 	}
