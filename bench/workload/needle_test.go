@@ -70,7 +70,7 @@ func TestTextOf(t *testing.T) {
 
 // The words are always the same, and about as frequent as they should be.
 func TestWords(t *testing.T) {
-	const mails = 400
+	const mails = 250
 	s := &suite{Options: Options{Messages: mails, Dir: t.TempDir(), Progress: func(string, int64, int64) {}},
 		mail: generated{bench.NewCorpus(bench.CorpusOptions{Seed: 5, NoFiles: true})}}
 	spool, err := s.spool(t.Context(), mails, placeMarkers)
