@@ -74,7 +74,8 @@ func small(t *testing.T, to *target.Target) (o Options, lines *[]*result.Line) {
 	t.Helper()
 	lines = new([]*result.Line)
 	return Options{
-		Target: to, Corpus: bench.CorpusOptions{Seed: 3, FileBytes: 6000}, Users: 2, Messages: 60, Connections: 3, Calls: 4,
+		Target: to, Corpus: bench.CorpusOptions{Seed: 3, FileBytes: 6000},
+		Users: 2, Messages: 60, Connections: 3, Calls: 4,
 		Repeats: 2, Idle: 7, BigMail: 300_000, Settle: 12 * time.Millisecond, Run: "r1", Dir: t.TempDir(),
 		Line: func(l *result.Line) error {
 			*lines = append(*lines, l)
