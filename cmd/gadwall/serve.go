@@ -209,6 +209,7 @@ func (c *serveCmd) protocols(store *node.Node, open listeners, certificates *lis
 	web := httpapi.Options{
 		Users: store.Mail, Ping: func(ctx context.Context) error { return store.Client.Ping(ctx, nil) },
 		Accounts: store.Accounts, Token: c.HTTPToken, Gatherer: registry, Logger: log,
+		MaxMessageSize: int64(c.MaxMessageSize),
 	}
 	if db := store.Embedded; db != nil {
 		web.Disk = func() (httpapi.Disk, error) {

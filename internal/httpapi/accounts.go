@@ -103,64 +103,54 @@ func (q *quotaChange) UnmarshalJSON(data []byte) error {
 // userRoutes are the routes of users. They are for operators.
 func (s *Server) userRoutes() []route {
 	bad, gone, taken := http.StatusBadRequest, http.StatusNotFound, http.StatusConflict
-	get := func(path string, e endpoint, about operation) route {
-		return route{http.MethodGet, path, operators, 0, routeTimeout, s.endpoint(about.success(), e), about}
-	}
-	send := func(method, path string, e endpoint, about operation) route {
-		size := int64(0)
-		if about.body != nil {
-			size = maxUserBody
-		}
-		return route{method, path, operators, size, routeTimeout, s.endpoint(about.success(), e), about}
-	}
 	return []route{
-		get("/users", s.listUsers, operation{
+		s.route(http.MethodGet, "/users", s.listUsers, operation{
 			id: "listUsers", summary: "Users in the order of their names, page by page.", tag: "users",
 			answer: userPage{},
 			query: append(paged(mailstore.MaxPage, "The next of an answer: a user's name."),
 				parameter{name: "prefix", text: "Only users whose names begin so.", schema: text()},
 				parameter{name: "domain", text: "Only users of this domain.", schema: text()}),
 			failures: []int{bad}}),
-		send(http.MethodPost, "/users", s.addUser, operation{
+		s.route(http.MethodPost, "/users", s.addUser, operation{
 			id: "createUser", summary: "Create a user.", tag: "users", body: newUser{}, status: http.StatusCreated,
 			answer: User{}, failures: []int{bad, taken, http.StatusInsufficientStorage}}),
-		get("/users/{id}", s.getUser, operation{
+		s.route(http.MethodGet, "/users/{id}", s.getUser, operation{
 			id: "getUser", summary: "What is known of a user, a deleted one included.", tag: "users", answer: User{},
 			failures: []int{gone}}),
-		send(http.MethodPatch, "/users/{id}", s.changeUser, operation{
+		s.route(http.MethodPatch, "/users/{id}", s.changeUser, operation{
 			id: "changeUser", summary: "Change a user.", tag: "users", body: userChange{}, answer: User{},
 			failures: []int{bad, gone}}),
-		send(http.MethodDelete, "/users/{id}", s.deleteUser, operation{
+		s.route(http.MethodDelete, "/users/{id}", s.deleteUser, operation{
 			id: "deleteUser", summary: "Delete a user with all mail, at once or some time later.", tag: "users",
 			status: http.StatusNoContent, failures: []int{bad, gone},
 			query: []parameter{{name: "grace", text: "For so long the user can be brought back, such as 720h.",
 				schema: text()}}}),
-		send(http.MethodPost, "/users/{id}/undelete", s.undeleteUser, operation{
+		s.route(http.MethodPost, "/users/{id}/undelete", s.undeleteUser, operation{
 			id: "undeleteUser", summary: "Bring back a deleted user whose time is not over.", tag: "users",
 			answer: User{}, failures: []int{gone}}),
-		send(http.MethodPost, "/users/{id}/rename", s.renameUser, operation{
+		s.route(http.MethodPost, "/users/{id}/rename", s.renameUser, operation{
 			id: "renameUser", summary: "Give a user another name.", tag: "users", body: newName{}, answer: User{},
 			failures: []int{bad, gone, taken}}),
-		get("/users/{id}/quota", s.getQuota, operation{
+		s.route(http.MethodGet, "/users/{id}/quota", s.getQuota, operation{
 			id: "getQuota", summary: "Limits and usage of a user.", tag: "users", answer: Quota{},
 			failures: []int{gone}}),
-		get("/users/{id}/addresses", s.listAddresses, operation{
+		s.route(http.MethodGet, "/users/{id}/addresses", s.listAddresses, operation{
 			id: "listAddresses", summary: "The addresses of a user, sorted.", tag: "addresses", answer: addressList{},
 			failures: []int{gone}}),
-		send(http.MethodPost, "/users/{id}/addresses", s.addAddress, operation{
+		s.route(http.MethodPost, "/users/{id}/addresses", s.addAddress, operation{
 			id: "addAddress", summary: "Give a user a further address.", tag: "addresses", body: newAddress{},
 			status: http.StatusCreated, answer: addressList{}, failures: []int{bad, gone, taken}}),
-		send(http.MethodDelete, "/users/{id}/addresses/{address}", s.removeAddress, operation{
+		s.route(http.MethodDelete, "/users/{id}/addresses/{address}", s.removeAddress, operation{
 			id: "removeAddress", summary: "Take an address from a user, but not the name.", tag: "addresses",
 			status: http.StatusNoContent, failures: []int{gone}}),
-		get("/users/{id}/app-passwords", s.listAppPasswords, operation{
+		s.route(http.MethodGet, "/users/{id}/app-passwords", s.listAppPasswords, operation{
 			id: "listAppPasswords", summary: "The application passwords of a user.", tag: "app passwords",
 			answer: appPasswordList{}, failures: []int{gone}}),
-		send(http.MethodPost, "/users/{id}/app-passwords", s.addAppPassword, operation{
+		s.route(http.MethodPost, "/users/{id}/app-passwords", s.addAppPassword, operation{
 			id: "addAppPassword", summary: "Make a password for one application, which is told this once.",
 			tag: "app passwords", body: newAppPassword{}, status: http.StatusCreated, answer: AppPassword{},
 			failures: []int{bad, gone, taken}}),
-		send(http.MethodDelete, "/users/{id}/app-passwords/{password}", s.revokeAppPassword, operation{
+		s.route(http.MethodDelete, "/users/{id}/app-passwords/{password}", s.revokeAppPassword, operation{
 			id: "revokeAppPassword", summary: "Take an application password away.", tag: "app passwords",
 			status: http.StatusNoContent, failures: []int{gone}}),
 	}

@@ -7,6 +7,15 @@ const (
 	maxUserBody = 64 << 10
 	// defaultUsers are the users of a page; mailstore.MaxPage is the most.
 	defaultUsers = 100
+	// defaultMessages and maxMessages are the messages of a page of a mailbox.
+	defaultMessages = 50
+	maxMessages     = 500
+	// maxThread bounds the messages that are listed of a thread.
+	maxThread = 500
+	// maxChanged bounds the messages of one change.
+	maxChanged = 1000
+	// defaultMaxMessageSize bounds an upload, in octets (413).
+	defaultMaxMessageSize = 512 << 20
 	// defaultFound and maxFound are the messages of a page of a search.
 	defaultFound = 20
 	maxFound     = 100
@@ -34,6 +43,8 @@ const (
 	headerTimeout = 10 * time.Second
 	// reservedHeaderTimeout is for connections past the limits.
 	reservedHeaderTimeout = 2 * time.Second
+	// pieceTimeout bounds the time in which a client takes or sends the next octets of a message.
+	pieceTimeout = time.Minute
 	// deleteWait bounds the time for which a request waits until a user's mail is removed.
 	deleteWait = 10 * time.Second
 	// maxGrace bounds how long a deleted user can be brought back.

@@ -1,6 +1,9 @@
 package httpapi
 
-import "net/http"
+import (
+	"math"
+	"net/http"
+)
 
 // operation describes a route for the OpenAPI document.
 type operation struct {
@@ -45,6 +48,10 @@ type parameter struct {
 var pathParameters = map[string]parameter{
 	"id":       {name: "id", text: "The user's id or name.", schema: text()},
 	"address":  {name: "address", text: "An address.", schema: text()},
+	"mailbox":  {name: "mailbox", text: "The mailbox's id, or its path with / as %2F.", schema: text()},
+	"uid":      {name: "uid", text: "The message's UID.", schema: number(1, math.MaxUint32)},
+	"part":     {name: "part", text: "The part's number, such as 2.1.", schema: text()},
+	"thread":   {name: "thread", text: "A THREADID, such as T42.", schema: text()},
 	"password": {name: "password", text: "The id of an application password.", schema: text()},
 }
 

@@ -45,7 +45,15 @@ func (s *Server) routes() []route {
 			answerTypes: []string{"text/plain"}}},
 		{http.MethodGet, "/openapi.json", operators, 0, routeTimeout, s.openAPI, operation{
 			id: "openapi", summary: "This document.", tag: "server", answer: map[string]json.RawMessage{}}},
-	}, s.userRoutes(), s.searchRoutes())
+	}, s.userRoutes(), s.searchRoutes(), s.mailRoutes())
+}
+
+// mailRoutes are the routes of mailboxes and messages.
+func (s *Server) mailRoutes() []route {
+	if s.opts.Accounts == nil {
+		return nil
+	}
+	return slices.Concat(s.mailboxRoutes(), s.messageRoutes())
 }
 
 // fixedRoutes have answers on which other programs rely.

@@ -66,6 +66,8 @@ type Options struct {
 	Token string
 	// MaxConnections and MaxConnectionsPerAddress bound open connections; 0 means 1,000 and 200.
 	MaxConnections, MaxConnectionsPerAddress int
+	// MaxMessageSize bounds a message that is uploaded, in octets; 0 means 512 MiB.
+	MaxMessageSize int64
 	// Gatherer is what /metrics shows; nil shows nothing.
 	Gatherer prometheus.Gatherer
 	// Logger receives what the server logs; nil means slog.Default().
@@ -91,6 +93,9 @@ func New(o Options) *Server {
 	}
 	if o.Gatherer == nil {
 		o.Gatherer = prometheus.NewRegistry()
+	}
+	if o.MaxMessageSize <= 0 {
+		o.MaxMessageSize = defaultMaxMessageSize
 	}
 	if o.MaxConnections <= 0 {
 		o.MaxConnections = defaultMaxConnections
