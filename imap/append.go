@@ -80,9 +80,16 @@ func (a *appender) message(ctx context.Context, dec *wire.Decoder) error {
 	} else {
 		entry.Date = time.Now()
 	}
+	wrapped := dec.AcceptText("UTF8 (") // RFC 6855 section 4; RFC 9755 has it no more
+	if wrapped && !a.c.enabled.has(utf8Accept) {
+		return wire.Errorf("UTF8 needs ENABLE UTF8=ACCEPT before it")
+	}
 	mark, err := dec.LiteralMark()
 	if err != nil {
 		return err
+	}
+	if wrapped && !mark.Binary {
+		return wire.Errorf("UTF8 needs a literal8")
 	}
 	if err := a.admit(ctx, mark); err != nil {
 		return err
@@ -91,7 +98,10 @@ func (a *appender) message(ctx context.Context, dec *wire.Decoder) error {
 	if err != nil {
 		return err
 	}
-	return a.items.Add(ctx, entry, r)
+	if err := a.items.Add(ctx, entry, r); err != nil || !wrapped {
+		return err
+	}
+	return dec.Expect(')')
 }
 
 // admit decides whether to ask for a message of that size.

@@ -187,7 +187,8 @@ func (c *conn) handleUnauthenticate(_ context.Context, cmd *command) error {
 	}
 	c.log.Info("imap: unauthenticate")
 	c.srv.leaveUser(c)
-	c.state, c.enabled = imap.ConnStateNotAuthenticated, 0
+	c.state = imap.ConnStateNotAuthenticated
+	c.disableAll()
 	c.beforeLogin()
 	cmd.ok("CAPABILITY "+c.capabilities(), "Ready for another login")
 	return nil

@@ -4,20 +4,22 @@ import (
 	"context"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/emersion/go-imap/v2"
 )
 
 // The server names an extension only when it honours all of it.
 const (
-	capsAlways = "IMAP4rev1 LITERAL+ SASL-IR ENABLE ID IDLE"
+	capsAlways = "IMAP4rev1 IMAP4rev2 LITERAL+ SASL-IR ENABLE ID IDLE"
 
 	// capsSession is told after login.
-	capsSession = " UNAUTHENTICATE NAMESPACE UNSELECT UIDPLUS MOVE CHILDREN SPECIAL-USE CREATE-SPECIAL-USE" +
-		" LIST-EXTENDED LIST-STATUS STATUS=SIZE MULTIAPPEND CONDSTORE QRESYNC UIDONLY WITHIN" +
-		" ESEARCH SEARCHRES PARTIAL SORT SORT=DISPLAY ESORT CONTEXT=SEARCH CONTEXT=SORT" +
-		" THREAD=ORDEREDSUBJECT THREAD=REFERENCES THREAD=REFS MULTISEARCH SAVEDATE PREVIEW BINARY INPROGRESS OBJECTID" +
-		" QUOTA QUOTA=RES-STORAGE QUOTA=RES-MESSAGE APPENDLIMIT="
+	capsSession = " UTF8=ACCEPT UNAUTHENTICATE NAMESPACE UNSELECT UIDPLUS MOVE CHILDREN SPECIAL-USE" +
+		" CREATE-SPECIAL-USE LIST-EXTENDED LIST-STATUS STATUS=SIZE MULTIAPPEND CONDSTORE" +
+		" QRESYNC UIDONLY WITHIN ESEARCH SEARCHRES PARTIAL SORT SORT=DISPLAY ESORT" +
+		" CONTEXT=SEARCH CONTEXT=SORT THREAD=ORDEREDSUBJECT THREAD=REFERENCES THREAD=REFS" +
+		" MULTISEARCH SAVEDATE PREVIEW BINARY INPROGRESS OBJECTID QUOTA QUOTA=RES-STORAGE" +
+		" QUOTA=RES-MESSAGE APPENDLIMIT="
 )
 
 // handleCapability answers CAPABILITY (RFC 3501 section 6.1.1).
@@ -67,6 +69,10 @@ const (
 	// uidOnly: no message numbers. UIDFETCH and VANISHED take the place of FETCH and EXPUNGE
 	// (RFC 9586).
 	uidOnly
+	// imap4rev2: answers are as RFC 9051 has them.
+	imap4rev2
+	// utf8Accept: names and quoted strings are UTF-8 (RFC 9755 section 3). imap4rev2 has that, too.
+	utf8Accept
 )
 
 // enableable are the extensions that ENABLE knows, by name.
@@ -74,13 +80,26 @@ var enableable = map[string]extensions{
 	"CONDSTORE": condstore,
 	"QRESYNC":   condstore | qresync,
 	"UIDONLY":   uidOnly,
+
+	"IMAP4REV2":   imap4rev2,
+	"UTF8=ACCEPT": utf8Accept,
 }
 
 func (e extensions) has(x extensions) bool { return e&x != 0 }
 
 // enable notes that the client wants an extension: ENABLE names it, or a command
 // that only its clients send (RFC 7162 section 3.1) implies it.
-func (c *conn) enable(x extensions) { c.enabled |= x }
+func (c *conn) enable(x extensions) {
+	c.enabled |= x
+	utf8 := c.enabled.has(imap4rev2 | utf8Accept)
+	c.dec.UTF8, c.enc.UTF8 = utf8, utf8
+}
+
+// disableAll takes back everything that was enabled.
+func (c *conn) disableAll() {
+	c.enabled = 0
+	c.enable(0)
+}
 
 // handleEnable answers ENABLE (RFC 5161 section 3.1). Names that the server does
 // not know are ignored.
@@ -104,7 +123,7 @@ func (c *conn) handleEnable(_ context.Context, cmd *command) error {
 	c.enc.Untagged().Raw("ENABLED")
 	for _, name := range names {
 		c.enable(enableable[name])
-		c.enc.SP().Raw(name)
+		c.enc.SP().Raw(strings.Replace(name, "IMAP4REV2", "IMAP4rev2", 1))
 	}
 	c.enc.CRLF()
 	return nil

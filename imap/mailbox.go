@@ -64,8 +64,25 @@ func (c *conn) handleCreate(ctx context.Context, cmd *command) error {
 	if err != nil {
 		return err
 	}
+	if c.enabled.has(imap4rev2) && box.Path != name {
+		c.tellName(name, box)
+	}
 	cmd.ok("MAILBOXID ("+mailboxID(box)+")", "CREATE completed") // RFC 8474 section 4.1
 	return nil
+}
+
+// tellName writes LIST for a mailbox that the client has just named. If the store has another form of
+// the name, the client learns of it by OLDNAME (RFC 9051 sections 6.3.2 and 6.3.9.7).
+func (c *conn) tellName(asked string, box *mailstore.Mailbox) {
+	var attrs []string
+	if box.SpecialUse != "" {
+		attrs = append(attrs, box.SpecialUse)
+	}
+	c.enc.Untagged().Raw("LIST ").Flags(attrs).Raw(` "/" `).Mailbox(box.Path)
+	if box.Path != asked {
+		c.enc.Raw(` ("OLDNAME" (`).Mailbox(asked).Raw("))")
+	}
+	c.enc.CRLF()
 }
 
 // mailboxID is the MAILBOXID (RFC 8474 section 4): it stays when the mailbox is renamed, and no other
@@ -141,8 +158,17 @@ func (c *conn) handleRename(ctx context.Context, cmd *command) error {
 	if err != nil {
 		return err
 	}
-	return c.account.Rename(ctx,
-		strings.TrimSuffix(from, separator), strings.TrimSuffix(to, separator))
+	to = strings.TrimSuffix(to, separator)
+	if err := c.account.Rename(ctx, strings.TrimSuffix(from, separator), to); err != nil {
+		return err
+	}
+	if c.enabled.has(imap4rev2) {
+		box, err := c.account.Status(ctx, to)
+		if err == nil && box.Path != to {
+			c.tellName(to, box)
+		}
+	}
+	return nil
 }
 
 // handleSubscribe answers SUBSCRIBE (RFC 3501 section 6.3.6). A name needs no

@@ -199,7 +199,7 @@ func (c *conn) searchMailbox(
 	}
 	progress.done, progress.total = s.progress.done, uint32(box.Messages)
 	s.progress = progress
-	s.source = " MAILBOX " + string(wire.AppendAString(nil, wire.EncodeUTF7(box.Path))) +
+	s.source = " MAILBOX " + string(wire.AppendMailbox(nil, box.Path, c.enc.UTF8)) +
 		" UIDVALIDITY " + string(wire.AppendNumber(nil, uint64(box.UIDValidity)))
 	if err := s.run(ctx); err != nil {
 		return err

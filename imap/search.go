@@ -19,6 +19,7 @@ import (
 // RFC 4731). Only messages of the view are found.
 func (c *conn) handleSearch(ctx context.Context, cmd *command) error {
 	p := c.searchParser(cmd)
+	p.returns.given = c.enabled.has(imap4rev2) // RFC 9051 section 6.4.4
 	return c.searchCommand(ctx, cmd, p, p.search, "SEARCH completed")
 }
 
@@ -30,7 +31,8 @@ func (c *conn) handleSort(ctx context.Context, cmd *command) error {
 
 func (c *conn) searchParser(cmd *command) *searchParser {
 	return &searchParser{
-		dec: cmd.args, uidOnly: c.enabled.has(uidOnly), now: time.Now().Truncate(time.Second),
+		dec: cmd.args, uidOnly: c.enabled.has(uidOnly), onlyUTF8: c.enabled.has(utf8Accept),
+		now: time.Now().Truncate(time.Second),
 	}
 }
 

@@ -34,8 +34,10 @@ func (r *searchRequest) keyIn(resolve func(imap.NumSet) uidset.Set) *search.Key 
 // methods reads up to a space or the end of the line.
 type searchParser struct {
 	dec     *wire.Decoder
-	uidOnly bool      // message numbers are an error
-	now     time.Time // for YOUNGER and OLDER
+	uidOnly bool // message numbers are an error
+	// onlyUTF8: SEARCH must not name a charset (RFC 9755 section 3).
+	onlyUTF8 bool
+	now      time.Time // for YOUNGER and OLDER
 
 	searchRequest
 	decode func(string) (text string, ok bool) // of the charset; nil: UTF-8
@@ -81,6 +83,9 @@ func (p *searchParser) searchFrom(word string) (err error) {
 		if err = p.parseReturns(); err == nil {
 			word, err = p.word()
 		}
+	}
+	if err == nil && word == "CHARSET" && p.onlyUTF8 {
+		err = wire.Errorf("CHARSET is not possible after ENABLE UTF8=ACCEPT")
 	}
 	if err == nil && word == "CHARSET" {
 		if err = p.dec.SP(); err == nil {

@@ -147,8 +147,12 @@ func (c *conn) open(ctx context.Context, name string, access account.Access) (*m
 
 	sel.show.flags(withKnown(box.Keywords))
 	sel.show.exists()
-	c.enc.Untagged().Raw("0 RECENT\r\n")
-	if known && !c.enabled.has(uidOnly) {
+	if c.enabled.has(imap4rev2) { // no RECENT, no UNSEEN (RFC 9051 section 6.3.2)
+		c.tellName(name, box)
+	} else {
+		c.enc.Untagged().Raw("0 RECENT\r\n")
+	}
+	if known && !c.enabled.has(uidOnly|imap4rev2) {
 		c.enc.Untagged().Raw("OK [UNSEEN ").Number(unseen).Raw("] First unseen message\r\n")
 	}
 	c.enc.Untagged().Raw("OK [UIDVALIDITY ").Number(box.UIDValidity).Raw("] UIDs are valid\r\n")

@@ -77,6 +77,17 @@ func AppendAString(dst []byte, s string) []byte {
 	return AppendString(dst, s)
 }
 
+// AppendMailbox appends a mailbox name given in UTF-8: in modified UTF-7, or with utf8 on as it is.
+func AppendMailbox(dst []byte, name string, utf8 bool) []byte {
+	if !utf8 {
+		name = EncodeUTF7(name)
+	}
+	if IsAtom(name) && !strings.EqualFold(name, "NIL") {
+		return append(dst, name...)
+	}
+	return appendString(dst, name, utf8)
+}
+
 // AppendLiteral appends the mark of a literal of that size, which its octets must follow.
 func AppendLiteral(dst []byte, size int64) []byte {
 	dst = append(dst, '{')

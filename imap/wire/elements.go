@@ -287,6 +287,10 @@ func (d *Decoder) mailboxName(s string) (string, error) {
 		}
 		return s, nil
 	}
+	if strings.IndexFunc(s, func(r rune) bool { return r >= utf8.RuneSelf }) >= 0 && utf8.ValidString(s) {
+		// Some clients send UTF-8 to any server that offers IMAP4rev2, and enable nothing.
+		return s, nil
+	}
 	name, err := DecodeUTF7(s)
 	if err != nil {
 		return "", ErrMailboxName

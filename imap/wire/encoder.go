@@ -209,13 +209,7 @@ func (e *Encoder) NIL() *Encoder { return e.Raw("NIL") }
 
 // Mailbox writes a mailbox name given in UTF-8.
 func (e *Encoder) Mailbox(name string) *Encoder {
-	if !e.UTF8 {
-		name = EncodeUTF7(name)
-	}
-	if IsAtom(name) && !strings.EqualFold(name, "NIL") {
-		return e.Raw(name)
-	}
-	return e.String(name)
+	return e.RawBytes(AppendMailbox(nil, name, e.UTF8))
 }
 
 // Flags writes a parenthesised list of flags, leaving out what is not a flag.
