@@ -38,8 +38,7 @@ func Preceding(ordered bool) *options.CollectionOptionsBuilder {
 	if !ordered {
 		return Collection()
 	}
-	journal := false
-	return Collection().SetWriteConcern(&writeconcern.WriteConcern{W: 1, Journal: &journal})
+	return Collection().SetWriteConcern(Soon())
 }
 
 // Committed is Collection for what clients are told of, and rely on ever after: UIDs, mod-sequences,
