@@ -127,26 +127,37 @@ func (r *request) beginRead() *cursor {
 	return c
 }
 
-// beginFind is beginRead. A lookup by _id alone reads the newest state, for one key needs no
-// snapshot.
+// beginFind is beginRead. A lookup by _id reads the newest state, for one key needs no snapshot.
 func (r *request) beginFind(a *findArgs) *cursor {
-	if r.inTransaction || a.hint.Type != 0 || !isLookup(a.filter) {
+	if r.inTransaction || !isLookup(a.filter, a.hint) {
 		return r.beginRead()
 	}
 	return &cursor{lsid: r.lsid, hasLsid: r.hasLsid, stream: emptyStream{}, reading: r.srv.eng.ReadNewest()}
 }
 
-// isLookup reports that a filter is nothing but {_id: value}.
-func isLookup(filter bson.Raw) bool {
+// isLookup reports that a find reads no key but that of one _id: the filter is {_id: value}, or begins
+// so and the hint is {_id: 1}, which leaves the planner no other choice.
+func isLookup(filter bson.Raw, hint bson.RawValue) bool {
 	it := rawdoc.Over(filter)
 	if len(filter) == 0 || !it.Next() || string(it.Key()) != "_id" {
 		return false
 	}
 	switch it.Type() {
-	case bson.TypeEmbeddedDocument, bson.TypeArray, bson.TypeRegex:
+	case bson.TypeEmbeddedDocument, bson.TypeArray, bson.TypeRegex, bson.TypeNull, bson.TypeUndefined:
 		return false
 	}
-	return !it.Next()
+	if hint.Type == 0 {
+		return !it.Next()
+	}
+	if hint.Type != bson.TypeEmbeddedDocument {
+		return false
+	}
+	it = rawdoc.Over(hint.Value)
+	if !it.Next() || string(it.Key()) != "_id" {
+		return false
+	}
+	n, ok := rawdoc.Integer(it.Value())
+	return ok && n == 1 && !it.Next()
 }
 
 func (s *Server) find(ctx context.Context, r *request) (_ bson.Raw, err error) {

@@ -48,7 +48,8 @@ const (
 	// maxVerified bounds the right passwords that the store remembers; each takes about a hundred
 	// octets.
 	maxVerified = 20_000
-	// maxNames bounds the users whose ids the store remembers; each takes about a hundred octets.
+	// maxNames bounds the users, and the mailboxes, whose keys the store remembers; each takes about a
+	// hundred octets.
 	maxNames = 20_000
 	// maxHeads bounds the mailboxes whose latest state the store remembers; each takes about a
 	// hundred octets.

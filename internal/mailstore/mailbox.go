@@ -144,8 +144,37 @@ func (s *Store) MailboxByPath(ctx context.Context, user mailkey.UserID, path str
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoSuchMailbox, err)
 	}
-	return s.findMailbox(ctx, atPath(user, path))
+	doc, err := s.rememberedMailbox(ctx, user, path)
+	if err != nil {
+		return nil, err
+	}
+	if doc != nil {
+		return doc.mailbox()
+	}
+	box, err := s.findMailbox(ctx, atPath(user, path))
+	if err == nil {
+		s.paths.set(pathName(user, path), box.Key)
+	}
+	return box, err
 }
+
+// rememberedMailbox returns the mailbox that had the path a moment ago, and has it still; nil if none
+// is known. It is found by its key: an index of paths is one more thing to read.
+func (s *Store) rememberedMailbox(ctx context.Context, user mailkey.UserID, path string) (*mailboxDoc, error) {
+	name := pathName(user, path)
+	key, ok := s.paths.get(name)
+	if !ok {
+		return nil, nil
+	}
+	doc, err := s.findMailboxDoc(ctx, append(byBox(key), bson.E{Key: boxPath, Value: path}))
+	if errors.Is(err, ErrNoSuchMailbox) {
+		s.paths.forget(name)
+		return nil, nil
+	}
+	return doc, err
+}
+
+func pathName(user mailkey.UserID, path string) string { return string(user[:]) + path }
 
 // MailboxByKey returns the mailbox with this key. The error is ErrNoSuchMailbox.
 func (s *Store) MailboxByKey(ctx context.Context, key mailkey.Mailbox) (*Mailbox, error) {

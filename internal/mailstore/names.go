@@ -11,15 +11,16 @@ import (
 	"gadwall/internal/mailkey"
 )
 
-// names remembers which user has a name, so that a login or a recipient costs one query for a
-// document whose shard is known. The user may have another name by now, or be gone, perhaps through
-// another process. So the query asks for id and name together: the document of the user decides.
-type names struct {
+// remembered is the ids that names had a moment ago, so that a login, a recipient or a path costs one
+// query for a document whose key, and so whose shard, is known. The name may be another's by now, or
+// nobody's, perhaps through another process. So the query asks for id and name together: the document
+// decides.
+type remembered[ID any] struct {
 	mu   sync.Mutex
-	list map[string]mailkey.UserID // at most maxNames
+	list map[string]ID // at most maxNames
 }
 
-func (n *names) get(name string) (mailkey.UserID, bool) {
+func (n *remembered[ID]) get(name string) (ID, bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	id, ok := n.list[name]
@@ -27,11 +28,11 @@ func (n *names) get(name string) (mailkey.UserID, bool) {
 }
 
 // set remembers a name. If there are too many, any other is forgotten.
-func (n *names) set(name string, id mailkey.UserID) {
+func (n *remembered[ID]) set(name string, id ID) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.list == nil {
-		n.list = make(map[string]mailkey.UserID)
+		n.list = make(map[string]ID)
 	}
 	if _, known := n.list[name]; !known && len(n.list) >= maxNames {
 		for other := range n.list {
@@ -42,7 +43,7 @@ func (n *names) set(name string, id mailkey.UserID) {
 	n.list[name] = id
 }
 
-func (n *names) forget(name string) {
+func (n *remembered[ID]) forget(name string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	delete(n.list, name)

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"gadwall/internal/dbtest"
+	"gadwall/internal/mailkey"
 )
 
 // What a store remembers of names is right although another process renames users, gives names to
@@ -68,7 +69,7 @@ func TestNamesOfAnotherProcess(t *testing.T) {
 
 // The store bounds what it remembers of names.
 func TestNamesAreBounded(t *testing.T) {
-	var n names
+	var n remembered[mailkey.UserID]
 	id := [8]byte{1}
 	name := []byte("0000")
 	for i := range 4 * maxNames {
@@ -83,4 +84,51 @@ func TestNamesAreBounded(t *testing.T) {
 	if got, ok := n.get(string(name)); !ok || got != id {
 		t.Error("the latest name was forgotten")
 	}
+}
+
+// What a store remembers of paths is right although another process renames mailboxes, gives their
+// paths to others, and deletes them.
+func TestPathsOfAnotherProcess(t *testing.T) {
+	db, commands := dbtest.Monitored(t)
+	e := openEnvWith(t, db, Options{})
+	other := openEnvWith(t, db, Options{})
+	ctx := t.Context()
+	u, second := e.user(t), e.user(t)
+	want := func(u *User, path string, box *Mailbox) {
+		t.Helper()
+		found, err := e.MailboxByPath(ctx, u.ID, path)
+		switch {
+		case box == nil && !errors.Is(err, ErrNoSuchMailbox):
+			t.Errorf("%s: %v, %v; want none", path, found, err)
+		case box != nil && (err != nil || found.Key != box.Key || found.Path != path):
+			t.Errorf("%s: %+v, %v; want %+v", path, found, err, box)
+		}
+	}
+	other.create(t, u, "a", "b")
+	other.create(t, second, "a")
+	a, b, theirs := other.box(t, u, "a"), other.box(t, u, "b"), other.box(t, second, "a")
+	want(u, "a", a)
+	want(u, "b", b)
+	want(second, "a", theirs)
+	commands.Reset()
+	want(u, "a", a)
+	want(second, "a", theirs)
+	if n := commands.Count("find", collMailboxes); n != 2 || commands.Total() != 2 {
+		t.Errorf("of two mailboxes that are known: %s", commands.Sequence())
+	}
+	for _, step := range [][2]string{{"a", "c"}, {"b", "a"}} {
+		if err := other.RenameMailbox(ctx, u.ID, step[0], step[1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want(u, "a", b)
+	want(u, "b", nil)
+	want(u, "c", a)
+	want(second, "a", theirs)
+	if err := other.DeleteMailbox(ctx, u.ID, "a"); err != nil {
+		t.Fatal(err)
+	}
+	want(u, "a", nil)
+	other.create(t, u, "a")
+	want(u, "a", other.box(t, u, "a"))
 }

@@ -91,8 +91,9 @@ type Store struct {
 	locks        userLocks
 	heads        heads
 	inboxes      inboxes
-	names        names
-	addressClock database.Clock // of the latest change of addresses by this process
+	names        remembered[mailkey.UserID]
+	paths        remembered[mailkey.Mailbox] // by pathName
+	addressClock database.Clock              // of the latest change of addresses by this process
 	queues       deliveryQueues
 	transactions chan struct{} // semaphore
 	long         chan struct{} // semaphore: see pacer

@@ -12,6 +12,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/event"
 
 	"gadwall/internal/dbtest"
+	"gadwall/internal/mailkey"
 	"gadwall/internal/uidset"
 	"gadwall/quota"
 )
@@ -121,7 +122,7 @@ func TestCommandsAreTargeted(t *testing.T) {
 		check("resolve", err)
 		_, err = e.Authenticate(ctx, "target@example.com", password, ScopeIMAP)
 		check("authenticate", err)
-		e.names = names{}
+		e.names = remembered[mailkey.UserID]{}
 	}
 	if _, err = e.UserByName(ctx, "nobody@example.com"); !errors.Is(err, ErrNoSuchUser) {
 		t.Errorf("nobody: %v", err)
