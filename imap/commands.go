@@ -110,10 +110,13 @@ var rules = map[string]rule{
 	"COPY":     {inSelected, syncAll, (*conn).handleCopy},
 	"MOVE":     {inSelected, syncAll, (*conn).handleMove},
 
+	"REPLACE": {inSelected, syncAll, (*conn).handleReplace},
+
 	"CANCELUPDATE": {inSelected, syncAll, (*conn).handleCancelUpdate},
 
 	"UID EXPUNGE": {inSelected, syncAll, (*conn).handleExpunge},
 	"UID FETCH":   {inSelected, syncAll, (*conn).handleFetch},
+	"UID REPLACE": {inSelected, syncAll, (*conn).handleReplace},
 	"UID SEARCH":  {inSelected, syncAll, (*conn).handleSearch},
 	"UID SORT":    {inSelected, syncAll, (*conn).handleSort},
 	"UID STORE":   {inSelected, syncAll, (*conn).handleStore},
@@ -126,6 +129,7 @@ var rules = map[string]rule{
 // with UIDONLY has only their UID forms (RFC 9586 section 3.1).
 var numbered = map[string]bool{
 	"FETCH": true, "SEARCH": true, "STORE": true, "COPY": true, "MOVE": true, "SORT": true, "THREAD": true,
+	"REPLACE": true,
 }
 
 // parseName reads the name of the command and looks up its rule.

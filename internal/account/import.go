@@ -139,12 +139,38 @@ func (i *Import) Commit(ctx context.Context) (*Imported, error) {
 	if err != nil {
 		return nil, err
 	}
+	return imported(delivered), nil
+}
+
+// Replace puts the one message of the Import into the mailbox and removes another one, both or
+// nothing. It needs DeleteMessages and Expunge in the other one's mailbox. Errors are those of
+// mailstore.Store.Replace.
+func (i *Import) Replace(ctx context.Context, from *Mailbox, uid uint32) (*Imported, error) {
+	if err := from.CheckReplace(); err != nil {
+		return nil, err
+	}
+	if len(i.items) != 1 {
+		return nil, fmt.Errorf("%d messages are to replace one", len(i.items))
+	}
+	item := i.items[0]
+	i.reset()
+	delivered, err := i.box.account.store.Replace(i.box.account.chain(ctx), item, from.key, uid)
+	if err != nil {
+		return nil, err
+	}
+	return imported([]mailstore.Delivered{delivered}), nil
+}
+
+// CheckReplace reports whether messages of the mailbox may be replaced.
+func (m *Mailbox) CheckReplace() error { return m.Check(DeleteMessages | Expunge) }
+
+func imported(delivered []mailstore.Delivered) *Imported {
 	result := &Imported{UIDValidity: delivered[0].UIDValidity, UIDs: make([]uint32, len(delivered))}
 	for n, d := range delivered {
 		result.UIDs[n] = d.UID
 		result.ModSeq = d.ModSeq
 	}
-	return result, nil
+	return result
 }
 
 // Discard releases what was added and not committed, also when ctx has ended.

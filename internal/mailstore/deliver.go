@@ -101,6 +101,13 @@ func (s *Store) Deliver(ctx context.Context, stored *contents.Stored, to []Deliv
 // error, which is any of those in Delivered.Err or ErrTooMany, the references are released. All
 // items name the same mailbox.
 func (s *Store) Append(ctx context.Context, items []AppendItem) ([]Delivered, error) {
+	return s.appendItems(ctx, items, nil)
+}
+
+// appendItems is Append, and with replaces Replace.
+func (s *Store) appendItems(
+	ctx context.Context, items []AppendItem, replaces *replacement,
+) ([]Delivered, error) {
 	if len(items) == 0 {
 		return nil, nil
 	}
@@ -137,6 +144,7 @@ func (s *Store) Append(ctx context.Context, items []AppendItem) ([]Delivered, er
 		pointers[i] = &results[i]
 	}
 	b := newBundle(ctx, items[0].delivery.Mailbox.User(), messages, pointers)
+	b.replaces = replaces
 	if err := s.store(ctx, []*bundle{b}); err != nil {
 		return nil, fmt.Errorf("append: %w", err)
 	}
@@ -173,6 +181,7 @@ type bundle struct {
 	ctx      context.Context // the caller's: a bundle not begun when it ends is not begun
 	user     mailkey.UserID
 	messages []*pending
+	replaces *replacement // of Replace; nil otherwise
 	usage    quota.Usage
 	bytes    int       // of documents
 	since    time.Time // when the first of the references was added

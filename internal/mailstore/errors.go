@@ -17,6 +17,7 @@ var (
 	ErrNoSuchPassword   = errors.New("no such application password")
 	ErrNoSuchAddress    = errors.New("no such address here")
 	ErrNoSuchMailbox    = errors.New("no such mailbox")
+	ErrNoSuchMessage    = errors.New("no such message")
 	ErrMailboxExists    = errors.New("a mailbox with this name exists")
 	ErrInvalidName      = errors.New("not a valid mailbox name")
 	ErrHasChildren      = errors.New("the name has inferior mailboxes and no mailbox of its own")

@@ -85,7 +85,7 @@ func (g *groupWrite) write(ctx context.Context) error {
 	if _, err := g.store.messages.InsertMany(ctx, docs); err != nil {
 		return fmt.Errorf("insert messages: %w", err)
 	}
-	return nil
+	return g.removeReplaced(ctx)
 }
 
 // charge takes the quota for all bundles or, if that does not fit, for those that fit in their order.
@@ -215,5 +215,6 @@ func (g *groupWrite) publish(ctx context.Context) {
 		}
 		g.store.publish(ctx, b.key, events.New, uint64(b.state.ModSeq), uids)
 	}
+	g.publishReplaced(ctx)
 	g.store.warn(ctx, g.user, g.crossed)
 }

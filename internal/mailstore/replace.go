@@ -1,0 +1,79 @@
+package mailstore
+
+import (
+	"context"
+
+	"gadwall/internal/contents"
+	"gadwall/internal/events"
+	"gadwall/internal/mailkey"
+	"gadwall/internal/uidset"
+)
+
+// Replace stores a message and removes another one of the same user, which may be in another mailbox,
+// in one transaction (RFC 8508): there are always either the old or the new message, never both and
+// never none. The quota needs room for both. Errors are those of Append, and ErrNoSuchMessage if the
+// message that is to be replaced is gone; then nothing is changed.
+func (s *Store) Replace(
+	ctx context.Context, item AppendItem, box mailkey.Mailbox, uid uint32,
+) (Delivered, error) {
+	results, err := s.appendItems(ctx, []AppendItem{item}, &replacement{box: box, uid: uid})
+	if err != nil {
+		return Delivered{}, err
+	}
+	return results[0], nil
+}
+
+// replacement is a message that goes when a bundle is stored.
+type replacement struct {
+	box mailkey.Mailbox
+	uid uint32
+
+	removed *removal // what the transaction removed
+	state   *boxState
+}
+
+// removeReplaced removes, within the transaction, what the bundles replace.
+func (g *groupWrite) removeReplaced(ctx context.Context) error {
+	for i, b := range g.bundles {
+		if g.over[i] || b.replaces == nil {
+			continue
+		}
+		if err := g.store.removeOne(ctx, b.replaces); err != nil {
+			return err
+		}
+		if len(b.replaces.removed.uids) == 0 {
+			return &refusedBundles{map[*bundle]error{b: ErrNoSuchMessage}}
+		}
+	}
+	return nil
+}
+
+func (s *Store) removeOne(ctx context.Context, r *replacement) (err error) {
+	uids := uidset.Set{{First: r.uid, Last: r.uid}}
+	if r.removed, err = s.removable(ctx, r.box, uids, nil, 1); err != nil || len(r.removed.uids) == 0 {
+		return err
+	}
+	if err := s.quota.Release(ctx, r.box.User(), r.removed.usage); err != nil {
+		return userError(err)
+	}
+	if r.state, err = s.changeMailbox(ctx, r.box, r.removed.boxChange); err != nil {
+		return err
+	}
+	if err := s.remove(ctx, r.box, r.removed.uids); err != nil {
+		return err
+	}
+	return s.writeJournal(ctx, r.box, r.state, r.removed.uids)
+}
+
+// publishReplaced publishes the removals, after the commit, and releases their references.
+func (g *groupWrite) publishReplaced(ctx context.Context) {
+	var refs []contents.Ref
+	for i, b := range g.bundles {
+		if g.over[i] || b.replaces == nil {
+			continue
+		}
+		refs = append(refs, b.replaces.removed.refs...)
+		g.store.publish(ctx, b.replaces.box, events.Changed, uint64(b.replaces.state.ModSeq), nil)
+	}
+	g.store.release(ctx, refs)
+}
