@@ -31,12 +31,26 @@ type server struct {
 	user  *mailstore.User
 }
 
-func newServer(t testing.TB) *server {
+func newServer(t testing.TB) *server { return newServerAs(t, node.Serving) }
+
+// newServerAs opens a node of its own, which was a server before.
+func newServerAs(t testing.TB, access node.Access) *server {
 	t.Helper()
-	n, err := node.Open(t.Context(), node.Options{
-		Storage: config.Storage{DataDir: t.TempDir(), MongoDBDatabase: "gadwall"}, Access: node.Serving,
-		Logger: slog.New(slog.DiscardHandler),
-	})
+	options := node.Options{
+		Storage: config.Storage{DataDir: t.TempDir(), MongoDBDatabase: "gadwall"},
+		Logger:  slog.New(slog.DiscardHandler),
+	}
+	if access != node.Serving {
+		n, err := node.Open(t.Context(), options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := n.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	options.Access = access
+	n, err := node.Open(t.Context(), options)
 	if err != nil {
 		t.Fatal(err)
 	}

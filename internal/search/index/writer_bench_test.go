@@ -12,6 +12,7 @@ import (
 	"gadwall/bench"
 	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/node"
 	"gadwall/internal/search/index"
 )
 
@@ -148,4 +149,36 @@ func BenchmarkRows(b *testing.B) {
 			}
 		}
 	})
+}
+
+// BenchmarkDelivery measures the processor time of deliveries with all that the index does meanwhile,
+// and of the same without it. Each is 2,048 mails to one mailbox, one after the other.
+//
+//	go test ./internal/search/index -run '^$' -bench Delivery -benchtime 1x -count 3
+func BenchmarkDelivery(b *testing.B) {
+	for _, files := range []bool{false, true} {
+		corpus := bench.NewCorpus(bench.CorpusOptions{Seed: 1, NoFiles: !files})
+		raws := make([][]byte, 2048)
+		for i := range raws {
+			raws[i] = corpus.Message(i).Raw
+		}
+		// Restoring has no index.
+		for name, access := range map[string]node.Access{"with": node.Serving, "without": node.Restoring} {
+			b.Run(fmt.Sprintf("files=%v/%s", files, name), func(b *testing.B) {
+				used := time.Duration(0)
+				for b.Loop() {
+					s := newServerAs(b, access)
+					before := cpu(b)
+					for _, raw := range raws {
+						s.deliver(b, "INBOX", raw, 0)
+					}
+					if access == node.Serving {
+						s.Index.Writer.Wait()
+					}
+					used += cpu(b) - before
+				}
+				b.ReportMetric(float64(used.Microseconds())/float64(b.N*len(raws)), "µs/mail")
+			})
+		}
+	}
 }
