@@ -29,6 +29,7 @@ type Content struct {
 	stored map[int][]byte // frames that are loaded, as stored
 	blobs  map[int]*blobstore.Blob
 	ahead  *blobstore.Ahead // nil unless blobs are read ahead
+	last   *LastFrames      // nil: each read decodes its frames anew
 }
 
 // newContent makes a Content of a document that was read with segs, and with parts if so said.
@@ -244,8 +245,52 @@ func (c *Content) writeInline(ctx context.Context, w io.Writer, off, n int64) er
 	return nil
 }
 
+// LastFrames are the frames that were decoded last, for reads of one content piece by piece: headers
+// and texts lie in different frames. The zero value has none. One goroutine uses it, for one content
+// after the other.
+type LastFrames struct {
+	frames [3]lastFrame
+	next   int // the one that goes
+}
+
+type lastFrame struct {
+	id   ID
+	k    int
+	data []byte // empty: none
+}
+
+// get returns a frame, nil if it is not there.
+func (l *LastFrames) get(id ID, k int) []byte {
+	if l == nil {
+		return nil
+	}
+	for i := range l.frames {
+		if f := &l.frames[i]; len(f.data) > 0 && f.k == k && f.id == id {
+			return f.data
+		}
+	}
+	return nil
+}
+
+// put keeps a copy of a frame.
+func (l *LastFrames) put(id ID, k int, data []byte) {
+	if l == nil {
+		return
+	}
+	f := &l.frames[l.next]
+	f.id, f.k, f.data = id, k, append(f.data[:0], data...)
+	l.next = (l.next + 1) % len(l.frames)
+}
+
+// KeepFrames has reads of the content keep the frames that they decoded last, so that the next read
+// does not decode them again; nil ends that.
+func (c *Content) KeepFrames(last *LastFrames) { c.last = last }
+
 // frame returns the decoded bytes of a frame, from the cache or made in buf.
 func (c *Content) frame(ctx context.Context, buf []byte, k int) ([]byte, error) {
+	if data := c.last.get(c.ID, k); data != nil {
+		return data, nil
+	}
 	if data := c.cached(k); data != nil {
 		return data, nil
 	}
@@ -280,6 +325,7 @@ func (c *Content) frame(ctx context.Context, buf []byte, k int) ([]byte, error) 
 		if err != nil {
 			return nil, fmt.Errorf("%w: %v: frame %d: %v", ErrCorrupt, c.ID, k, err)
 		}
+		c.last.put(c.ID, k, data)
 		return data, nil
 	}
 }

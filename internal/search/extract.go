@@ -30,6 +30,8 @@ func (x *Extractor) Extract(
 	ctx context.Context, g *index.Grams, prefix []byte, content *contents.Content,
 ) error {
 	x.grams = g
+	content.KeepFrames(&x.reader.last)
+	defer content.KeepFrames(nil)
 	x.raw.Reset()
 	x.raw.Write(prefix)
 	if err := x.header(ctx, content, 0, content.HeaderSize(), true); err != nil {

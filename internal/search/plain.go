@@ -19,6 +19,8 @@ var errEnough = errors.New("enough text was read")
 func PlainText(ctx context.Context, content *contents.Content, limit int) (string, error) {
 	out := &bounded{room: limit}
 	r := &reader{pause: ctx.Err}
+	content.KeepFrames(&r.last)
+	defer content.KeepFrames(nil)
 	var err error
 	content.Root().Walk(func(part *mimestream.Part) bool {
 		if !isText(part) {

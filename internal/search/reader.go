@@ -14,6 +14,7 @@ import (
 type reader struct {
 	raw     bytes.Buffer
 	copying []byte
+	last    contents.LastFrames
 	read    int          // octets since the last pause
 	pause   func() error // lets other searches have their turn; nil for none
 }

@@ -33,6 +33,8 @@ func (m *matcher) readMessage(ctx context.Context, content *contents.Content) er
 	if m.decided() {
 		return nil
 	}
+	content.KeepFrames(&m.last)
+	defer content.KeepFrames(nil)
 	if m.header {
 		m.raw.Reset()
 		m.raw.Write(m.msg.Prefix)
