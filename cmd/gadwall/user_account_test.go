@@ -50,3 +50,27 @@ func TestUserCommands(t *testing.T) {
 	run("", "delete", "countess@example.com", "--yes").want(t, 0, "deleted countess@example.com")
 	run("", "show", ada).want(t, exitFailure, "no such user")
 }
+
+// TestTokenCommands: tokens are made, listed and revoked.
+func TestTokenCommands(t *testing.T) {
+	dir := dataDir(t)
+	run := func(args ...string) outcome {
+		t.Helper()
+		return gadwall(t, "", nil, append(append([]string{"token"}, args...), "--data-dir", dir)...)
+	}
+	gadwall(t, "correct horse", nil, "user", "add", "ada@example.com", "--password-stdin", "--data-dir", dir).want(t, 0)
+	made := run("create", "webmail", "--scopes", "mail:read", "--user", "ada@example.com", "--expires", "1h")
+	made.want(t, 0, "shown this once")
+	if token := strings.TrimSpace(made.out); !strings.HasPrefix(token, "gdw_") {
+		t.Errorf("the token is %q", token)
+	}
+	run("create", "x", "--scopes", "users", "--user", "ada@example.com").want(t, exitFailure, "a user's token")
+	run("create", "x", "--scopes", "root").want(t, exitFailure, "no scope")
+	run("create", "x", "--scopes", "all", "--expires=-1h").want(t, exitFailure, "over already")
+	run("create", "x", "--scopes", "mail", "--user", "bob@example.com").want(t, exitFailure, "no such user")
+	list := run("list")
+	list.want(t, 0, "webmail", "mail:read")
+	id := strings.Fields(strings.Split(list.out, "\n")[1])[0]
+	run("revoke", id).want(t, 0, "revoked "+id)
+	run("revoke", id).want(t, exitFailure, "no such token")
+}

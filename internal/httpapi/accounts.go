@@ -199,11 +199,25 @@ func (s *Server) addUser(w http.ResponseWriter, r *http.Request) (any, error) {
 }
 
 // anyUser returns the user with this id or name, also one who is deleted and can be brought back.
-func (s *Server) anyUser(ctx context.Context, id string) (*mailstore.User, error) {
+// For the token of a user there is nobody else.
+func (s *Server) anyUser(ctx context.Context, id string) (user *mailstore.User, err error) {
 	if key, bad := mailkey.ParseUserID(id); bad == nil {
-		return s.opts.Users.UserByID(ctx, key)
+		user, err = s.opts.Users.UserByID(ctx, key)
+	} else {
+		user, err = s.opts.Users.UserByName(ctx, id)
 	}
-	return s.opts.Users.UserByName(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if t := tokenOf(ctx); t != nil && t.Of(t.User) {
+		switch {
+		case !t.Of(user.ID):
+			return nil, mailstore.ErrNoSuchUser
+		case user.State == mailstore.UserSuspended:
+			return nil, refuse(http.StatusForbidden, "Suspended", "the user is suspended")
+		}
+	}
+	return user, nil
 }
 
 // user returns the user with this id or name. The error is mailstore.ErrNoSuchUser, also for a user

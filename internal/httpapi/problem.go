@@ -77,6 +77,7 @@ var refusals = []struct {
 	{quota.ErrInvalidLimit, http.StatusBadRequest, "InvalidField"},
 	{mailstore.ErrNoSuchUser, http.StatusNotFound, "NoSuchUser"},
 	{mailstore.ErrNoSuchAddress, http.StatusNotFound, "NoSuchAddress"},
+	{mailstore.ErrNoSuchToken, http.StatusNotFound, "NoSuchToken"},
 	{mailstore.ErrNoSuchPassword, http.StatusNotFound, "NoSuchPassword"},
 	{mailstore.ErrNoSuchMailbox, http.StatusNotFound, "NoSuchMailbox"},
 	{mailstore.ErrUserExists, http.StatusConflict, "UserExists"},

@@ -44,8 +44,8 @@ func (s *Server) routes() []route {
 			id: "metrics", summary: "Figures for Prometheus.", tag: "server", fixed: true,
 			answerTypes: []string{"text/plain"}}},
 		{http.MethodGet, "/openapi.json", operators, 0, routeTimeout, s.openAPI, operation{
-			id: "openapi", summary: "This document.", tag: "server", answer: map[string]json.RawMessage{}}},
-	}, s.userRoutes(), s.searchRoutes(), s.mailRoutes())
+			id: "openapi", summary: "This document.", tag: "document", answer: map[string]json.RawMessage{}}},
+	}, s.userRoutes(), s.tokenRoutes(), s.searchRoutes(), s.mailRoutes())
 }
 
 // mailRoutes are the routes of mailboxes and messages.
@@ -141,8 +141,12 @@ func (s *Server) run(route route, w http.ResponseWriter, r *http.Request) {
 	// An error means that the connection is closed, which the handler finds out by itself.
 	_ = control.SetReadDeadline(deadline)
 	_ = control.SetWriteDeadline(deadline)
-	if route.who == operators && !s.admit(w, r) {
-		return
+	if route.who == operators {
+		token, ok := s.admit(w, r)
+		if !ok || !mayUse(w, token, &route) {
+			return
+		}
+		r = r.WithContext(withToken(r.Context(), token))
 	}
 	if route.maxBody == 0 && r.ContentLength != 0 {
 		fail(w, http.StatusRequestEntityTooLarge, "TooLarge", "this takes no body")

@@ -42,6 +42,11 @@ type Users interface {
 		*mailstore.AppPassword, string, error)
 	AppPasswords(ctx context.Context, user mailkey.UserID) ([]mailstore.AppPassword, error)
 	RevokeAppPassword(ctx context.Context, user mailkey.UserID, id string) error
+
+	CreateToken(ctx context.Context, t mailstore.Token) (*mailstore.Token, string, error)
+	TokenBySecret(ctx context.Context, secret string) (*mailstore.Token, error)
+	Tokens(ctx context.Context) ([]mailstore.Token, error)
+	RevokeToken(ctx context.Context, id string) error
 }
 
 var _ Users = (*mailstore.Store)(nil)
@@ -61,7 +66,7 @@ type Options struct {
 	Ping func(context.Context) error
 	// Disk returns the state of the database's disk; nil if this process does not know it.
 	Disk func() (Disk, error)
-	// Token, if not empty, must come with every request but /health. If it is
+	// Token, if not empty, or a token of Users, must come with every request but /health. If it is
 	// empty, the server answers only requests for loopback hosts.
 	Token string
 	// MaxConnections and MaxConnectionsPerAddress bound open connections; 0 means 1,000 and 200.

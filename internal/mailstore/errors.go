@@ -14,6 +14,7 @@ var (
 	ErrAuthFailed       = errors.New("user name or password wrong")
 	ErrSuspended        = errors.New("the user is suspended")
 	ErrInvalidProfile   = errors.New("display name or metadata cannot be used")
+	ErrNoSuchToken      = errors.New("no such token")
 	ErrNoSuchPassword   = errors.New("no such application password")
 	ErrNoSuchAddress    = errors.New("no such address here")
 	ErrNoSuchMailbox    = errors.New("no such mailbox")

@@ -40,7 +40,8 @@ func (s *Store) ensureCollections(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, name := range []string{collUsers, collAddresses, collMailboxes, collSubscriptions, collJournal, collState} {
+	for _, name := range []string{collUsers, collAddresses, collMailboxes, collSubscriptions, collJournal, collTokens,
+		collState} {
 		if !have[name] {
 			if err := s.createCollection(ctx, name, nil); err != nil {
 				return fmt.Errorf("create collection %s: %w", name, err)

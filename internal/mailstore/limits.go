@@ -29,6 +29,8 @@ const (
 	MaxMetadata    = 4 << 10
 	// MaxAppPasswords bounds the application passwords of a user (ErrTooMany).
 	MaxAppPasswords = 50
+	// MaxTokens bounds the tokens of the HTTP API (ErrTooMany).
+	MaxTokens = 10_000
 	// MaxPage bounds the users of one page.
 	MaxPage = 1000
 	// MaxAddressLength is in octets of UTF-8 (RFC 5321 section 4.5.3.1.3, less the angle brackets;

@@ -59,6 +59,7 @@ const (
 	collSubscriptions = "subscriptions"
 	collMessages      = "messages"
 	collJournal       = "journal"
+	collTokens        = "tokens"
 	collState         = "state" // one document for each thing that happens to the whole store
 )
 

@@ -1,0 +1,139 @@
+package httpapi
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"gadwall/internal/mailstore"
+)
+
+// Token is what the API tells of a token.
+type Token struct {
+	ID      string    `json:"id"`
+	Name    string    `json:"name"`
+	Scopes  []string  `json:"scopes"`
+	User    string    `json:"user,omitempty" doc:"The id of the one user whose mail it opens."`
+	Created time.Time `json:"created"`
+	Expires time.Time `json:"expires,omitzero"`
+	Token   string    `json:"token,omitempty" doc:"Only in the answer that makes it."`
+}
+
+type tokenList struct {
+	Tokens []Token `json:"tokens"`
+}
+
+type newToken struct {
+	Name    string    `json:"name" required:"true" doc:"What it is for."`
+	Scopes  []string  `json:"scopes" required:"true" enum:"all,users,users:read,mail,mail:read,metrics,tokens"`
+	User    string    `json:"user" doc:"Id or name of the one user whose mail it opens."`
+	Expires time.Time `json:"expires"`
+}
+
+func shownToken(t mailstore.Token) Token {
+	shown := Token{ID: t.ID, Name: t.Name, Scopes: t.Scopes, Created: t.Created, Expires: t.Expires}
+	if t.Of(t.User) {
+		shown.User = t.User.String()
+	}
+	return shown
+}
+
+func (s *Server) tokenRoutes() []route {
+	return []route{
+		s.route(http.MethodGet, "/tokens", s.listTokens, operation{
+			id: "listTokens", summary: "All tokens, also those whose time is over.", tag: "tokens",
+			answer: tokenList{}}),
+		s.route(http.MethodPost, "/tokens", s.createToken, operation{
+			id: "createToken", summary: "Make a token, which is told this once.", tag: "tokens", body: newToken{},
+			status: http.StatusCreated, answer: Token{},
+			failures: []int{http.StatusBadRequest, http.StatusNotFound, http.StatusConflict}}),
+		s.route(http.MethodDelete, "/tokens/{token}", s.revokeToken, operation{
+			id: "revokeToken", summary: "Take a token away.", tag: "tokens", status: http.StatusNoContent,
+			failures: []int{http.StatusNotFound}}),
+	}
+}
+
+// scope returns the scope that a token needs for the route; "" is any.
+func (r *route) scope() string {
+	area := map[string]string{
+		"users": "users", "addresses": "users", "app passwords": "users", "domains": "users", "mailboxes": "mail",
+		"messages": "mail", "tokens": "tokens", "server": "metrics",
+	}[r.about.tag]
+	if r.method == http.MethodGet && (area == "users" || area == "mail") {
+		area += ":read"
+	}
+	return area
+}
+
+// forUsers reports whether the token of a user may use the route for that user.
+func (r *route) forUsers() bool {
+	return strings.HasPrefix(r.path, "/users/{id}") && strings.HasPrefix(r.scope(), "mail")
+}
+
+// mayUse answers why a token may not use a route, or reports that it may. What a user's token may
+// see of users Server.anyUser decides.
+func mayUse(w http.ResponseWriter, t *mailstore.Token, r *route) bool {
+	if t == nil || r.scope() == "" {
+		return true
+	}
+	user := t.Of(t.User)
+	if t.Grants(r.scope()) && (!user || r.forUsers()) {
+		return true
+	}
+	text := "the token needs the scope " + r.scope()
+	if user {
+		text = "a user's token is for the user's own mail"
+	}
+	fail(w, http.StatusForbidden, "InsufficientScope", text)
+	return false
+}
+
+func (s *Server) listTokens(_ http.ResponseWriter, r *http.Request) (any, error) {
+	tokens, err := s.opts.Users.Tokens(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	list := tokenList{make([]Token, len(tokens))}
+	for i, t := range tokens {
+		list.Tokens[i] = shownToken(t)
+	}
+	return list, nil
+}
+
+func (s *Server) createToken(w http.ResponseWriter, r *http.Request) (any, error) {
+	var in newToken
+	if err := decode(r, &in); err != nil {
+		return nil, err
+	}
+	maker := tokenOf(r.Context())
+	if maker != nil && slices.ContainsFunc(in.Scopes, func(scope string) bool { return !maker.Grants(scope) }) {
+		return nil, refuse(http.StatusForbidden, "InsufficientScope",
+			"a token makes no token that may do more than itself")
+	}
+	t := mailstore.Token{Name: in.Name, Scopes: in.Scopes, Expires: in.Expires}
+	if in.User != "" {
+		user, err := s.user(r.Context(), in.User)
+		if err != nil {
+			return nil, err
+		}
+		t.User = user.ID
+	}
+	made, secret, err := s.opts.Users.CreateToken(r.Context(), t)
+	if err != nil {
+		return nil, err
+	}
+	s.log.Info("token made", "token", made.ID, "scopes", made.Scopes, "request", requestID(w))
+	shown := shownToken(*made)
+	shown.Token = secret
+	return shown, nil
+}
+
+func (s *Server) revokeToken(w http.ResponseWriter, r *http.Request) (any, error) {
+	id := r.PathValue("token")
+	if err := s.opts.Users.RevokeToken(r.Context(), id); err != nil {
+		return nil, err
+	}
+	s.log.Info("token revoked", "token", id, "request", requestID(w))
+	return nil, nil
+}
