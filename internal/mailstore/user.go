@@ -244,8 +244,12 @@ func (s *Store) UserByID(ctx context.Context, id mailkey.UserID) (*User, error) 
 func (s *Store) findUser(ctx context.Context, filter bson.D) (*userDoc, error) {
 	ctx, end := s.link(ctx)
 	defer end()
+	opts := options.FindOne()
+	if filter[0].Key == "_id" {
+		opts.SetHint(byKey)
+	}
 	var doc userDoc
-	err := s.users.FindOne(ctx, append(filter, notSet(userDeleting))).Decode(&doc)
+	err := s.users.FindOne(ctx, append(filter, notSet(userDeleting)), opts).Decode(&doc)
 	if errors.Is(err, mongo.ErrNoDocuments) {
 		return nil, ErrNoSuchUser
 	}
