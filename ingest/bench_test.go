@@ -24,6 +24,10 @@ func (n nullStore) ResolveAddress(context.Context, string) (*mailstore.Recipient
 	return &mailstore.Recipient{User: n.user}, nil
 }
 
+func (nullStore) MailboxByPath(context.Context, mailkey.UserID, string) (*mailstore.Mailbox, error) {
+	return nil, mailstore.ErrNoSuchMailbox
+}
+
 func (n nullStore) Inbox(_ context.Context, user mailkey.UserID) (mailkey.Mailbox, error) {
 	return user.Mailbox(1), nil
 }

@@ -22,6 +22,7 @@ const inbox = "INBOX"
 type store interface {
 	ResolveAddress(ctx context.Context, address string) (*mailstore.Recipient, error)
 	Inbox(ctx context.Context, user mailkey.UserID) (mailkey.Mailbox, error)
+	MailboxByPath(ctx context.Context, user mailkey.UserID, path string) (*mailstore.Mailbox, error)
 	NewWriter(ctx context.Context) contentWriter
 	Deliver(
 		ctx context.Context, stored *contents.Stored, to []mailstore.Delivery,

@@ -81,6 +81,10 @@ func (f *fakeStore) Inbox(_ context.Context, user mailkey.UserID) (mailkey.Mailb
 	return user.Mailbox(1), nil
 }
 
+func (f *fakeStore) MailboxByPath(context.Context, mailkey.UserID, string) (*mailstore.Mailbox, error) {
+	return nil, mailstore.ErrNoSuchMailbox
+}
+
 func (f *fakeStore) NewWriter(context.Context) contentWriter {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -42,6 +42,9 @@ type Options struct {
 	RejectOverQuota bool
 	// RejectSuspended refuses mail for users who are suspended; else it is taken.
 	RejectSuspended bool
+	// DetailMailboxes delivers mail for user+detail into the mailbox of that name, if the user has one
+	// without a special use.
+	DetailMailboxes bool
 	// Postmaster is the address whose mailbox gets the mail for <Postmaster>, and for the
 	// postmaster at Hostname unless a user has that address; empty refuses it.
 	Postmaster string

@@ -255,11 +255,26 @@ func (s *Server) lookUp(
 	if err != nil {
 		return nil, mailkey.Mailbox{}, err
 	}
-	box, err := s.store.Inbox(ctx, rcpt.User.ID)
+	box, err := s.mailboxOf(ctx, rcpt)
 	if err != nil {
 		return nil, mailkey.Mailbox{}, fmt.Errorf("mailbox %s of %s: %w", inbox, rcpt.User.Username, err)
 	}
 	return rcpt, box, nil
+}
+
+// mailboxOf returns the mailbox for a recipient: INBOX, or with DetailMailboxes the one that the
+// detail names. A sender cannot reach the mailboxes with a special use, such as Sent.
+func (s *Server) mailboxOf(ctx context.Context, rcpt *mailstore.Recipient) (mailkey.Mailbox, error) {
+	if s.opts.DetailMailboxes && rcpt.Detail != "" {
+		box, err := s.store.MailboxByPath(ctx, rcpt.User.ID, rcpt.Detail)
+		switch {
+		case err == nil && box.SpecialUse == "":
+			return box.Key, nil
+		case err != nil && !errors.Is(err, mailstore.ErrNoSuchMailbox):
+			return mailkey.Mailbox{}, err
+		}
+	}
+	return s.store.Inbox(ctx, rcpt.User.ID)
 }
 
 // badPath is the reply to a path that cannot be used; status is 5.1.7 for senders and 5.1.3 for

@@ -193,7 +193,7 @@ func (c *serveCmd) protocols(store *node.Node, open listeners, certificates *lis
 		server, err := ingest.New(ingest.Options{
 			Store: store.Mail, LMTP: in.lmtp, Hostname: c.Hostname, TLSConfig: tlsConfig,
 			MaxMessageSize: int64(c.MaxMessageSize), RejectOverQuota: c.RejectOverQuota,
-			RejectSuspended: c.RejectSuspended, Postmaster: c.Postmaster,
+			RejectSuspended: c.RejectSuspended, DetailMailboxes: c.DetailMailboxes, Postmaster: c.Postmaster,
 			MaxConnections: c.MaxMailConnections, MaxConnectionsPerAddress: c.MaxMailConnectionsPerAddress,
 			TrustedMTAs: c.TrustedMTAs, Metrics: counters, Logger: log,
 		})

@@ -45,6 +45,7 @@ type Serve struct {
 	HeaderCache     Size     `name:"header-cache" env:"GADWALL_HEADER_CACHE" default:"64MiB" help:"Memory for the header fields that clients ask for when they list a mailbox: about 1 KiB a message, once for all sessions."`
 	ViewCache       Size     `name:"view-cache" env:"GADWALL_VIEW_CACHE" default:"256MiB" help:"Memory for the flags, dates and sizes of mailboxes that sessions have open: 23 bytes a message, once for all sessions."`
 	RejectOverQuota bool     `name:"reject-over-quota" env:"GADWALL_REJECT_OVER_QUOTA" help:"Answer mail for a full mailbox with 552 (give up) rather than 452 (try again)."`
+	DetailMailboxes bool     `name:"detail-mailboxes" env:"GADWALL_DETAIL_MAILBOXES" help:"Deliver mail for user+detail into the mailbox called detail, if the user has one that has no special use."`
 	RejectSuspended bool     `name:"reject-suspended" env:"GADWALL_REJECT_SUSPENDED" help:"Refuse mail for suspended users with 550, rather than take it."`
 
 	JournalKept   Duration `name:"journal-kept" env:"GADWALL_JOURNAL_KEPT" default:"90d" help:"How long the UIDs of expunged messages are kept for clients that come back (QRESYNC)."`
