@@ -53,7 +53,7 @@ const (
 	maxStoreFlags = 100
 	// maxSortCriteria bounds the criteria of one SORT.
 	maxSortCriteria = 20
-	// maxCompressors bounds the compressors (about 700 KiB each) of all sessions: those that are
+	// maxCompressors bounds the compressors (about 800 KiB each) of all sessions: those that are
 	// sending at the moment need one. Without one, a session sends uncompressed blocks.
 	maxCompressors = 64
 	// maxContexts bounds the searches with UPDATE of a session, maxContextResults the

@@ -152,6 +152,9 @@ func TestWriter(t *testing.T) {
 		if err := w.Flush(); err != nil {
 			t.Fatal(err)
 		}
+		if left := pool.InUse(); left == 1 != (other.c != nil) {
+			t.Errorf("%d compressors are in use after Flush", left)
+		}
 		if compressed := b.Len() < len(text)/2; i > 0 && compressed == (other.c != nil) {
 			t.Errorf("%d octets of %d", b.Len(), len(text))
 		}
@@ -164,7 +167,7 @@ func TestWriter(t *testing.T) {
 		}
 	}
 	other.Release()
-	if len(pool.turns) != 0 {
+	if pool.InUse() != 0 {
 		t.Error("a compressor is missing")
 	}
 }
