@@ -98,6 +98,13 @@ func (s *Store) EnsureIndexes(ctx context.Context) error {
 	return database.CreateIndexes(ctx, s.Indexes())
 }
 
+// Forms returns how the collections are to be stored. Chunks are compressed already, or do not
+// compress.
+func Forms() []database.Form {
+	return []database.Form{{Name: FilesCollection, Compressor: database.Zstd},
+		{Name: ChunksCollection, Compressor: database.Uncompressed}}
+}
+
 // Indexes returns the indexes that readers and writers need.
 func (s *Store) Indexes() []database.Indexes {
 	return []database.Indexes{

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"strings"
 	"time"
 
 	"gadwall/internal/node"
@@ -67,6 +68,7 @@ func printSchema(w io.Writer, s *schema.Status) error {
 			p.line("  reads about %s", count(m.Documents, "document"))
 		}
 	}
+	printCompression(&p, s.Compression)
 	for _, i := range s.Instances {
 		p.line("running: %s, last seen %s", i.String(), i.Seen.Format(time.RFC3339))
 	}
@@ -74,6 +76,26 @@ func printSchema(w io.Writer, s *schema.Status) error {
 		p.line("nothing to apply")
 	}
 	return p.err
+}
+
+// printCompression says how collections are compressed, and which could be otherwise.
+func printCompression(p *printer, list []schema.CompressionStatus) {
+	var own, plain []string
+	for _, c := range list {
+		switch {
+		case c.Compressor != "":
+			own = append(own, c.Collection+" "+c.Compressor)
+		case c.Wanted != "":
+			plain = append(plain, c.Collection+" ("+c.Wanted+")")
+		}
+	}
+	if len(own) > 0 {
+		p.line("compressed: %s; all others as the server does by default", strings.Join(own, ", "))
+	}
+	if len(plain) > 0 {
+		p.line("compressed as the server does by default, since it refuses otherwise or they were made before: %s",
+			strings.Join(plain, ", "))
+	}
 }
 
 // printer writes lines, and keeps the first error.

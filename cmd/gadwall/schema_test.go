@@ -27,7 +27,8 @@ func TestSchema(t *testing.T) {
 	gadwall(t, "", env, "user", "add", "ada@example.com").want(t, 0)
 	gadwall(t, "Subject: hello\r\n\r\nHello.\r\n", env, "deliver", "--lmtp", server.ports["LMTP"],
 		"--to", "ada@example.com", "-").want(t, 0)
-	gadwall(t, "", env, "schema", "status").want(t, 0, "nothing to apply", "running: process")
+	gadwall(t, "", env, "schema", "status").want(t, 0, "nothing to apply", "running: process",
+		"compressed as the server does by default, since it refuses otherwise", "messages (zstd)", "contents (none)")
 
 	client, err := mongo.Connect(options.Client().ApplyURI(node.SocketURI(filepath.Join(dir, docstore.SocketName))))
 	if err != nil {

@@ -111,7 +111,16 @@ func (s *Store) Dictionaries() *dictionary.Set { return s.dicts }
 
 // EnsureIndexes creates the indexes that readers and writers need, those of the blobs included.
 func (s *Store) EnsureIndexes(ctx context.Context) error {
+	if err := database.CreateCollections(ctx, s.coll.Database(), Forms()); err != nil {
+		return err
+	}
 	return database.CreateIndexes(ctx, s.Indexes())
+}
+
+// Forms returns how the collections of contents and blobs are to be stored. Frames and chunks are
+// compressed already.
+func Forms() []database.Form {
+	return append([]database.Form{{Name: Collection, Compressor: database.Uncompressed}}, blobstore.Forms()...)
 }
 
 // Indexes returns the indexes that readers and writers need, those of the blobs included. Readers

@@ -29,6 +29,7 @@ const (
 	PrimarySteppedDown                      Code = 189
 	NetworkInterfaceExceededTimeLimit       Code = 202
 	CursorKilled                            Code = 237
+	NotImplemented                          Code = 238
 	SnapshotTooOld                          Code = 239
 	SnapshotUnavailable                     Code = 246
 	NoSuchTransaction                       Code = 251

@@ -26,10 +26,6 @@ var unreachable = []Code{HostUnreachable, HostNotFound, NetworkTimeout, FailedTo
 var lostSnapshot = []Code{SnapshotTooOld, SnapshotUnavailable, NoSuchTransaction,
 	TransactionExceededLifetimeLimitSeconds}
 
-// noClustering are the codes with which servers that have no clustered collections refuse to create
-// one. No other error may lead to a collection of the other kind, which would stay.
-var noClustering = []Code{BadValue, FailedToParse, TypeMismatch, InvalidOptions, CommandNotSupported, IDLUnknownField}
-
 // HasCode reports whether the server refused a command, or a write of it, with one of the codes.
 func HasCode(err error, codes ...Code) bool {
 	var refused mongo.ServerError
@@ -89,7 +85,3 @@ func IsCursorLost(err error) bool {
 
 // IsSnapshotLost reports whether the server gave up the snapshot that a transaction reads.
 func IsSnapshotLost(err error) bool { return IsTransient(err) || HasCode(err, lostSnapshot...) }
-
-// HasNoClustering reports whether a server refused to create a clustered collection because it does
-// not know of any (before MongoDB 5.3).
-func HasNoClustering(err error) bool { return HasCode(err, noClustering...) }

@@ -25,7 +25,7 @@ func refusal(code Code, labels ...Label) error {
 func TestErrorClasses(t *testing.T) {
 	classes := map[string]func(error) bool{
 		"full": IsStorageFull, "unavailable": IsUnavailable, "not primary": IsNotPrimary, "transient": IsTransient,
-		"conflict": IsConflict, "cursor": IsCursorLost, "snapshot": IsSnapshotLost, "unclustered": HasNoClustering,
+		"conflict": IsConflict, "cursor": IsCursorLost, "snapshot": IsSnapshotLost, "unclustered": hasRefusedForm,
 	}
 	write := fmt.Errorf("insert: %w", mongo.BulkWriteException{WriteErrors: []mongo.BulkWriteError{
 		{WriteError: mongo.WriteError{Code: int(OutOfDiskSpace)}}}})
@@ -92,3 +92,5 @@ func TestErrorsOfTheDriver(t *testing.T) {
 		t.Errorf("disconnected: %v", err)
 	}
 }
+
+func hasRefusedForm(err error) bool { return HasCode(err, refusedForm...) }

@@ -27,27 +27,10 @@ const (
 // ensureCollections creates the collections (a transaction on a sharded cluster must not) where they
 // do not exist, and the indexes of those without documents. Package schema has the others built.
 func (s *Store) ensureCollections(ctx context.Context) error {
-	existing, err := s.db.ListCollectionSpecifications(ctx, bson.D{})
-	if err != nil {
-		return fmt.Errorf("list collections: %w", err)
+	if err := database.CreateCollections(ctx, s.db, Forms()); err != nil {
+		return err
 	}
-	have := make(map[string]bool)
-	for _, spec := range existing {
-		have[spec.Name] = true
-	}
-	if !have[collMessages] {
-		if err := s.createMessages(ctx); err != nil {
-			return err
-		}
-	}
-	for _, name := range []string{collUsers, collAddresses, collMailboxes, collSubscriptions, collJournal, collTokens,
-		collState} {
-		if !have[name] {
-			if err := s.createCollection(ctx, name, nil); err != nil {
-				return fmt.Errorf("create collection %s: %w", name, err)
-			}
-		}
-	}
+	var err error
 	if s.clustered, err = s.isClustered(ctx); err != nil {
 		return err
 	}
@@ -97,33 +80,15 @@ func (s *Store) coversUIDs(ctx context.Context) (bool, error) {
 	return stage == "PROJECTION_COVERED", nil
 }
 
-// createMessages creates the collection of messages clustered by _id where the server can (MongoDB
-// 5.3), so that reading a mailbox is sequential.
-func (s *Store) createMessages(ctx context.Context) error {
-	clustered := options.CreateCollection().SetClusteredIndex(bson.D{
-		{Key: "key", Value: bson.D{{Key: "_id", Value: 1}}}, {Key: "unique", Value: true}})
-	err := s.createCollection(ctx, collMessages, clustered)
-	if database.HasNoClustering(err) {
-		s.log.Info("server has no clustered collections", "error", err)
-		err = s.createCollection(ctx, collMessages, nil)
+// Forms returns how the collections of users and their mail are to be stored. Messages are clustered
+// by _id, so that reading a mailbox is sequential.
+func Forms() []database.Form {
+	return []database.Form{
+		{Name: collMessages, Clustered: true, Compressor: database.Zstd},
+		{Name: collJournal, Compressor: database.Zstd},
+		{Name: collUsers}, {Name: collAddresses}, {Name: collMailboxes}, {Name: collSubscriptions},
+		{Name: collTokens}, {Name: collState},
 	}
-	if err != nil {
-		return fmt.Errorf("create collection %s: %w", collMessages, err)
-	}
-	return nil
-}
-
-// createCollection creates a collection. It is no error if another instance was faster.
-func (s *Store) createCollection(ctx context.Context, name string, o *options.CreateCollectionOptionsBuilder) error {
-	var opts []options.Lister[options.CreateCollectionOptions]
-	if o != nil {
-		opts = append(opts, o)
-	}
-	err := s.db.CreateCollection(ctx, name, opts...)
-	if database.HasCode(err, database.NamespaceExists) {
-		return nil
-	}
-	return err
 }
 
 func (s *Store) isClustered(ctx context.Context) (bool, error) {

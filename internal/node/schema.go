@@ -3,12 +3,15 @@ package node
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
+	"gadwall/internal/contents"
 	"gadwall/internal/database"
 	"gadwall/internal/mailstore"
 	"gadwall/internal/schema"
+	"gadwall/internal/search/index"
 )
 
 // indexesPoll is how often a server that waits for indexes looks for them, and indexesTell how often
@@ -25,6 +28,7 @@ func (n *Node) openSchema(ctx context.Context, o Options) error {
 	if o.Migrations == nil {
 		registry.Migrations = mailstore.Migrations(nil)
 	}
+	registry.Forms = slices.Concat(mailstore.Forms(), contents.Forms(), index.Forms())
 	registry.Indexes = append(mailstore.Indexes(n.Database), n.Contents.Indexes()...)
 	var err error
 	n.Schema, err = schema.Open(ctx, schema.Options{Database: n.Database, Redis: n.Redis, Registry: registry,
@@ -42,6 +46,9 @@ func (n *Node) openSchema(ctx context.Context, o Options) error {
 	}
 	if o.Access == Looking {
 		return nil
+	}
+	if err := database.CreateCollections(ctx, n.Database, contents.Forms()); err != nil {
+		return err
 	}
 	if _, err := database.CreateWhereEmpty(ctx, n.Contents.Indexes()); err != nil {
 		return err

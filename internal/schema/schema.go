@@ -58,6 +58,7 @@ type Migration struct {
 // A Registry has what a program expects of a database.
 type Registry struct {
 	Indexes    []database.Indexes
+	Forms      []database.Form // of the collections
 	Migrations []Migration // by ascending Version
 }
 

@@ -19,6 +19,8 @@ type Status struct {
 	Least      int               `json:"least"`
 	Indexes    []IndexStatus     `json:"indexes"` // that are missing or wrong
 	Migrations []MigrationStatus `json:"migrations"`
+	// Compression has the collections that exist.
+	Compression []CompressionStatus `json:"compression"`
 	Instances  []Instance        `json:"instances"`
 }
 
@@ -38,6 +40,14 @@ type IndexStatus struct {
 	Documents int64 `json:"documents"` // about, of the collection
 	Done      int64 `json:"done,omitempty"`
 	Total     int64 `json:"total,omitempty"`
+}
+
+// A CompressionStatus is how a collection is compressed. Nothing changes it: a collection that was made
+// by a program, or on a server, that knew less stays as it is.
+type CompressionStatus struct {
+	Collection string `json:"collection"`
+	Compressor string `json:"compressor,omitempty"` // absent: that of the server for all collections
+	Wanted     string `json:"wanted,omitempty"`     // that a new collection would get
 }
 
 // A MigrationStatus is a migration that is not through.
@@ -65,6 +75,15 @@ func (s *Schema) Status(ctx context.Context) (*Status, error) {
 	}
 	if out.Indexes, err = s.Missing(ctx); err != nil {
 		return nil, err
+	}
+	have, err := database.Compression(ctx, s.o.Database)
+	if err != nil {
+		return nil, fmt.Errorf("schema: %w", err)
+	}
+	for _, f := range s.o.Registry.Forms {
+		if compressor, ok := have[f.Name]; ok {
+			out.Compression = append(out.Compression, CompressionStatus{f.Name, compressor, f.Compressor})
+		}
 	}
 	for _, m := range s.o.Registry.Migrations {
 		if m.Version <= out.Version {

@@ -57,29 +57,19 @@ func Open(ctx context.Context, db *mongo.Database, readOnly bool) (*Index, error
 	if readOnly {
 		return x, nil
 	}
-	for _, c := range []*mongo.Collection{x.rows, x.blocks, x.columns, x.states} {
-		if err := createClustered(ctx, db, c.Name()); err != nil {
-			return nil, fmt.Errorf("create collection %s: %w", c.Name(), err)
-		}
+	if err := database.CreateCollections(ctx, db, Forms()); err != nil {
+		return nil, err
 	}
 	return x, nil
 }
 
-// createClustered creates a collection clustered by _id where the server can.
-func createClustered(ctx context.Context, db *mongo.Database, name string) error {
-	have, err := db.ListCollectionNames(ctx, bson.D{{Key: "name", Value: name}})
-	if err != nil || len(have) > 0 {
-		return err
+// Forms returns how the collections are to be stored. Rows and columns are codes that do not compress.
+func Forms() []database.Form {
+	return []database.Form{
+		{Name: collRows, Clustered: true, Compressor: database.Uncompressed},
+		{Name: collColumns, Clustered: true, Compressor: database.Uncompressed},
+		{Name: collBlocks, Clustered: true}, {Name: collStates, Clustered: true},
 	}
-	err = db.CreateCollection(ctx, name, options.CreateCollection().SetClusteredIndex(bson.D{
-		{Key: "key", Value: bson.D{{Key: "_id", Value: 1}}}, {Key: "unique", Value: true}}))
-	if database.HasNoClustering(err) {
-		err = db.CreateCollection(ctx, name)
-	}
-	if database.HasCode(err, database.NamespaceExists) {
-		return nil
-	}
-	return err
 }
 
 const blockIDSize = 8
