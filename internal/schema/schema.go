@@ -59,7 +59,7 @@ type Migration struct {
 type Registry struct {
 	Indexes    []database.Indexes
 	Forms      []database.Form // of the collections
-	Migrations []Migration // by ascending Version
+	Migrations []Migration     // by ascending Version
 }
 
 // Version is the newest version that the program knows.

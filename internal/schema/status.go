@@ -21,7 +21,7 @@ type Status struct {
 	Migrations []MigrationStatus `json:"migrations"`
 	// Compression has the collections that exist.
 	Compression []CompressionStatus `json:"compression"`
-	Instances  []Instance        `json:"instances"`
+	Instances   []Instance          `json:"instances"`
 }
 
 // Complete reports whether there is nothing to apply.
