@@ -124,8 +124,8 @@ type Recipient struct {
 }
 
 // ResolveAddress returns the user to whom an address leads. It looks the whole address up first;
-// then, if the local part has a +, the address without the + and what follows it (RFC 5233). The
-// error is ErrNoSuchAddress for addresses that no user has, however malformed.
+// then, if the local part has a +, the address without the + and what follows it (RFC 5233);
+// then *@domain. The error is ErrNoSuchAddress for addresses that no user has, however malformed.
 func (s *Store) ResolveAddress(ctx context.Context, address string) (*Recipient, error) {
 	local, domain, err := splitAddress(address)
 	if err != nil {
@@ -136,14 +136,22 @@ func (s *Store) ResolveAddress(ctx context.Context, address string) (*Recipient,
 		return &Recipient{User: user}, nil
 	}
 	base, detail, found := strings.Cut(local, "+")
-	if !errors.Is(err, ErrNoSuchAddress) || !found || base == "" {
-		return nil, err
+	if errors.Is(err, ErrNoSuchAddress) && found && base != "" {
+		if user, err = s.userByAddress(ctx, base, domain); err == nil {
+			return &Recipient{User: user, Detail: norm.NFC.String(detail)}, nil
+		}
 	}
-	if user, err = s.userByAddress(ctx, base, domain); err != nil {
-		return nil, err
+	if errors.Is(err, ErrNoSuchAddress) && local != anyLocal {
+		if user, err = s.userByAddress(ctx, anyLocal, domain); err == nil {
+			return &Recipient{User: user}, nil
+		}
 	}
-	return &Recipient{User: user, Detail: norm.NFC.String(detail)}, nil
+	return nil, err
 }
+
+// anyLocal is the local part of an address that stands for all addresses of its domain that nobody
+// has.
+const anyLocal = "*"
 
 func (s *Store) userByAddress(ctx context.Context, local, domain string) (*User, error) {
 	address, err := normalizeParts(local, domain)

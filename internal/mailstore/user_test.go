@@ -106,11 +106,21 @@ func TestResolveAddress(t *testing.T) {
 	if err := e.AddAlias(ctx, other.ID, local+"+special@"+domain); err != nil {
 		t.Fatal(err)
 	}
+	if err := e.AddAlias(ctx, other.ID, "*@All.example"); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.AddAlias(ctx, u.ID, "own@all.example"); err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct {
 		address string
 		user    *User
 		detail  string
 	}{
+		{"anybody@all.example", other, ""},
+		{"any+body@all.example", other, ""},
+		{"own@all.example", u, ""},
+		{"own+x@all.example", u, "x"},
 		{u.Username, u, ""},
 		{"ALIAS@Example.ORG", u, ""},
 		{local + "+Lists+more@" + domain, u, "Lists+more"},
@@ -139,7 +149,7 @@ func TestResolveAddress(t *testing.T) {
 		t.Errorf("removal of another's alias: %v", err)
 	}
 	if list, err := e.Addresses(ctx, u.ID); err != nil ||
-		!slices.Equal(list, []string{"alias@example.org", u.Username}) {
+		!slices.Equal(list, []string{"alias@example.org", "own@all.example", u.Username}) {
 		t.Errorf("addresses %q, %v", list, err)
 	}
 	if err := e.RemoveAlias(ctx, u.ID, "alias@example.org"); err != nil {
