@@ -80,7 +80,9 @@ func checkAgainst(t *testing.T, address string, document []byte) {
 		for path, methods := range paths.Paths {
 			for method := range methods {
 				operation := strings.ToUpper(method) + " " + path
-				checks.operations[operation] = checks.operations[operation]
+				if !checks.operations[operation] {
+					checks.operations[operation] = false // it exists
+				}
 			}
 		}
 	}

@@ -63,8 +63,6 @@ func number(least, most int) schema {
 	return schema{"type": "integer", "minimum": least, "maximum": most}
 }
 
-func choice(words ...string) schema { return schema{"type": "string", "enum": words} }
-
 // paged are the parameters of a route that answers page by page.
 func paged(most int, after string) []parameter {
 	return []parameter{
