@@ -39,6 +39,11 @@ const (
 	// loadShare: the columns of a larger one are loaded when a query is for more than one message
 	// in so many.
 	loadShare = 4
+	// maxSearched is how many messages a mailbox has at most whose columns are loaded for searches
+	// alone: an index of the database may find a few of a million sooner.
+	maxSearched = 50_000
+	// maxAsked bounds the mailboxes that are remembered as asked for once.
+	maxAsked = 10_000
 	// idleTime is how long columns are kept that nobody asks for.
 	idleTime = 10 * time.Minute
 )
@@ -53,6 +58,8 @@ type Cache struct {
 	entries map[mailkey.Mailbox]*entry
 	recent  *list.List // of entries; the last used is at the front
 	bytes   int64
+	// asked are mailboxes without columns that Loaded was asked for once, at most maxAsked.
+	asked map[mailkey.Mailbox]struct{}
 
 	hits, updates, loads atomic.Uint64
 }
@@ -76,6 +83,7 @@ func New(store Store, maxBytes int64) *Cache {
 	return &Cache{
 		store: store, max: maxBytes, now: time.Now,
 		entries: make(map[mailkey.Mailbox]*entry), recent: list.New(),
+		asked: make(map[mailkey.Mailbox]struct{}),
 	}
 }
 
@@ -141,19 +149,55 @@ func worthLoading(q mailstore.Query) func(total int64) bool {
 	}
 }
 
-// Loaded is Messages for columns that are there already; it loads none.
+// Loaded is Messages for columns that are there already. It loads those of a mailbox that is not
+// large when it is asked for much of it a second time: once, the database answers as well. Each
+// message that it yields is good until the next one.
 func (c *Cache) Loaded(
 	ctx context.Context, key mailkey.Mailbox, q mailstore.Query,
 ) (messages iter.Seq2[*mailstore.Message, error], ok bool, err error) {
-	e := c.lookup(key)
-	if e == nil || e.current.Load() == nil {
-		return nil, false, nil
+	var s *snapshot
+	if e := c.lookup(key); e != nil && e.current.Load() != nil {
+		s, err = c.update(ctx, e)
+	} else if c.askedAgain(key, q) {
+		worth := worthLoading(q)
+		s, err = c.snapshot(ctx, key, func(total int64) bool {
+			return total <= maxSearched && worth(total)
+		})
 	}
-	s, err := c.update(ctx, e)
 	if s == nil || err != nil {
 		return nil, false, err
 	}
-	return s.messages(q), true, nil
+	return func(yield func(*mailstore.Message, error) bool) {
+		var m mailstore.Message
+		s.walk(q.UIDs, q.ModSince, func(r row) bool {
+			r.describe(&m)
+			return yield(&m, nil)
+		})
+	}, true, nil
+}
+
+// askedAgain notes that Loaded was asked for much of a mailbox, and reports whether it had been before.
+func (c *Cache) askedAgain(key mailkey.Mailbox, q mailstore.Query) bool {
+	if q.UIDs != nil && q.UIDs.Count() <= smallMailbox {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, again := c.asked[key]; again {
+		delete(c.asked, key)
+		return true
+	}
+	if len(c.asked) >= maxAsked {
+		clear(c.asked)
+	}
+	c.asked[key] = struct{}{}
+	return false
+}
+
+// describe sets what a row has of a message.
+func (r *row) describe(m *mailstore.Message) {
+	m.UID, m.ModSeq, m.Flags, m.Keywords = r.UID, r.ModSeq, r.Flags, r.Keywords
+	m.Size, m.InternalDate, m.Number = r.Size, r.InternalDate, r.Number
 }
 
 // messages iterates over the messages that a query without a filter names.
@@ -166,8 +210,7 @@ func (s *snapshot) messages(q mailstore.Query) iter.Seq2[*mailstore.Message, err
 			}
 			m := &slab[0]
 			slab = slab[1:]
-			m.UID, m.ModSeq, m.Flags, m.Keywords = r.UID, r.ModSeq, r.Flags, r.Keywords
-			m.Size, m.InternalDate, m.Number = r.Size, r.InternalDate, r.Number
+			r.describe(m)
 			return yield(m, nil)
 		})
 	}

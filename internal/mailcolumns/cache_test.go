@@ -258,6 +258,44 @@ func TestFewOfManyAreLeftToTheDatabase(t *testing.T) {
 	}
 }
 
+// The first search is left to the database, the second loads the columns, later ones cost one read.
+func TestSearchesLoadTheSecondTime(t *testing.T) {
+	m := newModel()
+	m.deliver(10, 0, nil, 1, day)
+	c := New(m, 0)
+	ctx := t.Context()
+	for n, want := range []struct {
+		ok           bool
+		loads, reads int
+	}{{false, 0, 0}, {true, 1, 1}, {true, 1, 2}} {
+		messages, ok, err := c.Loaded(ctx, m.box.Key, mailstore.Query{})
+		if err != nil || ok != want.ok || m.loads != want.loads || m.reads != want.reads {
+			t.Fatalf("search %d: ok %t, %d loads, %d reads, %v; want %+v", n, ok, m.loads, m.reads, err, want)
+		}
+		if !ok {
+			continue
+		}
+		var uids []uint32
+		for msg, err := range messages {
+			if err != nil {
+				t.Fatal(err)
+			}
+			uids = append(uids, msg.UID)
+		}
+		if len(uids) != 10 || !slices.IsSorted(uids) {
+			t.Errorf("search %d: %v", n, uids)
+		}
+	}
+	few := uidset.Of(uidset.Range{First: 1, Last: 3})
+	other := m.box.Key
+	other[len(other)-1]++
+	for range 3 {
+		if _, ok, err := c.Loaded(ctx, other, mailstore.Query{UIDs: few}); ok || err != nil {
+			t.Errorf("a search among few messages: %t, %v", ok, err)
+		}
+	}
+}
+
 func TestBoundAndAge(t *testing.T) {
 	now := day
 	stores := make(map[mailkey.Mailbox]*model)

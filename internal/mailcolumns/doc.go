@@ -25,7 +25,8 @@
 //     document is read for each. Events are not needed for that, and nothing is wrong
 //     when they are lost.
 //   - Columns are loaded when a query asks for a good part of a mailbox anyway. A query
-//     for a few messages of a large mailbox is left to the database.
+//     for a few messages of a large mailbox is left to the database, and so is the first
+//     search in a mailbox.
 //   - All columns together take no more than the cache's bound, and those of mailboxes
 //     that nobody asked about for a while go.
 //   - One goroutine at a time brings the columns of a mailbox up to date; others that want

@@ -74,8 +74,8 @@ type Request struct {
 	// Known restricts the search to messages that the caller knows; nil means
 	// all. What it refuses is not read.
 	Known func(uid uint32) bool
-	// Rows, if set, iterates over messages with what Plan.Rows asks for, which is in memory.
-	// ok is false if they are not; then the database is asked.
+	// Rows, if set, iterates over messages with what Plan.Rows asks for, which is in memory. Each is
+	// good until the next one. ok is false if they are not there; then the database is asked.
 	Rows func(ctx context.Context, q mailstore.Query) (
 		messages iter.Seq2[*mailstore.Message, error], ok bool, err error)
 	// Numbers, if set, calls f with the UIDs of a set and the numbers of their messages, by ascending
@@ -116,7 +116,8 @@ func (s *Searcher) Run(ctx context.Context, req Request) iter.Seq2[Found, error]
 				return
 			}
 			if ok && req.Reverse {
-				messages = reversed(messages)
+				r.rowsBackward(messages, yield)
+				return
 			}
 			if ok {
 				r.rows(messages, yield)
@@ -222,21 +223,21 @@ func (r *run) rows(messages iter.Seq2[*mailstore.Message, error], yield func(Fou
 	}
 }
 
-// reversed iterates over the same messages from the last to the first. An error comes first.
-func reversed(messages iter.Seq2[*mailstore.Message, error]) iter.Seq2[*mailstore.Message, error] {
-	return func(yield func(*mailstore.Message, error) bool) {
-		var list []*mailstore.Message
-		for msg, err := range messages {
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			list = append(list, msg)
-		}
-		for _, msg := range slices.Backward(list) {
-			if !yield(msg, nil) {
-				return
-			}
+// rowsBackward is rows for a search from the end. An error comes first.
+func (r *run) rowsBackward(messages iter.Seq2[*mailstore.Message, error], yield func(Found, error) bool) {
+	var list []Found
+	var failed error
+	r.rows(messages, func(f Found, err error) bool {
+		list, failed = append(list, f), err
+		return err == nil
+	})
+	if failed != nil {
+		yield(Found{}, failed)
+		return
+	}
+	for _, f := range slices.Backward(list) {
+		if !yield(f, nil) {
+			return
 		}
 	}
 }
