@@ -16,6 +16,21 @@ import (
 	"gadwall/internal/dovecot"
 )
 
+// peersTemp makes a directory for the servers: its path is short, since Dovecot's sockets are there, and
+// other users may get there.
+func peersTemp(t *testing.T) string {
+	t.Helper()
+	temp, err := os.MkdirTemp("", "peers")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(temp) })
+	if err := os.Chmod(temp, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return temp
+}
+
 func TestBenchPeers(t *testing.T) {
 	args := []string{"bench", "peers", "append", "status", "--users", "1", "--messages", "4", "--connections", "1",
 		"--calls", "3", "--repeats", "1", "--rounds", "2"}
@@ -24,15 +39,7 @@ func TestBenchPeers(t *testing.T) {
 		gadwall(t, "", nil, append(args, "--optional")...).want(t, 0, "Nothing compared")
 		t.Skip(err)
 	}
-	// A short path, since Dovecot's sockets are there; other users must get there.
-	temp, err := os.MkdirTemp("", "peers")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(temp)
-	if err := os.Chmod(temp, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	temp := peersTemp(t)
 	out := filepath.Join(t.TempDir(), "out.jsonl")
 	o := gadwall(t, "", []string{"TMPDIR=" + temp}, append(args, "--out", out)...)
 	o.want(t, 0, "1 user, 4 messages, 1 connection, 2 turns of 1 repeat")
@@ -64,14 +71,7 @@ func TestBenchPeersFullText(t *testing.T) {
 	if err := dovecot.Installed(true); err != nil {
 		t.Skip(err)
 	}
-	temp, err := os.MkdirTemp("", "peers")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(temp)
-	if err := os.Chmod(temp, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	temp := peersTemp(t)
 	o := gadwall(t, "", []string{"TMPDIR=" + temp}, "bench", "peers", "status", "--full-text", "--users", "1",
 		"--messages", "2", "--connections", "1", "--calls", "3", "--repeats", "1", "--rounds", "1")
 	if !dovecot.XapianInstalled() {

@@ -179,7 +179,10 @@ func TestDocumentHasAllRoutes(t *testing.T) {
 	}
 	var document struct {
 		OpenAPI string
-		Paths   map[string]map[string]struct{ OperationID, Summary string }
+		Paths   map[string]map[string]struct {
+			OperationID, Summary string
+			Tags                 []string
+		}
 	}
 	if err := json.Unmarshal([]byte(body), &document); err != nil {
 		t.Fatal(err)
@@ -194,6 +197,14 @@ func TestDocumentHasAllRoutes(t *testing.T) {
 				t.Errorf("%s %s: id %q, %q", method, path, op.OperationID, op.Summary)
 			}
 			ids[op.OperationID] = true
+			for _, tag := range op.Tags {
+				if _, known := areas[tag]; !known {
+					t.Errorf("%s %s: the tag %q has no scope", method, path, tag)
+				}
+			}
+			if len(op.Tags) != 1 {
+				t.Errorf("%s %s: tags %q", method, path, op.Tags)
+			}
 		}
 	}
 	for _, id := range []string{"createUserFixed", "health", "metrics", "openapi", "search"} {

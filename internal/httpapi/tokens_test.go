@@ -31,6 +31,14 @@ func (a *api) newToken(t *testing.T, as, body string) (made Token, header string
 	return made, "Authorization: Bearer " + made.Token
 }
 
+// What nobody gave a scope is open to no token but those for everything.
+func TestRouteWithoutScope(t *testing.T) {
+	r := &route{method: "GET", path: "/new", about: operation{tag: "new"}}
+	if scope := r.scope(); scope != "all" {
+		t.Errorf("the scope is %q", scope)
+	}
+}
+
 func TestTokensGrantTheirScopes(t *testing.T) {
 	a, root := newGuardedAPI(t)
 	const user, mail = "/users/ada@example.com", "/users/ada@example.com/mailboxes"
