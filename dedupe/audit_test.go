@@ -397,9 +397,14 @@ func TestAuditOnLittleDisk(t *testing.T) {
 				t.Errorf("ended at part %d: %+v, %v", end, parts, b.findings)
 			}
 		}
-		b.From, b.Disk, b.onRead = Hash{}, 1, nil
-		if _, err := b.Auditor.Audit(t.Context()); err == nil {
-			t.Error("no disk is enough")
+		// Also when the reading begins with the document whose references do not fit.
+		alone := Sum([]byte("document 7"))
+		clear(alone[8:])
+		for _, from := range []Hash{{}, alone} {
+			b.From, b.Disk, b.onRead = from, 1, nil
+			if _, err := b.Auditor.Audit(t.Context()); err == nil {
+				t.Errorf("from %v no disk is enough", from)
+			}
 		}
 	})
 }

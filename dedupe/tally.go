@@ -125,6 +125,7 @@ func (t *Tally) size() (n int64) {
 // memory.
 func (t *Tally) narrow() error {
 	low, high := binary.BigEndian.Uint64(t.from[:]), binary.BigEndian.Uint64(t.to[:])
+	alone := low == high // what is left are hashes that begin alike: those of one document
 	t.to = lastHash
 	binary.BigEndian.PutUint64(t.to[:], low+(high-low)/2)
 	for i := range t.pending {
@@ -139,7 +140,7 @@ func (t *Tally) narrow() error {
 			}
 		}
 	}
-	if t.size() == 0 { // almost all are to one document
+	if alone || t.size() == 0 { // almost all are to one document
 		return fmt.Errorf("audit: the references to one document need temporary files of more than %d bytes", t.disk)
 	}
 	return nil
