@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/emersion/go-imap/v2"
@@ -15,6 +14,7 @@ import (
 	"gadwall/internal/account"
 	"gadwall/internal/logins"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/sasl"
 )
 
 // handleStartTLS answers STARTTLS (RFC 3501 section 6.2.1).
@@ -70,7 +70,7 @@ func (c *conn) handleLogin(ctx context.Context, cmd *command) error {
 }
 
 // handleAuthenticate answers AUTHENTICATE (RFC 3501 section 6.2.2, RFC 4959 for the
-// initial response) with PLAIN (RFC 4616) or LOGIN, which only old clients use.
+// initial response) with the mechanisms of package sasl.
 func (c *conn) handleAuthenticate(ctx context.Context, cmd *command) error {
 	if err := cmd.args.SP(); err != nil {
 		return err
@@ -79,99 +79,74 @@ func (c *conn) handleAuthenticate(ctx context.Context, cmd *command) error {
 	if err != nil {
 		return err
 	}
-	sasl := &exchange{c: c, dec: cmd.args}
-	if cmd.args.Accept(' ') {
-		if sasl.initial, err = cmd.args.AString(); err != nil {
+	var initial string
+	hasInitial := cmd.args.Accept(' ')
+	if hasInitial {
+		if initial, err = cmd.args.AString(); err != nil {
 			return err
 		}
-		sasl.hasInitial = true
 	}
 	if err := cmd.args.CRLF(); err != nil {
 		return err
 	}
-	if mechanism != "PLAIN" && mechanism != "LOGIN" {
-		return refuse(imap.ResponseCodeCannot, "Unsupported mechanism")
-	}
-	if !c.mayAuthenticate() {
-		return errPrivacy
-	}
-	var username, password string
-	if mechanism == "LOGIN" {
-		username, password, err = sasl.login()
-	} else {
-		username, password, err = sasl.plain()
-	}
+	ctx, end := c.loginContext(ctx)
+	defer end()
+	exchange, err := c.srv.opts.Authenticator.Begin(ctx, mechanism, c.client())
 	if err != nil {
-		return err
+		return c.loginError(mechanism, "", err)
 	}
-	return c.login(ctx, cmd, username, password)
-}
-
-// exchange is the conversation of one AUTHENTICATE.
-type exchange struct {
-	c          *conn
-	dec        *wire.Decoder
-	initial    string // what came with the command, in base64
-	hasInitial bool
-}
-
-// plain asks for the one message of PLAIN.
-func (e *exchange) plain() (username, password string, err error) {
-	raw, err := e.ask("")
-	if err != nil {
-		return "", "", err
-	}
-	fields := strings.Split(raw, "\x00")
-	if len(fields) != 3 || fields[1] == "" {
-		return "", "", wire.Errorf("the response is not of PLAIN")
-	}
-	if fields[0] != "" && fields[0] != fields[1] {
-		return "", "", refuse(imap.ResponseCodeAuthorizationFailed, "Acting for another user is not supported")
-	}
-	return fields[1], fields[2], nil
-}
-
-// login asks for the two messages of LOGIN. There is no RFC of it: clients expect these prompts.
-func (e *exchange) login() (username, password string, err error) {
-	if username, err = e.ask("Username:"); err != nil {
-		return "", "", err
-	}
-	if username == "" {
-		return "", "", wire.Errorf("the username is empty")
-	}
-	password, err = e.ask("Password:")
-	return username, password, err
-}
-
-// ask sends a challenge and returns the client's response: the initial one, if there is one.
-func (e *exchange) ask(challenge string) (string, error) {
-	response := e.initial
-	if e.hasInitial {
-		e.hasInitial = false
-		if response == "=" { // an empty one (RFC 4959 section 3)
-			return "", nil
+	var response []byte
+	if hasInitial {
+		if response, err = decodeResponse(initial); err != nil {
+			return err
 		}
-	} else {
-		e.c.enc.Raw("+ ").Raw(base64.StdEncoding.EncodeToString([]byte(challenge))).CRLF()
-		if err := e.c.enc.Flush(); err != nil {
-			return "", err
-		}
-		e.c.in.wait(readTimeout)
-		var err error
-		response, err = e.dec.RawLine()
-		e.c.in.busy()
+	}
+	for {
+		challenge, done, err := exchange.Next(response)
 		if err != nil {
-			return "", err
+			return c.loginError(mechanism, exchange.Username(), err)
 		}
-		if response == "*" {
-			return "", wire.Errorf("cancelled")
+		if done {
+			return c.loggedIn(cmd, exchange.Account())
+		}
+		if response, err = c.ask(cmd.args, challenge); err != nil {
+			return err
 		}
 	}
-	raw, err := base64.StdEncoding.DecodeString(response)
+}
+
+// ask sends a challenge and returns the client's response.
+func (c *conn) ask(dec *wire.Decoder, challenge []byte) ([]byte, error) {
+	c.enc.Raw("+ ").Raw(base64.StdEncoding.EncodeToString(challenge)).CRLF()
+	if err := c.enc.Flush(); err != nil {
+		return nil, err
+	}
+	c.in.wait(readTimeout)
+	response, err := dec.RawLine()
+	c.in.busy()
+	switch {
+	case err != nil:
+		return nil, err
+	case response == "*":
+		return nil, wire.Errorf("cancelled")
+	case response == "=": // empty in an initial response only (RFC 4959 section 3)
+		return nil, errNotBase64
+	}
+	return decodeResponse(response)
+}
+
+var errNotBase64 = wire.Errorf("the response is not base64")
+
+// decodeResponse decodes a response; "=" is an empty one (RFC 4959 section 3). The result is not nil.
+func decodeResponse(s string) ([]byte, error) {
+	if s == "=" {
+		return []byte{}, nil
+	}
+	raw, err := base64.StdEncoding.DecodeString(s)
 	if err != nil {
-		return "", wire.Errorf("the response is not base64")
+		return nil, errNotBase64
 	}
-	return string(raw), nil
+	return raw, nil
 }
 
 // handleUnauthenticate answers UNAUTHENTICATE (RFC 8437 section 3): the session is as before
@@ -202,15 +177,37 @@ func (c *conn) beforeLogin() {
 
 var errPrivacy = refuse(imap.ResponseCodePrivacyRequired, "Use STARTTLS first")
 
-// login checks the password and enters the authenticated state.
+// login answers LOGIN with this name and password.
 func (c *conn) login(ctx context.Context, cmd *command, username, password string) error {
-	if !c.mayAuthenticate() {
-		return errPrivacy
-	}
-	account, err := c.authenticate(ctx, username, password)
+	ctx, end := c.loginContext(ctx)
+	defer end()
+	who, err := c.srv.opts.Authenticator.Password(ctx, c.client(), "LOGIN command", username, password)
 	if err != nil {
-		return err
+		return c.loginError("PLAIN", username, err)
 	}
+	return c.loggedIn(cmd, who)
+}
+
+// client is who logs in, as package sasl wants to know it.
+func (c *conn) client() sasl.Client {
+	return sasl.Client{
+		Client:  logins.Client{Addr: c.network, Local: c.local},
+		Address: c.remote, Scope: mailstore.ScopeIMAP, Private: c.mayAuthenticate(), TLS: c.tls,
+	}
+}
+
+// loginContext returns a context for a login, which also ends when the server stops.
+func (c *conn) loginContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	unhook := context.AfterFunc(c.srv.stop, cancel)
+	return ctx, func() {
+		unhook()
+		cancel()
+	}
+}
+
+// loggedIn enters the authenticated state.
+func (c *conn) loggedIn(cmd *command, account *account.Account) error {
 	if !c.srv.admitUser(account.UserID()) {
 		c.srv.rare.Info(c.log, "imap: login refused: too many connections of the user", "user", account.Username())
 		return refuse(imap.ResponseCodeLimit, fmt.Sprintf(
@@ -227,31 +224,28 @@ func (c *conn) login(ctx context.Context, cmd *command, username, password strin
 	return nil
 }
 
-// authenticate checks the password when it is the client's turn. It closes the connection
-// after several failures.
-func (c *conn) authenticate(
-	ctx context.Context, username, password string,
-) (who *account.Account, err error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(c.srv.stop, cancel)()
-	client := logins.Client{Addr: c.network, Local: c.local}
-	err = c.srv.opts.Logins.Check(ctx, client, username, func(ctx context.Context) (err error) {
-		who, err = c.srv.opts.Accounts.Login(ctx, username, password, mailstore.ScopeIMAP)
-		return err
-	})
+// loginError makes the answer to a login that failed. It closes the connection after several
+// failures.
+func (c *conn) loginError(mechanism, username string, err error) error {
 	switch {
-	case err == nil:
-		return who, nil
+	case errors.Is(err, sasl.ErrNotOffered):
+		if sasl.Known(mechanism) && !c.mayAuthenticate() {
+			return errPrivacy
+		}
+		return refuse(imap.ResponseCodeCannot, "Unsupported mechanism")
+	case errors.Is(err, sasl.ErrMalformed):
+		return wire.Errorf("%v", err)
+	case errors.Is(err, account.ErrNotAuthorized):
+		return refuse(imap.ResponseCodeAuthorizationFailed, "Acting for another user is not supported")
 	case errors.Is(err, logins.ErrTooMany):
-		return nil, refuse(imap.ResponseCodeLimit, "Too many logins from your address are waiting")
+		return refuse(imap.ResponseCodeLimit, "Too many logins from your address are waiting")
 	case errors.Is(err, mailstore.ErrAuthFailed):
 		c.log.Info("imap: login failed", "username", username[:min(len(username), maxText)])
 		if c.authFailures++; c.authFailures >= maxAuthFailures {
 			c.bye("", "Too many failed logins")
 		}
 	case c.isStopping():
-		return nil, refuse(imap.ResponseCodeUnavailable, "Server is shutting down")
+		return refuse(imap.ResponseCodeUnavailable, "Server is shutting down")
 	}
-	return nil, err
+	return err
 }

@@ -44,10 +44,13 @@ func (c *conn) capabilities() string {
 	if c.srv.opts.TLSConfig != nil && !c.tls && c.compressed == nil {
 		caps += " STARTTLS"
 	}
-	if c.mayAuthenticate() {
-		return caps + " AUTH=PLAIN AUTH=LOGIN"
+	for _, name := range c.srv.opts.Authenticator.Mechanisms(c.client()) {
+		caps += " AUTH=" + name
 	}
-	return caps + " LOGINDISABLED"
+	if !c.mayAuthenticate() {
+		caps += " LOGINDISABLED"
+	}
+	return caps
 }
 
 // mayAuthenticate reports whether a password may come over this connection

@@ -328,6 +328,6 @@ func (s *testServer) recount(t *testing.T) {
 func (s *testServer) secondServer(t *testing.T) *testServer {
 	store := s.otherInstance(t)
 	opts := s.opts
-	opts.Accounts = testAccounts(t, store, s.bus, s.log)
+	opts.Authenticator = testAuthenticator(testAccounts(t, store, s.bus, s.log))
 	return s.serve(t, opts, store)
 }

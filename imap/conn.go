@@ -36,6 +36,7 @@ type conn struct {
 	dec     *wire.Decoder
 	enc     *wire.Encoder
 
+	remote  string     // the client's address, for logs; "unix" on a Unix socket
 	network netip.Addr // of the client, for limits; see networkOf
 	local   bool       // the client is on this machine
 	trusted bool       // the client may send passwords without TLS
@@ -92,12 +93,14 @@ func (c *conn) identify() {
 		addr := at.Addr().Unmap().WithZone("")
 		c.network, c.local = networkOf(addr), addr.IsLoopback()
 		c.trusted = containsAddr(c.srv.opts.PlaintextFrom, addr)
-		attrs = append(attrs, "remote", addr.String(), "port", at.Port())
+		c.remote = addr.String()
+		attrs = append(attrs, "remote", c.remote, "port", at.Port())
 	case *net.UnixAddr:
-		c.local, c.trusted = true, true
-		attrs = append(attrs, "remote", "unix")
+		c.local, c.trusted, c.remote = true, true, "unix"
+		attrs = append(attrs, "remote", c.remote)
 	default:
-		attrs = append(attrs, "remote", a.String())
+		c.remote = a.String()
+		attrs = append(attrs, "remote", c.remote)
 	}
 	c.connLog = c.srv.log.With(attrs...)
 	c.log = c.connLog

@@ -102,7 +102,7 @@ func FuzzSession(f *testing.F) {
 		script := append([]byte("s SELECT INBOX\r\n"), in...)
 		conn := &scriptConn{in: bytes.NewReader(script)}
 		session := newConn(srv.Server, conn)
-		session.account, session.state = srv.opts.Accounts.Of(srv.user), imap.ConnStateAuthenticated
+		session.account, session.state = srv.accounts.Of(srv.user), imap.ConnStateAuthenticated
 		run(t, session)
 		checkOutput(t, in, conn.out.String())
 	})

@@ -27,6 +27,7 @@ import (
 	"gadwall/internal/logins"
 	"gadwall/internal/mailgen"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/sasl"
 	"gadwall/internal/storetest"
 )
 
@@ -44,6 +45,7 @@ type testServer struct {
 	store    *mailstore.Store
 	contents *contents.Store
 	bus      events.Bus
+	accounts *account.Accounts
 	user     *mailstore.User
 	addr     string
 	errs     *errorLog
@@ -89,14 +91,15 @@ func newTestServerOn(t testing.TB, db *mongo.Database, opts ...func(*Options)) *
 	log := slog.New(errs)
 	st := storetest.Open(t, storetest.Options{Database: db, Logger: log})
 	user := st.User(t, testUser)
+	accounts := testAccounts(t, st.Store, st.Bus, log)
 	o := Options{
-		Accounts: testAccounts(t, st.Store, st.Bus, log), Logger: log, Hostname: "mail.example.com",
-		Logins: account.NewGate(logins.Options{Delay: time.Millisecond}), MaxMessageSize: 1 << 20,
+		Authenticator: testAuthenticator(accounts), Logger: log, Hostname: "mail.example.com",
+		MaxMessageSize: 1 << 20,
 	}
 	for _, opt := range opts {
 		opt(&o)
 	}
-	s := &testServer{db: db, contents: st.Contents, bus: st.Bus, user: user, errs: errs}
+	s := &testServer{db: db, contents: st.Contents, bus: st.Bus, accounts: accounts, user: user, errs: errs}
 	return s.serve(t, o, st.Store)
 }
 
@@ -109,6 +112,11 @@ func testAccounts(
 		t.Fatal(err)
 	}
 	return accounts
+}
+
+// testAuthenticator has short delays after failures.
+func testAuthenticator(accounts *account.Accounts) *sasl.Authenticator {
+	return sasl.New(sasl.Options{Accounts: accounts, Logins: account.NewGate(logins.Options{Delay: time.Millisecond})})
 }
 
 // serve starts a server for what s has.
@@ -131,7 +139,7 @@ func (s *testServer) serve(t testing.TB, o Options, store *mailstore.Store) *tes
 			t.Errorf("Serve: %v", err)
 		}
 	})
-	return &testServer{Server: srv, db: s.db, store: store, contents: s.contents, bus: s.bus,
+	return &testServer{Server: srv, db: s.db, store: store, contents: s.contents, bus: s.bus, accounts: s.accounts,
 		user: s.user, addr: l.Addr().String(), errs: s.errs}
 }
 

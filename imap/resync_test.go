@@ -10,13 +10,10 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"go.mongodb.org/mongo-driver/v2/bson"
 
-	"gadwall/internal/account"
-	"gadwall/internal/logins"
 	"gadwall/internal/uidset"
 )
 
@@ -188,8 +185,8 @@ func (c *returningClient) number() {
 func (s *testServer) fresh(t *testing.T) *testServer {
 	other := &testServer{db: s.db, contents: s.contents, bus: s.bus, user: s.user, errs: s.errs}
 	return other.serve(t, Options{
-		Accounts: testAccounts(t, s.otherInstance(t), s.bus, s.log), Logger: s.log,
-		Logins: account.NewGate(logins.Options{Delay: time.Millisecond}), MaxMessageSize: 1 << 20,
+		Authenticator: testAuthenticator(testAccounts(t, s.otherInstance(t), s.bus, s.log)), Logger: s.log,
+		MaxMessageSize: 1 << 20,
 	}, s.store)
 }
 

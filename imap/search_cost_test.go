@@ -21,7 +21,7 @@ func TestSearchFindsNoMore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s = s.serve(t, Options{Accounts: accounts, MaxMessageSize: 1 << 20, Logger: s.log}, s.store)
+	s = s.serve(t, Options{Authenticator: testAuthenticator(accounts), MaxMessageSize: 1 << 20, Logger: s.log}, s.store)
 	const messages = 400
 	for i := range messages {
 		d := mailstore.Delivery{InternalDate: time.Unix(1_800_000_000+int64(i*7919%messages), 0)}
@@ -72,7 +72,7 @@ func TestSearchFindsNoMore(t *testing.T) {
 		}
 	}
 	// From columns, what only they tell needs no query of messages.
-	s = s.serve(t, Options{Accounts: testAccounts(t, s.store, s.bus, s.log),
+	s = s.serve(t, Options{Authenticator: testAuthenticator(testAccounts(t, s.store, s.bus, s.log)),
 		MaxMessageSize: 1 << 20, Logger: s.log}, s.store)
 	c = s.login(t)
 	c.ok("SELECT INBOX")

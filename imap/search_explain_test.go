@@ -64,7 +64,7 @@ func TestQueriesStayInMailbox(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s = s.serve(t, Options{Accounts: accounts, MaxMessageSize: 1 << 20, Logger: s.log}, s.store)
+	s = s.serve(t, Options{Authenticator: testAuthenticator(accounts), MaxMessageSize: 1 << 20, Logger: s.log}, s.store)
 	c := s.login(t)
 	const messages = 120
 	for _, box := range []string{"Archive", "INBOX", "Sent"} { // neighbours on both sides

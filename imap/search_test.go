@@ -369,7 +369,7 @@ func TestSearchObjectIDs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s = s.serve(t, Options{Accounts: accounts, MaxMessageSize: 1 << 20, Logger: s.log}, s.store)
+	s = s.serve(t, Options{Authenticator: testAuthenticator(accounts), MaxMessageSize: 1 << 20, Logger: s.log}, s.store)
 	c = s.login(t)
 	c.ok("SELECT INBOX")
 	c.checkSearches(tests)

@@ -14,16 +14,15 @@ import (
 	"time"
 
 	"gadwall/imap/deflate"
-	"gadwall/internal/account"
-	"gadwall/internal/logins"
 	"gadwall/internal/mailkey"
+	"gadwall/internal/sasl"
 	"gadwall/internal/sparselog"
 )
 
 // Options configure a Server.
 type Options struct {
-	// Accounts is required: it logs users in.
-	Accounts *account.Accounts
+	// Authenticator is required: it logs users in.
+	Authenticator *sasl.Authenticator
 
 	// TLSConfig enables STARTTLS. A listener for implicit TLS is passed to
 	// Serve as tls.NewListener gives it.
@@ -50,9 +49,6 @@ type Options struct {
 	// MaxConnectionsPerUser bounds the connections that are logged in as one user;
 	// 0 means 1,000.
 	MaxConnectionsPerUser int
-	// Logins decides when passwords are checked. The protocols of an instance share it; nil
-	// means one for this server.
-	Logins *logins.Gate
 	// FetchMemory bounds, in bytes, what the FETCHes of all sessions have read and not yet
 	// written; 0 means 128 MiB. One user's sessions have at most a quarter of it.
 	FetchMemory int64
@@ -98,7 +94,7 @@ type Server struct {
 // ErrServerClosed is what Serve returns after Shutdown.
 var ErrServerClosed = errors.New("imap: server closed")
 
-// New returns a server; Options.Accounts is required.
+// New returns a server; Options.Authenticator is required.
 func New(opts Options) *Server {
 	if opts.Logger == nil {
 		opts.Logger = slog.Default()
@@ -120,9 +116,6 @@ func New(opts Options) *Server {
 	}
 	if opts.PlaintextFrom == nil {
 		opts.PlaintextFrom = loopback
-	}
-	if opts.Logins == nil {
-		opts.Logins = account.NewGate(logins.Options{})
 	}
 	if opts.FetchMemory <= 0 {
 		opts.FetchMemory = defaultFetchMemory

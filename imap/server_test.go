@@ -21,6 +21,7 @@ import (
 	"gadwall/internal/logins"
 	"gadwall/internal/logtest"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/sasl"
 	"gadwall/internal/storetest"
 )
 
@@ -126,8 +127,10 @@ func TestTooManyFailedLogins(t *testing.T) {
 // password too; others do not. One that waits ends with the server.
 func TestLoginWaits(t *testing.T) {
 	t.Parallel()
-	srv := newTestServer(t, func(o *Options) {
-		o.Logins = account.NewGate(logins.Options{Delay: time.Hour})
+	st := storetest.Open(t, storetest.Options{})
+	srv := newTestServerOn(t, st.Database, func(o *Options) {
+		o.Authenticator = sasl.New(sasl.Options{Accounts: testAccounts(t, st.Store, st.Bus, slog.Default()),
+			Logins: account.NewGate(logins.Options{Delay: time.Hour})})
 		o.PlaintextFrom = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}
 	})
 	one := srv.serveRemote(t, "192.0.2.1")
@@ -571,7 +574,7 @@ func TestPollAfter(t *testing.T) {
 	st := storetest.Open(t, storetest.Options{Bus: bus})
 	accounts := testAccounts(t, st.Store, bus, slog.Default())
 	user := st.User(t, testUser)
-	srv := New(Options{Accounts: accounts, PollInterval: time.Second})
+	srv := New(Options{Authenticator: testAuthenticator(accounts), PollInterval: time.Second})
 	seen := make(map[time.Duration]bool)
 	for range 100 {
 		client, server := net.Pipe()

@@ -16,6 +16,7 @@ import (
 	"gadwall/ingest"
 	"gadwall/internal/account"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/sasl"
 	"gadwall/internal/storetest"
 )
 
@@ -31,7 +32,8 @@ func serve(t *testing.T) *target.Target {
 	if err != nil {
 		t.Fatal(err)
 	}
-	reads := imap.New(imap.Options{Accounts: accounts, Logger: log, Hostname: "mail.example.com"})
+	reads := imap.New(imap.Options{
+		Authenticator: sasl.New(sasl.Options{Accounts: accounts}), Logger: log, Hostname: "mail.example.com"})
 	takes, err := ingest.New(ingest.Options{Store: store.Store, LMTP: true, Hostname: "mail.example.com", Logger: log})
 	if err != nil {
 		t.Fatal(err)

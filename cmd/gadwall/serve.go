@@ -22,6 +22,7 @@ import (
 	"gadwall/internal/httpapi"
 	"gadwall/internal/listen"
 	"gadwall/internal/node"
+	"gadwall/internal/sasl"
 )
 
 type serveCmd struct {
@@ -179,8 +180,9 @@ func (c *serveCmd) protocols(store *node.Node, open listeners, certificates *lis
 			list = append(list, protocol{name, l, tlsConfig, serve, shutdown})
 		}
 	}
+	logins := sasl.New(sasl.Options{Accounts: store.Accounts})
 	mail := imap.New(imap.Options{
-		Accounts: store.Accounts, TLSConfig: tlsConfig, Hostname: c.Hostname, Version: version, Logger: log,
+		Authenticator: logins, TLSConfig: tlsConfig, Hostname: c.Hostname, Version: version, Logger: log,
 		MaxMessageSize: int64(c.MaxMessageSize), PlaintextFrom: c.PlaintextLoginFrom,
 		MaxConnectionsPerAddress: c.MaxConnectionsPerAddress, MaxConnectionsPerUser: c.MaxConnectionsPerUser,
 	})

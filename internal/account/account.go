@@ -7,7 +7,6 @@ import (
 
 	"gadwall/internal/database"
 	"gadwall/internal/events"
-	"gadwall/internal/logins"
 	"gadwall/internal/mailcolumns"
 	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
@@ -60,22 +59,6 @@ func (s *Accounts) ColumnStats() mailcolumns.Stats { return s.columns.Stats() }
 
 // SearchStats counts what searches for texts did.
 func (s *Accounts) SearchStats() search.Stats { return s.searcher.Stats() }
-
-// Login returns the account of the user with this name and password, which may be one for scope
-// only. Errors: mailstore.ErrAuthFailed if there is none, mailstore.ErrSuspended.
-func (s *Accounts) Login(ctx context.Context, username, password string, scope mailstore.Scope) (*Account, error) {
-	user, err := s.store.Authenticate(ctx, username, password, scope)
-	if err != nil {
-		return nil, err
-	}
-	return s.Of(user), nil
-}
-
-// NewGate returns a Gate for the checks that Login makes.
-func NewGate(o logins.Options) *logins.Gate {
-	o.Failed = func(err error) bool { return errors.Is(err, mailstore.ErrAuthFailed) }
-	return logins.New(o)
-}
 
 // Of returns the account of a user who acts for himself.
 func (s *Accounts) Of(user *mailstore.User) *Account {

@@ -8,6 +8,7 @@
 //   - target user: the user whose mail it is. Today actor and target user are the same.
 //   - rights: what the actor may do, by the letters of RFC 4314 section 2.1. The owner has all of
 //     them.
+//   - Attempt: what a client says when it logs in. A Verifier finds out which user that is.
 //   - Account: actor, target user and rights. It lists, creates, renames and deletes mailboxes, and
 //     opens one.
 //   - Mailbox: an opened mailbox. It has the operations on messages, and a cache for their

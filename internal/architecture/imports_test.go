@@ -52,7 +52,7 @@ type rule struct {
 var rules = []rule{
 	{
 		why:  "protocols and accounts know no database",
-		from: []string{"imap", "ingest", "internal/httpapi", "internal/account"},
+		from: []string{"imap", "ingest", "internal/httpapi", "internal/account", "internal/sasl"},
 		not:  []string{driver},
 	}, {
 		why:  "a search knows no protocol and nobody who asks",
@@ -65,6 +65,10 @@ var rules = []rule{
 		from: []string{"internal/search/index"},
 		not: []string{"imap", "ingest", "internal/httpapi", "internal/account", "internal/events",
 			"internal/mailstore", "blobstore", "dedupe"},
+	}, {
+		why:  "mechanisms of logins know no protocol",
+		from: []string{"internal/sasl"},
+		not:  []string{"imap", "ingest", "internal/httpapi"},
 	}, {
 		why:    "commands are the top",
 		from:   []string{module},

@@ -21,9 +21,9 @@ import (
 	"gadwall/internal/account"
 	"gadwall/internal/dbtest"
 	"gadwall/internal/imapconn"
-	"gadwall/internal/logins"
 	"gadwall/internal/mailgen"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/sasl"
 	"gadwall/internal/storetest"
 )
 
@@ -193,8 +193,9 @@ func serveIMAP(t *testing.T, st *storetest.Store) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return serve(t, imap.New(imap.Options{Accounts: accounts, Logger: log, Hostname: "mail.example.com",
-		Logins: account.NewGate(logins.Options{}), MaxMessageSize: mailstore.MaxAppendBytes}), imap.ErrServerClosed)
+	return serve(t, imap.New(imap.Options{
+		Authenticator: sasl.New(sasl.Options{Accounts: accounts}), Logger: log, Hostname: "mail.example.com",
+		MaxMessageSize: mailstore.MaxAppendBytes}), imap.ErrServerClosed)
 }
 
 // server is what both protocols have.

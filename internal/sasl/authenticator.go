@@ -1,0 +1,132 @@
+package sasl
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	gosasl "github.com/emersion/go-sasl"
+
+	"gadwall/internal/account"
+	"gadwall/internal/logins"
+	"gadwall/internal/mailstore"
+)
+
+// ErrNotOffered reports a mechanism that the client may not use: there is none of that name, or
+// its connection lacks what it needs.
+var ErrNotOffered = errors.New("the mechanism is not offered")
+
+// ErrMalformed is matched by the errors of responses that are not of the mechanism.
+var ErrMalformed = errors.New("malformed response")
+
+// malformed is an ErrMalformed. Its text may be told to the client.
+type malformed string
+
+func (m malformed) Error() string        { return string(m) }
+func (m malformed) Is(target error) bool { return target == ErrMalformed }
+
+// Client is who speaks.
+type Client struct {
+	// Client says whose turn a check is.
+	logins.Client
+	// Address is the client's address, for logs.
+	Address string
+	// Scope is what the login is for.
+	Scope mailstore.Scope
+	// Private says that nobody can read what the client sends: it may send passwords.
+	Private bool
+	// TLS says that the connection is encrypted by this server.
+	TLS bool
+}
+
+// Options of an Authenticator. Accounts is required.
+type Options struct {
+	Accounts *account.Accounts
+	// Logins decides when credentials are checked; nil means a Gate of the Authenticator's own.
+	Logins *logins.Gate
+}
+
+// Authenticator logs clients in. It is safe for concurrent use.
+type Authenticator struct {
+	accounts *account.Accounts
+	gate     *logins.Gate
+}
+
+// New returns an Authenticator.
+func New(o Options) *Authenticator {
+	if o.Logins == nil {
+		o.Logins = account.NewGate(logins.Options{})
+	}
+	return &Authenticator{accounts: o.Accounts, gate: o.Logins}
+}
+
+// mechanism is a mechanism that the package has.
+type mechanism struct {
+	name string
+	// offered reports whether a client may use it.
+	offered func(a *Authenticator, c *Client) bool
+	// begin returns the server of one exchange.
+	begin func(x *Exchange) gosasl.Server
+}
+
+// mechanisms are in the order in which they are offered.
+var mechanisms = []mechanism{
+	{"PLAIN", passwords, func(x *Exchange) gosasl.Server { return &plain{check: x.password} }},
+	{"LOGIN", passwords, func(x *Exchange) gosasl.Server { return &login{check: x.password} }},
+}
+
+// passwords reports whether the client may send passwords.
+func passwords(_ *Authenticator, c *Client) bool { return c.Private }
+
+// Mechanisms returns the names of the mechanisms that a client may use.
+func (a *Authenticator) Mechanisms(c Client) []string {
+	var names []string
+	for _, m := range mechanisms {
+		if m.offered(a, &c) {
+			names = append(names, m.name)
+		}
+	}
+	return names
+}
+
+// Known reports whether the package has a mechanism of this name, offered or not.
+func Known(name string) bool {
+	return slices.ContainsFunc(mechanisms, func(m mechanism) bool { return m.name == name })
+}
+
+// Begin begins an exchange, which lasts no longer than ctx. The name of the mechanism is in upper
+// case. The error is ErrNotOffered.
+func (a *Authenticator) Begin(ctx context.Context, name string, c Client) (*Exchange, error) {
+	for _, m := range mechanisms {
+		if m.name == name && m.offered(a, &c) {
+			x := &Exchange{ctx: ctx, authenticator: a, client: c, mechanism: name}
+			x.server = m.begin(x)
+			return x, nil
+		}
+	}
+	return nil, ErrNotOffered
+}
+
+// Password logs in a client that sent a name and a password in a command of its protocol. method
+// names the command in logs. Errors are those of an exchange, and ErrNotOffered if the client may not
+// send passwords.
+func (a *Authenticator) Password(
+	ctx context.Context, c Client, method, username, password string,
+) (*account.Account, error) {
+	if !c.Private {
+		return nil, ErrNotOffered
+	}
+	return a.login(ctx, &c, account.Attempt{Method: method, Username: username}, a.accounts.ByPassword(password))
+}
+
+// login makes one check when it is the client's turn.
+func (a *Authenticator) login(
+	ctx context.Context, c *Client, attempt account.Attempt, verify account.Verifier,
+) (who *account.Account, err error) {
+	attempt.Scope, attempt.Address, attempt.TLS = c.Scope, c.Address, c.TLS
+	err = a.gate.Check(ctx, c.Client, attempt.Username, func(ctx context.Context) (err error) {
+		who, err = a.accounts.Login(ctx, attempt, verify)
+		return err
+	})
+	return who, err
+}

@@ -1,0 +1,70 @@
+package sasl
+
+import (
+	"context"
+	"errors"
+
+	gosasl "github.com/emersion/go-sasl"
+
+	"gadwall/internal/account"
+)
+
+// Exchange is one attempt with one mechanism. It is for one goroutine.
+type Exchange struct {
+	ctx           context.Context
+	authenticator *Authenticator
+	client        Client
+	mechanism     string
+	server        gosasl.Server
+
+	username string // whom the client claims to be
+	account  *account.Account
+	ended    bool
+}
+
+var _ gosasl.Server = (*Exchange)(nil)
+
+var errEnded = errors.New("the exchange has ended")
+
+// Next takes a response of the client and returns the next challenge, or done. The response is nil
+// if the client has not sent an initial one. See the package comment for the errors.
+func (x *Exchange) Next(response []byte) (challenge []byte, done bool, err error) {
+	if x.ended {
+		return nil, false, errEnded
+	}
+	if err = x.ctx.Err(); err == nil && len(response) > maxResponse {
+		err = malformed("the response is too long")
+	}
+	if err == nil {
+		challenge, done, err = x.server.Next(response)
+	}
+	x.ended = done || err != nil
+	if err != nil {
+		x.account = nil
+		return nil, false, err
+	}
+	return challenge, done, nil
+}
+
+// Account returns whose login it was, after done.
+func (x *Exchange) Account() *account.Account {
+	if !x.ended {
+		return nil
+	}
+	return x.account
+}
+
+// Username returns whom the client claimed to be, as far as it is known yet.
+func (x *Exchange) Username() string { return x.username }
+
+// login ends the exchange with one check.
+func (x *Exchange) login(attempt account.Attempt, verify account.Verifier) (err error) {
+	attempt.Method, x.username = x.mechanism, attempt.Username
+	x.account, err = x.authenticator.login(x.ctx, &x.client, attempt, verify)
+	return err
+}
+
+// password ends the exchange with the check of a password.
+func (x *Exchange) password(as, username, password string) error {
+	return x.login(account.Attempt{As: as, Username: username}, x.authenticator.accounts.ByPassword(password))
+}

@@ -1,0 +1,5 @@
+package sasl
+
+// maxResponse bounds one response of a client in octets. Tokens are the longest ones; protocols
+// bound their lines to less before login.
+const maxResponse = 64 << 10
