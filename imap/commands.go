@@ -6,6 +6,7 @@ import (
 	"github.com/emersion/go-imap/v2"
 
 	"gadwall/imap/wire"
+	"gadwall/internal/activity"
 )
 
 // handler runs a command: it parses the arguments up to CRLF, acts, and writes
@@ -20,6 +21,7 @@ type command struct {
 	uid  bool   // the UID form: message sets and answers hold UIDs
 	args *wire.Decoder
 
+	result   activity.Result
 	answer   statusText
 	removed  bool         // it removed messages: with QRESYNC the answer has HIGHESTMODSEQ
 	answered bool         // nothing more is to be said

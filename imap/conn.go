@@ -19,6 +19,7 @@ import (
 
 	"gadwall/imap/wire"
 	"gadwall/internal/account"
+	"gadwall/internal/activity"
 	"gadwall/internal/events"
 	"gadwall/internal/mailstore"
 )
@@ -45,6 +46,8 @@ type conn struct {
 	compressed *compression // nil unless COMPRESS was sent
 
 	started time.Time
+
+	actor activity.Actor // at the command that runs
 
 	pollJitter time.Duration // spreads the looks of sessions that began together
 
@@ -74,8 +77,9 @@ func newConn(s *Server, nc net.Conn) *conn {
 	}
 	_, c.tls = nc.(*tls.Conn)
 	c.in = newInput(nc)
+	c.in.total = &s.counts.traffic.Received
 	c.dec = wire.NewDecoder(c.in)
-	c.out = &output{conn: nc}
+	c.out = &output{conn: nc, total: &s.counts.traffic.Sent}
 	c.enc = wire.NewEncoder(c.out)
 	c.dec.Continue = c.continueLiteral
 	c.beforeLogin()
@@ -141,7 +145,7 @@ func (c *conn) abort() { c.socket.Close() }
 
 // serve runs the connection until its end.
 func (c *conn) serve(ctx context.Context) {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(c.actor.Context(ctx))
 	defer cancel()
 	defer c.enc.Flush()
 	defer c.endLongLine()
@@ -292,6 +296,13 @@ func (c *conn) run(ctx context.Context, cmd *command) error {
 	if err != nil {
 		r.run = func(*conn, context.Context, *command) error { return err }
 	}
+	begun, operation := time.Now(), c.srv.counts.of(cmd.name)
+	c.actor.At(operation)
+	cmd.result = activity.Failed // by a panic, for instance
+	defer func() {
+		c.actor.At(nil)
+		operation.Done(cmd.result, time.Since(begun))
+	}()
 	return c.execute(ctx, cmd, r)
 }
 
@@ -301,15 +312,18 @@ func (c *conn) execute(ctx context.Context, cmd *command, r rule) error {
 	defer c.recovered("command " + cmd.name)
 	err := r.run(c, ctx, cmd)
 	if c.enc.Err() != nil {
+		cmd.result = activity.Aborted
 		return c.enc.Err()
 	}
 	if err != nil && c.dec.Err() != nil {
 		// There is nothing more to read, and most likely nobody to answer.
+		cmd.result = activity.Aborted
 		c.endOfInput(c.dec.Err())
 		c.closing = true
 		return err
 	}
 	if err != nil && ctx.Err() != nil {
+		cmd.result = activity.Aborted
 		c.log.Debug("imap: command ended with the connection", "command", cmd.name, "error", err)
 		c.closing = true
 		return err
@@ -339,10 +353,12 @@ func (c *conn) execute(ctx context.Context, cmd *command, r rule) error {
 		} else {
 			c.badInRow = 0
 		}
+		cmd.result = resultOf(imap.ResponseCode(code))
 		c.status(cmd.tag, typ, code, text)
 		return err
 	}
 	c.badInRow = 0
+	cmd.result = activity.OK
 	if cmd.answered {
 		return nil
 	}

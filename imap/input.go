@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -21,7 +22,8 @@ var errInterrupted = errors.New("imap: server is stopping")
 // started by a timer or by watch and ended by the next read (unwatch).
 type input struct {
 	conn  net.Conn
-	bytes int64 // read so far
+	bytes int64         // read so far
+	total *atomic.Int64 // by all connections
 	// onQuiet is called when no command came for quietAfter.
 	onQuiet func()
 
@@ -46,6 +48,9 @@ func newInput(conn net.Conn) *input { return &input{conn: conn, timeout: greetTi
 func (in *input) Read(p []byte) (int, error) {
 	n, err := in.read(p)
 	in.bytes += int64(n)
+	if in.total != nil {
+		in.total.Add(int64(n))
+	}
 	return n, err
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"sync/atomic"
 	"time"
 )
 
@@ -12,7 +13,8 @@ import (
 // limit begins anew whenever the connection has taken something.
 type output struct {
 	conn  net.Conn
-	bytes int64 // written so far
+	bytes int64         // written so far
+	total *atomic.Int64 // by all connections
 
 	after int64  // call reached when bytes reach it
 	reach func() // nil: nothing to call
@@ -47,6 +49,9 @@ func (o *output) Write(p []byte) (int, error) {
 
 func (o *output) count(n int) {
 	o.bytes += int64(n)
+	if o.total != nil {
+		o.total.Add(int64(n))
+	}
 	if o.reach != nil && o.bytes >= o.after {
 		reach := o.reach
 		o.reach = nil

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"gadwall/imap/deflate"
+	"gadwall/internal/activity"
 	"gadwall/internal/mailkey"
 	"gadwall/internal/sasl"
 	"gadwall/internal/sparselog"
@@ -56,6 +57,8 @@ type Options struct {
 	// compared with the database; 0 means 30 seconds. Where events of other
 	// instances arrive, it is 5 to 10 minutes instead.
 	PollInterval time.Duration
+	// Activity counts commands; nil counts for nobody.
+	Activity *activity.Counts
 }
 
 // Server is an IMAP server. Its methods may be called from any goroutine.
@@ -69,6 +72,7 @@ type Server struct {
 	describing  *budget // of descriptions; who has some of it waits for no fetchMemory
 
 	clients clientCounts // what ID told
+	counts  *counts      // of commands
 
 	compressors *deflate.Pool // of sessions that compress
 
@@ -117,6 +121,9 @@ func New(opts Options) *Server {
 	if opts.PlaintextFrom == nil {
 		opts.PlaintextFrom = loopback
 	}
+	if opts.Activity == nil {
+		opts.Activity = activity.New()
+	}
 	if opts.FetchMemory <= 0 {
 		opts.FetchMemory = defaultFetchMemory
 	}
@@ -128,6 +135,7 @@ func New(opts Options) *Server {
 	return &Server{
 		opts: opts, log: opts.Logger,
 		ctx: ctx, cancel: cancel,
+		counts:      newCounts(opts.Activity),
 		compressors: deflate.NewPool(maxCompressors),
 		rare:        sparselog.New(sparselog.Interval),
 		describing:  newBudget(describingMemory, describingMemory/fetchShares, describeMemory),

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"gadwall/internal/activity"
 	"gadwall/internal/contents"
 	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
@@ -114,6 +115,7 @@ func (d *delivery) refuse(result string, answer reply) {
 func (d *delivery) abandon(why error) {
 	if d.refusal == nil {
 		d.srv.opts.Metrics.bodies.WithLabelValues(d.srv.role.name, "aborted").Inc()
+		d.srv.delivery.Done(activity.Aborted, time.Since(d.started))
 		d.log.Info("message not completed by the client", "from", d.tx.from, "size", d.size, "error", why)
 	}
 	d.abort()
@@ -134,8 +136,9 @@ func (d *delivery) abort() {
 
 // finish delivers the body, which is complete. The results are those of the recipients. From here
 // on the client has done its part: its going away stops nothing.
-func (d *delivery) finish() []reply {
+func (d *delivery) finish() (results []reply) {
 	defer d.abort()
+	defer func() { d.srv.delivery.Done(resultOf(results), time.Since(d.started)) }()
 	if d.refusal != nil {
 		return d.all(*d.refusal)
 	}

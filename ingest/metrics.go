@@ -1,6 +1,12 @@
 package ingest
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"gadwall/internal/activity"
+)
 
 // Metrics counts what the servers of this package do.
 type Metrics struct {
@@ -51,4 +57,19 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		reg.MustRegister(m.connections, m.bodies, m.bytes, m.deliveries, m.refusals)
 	}
 	return m
+}
+
+// resultOf says how a delivery ended that was answered like this. One recipient who has it makes it
+// a success: the others have replies of their own.
+func resultOf(results []reply) activity.Result {
+	end := activity.Refused
+	for _, r := range results {
+		switch {
+		case !r.failed():
+			return activity.OK
+		case strings.HasPrefix(r.status, "4.3."): // trouble of the server
+			end = activity.Failed
+		}
+	}
+	return end
 }

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"gadwall/internal/activity"
 	"gadwall/internal/mailstore"
 	"gadwall/internal/sparselog"
 )
@@ -52,6 +53,8 @@ type Options struct {
 	Authenticator Authenticator
 	// Metrics may be nil, and shared by several servers.
 	Metrics *Metrics
+	// Activity counts deliveries; nil counts for nobody.
+	Activity *activity.Counts
 	// Logger receives addresses and ids, never text of messages; nil is slog.Default().
 	Logger *slog.Logger
 }
@@ -65,9 +68,10 @@ type Server struct {
 	rare  *sparselog.Logger
 	gate  admission
 
-	base   context.Context // of deliveries; ends when Shutdown's patience does
-	cancel context.CancelFunc
-	open   sync.WaitGroup // connections
+	delivery *activity.Operation // all that the server asks the database for
+	base     context.Context     // of deliveries; ends when Shutdown's patience does
+	cancel   context.CancelFunc
+	open     sync.WaitGroup // connections
 
 	mu        sync.Mutex // taken before conn.mu
 	listeners map[net.Listener]struct{}
@@ -120,7 +124,11 @@ func newServer(o Options, st store) (*Server, error) {
 		networks: make(map[netip.Addr]*network),
 	}
 	s.stop = make(chan struct{})
-	s.base, s.cancel = context.WithCancel(context.Background())
+	if o.Activity == nil {
+		o.Activity = activity.New()
+	}
+	s.delivery = o.Activity.Operation(s.role.name, "delivery")
+	s.base, s.cancel = context.WithCancel(s.delivery.Context(context.Background()))
 	return s, nil
 }
 

@@ -16,7 +16,7 @@ func registerMetrics(reg *prometheus.Registry, store *node.Node, mail *imap.Serv
 		Name: "gadwall_info", Help: "Always 1; the label tells the version.",
 		ConstLabels: prometheus.Labels{"version": version}})
 	info.Set(1)
-	reg.MustRegister(collectors.NewGoCollector(),
+	reg.MustRegister(store.Activity, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), info,
 		gauge("gadwall_imap_connections", "Open IMAP connections.",
 			func() float64 { return float64(mail.Connections()) }),

@@ -185,6 +185,7 @@ func (c *serveCmd) protocols(store *node.Node, open listeners, certificates *lis
 		Authenticator: logins, TLSConfig: tlsConfig, Hostname: c.Hostname, Version: version, Logger: log,
 		MaxMessageSize: int64(c.MaxMessageSize), PlaintextFrom: c.PlaintextLoginFrom,
 		MaxConnectionsPerAddress: c.MaxConnectionsPerAddress, MaxConnectionsPerUser: c.MaxConnectionsPerUser,
+		Activity: store.Activity,
 	})
 	add("IMAP", nil, mail.Serve, mail.Shutdown)
 	add("IMAPS", tlsConfig, mail.Serve, mail.Shutdown)
@@ -197,7 +198,7 @@ func (c *serveCmd) protocols(store *node.Node, open listeners, certificates *lis
 			MaxMessageSize: int64(c.MaxMessageSize), RejectOverQuota: c.RejectOverQuota,
 			RejectSuspended: c.RejectSuspended, DetailMailboxes: c.DetailMailboxes, Postmaster: c.Postmaster,
 			MaxConnections: c.MaxMailConnections, MaxConnectionsPerAddress: c.MaxMailConnectionsPerAddress,
-			TrustedMTAs: c.TrustedMTAs, Metrics: counters, Logger: log,
+			TrustedMTAs: c.TrustedMTAs, Metrics: counters, Activity: store.Activity, Logger: log,
 		})
 		if err != nil {
 			return nil, err
@@ -211,7 +212,7 @@ func (c *serveCmd) protocols(store *node.Node, open listeners, certificates *lis
 	web := httpapi.Options{
 		Users: store.Mail, Ping: func(ctx context.Context) error { return store.Client.Ping(ctx, nil) },
 		Accounts: store.Accounts, Token: c.HTTPToken, Gatherer: registry, Logger: log,
-		MaxMessageSize: int64(c.MaxMessageSize),
+		MaxMessageSize: int64(c.MaxMessageSize), Activity: store.Activity,
 	}
 	if db := store.Embedded; db != nil {
 		web.Disk = func() (httpapi.Disk, error) {

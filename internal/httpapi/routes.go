@@ -8,9 +8,12 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"gadwall/internal/activity"
 )
 
 // route is one thing that a client can ask for.
@@ -114,9 +117,12 @@ func (s *Server) handler(routes []route) http.Handler {
 			w.Header().Set("Connection", "close")
 		}
 		control := http.NewResponseController(w)
-		body := &watchedBody{ReadCloser: r.Body, ended: r.ContentLength == 0}
+		body := &watchedBody{ReadCloser: r.Body, ended: r.ContentLength == 0, received: &s.counts.traffic.Received}
 		r.Body = body
-		mux.ServeHTTP(&responseWriter{ResponseWriter: w, body: body, gzip: acceptsGzip(r)}, r)
+		counted := &responseWriter{ResponseWriter: w, body: body, gzip: acceptsGzip(r), sent: &s.counts.traffic.Sent}
+		begun := time.Now()
+		mux.ServeHTTP(counted, r)
+		s.counts.done(r, counted, time.Since(begun))
 		if !body.ended {
 			// net/http would wait for the rest, to throw it away. The answer says that the
 			// connection closes, and an error here means that it is closed already.
@@ -129,6 +135,8 @@ func (s *Server) handler(routes []route) http.Handler {
 func (s *Server) run(route route, w http.ResponseWriter, r *http.Request) {
 	if rw, ok := w.(*responseWriter); ok {
 		rw.plain = route.about.fixed
+		rw.operation = s.counts.of(route.about.id)
+		r = r.WithContext(rw.operation.Context(r.Context()))
 	}
 	deadline := time.Time{}
 	if route.timeout > 0 {
@@ -159,12 +167,14 @@ func (s *Server) run(route route, w http.ResponseWriter, r *http.Request) {
 // watchedBody notes whether a request's body was read to its end.
 type watchedBody struct {
 	io.ReadCloser
-	ended bool
+	ended    bool
+	received *atomic.Int64
 }
 
 // Read implements io.Reader.
 func (b *watchedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
+	b.received.Add(int64(n))
 	if err == io.EOF {
 		b.ended = true
 	}
@@ -178,6 +188,10 @@ type responseWriter struct {
 	gzip    bool // the client can read it
 	plain   bool // failures have the form Failure
 	started bool
+	// status is that of the answer, operation the route's; nil if there is no such route.
+	status    int
+	operation *activity.Operation
+	sent      *atomic.Int64
 }
 
 // WriteHeader implements http.ResponseWriter.
@@ -185,7 +199,9 @@ func (w *responseWriter) WriteHeader(status int) {
 	if !w.started && status >= 200 && !w.body.ended {
 		w.Header().Set("Connection", "close")
 	}
-	w.started = w.started || status >= 200
+	if !w.started && status >= 200 {
+		w.started, w.status = true, status
+	}
 	w.ResponseWriter.WriteHeader(status)
 }
 
@@ -194,7 +210,9 @@ func (w *responseWriter) Write(p []byte) (int, error) {
 	if !w.started {
 		w.WriteHeader(http.StatusOK)
 	}
-	return w.ResponseWriter.Write(p)
+	n, err := w.ResponseWriter.Write(p)
+	w.sent.Add(int64(n))
+	return n, err
 }
 
 // Unwrap is for http.ResponseController.

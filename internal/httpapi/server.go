@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"gadwall/internal/account"
+	"gadwall/internal/activity"
 	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
 	"gadwall/quota"
@@ -75,6 +76,8 @@ type Options struct {
 	MaxMessageSize int64
 	// Gatherer is what /metrics shows; nil shows nothing.
 	Gatherer prometheus.Gatherer
+	// Activity counts requests; nil counts for nobody.
+	Activity *activity.Counts
 	// Logger receives what the server logs; nil means slog.Default().
 	Logger *slog.Logger
 }
@@ -89,6 +92,7 @@ type Server struct {
 	crossOrigin *http.CrossOriginProtection
 	connections *connections
 	document    []byte // OpenAPI
+	counts      counts
 }
 
 // New returns a server that does not listen yet.
@@ -98,6 +102,9 @@ func New(o Options) *Server {
 	}
 	if o.Gatherer == nil {
 		o.Gatherer = prometheus.NewRegistry()
+	}
+	if o.Activity == nil {
+		o.Activity = activity.New()
 	}
 	if o.MaxMessageSize <= 0 {
 		o.MaxMessageSize = defaultMaxMessageSize
@@ -115,6 +122,7 @@ func New(o Options) *Server {
 	}
 	routes := s.routes()
 	s.document = document(routes)
+	s.counts = newCounts(o.Activity, routes)
 	s.http = &http.Server{
 		Handler:           s.handler(routes),
 		ReadHeaderTimeout: headerTimeout,

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"gadwall/dedupe"
+	"gadwall/internal/activity"
 	"gadwall/internal/contents"
 	"gadwall/internal/database"
 	"gadwall/internal/mailkey"
@@ -319,7 +320,7 @@ func (s *Store) run(user mailkey.UserID) {
 			unlock()
 			return
 		}
-		s.runGroup(ctx, user, group)
+		s.runGroup(activity.Follow(ctx, group[0].ctx), user, group)
 		unlock()
 	}
 }

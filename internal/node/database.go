@@ -55,6 +55,7 @@ func (n *Node) openDatabase(ctx context.Context, o Options) error {
 	if opts.MaxPoolSize == nil || cfg.Embedded() {
 		opts.SetMaxPoolSize(uint64(cmp.Or(cfg.Connections, defaultConnections)))
 	}
+	opts.SetMonitor(n.Activity.Monitor())
 	reads := *opts
 	reads.SetMinPoolSize(0).SetMaxPoolSize(uint64(cmp.Or(cfg.ReadConnections, defaultReadConnections)))
 	looking, cancel := context.WithTimeout(ctx, openTimeout)

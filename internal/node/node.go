@@ -12,6 +12,7 @@ import (
 
 	"gadwall/blobstore"
 	"gadwall/internal/account"
+	"gadwall/internal/activity"
 	"gadwall/internal/config"
 	"gadwall/internal/contents"
 	"gadwall/internal/docstore"
@@ -74,6 +75,8 @@ type Node struct {
 	// Embedded is the embedded database of this process: nil with --mongodb-uri, and in a process
 	// that shares the data directory of another.
 	Embedded *docstore.Server
+	// Activity counts the commands that the driver sends, and those of clients.
+	Activity *activity.Counts
 	Client   *mongo.Client
 	Database *mongo.Database
 	// reads is the database by another client, with connections of its own: for what clients read of
@@ -161,7 +164,7 @@ func Open(ctx context.Context, o Options) (_ *Node, err error) {
 
 // OpenDatabase opens the database alone: Redis, Bus, Contents, Mail and Accounts stay nil.
 func OpenDatabase(ctx context.Context, o Options) (_ *Node, err error) {
-	n := &Node{log: o.Logger}
+	n := &Node{log: o.Logger, Activity: activity.New()}
 	if n.log == nil {
 		n.log = slog.Default()
 	}
