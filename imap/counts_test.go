@@ -36,7 +36,8 @@ func TestCommandCounts(t *testing.T) {
 	s := newTestServerOn(t, dbtest.Watched(t, counts.Monitor()), func(o *Options) { o.Activity = counts })
 	c := s.dial(t)
 	for _, line := range []string{
-		"LOGIN alice@example.com wrong", "LOGIN alice@example.com {13+}\r\n" + testPassword, "NOOP", "SELECT INBOX", "UID FETCH 1:* FLAGS",
+		"LOGIN alice@example.com wrong", "LOGIN alice@example.com {13+}\r\n" + testPassword, "NOOP",
+		"SELECT INBOX", "UID FETCH 1:* FLAGS",
 		"SELECT Nowhere", "FETCH", "XYZZY", "UID XYZZY", "UID", "STARTTLS",
 	} {
 		c.do("%s", line)
