@@ -121,6 +121,8 @@ func isForbidden(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r
 type Recipient struct {
 	User   *User
 	Detail string // what follows the first + of the local part, in NFC; empty if nothing does
+	// CatchAll says that the user has the address only because nobody else has it.
+	CatchAll bool
 }
 
 // ResolveAddress returns the user to whom an address leads. It looks the whole address up first;
@@ -143,7 +145,7 @@ func (s *Store) ResolveAddress(ctx context.Context, address string) (*Recipient,
 	}
 	if errors.Is(err, ErrNoSuchAddress) && local != anyLocal {
 		if user, err = s.userByAddress(ctx, anyLocal, domain); err == nil {
-			return &Recipient{User: user}, nil
+			return &Recipient{User: user, CatchAll: true}, nil
 		}
 	}
 	return nil, err

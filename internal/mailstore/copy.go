@@ -365,6 +365,7 @@ func (w *copyMoveWrite) insert(ctx context.Context) error {
 		m.set(DocMailbox, w.to.Key.Binary())
 		m.set(DocModSeq, w.dest.ModSeq)
 		m.set(DocSaveDate, saved)
+		m.unset(DocSubmitted)
 		if len(m.keywords) > 0 {
 			known := slices.Concat(w.dest.Keywords, fresh)
 			spelled, unknown := spellings(known, m.keywords)
@@ -436,6 +437,11 @@ func (m *storedMessage) set(field string, value any) {
 		}
 	}
 	m.doc = append(m.doc, bson.E{Key: field, Value: value})
+}
+
+// unset removes a field, if the document has it.
+func (m *storedMessage) unset(field string) {
+	m.doc = slices.DeleteFunc(m.doc, func(e bson.E) bool { return e.Key == field })
 }
 
 // documents reads whole messages in ascending order of their UIDs, until they come to

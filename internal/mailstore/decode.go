@@ -33,6 +33,7 @@ var fieldsOf = []struct {
 	{FieldNumber, []string{DocNumber}},
 	{FieldThread, []string{DocThread}},
 	{FieldPreview, []string{DocPreview}},
+	{FieldSubmitted, []string{DocSubmitted}},
 }
 
 // projection is what a query returns for these fields; the key always comes with them.
@@ -49,7 +50,7 @@ func projection(fields Fields) bson.D {
 }
 
 func batchSize(fields Fields) int32 {
-	if fields&^(FieldFlags|FieldDates|FieldSize|FieldNumber|FieldThread|fieldReference) == 0 {
+	if fields&^(FieldFlags|FieldDates|FieldSize|FieldNumber|FieldThread|FieldSubmitted|fieldReference) == 0 {
 		return batchSmall
 	}
 	return batchLarge
@@ -155,6 +156,8 @@ func (m *Message) set(name string, v bson.RawValue) error {
 		m.Number = Number(d.integer())
 	case DocThread:
 		m.Thread = Number(d.integer())
+	case DocSubmitted:
+		m.Submitted = uint64(d.integer())
 	case DocPreview:
 		m.Preview, m.HasPreview = d.string(), true
 	case DocSent:

@@ -27,6 +27,7 @@ type Delivery struct {
 	// complete lines that come before the content; at most MaxPrefixLength
 	Prefix []byte
 	Magic  dedupe.Magic // one of those of the content, for this message alone
+	Once   Once
 }
 
 // Delivered is the result of a Delivery.
@@ -36,6 +37,8 @@ type Delivered struct {
 	ModSeq      uint64
 	Number      Number
 	Thread      Number
+	// Existed says that the mailbox had the message already (Delivery.Once): this is where.
+	Existed bool
 	// Err is nil for a message that is stored, durably. ErrNoSuchMailbox, quota.ErrOverQuota,
 	// ErrInvalidKeyword, ErrUIDsExhausted and ErrTooLate are final; any other error may pass. If it
 	// is the error of the caller's context, the message may be stored all the same.
@@ -338,6 +341,12 @@ func (s *Store) runGroup(ctx context.Context, user mailkey.UserID, group []*bund
 			continue
 		}
 		alive = append(alive, b)
+	}
+	if len(alive) > 1 && hasSame(alive) {
+		for _, b := range alive {
+			s.runGroup(ctx, user, []*bundle{b})
+		}
+		return
 	}
 	for len(alive) > 0 {
 		g := &groupWrite{store: s, user: user, bundles: alive, time: new(database.Clock)}

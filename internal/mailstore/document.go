@@ -21,6 +21,8 @@ type template struct {
 	since  time.Time // of contents.Stored
 	fields bson.D    // wire forms and search fields
 	bytes  int
+
+	messageID, from string // as the fields have them
 }
 
 func newTemplate(stored *contents.Stored) *template {
@@ -38,14 +40,14 @@ func newTemplate(stored *contents.Stored) *template {
 	if f.BaseSubject != f.Subject {
 		t.add(DocBaseSubject, strings.Clone(f.BaseSubject), len(f.BaseSubject))
 	}
-	t.text(DocFrom, f.From)
+	t.from = t.text(DocFrom, f.From)
 	t.text(DocTo, f.To)
 	t.text(DocCc, f.Cc)
 	t.text(DocBcc, f.Bcc)
 	if f.Whole {
 		t.add(DocTextRules, int32(TextRules), 4)
 	}
-	t.text(DocMessageID, f.MessageID)
+	t.messageID = t.text(DocMessageID, f.MessageID)
 	t.text(DocInReplyTo, f.InReplyTo)
 	if len(f.References) > 0 {
 		size := 0
@@ -72,10 +74,13 @@ func (t *template) binary(key string, value []byte) {
 	}
 }
 
-func (t *template) text(key, value string) {
+// text adds a text that is not a piece of a whole header field, and returns it.
+func (t *template) text(key, value string) string {
+	value = strings.Clone(value)
 	if value != "" {
-		t.add(key, strings.Clone(value), len(value)) // not a piece of a whole header field
+		t.add(key, value, len(value))
 	}
+	return value
 }
 
 func (t *template) time(key string, value time.Time) {
@@ -95,6 +100,7 @@ type pending struct {
 	prefix   []byte
 	size     int64
 	ref      contents.Ref
+	once     Once
 	bytes    int // about the size of the document
 }
 
@@ -111,6 +117,7 @@ func (t *template) message(d *Delivery) (*pending, error) {
 		date: d.InternalDate.UTC().Truncate(time.Second), prefix: d.Prefix,
 		size: int64(len(d.Prefix)) + t.size,
 		ref:  contents.Ref{ID: t.id, Magic: d.Magic},
+		once: d.Once,
 	}
 	if d.InternalDate.IsZero() {
 		p.date = now()
@@ -142,6 +149,9 @@ func (p *pending) document(
 		bson.E{Key: DocSize, Value: p.size},
 		bson.E{Key: DocContent, Value: bson.Binary{Data: p.ref.ID[:]}},
 		bson.E{Key: DocMagic, Value: int64(p.ref.Magic)})
+	if p.once == Submitted {
+		doc = append(doc, bson.E{Key: DocSubmitted, Value: modseq})
+	}
 	if len(p.prefix) > 0 {
 		doc = append(doc, bson.E{Key: DocPrefix, Value: bson.Binary{Data: p.prefix}})
 	}

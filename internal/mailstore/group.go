@@ -27,6 +27,7 @@ type groupWrite struct {
 	boxes   []*boxWrite     // in the order of their keys
 	numbers quota.Counter   // of the messages that are stored
 	places  [][]threadPlace // by bundle and message
+	same    sameAs          // messages that are not stored
 }
 
 // boxWrite is the part of the transaction for one mailbox.
@@ -35,6 +36,7 @@ type boxWrite struct {
 	inbox    bool // see Delivery.Inbox
 	change   boxChange
 	messages []place
+	marked   []place // messages that are not stored, but change the one that they are the same as
 	state    *boxState
 }
 
@@ -42,6 +44,9 @@ type boxWrite struct {
 type place struct {
 	bundle, index int
 }
+
+// message returns the message at a place.
+func (g *groupWrite) message(at place) *pending { return g.bundles[at.bundle].messages[at.index] }
 
 // refusedBundles is the error of a transaction that could store all bundles but these.
 type refusedBundles struct{ bundles map[*bundle]error }
@@ -52,12 +57,18 @@ func (e *refusedBundles) Error() string { return fmt.Sprintf("%d bundles refused
 // fails by one update, and a conflict shows before the work is done. Then the mailboxes, in the
 // order of their keys, and the messages.
 func (g *groupWrite) write(ctx context.Context) error {
+	if err := g.recognise(ctx); err != nil {
+		return err
+	}
 	if err := g.charge(ctx); err != nil {
 		return err
 	}
 	g.assign()
 	if len(g.boxes) == 0 {
-		return nil
+		if err := g.noteSame(ctx); err != nil {
+			return err
+		}
+		return g.removeReplaced(ctx)
 	}
 	if err := g.thread(ctx); err != nil {
 		return err
@@ -81,9 +92,17 @@ func (g *groupWrite) write(ctx context.Context) error {
 			return err
 		}
 		docs = append(docs, boxDocs...)
+		if err := g.mark(ctx, b); err != nil {
+			return err
+		}
 	}
-	if _, err := g.store.messages.InsertMany(ctx, docs); err != nil {
-		return fmt.Errorf("insert messages: %w", err)
+	if len(docs) > 0 {
+		if _, err := g.store.messages.InsertMany(ctx, docs); err != nil {
+			return fmt.Errorf("insert messages: %w", err)
+		}
+	}
+	if err := g.noteSame(ctx); err != nil {
+		return err
 	}
 	return g.removeReplaced(ctx)
 }
@@ -94,15 +113,20 @@ func (g *groupWrite) charge(ctx context.Context) error {
 	g.crossed = nil
 	var total quota.Usage
 	for _, bundle := range g.bundles {
-		total = total.Add(bundle.usage)
+		total = total.Add(g.usage(bundle))
+	}
+	if total == (quota.Usage{}) {
+		return nil
 	}
 	g.numbers = quota.Counter{Field: userNumbers, By: total.Messages}
 	account, err := g.store.quota.Charge(ctx, g.user, total, &g.numbers)
 	if errors.Is(err, quota.ErrOverQuota) {
 		total = quota.Usage{}
 		for i, bundle := range g.bundles {
-			if g.over[i] = !account.Limits.Fit(account.Usage.Add(total), bundle.usage); !g.over[i] {
-				total = total.Add(bundle.usage)
+			usage := g.usage(bundle)
+			g.over[i] = usage != quota.Usage{} && !account.Limits.Fit(account.Usage.Add(total), usage)
+			if !g.over[i] {
+				total = total.Add(usage)
 			}
 		}
 		if total == (quota.Usage{}) {
@@ -134,12 +158,22 @@ func (g *groupWrite) assign() {
 		}
 		g.outcome[i] = make([]Delivered, len(bundle.messages))
 		for j, p := range bundle.messages {
+			if g.same[p] != nil && !g.marks(p) {
+				continue
+			}
 			to := destination{p.mailbox, p.inbox}
 			b := byKey[to]
 			if b == nil {
 				b = &boxWrite{key: p.mailbox, inbox: p.inbox}
 				byKey[to] = b
 				g.boxes = append(g.boxes, b)
+			}
+			if m := g.same[p]; m != nil {
+				b.marked = append(b.marked, place{i, j})
+				if m.flags&Seen == 0 {
+					b.change.Unseen--
+				}
+				continue
 			}
 			b.messages = append(b.messages, place{i, j})
 			b.change.uids++
@@ -177,7 +211,7 @@ func (g *groupWrite) documents(ctx context.Context, b *boxWrite) ([]any, error) 
 // refuse ends the transaction because of one mailbox.
 func (g *groupWrite) refuse(b *boxWrite, err error) error {
 	refused := &refusedBundles{make(map[*bundle]error)}
-	for _, t := range b.messages {
+	for _, t := range slices.Concat(b.messages, b.marked) {
 		refused.bundles[g.bundles[t.bundle]] = err
 	}
 	return refused
@@ -208,7 +242,12 @@ func (g *groupWrite) told() {
 
 // publish publishes the events of the new messages, after the commit.
 func (g *groupWrite) publish(ctx context.Context) {
+	g.releaseSame(ctx)
 	for _, b := range g.boxes {
+		if len(b.messages) == 0 {
+			g.store.publish(ctx, b.key, events.Changed, uint64(b.state.ModSeq), nil)
+			continue
+		}
 		uids := make([]uint32, len(b.messages))
 		for i, t := range b.messages {
 			uids[i] = g.outcome[t.bundle][t.index].UID

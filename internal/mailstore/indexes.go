@@ -87,7 +87,7 @@ func Forms() []database.Form {
 		{Name: collMessages, Clustered: true, Compressor: database.Zstd},
 		{Name: collJournal, Compressor: database.Zstd},
 		{Name: collUsers}, {Name: collAddresses}, {Name: collMailboxes}, {Name: collSubscriptions},
-		{Name: collTokens}, {Name: collState},
+		{Name: collTokens}, {Name: collSending}, {Name: collState},
 	}
 }
 
@@ -146,6 +146,8 @@ func Indexes(db *mongo.Database) []database.Indexes {
 	// "expiry" removed them 60 days later; where it is, it still removes those entries.
 	expired := index("expires", journalExpires)
 	expired.Options.SetExpireAfterSeconds(0)
+	forgotten := index("expires", sendingExpires)
+	forgotten.Options.SetExpireAfterSeconds(0)
 	return []database.Indexes{
 		{Collection: in(collUsers), Models: []mongo.IndexModel{
 			// Not unique: in a sharded collection only the shard key can be. The user's address is,
@@ -167,5 +169,6 @@ func Indexes(db *mongo.Database) []database.Indexes {
 			marked(index(indexDeleted, DocDeleted, DocID), DocDeleted)},
 			Optional: []string{indexUnseen, indexDeleted}},
 		{Collection: in(collJournal), Models: []mongo.IndexModel{expired}, Optional: []string{"expires"}},
+		{Collection: in(collSending), Models: []mongo.IndexModel{forgotten}, Optional: []string{"expires"}},
 	}
 }

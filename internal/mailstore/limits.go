@@ -124,6 +124,13 @@ const (
 	// DefaultJournalKept is the time for which the journal keeps expunged UIDs, without
 	// Options.JournalKept.
 	DefaultJournalKept = 90 * 24 * time.Hour
+	// sendingWindow is the time for which limits of sending are, and sendingSlot its precision.
+	sendingWindow = time.Hour
+	sendingSlot   = 5 * time.Minute
+	sendingSlots  = int64(sendingWindow / sendingSlot)
+	// onceWindow is how long after a message another one can be the same (Once). A client may be
+	// slow to upload its own copy of a large message.
+	onceWindow = 30 * time.Minute
 	// casAttempts bounds the attempts of an optimistic recount beside live traffic.
 	casAttempts = 20
 )

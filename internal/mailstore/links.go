@@ -317,7 +317,7 @@ func (g *groupWrite) thread(ctx context.Context) error {
 	for i, b := range g.bundles {
 		for _, p := range b.messages {
 			for _, h := range p.template.links.asked {
-				if !g.over[i] && !asked[h] {
+				if !g.over[i] && g.same[p] == nil && !asked[h] {
 					asked[h] = true
 					hashes = append(hashes, h)
 				}
@@ -335,6 +335,10 @@ func (g *groupWrite) thread(ctx context.Context) error {
 			continue
 		}
 		for _, p := range b.messages {
+			if g.same[p] != nil {
+				g.places[i] = append(g.places[i], threadPlace{})
+				continue
+			}
 			g.places[i] = append(g.places[i], t.place(next, &p.template.links))
 			next++
 		}

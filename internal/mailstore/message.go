@@ -32,6 +32,10 @@ type Message struct {
 	Number Number // FieldNumber
 	Thread Number // FieldThread
 
+	// Submitted is the mod-sequence of the mailbox at which submission put the message there, or found
+	// that a client had put it there; 0 in other messages.
+	Submitted uint64 // FieldSubmitted
+
 	// Preview is the beginning of what a reader sees (RFC 8970). HasPreview is false in a message
 	// that was stored without: then only the content tells.
 	Preview    string // FieldPreview
@@ -73,6 +77,7 @@ const (
 	FieldNumber
 	FieldThread
 	FieldPreview
+	FieldSubmitted
 
 	// FieldAll loads whole messages.
 	FieldAll Fields = 1<<iota - 1

@@ -30,7 +30,7 @@ func (g *groupWrite) tellStored() {
 	var list []StoredMail
 	for i, b := range g.bundles {
 		for j, p := range b.messages {
-			if !g.over[i] {
+			if !g.over[i] && g.same[p] == nil {
 				list = append(list, StoredMail{g.user, g.places[i][j].number, p.ref.ID, p.prefix})
 			}
 		}

@@ -27,6 +27,10 @@ const (
 	// It is absent in the same messages.
 	DocLinks = "j"
 
+	// DocSubmitted (int64) is the mod-sequence of the mailbox at which submission put the message there,
+	// or found that a client had. A copy has none.
+	DocSubmitted = "o"
+
 	DocPreview     = "v"  // see Message.Preview; "" for nothing to see, absent where it was not made
 	DocSent        = "s"  // date, an instant
 	DocSentDay     = "sd" // date, 0:00 UTC of the day the Date field names
@@ -60,6 +64,7 @@ const (
 	collMessages      = "messages"
 	collJournal       = "journal"
 	collTokens        = "tokens"
+	collSending       = "sending"
 	collState         = "state" // one document for each thing that happens to the whole store
 )
 
