@@ -268,7 +268,7 @@ func (m *Mailbox) Copy(
 	if err := to.Check(Insert); err != nil {
 		return nil, err
 	}
-	return m.account.store.CopyBetween(m.account.chain(ctx), m.at, uids, to.at)
+	return m.account.store.CopyBetween(m.account.chain(ctx), m.at, uids, to.at, mailstore.Dropped{})
 }
 
 // Move moves messages to a mailbox of the same user. It needs what Copy, setting \Deleted and
@@ -283,7 +283,7 @@ func (m *Mailbox) Move(
 	if err := to.Check(Insert); err != nil {
 		return nil, err
 	}
-	return m.account.store.MoveBetween(m.account.chain(ctx), m.at, uids, to.at)
+	return m.account.store.MoveBetween(m.account.chain(ctx), m.at, uids, to.at, mailstore.Dropped{})
 }
 
 // Expunge removes the messages with \Deleted among uids (nil means all) for good. It needs the

@@ -3,7 +3,6 @@ package mailstore
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -29,9 +28,6 @@ type CopyResult struct {
 	SourceModSeq uint64
 }
 
-// errOtherUser: messages do not go from one user to another.
-var errOtherUser = errors.New("mailboxes of different users")
-
 // Copy copies messages with flags and internal dates. UIDs without a message are passed over, and
 // nil is no UID. All are copied or none (RFC 9051 section 6.4.7): up to maxBatch in one
 // transaction, more in several, which are undone if a later one fails. Errors: ErrNoSuchMailbox,
@@ -43,17 +39,22 @@ func (s *Store) Copy(ctx context.Context, from mailkey.Mailbox, uids uidset.Set,
 	if err != nil {
 		return nil, fmt.Errorf("copy: %w", err)
 	}
-	return s.CopyBetween(ctx, source, uids, dest)
+	return s.CopyBetween(ctx, source, uids, dest, Dropped{})
+}
+
+// Dropped says what copies do not take with them.
+type Dropped struct {
+	Flags    Flags
+	Keywords bool
 }
 
 // CopyBetween is Copy for a caller that has read the mailboxes, be it long ago: of each, the key and
-// the special use count. A mailbox that is being deleted gives the messages that it still has.
-func (s *Store) CopyBetween(ctx context.Context, from *Mailbox, uids uidset.Set, to *Mailbox) (*CopyResult, error) {
+// the special use count. A mailbox that is being deleted gives the messages that it still has. The
+// mailboxes may be of different users: copy_others.go.
+func (s *Store) CopyBetween(ctx context.Context, from *Mailbox, uids uidset.Set, to *Mailbox,
+	dropped Dropped) (*CopyResult, error) {
 	ctx = database.Causal(ctx)
-	t, err := s.newCopyMove(from, to)
-	if err != nil {
-		return nil, fmt.Errorf("copy: %w", err)
-	}
+	t := s.newCopyMove(from, to, dropped)
 	if err := t.run(ctx, uids, t.copyBatch); err != nil {
 		if len(t.result.Dest) > 0 {
 			t.undo(ctx)
@@ -74,17 +75,20 @@ func (s *Store) Move(ctx context.Context, from mailkey.Mailbox, uids uidset.Set,
 	if err != nil {
 		return nil, fmt.Errorf("move: %w", err)
 	}
-	return s.MoveBetween(ctx, source, uids, dest)
+	return s.MoveBetween(ctx, source, uids, dest, Dropped{})
 }
 
-// MoveBetween is Move as CopyBetween is Copy.
-func (s *Store) MoveBetween(ctx context.Context, from *Mailbox, uids uidset.Set, to *Mailbox) (*CopyResult, error) {
+// MoveBetween is Move as CopyBetween is Copy. From one user to another, the quotas change, and a
+// message may be in both mailboxes for a moment, or for good if the move fails.
+func (s *Store) MoveBetween(ctx context.Context, from *Mailbox, uids uidset.Set, to *Mailbox,
+	dropped Dropped) (*CopyResult, error) {
 	ctx = database.Causal(ctx)
-	t, err := s.newCopyMove(from, to)
-	if err != nil {
-		return nil, fmt.Errorf("move: %w", err)
+	t := s.newCopyMove(from, to, dropped)
+	batch := t.moveBatch
+	if t.others {
+		batch = t.moveBatchToOthers
 	}
-	if err := t.run(ctx, uids, t.moveBatch); err != nil {
+	if err := t.run(ctx, uids, batch); err != nil {
 		return &t.result, fmt.Errorf("move: %w", err)
 	}
 	return &t.result, nil
@@ -94,20 +98,24 @@ func (s *Store) MoveBetween(ctx context.Context, from *Mailbox, uids uidset.Set,
 type copyMove struct {
 	store    *Store
 	from, to *Mailbox
+	others   bool // they belong to different users
+	dropped  Dropped
 	result   CopyResult
 }
 
-func (s *Store) newCopyMove(from, to *Mailbox) (*copyMove, error) {
-	if from.Key.User() != to.Key.User() {
-		return nil, errOtherUser
-	}
-	return &copyMove{store: s, from: from, to: to, result: CopyResult{UIDValidity: to.UIDValidity}}, nil
+func (s *Store) newCopyMove(from, to *Mailbox, dropped Dropped) *copyMove {
+	return &copyMove{store: s, from: from, to: to, others: from.Key.User() != to.Key.User(), dropped: dropped,
+		result: CopyResult{UIDValidity: to.UIDValidity}}
 }
 
-// findBoth reads two mailboxes by one query. The error is ErrNoSuchMailbox if one does not exist.
+// findBoth reads two mailboxes, by one query if they are of one user. The error is ErrNoSuchMailbox
+// if one does not exist.
 func (s *Store) findBoth(ctx context.Context, a, b mailkey.Mailbox) (boxA, boxB *Mailbox, err error) {
 	if a.User() != b.User() {
-		return nil, nil, errOtherUser
+		if boxA, err = s.MailboxByKey(ctx, a); err == nil {
+			boxB, err = s.MailboxByKey(ctx, b)
+		}
+		return boxA, boxB, err
 	}
 	docs, err := s.findMailboxes(ctx, bson.D{
 		{Key: "_id", Value: bson.D{{Key: "$in", Value: bson.A{a.Binary(), b.Binary()}}}},
@@ -210,15 +218,25 @@ func (t *copyMove) copyBatch(ctx context.Context, ranges uidset.Set) (rest uidse
 	refs := &newRefs{byUID: make(map[uint32]contents.Ref), since: time.Now()}
 	outside := ctx
 	var w *copyMoveWrite
+	var read []storedMessage
+	if t.others {
+		// Not within the transaction, which is to stay on the shard of the other user.
+		if read, rest, err = s.documents(ctx, t.from.Key, ranges); err != nil {
+			return nil, err
+		}
+	}
 	err = s.transactFor(ctx, t.to.Key.User(), func(ctx context.Context) error {
-		w = &copyMoveWrite{copyMove: t}
+		w = &copyMoveWrite{copyMove: t, messages: read}
 		var err error
-		if w.messages, rest, err = s.documents(ctx, t.from.Key, ranges); err != nil {
-			return err
+		if !t.others {
+			if w.messages, rest, err = s.documents(ctx, t.from.Key, ranges); err != nil {
+				return err
+			}
 		}
 		if len(w.messages) == 0 {
 			return errUnchanged
 		}
+		w.drop()
 		if len(refs.byUID) == 0 {
 			refs.since = time.Now() // perhaps it waited for other transactions of the user
 		}
@@ -227,11 +245,9 @@ func (t *copyMove) copyBatch(ctx context.Context, ranges uidset.Set) (rest uidse
 		if err := refs.add(call, s.contents, w.messages); err != nil {
 			return err
 		}
-		account, err := s.quota.Charge(ctx, t.to.Key.User(), w.usage())
-		if err != nil {
+		if err := w.charge(ctx); err != nil {
 			return userError(err)
 		}
-		w.crossed = s.quota.Policy().Levels.Crossed(account, w.usage())
 		if w.dest, err = s.changeMailbox(ctx, t.to.Key, w.incoming()); err != nil {
 			return err
 		}
@@ -265,6 +281,7 @@ func (t *copyMove) moveBatch(ctx context.Context, ranges uidset.Set) (rest uidse
 		if len(w.messages) == 0 {
 			return errUnchanged
 		}
+		w.drop()
 		if err := w.changeBoth(ctx); err != nil {
 			return err
 		}
@@ -306,6 +323,35 @@ type copyMoveWrite struct {
 	crossed      []quota.Crossing
 	source, dest *boxState
 	destUIDs     []uint32
+	places       []threadPlace // of messages that come from another user
+}
+
+// drop takes what the copies lose from the messages.
+func (w *copyMoveWrite) drop() {
+	if w.dropped == (Dropped{}) {
+		return
+	}
+	for i := range w.messages {
+		m := &w.messages[i]
+		if w.dropped.Keywords {
+			m.keywords = nil
+		}
+		m.setFlags(m.flags&^w.dropped.Flags, m.keywords)
+	}
+}
+
+// charge takes the quota for the copies.
+func (w *copyMoveWrite) charge(ctx context.Context) error {
+	s, user := w.store, w.to.Key.User()
+	if w.others {
+		return w.place(ctx)
+	}
+	account, err := s.quota.Charge(ctx, user, w.usage())
+	if err != nil {
+		return err
+	}
+	w.crossed = s.quota.Policy().Levels.Crossed(account, w.usage())
+	return nil
 }
 
 // usage is what the messages of the batch take.
@@ -366,6 +412,9 @@ func (w *copyMoveWrite) insert(ctx context.Context) error {
 		m.set(DocModSeq, w.dest.ModSeq)
 		m.set(DocSaveDate, saved)
 		m.unset(DocSubmitted)
+		if w.others {
+			m.settle(w.to.Key.User(), w.places[i])
+		}
 		if len(m.keywords) > 0 {
 			known := slices.Concat(w.dest.Keywords, fresh)
 			spelled, unknown := spellings(known, m.keywords)
@@ -394,6 +443,7 @@ func (w *copyMoveWrite) done(ctx context.Context) {
 	w.result.ModSeq = uint64(w.dest.ModSeq)
 	s := w.store
 	s.publish(ctx, w.to.Key, events.New, w.result.ModSeq, w.destUIDs)
+	w.tellStored()
 	if w.source != nil {
 		w.result.SourceModSeq = uint64(w.source.ModSeq)
 		s.publish(ctx, w.from.Key, events.Changed, w.result.SourceModSeq, nil)
@@ -427,6 +477,7 @@ type storedMessage struct {
 	keywords []string
 	size     int64
 	content  contents.ID
+	header   *Message // what the document says of the header, and the prefix
 }
 
 func (m *storedMessage) set(field string, value any) {
@@ -442,6 +493,17 @@ func (m *storedMessage) set(field string, value any) {
 // unset removes a field, if the document has it.
 func (m *storedMessage) unset(field string) {
 	m.doc = slices.DeleteFunc(m.doc, func(e bson.E) bool { return e.Key == field })
+}
+
+// setFlags gives the message these flags, and all fields that follow from them.
+func (m *storedMessage) setFlags(flags Flags, keywords []string) {
+	m.flags = flags
+	for _, field := range []string{DocKeywords, DocUnseen, DocDeleted} {
+		m.unset(field)
+	}
+	for _, e := range appendFlags(nil, flags, keywords) {
+		m.set(e.Key, e.Value)
+	}
 }
 
 // documents reads whole messages in ascending order of their UIDs, until they come to
@@ -461,7 +523,7 @@ func (s *Store) documents(ctx context.Context, box mailkey.Mailbox,
 			return list, ranges.From(m.UID), nil
 		}
 		stored := storedMessage{uid: m.UID, flags: m.Flags, keywords: m.Keywords, size: m.Size,
-			content: m.Content}
+			content: m.Content, header: m}
 		if err := bson.Unmarshal(raw, &stored.doc); err != nil {
 			return nil, nil, fmt.Errorf("message document: %w", err)
 		}

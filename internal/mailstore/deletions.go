@@ -29,7 +29,8 @@ func (s *Store) markDeleting(ctx context.Context, key mailkey.Mailbox) error {
 		// No path contains a NUL, so this name is nobody else's.
 		{Key: "$set", Value: bson.D{{Key: boxDeleting, Value: true}, {Key: boxPurged, Value: now()},
 			{Key: boxPath, Value: "\x00" + key.String()}}},
-		{Key: "$unset", Value: bson.D{{Key: boxSpecialUse, Value: ""}, {Key: boxSubscribed, Value: ""}}},
+		{Key: "$unset", Value: bson.D{{Key: boxSpecialUse, Value: ""}, {Key: boxSubscribed, Value: ""},
+			{Key: boxACL, Value: ""}, {Key: boxSharedWith, Value: ""}}},
 	})
 	if err != nil {
 		return fmt.Errorf("mark mailbox: %w", err)

@@ -22,6 +22,8 @@ const (
 	// indexDomain lists the users of a domain; indexDeleteAfter those who go for good some day.
 	indexDomain      = "domain"
 	indexDeleteAfter = "deleteAfter"
+	// indexShared finds the mailboxes that are shared with somebody.
+	indexShared = "shared"
 )
 
 // ensureCollections creates the collections (a transaction on a sharded cluster must not) where they
@@ -87,7 +89,7 @@ func Forms() []database.Form {
 		{Name: collMessages, Clustered: true, Compressor: database.Zstd},
 		{Name: collJournal, Compressor: database.Zstd},
 		{Name: collUsers}, {Name: collAddresses}, {Name: collMailboxes}, {Name: collSubscriptions},
-		{Name: collTokens}, {Name: collSending}, {Name: collState},
+		{Name: collTokens}, {Name: collSending}, {Name: collShares}, {Name: collState},
 	}
 }
 
@@ -160,6 +162,7 @@ func Indexes(db *mongo.Database) []database.Indexes {
 		{Collection: in(collAddresses), Models: []mongo.IndexModel{index("user", addressUser)}},
 		{Collection: in(collMailboxes), Models: []mongo.IndexModel{
 			unique(index("path", boxUser, boxPath)),
+			present(index(indexShared, boxSharedWith), boxSharedWith),
 			marked(index(indexDeleting, boxDeleting), boxDeleting)}},
 		{Collection: in(collSubscriptions), Models: []mongo.IndexModel{index("user", subscriptionUser)}},
 		{Collection: in(collMessages), Models: []mongo.IndexModel{

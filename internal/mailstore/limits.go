@@ -27,6 +27,14 @@ const (
 	// MaxDisplayName and MaxMetadata are in octets (ErrInvalidProfile).
 	MaxDisplayName = 200
 	MaxMetadata    = 4 << 10
+	// MaxACLEntries bounds the entries of a mailbox's access control list (ErrTooMany).
+	MaxACLEntries = 200
+	// MaxShared bounds the mailboxes of others that one user is told of.
+	MaxShared = 5000
+	// MaxGroups bounds the groups of a user (ErrTooMany), MaxGroupName the octets of a name
+	// (ErrInvalidName).
+	MaxGroups    = 100
+	MaxGroupName = 100
 	// MaxAppPasswords bounds the application passwords of a user (ErrTooMany).
 	MaxAppPasswords = 50
 	// MaxTokens bounds the tokens of the HTTP API (ErrTooMany).

@@ -109,6 +109,11 @@ type linkIDs struct {
 }
 
 func newLinkIDs(root *mimestream.Part, f *envelope.SearchFields) linkIDs {
+	return linkIDsOf(f.MessageID, soleID(root, f.MessageID), f.InReplyTo, f.References, f.BaseSubject)
+}
+
+// linkIDsOf makes links of what the header says. sole is the result of soleID.
+func linkIDsOf(messageID string, sole bool, inReplyTo string, references []string, baseSubject string) linkIDs {
 	var l linkIDs
 	keep := func(kind linkKind, id string) {
 		if h := newLinkHash(kind, id); !slices.Contains(l.kept, h) {
@@ -122,19 +127,19 @@ func newLinkIDs(root *mimestream.Part, f *envelope.SearchFields) linkIDs {
 			}
 		}
 	}
-	if f.MessageID != "" {
-		keep(linkOwn, f.MessageID)
-		ask(f.MessageID)
+	if messageID != "" {
+		keep(linkOwn, messageID)
+		ask(messageID)
 	}
-	if !soleID(root, f.MessageID) {
+	if !sole {
 		keep(linkOdd, "")
 	}
-	if f.InReplyTo != "" {
-		keep(linkRef, f.InReplyTo)
-		ask(f.InReplyTo)
+	if inReplyTo != "" {
+		keep(linkRef, inReplyTo)
+		ask(inReplyTo)
 	}
-	for i, id := range f.References {
-		last := len(f.References) - i
+	for i, id := range references {
+		last := len(references) - i
 		if i == 0 || last <= linkRefs {
 			keep(linkRef, id)
 		}
@@ -142,7 +147,7 @@ func newLinkIDs(root *mimestream.Part, f *envelope.SearchFields) linkIDs {
 			ask(id)
 		}
 	}
-	l.subject = squeezed(f.BaseSubject)
+	l.subject = squeezed(baseSubject)
 	return l
 }
 

@@ -30,6 +30,7 @@ type Mailbox struct {
 	DeletedSize   int64    // the same of messages with \Deleted (RFC 9208, DELETED-STORAGE)
 	Keywords      []string // all that were seen so far, as this mailbox spells them
 	Created       time.Time
+	ACL           []ACLEntry // beside the owner, who has all rights
 }
 
 // CreateOptions of a mailbox.
@@ -60,6 +61,7 @@ type mailboxDoc struct {
 	Deleting    bool        `bson:"del"`
 	Advanced    bson.Binary `bson:"adv"`
 	Floor       int64       `bson:"fl"`
+	ACL         []ACLEntry  `bson:"acl"`
 }
 
 // newMailboxDoc is the document of a new, empty mailbox.
@@ -86,7 +88,7 @@ func newMailboxDoc(m *Mailbox) bson.D {
 		doc = append(doc, bson.E{Key: boxSubscribed, Value: true})
 	}
 	m.UIDNext, m.HighestModSeq = 1, 1
-	return doc
+	return append(doc, aclFields(m.ACL)...)
 }
 
 func (d *mailboxDoc) mailbox() (*Mailbox, error) {
@@ -100,7 +102,7 @@ func (d *mailboxDoc) mailbox() (*Mailbox, error) {
 		UIDNext:       uint32(min(d.UIDNext, math.MaxUint32)),
 		HighestModSeq: uint64(d.ModSeq), SpecialUse: d.SpecialUse, Subscribed: d.Subscribed,
 		Messages: d.Messages, Unseen: d.Unseen, Deleted: d.Deleted, Size: d.Size, DeletedSize: d.DeletedSize,
-		Keywords: d.Keywords, Created: d.Created.UTC(),
+		Keywords: d.Keywords, Created: d.Created.UTC(), ACL: d.ACL,
 	}, nil
 }
 

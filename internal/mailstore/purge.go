@@ -124,6 +124,9 @@ func (p *purge) everything(ctx context.Context) error {
 			return fmt.Errorf("delete user: %w", err)
 		}
 	}
+	if err := p.forgetIdentifier(ctx, user); err != nil {
+		return fmt.Errorf("delete user: %w", err)
+	}
 	if _, err := p.subscriptions.DeleteMany(ctx, bson.D{{Key: subscriptionUser, Value: user.Binary()}}); err != nil {
 		return fmt.Errorf("delete subscriptions: %w", err)
 	}

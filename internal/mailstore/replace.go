@@ -9,15 +9,42 @@ import (
 	"gadwall/internal/uidset"
 )
 
-// Replace stores a message and removes another one of the same user, which may be in another mailbox,
-// in one transaction (RFC 8508): there are always either the old or the new message, never both and
-// never none. The quota needs room for both. Errors are those of Append, and ErrNoSuchMessage if the
-// message that is to be replaced is gone; then nothing is changed.
+// Replace stores a message and removes another one, which may be in another mailbox, in one
+// transaction (RFC 8508): there are always either the old or the new message, never both and never
+// none. The quota needs room for both. If the mailboxes belong to different users, two transactions
+// store and then remove: if the second one fails, there are both. Errors are those of Append, and
+// ErrNoSuchMessage if the message that is to be replaced is gone; then nothing is changed.
 func (s *Store) Replace(
 	ctx context.Context, item AppendItem, box mailkey.Mailbox, uid uint32,
 ) (Delivered, error) {
+	if item.delivery.Mailbox.User() != box.User() {
+		return s.replaceElsewhere(ctx, item, box, uid)
+	}
 	results, err := s.appendItems(ctx, []AppendItem{item}, &replacement{box: box, uid: uid})
 	if err != nil {
+		return Delivered{}, err
+	}
+	return results[0], nil
+}
+
+// replaceElsewhere is Replace for mailboxes of different users.
+func (s *Store) replaceElsewhere(
+	ctx context.Context, item AppendItem, box mailkey.Mailbox, uid uint32,
+) (Delivered, error) {
+	old := uidset.Of(uidset.Range{First: uid, Last: uid})
+	there, err := s.UIDs(ctx, box, Query{UIDs: old})
+	if err == nil && len(there) == 0 {
+		err = ErrNoSuchMessage
+	}
+	if err != nil {
+		s.releaseUnused(ctx, []contents.Ref{item.Ref()}, item.Since())
+		return Delivered{}, err
+	}
+	results, err := s.Append(ctx, []AppendItem{item})
+	if err != nil {
+		return Delivered{}, err
+	}
+	if _, _, err := s.removeBatch(ctx, box, old, nil); err != nil {
 		return Delivered{}, err
 	}
 	return results[0], nil

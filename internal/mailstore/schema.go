@@ -65,7 +65,8 @@ const (
 	collJournal       = "journal"
 	collTokens        = "tokens"
 	collSending       = "sending"
-	collState         = "state" // one document for each thing that happens to the whole store
+	collShares        = "shares" // identifiers with which something is or was shared
+	collState         = "state"  // one document for each thing that happens to the whole store
 )
 
 // Fields of user documents. Those of the quota belong to package quota.
@@ -81,12 +82,13 @@ const (
 	userAdvanced    = "adv"      // binary: the latest advance that raised the three before
 	userDomain      = "dom"      // of the name; absent in users of before
 	userDisplayName = "disp"
-	userMetadata    = "meta"  // string: JSON
-	userState       = "state" // string: a UserState; absent for UserActive
-	userDeleteAfter = "until" // date: when a user in state UserDeleted goes for good
-	userApps        = "apps"  // array of appPasswordDoc
-	userAppsUsed    = "used"  // document: when each of them was used last, by id
-	userTree        = "tree"  // int64: counts changes of the mailbox list, which all write it
+	userMetadata    = "meta"   // string: JSON
+	userState       = "state"  // string: a UserState; absent for UserActive
+	userDeleteAfter = "until"  // date: when a user in state UserDeleted goes for good
+	userApps        = "apps"   // array of appPasswordDoc
+	userAppsUsed    = "used"   // document: when each of them was used last, by id
+	userTree        = "tree"   // int64: counts changes of the mailbox list, which all write it
+	userGroups      = "groups" // array of strings: the groups that the user is in, normalised
 )
 
 // Fields of address documents; _id is the normalised address.
@@ -116,6 +118,8 @@ const (
 	boxAdvanced    = "adv" // binary: the latest advance that raised the mailbox
 	boxFloor       = "fl"  // int64: the mod-sequence that it left no message below
 	boxDeleting    = "del" // true once DeleteMailbox began
+	boxACL         = "acl" // array of ACLEntry
+	boxSharedWith  = "sw"  // array: the identifiers of the entries; indexed
 	boxPurged      = "dt"  // date: lease of the purge, the time of its latest progress
 )
 

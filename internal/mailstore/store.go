@@ -70,6 +70,7 @@ type Store struct {
 	journalKept time.Duration
 
 	users, addresses, mailboxes, subscriptions, messages, journal, state, tokens, sending *mongo.Collection
+	shares                                                                                *mongo.Collection
 	// clustered says that the database keeps messages in the order of _id and has no separate index
 	// on it.
 	clustered bool
@@ -134,6 +135,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		state:         o.Database.Collection(collState, committed),
 		tokens:        o.Database.Collection(collTokens, committed),
 		sending:       o.Database.Collection(collSending, committed),
+		shares:        o.Database.Collection(collShares, committed),
 		stored:        o.Stored,
 		journalKept:   cmp.Or(o.JournalKept, DefaultJournalKept),
 		transactions:  make(chan struct{}, maxTransactions),

@@ -179,6 +179,11 @@ func TestCommandsAreTargeted(t *testing.T) {
 	check("rename", e.RenameMailbox(ctx, u.ID, "Other", "Another"))
 	check("delete", e.DeleteMailbox(ctx, u.ID, "Another"))
 	check("rename user", e.RenameUser(ctx, u.ID, "renamed@example.com", false))
+	e.grant(t, inbox, ACLEntry{Identifier: Anyone, Rights: 1})
+	_, err = e.SharedWith(ctx, []Identifier{IdentifierOf(u.ID)})
+	check("shared with nobody", err)
+	_, err = e.CreateMailbox(ctx, u.ID, "INBOX/below", CreateOptions{})
+	check("create below", err)
 	everywhere("delete user", e.DeleteUser(ctx, u.ID), "addresses delete")
 	for _, command := range []string{
 		"addresses find", "addresses update", "addresses delete",

@@ -56,8 +56,12 @@ func (s *Store) CreateMailbox(ctx context.Context, user mailkey.UserID, path str
 		if err != nil {
 			return err
 		}
+		acl, err := s.inherited(ctx, user, path)
+		if err != nil {
+			return err
+		}
 		box = &Mailbox{Key: user.Mailbox(number), Path: path, UIDValidity: validity,
-			SpecialUse: o.SpecialUse, Subscribed: subscribed, Created: now()}
+			SpecialUse: o.SpecialUse, Subscribed: subscribed, Created: now(), ACL: acl}
 		_, err = s.mailboxes.InsertOne(ctx, newMailboxDoc(box))
 		return err
 	})

@@ -25,6 +25,7 @@ type User struct {
 	DisplayName string // for people; may be empty
 	Metadata    string // JSON that applications keep with the user; may be empty
 	State       UserState
+	Groups      []string // normalised, ascending
 	// DeleteAfter is when a user in state UserDeleted goes for good.
 	DeleteAfter time.Time
 }
@@ -54,6 +55,7 @@ type userDoc struct {
 	DeleteAfter time.Time            `bson:"until"`
 	Apps        []appPasswordDoc     `bson:"apps"`
 	AppsUsed    map[string]time.Time `bson:"used"`
+	Groups      []string             `bson:"groups"`
 }
 
 func (s *Store) userFrom(d *userDoc) (*User, error) {
@@ -62,7 +64,7 @@ func (s *Store) userFrom(d *userDoc) (*User, error) {
 		return nil, err
 	}
 	u := &User{ID: id, Username: d.Name, Account: s.quota.Policy().Account(d.Quota), Created: d.Created.UTC(),
-		DisplayName: d.DisplayName, Metadata: d.Metadata, State: d.State}
+		DisplayName: d.DisplayName, Metadata: d.Metadata, State: d.State, Groups: d.Groups}
 	if !d.DeleteAfter.IsZero() {
 		u.DeleteAfter = d.DeleteAfter.UTC()
 	}

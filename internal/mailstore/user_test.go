@@ -2,6 +2,7 @@ package mailstore
 
 import (
 	"errors"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -24,7 +25,7 @@ func TestCreateUserAndAuthenticate(t *testing.T) {
 	}
 	for _, name := range []string{"jörg@bücher.example", "JÖRG@xn--bcher-kva.example"} {
 		got, err := e.Authenticate(ctx, name, "correct horse", ScopeIMAP)
-		if err != nil || *got != *u {
+		if err != nil || !reflect.DeepEqual(got, u) {
 			t.Errorf("Authenticate(%q) = %+v, %v; want %+v", name, got, err, u)
 		}
 	}
@@ -168,7 +169,7 @@ func TestUsersIterates(t *testing.T) {
 		}
 		got = append(got, u.Username)
 		byName, err := e.UserByName(t.Context(), u.Username)
-		if err != nil || *byName != *u {
+		if err != nil || !reflect.DeepEqual(byName, u) {
 			t.Errorf("UserByName = %+v, %v; want %+v", byName, err, u)
 		}
 	}
