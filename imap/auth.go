@@ -109,7 +109,11 @@ func (c *conn) handleAuthenticate(ctx context.Context, cmd *command) error {
 		if done {
 			return c.loggedIn(cmd, exchange.Account())
 		}
-		if response, err = c.ask(cmd.args, challenge); err != nil {
+		response, err = c.ask(cmd.args, challenge)
+		if errors.Is(err, errCancelled) {
+			return c.loginError(mechanism, exchange.Username(), exchange.Cancel())
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -122,20 +126,28 @@ func (c *conn) ask(dec *wire.Decoder, challenge []byte) ([]byte, error) {
 		return nil, err
 	}
 	c.in.wait(readTimeout)
+	// A token may be longer than other lines before login, for as many clients as for long commands.
+	if c.takeLongLine() {
+		dec.LineLimit = wire.MaxLine
+	}
 	response, err := dec.RawLine()
+	dec.LineLimit = maxLoginLine
 	c.in.busy()
 	switch {
 	case err != nil:
 		return nil, err
 	case response == "*":
-		return nil, wire.Errorf("cancelled")
+		return nil, errCancelled
 	case response == "=": // empty in an initial response only (RFC 4959 section 3)
 		return nil, errNotBase64
 	}
 	return decodeResponse(response)
 }
 
-var errNotBase64 = wire.Errorf("the response is not base64")
+var (
+	errNotBase64 = wire.Errorf("the response is not base64")
+	errCancelled = wire.Errorf("cancelled")
+)
 
 // decodeResponse decodes a response; "=" is an empty one (RFC 4959 section 3). The result is not nil.
 func decodeResponse(s string) ([]byte, error) {
@@ -233,6 +245,11 @@ func (c *conn) loginError(mechanism, username string, err error) error {
 			return errPrivacy
 		}
 		return refuse(imap.ResponseCodeCannot, "Unsupported mechanism")
+	case errors.Is(err, sasl.ErrCancelled):
+		return errCancelled
+	case errors.Is(err, sasl.ErrUnavailable):
+		c.srv.rare.Warn(c.log, "imap: login cannot be checked", "mechanism", mechanism, "error", err)
+		return refuse(imap.ResponseCodeUnavailable, "Logins cannot be checked now, try again later")
 	case errors.Is(err, sasl.ErrMalformed):
 		return wire.Errorf("%v", err)
 	case errors.Is(err, account.ErrNotAuthorized):

@@ -10,11 +10,20 @@ import (
 	"gadwall/imap/wire"
 )
 
-// mayBeLong lets a client that is not logged in send a long ID.
+// mayBeLong lets a client that is not logged in send a long ID, or a long token with AUTHENTICATE.
 func (c *conn) mayBeLong(start []byte) bool {
 	_, rest, _ := bytes.Cut(start, []byte(" "))
-	if len(rest) < 3 || !bytes.EqualFold(rest[:3], []byte("ID ")) {
+	name, _, _ := bytes.Cut(rest[:min(len(rest), len("AUTHENTICATE "))], []byte(" "))
+	if !bytes.EqualFold(name, []byte("ID")) && !bytes.EqualFold(name, []byte("AUTHENTICATE")) {
 		return false
+	}
+	return c.takeLongLine()
+}
+
+// takeLongLine reports whether the client may send a long line, until endLongLine.
+func (c *conn) takeLongLine() bool {
+	if c.countedLine {
+		return true
 	}
 	if c.countedLine = c.srv.longLines.Add(1) <= maxLongLines; !c.countedLine {
 		c.srv.longLines.Add(-1)
@@ -22,7 +31,7 @@ func (c *conn) mayBeLong(start []byte) bool {
 	return c.countedLine
 }
 
-// endLongLine gives back what mayBeLong took.
+// endLongLine gives back what takeLongLine took.
 func (c *conn) endLongLine() {
 	if c.countedLine {
 		c.srv.longLines.Add(-1)

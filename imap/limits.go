@@ -24,8 +24,8 @@ const (
 	// maxAuthFailures closes a connection.
 	maxAuthFailures = 5
 	// maxLoginLine is the longest line and the largest literal before login. The
-	// line of ID may be as long as one after login, for at most maxLongLines clients
-	// at a time.
+	// lines of ID and AUTHENTICATE may be as long as one after login, for at most
+	// maxLongLines clients at a time.
 	maxLoginLine = 8 << 10
 	maxLongLines = 500
 	// sessionIDLength is how many characters (of 5 bits) a session's id has.

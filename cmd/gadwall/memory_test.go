@@ -26,6 +26,7 @@ import (
 	"gadwall/internal/heaptest"
 	"gadwall/internal/mailstore"
 	"gadwall/internal/node"
+	"gadwall/internal/sasl"
 )
 
 // TestMemoryOfLargeMessages runs the whole server within the test, where garbage can be collected
@@ -195,7 +196,8 @@ func startOwnServer(t *testing.T) *ownServer {
 			t.Fatal(err)
 		}
 	}
-	protocols, err := c.protocols(store, open, nil, log, store.Collection(0, 0))
+	logins := sasl.New(sasl.Options{Accounts: store.Accounts})
+	protocols, err := c.protocols(store, logins, open, nil, log, store.Collection(0, 0))
 	if err != nil {
 		t.Fatal(err)
 	}

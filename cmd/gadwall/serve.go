@@ -82,7 +82,12 @@ func (c *serveCmd) Run(std streams, again reparse) (err error) {
 	defer func() { err = errors.Join(err, store.Close()) }()
 	collection := store.Collection(time.Duration(c.GCInterval), time.Duration(c.GCGrace))
 	check := store.Check(time.Duration(c.CheckInterval), int64(c.CheckTempSize))
-	protocols, err := c.protocols(store, listeners, certificates, log, collection, check)
+	tokens := c.Tokens()
+	if tokens != nil {
+		defer tokens.Close()
+	}
+	logins := sasl.New(sasl.Options{Accounts: store.Accounts, Tokens: tokens})
+	protocols, err := c.protocols(store, logins, listeners, certificates, log, collection, check)
 	if err != nil {
 		return err
 	}
@@ -163,8 +168,8 @@ func (l listeners) close() {
 }
 
 // protocols makes a server for each listener. certificates may be nil.
-func (c *serveCmd) protocols(store *node.Node, open listeners, certificates *listen.Certificates, log *slog.Logger,
-	others ...measured) ([]protocol, error) {
+func (c *serveCmd) protocols(store *node.Node, logins *sasl.Authenticator, open listeners,
+	certificates *listen.Certificates, log *slog.Logger, others ...measured) ([]protocol, error) {
 	registry := prometheus.NewRegistry()
 	counters := ingest.NewMetrics(registry)
 	var tlsConfig *tls.Config
@@ -180,7 +185,6 @@ func (c *serveCmd) protocols(store *node.Node, open listeners, certificates *lis
 			list = append(list, protocol{name, l, tlsConfig, serve, shutdown})
 		}
 	}
-	logins := sasl.New(sasl.Options{Accounts: store.Accounts})
 	mail := imap.New(imap.Options{
 		Authenticator: logins, TLSConfig: tlsConfig, Hostname: c.Hostname, Version: version, Logger: log,
 		MaxMessageSize: int64(c.MaxMessageSize), PlaintextFrom: c.PlaintextLoginFrom,

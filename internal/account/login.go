@@ -43,6 +43,19 @@ func (s *Accounts) ByPassword(password string) Verifier {
 	}
 }
 
+// ByProof returns a Verifier for what is not a password of the store. prove returns the name of the
+// user who is proved to be there; its errors are those of a Verifier.
+func (s *Accounts) ByProof(prove func(ctx context.Context, a *Attempt) (username string, err error)) Verifier {
+	return func(ctx context.Context, a *Attempt) (*mailstore.User, error) {
+		username, err := prove(ctx, a)
+		if err != nil {
+			return nil, err
+		}
+		a.Username = username
+		return s.store.UserWhoLogsIn(ctx, username)
+	}
+}
+
 // Login returns the account of the user whom verify finds. All logins of all protocols pass here.
 // Errors: those of the Verifier, and ErrNotAuthorized.
 func (s *Accounts) Login(ctx context.Context, a Attempt, verify Verifier) (*Account, error) {

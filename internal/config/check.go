@@ -124,6 +124,9 @@ func (s *Serve) Check() error {
 	if err := s.TLS.check(); err != nil {
 		return err
 	}
+	if err := s.Logins.check(); err != nil {
+		return err
+	}
 	if s.IMAPSListen != Off && len(s.Cert) == 0 {
 		return errors.New("--imaps-listen: needs --tls-cert and --tls-key")
 	}

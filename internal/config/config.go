@@ -37,6 +37,7 @@ type Serve struct {
 	Listeners
 	TLS
 	Clients
+	Logins
 
 	Hostname        string   `name:"hostname" env:"GADWALL_HOSTNAME" placeholder:"NAME" help:"What the server calls itself; default: the machine's name."`
 	MaxMessageSize  Size     `name:"max-message-size" env:"GADWALL_MAX_MESSAGE_SIZE" default:"512MiB" help:"Largest message taken, e.g. 50MB or 512MiB."`

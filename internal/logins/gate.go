@@ -44,6 +44,7 @@ type Gate struct {
 
 	mu      sync.Mutex
 	running int
+	aside   int               // checks that wait for other servers (Aside)
 	queues  map[source]*queue // with checks that run or wait
 	turns   []*queue          // with checks that wait, in the order of their turns
 	wake    *time.Timer       // for the first delay to end; nil: nobody waits for one
@@ -63,6 +64,7 @@ type userHash uint64
 type queue struct {
 	source  source
 	running int
+	aside   int // of those that run
 	waiting []*waiter
 }
 
@@ -105,8 +107,52 @@ func (g *Gate) Check(
 	}
 	err = errPanic
 	defer func() { g.done(w, err) }()
-	err = check(ctx)
+	err = check(context.WithValue(ctx, turnKey{}, turn{g, w.queue}))
 	return err
+}
+
+// turnKey is for the turn in the context of a check.
+type turnKey struct{}
+
+// turn is what a check has when it runs.
+type turn struct {
+	gate  *Gate
+	queue *queue
+}
+
+// Aside runs f, a part of a check that waits for another server and needs no processor. Meanwhile a
+// check of another source has its turn. ctx is that of the check; outside of one, Aside just runs f.
+func Aside(ctx context.Context, f func()) {
+	t, ok := ctx.Value(turnKey{}).(turn)
+	if ok && t.stepAside() {
+		defer t.stepBack()
+	}
+	f()
+}
+
+// stepAside lets another check run, unless too many wait for other servers already.
+func (t turn) stepAside() bool {
+	g := t.gate
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.aside >= maxAside {
+		return false
+	}
+	g.aside++
+	t.queue.aside++
+	g.running--
+	g.schedule()
+	return true
+}
+
+// stepBack ends what stepAside began. The rest of the check runs beside those that have their turns.
+func (t turn) stepBack() {
+	g := t.gate
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.aside--
+	t.queue.aside--
+	g.running++
 }
 
 // errPanic stands for the error of a check that panics.
@@ -197,6 +243,10 @@ func (g *Gate) schedule() {
 	for i := 0; i < len(g.turns) && g.running < g.checks; {
 		q := g.turns[i]
 		until, delayed := g.delayedUntil(q.source, now)
+		if q.aside >= maxSourceAside {
+			i++ // until one of them is done
+			continue
+		}
 		if delayed && (q.running > 0 || until.After(now)) {
 			if q.running == 0 && (first.IsZero() || until.Before(first)) {
 				first = until

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -222,6 +223,55 @@ func TestTrouble(t *testing.T) {
 		}()
 		g.expect(t, attackers, "alice", nil, 0)
 	})
+}
+
+// TestAside: checks that wait for another server keep nobody waiting, up to a number of them. The
+// failures of a source are one after the other all the same.
+func TestAside(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, g *testGate) {
+		const away = time.Hour
+		aside := func(from Client, result error) {
+			_ = g.Check(t.Context(), from, "user", func(ctx context.Context) error {
+				Aside(ctx, func() { time.Sleep(away) })
+				return result
+			})
+		}
+		var waiting sync.WaitGroup
+		for i := range maxAside {
+			waiting.Go(func() { aside(Client{Addr: netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})}, nil) })
+		}
+		synctest.Wait()
+		g.expect(t, alicesPlace, "alice", nil, 0)
+		waiting.Go(func() { aside(attackers, nil) }) // keeps the turn
+		synctest.Wait()
+		if d := took(func() { _ = g.login(alicesPlace, "alice", nil) }); d < away/2 {
+			t.Errorf("beside one too many, alice waited %v", d)
+		}
+		waiting.Wait()
+		if d := took(func() {
+			for range maxSourceAside + 1 {
+				waiting.Go(func() { aside(attackers, errWrong) })
+			}
+			waiting.Wait()
+		}); d < 2*away {
+			t.Errorf("an attacker had %d guesses in %v", maxSourceAside+1, d)
+		}
+		if d := took(func() {
+			for range 3 {
+				waiting.Go(func() { aside(attackers, errWrong) })
+			}
+			waiting.Wait()
+		}); d < 3*away {
+			t.Errorf("after failures, an attacker had 3 guesses in %v", d)
+		}
+		if g.aside != 0 {
+			t.Errorf("%d are aside at the end", g.aside)
+		}
+	})
+	ran := false
+	if Aside(t.Context(), func() { ran = true }); !ran {
+		t.Error("outside of a check, nothing ran")
+	}
 }
 
 // TestCancel: a client that leaves while it waits is forgotten.

@@ -6,6 +6,12 @@ const (
 	// maxChecks is how many checks run at a time; fewer with fewer processors.
 	maxChecks = 8
 
+	// maxAside is how many checks wait for other servers at a time and count as not running; further
+	// ones keep their turns while they wait.
+	maxAside = 256
+	// maxSourceAside is how many of one source do that; its further checks wait.
+	maxSourceAside = 4
+
 	// maxWaiting is how many checks of one source wait (ErrTooMany); maxWaitingFailed is the same
 	// for a source with failures.
 	maxWaiting       = 100

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"gadwall/internal/dbtest"
-	"gadwall/internal/mailkey"
 )
 
 func TestHashIsPHC(t *testing.T) {
@@ -135,51 +134,6 @@ func TestHashingIsBounded(t *testing.T) {
 	})
 	if err != nil {
 		t.Error(err)
-	}
-}
-
-func TestVerifiedPasswords(t *testing.T) {
-	now := time.Unix(1000, 0)
-	v := newVerifiedPasswords(time.Minute, 3)
-	v.now = func() time.Time { return now }
-	ada := mailkey.UserID{1}
-	key := v.keyOf(ada, "hash", "password")
-	for name, other := range map[string]verifiedKey{
-		"user": v.keyOf(mailkey.UserID{2}, "hash", "password"), "hash": v.keyOf(ada, "hasH", "password"),
-		"password": v.keyOf(ada, "hash", "passwore"), "border": v.keyOf(ada, "hashp", "assword"),
-		"process": newVerifiedPasswords(time.Minute, 3).keyOf(ada, "hash", "password"),
-	} {
-		if other == key {
-			t.Errorf("another %s has the same key", name)
-		}
-	}
-	if v.has(key) {
-		t.Error("there before it was added")
-	}
-	v.add(key)
-	now = now.Add(59 * time.Second)
-	if !v.has(key) {
-		t.Error("forgotten too early")
-	}
-	now = now.Add(time.Second) // using it did not make it last longer
-	if v.has(key) {
-		t.Error("remembered too long")
-	}
-	for i := range 10 {
-		v.add(v.keyOf(mailkey.UserID{byte(i)}, "hash", "password"))
-	}
-	if n := len(v.until); n != 3 {
-		t.Errorf("%d entries, want 3", n)
-	}
-	now = now.Add(2 * time.Minute)
-	v.add(key)
-	if n := len(v.until); n != 1 {
-		t.Errorf("%d entries, want the new one only", n)
-	}
-	never := newVerifiedPasswords(0, 3)
-	never.add(key)
-	if never.has(key) {
-		t.Error("remembered though switched off")
 	}
 }
 

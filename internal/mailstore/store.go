@@ -17,6 +17,7 @@ import (
 	"gadwall/internal/database"
 	"gadwall/internal/events"
 	"gadwall/internal/mailkey"
+	"gadwall/internal/proofs"
 	"gadwall/internal/schema"
 	"gadwall/quota"
 )
@@ -100,7 +101,7 @@ type Store struct {
 	long         chan struct{} // semaphore: see pacer
 	traffic      traffic
 	hashing      *hashing
-	verified     *verifiedPasswords
+	verified     *proofs.Cache[struct{}] // passwords that were right
 
 	// base ends with Close; background counts the goroutines that end then at the latest.
 	base       context.Context
@@ -141,7 +142,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		transactions:  make(chan struct{}, maxTransactions),
 		long:          make(chan struct{}, longOperations()),
 		hashing:       newHashing(),
-		verified:      newVerifiedPasswords(o.RememberPasswords, maxVerified),
+		verified:      proofs.New[struct{}](o.RememberPasswords, maxVerified),
 		purgeLease:    cmp.Or(o.purgeLease, purgeLease),
 		batchSize:     cmp.Or(o.batchSize, maxBatch),
 

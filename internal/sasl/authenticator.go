@@ -8,6 +8,7 @@ import (
 	gosasl "github.com/emersion/go-sasl"
 
 	"gadwall/internal/account"
+	"gadwall/internal/bearer"
 	"gadwall/internal/logins"
 	"gadwall/internal/mailstore"
 )
@@ -15,6 +16,10 @@ import (
 // ErrNotOffered reports a mechanism that the client may not use: there is none of that name, or
 // its connection lacks what it needs.
 var ErrNotOffered = errors.New("the mechanism is not offered")
+
+// ErrUnavailable is matched by errors that say why a credential cannot be checked now: another
+// server, which knows, does not answer.
+var ErrUnavailable = errors.New("logins cannot be checked now")
 
 // ErrMalformed is matched by the errors of responses that are not of the mechanism.
 var ErrMalformed = errors.New("malformed response")
@@ -42,6 +47,8 @@ type Client struct {
 // Options of an Authenticator. Accounts is required.
 type Options struct {
 	Accounts *account.Accounts
+	// Tokens checks bearer tokens; nil: there are no mechanisms with tokens.
+	Tokens *bearer.Verifier
 	// Logins decides when credentials are checked; nil means a Gate of the Authenticator's own.
 	Logins *logins.Gate
 }
@@ -50,6 +57,7 @@ type Options struct {
 type Authenticator struct {
 	accounts *account.Accounts
 	gate     *logins.Gate
+	tokens   *bearer.Verifier // nil: none
 }
 
 // New returns an Authenticator.
@@ -57,7 +65,7 @@ func New(o Options) *Authenticator {
 	if o.Logins == nil {
 		o.Logins = account.NewGate(logins.Options{})
 	}
-	return &Authenticator{accounts: o.Accounts, gate: o.Logins}
+	return &Authenticator{accounts: o.Accounts, gate: o.Logins, tokens: o.Tokens}
 }
 
 // mechanism is a mechanism that the package has.
@@ -73,10 +81,15 @@ type mechanism struct {
 var mechanisms = []mechanism{
 	{"PLAIN", passwords, func(x *Exchange) gosasl.Server { return &plain{check: x.password} }},
 	{"LOGIN", passwords, func(x *Exchange) gosasl.Server { return &login{check: x.password} }},
+	{"OAUTHBEARER", tokens, func(x *Exchange) gosasl.Server { return &oauthBearer{exchange: x} }},
+	{"XOAUTH2", tokens, func(x *Exchange) gosasl.Server { return &xoauth2{exchange: x} }},
 }
 
 // passwords reports whether the client may send passwords.
 func passwords(_ *Authenticator, c *Client) bool { return c.Private }
+
+// tokens reports whether the client may send tokens.
+func tokens(a *Authenticator, c *Client) bool { return a.tokens != nil && c.Private }
 
 // Mechanisms returns the names of the mechanisms that a client may use.
 func (a *Authenticator) Mechanisms(c Client) []string {
@@ -117,6 +130,15 @@ func (a *Authenticator) Password(
 		return nil, ErrNotOffered
 	}
 	return a.login(ctx, &c, account.Attempt{Method: method, Username: username}, a.accounts.ByPassword(password))
+}
+
+// Bearer logs in a client that sent a bearer token in another way than by a mechanism. Errors are
+// those of an exchange, and ErrNotOffered if the client may not send tokens.
+func (a *Authenticator) Bearer(ctx context.Context, c Client, token string) (*account.Account, error) {
+	if !tokens(a, &c) {
+		return nil, ErrNotOffered
+	}
+	return a.login(ctx, &c, account.Attempt{Method: "bearer token"}, a.byToken(token))
 }
 
 // login makes one check when it is the client's turn.

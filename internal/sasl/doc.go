@@ -26,7 +26,7 @@
 //     ErrMalformed if the client breaks the rules of the mechanism, mailstore.ErrAuthFailed if it
 //     does not prove who it is, mailstore.ErrSuspended and account.ErrNotAuthorized if it does but
 //     may not log in, logins.ErrTooMany. Any other error is trouble of the server, which says
-//     nothing of the client.
+//     nothing of the client; ErrUnavailable is trouble of a server that is asked.
 //   - A mechanism whose server speaks last sends its last message as a challenge, to which the
 //     client has an empty response: neither IMAP nor SMTP has another place for it.
 //   - Passwords and tokens are in no error and no log.

@@ -20,6 +20,7 @@ type Exchange struct {
 	username string // whom the client claims to be
 	account  *account.Account
 	ended    bool
+	refused  error // why it fails when the client has answered the last challenge
 }
 
 var _ gosasl.Server = (*Exchange)(nil)
@@ -44,6 +45,19 @@ func (x *Exchange) Next(response []byte) (challenge []byte, done bool, err error
 		return nil, false, err
 	}
 	return challenge, done, nil
+}
+
+// ErrCancelled is the error of an exchange that the client gives up.
+var ErrCancelled = errors.New("cancelled by the client")
+
+// Cancel ends the exchange because the client gives it up. It returns ErrCancelled; or why the client
+// was refused, if the client had only not been told yet.
+func (x *Exchange) Cancel() error {
+	x.ended, x.account = true, nil
+	if x.refused != nil {
+		return x.refused
+	}
+	return ErrCancelled
 }
 
 // Account returns whose login it was, after done.

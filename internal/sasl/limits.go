@@ -3,3 +3,6 @@ package sasl
 // maxResponse bounds one response of a client in octets. Tokens are the longest ones; protocols
 // bound their lines to less before login.
 const maxResponse = 64 << 10
+
+// maxPairs bounds the pairs of a message with a token.
+const maxPairs = 20

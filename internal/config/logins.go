@@ -1,0 +1,67 @@
+package config
+
+import (
+	"errors"
+	"net/netip"
+	"net/url"
+
+	"gadwall/internal/bearer"
+)
+
+// Logins says how clients log in, beside the passwords that the store has.
+type Logins struct {
+	OIDCIssuer        string `name:"oidc-issuer" env:"GADWALL_OIDC_ISSUER" placeholder:"URL" help:"Provider of OpenID Connect whose tokens take the place of passwords (OAUTHBEARER, XOAUTH2, and Bearer over HTTP); https, or http on loopback."`
+	OIDCClientID      string `name:"oidc-client-id" env:"GADWALL_OIDC_CLIENT_ID" placeholder:"ID" help:"The name of this server at the provider."`
+	OIDCClientSecret  string `name:"oidc-client-secret" env:"GADWALL_OIDC_CLIENT_SECRET" placeholder:"SECRET" help:"Its secret there, for --oidc-introspection."`
+	OIDCAudience      string `name:"oidc-audience" env:"GADWALL_OIDC_AUDIENCE" placeholder:"NAME" help:"Whom tokens must be for (claim aud); default: --oidc-client-id."`
+	OIDCUsernameClaim string `name:"oidc-username-claim" env:"GADWALL_OIDC_USERNAME_CLAIM" default:"email" help:"The claim that holds the user's name here."`
+	OIDCScope         string `name:"oidc-scope" env:"GADWALL_OIDC_SCOPE" placeholder:"NAMES" help:"Scopes that a token must have, with spaces between them."`
+	OIDCIntrospection bool   `name:"oidc-introspection" env:"GADWALL_OIDC_INTROSPECTION" help:"Ask the provider about each token (RFC 7662), rather than check the signature of a JWT."`
+}
+
+func (l *Logins) check() error {
+	if l.OIDCIssuer == "" {
+		if l.OIDCClientID != "" || l.OIDCClientSecret != "" || l.OIDCAudience != "" || l.OIDCScope != "" ||
+			l.OIDCIntrospection {
+			return errors.New("--oidc-client-id and the like: need --oidc-issuer")
+		}
+		return nil
+	}
+	if !isServiceURL(l.OIDCIssuer) {
+		return errors.New("--oidc-issuer: want an https URL, or http on loopback")
+	}
+	if l.OIDCClientID == "" {
+		return errors.New("--oidc-issuer: needs --oidc-client-id")
+	}
+	if l.OIDCUsernameClaim == "" {
+		return errors.New("--oidc-username-claim: must not be empty")
+	}
+	if l.OIDCIntrospection && l.OIDCClientSecret == "" {
+		return errors.New("--oidc-introspection: needs --oidc-client-secret")
+	}
+	return nil
+}
+
+// isServiceURL checks the URL of a service that is told secrets.
+func isServiceURL(text string) bool {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" {
+		return false
+	}
+	if u.Scheme == "http" {
+		ip, err := netip.ParseAddr(u.Hostname())
+		return u.Hostname() == "localhost" || err == nil && ip.IsLoopback()
+	}
+	return u.Scheme == "https"
+}
+
+// Tokens returns what checks tokens; nil without a provider. The caller closes it.
+func (l *Logins) Tokens() *bearer.Verifier {
+	if l.OIDCIssuer == "" {
+		return nil
+	}
+	return bearer.New(bearer.Options{
+		Issuer: l.OIDCIssuer, ClientID: l.OIDCClientID, ClientSecret: l.OIDCClientSecret, Audience: l.OIDCAudience,
+		UsernameClaim: l.OIDCUsernameClaim, Scope: l.OIDCScope, Introspect: l.OIDCIntrospection,
+	})
+}
