@@ -18,6 +18,8 @@ type Stored struct {
 	Size   int64
 	Magic  dedupe.Magic
 	Shared bool // the blob existed before
+	// Length is the number of octets that were stored, compressed; 0 if the blob existed before.
+	Length int64
 }
 
 // A Writer stores one blob. Not safe for concurrent use. It must be ended by Finish or Abort.
@@ -177,6 +179,7 @@ func (w *Writer) finish(ctx context.Context) (*Stored, error) {
 			return nil, err
 		}
 		if inserted {
+			stored.Length = w.up.length
 			return stored, nil
 		}
 		existed, err := w.share(ctx, stored)

@@ -286,7 +286,10 @@ func TestServerAndTools(t *testing.T) {
 	var metrics bytes.Buffer
 	metrics.ReadFrom(resp.Body)
 	resp.Body.Close()
-	for _, name := range []string{"gadwall_info{", "gadwall_ingest_deliveries_total{",
+	for _, name := range []string{"gadwall_info{", `gadwall_commands_total{command="delivery",protocol="LMTP",`,
+		"gadwall_content_saved_bytes_total{", "gadwall_disk_free_bytes{", "gadwall_deletions_waiting{",
+		`gadwall_command_database_commands_total{command="delivery",protocol="LMTP"}`,
+		"gadwall_ingest_deliveries_total{",
 		"gadwall_events_published_total ", "gadwall_docstore_commands_total ",
 		"gadwall_docstore_disk_free_bytes ", "gadwall_docstore_writes_refused 0",
 		"gadwall_imap_connections 0"} {

@@ -11,7 +11,8 @@ import (
 )
 
 // registerMetrics adds the metrics that parts of the server count by themselves.
-func registerMetrics(reg *prometheus.Registry, store *node.Node, mail *imap.Server) {
+func registerMetrics(reg *prometheus.Registry, store *node.Node, mail *imap.Server, shared ...prometheus.Collector) {
+	reg.MustRegister(shared...)
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "gadwall_info", Help: "Always 1; the label tells the version.",
 		ConstLabels: prometheus.Labels{"version": version}})
@@ -22,6 +23,7 @@ func registerMetrics(reg *prometheus.Registry, store *node.Node, mail *imap.Serv
 			func() float64 { return float64(mail.Connections()) }),
 		&imapClients{server: mail, desc: prometheus.NewDesc("gadwall_imap_clients_total",
 			"IMAP connections by the client's name in ID.", []string{"name"}, nil)})
+	registerStorage(reg, store)
 	columns := store.Accounts.ColumnStats
 	reg.MustRegister(
 		gauge("gadwall_columns_bytes", "Memory that the columns of mailboxes take.",

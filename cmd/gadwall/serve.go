@@ -209,7 +209,7 @@ func (c *serveCmd) protocols(store *node.Node, logins *sasl.Authenticator, open 
 		}
 		add(in.name, nil, server.Serve, server.Shutdown)
 	}
-	registerMetrics(registry, store, mail)
+	registerMetrics(registry, store, mail, &background{store: store, log: log, now: time.Now}, c.disks())
 	for _, m := range others {
 		m.Register(registry)
 	}

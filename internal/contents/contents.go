@@ -76,6 +76,7 @@ type Store struct {
 	log   *slog.Logger
 	cache *blobstore.FrameCache
 	short *shortheader.Cache
+	stats *stats
 	// blobThreshold and textThreshold are the constants of these names. Measurements change them.
 	blobThreshold, textThreshold int
 }
@@ -100,6 +101,7 @@ func New(db *mongo.Database, blobs *blobstore.Store, opts Options) (*Store, erro
 		refs:  dedupe.NewCounter(coll, "_id", "").WithClock(opts.Clock),
 		log:   opts.Logger,
 		short: opts.ShortHeaders,
+		stats: new(stats),
 
 		blobThreshold: BlobThreshold,
 		textThreshold: TextThreshold,

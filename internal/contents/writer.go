@@ -46,6 +46,7 @@ type Writer struct {
 	leaf     leaf
 	blob     *blobstore.Writer // the blob being written, of the leaf or of spilling
 	spilling bool
+	saving   saving
 
 	previewed string // the preview, once a part gave one
 
@@ -132,6 +133,7 @@ func (w *Writer) finish(ctx context.Context, refs int) (*Stored, error) {
 			return nil, err
 		}
 		if inserted {
+			w.s.stats.add(w, refs)
 			return stored, nil
 		}
 		existed, err := w.s.refs.Add(ctx, dedupe.Hash(stored.ID), stored.Magics...)
@@ -140,6 +142,7 @@ func (w *Writer) finish(ctx context.Context, refs int) (*Stored, error) {
 		}
 		if existed {
 			stored.Shared = true
+			w.s.stats.addShared(w, refs)
 			w.releaseBlobs(ctx)
 			return stored, nil
 		}
@@ -314,6 +317,7 @@ func (w *Writer) endBlob(recipe transfer.Recipe) error {
 		return err // the blob stays to be aborted
 	}
 	w.blob = nil
+	w.saving.note(stored)
 	w.refs = append(w.refs, dedupe.Ref{Hash: stored.Hash, Magic: stored.Magic})
 	w.addSegment(segment{blob: true, hash: stored.Hash, magic: stored.Magic, recipe: recipe})
 	return nil

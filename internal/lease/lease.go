@@ -193,6 +193,28 @@ func (l *Lease) Check(ctx context.Context) error {
 	return nil
 }
 
+// Done returns when each part of each task was done last, by any instance.
+func Done(ctx context.Context, db *mongo.Database) (map[string]map[string]time.Time, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	cur, err := db.Collection(collection, database.Collection()).Find(ctx, bson.D{})
+	if err != nil {
+		return nil, fmt.Errorf("read leases: %w", err)
+	}
+	var list []struct {
+		ID   string               `bson:"_id"`
+		Done map[string]time.Time `bson:"done"`
+	}
+	if err := cur.All(ctx, &list); err != nil {
+		return nil, fmt.Errorf("read leases: %w", err)
+	}
+	all := make(map[string]map[string]time.Time, len(list))
+	for _, doc := range list {
+		all[doc.ID] = doc.Done
+	}
+	return all, nil
+}
+
 // EndAll ends all leases that a database holds. Only a process that has the database for itself calls
 // it, when it opens it: the processes that held them have ended, or have lost their connections and
 // find out by Check. A lease in Redis stays.

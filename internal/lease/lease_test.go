@@ -193,3 +193,23 @@ func TestEndAll(t *testing.T) {
 	acquire(t, f.task(t)).Release(t.Context())
 	held.Release(t.Context())
 }
+
+// Done tells when the parts of all tasks were done, whoever holds their leases.
+func TestDone(t *testing.T) {
+	forBoth(t, func(t *testing.T, f *fixture) {
+		task := f.task(t)
+		if all, err := Done(t.Context(), task.Database); err != nil || len(all) != 0 {
+			t.Errorf("before anything was done: %v, %v", all, err)
+		}
+		l := acquire(t, task)
+		at := time.Unix(1_700_000_000, 0).UTC()
+		if err := l.SetDone(t.Context(), "part", at); err != nil {
+			t.Fatal(err)
+		}
+		all, err := Done(t.Context(), task.Database)
+		if err != nil || len(all) != 1 || !all[task.Name]["part"].Equal(at) {
+			t.Errorf("done %v, %v", all, err)
+		}
+		l.Release(t.Context())
+	})
+}

@@ -129,6 +129,23 @@ func (s *Store) FinishDeletions(ctx context.Context) error {
 	return nil
 }
 
+// Deletions returns how many mailboxes and users are marked and not gone yet, maxDeletionsCounted of
+// each at most.
+func (s *Store) Deletions(ctx context.Context) (mailboxes, users int64, err error) {
+	for _, c := range []struct {
+		coll *mongo.Collection
+		mark string
+		n    *int64
+	}{{s.mailboxes, boxDeleting, &mailboxes}, {s.users, userDeleting, &users}} {
+		*c.n, err = c.coll.CountDocuments(ctx, bson.D{{Key: c.mark, Value: true}},
+			options.Count().SetHint(indexDeleting).SetLimit(maxDeletionsCounted))
+		if err != nil {
+			return 0, 0, fmt.Errorf("count deletions: %w", err)
+		}
+	}
+	return mailboxes, users, nil
+}
+
 // everyLease takes over leases of any age, those of clocks that are ahead included.
 const everyLease = -365 * 24 * time.Hour
 

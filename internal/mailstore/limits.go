@@ -110,6 +110,8 @@ const (
 	deleteWait = 10 * time.Second
 	// pageMarked is the number of marked documents that are read at a time.
 	pageMarked = 500
+	// maxDeletionsCounted bounds what Deletions counts.
+	maxDeletionsCounted = 100_000
 	// keepErrors is the number of errors of a series that are reported.
 	keepErrors = 10
 	// maxSpaceEntries bounds the contents and blobs that Space remembers at a time. If a user's

@@ -35,6 +35,9 @@ type Turner struct {
 	turned atomic.Int64
 }
 
+// partRepair is the part of the task that operators are told of.
+const partRepair = "repair"
+
 // NewTurner returns a Turner, whose Run does its work. The task is that of one instance.
 func NewTurner(x *Index, task *lease.Task, log *slog.Logger) *Turner {
 	if log == nil {
@@ -114,7 +117,11 @@ func (t *Turner) round(ctx context.Context, repair bool) (done bool, err error) 
 		t.mu.Unlock()
 	}
 	if repair {
+		began := time.Now().UTC()
 		if err := t.repair(ctx, l.Check); err != nil {
+			return false, err
+		}
+		if err := l.SetDone(ctx, partRepair, began); err != nil {
 			return false, err
 		}
 	}
