@@ -1,5 +1,7 @@
 package bench
 
+import "gadwall/internal/database"
+
 // FootprintWorkload is the workload of lines with the values of a Footprint.
 const FootprintWorkload = "footprint"
 
@@ -33,7 +35,7 @@ const (
 // or 0.
 type Footprint struct {
 	Space       *Space
-	Collections []CollectionSpace
+	Collections []database.CollectionSpace
 	Directory   int64
 	Oplog       int64 // bytes that a replica set has written for its members
 }
@@ -50,13 +52,13 @@ func (f *Footprint) Since(before *Footprint) *Footprint {
 			d.Space.Stored[class] = f.Space.Stored[class] - before.Space.Stored[class]
 		}
 	}
-	earlier := make(map[string]CollectionSpace)
+	earlier := make(map[string]database.CollectionSpace)
 	for _, c := range before.Collections {
 		earlier[c.Name] = c
 	}
 	for _, c := range f.Collections {
 		was := earlier[c.Name]
-		d.Collections = append(d.Collections, CollectionSpace{Name: c.Name, Documents: c.Documents - was.Documents,
+		d.Collections = append(d.Collections, database.CollectionSpace{Name: c.Name, Documents: c.Documents - was.Documents,
 			Bytes: c.Bytes - was.Bytes, Stored: c.Stored - was.Stored, Indexes: c.Indexes - was.Indexes})
 	}
 	return d

@@ -10,6 +10,7 @@ import (
 
 	"gadwall/bench"
 	"gadwall/internal/config"
+	"gadwall/internal/database"
 	"gadwall/internal/node"
 )
 
@@ -31,14 +32,14 @@ func measure(ctx context.Context, storage config.Storage) (f *bench.Footprint, e
 		_ = store.Client.Database("admin").RunCommand(ctx, bson.D{{Key: "fsync", Value: 1}}).Err()
 		f.Oplog = oplog(ctx, store.Client)
 	}
-	f.Collections, err = bench.MeasureCollections(ctx, store.Client.Database(storage.MongoDBDatabase))
+	f.Collections, err = database.MeasureCollections(ctx, store.Client.Database(storage.MongoDBDatabase))
 	return f, err
 }
 
 // oplog is the size of the oplog's entries. It is 0 if the caller may not see it, or if there is none,
 // as behind a mongos. It stops growing once the oplog is full, so a new MongoDB tells most.
 func oplog(ctx context.Context, client *mongo.Client) int64 {
-	size, err := bench.CollectionSize(ctx, client.Database("local").Collection("oplog.rs"))
+	size, err := database.CollectionSize(ctx, client.Database("local").Collection("oplog.rs"))
 	if err != nil {
 		return 0
 	}

@@ -22,6 +22,7 @@ import (
 	"gadwall/bench/target"
 	"gadwall/ingest"
 	"gadwall/internal/config"
+	"gadwall/internal/database"
 	"gadwall/internal/mailstore"
 	"gadwall/internal/node"
 )
@@ -227,7 +228,7 @@ func (c *benchSpaceCmd) report(ctx context.Context, log *slog.Logger, std stream
 	if err := space.WriteTable(std.out, received, directory); err != nil {
 		return err
 	}
-	collections, err := bench.MeasureCollections(ctx, store.Client.Database(c.Storage.MongoDBDatabase))
+	collections, err := database.MeasureCollections(ctx, store.Client.Database(c.Storage.MongoDBDatabase))
 	if err != nil {
 		return err
 	}

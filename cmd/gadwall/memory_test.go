@@ -26,6 +26,7 @@ import (
 	"gadwall/internal/heaptest"
 	"gadwall/internal/mailstore"
 	"gadwall/internal/node"
+	"gadwall/internal/pulse"
 	"gadwall/internal/sasl"
 )
 
@@ -197,7 +198,9 @@ func startOwnServer(t *testing.T) *ownServer {
 		}
 	}
 	logins := sasl.New(sasl.Options{Accounts: store.Accounts})
-	protocols, err := c.protocols(store, logins, open, nil, log, store.Collection(0, 0))
+	lately := newLately(store, pulse.NewTail(log.Handler()), log)
+	t.Cleanup(lately.census.Close)
+	protocols, err := c.protocols(store, logins, open, nil, log, lately, store.Collection(0, 0))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,6 +22,7 @@ import (
 	"gadwall/internal/httpapi"
 	"gadwall/internal/listen"
 	"gadwall/internal/node"
+	"gadwall/internal/pulse"
 	"gadwall/internal/sasl"
 )
 
@@ -54,6 +55,8 @@ func (c *serveCmd) Run(std streams, again reparse) (err error) {
 	if err != nil {
 		return err
 	}
+	tail := pulse.NewTail(log.Handler())
+	log = slog.New(tail)
 	slog.SetDefault(log)
 	limitMemory(log, memlimit.FromCgroup)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
@@ -87,10 +90,13 @@ func (c *serveCmd) Run(std streams, again reparse) (err error) {
 		defer tokens.Close()
 	}
 	logins := sasl.New(sasl.Options{Accounts: store.Accounts, Tokens: tokens})
-	protocols, err := c.protocols(store, logins, listeners, certificates, log, collection, check)
+	lately := newLately(store, tail, log)
+	defer lately.census.Close()
+	protocols, err := c.protocols(store, logins, listeners, certificates, log, lately, collection, check)
 	if err != nil {
 		return err
 	}
+	store.Schema.Report = lately.sampler.Figures
 	background, end := context.WithCancel(ctx)
 	outdated := make(chan error, 1)
 	var running sync.WaitGroup
@@ -100,6 +106,7 @@ func (c *serveCmd) Run(std streams, again reparse) (err error) {
 			stop()
 		}
 	})
+	running.Go(func() { lately.sampler.Run(background) })
 	running.Go(func() { collection.Run(background) })
 	running.Go(func() { check.Run(background) })
 	reload := &reloader{again: again, certificates: certificates, level: level, log: log}
@@ -169,8 +176,8 @@ func (l listeners) close() {
 
 // protocols makes a server for each listener. certificates may be nil.
 func (c *serveCmd) protocols(store *node.Node, logins *sasl.Authenticator, open listeners,
-	certificates *listen.Certificates, log *slog.Logger, others ...measured) ([]protocol, error) {
-	registry := prometheus.NewRegistry()
+	certificates *listen.Certificates, log *slog.Logger, lately *lately, others ...measured) ([]protocol, error) {
+	registry := lately.registry
 	counters := ingest.NewMetrics(registry)
 	var tlsConfig *tls.Config
 	if certificates != nil {
@@ -216,7 +223,8 @@ func (c *serveCmd) protocols(store *node.Node, logins *sasl.Authenticator, open 
 	web := httpapi.Options{
 		Users: store.Mail, Ping: func(ctx context.Context) error { return store.Client.Ping(ctx, nil) },
 		Accounts: store.Accounts, Token: c.HTTPToken, Gatherer: registry, Logger: log,
-		MaxMessageSize: int64(c.MaxMessageSize), Activity: store.Activity,
+		MaxMessageSize: int64(c.MaxMessageSize), Activity: store.Activity, Instances: store.Schema,
+		Sampler: lately.sampler, Tail: lately.tail, Census: lately.census,
 	}
 	if db := store.Embedded; db != nil {
 		web.Disk = func() (httpapi.Disk, error) {

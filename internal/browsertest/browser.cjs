@@ -30,7 +30,7 @@ async function until(what, attempt) {
 
 // screenshot writes a picture of what a page shows, if the test was asked for pictures.
 async function screenshot(page, name, options = {}) {
-  const dir = process.env.GADWALL_SCREENSHOTS;
+  const dir = process.env.GADWALL_TEST_SCREENSHOTS;
   if (!dir) return;
   fs.mkdirSync(dir, { recursive: true });
   await page.screenshot({ path: path.join(dir, `${name}.png`), animations: 'disabled', ...options });

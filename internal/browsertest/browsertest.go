@@ -25,7 +25,7 @@ var (
 
 // ScreenshotVariable names the directory into which scripts write pictures of pages. Without it they
 // write none.
-const ScreenshotVariable = "GADWALL_SCREENSHOTS"
+const ScreenshotVariable = "GADWALL_TEST_SCREENSHOTS"
 
 // Run runs a script with node. env has "NAME=value" for it.
 func Run(t testing.TB, script string, env ...string) {

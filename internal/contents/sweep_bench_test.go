@@ -7,6 +7,7 @@ import (
 	"gadwall/bench"
 	"gadwall/blobstore"
 	"gadwall/internal/contents"
+	"gadwall/internal/database"
 	"gadwall/internal/dbtest"
 )
 
@@ -53,7 +54,7 @@ func BenchmarkThresholds(b *testing.B) {
 						b.Fatal(err)
 					}
 				}
-				list, err := bench.MeasureCollections(b.Context(), db)
+				list, err := database.MeasureCollections(b.Context(), db)
 				if err != nil {
 					b.Fatal(err)
 				}

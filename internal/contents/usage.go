@@ -307,3 +307,42 @@ func (c *Content) frameKinds() []dictionary.Kind {
 	}, func(*segment, *mimestream.Part) {})
 	return kinds
 }
+
+// SampleUsage is Usage of contents chosen at random, at most limit. It returns how many it looked at:
+// fewer than limit are all.
+func (s *Store) SampleUsage(ctx context.Context, limit int64, f func(Usage) error) (read int64, err error) {
+	from := make([]byte, dedupe.HashSize)
+	rand.Read(from) // never fails (crypto/rand)
+	return s.sampleUsageFrom(ctx, from, limit, f)
+}
+
+func (s *Store) sampleUsageFrom(ctx context.Context, from []byte, limit int64, f func(Usage) error) (
+	read int64, err error,
+) {
+	add := func(c *Content, refs int64) error {
+		list, err := c.usage(ctx, refs)
+		if err != nil {
+			return err
+		}
+		read++
+		for _, u := range list {
+			if err := f(u); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if err := s.each(ctx, from, limit, add); err != nil || read == limit {
+		return read, err
+	}
+	err = s.each(ctx, nil, limit-read, func(c *Content, refs int64) error {
+		if bytes.Compare(c.ID[:], from) >= 0 {
+			return errSampled // once around
+		}
+		return add(c, refs)
+	})
+	if errors.Is(err, errSampled) {
+		err = nil
+	}
+	return read, err
+}

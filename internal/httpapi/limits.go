@@ -23,6 +23,9 @@ const (
 	// looked for to be shown, in octets.
 	snippetLength  = 160
 	maxSnippetText = 256 << 10
+	// defaultLogLines and maxLogLines are the lines of the log that are told at a time.
+	defaultLogLines = 100
+	maxLogLines     = 500
 	// maxRequestID bounds the id that a client gives to a request, in octets; a longer one is
 	// replaced.
 	maxRequestID = 64

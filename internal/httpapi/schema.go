@@ -65,6 +65,8 @@ func (s *schemas) of(t reflect.Type) schema {
 		return schema{"type": "string"}
 	case reflect.Int, reflect.Int32, reflect.Int64, reflect.Uint32, reflect.Uint64:
 		return schema{"type": "integer"}
+	case reflect.Float64:
+		return schema{"type": "number"}
 	case reflect.Pointer:
 		inner := s.of(t.Elem())
 		if s.request {

@@ -13,8 +13,11 @@ import (
 
 	"gadwall/internal/account"
 	"gadwall/internal/activity"
+	"gadwall/internal/census"
 	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/pulse"
+	databaseschema "gadwall/internal/schema"
 	"gadwall/quota"
 )
 
@@ -67,6 +70,12 @@ type Options struct {
 	Ping func(context.Context) error
 	// Disk returns the state of the database's disk; nil if this process does not know it.
 	Disk func() (Disk, error)
+	// Instances are those of the database, Sampler and Tail what this one did lately, and Census takes
+	// stock of what is stored. Without one of them the API lacks its route.
+	Instances *databaseschema.Schema
+	Sampler   *pulse.Sampler
+	Tail      *pulse.Tail
+	Census    *census.Taker
 	// Token, if not empty, or a token of Users, must come with every request but /health. If it is
 	// empty, the server answers only requests for loopback hosts.
 	Token string

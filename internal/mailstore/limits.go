@@ -120,6 +120,8 @@ const (
 	maxSpacePasses  = 1 << 10
 	// spaceBatch is the number of messages whose contents Space loads at a time.
 	spaceBatch = 500
+	// surveyBatch is the number of mailboxes whose counters Survey reads at a time.
+	surveyBatch = 5000
 	// pageUsers is the number of users that are read at a time.
 	pageUsers = 500
 	// callTimeout bounds a call of the database outside of a transaction for a caller that has

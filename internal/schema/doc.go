@@ -13,7 +13,7 @@
 // # Documents
 //
 //	state {_id: "schema", version, least}
-//	instances {_id, host, pid, program, schema, since, seen}
+//	instances {_id, host, pid, program, schema, since, seen, figures}
 //
 // least is the version that a program must know to open the database. It is greater than version
 // while a migration is under way.

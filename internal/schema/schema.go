@@ -94,6 +94,9 @@ type Schema struct {
 	instances *mongo.Collection
 	version   atomic.Int64
 	self      Instance
+	// Report, if not nil, returns figures of this instance, which every heartbeat tells the others. It
+	// is set before Watch.
+	Report func() map[string]float64
 }
 
 type stateDocument struct {
@@ -111,6 +114,8 @@ type Instance struct {
 	Since   time.Time `bson:"since" json:"since"`
 	Seen    time.Time `bson:"seen" json:"seen"`
 	Beats   int64     `bson:"beats" json:"-"`
+	// Figures are what the instance told of itself with its latest heartbeat (Schema.Report).
+	Figures map[string]float64 `bson:"figures,omitempty" json:"figures,omitempty"`
 }
 
 func (i *Instance) String() string {
@@ -284,9 +289,13 @@ func (s *Schema) beat(ctx context.Context) error {
 	call, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	self := s.self
+	seen := bson.D{{Key: "seen", Value: time.Now().UTC()}}
+	if s.Report != nil {
+		seen = append(seen, bson.E{Key: "figures", Value: s.Report()})
+	}
 	_, err := s.instances.UpdateOne(call, bson.D{{Key: "_id", Value: self.ID}}, bson.D{
 		{Key: "$inc", Value: bson.D{{Key: "beats", Value: int64(1)}}},
-		{Key: "$set", Value: bson.D{{Key: "seen", Value: time.Now().UTC()}}},
+		{Key: "$set", Value: seen},
 		{Key: "$setOnInsert", Value: bson.D{{Key: "host", Value: self.Host}, {Key: "pid", Value: self.PID},
 			{Key: "program", Value: self.Program}, {Key: "schema", Value: self.Schema},
 			{Key: "since", Value: self.Since}}},
@@ -307,6 +316,30 @@ func (s *Schema) beat(ctx context.Context) error {
 	}
 	return nil
 }
+
+// maxInstances bounds the instances that are listed.
+const maxInstances = 1000
+
+// Instances returns the instances that have the database open, and those that were killed not long ago.
+func (s *Schema) Instances(ctx context.Context) ([]Instance, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	cur, err := s.instances.Find(ctx, bson.D{}, options.Find().SetLimit(maxInstances))
+	list := []Instance{}
+	if err == nil {
+		err = cur.All(ctx, &list)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("schema: read the instances: %w", err)
+	}
+	return list, nil
+}
+
+// Self is this instance's id.
+func (s *Schema) Self() string { return s.self.ID }
+
+// SilentAfter is the time without a heartbeat after which an instance is taken for dead.
+func (s *Schema) SilentAfter() time.Duration { return silentHeartbeats * s.o.Heartbeat }
 
 // Close removes what says that the instance runs.
 func (s *Schema) Close(ctx context.Context) {

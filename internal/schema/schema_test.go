@@ -229,6 +229,20 @@ func TestKilledInstanceIsForgotten(t *testing.T) {
 	}
 }
 
+// Every heartbeat tells the figures of the instance.
+func TestHeartbeatTellsFigures(t *testing.T) {
+	p := &program{db: dbtest.Database(t), version: 1}
+	s := p.open(t)
+	s.Report = func() map[string]float64 { return map[string]float64{"connections": 3} }
+	if err := s.beat(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	list, err := s.Instances(t.Context())
+	if err != nil || len(list) != 1 || list[0].ID != s.Self() || list[0].Figures["connections"] != 3 {
+		t.Errorf("%+v, %v", list, err)
+	}
+}
+
 // A migration that was killed goes on where it was, and two processes share it.
 func TestMigrationGoesOn(t *testing.T) {
 	db := dbtest.Database(t)

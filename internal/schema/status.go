@@ -95,12 +95,8 @@ func (s *Schema) Status(ctx context.Context) (*Status, error) {
 		}
 		out.Migrations = append(out.Migrations, status)
 	}
-	cur, err := s.instances.Find(ctx, bson.D{})
-	if err == nil {
-		err = cur.All(ctx, &out.Instances)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("schema: read the instances: %w", err)
+	if out.Instances, err = s.Instances(ctx); err != nil {
+		return nil, err
 	}
 	return out, nil
 }
