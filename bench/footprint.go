@@ -58,7 +58,8 @@ func (f *Footprint) Since(before *Footprint) *Footprint {
 	}
 	for _, c := range f.Collections {
 		was := earlier[c.Name]
-		d.Collections = append(d.Collections, database.CollectionSpace{Name: c.Name, Documents: c.Documents - was.Documents,
+		d.Collections = append(d.Collections, database.CollectionSpace{
+			Name: c.Name, Documents: c.Documents - was.Documents,
 			Bytes: c.Bytes - was.Bytes, Stored: c.Stored - was.Stored, Indexes: c.Indexes - was.Indexes})
 	}
 	return d

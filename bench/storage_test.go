@@ -17,6 +17,10 @@ import (
 	"gadwall/internal/dbtest"
 )
 
+func collection(name string, documents, octets, stored, indexes int64) database.CollectionSpace {
+	return database.CollectionSpace{Name: name, Documents: documents, Bytes: octets, Stored: stored, Indexes: indexes}
+}
+
 func TestMeasureCollections(t *testing.T) {
 	db := dbtest.Database(t)
 	var bytesOf int64
@@ -70,9 +74,9 @@ func TestFootprintSince(t *testing.T) {
 		s.Logical[PDF], s.Decoded[PDF], s.Unique[PDF], s.Stored[PDF] = 8*n, 6*n, float64(4*n), float64(2*n)
 		return s
 	}
-	before := &Footprint{Space: space(1), Directory: 100, Collections: []database.CollectionSpace{{Name: "a", Documents: 1, Bytes: 10, Stored: 5, Indexes: 2}}}
+	before := &Footprint{Space: space(1), Directory: 100, Collections: []database.CollectionSpace{collection("a", 1, 10, 5, 2)}}
 	now := &Footprint{Space: space(3), Directory: 160, Oplog: 7,
-		Collections: []database.CollectionSpace{{Name: "a", Documents: 4, Bytes: 50, Stored: 15, Indexes: 3}, {Name: "b", Documents: 1, Bytes: 2, Stored: 3, Indexes: 4}}}
+		Collections: []database.CollectionSpace{collection("a", 4, 50, 15, 3), collection("b", 1, 2, 3, 4)}}
 	got := now.Since(before).Values(40)
 	want := map[string]float64{"received-bytes": 40, "directory-bytes": 60, "oplog-bytes": 7, "pdf-logical-bytes": 16,
 		"pdf-decoded-bytes": 12, "pdf-unique-bytes": 8, "pdf-stored-bytes": 4, "collection-a-documents": 3,
@@ -90,8 +94,8 @@ func TestFootprintSince(t *testing.T) {
 
 func TestWriteCollections(t *testing.T) {
 	var out bytes.Buffer
-	err := WriteCollections(&out, []database.CollectionSpace{{Name: "contents", Documents: 3, Bytes: 1000, Stored: 900, Indexes: 20},
-		{Name: "messages", Documents: 4, Bytes: 500, Stored: 100, Indexes: 30}}, 1200)
+	err := WriteCollections(&out, []database.CollectionSpace{collection("contents", 3, 1000, 900, 20),
+		collection("messages", 4, 500, 100, 30)}, 1200)
 	if err != nil {
 		t.Fatal(err)
 	}

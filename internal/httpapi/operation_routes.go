@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"gadwall/internal/census"
-	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
 	"gadwall/internal/pulse"
 )
@@ -212,7 +211,8 @@ func shownCensus(c *census.Census) *stored {
 	}
 	for i := range c.LargestMailboxes {
 		l := &c.LargestMailboxes[i]
-		shown.LargestMailboxes[i] = largeMailbox{shownLarge(l), mailboxID(mailkey.UserID(l.User).Mailbox(l.Mailbox)), l.Path}
+		shown.LargestMailboxes[i] = largeMailbox{
+			shownLarge(l), mailboxID(l.User.Mailbox(l.Mailbox)), l.Path}
 	}
 	return shown
 }

@@ -54,7 +54,8 @@ func TestOperation(t *testing.T) {
 	var lines logLines
 	a.call(t, "GET", "/log", "", 200, &lines)
 	n := len(lines.Lines)
-	if lines.Instance != self || n < 2 || lines.Lines[n-2].Level != "WARN" || lines.Lines[n-2].Attrs[0].Value != "<script>" ||
+	if lines.Instance != self || n < 2 ||
+		lines.Lines[n-2].Level != "WARN" || lines.Lines[n-2].Attrs[0].Value != "<script>" ||
 		lines.Lines[n-1].Text != "usual" {
 		t.Errorf("%+v", lines)
 	}
@@ -82,9 +83,11 @@ func TestOperation(t *testing.T) {
 		a.call(t, "GET", "/storage", "", 200, &space)
 	}
 	f := space.Figures
-	if f.Messages != 1 || f.Received != int64(len(simple(1))) || f.Users != 1 || f.Contents != 1 || len(f.Classes) != 8 ||
+	if f.Messages != 1 || f.Received != int64(len(simple(1))) ||
+		f.Users != 1 || f.Contents != 1 || len(f.Classes) != 8 ||
 		len(f.LargestUsers) != 1 || f.LargestUsers[0].ID != user.ID.String() ||
-		len(f.LargestMailboxes) != 1 || f.LargestMailboxes[0].Path != "INBOX" || f.LargestMailboxes[0].Username != user.Username {
+		len(f.LargestMailboxes) != 1 || f.LargestMailboxes[0].Path != "INBOX" ||
+		f.LargestMailboxes[0].Username != user.Username {
 		t.Errorf("%+v", f)
 	}
 	var box Mailbox

@@ -71,7 +71,8 @@ func (s *Store) surveyBatch(ctx context.Context, v *surveyor, after *mailkey.Mai
 	cursor, err := s.mailboxes.Find(ctx,
 		bson.D{{Key: "_id", Value: bson.D{{Key: "$gt", Value: after.Binary()}}}},
 		options.Find().SetHint(byKey).SetSort(byKey).SetLimit(int64(batch)).SetProjection(bson.D{
-			{Key: boxPath, Value: 1}, {Key: boxMessages, Value: 1}, {Key: boxSize, Value: 1}, {Key: boxDeleting, Value: 1}}))
+			{Key: boxPath, Value: 1}, {Key: boxMessages, Value: 1}, {Key: boxSize, Value: 1},
+			{Key: boxDeleting, Value: 1}}))
 	if err != nil {
 		return 0, err
 	}

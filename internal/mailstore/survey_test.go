@@ -10,8 +10,9 @@ func TestSurvey(t *testing.T) {
 		u := e.user(t)
 		for range i {
 			stored := e.content(t, "Subject: mail\r\n\r\nwords\r\n", 1)
-			if got, err := e.Deliver(t.Context(), stored,
-				[]Delivery{{Mailbox: e.box(t, u, Inbox).Key, Magic: stored.Magics[0]}}); err != nil || got[0].Err != nil {
+			got, err := e.Deliver(t.Context(), stored,
+				[]Delivery{{Mailbox: e.box(t, u, Inbox).Key, Magic: stored.Magics[0]}})
+			if err != nil || got[0].Err != nil {
 				t.Fatal(got, err)
 			}
 		}
