@@ -74,7 +74,8 @@ func TestFootprintSince(t *testing.T) {
 		s.Logical[PDF], s.Decoded[PDF], s.Unique[PDF], s.Stored[PDF] = 8*n, 6*n, float64(4*n), float64(2*n)
 		return s
 	}
-	before := &Footprint{Space: space(1), Directory: 100, Collections: []database.CollectionSpace{collection("a", 1, 10, 5, 2)}}
+	before := &Footprint{Space: space(1), Directory: 100, Collections: []database.CollectionSpace{
+		collection("a", 1, 10, 5, 2)}}
 	now := &Footprint{Space: space(3), Directory: 160, Oplog: 7,
 		Collections: []database.CollectionSpace{collection("a", 4, 50, 15, 3), collection("b", 1, 2, 3, 4)}}
 	got := now.Since(before).Values(40)
