@@ -231,6 +231,9 @@ func (c *conn) loggedIn(cmd *command, account *account.Account) error {
 	c.in.limitTo(time.Time{})
 	c.dec.LineLimit, c.dec.LiteralLimit, c.dec.LongLine = 0, 0, nil
 	c.log = c.connLog.With("user", account.Username())
+	if account.Actor() != account.Username() {
+		c.log = c.log.With("actor", account.Actor())
+	}
 	c.log.Info("imap: login", "tls", c.tls)
 	cmd.ok("CAPABILITY "+c.capabilities(), "Logged in")
 	return nil
@@ -253,7 +256,7 @@ func (c *conn) loginError(mechanism, username string, err error) error {
 	case errors.Is(err, sasl.ErrMalformed):
 		return wire.Errorf("%v", err)
 	case errors.Is(err, account.ErrNotAuthorized):
-		return refuse(imap.ResponseCodeAuthorizationFailed, "Acting for another user is not supported")
+		return refuse(imap.ResponseCodeAuthorizationFailed, "You may not act for this user")
 	case errors.Is(err, logins.ErrTooMany):
 		return refuse(imap.ResponseCodeLimit, "Too many logins from your address are waiting")
 	case errors.Is(err, mailstore.ErrAuthFailed):

@@ -21,6 +21,7 @@ import (
 	"gadwall/internal/account"
 	"gadwall/internal/activity"
 	"gadwall/internal/events"
+	"gadwall/internal/logins"
 	"gadwall/internal/mailstore"
 )
 
@@ -38,7 +39,7 @@ type conn struct {
 	enc     *wire.Encoder
 
 	remote  string     // the client's address, for logs; "unix" on a Unix socket
-	network netip.Addr // of the client, for limits; see networkOf
+	network netip.Addr // of the client, for limits; see logins.NetworkOf
 	local   bool       // the client is on this machine
 	trusted bool       // the client may send passwords without TLS
 	tls     bool
@@ -95,7 +96,7 @@ func (c *conn) identify() {
 	case *net.TCPAddr:
 		at := a.AddrPort()
 		addr := at.Addr().Unmap().WithZone("")
-		c.network, c.local = networkOf(addr), addr.IsLoopback()
+		c.network, c.local = logins.NetworkOf(addr), addr.IsLoopback()
 		c.trusted = containsAddr(c.srv.opts.PlaintextFrom, addr)
 		c.remote = addr.String()
 		attrs = append(attrs, "remote", c.remote, "port", at.Port())
@@ -112,15 +113,6 @@ func (c *conn) identify() {
 
 // loopback are the networks that never leave the machine.
 var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
-
-// networkOf is what limits of an address count: an IPv4 address itself, and of an
-// IPv6 address its network of 64 bits, which belongs to one client.
-func networkOf(a netip.Addr) netip.Addr {
-	if !a.Is6() {
-		return a
-	}
-	return netip.PrefixFrom(a, 64).Masked().Addr()
-}
 
 func containsAddr(networks []netip.Prefix, a netip.Addr) bool {
 	return slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Contains(a) })

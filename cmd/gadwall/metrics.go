@@ -24,6 +24,13 @@ func registerMetrics(reg *prometheus.Registry, store *node.Node, mail *imap.Serv
 		&imapClients{server: mail, desc: prometheus.NewDesc("gadwall_imap_clients_total",
 			"IMAP connections by the client's name in ID.", []string{"name"}, nil)})
 	registerStorage(reg, store)
+	attempts := store.Logins.Stats
+	store.Accounts.Register(reg)
+	reg.MustRegister(
+		counter("gadwall_authlog_written_total", "Attempts to log in that were written to the authentication log.",
+			func() float64 { return float64(attempts().Written) }),
+		counter("gadwall_authlog_dropped_total", "Attempts to log in that the authentication log lacks.",
+			func() float64 { return float64(attempts().Dropped) }))
 	columns := store.Accounts.ColumnStats
 	reg.MustRegister(
 		gauge("gadwall_columns_bytes", "Memory that the columns of mailboxes take.",

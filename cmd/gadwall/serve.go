@@ -74,7 +74,8 @@ func (c *serveCmd) Run(std streams, again reparse) (err error) {
 	defer listeners.close()
 	store, err := node.Open(ctx, node.Options{
 		Storage: c.Storage, Access: node.Serving, PasswordCache: time.Duration(c.PasswordCache),
-		JournalKept: time.Duration(c.JournalKept),
+		JournalKept: time.Duration(c.JournalKept), AuthlogKept: time.Duration(c.AuthlogKept),
+		MasterUsers: c.MasterUsers,
 		ViewCache:   int64(c.ViewCache), HeaderCache: int64(c.HeaderCache), Version: version, Logger: log})
 	if err != nil {
 		if ctx.Err() != nil {

@@ -37,6 +37,8 @@ type userCmd struct {
 	Alias       aliasCmd       `cmd:"" help:"Further addresses of a user."`
 	AppPassword appPasswordCmd `cmd:"" help:"Passwords for one application each."`
 
+	Authlog userAuthlogCmd `cmd:"" help:"List a user's logins and failed logins."`
+
 	Suspend  userSuspendCmd  `cmd:"" help:"Keep a user from logging in. Mail still comes in."`
 	Resume   userResumeCmd   `cmd:"" help:"Undo suspend."`
 	Delete   userDeleteCmd   `cmd:"" help:"Delete a user and all of its mail, at once or some time later."`

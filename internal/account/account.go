@@ -3,10 +3,14 @@ package account
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"gadwall/internal/database"
 	"gadwall/internal/events"
+	"gadwall/internal/logins"
 	"gadwall/internal/mailcolumns"
 	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
@@ -22,8 +26,12 @@ type Options struct {
 	// mailcolumns.DefaultMaxBytes, less than 0 nothing.
 	ColumnBytes int64
 	// Index is the text index; without it, searches read all texts.
-	Index  search.Index
-	Logger *slog.Logger // slog.Default if nil
+	Index search.Index
+	// Recorder writes the authentication log; nil writes none.
+	Recorder *logins.Recorder
+	// Masters are the names of users who may act for every user.
+	Masters []string
+	Logger  *slog.Logger // slog.Default if nil
 }
 
 // Accounts gives out the accounts of a store. It is safe for concurrent use.
@@ -35,6 +43,10 @@ type Accounts struct {
 	searcher *search.Searcher
 	columns  *mailcolumns.Cache
 	orders   *orders
+
+	recorder *logins.Recorder
+	masters  map[string]bool
+	counts   *prometheus.CounterVec // of logins
 }
 
 // New returns Accounts. The caller keeps the Store and the Bus open for as long as any Account is
@@ -46,11 +58,20 @@ func New(o Options) (*Accounts, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
+	masters := make(map[string]bool)
+	for _, m := range o.Masters {
+		name, err := mailstore.NormalizeAddress(m)
+		if err != nil {
+			return nil, fmt.Errorf("account: master user: %w", err)
+		}
+		masters[name] = true
+	}
 	return &Accounts{
 		store: o.Store, bus: o.Bus, log: o.Logger,
 		searcher: search.NewSearcher(o.Store, o.Index, o.Logger),
 		columns:  mailcolumns.New(o.Store, o.ColumnBytes),
 		orders:   newOrders(),
+		recorder: o.Recorder, masters: masters, counts: newLoginCounts(),
 	}, nil
 }
 
@@ -67,10 +88,14 @@ func (s *Accounts) Of(user *mailstore.User) *Account {
 
 // For returns the account by which the actor uses the mail of user with these rights.
 func (s *Accounts) For(actor string, user *mailstore.User, rights Rights) *Account {
+	log := s.log.With("user", user.Username)
+	if actor != user.Username {
+		log = log.With("actor", actor)
+	}
 	return &Account{
 		shared: s, store: s.store, actor: actor, user: user.ID,
 		name: user.Username, rights: rights,
-		log: s.log.With("user", user.Username),
+		log: log,
 	}
 }
 

@@ -300,12 +300,12 @@ func TestFlagsWithoutRightStay(t *testing.T) {
 
 func TestLogin(t *testing.T) {
 	e := newEnv(t, quota.Limits{})
-	a, err := e.Login(t.Context(), Attempt{Username: "Alice@example.com", Scope: mailstore.ScopeIMAP},
+	a, err := e.Login(t.Context(), nil, Attempt{Username: "Alice@example.com", Scope: mailstore.ScopeIMAP},
 		e.ByPassword("correct horse"))
 	if err != nil || a.UserID() != e.user.ID || a.Actor() != e.user.Username || a.rights != AllRights {
 		t.Errorf("login: %+v, %v", a, err)
 	}
-	_, err = e.Login(t.Context(), Attempt{Username: "alice@example.com", Scope: mailstore.ScopeIMAP},
+	_, err = e.Login(t.Context(), nil, Attempt{Username: "alice@example.com", Scope: mailstore.ScopeIMAP},
 		e.ByPassword("wrong horse"))
 	if !errors.Is(err, mailstore.ErrAuthFailed) {
 		t.Errorf("wrong password: %v", err)

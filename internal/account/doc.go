@@ -5,7 +5,10 @@
 // # Words
 //
 //   - actor: the user who is logged in.
-//   - target user: the user whose mail it is. Today actor and target user are the same.
+//   - target user: the user whose mail it is. It is another one than the actor only for master
+//     users (Options.Masters).
+//   - login: one attempt of a client to be somebody. Accounts.Login has the client wait for its turn
+//     (package logins) and records the attempt in the authentication log, whichever protocol it is.
 //   - rights: what the actor may do, by the letters of RFC 4314 section 2.1. The owner has all of
 //     them.
 //   - Attempt: what a client says when it logs in. A Verifier finds out which user that is.

@@ -3,6 +3,10 @@ package account
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"gadwall/internal/logins"
 	"gadwall/internal/mailstore"
@@ -10,8 +14,10 @@ import (
 
 // Attempt is what a client says when it logs in, and how it does that.
 type Attempt struct {
+	// Client says whose turn the attempt is.
+	Client logins.Client
 	// Username is whom the client claims to be. It may be empty until a Verifier knows it: some
-	// credentials name their user themselves.
+	// credentials name their user themselves. It may be user*master, for As user.
 	Username string
 	// As is whose mail the client wants to use (the authorization identity of RFC 4422 section 2);
 	// empty means that of the user who logs in.
@@ -24,22 +30,31 @@ type Attempt struct {
 	Address string
 	// TLS says that the connection is encrypted by this server.
 	TLS bool
+	// By is what the client has shown, for the authentication log, such as "password". A Verifier sets
+	// it.
+	By string
 }
 
 // A Verifier finds out which user an attempt is of. It may complete the attempt's Username. Errors:
 // mailstore.ErrAuthFailed if the client does not prove who it is, mailstore.ErrSuspended. Any other
-// error means that the server could not find out.
+// error means that the server could not find out. An error that is a *mailstore.AuthError tells the
+// authentication log more. A Verifier refuses users who may not log in (mailstore.User.MayLogIn).
 type Verifier func(ctx context.Context, a *Attempt) (*mailstore.User, error)
 
 // ErrNotAuthorized reports that the client is who it claims to be, and may not act as the user whom
-// it names in Attempt.As.
-var ErrNotAuthorized = errors.New("acting for another user is not supported")
+// it names in Attempt.As, or that there is no such user.
+var ErrNotAuthorized = errors.New("not allowed to act for this user")
 
 // ByPassword returns a Verifier for the user's password, or an application password for the scope of
 // the attempt.
 func (s *Accounts) ByPassword(password string) Verifier {
 	return func(ctx context.Context, a *Attempt) (*mailstore.User, error) {
-		return s.store.Authenticate(ctx, a.Username, password, a.Scope)
+		proof, err := s.store.Authenticate(ctx, a.Username, password, a.Scope)
+		if err != nil {
+			return nil, err
+		}
+		a.By = proof.By
+		return proof.User, nil
 	}
 }
 
@@ -56,19 +71,114 @@ func (s *Accounts) ByProof(prove func(ctx context.Context, a *Attempt) (username
 	}
 }
 
-// Login returns the account of the user whom verify finds. All logins of all protocols pass here.
-// Errors: those of the Verifier, and ErrNotAuthorized.
-func (s *Accounts) Login(ctx context.Context, a Attempt, verify Verifier) (*Account, error) {
-	user, err := verify(ctx, &a)
-	if err != nil {
+// Login returns the account of the user whom verify finds, when it is the client's turn at the gate
+// (nil: at once). All logins of all protocols pass here and are recorded. Errors: those of the Verifier
+// and of the Gate, and ErrNotAuthorized.
+func (s *Accounts) Login(
+	ctx context.Context, gate *logins.Gate, a Attempt, verify Verifier,
+) (account *Account, err error) {
+	s.splitMaster(&a)
+	var user *mailstore.User
+	check := func(ctx context.Context) (err error) {
+		user, err = verify(ctx, &a)
+		return err
+	}
+	if gate == nil {
+		err = check(ctx)
+	} else {
+		err = gate.Check(ctx, a.Client, a.Username, check)
+	}
+	if err == nil {
+		account, err = s.open(ctx, &a, user)
+	}
+	s.record(&a, account, user, err)
+	return account, err
+}
+
+// splitMaster takes user*master apart, if there is such a master user.
+func (s *Accounts) splitMaster(a *Attempt) {
+	i := strings.LastIndexByte(a.Username, '*')
+	if i < 0 || a.As != "" || len(s.masters) == 0 {
+		return
+	}
+	if name, err := mailstore.NormalizeAddress(a.Username[i+1:]); err == nil && s.masters[name] {
+		a.Username, a.As = a.Username[i+1:], a.Username[:i]
+	}
+}
+
+// open returns the account that the user asks for, whose credentials are right.
+func (s *Accounts) open(ctx context.Context, a *Attempt, user *mailstore.User) (*Account, error) {
+	if a.As == "" || a.As == a.Username {
+		return s.Of(user), nil
+	}
+	name, err := mailstore.NormalizeAddress(a.As)
+	switch {
+	case err == nil && name == user.Username:
+		return s.Of(user), nil
+	case err != nil || !s.masters[user.Username]:
+		return nil, ErrNotAuthorized
+	}
+	as, err := s.store.UserByName(ctx, name)
+	switch {
+	case errors.Is(err, mailstore.ErrNoSuchUser):
+		return nil, ErrNotAuthorized
+	case err != nil:
+		return nil, fmt.Errorf("login as master user: %w", err)
+	}
+	if err := as.MayLogIn(a.By); err != nil {
 		return nil, err
 	}
-	if a.As != "" && a.As != a.Username {
-		if as, err := mailstore.NormalizeAddress(a.As); err != nil || as != user.Username {
-			return nil, ErrNotAuthorized
-		}
+	return s.For(user.Username, as, AllRights), nil
+}
+
+// record notes how an attempt ended. account is nil if it failed, user if its credentials are wrong.
+func (s *Accounts) record(a *Attempt, account *Account, user *mailstore.User, err error) {
+	kind := mailstore.LoginKind{
+		Protocol: strings.Join(a.Scope.Names(), ","), Mechanism: a.Method, Remote: a.Address, By: a.By,
+		Result: mailstore.LoginOK,
 	}
-	return s.Of(user), nil
+	// Not what cannot be a name: see LoginKind.
+	if kind.Username, _ = mailstore.NormalizeAddress(a.Username); user != nil {
+		kind.User, kind.Username = user.ID, user.Username
+	}
+	var refused *mailstore.AuthError
+	switch {
+	case err == nil:
+		kind.User, kind.Username = account.user, account.name
+		if account.actor != account.name {
+			kind.Actor = account.actor
+		}
+	case errors.As(err, &refused):
+		kind.Result = refused.Result
+		if user == nil {
+			kind.User, kind.By = refused.User, refused.By
+		}
+	case errors.Is(err, ErrNotAuthorized):
+		kind.Result = mailstore.LoginNotAllowed
+	case errors.Is(err, mailstore.ErrAuthFailed):
+		kind.Result = mailstore.LoginWrongPassword
+	case errors.Is(err, mailstore.ErrSuspended):
+		kind.Result = mailstore.LoginSuspended
+	case errors.Is(err, logins.ErrTooMany):
+		kind.Result = mailstore.LoginTooMany
+	default: // the client left, or the server is in trouble
+		s.counts.WithLabelValues(kind.Protocol, kind.Mechanism, "trouble").Inc()
+		return
+	}
+	s.counts.WithLabelValues(kind.Protocol, kind.Mechanism, string(kind.Result)).Inc()
+	s.recorder.Record(kind)
+}
+
+// Recorded makes sure that what this instance has recorded of logins can be read.
+func (s *Accounts) Recorded(ctx context.Context) error { return s.recorder.Flush(ctx) }
+
+// Register adds the metrics of logins.
+func (s *Accounts) Register(r prometheus.Registerer) { r.MustRegister(s.counts) }
+
+func newLoginCounts() *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "gadwall_logins_total", Help: "Attempts to log in, by protocol, mechanism and result.",
+	}, []string{"protocol", "mechanism", "result"})
 }
 
 // NewGate returns a Gate for the checks that Login makes.

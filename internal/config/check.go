@@ -27,6 +27,8 @@ const (
 	minToken = 16
 	// minJournalKept and maxJournalKept bound --journal-kept.
 	minJournalKept = 24 * time.Hour
+	// minAuthlogKept bounds --authlog-kept.
+	minAuthlogKept = time.Hour
 	maxJournalKept = 10 * 365 * 24 * time.Hour
 	// minGCInterval is the least --gc-interval.
 	minGCInterval = time.Minute
@@ -149,6 +151,14 @@ func (s *Serve) Check() error {
 	}
 	if s.JournalKept < Duration(minJournalKept) || s.JournalKept > Duration(maxJournalKept) {
 		return fmt.Errorf("--journal-kept: want %v to %v", Duration(minJournalKept), Duration(maxJournalKept))
+	}
+	if s.AuthlogKept < Duration(minAuthlogKept) || s.AuthlogKept > Duration(maxJournalKept) {
+		return fmt.Errorf("--authlog-kept: want %v to %v", Duration(minAuthlogKept), Duration(maxJournalKept))
+	}
+	for _, m := range s.MasterUsers {
+		if _, err := mail.ParseAddress(m); err != nil || strings.ContainsAny(m, "<> ") {
+			return fmt.Errorf("--master-users: %q is not the name of a user", m)
+		}
 	}
 	if s.GCInterval != 0 && s.GCInterval < Duration(minGCInterval) {
 		return fmt.Errorf("--gc-interval: want 0s or at least %v", Duration(minGCInterval))

@@ -50,6 +50,8 @@ type Serve struct {
 	RejectSuspended bool     `name:"reject-suspended" env:"GADWALL_REJECT_SUSPENDED" help:"Refuse mail for suspended users with 550, rather than take it."`
 
 	JournalKept   Duration `name:"journal-kept" env:"GADWALL_JOURNAL_KEPT" default:"90d" help:"How long the UIDs of expunged messages are kept for clients that come back (QRESYNC)."`
+	AuthlogKept   Duration `name:"authlog-kept" env:"GADWALL_AUTHLOG_KEPT" default:"30d" help:"How long the authentication log keeps an entry."`
+	MasterUsers   []string `name:"master-users" env:"GADWALL_MASTER_USERS" placeholder:"ADDRESSES" help:"Users, separated by commas, who may log in for every user, as user*master or by an authorization identity of SASL."`
 	GCInterval    Duration `name:"gc-interval" env:"GADWALL_GC_INTERVAL" default:"1h" help:"How often one of the instances deletes what nobody uses any more; 0s for never."`
 	GCGrace       Duration `name:"gc-grace" env:"GADWALL_GC_GRACE" default:"24h" help:"How long what nobody uses is kept."`
 	CheckInterval Duration `name:"check-interval" env:"GADWALL_CHECK_INTERVAL" default:"7d" help:"How often one of the instances checks what is stored; 0s for never."`

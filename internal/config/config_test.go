@@ -92,6 +92,7 @@ func TestDefaults(t *testing.T) {
 		HeaderCache:    64 << 20,
 		ViewCache:      256 << 20,
 		JournalKept:    Duration(90 * 24 * time.Hour),
+		AuthlogKept:    Duration(30 * 24 * time.Hour),
 		GCInterval:     Duration(time.Hour),
 		GCGrace:        Duration(day),
 		CheckInterval:  Duration(7 * day),

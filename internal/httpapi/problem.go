@@ -72,6 +72,7 @@ var refusals = []struct {
 	{mailstore.ErrInvalidAddress, http.StatusBadRequest, "InvalidAddress"},
 	{mailstore.ErrWeakPassword, http.StatusBadRequest, "WeakPassword"},
 	{mailstore.ErrInvalidProfile, http.StatusBadRequest, "InvalidField"},
+	{mailstore.ErrInvalidPage, http.StatusBadRequest, "InvalidField"},
 	{mailstore.ErrInvalidName, http.StatusBadRequest, "InvalidMailboxName"},
 	{mailstore.ErrInvalidKeyword, http.StatusBadRequest, "InvalidKeyword"},
 	{quota.ErrInvalidLimit, http.StatusBadRequest, "InvalidField"},

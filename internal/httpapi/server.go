@@ -47,6 +47,8 @@ type Users interface {
 	AppPasswords(ctx context.Context, user mailkey.UserID) ([]mailstore.AppPassword, error)
 	RevokeAppPassword(ctx context.Context, user mailkey.UserID, id string) error
 
+	LoginPage(ctx context.Context, q mailstore.LoginQuery) (list []mailstore.LoginEvent, next string, err error)
+
 	CreateToken(ctx context.Context, t mailstore.Token) (*mailstore.Token, string, error)
 	TokenBySecret(ctx context.Context, secret string) (*mailstore.Token, error)
 	Tokens(ctx context.Context) ([]mailstore.Token, error)

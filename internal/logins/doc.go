@@ -5,11 +5,15 @@
 // # Words
 //
 //   - check: the comparison of one password, which a protocol does when the Gate lets it.
+//
 //   - client: who asks, by the address of the connection. Clients on the machine itself
 //     (webmail, a balancer that tells no addresses) all have one address, which says nothing of them.
+//
 //   - source: what has turns and failures of its own. It is the client's address; the address and
 //     the user, for a user who has logged in from there before; the user alone, for clients on the
 //     machine.
+//
+//   - recorder: writes the authentication log. Attempts that are alike are one entry.
 //
 // # What always holds
 //
@@ -20,5 +24,6 @@
 //   - Failures are counted by user. A success clears those of its own user only.
 //   - A source with failures of its own does not delay other sources: a user who has logged in from
 //     an address before is not delayed by failures of others there.
+//   - No login waits for the authentication log, and failures fill neither memory nor the log.
 //   - What is remembered is bounded; see limits.go.
 package logins

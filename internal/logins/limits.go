@@ -33,4 +33,21 @@ const (
 	// user is known at an address.
 	failureMemory = 15 * time.Minute
 	successMemory = 24 * time.Hour
+
+	// recordEvery is how long attempts wait to be written, and recordTimeout bounds the writing.
+	recordEvery   = 5 * time.Second
+	recordTimeout = 10 * time.Second
+
+	// successPeriod and failurePeriod are the times whose attempts of one kind are one entry.
+	successPeriod = 24 * time.Hour
+	failurePeriod = time.Hour
+
+	// maxPending bounds the entries that wait to be written; attempts beyond are dropped and counted.
+	maxPending = 20_000
+
+	// maxFailures bounds the kinds of failures that are told apart of one user in failurePeriod,
+	// maxUnknown those of names that are nobody's, and maxFailuresInAll all of an instance.
+	maxFailures      = 500
+	maxUnknown       = 2_000
+	maxFailuresInAll = 20_000
 )

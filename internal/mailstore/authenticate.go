@@ -45,16 +45,29 @@ func (s *Store) updateUser(ctx context.Context, user mailkey.UserID, update bson
 	return nil
 }
 
-// Authenticate returns the user with this name and password, who may be used for scope. Errors:
-// ErrAuthFailed if there is none; ErrSuspended, only if the password is right. It takes the same
-// time whether or not the name exists. A password that was right a moment ago costs no computation
+// A Proof says who a client is, and by what it has shown that.
+type Proof struct {
+	*User
+	By string // ByPassword, ByAppPassword, or what else a protocol takes; for the authentication log
+}
+
+// ByPassword is the By of a user's own password. That of an application password is ByAppPassword, a
+// space, and the password's name.
+const (
+	ByPassword    = "password"
+	ByAppPassword = "app password"
+)
+
+// Authenticate returns the user with this name and password, who may be used for scope. Errors are
+// *AuthError: ErrAuthFailed if there is none; ErrSuspended, only if the password is right. It takes the
+// same time whether or not the name exists. A password that was right a moment ago costs no computation
 // (Options.RememberPasswords); a wrong one always does.
 //
 // The password may be the user's own, which is for everything, or an application password of that
 // scope (AddAppPassword).
-func (s *Store) Authenticate(ctx context.Context, username, password string, scope Scope) (*User, error) {
+func (s *Store) Authenticate(ctx context.Context, username, password string, scope Scope) (*Proof, error) {
 	if len(password) > MaxPasswordLength {
-		return nil, ErrAuthFailed
+		return nil, &AuthError{Err: ErrAuthFailed, Result: LoginWrongPassword}
 	}
 	name, err := NormalizeAddress(username)
 	if err != nil {
@@ -68,50 +81,50 @@ func (s *Store) Authenticate(ctx context.Context, username, password string, sco
 	if err != nil {
 		return nil, fmt.Errorf("authenticate: %w", err)
 	}
-	user, err := s.authenticate(ctx, doc, password, scope)
-	if err != nil {
+	if doc == nil {
+		if _, err := s.verify(ctx, noHash, password); err != nil {
+			return nil, fmt.Errorf("authenticate: %w", err)
+		}
+		return nil, &AuthError{Err: ErrAuthFailed, Result: LoginNoSuchUser}
+	}
+	proof, err := s.authenticate(ctx, doc, password, scope)
+	var refused *AuthError
+	if err != nil && !errors.As(err, &refused) {
 		return nil, fmt.Errorf("authenticate: %w", err)
 	}
-	return mayLogIn(user)
+	return proof, err
 }
 
 // UserWhoLogsIn returns the user with this name, who has proved who he is by other means than a
 // password of the store. Errors: ErrAuthFailed if there is none, ErrSuspended.
 func (s *Store) UserWhoLogsIn(ctx context.Context, username string) (*User, error) {
 	user, err := s.UserByName(ctx, username)
-	if err != nil && !errors.Is(err, ErrNoSuchUser) {
-		return nil, err
-	}
-	return mayLogIn(user)
-}
-
-// mayLogIn refuses a user whose state allows no login; nil is nobody.
-func mayLogIn(user *User) (*User, error) {
 	switch {
-	case user == nil || user.State == UserDeleted:
-		return nil, ErrAuthFailed
-	case user.State == UserSuspended:
-		return nil, ErrSuspended
-	}
-	return user, nil
-}
-
-// authenticate returns the user of the document, if there is one and the password is right.
-func (s *Store) authenticate(ctx context.Context, doc *userDoc, password string, scope Scope) (*User, error) {
-	if doc == nil {
-		_, err := s.verify(ctx, noHash, password)
+	case errors.Is(err, ErrNoSuchUser):
+		return nil, &AuthError{Err: ErrAuthFailed, Result: LoginNoSuchUser}
+	case err != nil:
 		return nil, err
 	}
+	return user, user.MayLogIn("")
+}
+
+// authenticate returns the user of the document if the password is right.
+func (s *Store) authenticate(ctx context.Context, doc *userDoc, password string, scope Scope) (*Proof, error) {
 	user, err := s.userFrom(doc)
 	if err != nil {
 		return nil, err
 	}
+	proof := &Proof{User: user, By: ByPassword}
 	if app := doc.appPassword(password); app != nil {
+		proof.By = ByAppPassword + " " + app.Name
 		if !app.Scopes.has(scope) {
-			return nil, nil
+			return nil, &AuthError{Err: ErrAuthFailed, User: user.ID, By: proof.By, Result: LoginWrongScope}
+		}
+		if err := user.MayLogIn(proof.By); err != nil {
+			return nil, err
 		}
 		s.noteUse(ctx, user.ID, doc, app)
-		return user, nil
+		return proof, nil
 	}
 	hash, err := parsePassword(doc.Hash)
 	if err != nil {
@@ -119,18 +132,35 @@ func (s *Store) authenticate(ctx context.Context, doc *userDoc, password string,
 	}
 	// With the stored hash in it, an entry is worth nothing once a user's password was changed.
 	verified := s.verified.KeyOf(string(user.ID[:]), doc.Hash, preparePassword(password))
-	if _, ok := s.verified.Get(verified); ok {
-		return user, nil
+	if _, ok := s.verified.Get(verified); !ok {
+		same, err := s.verify(ctx, hash, password)
+		if err != nil {
+			return nil, err
+		}
+		if !same {
+			return nil, &AuthError{Err: ErrAuthFailed, User: user.ID, Result: LoginWrongPassword}
+		}
+		s.verified.Add(verified, struct{}{})
+		if hash.foreign != nil {
+			s.hashAnew(ctx, user, doc.Hash, password)
+		}
 	}
-	same, err := s.verify(ctx, hash, password)
-	if err != nil || !same {
+	if err := user.MayLogIn(proof.By); err != nil {
 		return nil, err
 	}
-	s.verified.Add(verified, struct{}{})
-	if hash.foreign != nil {
-		s.hashAnew(ctx, user, doc.Hash, password)
+	return proof, nil
+}
+
+// MayLogIn returns an *AuthError for a user in a state in which nobody logs in. by is what the client
+// has shown, as in a Proof.
+func (u *User) MayLogIn(by string) error {
+	switch u.State {
+	case UserDeleted:
+		return &AuthError{Err: ErrAuthFailed, User: u.ID, By: by, Result: LoginNoSuchUser}
+	case UserSuspended:
+		return &AuthError{Err: ErrSuspended, User: u.ID, By: by, Result: LoginSuspended}
 	}
-	return user, nil
+	return nil
 }
 
 // hashAnew puts an argon2id hash in the place of one that another system made, once the password

@@ -3,6 +3,8 @@ package mailstore
 import (
 	"errors"
 	"fmt"
+
+	"gadwall/internal/mailkey"
 )
 
 // Errors on which a caller decides. They may come wrapped. quota.ErrOverQuota is one of them, too.
@@ -14,6 +16,7 @@ var (
 	ErrAuthFailed       = errors.New("user name or password wrong")
 	ErrSuspended        = errors.New("the user is suspended")
 	ErrInvalidProfile   = errors.New("display name or metadata cannot be used")
+	ErrInvalidPage      = errors.New("there is no such page")
 	ErrNoSuchToken      = errors.New("no such token")
 	ErrNoSuchPassword   = errors.New("no such application password")
 	ErrNoSuchAddress    = errors.New("no such address here")
@@ -44,3 +47,16 @@ func (e *InvalidError) Unwrap() error { return e.Err }
 func invalid(err error, format string, args ...any) error {
 	return &InvalidError{Err: err, Reason: fmt.Sprintf(format, args...)}
 }
+
+// An AuthError says why Authenticate refused, for the authentication log. It matches ErrAuthFailed or
+// ErrSuspended. No client is told more.
+type AuthError struct {
+	Err    error
+	User   mailkey.UserID // whose name it is; the zero value if it is nobody's
+	By     string         // as Authentication has it; "" if nothing was right
+	Result LoginResult
+}
+
+func (e *AuthError) Error() string { return e.Err.Error() }
+
+func (e *AuthError) Unwrap() error { return e.Err }

@@ -24,6 +24,9 @@ const (
 	indexDeleteAfter = "deleteAfter"
 	// indexShared finds the mailboxes that are shared with somebody.
 	indexShared = "shared"
+	// indexUserLogins and indexFailedLogins list entries of the authentication log by time.
+	indexUserLogins   = "user"
+	indexFailedLogins = "failed"
 )
 
 // ensureCollections creates the collections (a transaction on a sharded cluster must not) where they
@@ -90,6 +93,7 @@ func Forms() []database.Form {
 		{Name: collJournal, Compressor: database.Zstd},
 		{Name: collUsers}, {Name: collAddresses}, {Name: collMailboxes}, {Name: collSubscriptions},
 		{Name: collTokens}, {Name: collSending}, {Name: collShares}, {Name: collState},
+		{Name: collAuthlog, Compressor: database.Zstd},
 	}
 }
 
@@ -150,6 +154,8 @@ func Indexes(db *mongo.Database) []database.Indexes {
 	expired.Options.SetExpireAfterSeconds(0)
 	forgotten := index("expires", sendingExpires)
 	forgotten.Options.SetExpireAfterSeconds(0)
+	oldLogins := index("expires", authlogExpires)
+	oldLogins.Options.SetExpireAfterSeconds(0)
 	return []database.Indexes{
 		{Collection: in(collUsers), Models: []mongo.IndexModel{
 			// Not unique: in a sharded collection only the shard key can be. The user's address is,
@@ -173,5 +179,10 @@ func Indexes(db *mongo.Database) []database.Indexes {
 			Optional: []string{indexUnseen, indexDeleted}},
 		{Collection: in(collJournal), Models: []mongo.IndexModel{expired}, Optional: []string{"expires"}},
 		{Collection: in(collSending), Models: []mongo.IndexModel{forgotten}, Optional: []string{"expires"}},
+		{Collection: in(collAuthlog), Models: []mongo.IndexModel{
+			oldLogins,
+			index(indexUserLogins, authlogUser, authlogLast, "_id"),
+			marked(index(indexFailedLogins, authlogFailed, authlogLast, "_id"), authlogFailed)},
+			Optional: []string{"expires"}},
 	}
 }

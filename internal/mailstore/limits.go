@@ -143,6 +143,9 @@ const (
 	// onceWindow is how long after a message another one can be the same (Once). A client may be
 	// slow to upload its own copy of a large message.
 	onceWindow = 30 * time.Minute
+	// DefaultAuthlogKept is the time for which the authentication log keeps entries, without
+	// Options.AuthlogKept.
+	DefaultAuthlogKept = 30 * 24 * time.Hour
 	// casAttempts bounds the attempts of an optimistic recount beside live traffic.
 	casAttempts = 20
 )

@@ -130,6 +130,11 @@ func (p *purge) everything(ctx context.Context) error {
 	if _, err := p.subscriptions.DeleteMany(ctx, bson.D{{Key: subscriptionUser, Value: user.Binary()}}); err != nil {
 		return fmt.Errorf("delete subscriptions: %w", err)
 	}
+	unbounded, cancel := database.Unbounded(ctx)
+	defer cancel()
+	if _, err := p.authlog.DeleteMany(unbounded, bson.D{loginsOf(user)}); err != nil {
+		return fmt.Errorf("delete authentication log: %w", err)
+	}
 	if _, err := p.addresses.DeleteMany(ctx, bson.D{{Key: addressUser, Value: user.Binary()}}); err != nil {
 		return fmt.Errorf("delete addresses: %w", err)
 	}

@@ -65,6 +65,7 @@ const (
 	collJournal       = "journal"
 	collTokens        = "tokens"
 	collSending       = "sending"
+	collAuthlog       = "authlog"
 	collShares        = "shares" // identifiers with which something is or was shared
 	collState         = "state"  // one document for each thing that happens to the whole store
 )
@@ -128,6 +129,23 @@ const (
 	journalExpunged = "x" // binary, see encodeUIDs
 	journalPrevious = "v" // int64: mod-sequence of the mailbox's entry before, 0 for the first
 	journalExpires  = "e" // date at which the TTL index removes the entry
+)
+
+// Fields of entries of the authentication log; see LoginEvent. Empty ones are absent.
+const (
+	authlogUser      = "u" // binary; zeros if the name is nobody's
+	authlogName      = "n"
+	authlogProtocol  = "p"
+	authlogMechanism = "m"
+	authlogRemote    = "a"
+	authlogBy        = "w"
+	authlogActor     = "x"
+	authlogResult    = "r"
+	authlogFailed    = "f" // true if the result is a failure
+	authlogCount     = "c" // int64
+	authlogFirst     = "s" // date
+	authlogLast      = "l" // date
+	authlogExpires   = "e" // date at which the TTL index removes the entry
 )
 
 // Fields of subscription documents (names without a mailbox); _id is the subscriptionID.

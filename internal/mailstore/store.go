@@ -45,6 +45,9 @@ type Options struct {
 	// JournalKept is how long the journal keeps expunged UIDs from now on; 0 means
 	// DefaultJournalKept. For clients that were away for longer, they are found by comparing.
 	JournalKept time.Duration
+	// AuthlogKept is how long the authentication log keeps an entry after its latest attempt; 0 means
+	// DefaultAuthlogKept.
+	AuthlogKept time.Duration
 	// Stored, if set, is told of new mails after their transaction. It must not wait.
 	Stored func([]StoredMail)
 
@@ -69,9 +72,10 @@ type Store struct {
 	stored   func([]StoredMail)
 
 	journalKept time.Duration
+	authlogKept time.Duration
 
 	users, addresses, mailboxes, subscriptions, messages, journal, state, tokens, sending *mongo.Collection
-	shares                                                                                *mongo.Collection
+	shares, authlog                                                                       *mongo.Collection
 	// clustered says that the database keeps messages in the order of _id and has no separate index
 	// on it.
 	clustered bool
@@ -137,8 +141,10 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		tokens:        o.Database.Collection(collTokens, committed),
 		sending:       o.Database.Collection(collSending, committed),
 		shares:        o.Database.Collection(collShares, committed),
+		authlog:       o.Database.Collection(collAuthlog, committed),
 		stored:        o.Stored,
 		journalKept:   cmp.Or(o.JournalKept, DefaultJournalKept),
+		authlogKept:   cmp.Or(o.AuthlogKept, DefaultAuthlogKept),
 		transactions:  make(chan struct{}, maxTransactions),
 		long:          make(chan struct{}, longOperations()),
 		hashing:       newHashing(),

@@ -25,7 +25,7 @@ func TestCreateUserAndAuthenticate(t *testing.T) {
 	}
 	for _, name := range []string{"jörg@bücher.example", "JÖRG@xn--bcher-kva.example"} {
 		got, err := e.Authenticate(ctx, name, "correct horse", ScopeIMAP)
-		if err != nil || !reflect.DeepEqual(got, u) {
+		if err != nil || !reflect.DeepEqual(got.User, u) {
 			t.Errorf("Authenticate(%q) = %+v, %v; want %+v", name, got, err, u)
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"gadwall/internal/docstore"
 	"gadwall/internal/events"
 	"gadwall/internal/lease"
+	"gadwall/internal/logins"
 	"gadwall/internal/mailstore"
 	"gadwall/internal/maintenance"
 	"gadwall/internal/schema"
@@ -48,6 +49,10 @@ type Options struct {
 	Create bool
 	// JournalKept is mailstore.Options.JournalKept.
 	JournalKept time.Duration
+	// AuthlogKept is mailstore.Options.AuthlogKept.
+	AuthlogKept time.Duration
+	// MasterUsers are account.Options.Masters.
+	MasterUsers []string
 	// PasswordCache is mailstore.Options.RememberPasswords.
 	PasswordCache time.Duration
 	// ViewCache is account.Options.ColumnBytes.
@@ -88,6 +93,7 @@ type Node struct {
 	Contents *contents.Store
 	Mail     *mailstore.Store
 	Accounts *account.Accounts
+	Logins   *logins.Recorder // writes the authentication log
 	Schema   *schema.Schema
 	Index    *TextIndex
 
@@ -140,7 +146,8 @@ func Open(ctx context.Context, o Options) (_ *Node, err error) {
 		Database: n.Database, Contents: n.Contents, Bus: n.Bus, Quota: o.Storage.Quota.Policy(),
 		Resume: o.Access == Serving, ReadOnly: o.Access == Looking, Restored: o.Access == Restoring,
 		RememberPasswords: o.PasswordCache, JournalKept: o.JournalKept,
-		Schema: n.Schema, Stored: stored, Logger: n.log})
+		AuthlogKept: o.AuthlogKept,
+		Schema:      n.Schema, Stored: stored, Logger: n.log})
 	if err != nil {
 		return nil, err
 	}
@@ -154,8 +161,11 @@ func Open(ctx context.Context, o Options) (_ *Node, err error) {
 	}
 	n.closers = append(n.closers, n.closeMail)
 	n.startIndex(o.Access)
+	n.Logins = logins.NewRecorder(logins.RecorderOptions{Write: n.Mail.WriteLogins, Logger: n.log})
+	n.closers = append(n.closers, n.Logins.Close) // before the mail store
 	n.Accounts, err = account.New(account.Options{
-		Store: n.Mail, Bus: n.Bus, ColumnBytes: o.ViewCache, Index: n.Index, Logger: n.log})
+		Store: n.Mail, Bus: n.Bus, ColumnBytes: o.ViewCache, Index: n.Index,
+		Recorder: n.Logins, Masters: o.MasterUsers, Logger: n.log})
 	if err != nil {
 		return nil, err
 	}

@@ -144,11 +144,7 @@ func (a *Authenticator) Bearer(ctx context.Context, c Client, token string) (*ac
 // login makes one check when it is the client's turn.
 func (a *Authenticator) login(
 	ctx context.Context, c *Client, attempt account.Attempt, verify account.Verifier,
-) (who *account.Account, err error) {
-	attempt.Scope, attempt.Address, attempt.TLS = c.Scope, c.Address, c.TLS
-	err = a.gate.Check(ctx, c.Client, attempt.Username, func(ctx context.Context) (err error) {
-		who, err = a.accounts.Login(ctx, attempt, verify)
-		return err
-	})
-	return who, err
+) (*account.Account, error) {
+	attempt.Client, attempt.Scope, attempt.Address, attempt.TLS = c.Client, c.Scope, c.Address, c.TLS
+	return a.accounts.Login(ctx, a.gate, attempt, verify)
 }

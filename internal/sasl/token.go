@@ -18,7 +18,8 @@ var errScope = fmt.Errorf("%w: %w", mailstore.ErrAuthFailed, bearer.ErrScope)
 
 // byToken returns a Verifier for a bearer token.
 func (a *Authenticator) byToken(token string) account.Verifier {
-	return a.accounts.ByProof(func(ctx context.Context, _ *account.Attempt) (username string, err error) {
+	return a.accounts.ByProof(func(ctx context.Context, at *account.Attempt) (username string, err error) {
+		at.By = "token of the provider"
 		logins.Aside(ctx, func() { username, err = a.tokens.Username(ctx, token) })
 		switch {
 		case errors.Is(err, bearer.ErrScope):

@@ -37,6 +37,7 @@ var collections = []collection{
 	{"subscriptions", ascending("u"), 8, true},
 	{"messages", ascending("_id"), 16, true},
 	{"journal", ascending("_id"), 20, true},
+	{"authlog", ascending("_id"), 24, true},
 	{"searchstates", ascending("_id"), 8, true},
 	{"searchrows", ascending("_id"), 16, true},
 	{"searchblocks", ascending("_id"), 16, true},
