@@ -69,6 +69,9 @@ func NewPeriodicCheck(mail *mailstore.Store, task *lease.Task, interval time.Dur
 		undecided: gauge("gadwall_check_undecided",
 			"Documents and users that were in use during the last check by this instance, which says nothing of them."),
 	}
+	for _, result := range []string{"clean", "repaired", "damaged", "failed"} { // 0 is shown, too
+		c.runs.WithLabelValues(result)
+	}
 	c.do, c.help = c.check, c.helpOthers
 	c.seen = func(at time.Time) {
 		if !at.IsZero() {

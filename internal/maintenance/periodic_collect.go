@@ -70,6 +70,10 @@ func NewPeriodicCollection(mail *mailstore.Store, task *lease.Task,
 		bytes: count("gadwall_gc_deleted_bytes_total",
 			"What was stored in them, before the database's compression.", "kind"),
 	}
+	for _, result := range []string{"ok", "failed"} { // 0 is shown, too
+		g.runs.WithLabelValues(result)
+	}
+	g.count(new(Collected))
 	g.do = g.collect
 	g.help = func(ctx context.Context) error {
 		sum, err := helpWithOrphans(ctx, mail.Contents().Blobs(), CollectOptions{})
