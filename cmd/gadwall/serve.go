@@ -90,7 +90,12 @@ func (c *serveCmd) Run(std streams, again reparse) (err error) {
 	if tokens != nil {
 		defer tokens.Close()
 	}
-	logins := sasl.New(sasl.Options{Accounts: store.Accounts, Tokens: tokens})
+	external := c.External(version)
+	if external != nil {
+		defer external.Close()
+	}
+	logins := sasl.New(sasl.Options{
+		Accounts: store.Accounts, Tokens: tokens, External: external, CreateUsers: c.AuthCreateUsers})
 	lately := newLately(store, tail, log)
 	defer lately.census.Close()
 	protocols, err := c.protocols(store, logins, listeners, certificates, log, lately, collection, check)

@@ -1,6 +1,9 @@
 package acceptance
 
 import (
+	"bufio"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -38,5 +41,61 @@ func TestTokenLogins(t *testing.T) {
 	}
 	if log := s.logTail(1 << 20); strings.Contains(log, good) || strings.Contains(log, long) {
 		t.Error("a token is in the log")
+	}
+}
+
+// TestExternalAuthenticator logs in with curl, while a program in Python decides about passwords. The
+// first login makes the user.
+func TestExternalAuthenticator(t *testing.T) {
+	python, curl := tool(t, "python3"), tool(t, "curl")
+	const secret, password = "0123456789abcdef", "only the program knows"
+	program := exec.CommandContext(t.Context(), python, "testdata/auth_program.py", secret, testUser, password)
+	out, err := program.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	program.Stderr = os.Stderr
+	if err := program.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = program.Process.Kill()
+		_ = program.Wait() // it was killed
+	})
+	said := bufio.NewScanner(out)
+	line := func() string {
+		if !said.Scan() {
+			t.Fatalf("the program ended: %v", said.Err())
+		}
+		return said.Text()
+	}
+	port := strings.TrimPrefix(line(), "port ")
+	s := newServer(t, "--auth-url", "http://127.0.0.1:"+port+"/check", "--auth-secret", secret,
+		"--auth-create-users")
+	s.start(t)
+	for _, option := range []string{"AUTH=PLAIN", "AUTH=LOGIN"} {
+		got := command(t, nil, nil, curl, "-sS", "--user", "ada:"+password,
+			"--login-options", option, "imap://"+s.imap)
+		if !strings.Contains(got, "INBOX") {
+			t.Errorf("curl with %s said:\n%s", option, got)
+		}
+	}
+	if got := line(); got != "imap PLAIN 127.0.0.1 True" {
+		t.Errorf("the program was asked: %s", got)
+	}
+	refused := exec.Command(curl, "-sS", "--user", "ada:wrong", "imap://"+s.imap)
+	if text, err := refused.CombinedOutput(); err == nil {
+		t.Errorf("a wrong password was taken: %s", text)
+	}
+	// What was right is remembered; so this is what the program hears next.
+	if got := line(); got != "imap PLAIN 127.0.0.1 False" {
+		t.Errorf("the program was asked: %s", got)
+	}
+	list := command(t, nil, nil, binary, "user", "show", testUser, "--data-dir", s.dir)
+	if !strings.Contains(list, "Ada") || !strings.Contains(list, "1048576") {
+		t.Errorf("the user is %s", list)
+	}
+	if log := s.logTail(1 << 20); strings.Contains(log, password) {
+		t.Error("the password is in the log")
 	}
 }

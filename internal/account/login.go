@@ -58,6 +58,19 @@ func (s *Accounts) ByPassword(password string) Verifier {
 	}
 }
 
+// ByAppPassword is ByPassword for application passwords only. It returns neither a user nor an error
+// for a password that is none.
+func (s *Accounts) ByAppPassword(password string) Verifier {
+	return func(ctx context.Context, a *Attempt) (*mailstore.User, error) {
+		proof, err := s.store.AuthenticateApp(ctx, a.Username, password, a.Scope)
+		if proof == nil {
+			return nil, err
+		}
+		a.By = proof.By
+		return proof.User, nil
+	}
+}
+
 // ByProof returns a Verifier for what is not a password of the store. prove returns the name of the
 // user who is proved to be there; its errors are those of a Verifier.
 func (s *Accounts) ByProof(prove func(ctx context.Context, a *Attempt) (username string, err error)) Verifier {

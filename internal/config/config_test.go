@@ -87,6 +87,9 @@ func TestDefaults(t *testing.T) {
 			MaxMailConnections:           1000,
 			MaxMailConnectionsPerAddress: 100,
 		},
+		Logins: Logins{
+			OIDCUsernameClaim: "email", AuthTimeout: Duration(5 * time.Second), AuthCache: Duration(time.Minute),
+		},
 		MaxMessageSize: 512 << 20,
 		PasswordCache:  Duration(5 * time.Minute),
 		HeaderCache:    64 << 20,

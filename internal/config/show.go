@@ -19,7 +19,7 @@ type Value struct {
 }
 
 // secrets are settings whose values are not shown.
-var secrets = map[string]bool{"http-token": true, "oidc-client-secret": true}
+var secrets = map[string]bool{"http-token": true, "oidc-client-secret": true, "auth-secret": true}
 
 // password is that of a URL.
 var password = regexp.MustCompile(`(://[^:/@]*):[^@]*@`)

@@ -95,6 +95,49 @@ func (s *Store) Authenticate(ctx context.Context, username, password string, sco
 	return proof, err
 }
 
+// AuthenticateApp is Authenticate for application passwords only. It returns nil for a password that
+// is none of the user's.
+func (s *Store) AuthenticateApp(ctx context.Context, username, password string, scope Scope) (*Proof, error) {
+	if _, ok := hashAppPassword(password); !ok {
+		return nil, nil
+	}
+	name, err := NormalizeAddress(username)
+	if err != nil {
+		return nil, nil
+	}
+	doc, err := s.findUserByName(ctx, name)
+	if errors.Is(err, ErrNoSuchUser) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("authenticate: %w", err)
+	}
+	user, err := s.userFrom(doc)
+	if err != nil {
+		return nil, err
+	}
+	return s.appProof(ctx, doc, user, password, scope)
+}
+
+// appProof returns what an application password proves; nil if the password is none of the user's.
+func (s *Store) appProof(
+	ctx context.Context, doc *userDoc, user *User, password string, scope Scope,
+) (*Proof, error) {
+	app := doc.appPassword(password)
+	if app == nil {
+		return nil, nil
+	}
+	by := ByAppPassword + " " + app.Name
+	if !app.Scopes.has(scope) {
+		return nil, &AuthError{Err: ErrAuthFailed, User: user.ID, By: by, Result: LoginWrongScope}
+	}
+	if err := user.MayLogIn(by); err != nil {
+		return nil, err
+	}
+	s.noteUse(ctx, user.ID, doc, app)
+	return &Proof{User: user, By: by}, nil
+}
+
 // UserWhoLogsIn returns the user with this name, who has proved who he is by other means than a
 // password of the store. Errors: ErrAuthFailed if there is none, ErrSuspended.
 func (s *Store) UserWhoLogsIn(ctx context.Context, username string) (*User, error) {
@@ -114,18 +157,10 @@ func (s *Store) authenticate(ctx context.Context, doc *userDoc, password string,
 	if err != nil {
 		return nil, err
 	}
-	proof := &Proof{User: user, By: ByPassword}
-	if app := doc.appPassword(password); app != nil {
-		proof.By = ByAppPassword + " " + app.Name
-		if !app.Scopes.has(scope) {
-			return nil, &AuthError{Err: ErrAuthFailed, User: user.ID, By: proof.By, Result: LoginWrongScope}
-		}
-		if err := user.MayLogIn(proof.By); err != nil {
-			return nil, err
-		}
-		s.noteUse(ctx, user.ID, doc, app)
-		return proof, nil
+	if proof, err := s.appProof(ctx, doc, user, password, scope); proof != nil || err != nil {
+		return proof, err
 	}
+	proof := &Proof{User: user, By: ByPassword}
 	hash, err := parsePassword(doc.Hash)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", doc.Name, err)

@@ -37,9 +37,11 @@ type NewUser struct {
 	// HashedPassword takes the place of Password: a hash that another system made (package
 	// passhash).
 	HashedPassword string
-	Quota          quota.Limits // own limits
-	DisplayName    string
-	Metadata       string // JSON
+	// NoPassword makes a user without a password: another program knows it.
+	NoPassword  bool
+	Quota       quota.Limits // own limits
+	DisplayName string
+	Metadata    string // JSON
 }
 
 type userDoc struct {
@@ -94,9 +96,12 @@ func (s *Store) CreateUser(ctx context.Context, n NewUser) (*User, error) {
 	if err := n.Quota.Check(); err != nil {
 		return nil, err
 	}
-	if n.HashedPassword == "" {
+	switch {
+	case n.NoPassword:
+		n.HashedPassword = newHash().String() // nobody knows a password for it
+	case n.HashedPassword == "":
 		err = checkPassword(n.Password)
-	} else {
+	default:
 		_, err = parsePassword(n.HashedPassword)
 	}
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	gosasl "github.com/emersion/go-sasl"
 
 	"gadwall/internal/account"
+	"gadwall/internal/authcall"
 	"gadwall/internal/bearer"
 	"gadwall/internal/logins"
 	"gadwall/internal/mailstore"
@@ -49,6 +50,11 @@ type Options struct {
 	Accounts *account.Accounts
 	// Tokens checks bearer tokens; nil: there are no mechanisms with tokens.
 	Tokens *bearer.Verifier
+	// External knows the passwords of users; nil: the store does. Application passwords are in the store
+	// in any case.
+	External *authcall.Caller
+	// CreateUsers lets the first login make a user whom External lets in.
+	CreateUsers bool
 	// Logins decides when credentials are checked; nil means a Gate of the Authenticator's own.
 	Logins *logins.Gate
 }
@@ -58,6 +64,8 @@ type Authenticator struct {
 	accounts *account.Accounts
 	gate     *logins.Gate
 	tokens   *bearer.Verifier // nil: none
+	external *authcall.Caller // nil: none
+	create   bool
 }
 
 // New returns an Authenticator.
@@ -65,7 +73,10 @@ func New(o Options) *Authenticator {
 	if o.Logins == nil {
 		o.Logins = account.NewGate(logins.Options{})
 	}
-	return &Authenticator{accounts: o.Accounts, gate: o.Logins, tokens: o.Tokens}
+	return &Authenticator{
+		accounts: o.Accounts, gate: o.Logins,
+		tokens: o.Tokens, external: o.External, create: o.CreateUsers,
+	}
 }
 
 // mechanism is a mechanism that the package has.
@@ -129,7 +140,7 @@ func (a *Authenticator) Password(
 	if !c.Private {
 		return nil, ErrNotOffered
 	}
-	return a.login(ctx, &c, account.Attempt{Method: method, Username: username}, a.accounts.ByPassword(password))
+	return a.login(ctx, &c, account.Attempt{Method: method, Username: username}, a.byPassword(password))
 }
 
 // Bearer logs in a client that sent a bearer token in another way than by a mechanism. Errors are

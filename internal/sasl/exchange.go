@@ -80,5 +80,5 @@ func (x *Exchange) login(attempt account.Attempt, verify account.Verifier) (err 
 
 // password ends the exchange with the check of a password.
 func (x *Exchange) password(as, username, password string) error {
-	return x.login(account.Attempt{As: as, Username: username}, x.authenticator.accounts.ByPassword(password))
+	return x.login(account.Attempt{As: as, Username: username}, x.authenticator.byPassword(password))
 }
