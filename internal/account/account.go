@@ -10,6 +10,7 @@ import (
 
 	"gadwall/internal/database"
 	"gadwall/internal/events"
+	"gadwall/internal/feed"
 	"gadwall/internal/logins"
 	"gadwall/internal/mailcolumns"
 	"gadwall/internal/mailkey"
@@ -47,6 +48,7 @@ type Accounts struct {
 	recorder *logins.Recorder
 	masters  map[string]bool
 	counts   *prometheus.CounterVec // of logins
+	feed     *feed.Feed
 }
 
 // New returns Accounts. The caller keeps the Store and the Bus open for as long as any Account is
@@ -72,6 +74,7 @@ func New(o Options) (*Accounts, error) {
 		columns:  mailcolumns.New(o.Store, o.ColumnBytes),
 		orders:   newOrders(),
 		recorder: o.Recorder, masters: masters, counts: newLoginCounts(),
+		feed: feed.New(feed.Options{Store: o.Store, Bus: o.Bus, Logger: o.Logger}),
 	}, nil
 }
 

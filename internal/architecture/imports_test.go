@@ -100,6 +100,11 @@ var rules = []rule{
 			"internal/node", "internal/config", "internal/maintenance"},
 		but: []string{"imap/wire"}, // ENVELOPE and BODYSTRUCTURE are stored as IMAP writes them
 	}, {
+		why:  "the feed tells what happened and knows nobody whom it tells",
+		from: []string{"internal/feed"},
+		not: []string{"imap", "ingest", "internal/httpapi", "internal/account", "internal/search", "internal/node",
+			driver},
+	}, {
 		why:  "the elements of IMAP know nothing of mail",
 		from: []string{"imap/wire"},
 		not:  []string{module},

@@ -28,6 +28,7 @@ import (
 //   - The journal gets a gap. So Changes is not complete for a client that knows a mod-sequence
 //     from before, and the client's UIDs are compared with what there is: messages that came after
 //     the backup vanish, messages that were expunged after it are back.
+//   - The journal of the user gets a gap, too: readers of the feed (Notes) are told to read again.
 //   - The user's next mailbox number and UIDVALIDITY rise, so a mailbox that is created now is not
 //     taken for one that was created after the backup. The next number of a message rises as UIDNEXT
 //     does.
@@ -268,7 +269,8 @@ func (r *advanceRun) raiseNumbers(ctx context.Context, user mailkey.UserID) erro
 	validity := max(doc.UIDValidity, now().Add(advanceValidity).Unix())
 	_, err = r.users.UpdateOne(ctx, byID(user.Binary()), bson.D{
 		{Key: "$inc", Value: bson.D{
-			{Key: userMailboxes, Value: int64(advanceNumbers)}, {Key: userNumbers, Value: r.Step}}},
+			{Key: userMailboxes, Value: int64(advanceNumbers)}, {Key: userNumbers, Value: r.Step},
+			{Key: userNotes, Value: int64(advanceModSeq)}}},
 		{Key: "$set", Value: bson.D{{Key: userUIDValidity, Value: validity}, {Key: userAdvanced, Value: r.ID}}}})
 	if err != nil {
 		return fmt.Errorf("update user: %w", err)

@@ -73,7 +73,7 @@ func (u *userCheck) recoverMailbox(ctx context.Context, b *boxCheck) (bool, erro
 	var box *Mailbox
 	err := u.s.transact(ctx, func(ctx context.Context) error {
 		user, err := u.s.touchUser(ctx, u.id, bson.D{{Key: userTree, Value: int64(1)},
-			{Key: userUIDValidity, Value: int64(1)}})
+			{Key: userNotes, Value: int64(1)}, {Key: userUIDValidity, Value: int64(1)}})
 		if err != nil {
 			return err
 		}
@@ -101,8 +101,10 @@ func (u *userCheck) recoverMailbox(ctx context.Context, b *boxCheck) (bool, erro
 			slices.Sort(words)
 			doc = append(doc, bson.E{Key: boxKeywords, Value: words})
 		}
-		_, err = u.s.mailboxes.InsertOne(ctx, doc)
-		return err
+		if _, err = u.s.mailboxes.InsertOne(ctx, doc); err != nil {
+			return err
+		}
+		return u.s.writeNotes(ctx, u.id, user.Notes, noteCreated(box))
 	})
 	if errors.Is(err, ErrNoSuchUser) || mongo.IsDuplicateKeyError(err) {
 		return false, nil

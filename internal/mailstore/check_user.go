@@ -31,6 +31,7 @@ type userCheck struct {
 	strays       []*boxCheck // of messages without a mailbox; doc is empty
 	messages     int64
 	maxNumber    int64       // of all messages
+	maxNote      int64       // of the user's own journal
 	total        quota.Usage // of all messages
 	unsure       bool        // of total: a message could not be read
 	findings     []planned
@@ -42,6 +43,7 @@ type userCheckDoc struct {
 	Mailboxes   int64       `bson:"mboxes"`
 	Numbers     int64       `bson:"nums"`
 	UIDValidity int64       `bson:"uidv"`
+	Notes       int64       `bson:"notes"`
 	Deleting    bool        `bson:"deleting"`
 }
 
@@ -146,7 +148,7 @@ func (u *userCheck) read(ctx context.Context) error {
 		return err
 	}
 	if err := errors.Join(bson.Unmarshal(user, &u.doc), numeric(user, userMailboxes,
-		userUIDValidity, userNumbers), numeric(quotaOf(user))); err != nil {
+		userUIDValidity, userNumbers, userNotes), numeric(quotaOf(user))); err != nil {
 		return &unreadableError{what: "user", err: err}
 	}
 	if u.gone = u.doc.Deleting; u.gone {
@@ -330,7 +332,11 @@ func (u *userCheck) journalEntry(at *boxCursor, doc bson.Raw) {
 		return // of no mailbox
 	}
 	key := journalKey(id)
-	b := at.at(mailkey.Mailbox(key[:len(mailkey.Mailbox{})]))
+	if key.box().Number() == 0 {
+		u.maxNote = max(u.maxNote, int64(key.modseq()))
+		return // one that cannot be read is skipped by readers, as if it had expired
+	}
+	b := at.at(key.box())
 	if b == nil || b.doc.Deleting {
 		return // nobody reads it; it expires
 	}
@@ -356,6 +362,9 @@ func (b *boxCheck) entry(key journalKey, doc bson.Raw) error {
 	}
 	uids, err := decodeUIDs(nil, encoded, maxVanished)
 	if err != nil {
+		return err
+	}
+	if _, err := decodeRemoval(doc); err != nil {
 		return err
 	}
 	if before >= modseq || before < b.previous {
@@ -444,6 +453,14 @@ func (b *boxCheck) recorded() Counters {
 // compareNumbers compares the user's document with the numbers of the messages that were read. The
 // next message must have another one: it is the EMAILID, and what the text index knows a message by.
 func (u *userCheck) compareNumbers() {
+	if u.maxNote > u.doc.Notes {
+		u.plan(Finding{Fault: LowNumbers, Detail: fmt.Sprintf("journal entry %d written; %d recorded",
+			u.maxNote, u.doc.Notes)}, func(ctx context.Context) (bool, error) {
+			_, err := u.s.users.UpdateOne(ctx, byID(u.id.Binary()),
+				bson.D{{Key: "$max", Value: bson.D{{Key: userNotes, Value: u.maxNote}}}})
+			return err == nil, err
+		})
+	}
 	if u.maxNumber <= u.doc.Numbers {
 		return
 	}

@@ -292,7 +292,8 @@ func (t *copyMove) moveBatch(ctx context.Context, ranges uidset.Set) (rest uidse
 		if err := s.remove(ctx, t.from.Key, uids); err != nil {
 			return err
 		}
-		if err := s.writeJournal(ctx, t.from.Key, w.source, uids); err != nil {
+		if err := s.writeJournal(ctx, t.from.Key, w.source, journalled{expunged: uids,
+			target: &Target{t.to.Key.Number(), w.firstUID()}, lesson: w.lesson()}); err != nil {
 			return err
 		}
 		return w.insert(ctx)
@@ -351,7 +352,7 @@ func (w *copyMoveWrite) charge(ctx context.Context) error {
 		return err
 	}
 	w.crossed = s.quota.Policy().Levels.Crossed(account, w.usage())
-	return nil
+	return s.noteQuota(ctx, user, w.crossed)
 }
 
 // usage is what the messages of the batch take.
@@ -397,10 +398,21 @@ func (w *copyMoveWrite) changeBoth(ctx context.Context) (err error) {
 	return err
 }
 
+// firstUID is that of the first message in the destination.
+func (w *copyMoveWrite) firstUID() uint32 { return uint32(w.dest.UIDNext) - uint32(len(w.messages)) }
+
+// origin is that of the messages in the destination.
+func (w *copyMoveWrite) origin() Origin {
+	if w.source != nil {
+		return newOrigin(Moved, NoLesson, w.dest.ModSeq)
+	}
+	return newOrigin(Copied, w.lesson(), w.dest.ModSeq)
+}
+
 // insert writes the messages into the destination.
 func (w *copyMoveWrite) insert(ctx context.Context) error {
-	saved := now()
-	uid := uint32(w.dest.UIDNext) - uint32(len(w.messages))
+	saved, origin := now(), w.origin()
+	uid := w.firstUID()
 	docs := make([]any, len(w.messages))
 	var fresh []string
 	w.destUIDs = make([]uint32, len(w.messages))
@@ -415,6 +427,7 @@ func (w *copyMoveWrite) insert(ctx context.Context) error {
 		if w.others {
 			m.settle(w.to.Key.User(), w.places[i])
 		}
+		m.set(DocOrigin, int64(origin))
 		if len(m.keywords) > 0 {
 			known := slices.Concat(w.dest.Keywords, fresh)
 			spelled, unknown := spellings(known, m.keywords)
@@ -448,7 +461,7 @@ func (w *copyMoveWrite) done(ctx context.Context) {
 		w.result.SourceModSeq = uint64(w.source.ModSeq)
 		s.publish(ctx, w.from.Key, events.Changed, w.result.SourceModSeq, nil)
 	}
-	if kind, ok := w.lesson(); ok {
+	if kind, ok := w.lesson().event(); ok {
 		s.publish(ctx, w.to.Key, kind, w.result.ModSeq, w.destUIDs)
 	}
 	s.warn(ctx, w.to.Key.User(), w.crossed)
@@ -456,16 +469,16 @@ func (w *copyMoveWrite) done(ctx context.Context) {
 
 // lesson is what a spam filter can learn from the copy or move, if anything. That junk is thrown away
 // says nothing new.
-func (w *copyMoveWrite) lesson() (events.Kind, bool) {
+func (w *copyMoveWrite) lesson() Lesson {
 	const junk, trash = `\Junk`, `\Trash`
 	from, to := w.from.SpecialUse, w.to.SpecialUse
 	switch {
 	case from != junk && to == junk:
-		return events.Junk, true
+		return Junk
 	case from == junk && to != junk && to != trash:
-		return events.Ham, true
+		return NotJunk
 	}
-	return 0, false
+	return NoLesson
 }
 
 // storedMessage is a message document that is to be written elsewhere, with fields that this

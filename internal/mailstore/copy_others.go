@@ -27,6 +27,9 @@ func (w *copyMoveWrite) place(ctx context.Context) error {
 		return err
 	}
 	w.crossed = s.quota.Policy().Levels.Crossed(account, w.usage())
+	if err := s.noteQuota(ctx, user, w.crossed); err != nil {
+		return err
+	}
 	links := make([]linkIDs, len(w.messages))
 	var hashes []linkHash
 	for i := range w.messages {

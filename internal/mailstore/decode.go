@@ -34,6 +34,7 @@ var fieldsOf = []struct {
 	{FieldThread, []string{DocThread}},
 	{FieldPreview, []string{DocPreview}},
 	{FieldSubmitted, []string{DocSubmitted}},
+	{FieldOrigin, []string{DocOrigin}},
 }
 
 // projection is what a query returns for these fields; the key always comes with them.
@@ -158,6 +159,8 @@ func (m *Message) set(name string, v bson.RawValue) error {
 		m.Thread = Number(d.integer())
 	case DocSubmitted:
 		m.Submitted = uint64(d.integer())
+	case DocOrigin:
+		m.Origin = Origin(d.integer())
 	case DocPreview:
 		m.Preview, m.HasPreview = d.string(), true
 	case DocSent:

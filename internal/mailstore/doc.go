@@ -11,7 +11,8 @@
 //   - UID, UIDVALIDITY, mod-sequence: as in RFC 9051 section 2.3.1.1 and RFC 7162.
 //   - counters: the sums over a mailbox's messages that its document has, so that nobody counts
 //     them.
-//   - journal: the UIDs of removed messages, for clients that were away (RFC 7162, VANISHED).
+//   - journal: the UIDs of removed messages, for clients that were away (RFC 7162, VANISHED), where
+//     they went, and what happened to the list of mailboxes and the quota (notes.go).
 //
 // # What always holds
 //

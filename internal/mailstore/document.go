@@ -150,7 +150,8 @@ func (p *pending) document(
 		bson.E{Key: DocContent, Value: bson.Binary{Data: p.ref.ID[:]}},
 		bson.E{Key: DocMagic, Value: int64(p.ref.Magic)})
 	if p.once == Submitted {
-		doc = append(doc, bson.E{Key: DocSubmitted, Value: modseq})
+		doc = append(doc, bson.E{Key: DocSubmitted, Value: modseq},
+			bson.E{Key: DocOrigin, Value: int64(newOrigin(Sent, NoLesson, modseq))})
 	}
 	if len(p.prefix) > 0 {
 		doc = append(doc, bson.E{Key: DocPrefix, Value: bson.Binary{Data: p.prefix}})

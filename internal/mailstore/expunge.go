@@ -143,7 +143,7 @@ func (s *Store) removeBatch(ctx context.Context, box mailkey.Mailbox, ranges uid
 		if err := s.remove(ctx, box, r.uids); err != nil {
 			return err
 		}
-		return s.writeJournal(ctx, box, state, r.uids)
+		return s.writeJournal(ctx, box, state, journalled{expunged: r.uids})
 	})
 	if err != nil || len(r.uids) == 0 {
 		return nil, 0, err

@@ -139,8 +139,11 @@ func (g *groupWrite) charge(ctx context.Context) error {
 		// Without the user, the mailbox is gone, too.
 		return g.refuseAll(ErrNoSuchMailbox)
 	}
+	if err != nil {
+		return err
+	}
 	g.crossed = g.store.quota.Policy().Levels.Crossed(account, total)
-	return err
+	return g.store.noteQuota(ctx, g.user, g.crossed)
 }
 
 // assign sorts the messages into mailboxes.
@@ -170,6 +173,7 @@ func (g *groupWrite) assign() {
 			}
 			if m := g.same[p]; m != nil {
 				b.marked = append(b.marked, place{i, j})
+				b.change.expunges = true // it has a journal entry
 				if m.flags&Seen == 0 {
 					b.change.Unseen--
 				}

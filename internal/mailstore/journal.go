@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
@@ -17,16 +18,43 @@ import (
 // names the mod-sequence of the entry before it. The mailbox names the newest entry. So a reader
 // can tell whether entries are missing because they have expired.
 
+// An entry also says where the messages were moved to, and what that teaches a spam filter. Such
+// lessons of keywords have entries that remove nothing.
+
+// journalled is what a transaction writes into the journal.
+type journalled struct {
+	expunged []uint32 // ascending
+	target   *Target  // where they are now
+	lesson   Lesson
+	taught   []uint32 // whose keywords teach the lesson, ascending; nil if expunged are the messages
+}
+
+// A Target says where messages were moved to, in the order of their UIDs: UIDs in a mailbox that
+// follow one another.
+type Target struct {
+	Mailbox uint32 // number within the user
+	First   uint32 // UID
+}
+
 // writeJournal adds an entry at the mod-sequence that changeMailbox, with expunges set, has given
 // the mailbox.
-func (s *Store) writeJournal(ctx context.Context, box mailkey.Mailbox, state *boxState, uids []uint32) error {
-	_, err := s.journal.InsertOne(ctx, bson.D{
+func (s *Store) writeJournal(ctx context.Context, box mailkey.Mailbox, state *boxState, j journalled) error {
+	doc := bson.D{
 		{Key: "_id", Value: newJournalKey(box, uint64(state.ModSeq)).Binary()},
-		{Key: journalExpunged, Value: bson.Binary{Data: encodeUIDs(uids)}},
+		{Key: journalExpunged, Value: bson.Binary{Data: encodeUIDs(j.expunged)}},
 		{Key: journalPrevious, Value: state.Expunged},
 		{Key: journalExpires, Value: now().Add(s.journalKept)},
-	})
-	if err != nil {
+	}
+	if j.target != nil {
+		doc = append(doc, bson.E{Key: journalTarget, Value: bson.Binary{Data: encodeTarget(*j.target)}})
+	}
+	if j.lesson != NoLesson {
+		doc = append(doc, bson.E{Key: journalLesson, Value: int32(j.lesson)})
+	}
+	if j.taught != nil {
+		doc = append(doc, bson.E{Key: journalTaught, Value: bson.Binary{Data: encodeUIDs(j.taught)}})
+	}
+	if _, err := s.journal.InsertOne(ctx, doc); err != nil {
 		return fmt.Errorf("write journal: %w", err)
 	}
 	return nil
@@ -74,4 +102,21 @@ func decodeUIDs(uids []uint32, b []byte, limit int) ([]uint32, error) {
 		}
 	}
 	return uids, nil
+}
+
+// encodeTarget writes mailbox and UID as unsigned varints.
+func encodeTarget(t Target) []byte {
+	return binary.AppendUvarint(binary.AppendUvarint(nil, uint64(t.Mailbox)), uint64(t.First))
+}
+
+func decodeTarget(b []byte) (t Target, err error) {
+	box, n := binary.Uvarint(b)
+	if n <= 0 || box > math.MaxUint32 {
+		return t, errBadJournal
+	}
+	first, m := binary.Uvarint(b[n:])
+	if m <= 0 || n+m != len(b) || first == 0 || first > math.MaxUint32 {
+		return t, errBadJournal
+	}
+	return Target{uint32(box), uint32(first)}, nil
 }

@@ -19,5 +19,6 @@ func newJournalKey(k mailkey.Mailbox, modseq uint64) journalKey {
 	return j
 }
 
-func (k journalKey) modseq() uint64      { return binary.BigEndian.Uint64(k[12:]) }
-func (k journalKey) Binary() bson.Binary { return bson.Binary{Data: k[:]} }
+func (k journalKey) box() mailkey.Mailbox { return mailkey.Mailbox(k[:12]) }
+func (k journalKey) modseq() uint64       { return binary.BigEndian.Uint64(k[12:]) }
+func (k journalKey) Binary() bson.Binary  { return bson.Binary{Data: k[:]} }

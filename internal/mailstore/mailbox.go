@@ -230,7 +230,7 @@ func (s *Store) findMailboxOf(ctx context.Context, filter bson.D, deleting bool)
 type boxChange struct {
 	uids     int64  // how many UIDs to allocate
 	Counters        // added to those of the mailbox
-	expunges bool   // the transaction writes a journal entry
+	expunges bool   // the transaction writes a journal entry (most of them expunge)
 	path     string // that the mailbox must have, if not empty
 }
 

@@ -35,6 +35,7 @@ type Message struct {
 	// Submitted is the mod-sequence of the mailbox at which submission put the message there, or found
 	// that a client had put it there; 0 in other messages.
 	Submitted uint64 // FieldSubmitted
+	Origin    Origin // FieldOrigin: how it came into the mailbox
 
 	// Preview is the beginning of what a reader sees (RFC 8970). HasPreview is false in a message
 	// that was stored without: then only the content tells.
@@ -78,6 +79,7 @@ const (
 	FieldThread
 	FieldPreview
 	FieldSubmitted
+	FieldOrigin
 
 	// FieldAll loads whole messages.
 	FieldAll Fields = 1<<iota - 1

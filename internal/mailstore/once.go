@@ -184,8 +184,10 @@ func (g *groupWrite) marks(p *pending) bool {
 	return m != nil && p.once == Submitted && !m.submitted
 }
 
-// mark gives DocSubmitted and \Seen to the messages of a mailbox that submission would have stored.
+// mark gives DocSubmitted and \Seen to the messages of a mailbox that submission would have stored. The
+// journal says that they were sent.
 func (g *groupWrite) mark(ctx context.Context, b *boxWrite) error {
+	var uids []uint32
 	for _, at := range b.marked {
 		m := g.same[g.message(at)]
 		m.modSeq = uint64(b.state.ModSeq)
@@ -201,8 +203,13 @@ func (g *groupWrite) mark(ctx context.Context, b *boxWrite) error {
 		if res.MatchedCount != 1 {
 			return fmt.Errorf("mark message as submitted: %d messages", res.MatchedCount)
 		}
+		uids = append(uids, m.key.UID())
 	}
-	return nil
+	if uids == nil {
+		return nil
+	}
+	slices.Sort(uids)
+	return g.store.writeJournal(ctx, b.key, b.state, journalled{lesson: WasSent, taught: slices.Compact(uids)})
 }
 
 // noteSame sets the results of messages that are not stored.

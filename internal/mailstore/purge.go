@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -39,14 +40,7 @@ func (p *purge) mailbox(ctx context.Context, box mailkey.Mailbox) error {
 			return fmt.Errorf("purge mailbox: %w", err)
 		}
 	}
-	first, last := newJournalKey(box, 0), newJournalKey(box, 1<<64-1)
-	unbounded, cancel := database.Unbounded(ctx)
-	defer cancel()
-	_, err := p.journal.DeleteMany(unbounded, bson.D{{Key: "_id", Value: bson.D{
-		{Key: "$gte", Value: first.Binary()}, {Key: "$lte", Value: last.Binary()}}}})
-	if err != nil {
-		return fmt.Errorf("purge journal: %w", err)
-	}
+	// The journal stays until it expires: it tells where messages were moved to before (feed.go).
 	if _, err := p.mailboxes.DeleteOne(ctx, append(byBox(box),
 		bson.E{Key: boxDeleting, Value: true})); err != nil {
 		return fmt.Errorf("purge mailbox: %w", err)
@@ -127,6 +121,9 @@ func (p *purge) everything(ctx context.Context) error {
 	if err := p.forgetIdentifier(ctx, user); err != nil {
 		return fmt.Errorf("delete user: %w", err)
 	}
+	if err := p.purgeJournal(ctx, user); err != nil {
+		return err
+	}
 	if _, err := p.subscriptions.DeleteMany(ctx, bson.D{{Key: subscriptionUser, Value: user.Binary()}}); err != nil {
 		return fmt.Errorf("delete subscriptions: %w", err)
 	}
@@ -140,6 +137,19 @@ func (p *purge) everything(ctx context.Context) error {
 	}
 	if _, err := p.users.DeleteOne(ctx, byID(user.Binary())); err != nil {
 		return fmt.Errorf("delete user: %w", err)
+	}
+	return nil
+}
+
+// purgeJournal removes all journal entries of a user.
+func (p *purge) purgeJournal(ctx context.Context, user mailkey.UserID) error {
+	first, last := newJournalKey(user.Mailbox(0), 0), newJournalKey(user.Mailbox(math.MaxUint32), math.MaxUint64)
+	unbounded, cancel := database.Unbounded(ctx)
+	defer cancel()
+	_, err := p.journal.DeleteMany(unbounded, bson.D{{Key: "_id", Value: bson.D{
+		{Key: "$gte", Value: first.Binary()}, {Key: "$lte", Value: last.Binary()}}}})
+	if err != nil {
+		return fmt.Errorf("purge journal: %w", err)
 	}
 	return nil
 }

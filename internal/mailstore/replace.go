@@ -89,7 +89,7 @@ func (s *Store) removeOne(ctx context.Context, r *replacement) (err error) {
 	if err := s.remove(ctx, r.box, r.removed.uids); err != nil {
 		return err
 	}
-	return s.writeJournal(ctx, r.box, r.state, r.removed.uids)
+	return s.writeJournal(ctx, r.box, r.state, journalled{expunged: r.removed.uids})
 }
 
 // publishReplaced publishes the removals, after the commit, and releases their references.

@@ -30,6 +30,8 @@ const (
 	// DocSubmitted (int64) is the mod-sequence of the mailbox at which submission put the message there,
 	// or found that a client had. A copy has none.
 	DocSubmitted = "o"
+	// DocOrigin (int64) is an Origin; absent for messages that were delivered or appended.
+	DocOrigin = "l"
 
 	DocPreview     = "v"  // see Message.Preview; "" for nothing to see, absent where it was not made
 	DocSent        = "s"  // date, an instant
@@ -90,6 +92,7 @@ const (
 	userAppsUsed    = "used"   // document: when each of them was used last, by id
 	userTree        = "tree"   // int64: counts changes of the mailbox list, which all write it
 	userGroups      = "groups" // array of strings: the groups that the user is in, normalised
+	userNotes       = "notes"  // int64: number of the latest entry of the user's own journal
 )
 
 // Fields of address documents; _id is the normalised address.
@@ -129,6 +132,11 @@ const (
 	journalExpunged = "x" // binary, see encodeUIDs
 	journalPrevious = "v" // int64: mod-sequence of the mailbox's entry before, 0 for the first
 	journalExpires  = "e" // date at which the TTL index removes the entry
+	journalTarget   = "o" // binary, see encodeTarget: where the messages were moved to
+	journalLesson   = "l" // int32, a Lesson: what the entry teaches a spam filter
+	journalTaught   = "y" // binary, see encodeUIDs: whose keywords teach it; absent if moved messages do
+	journalNotes    = "c" // array of noteDoc; entries of users alone
+	journalBase     = "d" // binary: bases alone, see KeepBase
 )
 
 // Fields of entries of the authentication log; see LoginEvent. Empty ones are absent.

@@ -116,6 +116,8 @@ func (w *flagWrite) write(ctx context.Context) error {
 	}
 	var runs []flagRun
 	var change boxChange
+	lesson := w.change.lesson()
+	var taught []uint32
 	adjacent := false // the message before is the end of the last run
 	for m, err := range w.store.Messages(ctx, w.box, Query{UIDs: w.ranges}, FieldFlags|FieldSize) {
 		if err != nil {
@@ -140,6 +142,9 @@ func (w *flagWrite) write(ctx context.Context) error {
 		change.add(1, flags, m.Size)
 		w.result.Before = append(w.result.Before, m.ModSeq)
 		changed = append(changed, &Message{UID: m.UID, Flags: flags, Keywords: keywords})
+		if lesson != NoLesson && FindKeyword(m.Keywords, lesson.keyword()) < 0 {
+			taught = append(taught, m.UID)
+		}
 		if n := len(runs); adjacent && w.joins(runs[n-1], m.UID, flags, keywords) {
 			runs[n-1].Last = m.UID
 		} else {
@@ -150,6 +155,7 @@ func (w *flagWrite) write(ctx context.Context) error {
 	if len(changed) == 0 {
 		return errUnchanged
 	}
+	change.expunges = taught != nil
 	state, err := w.store.changeMailbox(ctx, w.box, change)
 	if err != nil {
 		return err
@@ -164,7 +170,10 @@ func (w *flagWrite) write(ctx context.Context) error {
 		w.result.Changed = append(w.result.Changed, FlagState{UID: m.UID, ModSeq: w.result.ModSeq,
 			Flags: m.Flags, Keywords: m.Keywords})
 	}
-	return w.update(ctx, runs, state.ModSeq, len(changed))
+	if err := w.update(ctx, runs, state.ModSeq, len(changed)); err != nil || taught == nil {
+		return err
+	}
+	return w.store.writeJournal(ctx, w.box, state, journalled{lesson: lesson, taught: taught})
 }
 
 // joins reports whether the next message that was read can be the new end of the run: it gets the

@@ -24,39 +24,52 @@ func (s *Store) Subscribe(ctx context.Context, user mailkey.UserID, path string,
 		return err
 	}
 	err = s.transactFor(ctx, user, func(ctx context.Context) error {
-		if _, err := s.touchUser(ctx, user, bson.D{{Key: userTree, Value: int64(1)}}); err != nil {
-			return err
-		}
-		update := bson.D{{Key: "$set", Value: bson.D{{Key: boxSubscribed, Value: true}}}}
-		if !subscribed {
-			update = bson.D{{Key: "$unset", Value: bson.D{{Key: boxSubscribed, Value: ""}}}}
-		}
-		res, err := s.mailboxes.UpdateOne(ctx, append(atPath(user, path), notSet(boxDeleting)), update)
+		c, err := s.touchTree(ctx, user)
 		if err != nil {
 			return err
 		}
-		if res.MatchedCount == 1 {
-			return nil
-		}
-		if !subscribed {
-			_, err := s.takeSubscription(ctx, user, path)
-			return err
-		}
-		n, err := s.countUpTo(ctx, s.subscriptions,
-			bson.D{{Key: subscriptionUser, Value: user.Binary()}}, MaxSubscriptions)
+		changed, err := s.subscribe(ctx, user, path, subscribed)
 		if err != nil {
 			return err
 		}
-		if n >= MaxSubscriptions {
-			return invalid(ErrTooMany, "a user can have %d subscriptions to names without a mailbox", MaxSubscriptions)
+		if !changed {
+			return errUnchanged
 		}
-		return s.keepSubscription(ctx, user, path)
+		return s.writeNotes(ctx, user, c.Notes, noteSubscribed(path, subscribed))
 	})
 	if err != nil {
 		return fmt.Errorf("subscribe: %w", err)
 	}
 	s.publishList(ctx, user)
 	return nil
+}
+
+// subscribe is the part of Subscribe in the transaction. It reports whether it changed anything.
+func (s *Store) subscribe(ctx context.Context, user mailkey.UserID, path string, subscribed bool) (bool, error) {
+	update := bson.D{{Key: "$set", Value: bson.D{{Key: boxSubscribed, Value: true}}}}
+	if !subscribed {
+		update = bson.D{{Key: "$unset", Value: bson.D{{Key: boxSubscribed, Value: ""}}}}
+	}
+	res, err := s.mailboxes.UpdateOne(ctx, append(atPath(user, path), notSet(boxDeleting)), update)
+	if err != nil {
+		return false, err
+	}
+	if res.MatchedCount == 1 {
+		return res.ModifiedCount == 1, nil
+	}
+	if !subscribed {
+		return s.takeSubscription(ctx, user, path)
+	}
+	n, err := s.countUpTo(ctx, s.subscriptions,
+		bson.D{{Key: subscriptionUser, Value: user.Binary()}}, MaxSubscriptions)
+	if err != nil {
+		return false, err
+	}
+	if n >= MaxSubscriptions {
+		return false, invalid(ErrTooMany,
+			"a user can have %d subscriptions to names without a mailbox", MaxSubscriptions)
+	}
+	return s.keepSubscription(ctx, user, path)
 }
 
 // subscriptionHash is how many octets of the hash of a path the id of a subscription has.
@@ -82,20 +95,21 @@ func bySubscription(user mailkey.UserID, path string) bson.D {
 }
 
 // keepSubscription stores a subscription to a name without a mailbox. Instances of before may run
-// as long as the migration is not through, and remove only documents with an id that they know.
-func (s *Store) keepSubscription(ctx context.Context, user mailkey.UserID, path string) error {
+// as long as the migration is not through, and remove only documents with an id that they know. It
+// reports false if there was one already.
+func (s *Store) keepSubscription(ctx context.Context, user mailkey.UserID, path string) (added bool, err error) {
 	id := subscriptionID(user, path)
 	if !s.schema.Applied(versionSubscriptions) {
 		id = longSubscriptionID(user, path)
 	}
-	_, err := s.subscriptions.UpdateOne(ctx,
+	res, err := s.subscriptions.UpdateOne(ctx,
 		append(byID(id), bson.E{Key: subscriptionUser, Value: user.Binary()}),
 		bson.D{{Key: "$set", Value: bson.D{{Key: subscriptionPath, Value: path}}}},
 		options.UpdateOne().SetUpsert(true))
 	if err != nil {
-		return fmt.Errorf("keep subscription: %w", err)
+		return false, fmt.Errorf("keep subscription: %w", err)
 	}
-	return nil
+	return res.UpsertedCount == 1, nil
 }
 
 // takeSubscription removes a subscription that keepSubscription stored, and reports whether there

@@ -29,7 +29,7 @@ func (s *Store) CreateMailbox(ctx context.Context, user mailkey.UserID, path str
 	}
 	var box *Mailbox
 	err = s.transactFor(ctx, user, func(ctx context.Context) error {
-		number, validity, err := s.allocateMailbox(ctx, user)
+		c, err := s.allocateMailbox(ctx, user)
 		if err != nil {
 			return err
 		}
@@ -60,10 +60,12 @@ func (s *Store) CreateMailbox(ctx context.Context, user mailkey.UserID, path str
 		if err != nil {
 			return err
 		}
-		box = &Mailbox{Key: user.Mailbox(number), Path: path, UIDValidity: validity,
+		box = &Mailbox{Key: user.Mailbox(uint32(c.Mailboxes)), Path: path, UIDValidity: uint32(c.UIDValidity),
 			SpecialUse: o.SpecialUse, Subscribed: subscribed, Created: now(), ACL: acl}
-		_, err = s.mailboxes.InsertOne(ctx, newMailboxDoc(box))
-		return err
+		if _, err = s.mailboxes.InsertOne(ctx, newMailboxDoc(box)); err != nil {
+			return err
+		}
+		return s.writeNotes(ctx, user, c.Notes, noteCreated(box))
 	})
 	if err != nil {
 		return nil, fmt.Errorf("create mailbox: %w", err)
@@ -72,23 +74,29 @@ func (s *Store) CreateMailbox(ctx context.Context, user mailkey.UserID, path str
 	return box, nil
 }
 
+// touchTree begins a change of the list of mailboxes. The caller writes the notes.
+func (s *Store) touchTree(ctx context.Context, user mailkey.UserID) (userCounters, error) {
+	return s.touchUser(ctx, user, bson.D{{Key: userTree, Value: int64(1)}, {Key: userNotes, Value: int64(1)}})
+}
+
 // allocateMailbox takes the next mailbox number and UIDVALIDITY of a user. Neither is ever given
-// out again; the latter is the time in seconds, or the next value if that is taken.
-func (s *Store) allocateMailbox(ctx context.Context, user mailkey.UserID) (number, validity uint32, err error) {
+// out again; the latter is the time in seconds, or the next value if that is taken. The caller
+// writes the notes.
+func (s *Store) allocateMailbox(ctx context.Context, user mailkey.UserID) (userCounters, error) {
 	c, err := s.touchUser(ctx, user, bson.D{
 		{Key: userMailboxes, Value: int64(1)}, {Key: userUIDValidity, Value: int64(1)},
-		{Key: userTree, Value: int64(1)}})
+		{Key: userTree, Value: int64(1)}, {Key: userNotes, Value: int64(1)}})
 	if err != nil {
-		return 0, 0, err
+		return c, err
 	}
 	if t := now().Unix(); t > c.UIDValidity {
 		c.UIDValidity = t
 		if _, err := s.users.UpdateOne(ctx, byID(user.Binary()), bson.D{{Key: "$set", Value: bson.D{
 			{Key: userUIDValidity, Value: t}}}}); err != nil {
-			return 0, 0, fmt.Errorf("update user: %w", err)
+			return c, fmt.Errorf("update user: %w", err)
 		}
 	}
-	return uint32(c.Mailboxes), uint32(c.UIDValidity), nil
+	return c, nil
 }
 
 // checkFree returns ErrMailboxExists if the user has a mailbox with this path.
@@ -146,7 +154,8 @@ func (s *Store) RenameMailbox(ctx context.Context, user mailkey.UserID, from, to
 }
 
 func (s *Store) renameTree(ctx context.Context, user mailkey.UserID, from, to string) error {
-	if _, err := s.touchUser(ctx, user, bson.D{{Key: userTree, Value: int64(1)}}); err != nil {
+	c, err := s.touchTree(ctx, user)
+	if err != nil {
 		return err
 	}
 	boxes, err := s.below(ctx, user, from)
@@ -183,6 +192,7 @@ func (s *Store) renameTree(ctx context.Context, user mailkey.UserID, from, to st
 	}
 	// The renames follow the order of paths, because a new name may be one that was just given up
 	// (a/a to a).
+	var notes []Note
 	for _, b := range boxes {
 		path, err := NormalizePath(to + strings.TrimPrefix(b.Path, from))
 		if err != nil {
@@ -196,12 +206,13 @@ func (s *Store) renameTree(ctx context.Context, user mailkey.UserID, from, to st
 		if err := s.setPath(ctx, user, b, path); err != nil {
 			return err
 		}
+		notes = append(notes, b.noteRenamed(path))
 	}
-	return nil
+	return s.writeNotes(ctx, user, c.Notes, notes...)
 }
 
 func (s *Store) renameInbox(ctx context.Context, user mailkey.UserID, to string) error {
-	number, validity, err := s.allocateMailbox(ctx, user)
+	c, err := s.allocateMailbox(ctx, user)
 	if err != nil {
 		return err
 	}
@@ -215,9 +226,12 @@ func (s *Store) renameInbox(ctx context.Context, user mailkey.UserID, to string)
 	if err := s.setPath(ctx, user, inbox, to); err != nil {
 		return err
 	}
-	_, err = s.mailboxes.InsertOne(ctx, newMailboxDoc(&Mailbox{
-		Key: user.Mailbox(number), Path: Inbox, UIDValidity: validity, Subscribed: inbox.Subscribed, Created: now()}))
-	return err
+	box := &Mailbox{Key: user.Mailbox(uint32(c.Mailboxes)), Path: Inbox, UIDValidity: uint32(c.UIDValidity),
+		Subscribed: inbox.Subscribed, Created: now()}
+	if _, err := s.mailboxes.InsertOne(ctx, newMailboxDoc(box)); err != nil {
+		return err
+	}
+	return s.writeNotes(ctx, user, c.Notes, inbox.noteRenamed(to), noteCreated(box))
 }
 
 // setPath renames one mailbox. A subscription to the new name becomes the mailbox's own.
@@ -250,7 +264,8 @@ func (s *Store) DeleteMailbox(ctx context.Context, user mailkey.UserID, path str
 	}
 	var key mailkey.Mailbox
 	err = s.transactFor(ctx, user, func(ctx context.Context) error {
-		if _, err := s.touchUser(ctx, user, bson.D{{Key: userTree, Value: int64(1)}}); err != nil {
+		c, err := s.touchTree(ctx, user)
+		if err != nil {
 			return err
 		}
 		doc, err := s.findMailboxDoc(ctx, atPath(user, path))
@@ -268,12 +283,15 @@ func (s *Store) DeleteMailbox(ctx context.Context, user mailkey.UserID, path str
 			return err
 		}
 		if doc.Subscribed {
-			if err := s.keepSubscription(ctx, user, path); err != nil {
+			if _, err := s.keepSubscription(ctx, user, path); err != nil {
 				return err
 			}
 		}
 		key = mailkey.Mailbox(doc.ID.Data)
-		return s.markDeleting(ctx, key)
+		if err := s.markDeleting(ctx, key); err != nil {
+			return err
+		}
+		return s.writeNotes(ctx, user, c.Notes, doc.noteDeleted())
 	})
 	if err != nil {
 		return fmt.Errorf("delete mailbox: %w", err)

@@ -301,6 +301,7 @@ type userCounters struct {
 	Mailboxes   int64 `bson:"mboxes"`
 	UIDValidity int64 `bson:"uidv"`
 	Tree        int64 `bson:"tree"`
+	Notes       int64 `bson:"notes"`
 }
 
 // touchUser increments counters of the user's document within a transaction. So the transaction
@@ -310,7 +311,8 @@ func (s *Store) touchUser(ctx context.Context, user mailkey.UserID, inc bson.D) 
 	err := s.users.FindOneAndUpdate(ctx, append(byID(user.Binary()), notSet(userDeleting)),
 		bson.D{{Key: "$inc", Value: inc}},
 		options.FindOneAndUpdate().SetReturnDocument(options.After).SetProjection(bson.D{
-			{Key: userMailboxes, Value: 1}, {Key: userUIDValidity, Value: 1}, {Key: userTree, Value: 1}})).Decode(&c)
+			{Key: userMailboxes, Value: 1}, {Key: userUIDValidity, Value: 1}, {Key: userTree, Value: 1},
+			{Key: userNotes, Value: 1}})).Decode(&c)
 	if errors.Is(err, mongo.ErrNoDocuments) {
 		return c, ErrNoSuchUser
 	}

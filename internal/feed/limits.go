@@ -1,0 +1,27 @@
+package feed
+
+import "time"
+
+const (
+	// MaxEvents bounds the events of a page.
+	MaxEvents = 200
+	// maxMoved and maxExpunged bound the messages of one event; more messages have several events.
+	maxMoved    = 50
+	maxExpunged = 500
+	// maxNotes and maxEntries bound the entries of a journal that are read at a time.
+	maxNotes   = 50
+	maxEntries = 50
+	// maxMarks bounds the marks of a position, beside those that it shares with its base.
+	maxMarks = 128
+	// MaxPosition bounds the text of a position, in octets; a longer one is none.
+	MaxPosition = 8 << 10
+	// maxBase bounds the marks of a base: a user has no more mailboxes.
+	maxBase = 1 << 16
+	// pollInterval is how often a stream looks for changes of which no event told, if events of other
+	// processes do not arrive; trustedInterval, if they do.
+	pollInterval    = 5 * time.Second
+	trustedInterval = 5 * time.Minute
+	// retryInterval is how soon a stream looks again for a change of which an event told, and which
+	// the database does not show yet.
+	retryInterval = 100 * time.Millisecond
+)
