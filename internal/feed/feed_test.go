@@ -161,14 +161,15 @@ func TestSentAfterItWasAppended(t *testing.T) {
 	sent := e.box(t, e.user, "Sent")
 	since := e.now(t, e.user)
 	e.deliver(t, sent, 1)
-	if got := e.store(t, 1, mailstore.Delivery{Mailbox: sent, Once: mailstore.Submitted}); got.Err != nil || !got.Existed {
+	submitted := mailstore.Delivery{Mailbox: sent, Once: mailstore.Submitted}
+	if got := e.store(t, 1, submitted); got.Err != nil || !got.Existed {
 		t.Fatalf("%+v", got)
 	}
 	list, since := e.all(t, e.user, since, 1)
 	if kinds(list) != "new sent" || !slices.Equal(list[1].UIDs, []uint32{1}) || len(list[1].Messages) != 1 {
 		t.Errorf("%+v", list)
 	}
-	e.store(t, 2, mailstore.Delivery{Mailbox: sent, Once: mailstore.Submitted})
+	e.store(t, 2, submitted)
 	if list, _ = e.all(t, e.user, since, 1); kinds(list) != "new sent" {
 		t.Errorf("%+v", list)
 	}
