@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -38,6 +39,9 @@ type Keeper struct {
 	users  *mongo.Collection
 	alive  bson.E
 	policy Policy
+
+	domains atomic.Pointer[map[string]Limits]
+	names   names
 }
 
 // New returns a Keeper on the collection of users. A user's document meets the condition alive as
@@ -51,31 +55,32 @@ func (k *Keeper) Policy() Policy { return k.policy }
 
 // document has the fields that the Keeper reads of a user.
 type document struct {
-	Quota State `bson:"quota"`
+	Name  string `bson:"name"`
+	Quota State  `bson:"quota"`
 }
 
-var projection = bson.D{{Key: Field, Value: 1}}
+var projection = bson.D{{Key: Field, Value: 1}, {Key: fieldName, Value: 1}}
 
 // Get returns limits and usage. With the context of a transaction, it reads the transaction's
 // snapshot.
 func (k *Keeper) Get(ctx context.Context, user mailkey.UserID) (Account, error) {
-	state, err := k.state(ctx, user)
+	doc, err := k.read(ctx, user)
 	if err != nil {
 		return Account{}, err
 	}
-	return k.policy.Account(state), nil
+	return k.Account(doc.Name, doc.Quota), nil
 }
 
-func (k *Keeper) state(ctx context.Context, user mailkey.UserID) (State, error) {
+func (k *Keeper) read(ctx context.Context, user mailkey.UserID) (document, error) {
 	var doc document
 	err := k.users.FindOne(ctx, k.filter(user), options.FindOne().SetProjection(projection)).Decode(&doc)
 	if errors.Is(err, mongo.ErrNoDocuments) {
-		return State{}, ErrNoSuchUser
+		return doc, ErrNoSuchUser
 	}
 	if err != nil {
-		return State{}, fmt.Errorf("read quota: %w", err)
+		return doc, fmt.Errorf("read quota: %w", err)
 	}
-	return doc.Quota, nil
+	return doc, nil
 }
 
 // A Counter is a number of the user's document, outside of the quota, that a charge raises by the
@@ -90,32 +95,56 @@ type Counter struct {
 // makes it the first write of the transaction that stores the messages: then a conflict on the user
 // shows before the rest of the work is done.
 func (k *Keeper) Charge(ctx context.Context, user mailkey.UserID, u Usage, counters ...*Counter) (Account, error) {
+	policy, named, err := k.assume(ctx, user)
+	for {
+		if err != nil {
+			return Account{}, err
+		}
+		account, charged, err := k.chargeBy(ctx, policy, named, user, u, counters)
+		if charged || err != nil {
+			return account, err
+		}
+		doc, err := k.read(ctx, user)
+		if err != nil {
+			return Account{}, err
+		}
+		if named == nil || doc.Name == named[0].Value {
+			return policy.Account(doc.Quota), ErrOverQuota
+		}
+		policy, named = k.assumeName(user, doc.Name) // the user was renamed
+	}
+}
+
+// chargeBy charges by a policy, if that is the user's: named is the condition for that.
+func (k *Keeper) chargeBy(
+	ctx context.Context, policy Policy, named bson.D, user mailkey.UserID, u Usage, counters []*Counter,
+) (_ Account, done bool, _ error) {
 	room := append(
-		room(fieldLimitBytes, fieldFreeBytes, u.Bytes, k.policy.Limits.Bytes),
-		room(fieldLimitMessages, fieldFreeMessages, u.Messages, k.policy.Limits.Messages)...)
-	filter := append(k.filter(user), bson.E{Key: "$and", Value: room})
+		room(fieldLimitBytes, fieldFreeBytes, u.Bytes, policy.Limits.Bytes),
+		room(fieldLimitMessages, fieldFreeMessages, u.Messages, policy.Limits.Messages)...)
+	filter := append(append(k.filter(user), named...), bson.E{Key: "$and", Value: room})
 	inc, fields := freed(Usage{}.Sub(u)), projection[:len(projection):len(projection)]
 	for _, c := range counters {
 		inc = append(inc, bson.E{Key: c.Field, Value: c.By})
 		fields = append(fields, bson.E{Key: c.Field, Value: 1})
 	}
-	raw, err := k.users.FindOneAndUpdate(ctx, filter, bson.D{{Key: "$inc", Value: inc}},
-		options.FindOneAndUpdate().SetReturnDocument(options.After).SetProjection(fields)).Raw()
+	opts := options.FindOneAndUpdate().SetReturnDocument(options.After).SetProjection(fields)
+	if named != nil {
+		opts.SetHint(bson.D{{Key: "_id", Value: 1}}) // not the index on names
+	}
+	raw, err := k.users.FindOneAndUpdate(ctx, filter, bson.D{{Key: "$inc", Value: inc}}, opts).Raw()
 	switch {
-	case err == nil:
-		return k.charged(raw, counters)
-	case !errors.Is(err, mongo.ErrNoDocuments):
-		return Account{}, fmt.Errorf("charge quota: %w", err)
+	case errors.Is(err, mongo.ErrNoDocuments):
+		return Account{}, false, nil
+	case err != nil:
+		return Account{}, false, fmt.Errorf("charge quota: %w", err)
 	}
-	account, err := k.Get(ctx, user)
-	if err != nil {
-		return Account{}, err
-	}
-	return account, ErrOverQuota
+	account, err := charged(policy, raw, counters)
+	return account, err == nil, err
 }
 
 // charged reads the document after a charge.
-func (k *Keeper) charged(raw bson.Raw, counters []*Counter) (Account, error) {
+func charged(policy Policy, raw bson.Raw, counters []*Counter) (Account, error) {
 	var doc document
 	if err := bson.Unmarshal(raw, &doc); err != nil {
 		return Account{}, fmt.Errorf("charge quota: %w", err)
@@ -127,7 +156,7 @@ func (k *Keeper) charged(raw bson.Raw, counters []*Counter) (Account, error) {
 		}
 		c.After = n
 	}
-	return k.policy.Account(doc.Quota), nil
+	return policy.Account(doc.Quota), nil
 }
 
 // room returns the conditions that n of a resource is free: of the own limit or, if that is
@@ -161,10 +190,11 @@ func (k *Keeper) Release(ctx context.Context, user mailkey.UserID, u Usage) erro
 // the same time.
 func (k *Keeper) SetLimits(ctx context.Context, user mailkey.UserID, change func(Limits) Limits) (Account, error) {
 	for range casAttempts {
-		old, err := k.state(ctx, user)
+		read, err := k.read(ctx, user)
 		if err != nil {
 			return Account{}, err
 		}
+		old := read.Quota
 		l := change(Limits{old.LimitBytes, old.LimitMessages})
 		if err := l.Check(); err != nil {
 			return Account{}, err
@@ -180,7 +210,7 @@ func (k *Keeper) SetLimits(ctx context.Context, user mailkey.UserID, change func
 		err = k.users.FindOneAndUpdate(ctx, filter, update,
 			options.FindOneAndUpdate().SetReturnDocument(options.After).SetProjection(projection)).Decode(&doc)
 		if err == nil {
-			return k.policy.Account(doc.Quota), nil
+			return k.Account(doc.Name, doc.Quota), nil
 		}
 		if !errors.Is(err, mongo.ErrNoDocuments) {
 			return Account{}, fmt.Errorf("set quota limits: %w", err)

@@ -40,6 +40,7 @@ type cli struct {
 
 	Serve   serveCmd   `cmd:"" help:"Run the server."`
 	User    userCmd    `cmd:"" help:"Manage users."`
+	Domain  domainCmd  `cmd:"" help:"Manage domains: default quotas, catch-all addresses, aliases."`
 	Token   tokenCmd   `cmd:"" help:"Manage tokens of the HTTP API."`
 	Quota   quotaCmd   `cmd:"" help:"Show, set and recalculate what users may store."`
 	Deliver deliverCmd `cmd:"" help:"Deliver messages over LMTP."`

@@ -26,16 +26,10 @@ func (c *userAuthlogCmd) Run(std streams) error {
 		}
 		w := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(w, "LAST\tFIRST\tCOUNT\tRESULT\tPROTOCOL\tMECHANISM\tREMOTE\tBY\tACTOR")
-		shown := func(s string) string {
-			if s == "" {
-				return "-"
-			}
-			return s
-		}
 		for _, e := range list {
 			fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\n", e.Last.Format(time.DateTime),
-				e.First.Format(time.DateTime), e.Count, e.Result, e.Protocol, e.Mechanism, shown(e.Remote),
-				shown(e.By), shown(e.Actor))
+				e.First.Format(time.DateTime), e.Count, e.Result, e.Protocol, e.Mechanism, orDash(e.Remote),
+				orDash(e.By), orDash(e.Actor))
 		}
 		return w.Flush()
 	})

@@ -52,6 +52,7 @@ var pathParameters = map[string]parameter{
 	"uid":      {name: "uid", text: "The message's UID.", schema: number(1, math.MaxUint32)},
 	"part":     {name: "part", text: "The part's number, such as 2.1.", schema: text()},
 	"thread":   {name: "thread", text: "A THREADID, such as T42.", schema: text()},
+	"domain":   {name: "domain", text: "A domain.", schema: text()},
 	"token":    {name: "token", text: "The id of a token.", schema: text()},
 	"password": {name: "password", text: "The id of an application password.", schema: text()},
 }

@@ -72,6 +72,8 @@ var refusals = []struct {
 	{mailstore.ErrInvalidAddress, http.StatusBadRequest, "InvalidAddress"},
 	{mailstore.ErrWeakPassword, http.StatusBadRequest, "WeakPassword"},
 	{mailstore.ErrInvalidProfile, http.StatusBadRequest, "InvalidField"},
+	{mailstore.ErrInvalidDomain, http.StatusBadRequest, "InvalidField"},
+	{mailstore.ErrNoSuchDomain, http.StatusNotFound, "NoSuchDomain"},
 	{mailstore.ErrInvalidPage, http.StatusBadRequest, "InvalidField"},
 	{mailstore.ErrInvalidName, http.StatusBadRequest, "InvalidMailboxName"},
 	{mailstore.ErrInvalidKeyword, http.StatusBadRequest, "InvalidKeyword"},

@@ -48,7 +48,7 @@ func (s *Server) routes() []route {
 			answerTypes: []string{"text/plain"}}},
 		{http.MethodGet, "/openapi.json", operators, 0, routeTimeout, s.openAPI, operation{
 			id: "openapi", summary: "This document.", tag: "document", answer: map[string]json.RawMessage{}}},
-	}, s.operationRoutes(), s.userRoutes(), s.tokenRoutes(), s.authlogRoutes(),
+	}, s.operationRoutes(), s.userRoutes(), s.tokenRoutes(), s.authlogRoutes(), s.domainRoutes(),
 		s.searchRoutes(), s.mailRoutes())
 }
 

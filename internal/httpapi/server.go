@@ -47,6 +47,11 @@ type Users interface {
 	AppPasswords(ctx context.Context, user mailkey.UserID) ([]mailstore.AppPassword, error)
 	RevokeAppPassword(ctx context.Context, user mailkey.UserID, id string) error
 
+	Domains(ctx context.Context, after string, limit int) (list []mailstore.Domain, more bool, err error)
+	DomainByName(ctx context.Context, name string) (*mailstore.Domain, error)
+	ChangeDomain(ctx context.Context, name string, c mailstore.DomainChange) error
+	ForgetDomain(ctx context.Context, name string) error
+
 	LoginPage(ctx context.Context, q mailstore.LoginQuery) (list []mailstore.LoginEvent, next string, err error)
 
 	CreateToken(ctx context.Context, t mailstore.Token) (*mailstore.Token, string, error)

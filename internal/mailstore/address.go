@@ -99,19 +99,28 @@ func normalizeParts(local, domain string) (string, error) {
 	if strings.ContainsRune(local, '@') { // a character of which the profile makes an @
 		return "", invalid(ErrInvalidAddress, "it has more than one @")
 	}
-	ascii, err := domainProfile.ToASCII(norm.NFC.String(strings.TrimSuffix(domain, ".")))
-	if err != nil {
-		return "", invalid(ErrInvalidAddress, "%q is not a domain", domain)
-	}
-	domain, err = domainProfile.ToUnicode(ascii)
-	if err != nil {
-		return "", invalid(ErrInvalidAddress, "%q is not a domain", domain)
+	if domain, err = NormalizeDomain(domain); err != nil {
+		return "", err
 	}
 	address := local + "@" + domain
 	if len(address) > MaxAddressLength {
 		return "", invalid(ErrInvalidAddress, "it is longer than %d octets", MaxAddressLength)
 	}
 	return address, nil
+}
+
+// NormalizeDomain returns the one form in which the store keeps and compares a domain: in lower case,
+// with U-labels (RFC 5890). The error is ErrInvalidAddress.
+func NormalizeDomain(domain string) (string, error) {
+	ascii, err := domainProfile.ToASCII(norm.NFC.String(strings.TrimSuffix(domain, ".")))
+	if err != nil {
+		return "", invalid(ErrInvalidAddress, "%q is not a domain", domain)
+	}
+	normalized, err := domainProfile.ToUnicode(ascii)
+	if err != nil {
+		return "", invalid(ErrInvalidAddress, "%q is not a domain", domain)
+	}
+	return normalized, nil
 }
 
 // isForbidden reports characters that no local part can have here: control characters and spaces.
@@ -127,12 +136,17 @@ type Recipient struct {
 
 // ResolveAddress returns the user to whom an address leads. It looks the whole address up first;
 // then, if the local part has a +, the address without the + and what follows it (RFC 5233);
-// then *@domain. The error is ErrNoSuchAddress for addresses that no user has, however malformed.
+// then, if the domain is an alias of another one, the same there; then *@domain. The error is
+// ErrNoSuchAddress for addresses that no user has, however malformed.
 func (s *Store) ResolveAddress(ctx context.Context, address string) (*Recipient, error) {
 	local, domain, err := splitAddress(address)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoSuchAddress, err)
 	}
+	return s.resolve(ctx, local, domain)
+}
+
+func (s *Store) resolve(ctx context.Context, local, domain string) (*Recipient, error) {
 	user, err := s.userByAddress(ctx, local, domain)
 	if err == nil {
 		return &Recipient{User: user}, nil
@@ -141,6 +155,11 @@ func (s *Store) ResolveAddress(ctx context.Context, address string) (*Recipient,
 	if errors.Is(err, ErrNoSuchAddress) && found && base != "" {
 		if user, err = s.userByAddress(ctx, base, domain); err == nil {
 			return &Recipient{User: user, Detail: norm.NFC.String(detail)}, nil
+		}
+	}
+	if target := s.aliasOf(domain); errors.Is(err, ErrNoSuchAddress) && target != "" {
+		if to, err := s.resolve(ctx, local, target); !errors.Is(err, ErrNoSuchAddress) {
+			return to, err
 		}
 	}
 	if errors.Is(err, ErrNoSuchAddress) && local != anyLocal {

@@ -74,7 +74,7 @@ func (s *Store) Authenticate(ctx context.Context, username, password string, sco
 		// The query runs all the same, because it takes time as well.
 		name = ""
 	}
-	doc, err := s.findUserByName(ctx, name)
+	doc, err := s.findUserByLogin(ctx, name)
 	if errors.Is(err, ErrNoSuchUser) {
 		doc, err = nil, nil
 	}
@@ -141,11 +141,19 @@ func (s *Store) appProof(
 // UserWhoLogsIn returns the user with this name, who has proved who he is by other means than a
 // password of the store. Errors: ErrAuthFailed if there is none, ErrSuspended.
 func (s *Store) UserWhoLogsIn(ctx context.Context, username string) (*User, error) {
-	user, err := s.UserByName(ctx, username)
+	var doc *userDoc
+	name, err := NormalizeAddress(username)
+	if err == nil {
+		doc, err = s.findUserByLogin(ctx, name)
+	}
 	switch {
-	case errors.Is(err, ErrNoSuchUser):
+	case errors.Is(err, ErrNoSuchUser) || errors.Is(err, ErrInvalidAddress):
 		return nil, &AuthError{Err: ErrAuthFailed, Result: LoginNoSuchUser}
 	case err != nil:
+		return nil, err
+	}
+	user, err := s.userFrom(doc)
+	if err != nil {
 		return nil, err
 	}
 	return user, user.MayLogIn("")

@@ -18,6 +18,8 @@ var (
 	ErrInvalidProfile   = errors.New("display name or metadata cannot be used")
 	ErrInvalidPage      = errors.New("there is no such page")
 	ErrNoSuchToken      = errors.New("no such token")
+	ErrNoSuchDomain     = errors.New("no such domain here")
+	ErrInvalidDomain    = errors.New("not a domain that this can be set for")
 	ErrNoSuchPassword   = errors.New("no such application password")
 	ErrNoSuchAddress    = errors.New("no such address here")
 	ErrNoSuchMailbox    = errors.New("no such mailbox")

@@ -93,7 +93,7 @@ func Forms() []database.Form {
 		{Name: collJournal, Compressor: database.Zstd},
 		{Name: collUsers}, {Name: collAddresses}, {Name: collMailboxes}, {Name: collSubscriptions},
 		{Name: collTokens}, {Name: collSending}, {Name: collShares}, {Name: collState},
-		{Name: collAuthlog, Compressor: database.Zstd},
+		{Name: collDomains}, {Name: collAuthlog, Compressor: database.Zstd},
 	}
 }
 

@@ -37,6 +37,12 @@ const (
 	MaxGroupName = 100
 	// MaxAppPasswords bounds the application passwords of a user (ErrTooMany).
 	MaxAppPasswords = 50
+	// MaxDomains bounds the domains that have settings (ErrTooMany).
+	MaxDomains = 10_000
+	// MaxDomainPage bounds the domains of one page, and MaxDomainUsers the users that are counted of
+	// each.
+	MaxDomainPage  = 100
+	MaxDomainUsers = 1000
 	// MaxTokens bounds the tokens of the HTTP API (ErrTooMany).
 	MaxTokens = 10_000
 	// MaxPage bounds the users of one page.
@@ -146,6 +152,8 @@ const (
 	// DefaultAuthlogKept is the time for which the authentication log keeps entries, without
 	// Options.AuthlogKept.
 	DefaultAuthlogKept = 30 * 24 * time.Hour
+	// domainsEvery is how often an instance looks for settings of domains that others changed.
+	domainsEvery = 10 * time.Second
 	// casAttempts bounds the attempts of an optimistic recount beside live traffic.
 	casAttempts = 20
 )

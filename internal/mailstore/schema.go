@@ -68,6 +68,7 @@ const (
 	collTokens        = "tokens"
 	collSending       = "sending"
 	collAuthlog       = "authlog"
+	collDomains       = "domains"
 	collShares        = "shares" // identifiers with which something is or was shared
 	collState         = "state"  // one document for each thing that happens to the whole store
 )
@@ -99,6 +100,13 @@ const (
 const (
 	addressUser  = "user"
 	addressAlias = "alias" // true for all but the user name
+)
+
+// Fields of domain documents; _id is the domain. They are there for what is set only.
+const (
+	domainBytes    = "bytes"    // int64: default limit of its users; absent for Default
+	domainMessages = "messages" // int64, likewise
+	domainAliasOf  = "alias"    // string: the domain that has its mail
 )
 
 // Fields of mailbox documents.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -75,7 +76,7 @@ type Store struct {
 	authlogKept time.Duration
 
 	users, addresses, mailboxes, subscriptions, messages, journal, state, tokens, sending *mongo.Collection
-	shares, authlog                                                                       *mongo.Collection
+	shares, authlog, domains                                                              *mongo.Collection
 	// clustered says that the database keeps messages in the order of _id and has no separate index
 	// on it.
 	clustered bool
@@ -95,6 +96,7 @@ type Store struct {
 	deliveryWait       time.Duration
 
 	locks        userLocks
+	domainTable  atomic.Pointer[map[string]domainDoc]
 	heads        heads
 	inboxes      inboxes
 	names        remembered[mailkey.UserID]
@@ -142,6 +144,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		sending:       o.Database.Collection(collSending, committed),
 		shares:        o.Database.Collection(collShares, committed),
 		authlog:       o.Database.Collection(collAuthlog, committed),
+		domains:       o.Database.Collection(collDomains, committed),
 		stored:        o.Stored,
 		journalKept:   cmp.Or(o.JournalKept, DefaultJournalKept),
 		authlogKept:   cmp.Or(o.AuthlogKept, DefaultAuthlogKept),
@@ -171,8 +174,12 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mailstore: %w", err)
 	}
+	if err := s.loadDomains(ctx); err != nil {
+		return nil, fmt.Errorf("mailstore: %w", err)
+	}
 	s.base, s.stop = context.WithCancel(context.Background())
 	if o.Resume {
+		s.spawn(func() { s.followDomains(s.base) })
 		s.spawn(func() { s.resumeLoop(s.base) })
 	}
 	return s, nil

@@ -65,7 +65,7 @@ func (s *Store) userFrom(d *userDoc) (*User, error) {
 	if err != nil {
 		return nil, err
 	}
-	u := &User{ID: id, Username: d.Name, Account: s.quota.Policy().Account(d.Quota), Created: d.Created.UTC(),
+	u := &User{ID: id, Username: d.Name, Account: s.quota.Account(d.Name, d.Quota), Created: d.Created.UTC(),
 		DisplayName: d.DisplayName, Metadata: d.Metadata, State: d.State, Groups: d.Groups}
 	if !d.DeleteAfter.IsZero() {
 		u.DeleteAfter = d.DeleteAfter.UTC()
@@ -129,7 +129,7 @@ func (s *Store) CreateUser(ctx context.Context, n NewUser) (*User, error) {
 // createUser makes an account from the values that CreateUser has checked.
 func (s *Store) createUser(ctx context.Context, n NewUser, hash string) (*User, error) {
 	name, state := n.Username, quota.NewState(n.Quota)
-	user := &User{ID: mailkey.NewUserID(), Username: name, Account: s.quota.Policy().Account(state), Created: now(),
+	user := &User{ID: mailkey.NewUserID(), Username: name, Account: s.quota.Account(name, state), Created: now(),
 		DisplayName: n.DisplayName, Metadata: n.Metadata}
 	var boxes []any
 	validity := uint32(user.Created.Unix())
