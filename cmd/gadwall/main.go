@@ -51,6 +51,7 @@ type cli struct {
 	Restore restoreCmd `cmd:"" help:"Bring mail back from a backup: all of it, or that of one user."`
 	Shards  shardsCmd  `cmd:"" help:"Lay the collections out on the shards of a MongoDB cluster."`
 	Schema  schemaCmd  `cmd:"" help:"Bring a database that exists to the form that this program knows."`
+	Doctor  doctorCmd  `cmd:"" help:"Look whether a server with these settings works, and say what to do if not."`
 	Dict    dictCmd    `cmd:"" help:"Manage compression dictionaries."`
 	Bench   benchCmd   `cmd:"" help:"Measure."`
 	Configs configCmd  `cmd:"" name:"config" help:"Show settings, or an example of a configuration file."`

@@ -141,6 +141,9 @@ func (n *Node) openEmbedded(o Options) (*options.ClientOptions, error) {
 	return server.ClientOptions(), nil
 }
 
+// ErrNoDatabase reports a data directory in which no database was made yet.
+var ErrNoDatabase = errors.New("there is no database")
+
 // MustExist refuses a data directory without a database: the operator named the wrong one.
 func MustExist(cfg config.Storage) error {
 	if !cfg.Embedded() {
@@ -152,7 +155,7 @@ func MustExist(cfg config.Storage) error {
 func mustExist(dir string) error {
 	exists, err := docstore.Exists(dir)
 	if err == nil && !exists {
-		err = &SettingError{fmt.Errorf("--data-dir: there is no database in %s; gadwall serve makes one", dir)}
+		err = &SettingError{fmt.Errorf("--data-dir: %w in %s; gadwall serve makes one", ErrNoDatabase, dir)}
 	}
 	return err
 }
