@@ -20,6 +20,8 @@ const (
 		" CONTEXT=SEARCH CONTEXT=SORT THREAD=ORDEREDSUBJECT THREAD=REFERENCES THREAD=REFS" +
 		" MULTISEARCH SAVEDATE PREVIEW BINARY REPLACE INPROGRESS OBJECTID QUOTA QUOTA=RES-STORAGE" +
 		" QUOTA=RES-MESSAGE APPENDLIMIT="
+	// capsSharing is told where users can share their mailboxes.
+	capsSharing = " ACL RIGHTS=kxte LIST-MYRIGHTS"
 )
 
 // handleCapability answers CAPABILITY (RFC 3501 section 6.1.1).
@@ -34,7 +36,11 @@ func (c *conn) handleCapability(_ context.Context, cmd *command) error {
 // capabilities is what CAPABILITY tells in the present state.
 func (c *conn) capabilities() string {
 	if c.state != imap.ConnStateNotAuthenticated {
-		caps := capsAlways + capsSession + strconv.FormatInt(c.srv.opts.MaxMessageSize, 10)
+		caps := capsAlways
+		if others, _ := c.account.Sharing(); others {
+			caps += capsSharing
+		}
+		caps += capsSession + strconv.FormatInt(c.srv.opts.MaxMessageSize, 10)
 		if c.compressed == nil {
 			caps += " COMPRESS=DEFLATE"
 		}

@@ -6,6 +6,7 @@ import (
 	"github.com/emersion/go-imap/v2"
 
 	"gadwall/imap/wire"
+	"gadwall/internal/account"
 	"gadwall/internal/activity"
 )
 
@@ -95,6 +96,12 @@ var rules = map[string]rule{
 	"ESEARCH":     {inSession, syncAll, (*conn).handleESearch},
 	"APPEND":      {inSession, syncAll, (*conn).handleAppend},
 	"IDLE":        {inSession, syncAll, (*conn).handleIdle},
+
+	"SETACL":     {inSession, syncAll, (*conn).handleSetACL},
+	"DELETEACL":  {inSession, syncAll, (*conn).handleDeleteACL},
+	"GETACL":     {inSession, syncAll, (*conn).handleGetACL},
+	"LISTRIGHTS": {inSession, syncAll, (*conn).handleListRights},
+	"MYRIGHTS":   {inSession, syncAll, (*conn).handleMyRights},
 
 	"GETQUOTA":     {inSession, syncAll, (*conn).handleGetQuota},
 	"GETQUOTAROOT": {inSession, syncAll, (*conn).handleGetQuotaRoot},
@@ -194,11 +201,25 @@ func (c *conn) handleLogout(_ context.Context, cmd *command) error {
 	return nil
 }
 
-// handleNamespace answers NAMESPACE (RFC 2342): one personal namespace.
+// handleNamespace answers NAMESPACE (RFC 2342): one personal namespace, one of other users and, if
+// there are public mailboxes, one of them.
 func (c *conn) handleNamespace(_ context.Context, cmd *command) error {
 	if err := cmd.noArguments(); err != nil {
 		return err
 	}
-	c.enc.Untagged().Raw(`NAMESPACE (("" "/")) NIL NIL`).CRLF()
+	c.enc.Untagged().Raw(`NAMESPACE (("" "/"))`)
+	others, public := c.account.Sharing()
+	c.writeNamespace(account.OthersPrefix, others)
+	c.writeNamespace(account.PublicPrefix, public)
+	c.enc.CRLF()
 	return nil
+}
+
+func (c *conn) writeNamespace(prefix string, there bool) {
+	c.enc.SP()
+	if !there {
+		c.enc.NIL()
+		return
+	}
+	c.enc.Raw(`(("`).Raw(prefix).Raw(`" "/"))`)
 }

@@ -22,6 +22,7 @@ import (
 	"gadwall/internal/activity"
 	"gadwall/internal/events"
 	"gadwall/internal/logins"
+	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
 )
 
@@ -58,6 +59,7 @@ type conn struct {
 	state   imap.ConnState
 	account *account.Account     // from the login on
 	sub     *events.Subscription // from the first SELECT or IDLE on
+	heard   mailkey.UserID       // whose events sub has
 	sel     *selected            // nil unless state is selected
 
 	enabled extensions
@@ -285,6 +287,12 @@ func (c *conn) maxBad() int {
 // that was not OK.
 func (c *conn) run(ctx context.Context, cmd *command) error {
 	r, err := c.parseName(cmd)
+	if err == nil && (r.sync != syncNone || r.states == inSelected) && cmd.name != "UNSELECT" {
+		if err = c.refresh(ctx); errors.Is(err, mailstore.ErrNoSuchMailbox) {
+			c.bye("", "Selected mailbox is not there any more")
+			r.sync = syncNone
+		}
+	}
 	if err != nil {
 		r.run = func(*conn, context.Context, *command) error { return err }
 	}

@@ -32,6 +32,8 @@ var storeErrors = []struct {
 	code imap.ResponseCode
 	text string
 }{
+	{account.ErrUnknownIdentifier, imap.ResponseCodeCannot, "No such identifier"},
+	{account.ErrForced, imap.ResponseCodeCannot, "These rights cannot be changed"},
 	{account.ErrReadOnly, imap.ResponseCodeNoPerm, "Mailbox is open read-only"},
 	{account.ErrNoRight, imap.ResponseCodeNoPerm, "No right to do this"},
 	{quota.ErrOverQuota, imap.ResponseCodeOverQuota, "Quota exceeded"},

@@ -12,6 +12,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"gadwall/imap/wire"
+	"gadwall/internal/activity"
 	"gadwall/internal/mailstore"
 	"gadwall/internal/sparselog"
 	"gadwall/quota"
@@ -22,7 +23,7 @@ func TestExplain(t *testing.T) {
 	defer client.Close()
 	rare := sparselog.New(sparselog.Interval)
 	defer rare.Close()
-	c := newConn(&Server{log: slog.New(slog.DiscardHandler), rare: rare}, server)
+	c := newConn(&Server{log: slog.New(slog.DiscardHandler), rare: rare, counts: newCounts(activity.New())}, server)
 	lost := mongo.CommandError{Labels: []string{"NetworkError"}, Wrapped: io.EOF}
 	for _, tt := range []struct {
 		err  error

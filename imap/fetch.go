@@ -86,6 +86,7 @@ type fetcher struct {
 	req     *fetchRequest
 	plan    fetchPlan
 	setSeen bool
+	foreign string // the end of object ids, see idOf
 
 	// Of the side that reads.
 	cursor uint32 // sequence number where the last message was found
@@ -103,6 +104,7 @@ type fetcher struct {
 
 func newFetcher(c *conn, req *fetchRequest) *fetcher {
 	f := &fetcher{c: c, req: req}
+	f.foreign = c.idOf(c.sel.box.Key().User())
 	f.setSeen = req.setsSeen() && c.sel.box.Rights().Has(account.KeepSeen)
 	f.plan = planFetch(req, f.setSeen)
 	return f

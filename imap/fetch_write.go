@@ -94,10 +94,10 @@ func (f *fetcher) items(ctx context.Context, m fetched) error {
 	}
 	if id := msg.EmailID(); items&itemEmailID != 0 && id != "" {
 		f.resp.item("EMAILID (")
-		f.resp.buf = append(append(f.resp.buf, id...), ')')
+		f.resp.buf = append(append(append(f.resp.buf, id...), f.foreign...), ')')
 	}
 	if items&itemThreadID != 0 {
-		f.resp.threadID(msg.ThreadID())
+		f.resp.threadID(msg.ThreadID(), f.foreign)
 	}
 	if items&itemSize != 0 {
 		f.resp.item("RFC822.SIZE ")

@@ -18,7 +18,11 @@ func (c *conn) handleIdle(ctx context.Context, cmd *command) error {
 	if err := cmd.noArguments(); err != nil {
 		return err
 	}
-	c.subscribe()
+	heard := c.account.UserID()
+	if c.sel != nil {
+		heard = c.sel.box.Key().User()
+	}
+	c.subscribe(heard)
 	c.dropCache()
 	c.enc.Raw("+ idling\r\n")
 	gone := make(chan struct{}, 1)
@@ -36,7 +40,7 @@ func (c *conn) handleIdle(ctx context.Context, cmd *command) error {
 	mode := syncForced // what happened before IDLE is told first
 	for {
 		if c.sel != nil {
-			if err := c.sync(ctx, mode); err != nil {
+			if err := c.syncIdle(ctx, mode); err != nil {
 				if c.syncFailed(err); c.closing {
 					return c.endIdleByServer(cmd)
 				}
@@ -72,6 +76,16 @@ func (c *conn) handleIdle(ctx context.Context, cmd *command) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// syncIdle is sync for a session that looks at its rights when it looks for changes.
+func (c *conn) syncIdle(ctx context.Context, mode syncMode) error {
+	if c.sel.stale || mode == syncForced {
+		if err := c.refresh(ctx); err != nil {
+			return err
+		}
+	}
+	return c.sync(ctx, mode)
 }
 
 // endIdleByServer ends IDLE without the client's DONE. BYE, which was written, is the whole

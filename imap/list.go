@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"gadwall/imap/wire"
+	"gadwall/internal/account"
 	"gadwall/internal/mailstore"
 )
 
@@ -21,6 +22,7 @@ type listRequest struct {
 
 	// Return options.
 	subscribed bool
+	myRights   bool // RFC 8440
 	status     []string
 }
 
@@ -34,7 +36,10 @@ func (c *conn) handleList(ctx context.Context, cmd *command) error {
 		c.enc.Untagged().Raw(`LIST (\Noselect) "/" ""`).CRLF()
 		return nil
 	}
-	tree, err := c.mailboxTree(ctx, req.onlySubscribed || req.subscribed)
+	tree, err := c.mailboxTree(ctx, treeOf{
+		subscriptions: req.onlySubscribed || req.subscribed,
+		others:        !req.onlySpecialUse && req.patterns.mayMatchBelow(account.OthersPrefix, account.PublicPrefix),
+	})
 	if err != nil {
 		return err
 	}
@@ -52,7 +57,10 @@ func (c *conn) handleList(ctx context.Context, cmd *command) error {
 			continue
 		}
 		c.writeList("LIST", n, req)
-		if len(req.status) > 0 && n.box != nil {
+		if req.myRights && n.box != nil && n.selected {
+			c.writeMyRights(n.name, n.rights)
+		}
+		if len(req.status) > 0 && n.box != nil && n.rights.Has(account.Read) {
 			c.writeStatus(n.name, n.box, req.status)
 		}
 	}
@@ -202,6 +210,8 @@ func (r *listRequest) parseReturn(dec *wire.Decoder) error {
 		case "SUBSCRIBED":
 			r.subscribed = true
 		case "CHILDREN", "SPECIAL-USE": // always returned
+		case "MYRIGHTS":
+			r.myRights = true
 		case "STATUS": // RFC 5819
 			if err := dec.SP(); err != nil {
 				return err
@@ -279,6 +289,8 @@ func (c *conn) handleLsub(ctx context.Context, cmd *command) error {
 type node struct {
 	name       string
 	box        *mailstore.Mailbox // nil: a missing parent, or only subscribed to
+	rights     account.Rights     // on the mailbox
+	others     bool               // it is another user's
 	subscribed bool
 	children   bool // a mailbox is below it
 
@@ -296,20 +308,32 @@ type mailboxTree struct {
 	index map[string]*node
 }
 
-// mailboxTree reads the user's mailboxes, and subscriptions when they matter.
-func (c *conn) mailboxTree(ctx context.Context, subscriptions bool) (*mailboxTree, error) {
-	boxes, err := c.account.Mailboxes(ctx)
+// treeOf says what a tree is to have beside the user's own mailboxes.
+type treeOf struct{ subscriptions, others bool }
+
+// mailboxTree reads the names.
+func (c *conn) mailboxTree(ctx context.Context, of treeOf) (*mailboxTree, error) {
+	boxes, err := c.account.Own(ctx)
 	if err != nil {
 		return nil, err
 	}
+	own := len(boxes)
+	if of.others {
+		others, err := c.account.Others(ctx)
+		if err != nil {
+			return nil, err
+		}
+		boxes = append(boxes, others...)
+	}
 	t := &mailboxTree{index: make(map[string]*node, len(boxes))}
-	for _, box := range boxes {
-		t.node(box.Path).box = box
+	for i, box := range boxes {
+		n := t.node(box.Path)
+		n.box, n.rights, n.others = box.Mailbox, box.Rights, i >= own
 		for parent := parentOf(box.Path); parent != ""; parent = parentOf(parent) {
 			t.node(parent).children = true
 		}
 	}
-	if subscriptions {
+	if of.subscriptions {
 		names, err := c.account.Subscriptions(ctx)
 		if err != nil {
 			return nil, err

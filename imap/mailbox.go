@@ -11,6 +11,7 @@ import (
 
 	"gadwall/imap/wire"
 	"gadwall/internal/account"
+	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
 )
 
@@ -67,7 +68,7 @@ func (c *conn) handleCreate(ctx context.Context, cmd *command) error {
 	if c.enabled.has(imap4rev2) && box.Path != name {
 		c.tellName(name, box)
 	}
-	cmd.ok("MAILBOXID ("+mailboxID(box)+")", "CREATE completed") // RFC 8474 section 4.1
+	cmd.ok("MAILBOXID ("+c.mailboxID(box)+")", "CREATE completed") // RFC 8474 section 4.1
 	return nil
 }
 
@@ -86,9 +87,17 @@ func (c *conn) tellName(asked string, box *mailstore.Mailbox) {
 }
 
 // mailboxID is the MAILBOXID (RFC 8474 section 4): it stays when the mailbox is renamed, and no other
-// one of the user ever has it.
-func mailboxID(box *mailstore.Mailbox) string {
-	return "F" + strconv.FormatUint(uint64(box.Key.Number()), 10)
+// one that the client can see ever has it.
+func (c *conn) mailboxID(box *mailstore.Mailbox) string {
+	return "F" + strconv.FormatUint(uint64(box.Key.Number()), 10) + c.idOf(box.Key.User())
+}
+
+// idOf is what ids of another user's mailboxes and messages end with. Ids are unique within a user.
+func (c *conn) idOf(user mailkey.UserID) string {
+	if c.account == nil || user == c.account.UserID() {
+		return ""
+	}
+	return "_" + user.String()
 }
 
 // createParameters reads "(USE (\Sent ...))".
@@ -130,6 +139,9 @@ func (c *conn) handleDelete(ctx context.Context, cmd *command) error {
 	}
 	if c.sel != nil {
 		box, err := c.account.Status(ctx, name)
+		if errors.Is(err, account.ErrNoRight) || errors.Is(err, mailstore.ErrNoSuchMailbox) {
+			return c.account.Delete(ctx, name) // not the selected one, which can be read
+		}
 		if err != nil {
 			return err
 		}

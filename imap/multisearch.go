@@ -144,19 +144,40 @@ func (c *conn) searchedMailboxes(ctx context.Context, sources []searchSource) ([
 	if len(sources) == 0 {
 		sources = []searchSource{{kind: "SELECTED"}}
 	}
-	tree, err := c.mailboxTree(ctx, slices.ContainsFunc(sources, func(s searchSource) bool {
-		return s.kind == "SUBSCRIBED"
-	}))
+	tree, err := c.mailboxTree(ctx, treeOf{
+		subscriptions: slices.ContainsFunc(sources, func(s searchSource) bool { return s.kind == "SUBSCRIBED" }),
+		others:        slices.ContainsFunc(sources, func(s searchSource) bool { return s.mayBeOthers(c) }),
+	})
 	if err != nil {
 		return nil, err
 	}
 	var boxes []*mailstore.Mailbox
+	selected := slices.ContainsFunc(sources, func(s searchSource) bool { return s.kind == "SELECTED" }) && c.sel != nil
 	for _, n := range tree.nodes {
 		if n.box != nil && slices.ContainsFunc(sources, func(s searchSource) bool { return s.has(c, n) }) {
 			boxes = append(boxes, n.box)
+			selected = selected && !c.isSelected(n.box)
 		}
 	}
+	if selected && c.sel.box.Foreign() { // one that can be read, and is in no list
+		box, err := c.sel.box.Status(ctx)
+		if err != nil {
+			return nil, err
+		}
+		boxes = append(boxes, box)
+	}
 	return boxes, nil
+}
+
+// mayBeOthers reports whether mailboxes of other users can belong to the source.
+func (s *searchSource) mayBeOthers(c *conn) bool {
+	switch s.kind {
+	case "SELECTED":
+		return c.sel != nil && c.sel.box.Foreign()
+	case "SUBSCRIBED":
+		return true
+	}
+	return slices.ContainsFunc(s.names, c.account.Foreign)
 }
 
 // has reports whether a mailbox belongs to the source.
@@ -176,7 +197,7 @@ func (s *searchSource) has(c *conn, n *node) bool {
 			return n.name == name || ok && (s.kind == "SUBTREE" || !strings.Contains(below, separator))
 		})
 	}
-	return true // PERSONAL: there are no others
+	return !n.others // PERSONAL
 }
 
 func (c *conn) isSelected(box *mailstore.Mailbox) bool {
@@ -239,7 +260,7 @@ func (c *conn) searchOther(
 	s := &searching{
 		req: req, tag: cmd.tag, uid: true, box: opened,
 		scope: uidset.Of(uidset.Range{First: 1, Last: box.UIDNext - 1}),
-		key: req.keyIn(func(set imap.NumSet) uidset.Set {
+		key: req.keyIn(c.idOf(box.Key.User()), func(set imap.NumSet) uidset.Set {
 			if imap.IsSearchRes(set) {
 				return nil // "$" is of the selected mailbox
 			}

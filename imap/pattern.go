@@ -94,6 +94,19 @@ func compilePattern(text string) *pattern {
 	return p
 }
 
+// mayMatchBelow reports whether a pattern can match a name that begins with one of the prefixes, or
+// a name above one.
+func (p patterns) mayMatchBelow(prefixes ...string) bool {
+	for _, one := range p.list {
+		for _, prefix := range prefixes {
+			if strings.HasPrefix(one.start, prefix) || strings.HasPrefix(prefix, one.start) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // matches reports whether name fits the pattern.
 func (p *pattern) matches(name string) bool {
 	if name == "INBOX" {

@@ -195,13 +195,13 @@ func (r *fetchResponse) modseq(n uint64) {
 }
 
 // threadID appends the id of a thread, NIL for none (RFC 8474 section 5.2).
-func (r *fetchResponse) threadID(id string) {
+func (r *fetchResponse) threadID(id, suffix string) {
 	r.item("THREADID ")
 	if id == "" {
 		r.buf = wire.AppendNIL(r.buf)
 		return
 	}
-	r.buf = append(append(append(r.buf, '('), id...), ')')
+	r.buf = append(append(append(append(r.buf, '('), id...), suffix...), ')')
 }
 
 // preview appends the stored preview: NIL if there is none yet, which an empty one is not (RFC 8970

@@ -134,7 +134,7 @@ func (c *conn) searchSelected(cmd *command, req *searchRequest) *searching {
 	s := &searching{
 		req: req, tag: cmd.tag, uid: cmd.uid, box: c.sel.box, known: view.Within,
 		scope: uidset.Of(uidset.Range{First: view.UID(1), Last: view.Max()}),
-		key:   req.keyIn(c.searchable),
+		key:   req.keyIn(c.idOf(c.sel.box.Key().User()), c.searchable),
 	}
 	s.progress = c.newProgress(cmd.tag, view.Len(), func(uid uint32) uint32 {
 		seq, _ := view.Seq(uid)

@@ -70,7 +70,7 @@ func parseSearchLine(
 	if err := parse(p); err != nil {
 		return parsedSearch{}, err
 	}
-	key := p.keyIn(func(set imap.NumSet) uidset.Set {
+	key := p.keyIn("", func(set imap.NumSet) uidset.Set {
 		if imap.IsSearchRes(set) {
 			return uidset.Set{{First: 20, Last: 30}}
 		}

@@ -1,6 +1,7 @@
 package imap
 
 import (
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -185,11 +186,16 @@ func (p *searchParser) objectID(
 	if err != nil {
 		return nil, err
 	}
+	owner := ""
+	if i := strings.IndexByte(id, '_'); i >= 0 {
+		id, owner = id[:i], id[i:]
+	}
 	n, ok := parse(id)
 	if !ok {
 		return search.Any(), nil
 	}
-	return key(n), nil
+	p.ids = append(p.ids, objectID{owner, key(n)})
+	return search.Blank(-len(p.ids)), nil
 }
 
 // date reads a date. Time and time zone of messages are disregarded

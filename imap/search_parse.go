@@ -20,14 +20,31 @@ type searchRequest struct {
 	// program is what is searched for. A Blank in it is the set of that number in sets.
 	program *search.Key
 	sets    []imap.NumSet
+	// ids are the messages that EMAILID and THREADID name. The Blank -1 is the first one.
+	ids []objectID
 
 	order  []order.Criterion // of SORT; nil: in the order of the mailbox
 	thread thread.Algorithm  // of THREAD
 }
 
-// keyIn is the program for a mailbox in which resolve gives the UIDs of a set.
-func (r *searchRequest) keyIn(resolve func(imap.NumSet) uidset.Set) *search.Key {
-	return r.program.Fill(func(i int) *search.Key { return search.UIDs(resolve(r.sets[i])) })
+// objectID is the argument of EMAILID or THREADID.
+type objectID struct {
+	owner string // the end of the id, see idOf
+	key   *search.Key
+}
+
+// keyIn is the program for a mailbox of a user whose ids end with owner, and in which resolve gives
+// the UIDs of a set.
+func (r *searchRequest) keyIn(owner string, resolve func(imap.NumSet) uidset.Set) *search.Key {
+	return r.program.Fill(func(i int) *search.Key {
+		switch {
+		case i >= 0:
+			return search.UIDs(resolve(r.sets[i]))
+		case r.ids[-1-i].owner != owner:
+			return search.Any() // a number of another user's
+		}
+		return r.ids[-1-i].key
+	})
 }
 
 // searchParser reads the arguments of commands that search (RFC 3501 section 6.4.4). Each of its

@@ -54,6 +54,9 @@ func (c *conn) handleExamine(ctx context.Context, cmd *command) error {
 	return c.selectMailbox(ctx, cmd, account.ReadOnly)
 }
 
+// writing are the rights of which one is enough for READ-WRITE (RFC 4314 section 5.2).
+const writing = account.Insert | account.Expunge | account.KeepSeen | account.Write | account.DeleteMessages
+
 // selectMailbox answers both.
 func (c *conn) selectMailbox(ctx context.Context, cmd *command, access account.Access) error {
 	name, err := mailboxArgument(cmd.args)
@@ -85,9 +88,12 @@ func (c *conn) selectMailbox(ctx context.Context, cmd *command, access account.A
 			return err
 		}
 	}
-	if access == account.ReadOnly {
+	switch {
+	case access == account.ReadOnly:
 		cmd.ok("READ-ONLY", "EXAMINE completed")
-	} else {
+	case c.sel.box.Rights()&writing == 0:
+		cmd.ok("READ-ONLY", "SELECT completed")
+	default:
 		cmd.ok("READ-WRITE", "SELECT completed")
 	}
 	return nil
@@ -127,7 +133,11 @@ func (c *conn) parseSelectParameters(dec *wire.Decoder) (p selectParameters, err
 // open selects a mailbox. The view is that of the mailbox document's
 // mod-sequence: messages which come later are told by the first sync.
 func (c *conn) open(ctx context.Context, name string, access account.Access) (*mailstore.Mailbox, error) {
-	c.subscribe() // before reading, so that nothing falls in between
+	owner, err := c.account.Owner(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	c.subscribe(owner) // before reading, so that nothing falls in between
 	opened, box, err := c.account.Open(ctx, name, access)
 	if err != nil {
 		return nil, err
@@ -156,7 +166,7 @@ func (c *conn) open(ctx context.Context, name string, access account.Access) (*m
 		c.enc.Untagged().Raw("OK [UNSEEN ").Number(unseen).Raw("] First unseen message\r\n")
 	}
 	c.enc.Untagged().Raw("OK [UIDVALIDITY ").Number(box.UIDValidity).Raw("] UIDs are valid\r\n")
-	c.enc.Untagged().Raw("OK [MAILBOXID (").Raw(mailboxID(box)).Raw(")] Id\r\n")
+	c.enc.Untagged().Raw("OK [MAILBOXID (").Raw(c.mailboxID(box)).Raw(")] Id\r\n")
 	c.enc.Untagged().Raw("OK [UIDNEXT ").Number(box.UIDNext).Raw("] Next UID\r\n")
 	c.enc.Untagged().Raw("OK [HIGHESTMODSEQ ").Number64(box.HighestModSeq).Raw("] Highest\r\n")
 	return box, nil

@@ -82,7 +82,7 @@ func (c *conn) writeStatus(name string, box *mailstore.Mailbox, items []string) 
 	}
 	c.enc.Untagged().Raw("STATUS ").Mailbox(name).SP().List(len(items), func(i int) {
 		if items[i] == statusMailboxID {
-			c.enc.Raw("MAILBOXID (").Raw(mailboxID(box)).Byte(')')
+			c.enc.Raw("MAILBOXID (").Raw(c.mailboxID(box)).Byte(')')
 			return
 		}
 		c.enc.Raw(items[i]).SP().Number64(statusValues[items[i]](c, box))

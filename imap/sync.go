@@ -5,14 +5,19 @@ import (
 	"time"
 
 	"gadwall/internal/events"
+	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
 )
 
-// subscribe begins to collect the user's events.
-func (c *conn) subscribe() {
-	if c.sub == nil {
-		c.sub = c.account.Events()
+// subscribe begins to collect the events of the user whose mailbox is selected, or is about to be.
+func (c *conn) subscribe(user mailkey.UserID) {
+	if c.sub != nil && c.heard == user {
+		return
 	}
+	if c.sub != nil {
+		c.sub.Close()
+	}
+	c.sub, c.heard = c.account.EventsOf(user), user
 }
 
 // sync tells the client what changed in the selected mailbox. It asks the
@@ -94,8 +99,8 @@ func (c *conn) concerns(ev events.Event) bool {
 	if c.sel == nil {
 		return false
 	}
-	if ev.Kind == events.Resync {
-		return true
+	if ev.Kind == events.Resync || ev.Kind == events.MailboxList && c.sel.box.Foreign() {
+		return true // perhaps of other rights
 	}
 	return ev.Mailbox == c.sel.box.Key().Number() && (ev.ModSeq == 0 || ev.ModSeq > c.sel.view.ModSeq())
 }

@@ -75,8 +75,8 @@ func (c *serveCmd) Run(std streams, again reparse) (err error) {
 	store, err := node.Open(ctx, node.Options{
 		Storage: c.Storage, Access: node.Serving, PasswordCache: time.Duration(c.PasswordCache),
 		JournalKept: time.Duration(c.JournalKept), AuthlogKept: time.Duration(c.AuthlogKept),
-		MasterUsers: c.MasterUsers,
-		ViewCache:   int64(c.ViewCache), HeaderCache: int64(c.HeaderCache), Version: version, Logger: log})
+		MasterUsers: c.MasterUsers, Sharing: c.Sharing, PublicUser: c.PublicUser,
+		ViewCache: int64(c.ViewCache), HeaderCache: int64(c.HeaderCache), Version: version, Logger: log})
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil // told to stop before it had started

@@ -39,6 +39,7 @@ type userCmd struct {
 
 	Authlog userAuthlogCmd `cmd:"" help:"List a user's logins and failed logins."`
 
+	Groups   userGroupsCmd   `cmd:"" help:"Say which groups a user is in, for mailboxes that are shared with groups."`
 	Suspend  userSuspendCmd  `cmd:"" help:"Keep a user from logging in. Mail still comes in."`
 	Resume   userResumeCmd   `cmd:"" help:"Undo suspend."`
 	Delete   userDeleteCmd   `cmd:"" help:"Delete a user and all of its mail, at once or some time later."`

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"text/tabwriter"
@@ -61,9 +62,10 @@ func (c *userShowCmd) Run(std streams) error {
 			listedUser
 			DisplayName string          `json:"displayName,omitempty"`
 			Addresses   []string        `json:"addresses"`
+			Groups      []string        `json:"groups,omitempty"`
 			DeleteAfter *time.Time      `json:"deleteAfter,omitempty"`
 			Metadata    json.RawMessage `json:"metadata,omitempty"`
-		}{listedUser: listed(user), DisplayName: user.DisplayName, Addresses: addresses}
+		}{listedUser: listed(user), DisplayName: user.DisplayName, Addresses: addresses, Groups: user.Groups}
 		if user.State == mailstore.UserDeleted {
 			shown.DeleteAfter = &user.DeleteAfter
 		}
@@ -105,6 +107,25 @@ func (c *userSetCmd) Run(std streams) error {
 			return err
 		}
 		fmt.Fprintf(std.out, "changed %s\n", user.Username)
+		return nil
+	})
+}
+
+type userGroupsCmd struct {
+	oneUser
+	Groups []string `arg:"" optional:"" help:"Names of the groups, without the $ that IMAP clients see before them; the user leaves all others."`
+	None   bool     `help:"The user leaves all groups."`
+}
+
+func (c *userGroupsCmd) Run(std streams) error {
+	if c.None == (len(c.Groups) > 0) {
+		return usageError{errors.New("groups or --none are needed")}
+	}
+	return c.withUser(std, func(ctx context.Context, s *mailstore.Store, user *mailstore.User) error {
+		if err := s.SetGroups(ctx, user.ID, c.Groups); err != nil {
+			return err
+		}
+		fmt.Fprintf(std.out, "changed the groups of %s\n", user.Username)
 		return nil
 	})
 }

@@ -36,6 +36,15 @@ func TestUserCommands(t *testing.T) {
 	run("", "app-password", "revoke", ada, id).want(t, exitFailure, "no such application password")
 	run("", "app-password", "add", ada, "phone", "--scopes", "fax").want(t, exitUsage, "unknown scope")
 
+	run("", "groups", ada, "Team", "$office").want(t, 0, "changed the groups of "+ada)
+	run("", "show", ada).want(t, 0, `"office"`, `"team"`)
+	run("", "groups", ada, "a b").want(t, exitFailure, "space")
+	run("", "groups", ada).want(t, exitUsage, "--none")
+	run("", "groups", ada, "--none").want(t, 0, "changed the groups of "+ada)
+	if shown := run("", "show", ada).out; strings.Contains(shown, "groups") {
+		t.Errorf("groups of a user who left them: %s", shown)
+	}
+
 	run("", "suspend", ada).want(t, 0, "suspended "+ada)
 	run("", "list", "--domain", "example.com").want(t, 0, ada, "suspended")
 	if out := run("", "list", "--prefix", "bob", "--json").out; !strings.Contains(out, "bob@example.org") ||

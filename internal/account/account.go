@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -33,6 +34,12 @@ type Options struct {
 	// Masters are the names of users who may act for every user.
 	Masters []string
 	Logger  *slog.Logger // slog.Default if nil
+	// NoSharing hides the mailboxes of other users from everybody. PublicUser is the name of the user
+	// whose mailboxes are the public ones, if there are any. NoAnyone keeps users from sharing with
+	// all users; PublicUser always may.
+	NoSharing  bool
+	PublicUser string
+	NoAnyone   bool
 }
 
 // Accounts gives out the accounts of a store. It is safe for concurrent use.
@@ -49,6 +56,10 @@ type Accounts struct {
 	masters  map[string]bool
 	counts   *prometheus.CounterVec // of logins
 	feed     *feed.Feed
+
+	sharing    bool
+	publicUser string // normalised; empty if there is none
+	noAnyone   bool
 }
 
 // New returns Accounts. The caller keeps the Store and the Bus open for as long as any Account is
@@ -68,7 +79,15 @@ func New(o Options) (*Accounts, error) {
 		}
 		masters[name] = true
 	}
+	public := ""
+	if o.PublicUser != "" {
+		var err error
+		if public, err = mailstore.NormalizeAddress(o.PublicUser); err != nil {
+			return nil, fmt.Errorf("account: public user: %w", err)
+		}
+	}
 	return &Accounts{
+		sharing: !o.NoSharing, publicUser: public, noAnyone: o.NoAnyone,
 		store: o.Store, bus: o.Bus, log: o.Logger,
 		searcher: search.NewSearcher(o.Store, o.Index, o.Logger),
 		columns:  mailcolumns.New(o.Store, o.ColumnBytes),
@@ -95,11 +114,12 @@ func (s *Accounts) For(actor string, user *mailstore.User, rights Rights) *Accou
 	if actor != user.Username {
 		log = log.With("actor", actor)
 	}
-	return &Account{
+	a := &Account{
 		shared: s, store: s.store, actor: actor, user: user.ID,
-		name: user.Username, rights: rights,
-		log: log,
+		name: user.Username, rights: rights, clock: new(database.Clock), log: log,
 	}
+	a.identities.Store(identitiesOf(user))
+	return a
 }
 
 // Account is what an actor may do with the mail of one user. It is safe for concurrent use.
@@ -110,13 +130,21 @@ type Account struct {
 	actor  string
 	user   mailkey.UserID
 	name   string // of the user
-	rights Rights // on every mailbox of the user
-	clock  database.Clock
+	rights Rights // on every mailbox of the user; but see visitor
+	clock  *database.Clock
+
+	// identities are those that the user has in the access control lists of others.
+	identities atomic.Pointer[identities]
+
+	// visitor is the account of the actor, if the mail is another user's: then the access control
+	// list of each mailbox tells the rights, and prefix is what the actor's names for them begin with.
+	visitor *Account
+	prefix  string
 }
 
 // chain returns a context whose calls see what earlier calls of the account wrote and saw.
 func (a *Account) chain(ctx context.Context) context.Context {
-	return database.WithClock(ctx, &a.clock)
+	return database.WithClock(ctx, a.clock)
 }
 
 // Actor is the name of the user who is logged in.

@@ -5,8 +5,11 @@
 // # Words
 //
 //   - actor: the user who is logged in.
-//   - target user: the user whose mail it is. It is another one than the actor only for master
-//     users (Options.Masters).
+//   - target user: the user whose mail it is. It is another one than the actor for master users
+//     (Options.Masters), and for a mailbox that another user shares: then the access control list
+//     of the mailbox tells the actor's rights.
+//   - name: what the actor calls a mailbox. Those of other users are below OthersPrefix or
+//     PublicPrefix.
 //   - login: one attempt of a client to be somebody. Accounts.Login has the client wait for its turn
 //     (package logins) and records the attempt in the authentication log, whichever protocol it is.
 //   - rights: what the actor may do, by the letters of RFC 4314 section 2.1. The owner has all of

@@ -59,7 +59,7 @@ func (i *Import) Admit(ctx context.Context, size int64) error {
 	}
 	i.announced += size
 	if !limits.Fit(usage, quota.Usage{Bytes: i.announced, Messages: int64(len(i.items)) + 1}) {
-		return quota.ErrOverQuota
+		return i.box.account.owned(quota.ErrOverQuota)
 	}
 	return nil
 }
@@ -78,9 +78,9 @@ func (i *Import) Add(ctx context.Context, e Entry, r io.Reader) error {
 	}
 	d := mailstore.Delivery{
 		Mailbox: i.box.key, InternalDate: e.Date, Prefix: prefix, Magic: stored.Magics[0],
-		Flags: e.Flags & i.box.granted.Flags(),
+		Flags: e.Flags & i.box.rights().Flags(),
 	}
-	if i.box.granted.Has(Write) {
+	if i.box.rights().Has(Write) {
 		d.Keywords = e.Keywords
 	}
 	item := mailstore.NewAppendItem(stored, d)
@@ -137,7 +137,7 @@ func (i *Import) Commit(ctx context.Context) (*Imported, error) {
 	}
 	delivered, err := i.box.account.store.Append(i.box.account.chain(ctx), items)
 	if err != nil {
-		return nil, err
+		return nil, i.box.account.owned(err)
 	}
 	return imported(delivered), nil
 }
@@ -156,7 +156,7 @@ func (i *Import) Replace(ctx context.Context, from *Mailbox, uid uint32) (*Impor
 	i.reset()
 	delivered, err := i.box.account.store.Replace(i.box.account.chain(ctx), item, from.key, uid)
 	if err != nil {
-		return nil, err
+		return nil, i.box.account.owned(err)
 	}
 	return imported([]mailstore.Delivered{delivered}), nil
 }

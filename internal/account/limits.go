@@ -5,6 +5,8 @@ import "time"
 const (
 	// MaxImport is how many messages one Import takes (mailstore.ErrTooMany).
 	MaxImport = 1000
+	// MaxIdentifier is in octets (ErrInvalidIdentifier).
+	MaxIdentifier = 300
 	// copyBuffer is how much of a message Import.Add reads at once.
 	copyBuffer = 32 << 10
 	// maxOrderBytes bounds the orders of mailboxes that an instance keeps for the next sort: about

@@ -2,12 +2,15 @@ package account
 
 import (
 	"context"
+	"errors"
 	"iter"
+	"sync/atomic"
 
 	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
 	"gadwall/internal/search"
 	"gadwall/internal/uidset"
+	"gadwall/quota"
 )
 
 // Access says what a mailbox is opened for.
@@ -24,7 +27,7 @@ type Mailbox struct {
 	account  *Account
 	key      mailkey.Mailbox
 	at       *mailstore.Mailbox // as it was when it was opened
-	granted  Rights
+	granted  atomic.Uint32      // Rights
 	readOnly bool
 	contents *Contents
 }
@@ -34,56 +37,104 @@ type Mailbox struct {
 func (a *Account) Open(
 	ctx context.Context, path string, access Access,
 ) (*Mailbox, *mailstore.Mailbox, error) {
-	if err := a.rights.check(Read); err != nil {
-		return nil, nil, err
-	}
-	box, err := a.store.MailboxByPath(a.chain(ctx), a.user, path)
+	to, box, err := a.find(ctx, path, Read)
 	if err != nil {
 		return nil, nil, err
 	}
-	return a.opened(box, access), box, nil
+	return to.opened(box, access), to.named(box), nil
 }
 
-// OpenKey is Open for a mailbox that the caller knows by its key. A mailbox of another user does
-// not exist here.
+// OpenKey is Open for a mailbox that the caller knows by its key.
 func (a *Account) OpenKey(
 	ctx context.Context, key mailkey.Mailbox, access Access,
 ) (*Mailbox, *mailstore.Mailbox, error) {
-	if err := a.rights.check(Read); err != nil {
-		return nil, nil, err
-	}
-	if key.User() != a.user {
-		return nil, nil, mailstore.ErrNoSuchMailbox
-	}
-	box, err := a.store.MailboxByKey(a.chain(ctx), key)
+	to, err := a.of(ctx, key.User())
 	if err != nil {
 		return nil, nil, err
 	}
-	return a.opened(box, access), box, nil
+	if to.visitor == nil {
+		if err := to.rights.check(Read); err != nil {
+			return nil, nil, err
+		}
+	}
+	box, err := to.store.MailboxByKey(to.chain(ctx), key)
+	if err == nil {
+		err = to.rightsOn(box).check(Read)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return to.opened(box, access), to.named(box), nil
+}
+
+// of returns the account by which the actor uses the mail of a user. The error is
+// mailstore.ErrNoSuchMailbox if there is no way.
+func (a *Account) of(ctx context.Context, owner mailkey.UserID) (*Account, error) {
+	if owner == a.user {
+		return a, nil
+	}
+	if !a.shared.sharing || a.visitor != nil {
+		return nil, mailstore.ErrNoSuchMailbox
+	}
+	user, err := a.store.UserByID(a.chain(ctx), owner)
+	if errors.Is(err, mailstore.ErrNoSuchUser) {
+		return nil, mailstore.ErrNoSuchMailbox
+	}
+	if err != nil {
+		return nil, err
+	}
+	return a.visit(ctx, user)
 }
 
 // Destination opens the mailbox with this path to put messages into it. It needs Insert, and not
 // Read: an actor may have a mailbox that only takes. Errors: mailstore.ErrNoSuchMailbox,
 // ErrNoRight.
 func (a *Account) Destination(ctx context.Context, path string) (*Mailbox, error) {
-	if err := a.rights.check(Insert); err != nil {
-		return nil, err
-	}
-	box, err := a.store.MailboxByPath(a.chain(ctx), a.user, path)
+	to, box, err := a.find(ctx, path, Insert)
 	if err != nil {
 		return nil, err
 	}
-	return a.opened(box, ReadWrite), nil
+	return to.opened(box, ReadWrite), nil
 }
 
 func (a *Account) opened(box *mailstore.Mailbox, access Access) *Mailbox {
 	key, at := box.Key, *box
 	at.Keywords = nil // may be long
-	return &Mailbox{
-		account: a, key: key, at: &at, granted: a.rights, readOnly: access == ReadOnly,
+	m := &Mailbox{
+		account: a, key: key, at: &at, readOnly: access == ReadOnly,
 		contents: newContents(a.store.Contents(), a.log.With("mailbox", key.String())),
 	}
+	m.granted.Store(uint32(a.rightsOn(box)))
+	return m
 }
+
+// Foreign reports whether the mailbox is another user's.
+func (m *Mailbox) Foreign() bool { return m.account.visitor != nil }
+
+// Refresh looks which rights the actor has now on a mailbox of another user, and reports whether
+// they are others than before. The error is mailstore.ErrNoSuchMailbox if the actor may not read the
+// mailbox any more, or if it is gone. On a mailbox of the actor's own it does nothing.
+func (m *Mailbox) Refresh(ctx context.Context) (changed bool, err error) {
+	a := m.account
+	if a.visitor == nil {
+		return false, nil
+	}
+	if err := a.visitor.recall(ctx); err != nil {
+		return false, err
+	}
+	box, err := a.store.MailboxByKey(a.chain(ctx), m.key)
+	if err != nil {
+		return false, err
+	}
+	now := a.rightsOn(box)
+	changed = m.granted.Swap(uint32(now)) != uint32(now)
+	if !now.Has(Read) {
+		return changed, mailstore.ErrNoSuchMailbox
+	}
+	return changed, nil
+}
+
+func (m *Mailbox) rights() Rights { return Rights(m.granted.Load()) }
 
 // Key names the mailbox. It stays when the mailbox is renamed.
 func (m *Mailbox) Key() mailkey.Mailbox { return m.key }
@@ -94,15 +145,15 @@ func (m *Mailbox) ReadOnly() bool { return m.readOnly }
 // Rights are what the actor may do with the mailbox as it was opened.
 func (m *Mailbox) Rights() Rights {
 	if m.readOnly {
-		return m.granted &^ changing
+		return m.rights() &^ changing
 	}
-	return m.granted
+	return m.rights()
 }
 
 // Check fails unless the actor may do what needs these rights. All operations check by themselves;
 // a caller checks before them to refuse early.
 func (m *Mailbox) Check(needed Rights) error {
-	if err := m.granted.check(needed); err != nil {
+	if err := m.rights().check(needed); err != nil {
 		return err
 	}
 	if m.readOnly && needed&changing != 0 {
@@ -120,7 +171,11 @@ func (m *Mailbox) Status(ctx context.Context) (*mailstore.Mailbox, error) {
 	if err := m.Check(Read); err != nil {
 		return nil, err
 	}
-	return m.account.store.MailboxByKey(m.account.chain(ctx), m.key)
+	box, err := m.account.store.MailboxByKey(m.account.chain(ctx), m.key)
+	if err != nil {
+		return nil, err
+	}
+	return m.account.named(box), nil
 }
 
 // Changes returns what changed after the mod-sequence since. See mailstore.Store.Changes.
@@ -180,7 +235,7 @@ func (m *Mailbox) Opening(ctx context.Context, box *mailstore.Mailbox) (Opening,
 		return Opening{}, err
 	}
 	if ok {
-		return Opening{at, uids, first}, nil
+		return Opening{m.account.named(at), uids, first}, nil
 	}
 	o := Opening{Mailbox: box}
 	if o.UIDs, err = m.UIDsBelow(ctx, box.UIDNext); err != nil {
@@ -243,21 +298,23 @@ func (m *Mailbox) StoreFlags(
 	if c.Op == mailstore.Set {
 		needed = KeepSeen | Write | DeleteMessages
 	}
-	if needed &= m.granted; needed == 0 {
+	granted := m.rights()
+	if needed &= granted; needed == 0 {
 		needed = flagRights(mailstore.AllFlags, true) // the error names what would help
 	}
 	if err := m.Check(needed); err != nil {
 		return nil, err
 	}
-	c.Flags &= m.granted.Flags()
-	c.Keep = mailstore.AllFlags &^ m.granted.Flags()
-	if !m.granted.Has(Write) {
+	c.Flags &= granted.Flags()
+	c.Keep = mailstore.AllFlags &^ granted.Flags()
+	if !granted.Has(Write) {
 		c.Keywords, c.KeepKeywords = nil, true
 	}
 	return m.account.store.StoreFlags(m.account.chain(ctx), m.key, uids, c)
 }
 
-// Copy copies messages to a mailbox of the same user. It needs Read here and Insert there. See
+// Copy copies messages to a mailbox, which may be another user's. It needs Read here and Insert there.
+// Flags that the actor may not set there do not come with the messages (RFC 4314 section 4, COPY). See
 // mailstore.Store.Copy.
 func (m *Mailbox) Copy(
 	ctx context.Context, uids uidset.Set, to *Mailbox,
@@ -268,10 +325,26 @@ func (m *Mailbox) Copy(
 	if err := to.Check(Insert); err != nil {
 		return nil, err
 	}
-	return m.account.store.CopyBetween(m.account.chain(ctx), m.at, uids, to.at, mailstore.Dropped{})
+	result, err := m.account.store.CopyBetween(m.account.chain(ctx), m.at, uids, to.at, to.dropped())
+	return result, to.account.owned(err)
 }
 
-// Move moves messages to a mailbox of the same user. It needs what Copy, setting \Deleted and
+// dropped is what messages lose that the actor puts into the mailbox.
+func (m *Mailbox) dropped() mailstore.Dropped {
+	r := m.rights()
+	return mailstore.Dropped{Flags: mailstore.AllFlags &^ r.Flags(), Keywords: !r.Has(Write)}
+}
+
+// owned is the error of a call that charges the quota. An actor learns that there is no room in the
+// mail of another user, and not how much there was.
+func (a *Account) owned(err error) error {
+	if a.visitor != nil && errors.Is(err, quota.ErrOverQuota) {
+		return &mailstore.InvalidError{Err: quota.ErrOverQuota, Reason: "that of the mailbox's owner"}
+	}
+	return err
+}
+
+// Move moves messages to a mailbox, which may be another user's. It needs what Copy, setting \Deleted and
 // Expunge need (RFC 6851 section 4.2). On error, some may have been moved, and the result, if it is
 // not nil, names them. See mailstore.Store.Move.
 func (m *Mailbox) Move(
@@ -283,7 +356,8 @@ func (m *Mailbox) Move(
 	if err := to.Check(Insert); err != nil {
 		return nil, err
 	}
-	return m.account.store.MoveBetween(m.account.chain(ctx), m.at, uids, to.at, mailstore.Dropped{})
+	result, err := m.account.store.MoveBetween(m.account.chain(ctx), m.at, uids, to.at, to.dropped())
+	return result, to.account.owned(err)
 }
 
 // Expunge removes the messages with \Deleted among uids (nil means all) for good. It needs the

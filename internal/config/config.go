@@ -12,6 +12,12 @@ const DefaultDataDir = "./data"
 // Off is the value of a listener that is not started.
 const Off = "off"
 
+// Values of Serve.Sharing beside "all".
+const (
+	SharingNamed = "named"
+	SharingOff   = "off"
+)
+
 // Storage says where the data is, and which limits hold for it. All commands that open the data
 // have these settings.
 type Storage struct {
@@ -56,6 +62,9 @@ type Serve struct {
 	GCGrace       Duration `name:"gc-grace" env:"GADWALL_GC_GRACE" default:"24h" help:"How long what nobody uses is kept."`
 	CheckInterval Duration `name:"check-interval" env:"GADWALL_CHECK_INTERVAL" default:"7d" help:"How often one of the instances checks what is stored; 0s for never."`
 	CheckTempSize Size     `name:"check-temp-size" env:"GADWALL_CHECK_TEMP_SIZE" default:"8GiB" help:"How much the temporary files of a check may take."`
+
+	Sharing    string `name:"sharing" env:"GADWALL_SHARING" default:"all" enum:"all,named,off" help:"With whom users can share mailboxes: all (other users, groups, and everybody), named (other users and groups), off."`
+	PublicUser string `name:"public-user" env:"GADWALL_PUBLIC_USER" placeholder:"ADDRESS" help:"The user whose mailboxes are the public ones, below Shared/, for all to whom that user gives rights."`
 
 	Smarthost string `name:"smarthost" env:"GADWALL_SMARTHOST" placeholder:"ADDR" help:"Host that submitted mail is relayed to."`
 }

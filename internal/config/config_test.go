@@ -94,6 +94,7 @@ func TestDefaults(t *testing.T) {
 		PasswordCache:  Duration(5 * time.Minute),
 		HeaderCache:    64 << 20,
 		ViewCache:      256 << 20,
+		Sharing:        "all",
 		JournalKept:    Duration(90 * 24 * time.Hour),
 		AuthlogKept:    Duration(30 * 24 * time.Hour),
 		GCInterval:     Duration(time.Hour),

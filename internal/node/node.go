@@ -57,6 +57,8 @@ type Options struct {
 	PasswordCache time.Duration
 	// ViewCache is account.Options.ColumnBytes.
 	ViewCache int64
+	// Sharing and PublicUser are the settings of these names.
+	Sharing, PublicUser string
 	// HeaderCache bounds the short headers in memory (package shortheader).
 	HeaderCache int64
 	// Version is that of the program, for operators.
@@ -165,7 +167,9 @@ func Open(ctx context.Context, o Options) (_ *Node, err error) {
 	n.closers = append(n.closers, n.Logins.Close) // before the mail store
 	n.Accounts, err = account.New(account.Options{
 		Store: n.Mail, Bus: n.Bus, ColumnBytes: o.ViewCache, Index: n.Index,
-		Recorder: n.Logins, Masters: o.MasterUsers, Logger: n.log})
+		Recorder: n.Logins, Masters: o.MasterUsers, Logger: n.log,
+		NoSharing: o.Sharing == config.SharingOff, NoAnyone: o.Sharing == config.SharingNamed,
+		PublicUser: o.PublicUser})
 	if err != nil {
 		return nil, err
 	}
