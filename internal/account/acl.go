@@ -191,7 +191,7 @@ func (a *Account) changeACL(
 		entry.Rights = int32(change(old))
 		switch {
 		case Rights(entry.Rights)&^old != 0 && !to.mayGrant(&entry):
-			return nil, &mailstore.InvalidError{Err: ErrForced, Reason: "users cannot share with all users here"}
+			return nil, errNoAnyone
 		case entry.Rights == 0:
 			return slices.DeleteFunc(list, same), nil
 		case i >= 0:
@@ -202,6 +202,8 @@ func (a *Account) changeACL(
 	})
 	return err
 }
+
+var errNoAnyone = &mailstore.InvalidError{Err: ErrForced, Reason: "users cannot share with all users here"}
 
 // mayGrant reports whether the entry may get rights.
 func (a *Account) mayGrant(e *mailstore.ACLEntry) bool {
@@ -244,6 +246,9 @@ func (a *Account) ReplaceACL(ctx context.Context, path string, grants []Grant) e
 			return err
 		}
 		entry.Rights = int32(g.Rights)
+		if !to.mayGrant(&entry) {
+			return errNoAnyone
+		}
 		if slices.ContainsFunc(list, func(e mailstore.ACLEntry) bool {
 			return e.Identifier == entry.Identifier && e.Negative == entry.Negative
 		}) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -23,6 +24,7 @@ type User struct {
 	Created     time.Time       `json:"created"`
 	DeleteAfter time.Time       `json:"deleteAfter,omitzero" doc:"When a deleted user goes for good."`
 	Quota       Quota           `json:"quota"`
+	Groups      []string        `json:"groups,omitempty" doc:"In which the user is, for mailboxes that are shared with groups."`
 	Metadata    json.RawMessage `json:"metadata,omitempty"`
 }
 
@@ -40,11 +42,17 @@ type Amount struct {
 
 func shownUser(u *mailstore.User) User {
 	shown := User{ID: u.ID.String(), Username: u.Username, Name: u.DisplayName, State: u.State.String(),
-		Created: u.Created, DeleteAfter: u.DeleteAfter, Quota: shownQuota(u.Limits, u.Usage)}
+		Created: u.Created, DeleteAfter: u.DeleteAfter, Groups: u.Groups, Quota: shownQuota(u.Limits, u.Usage)}
 	if u.Metadata != "" {
 		shown.Metadata = json.RawMessage(u.Metadata)
 	}
 	return shown
+}
+
+// badGroup reports that no group can have the name.
+func badGroup(name string) bool {
+	_, err := mailstore.NormalizeGroup(name)
+	return err != nil
 }
 
 func shownQuota(l quota.Limits, u quota.Usage) Quota {
@@ -71,6 +79,7 @@ type userChange struct {
 	HashedPassword *string         `json:"hashedPassword" doc:"A hash that another system made."`
 	Quota          *quotaChange    `json:"quota"`
 	State          *string         `json:"state" enum:"active,suspended"`
+	Groups         *[]string       `json:"groups" doc:"All groups in which the user is, for mailboxes that are shared with groups."`
 	Metadata       json.RawMessage `json:"metadata" doc:"At most 4 KiB; null takes them away."`
 }
 
@@ -256,6 +265,8 @@ func (s *Server) changeUser(w http.ResponseWriter, r *http.Request) (any, error)
 	switch {
 	case in.Password != nil && in.HashedPassword != nil:
 		return nil, badField("password and hashedPassword exclude each other")
+	case in.Groups != nil && slices.ContainsFunc(*in.Groups, badGroup):
+		return nil, badField("groups must be names without spaces")
 	case in.State != nil && *in.State != mailstore.UserActive.String() && *in.State != mailstore.UserSuspended.String():
 		return nil, badField("state must be active or suspended")
 	case in.Quota != nil:
@@ -275,6 +286,11 @@ func (s *Server) changeUser(w http.ResponseWriter, r *http.Request) (any, error)
 	}
 	if err := s.opts.Users.ChangeProfile(ctx, user.ID, change); err != nil {
 		return nil, err
+	}
+	if in.Groups != nil {
+		if err := s.opts.Users.SetGroups(ctx, user.ID, *in.Groups); err != nil {
+			return nil, err
+		}
 	}
 	if q := in.Quota; q != nil {
 		_, err := s.opts.Users.ChangeLimits(ctx, user.ID, func(l quota.Limits) quota.Limits {

@@ -90,6 +90,9 @@ var refusals = []struct {
 	{mailstore.ErrSpecialUse, http.StatusConflict, "SpecialUse"},
 	{mailstore.ErrTooMany, http.StatusConflict, "LimitReached"},
 	{mailstore.ErrUIDsExhausted, http.StatusConflict, "LimitReached"},
+	{account.ErrInvalidIdentifier, http.StatusBadRequest, "InvalidField"},
+	{account.ErrUnknownIdentifier, http.StatusBadRequest, "InvalidField"},
+	{account.ErrForced, http.StatusBadRequest, "InvalidField"},
 	{account.ErrNoRight, http.StatusForbidden, "NoRight"},
 	{quota.ErrOverQuota, http.StatusInsufficientStorage, "OverQuota"},
 }

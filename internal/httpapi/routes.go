@@ -57,7 +57,7 @@ func (s *Server) mailRoutes() []route {
 	if s.opts.Accounts == nil {
 		return nil
 	}
-	return slices.Concat(s.mailboxRoutes(), s.messageRoutes())
+	return slices.Concat(s.mailboxRoutes(), s.aclRoutes(), s.messageRoutes())
 }
 
 // fixedRoutes have answers on which other programs rely.

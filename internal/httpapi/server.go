@@ -31,6 +31,7 @@ type Users interface {
 	ChangeProfile(ctx context.Context, user mailkey.UserID, c mailstore.UserChange) error
 	ChangeLimits(ctx context.Context, user mailkey.UserID,
 		change func(quota.Limits) quota.Limits) (quota.Account, error)
+	SetGroups(ctx context.Context, user mailkey.UserID, groups []string) error
 	RenameUser(ctx context.Context, user mailkey.UserID, name string, keepAlias bool) error
 	Suspend(ctx context.Context, user mailkey.UserID) error
 	Resume(ctx context.Context, user mailkey.UserID) error
