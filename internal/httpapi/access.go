@@ -17,9 +17,7 @@ import (
 // the package comment. token is nil for a client that may do everything.
 func (s *Server) admit(w http.ResponseWriter, r *http.Request) (token *mailstore.Token, ok bool) {
 	if isReserved(r.Context()) {
-		w.Header().Set("Retry-After", "1")
-		fail(w, http.StatusServiceUnavailable, "TooManyConnections",
-			"too many connections are open; only /health is answered")
+		tooMany(w)
 		return nil, false
 	}
 	secret := bearer(r)
@@ -50,6 +48,13 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request) (token *mailstore
 		return nil, false
 	}
 	return token, true
+}
+
+// tooMany refuses a request over a connection past the limits.
+func tooMany(w http.ResponseWriter) {
+	w.Header().Set("Retry-After", "1")
+	fail(w, http.StatusServiceUnavailable, "TooManyConnections",
+		"too many connections are open; only /health is answered")
 }
 
 // bearer returns what a request has as its token (RFC 6750 section 2.1).

@@ -37,7 +37,7 @@ func document(routes []route) []byte {
 			op["requestBody"] = schema{"required": true, "content": schema{
 				typeJSON: schema{"schema": requests.of(reflect.TypeOf(r.about.body))}}}
 		}
-		if r.who == everybody {
+		if r.who != operators {
 			op["security"] = []schema{}
 		}
 		if paths[r.path] == nil {

@@ -54,6 +54,7 @@ var pathParameters = map[string]parameter{
 	"thread":   {name: "thread", text: "A THREADID, such as T42.", schema: text()},
 	"domain":   {name: "domain", text: "A domain.", schema: text()},
 	"token":    {name: "token", text: "The id of a token.", schema: text()},
+	"file":     {name: "file", text: "The name of a file.", schema: text()},
 	"password": {name: "password", text: "The id of an application password.", schema: text()},
 }
 

@@ -37,6 +37,8 @@ const (
 	operators access = iota
 	// everybody may ask, also past the limits of connections.
 	everybody
+	// visitors are all clients within the limits of connections: the route tells nothing.
+	visitors
 )
 
 // routes is the whole interface.
@@ -48,7 +50,7 @@ func (s *Server) routes() []route {
 			answerTypes: []string{"text/plain"}}},
 		{http.MethodGet, "/openapi.json", operators, 0, routeTimeout, s.openAPI, operation{
 			id: "openapi", summary: "This document.", tag: "document", answer: map[string]json.RawMessage{}}},
-	}, s.operationRoutes(), s.userRoutes(), s.tokenRoutes(), s.authlogRoutes(), s.domainRoutes(),
+	}, s.consoleRoutes(), s.operationRoutes(), s.userRoutes(), s.tokenRoutes(), s.authlogRoutes(), s.domainRoutes(),
 		s.searchRoutes(), s.mailRoutes())
 }
 
@@ -92,6 +94,9 @@ func (s *Server) handler(routes []route) http.Handler {
 			return method == http.MethodHead
 		})
 		fixed := methods[allowed[0]].about.fixed
+		if path == "/" {
+			path = "/{$}" // and not what is below it
+		}
 		mux.HandleFunc(path, func(w http.ResponseWriter, req *http.Request) {
 			r, ok := methods[req.Method]
 			if !ok {
@@ -150,6 +155,10 @@ func (s *Server) run(route route, w http.ResponseWriter, r *http.Request) {
 	// An error means that the connection is closed, which the handler finds out by itself.
 	_ = control.SetReadDeadline(deadline)
 	_ = control.SetWriteDeadline(deadline)
+	if route.who == visitors && isReserved(r.Context()) {
+		tooMany(w)
+		return
+	}
 	if route.who == operators {
 		token, ok := s.admit(w, r)
 		if !ok || !mayUse(w, token, &route) {

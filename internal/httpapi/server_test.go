@@ -259,7 +259,7 @@ func TestRoutes(t *testing.T) {
 	if status != 405 || code(t, body) != "MethodNotAllowed" || header.Get("Allow") != "POST" {
 		t.Errorf("GET /user/create: %d %s", status, body)
 	}
-	for _, path := range []string{"/", "/nothing", "/health/x", "/user/create/"} {
+	for _, path := range []string{"/index.html", "/nothing", "/health/x", "/user/create/"} {
 		if status, body, _ := request(t, "GET", url+path, ""); status != 404 || code(t, body) != "NotFound" {
 			t.Errorf("%s: %d %s", path, status, body)
 		}

@@ -36,7 +36,7 @@ func TestSampler(t *testing.T) {
 		deliveries.WithLabelValues("lmtp", "ok").Add(10)
 		deliveries.WithLabelValues("smtp", "ok").Add(5)
 		deliveries.WithLabelValues("smtp", "quota").Add(100)
-		commands.WithLabelValues("imap", "FETCH", "ok").Add(20)
+		commands.WithLabelValues("IMAP", "FETCH", "ok").Add(20)
 		commands.WithLabelValues("http", "getMessage", "ok").Add(100)
 		database.WithLabelValues("find").Observe(1)
 		open.Set(7)

@@ -69,8 +69,8 @@ func (s *Sampler) take(now time.Time) {
 	sum := counts{
 		deliveries: f.sum("gadwall_ingest_deliveries_total", "result", "ok"),
 		received:   f.sum("gadwall_ingest_bytes_total", "", ""),
-		commands:   f.sum("gadwall_commands_total", "protocol", "imap"),
-		sent:       f.sum("gadwall_client_sent_bytes_total", "protocol", "imap"),
+		commands:   f.sum("gadwall_commands_total", "protocol", "IMAP"),
+		sent:       f.sum("gadwall_client_sent_bytes_total", "protocol", "IMAP"),
 		database:   f.sum("gadwall_database_command_duration_seconds", "", ""),
 		processor:  f.sum("process_cpu_seconds_total", "", ""),
 	}

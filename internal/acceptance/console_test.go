@@ -1,0 +1,67 @@
+package acceptance
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"gadwall/internal/browsertest"
+	"gadwall/internal/mailgen"
+)
+
+const consoleToken = "token-of-the-console-tests"
+
+// consoleServer is a server that wants a token, with some users and mail.
+func consoleServer(t *testing.T) *server {
+	t.Helper()
+	s := newServer(t, "--http-token", consoleToken)
+	s.start(t)
+	for i, user := range []struct{ name, display, quota string }{
+		{testUser, "Ada Lovelace", `{"storage":"40MiB"}`},
+		{"grace@example.com", "Grace Hopper", `{"storage":"1GiB"}`},
+		{"alan@example.com", "Alan Turing", `{"storage":"1200KiB"}`},
+		{"edsger@example.net", "Edsger Dijkstra", "null"},
+		{"barbara@example.net", "Barbara Liskov", `{"storage":"10GiB","messages":100000}`},
+		{"hostile@example.org", `<img src=x onerror=alert(1)>`, "null"},
+	} {
+		s.api(t, "POST", "/users", fmt.Sprintf(`{"username":%q,"password":%q,"name":%q,"quota":%s}`,
+			user.name, testPassword, user.display, user.quota))
+		corpus := mailgen.NewCorpus(uint64(i%3+1), mailgen.CorpusOptions{})
+		for n := range 24 / (i + 1) {
+			s.api(t, "POST", "/users/"+user.name+"/mailboxes/INBOX/messages", string(corpus.Message(n)))
+		}
+	}
+	return s
+}
+
+// api sends a request with the administrator's token.
+func (s *server) api(t testing.TB, method, path, body string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, "http://"+s.http+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+consoleToken)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var answer bytes.Buffer
+	if _, err := io.Copy(&answer, resp.Body); err != nil {
+		t.Fatal(err)
+	}
+	if resp.StatusCode >= 300 {
+		t.Fatalf("%s %s: %s %s", method, path, resp.Status, answer.String())
+	}
+}
+
+// TestConsole uses the console in Chromium as an operator does.
+func TestConsole(t *testing.T) {
+	s := consoleServer(t)
+	browsertest.Run(t, "testdata/console.cjs", "GADWALL_URL=http://"+s.http, "GADWALL_LMTP="+s.lmtp,
+		"CONSOLE_TOKEN="+consoleToken)
+}
