@@ -13,7 +13,8 @@ func (s *Server) consoleRoutes() []route {
 			id: "console", summary: "The page for operators.", tag: "document", answerTypes: []string{"text/html"}}},
 		{http.MethodGet, "/console/{file}", visitors, 0, routeTimeout, s.getConsoleFile, operation{
 			id: "consoleFile", summary: "A file of the page for operators.", tag: "document", tagged: true,
-			answerTypes: []string{"text/css", "text/javascript", "image/svg+xml"}, failures: []int{http.StatusNotFound}}},
+			answerTypes: []string{"text/css", "text/javascript", "image/svg+xml"},
+			failures: []int{http.StatusNotFound}}},
 	}
 }
 

@@ -29,7 +29,8 @@ func TestConsole(t *testing.T) {
 		}
 		files++
 		status, _, header := request(t, "GET", url+"/console/"+name, "")
-		if status != 200 || header.Get("Content-Type") == "" || header.Get("Content-Security-Policy") != console.Policy {
+		if status != 200 || header.Get("Content-Type") == "" ||
+			header.Get("Content-Security-Policy") != console.Policy {
 			t.Errorf("%s: %d %v", name, status, header)
 		}
 		status, body, _ := request(t, "GET", url+"/console/"+name, "", "If-None-Match: "+header.Get("ETag"))
