@@ -14,7 +14,7 @@ func (s *Server) consoleRoutes() []route {
 		{http.MethodGet, "/console/{file}", visitors, 0, routeTimeout, s.getConsoleFile, operation{
 			id: "consoleFile", summary: "A file of the page for operators.", tag: "document", tagged: true,
 			answerTypes: []string{"text/css", "text/javascript", "image/svg+xml"},
-			failures: []int{http.StatusNotFound}}},
+			failures:    []int{http.StatusNotFound}}},
 	}
 }
 
