@@ -35,7 +35,8 @@ install: man
 # Serves on the embedded database in $(DATA_DIR); stop it with Ctrl-C.
 run: build
 	@printf '%s\n' \
-	  'Gadwall starts on 127.0.0.1: IMAP 1143, LMTP 2424, SMTP 2525, HTTP 8080. Next, in another terminal:' \
+	  'Gadwall starts on 127.0.0.1: IMAP 1143, LMTP 2424, SMTP 2525, HTTP 8080,' \
+	  'and with --smarthost HOST:PORT submission 1587. Next, in another terminal:' \
 	  '  curl -d '\''{"username":"ada@example.com","password":"correct horse"}'\'' http://127.0.0.1:8080/user/create' \
 	  '  printf "Subject: hello\n\nA first mail.\n" | bin/gadwall deliver --to ada@example.com -' \
 	  '  curl -u "ada@example.com:correct horse" "imap://127.0.0.1:1143/INBOX;UID=1"' \

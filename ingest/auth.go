@@ -5,26 +5,31 @@ import (
 	"encoding/base64"
 	"errors"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
+
+	"gadwall/internal/account"
+	"gadwall/internal/logins"
+	"gadwall/internal/mailstore"
+	"gadwall/internal/sasl"
 )
 
-// Authenticator checks who a client is (RFC 4954). Servers without one do not offer AUTH.
-type Authenticator interface {
-	// Mechanisms returns the names of the SASL mechanisms that a client may use now.
-	Mechanisms(tls bool) []string
-	// Begin starts an exchange with one of these mechanisms.
-	Begin(mechanism string, client net.Addr) Exchange
-}
-
-// Exchange is one attempt to authenticate.
-type Exchange interface {
-	// Next takes the client's response and returns the next challenge, or done. The response is
-	// nil if the client has sent none yet. An error ends the exchange: the client is not whom it
-	// claims to be.
-	Next(ctx context.Context, response []byte) (challenge []byte, done bool, err error)
-	// Identity returns who the client is, after done.
-	Identity() string
+// saslClient is who logs in, as package sasl wants to know it.
+func (c *conn) saslClient() sasl.Client {
+	who := sasl.Client{Scope: mailstore.ScopeSMTP, TLS: c.tls, Private: c.tls}
+	switch a := c.remote.(type) {
+	case *net.TCPAddr:
+		ip := a.AddrPort().Addr().Unmap().WithZone("")
+		who.Client = logins.Client{Addr: c.origin.network, Local: ip.IsLoopback()}
+		who.Address = ip.String()
+		who.Private = c.tls || slices.ContainsFunc(c.srv.opts.PlaintextFrom, func(n netip.Prefix) bool {
+			return n.Contains(ip)
+		})
+	case *net.UnixAddr:
+		who.Local, who.Address, who.Private = true, "unix", true
+	}
+	return who
 }
 
 // mechanisms returns what AUTH is offered with; none if it is not offered.
@@ -32,7 +37,7 @@ func (c *conn) mechanisms() []string {
 	if c.srv.opts.Authenticator == nil {
 		return nil
 	}
-	return c.srv.opts.Authenticator.Mechanisms(c.tls)
+	return c.srv.opts.Authenticator.Mechanisms(c.saslClient())
 }
 
 var (
@@ -45,33 +50,33 @@ var (
 func (c *conn) auth(arg string) error {
 	mechanism, initial, hasInitial := strings.Cut(arg, " ")
 	mechanism = strings.ToUpper(mechanism)
-	offered := c.mechanisms()
 	switch {
-	case len(offered) == 0:
+	case c.srv.opts.Authenticator == nil:
 		return c.reply(reply{502, "5.5.1", "AUTH is not offered"})
-	case c.identity != "":
+	case c.account != nil:
 		return c.reply(reply{503, "5.5.1", "Authenticated already"})
 	case c.tx != nil:
 		return c.reply(reply{503, "5.5.1", "Not within a transaction"})
-	case !slices.Contains(offered, mechanism):
+	}
+	ctx, cancel := context.WithTimeout(c.srv.base, authTimeout)
+	defer cancel()
+	exchange, err := c.srv.opts.Authenticator.Begin(ctx, mechanism, c.saslClient())
+	if err != nil {
+		if sasl.Known(mechanism) && !c.tls {
+			return c.reply(reply{538, "5.7.11", "Encryption is required, use STARTTLS first"})
+		}
 		return c.reply(reply{504, "5.5.4", "Mechanism not offered"})
 	}
 	var response []byte
-	var err error
 	if hasInitial {
 		response, err = decodeResponse(strings.TrimSpace(initial))
 	}
-	exchange := c.srv.opts.Authenticator.Begin(mechanism, c.remote)
 	for err == nil {
 		var challenge []byte
 		var done bool
-		ctx, cancel := context.WithTimeout(c.srv.base, lookupTimeout)
-		challenge, done, err = exchange.Next(ctx, response)
-		cancel()
+		challenge, done, err = exchange.Next(response)
 		if err == nil && done {
-			c.identity = exchange.Identity()
-			c.log = c.log.With("identity", c.identity)
-			return c.reply(reply{235, "2.7.0", "Authenticated"})
+			return c.authenticated(exchange.Account())
 		}
 		if err == nil {
 			var line []byte
@@ -81,14 +86,38 @@ func (c *conn) auth(arg string) error {
 			response, err = decodeResponse(strings.TrimRight(string(line), "\r\n"))
 		}
 	}
+	return c.reply(c.authFailed(mechanism, exchange.Username(), err))
+}
+
+// authenticated notes who the client is.
+func (c *conn) authenticated(who *account.Account) error {
+	c.account = who
+	c.log = c.log.With("actor", who.Actor())
+	c.log.Info("authenticated", "tls", c.tls)
+	return c.reply(reply{235, "2.7.0", "Authenticated"})
+}
+
+// authFailed logs an exchange that failed, and returns the reply (RFC 4954 sections 4 and 6, RFC 5248
+// section 2.4).
+func (c *conn) authFailed(mechanism, username string, err error) reply {
 	switch {
 	case errors.Is(err, errAuthCancelled):
-		return c.reply(reply{501, "5.7.0", "Cancelled"})
+		return reply{501, "5.7.0", "Cancelled"}
 	case errors.Is(err, errAuthBase64):
-		return c.reply(reply{501, "5.5.2", "Not base64"})
+		return reply{501, "5.5.2", "Not base64"}
+	case errors.Is(err, sasl.ErrMalformed):
+		return reply{501, "5.5.2", "Not a response of the mechanism"}
+	case errors.Is(err, logins.ErrTooMany):
+		return reply{454, "4.7.0", "Too many logins are waiting, try again later"}
 	}
-	c.log.Info("authentication failed", "mechanism", mechanism, "error", err)
-	return c.reply(reply{535, "5.7.8", "Authentication failed"})
+	c.log.Info("authentication failed", "mechanism", mechanism, "username", logID(username), "error", err)
+	switch {
+	case errors.Is(err, mailstore.ErrSuspended):
+		return reply{525, "5.7.13", "The account is suspended"}
+	case errors.Is(err, mailstore.ErrAuthFailed), errors.Is(err, account.ErrNotAuthorized):
+		return reply{535, "5.7.8", "Authentication failed"}
+	}
+	return reply{454, "4.7.0", "Temporary trouble here, try again later"}
 }
 
 // ask sends a challenge and reads the line that answers it.

@@ -16,6 +16,9 @@ func (c *conn) data(string) error {
 	case c.tx.body != nil: // RFC 3030 section 2
 		return c.reply(replyInBody)
 	}
+	if r := c.beginBody(); r.failed() {
+		return c.reply(r)
+	}
 	if err := c.reply(reply{code: 354, text: "End the message with <CR><LF>.<CR><LF>"}); err != nil {
 		return err
 	}
@@ -40,6 +43,14 @@ func (c *conn) bdat(arg string) error {
 		}
 		return c.reply(replyNoRecipient)
 	}
+	if c.tx.body == nil {
+		if r := c.beginBody(); r.failed() {
+			if err := c.throwAway(chunk); err != nil {
+				return err
+			}
+			return c.reply(r)
+		}
+	}
 	if err := c.receive(chunk); err != nil {
 		return err
 	}
@@ -59,12 +70,24 @@ func parseChunk(arg string) (size int64, last, ok bool) {
 	return int64(n), last, err == nil && (last || rest == "")
 }
 
+// beginBody makes ready for a body. If the reply has failed, there is no transaction any more.
+func (c *conn) beginBody() reply {
+	tx := c.tx
+	if tx.submitted == nil {
+		tx.body = c.srv.newDelivery(tx, c.log)
+	} else {
+		if err := tx.submitted.Start(); err != nil {
+			c.tx = nil
+			return submissionReply(err)
+		}
+		tx.body = &submittedBody{tx.submitted, len(tx.recipients)}
+	}
+	tx.bodyEnd = time.Now().Add(bodyTimeout)
+	return replyOK
+}
+
 // receive takes what r gives for the body. An error means that the client is gone, or as good as.
 func (c *conn) receive(r io.Reader) error {
-	if c.tx.body == nil {
-		c.tx.body = c.srv.newDelivery(c.tx, c.log)
-		c.tx.bodyEnd = time.Now().Add(bodyTimeout)
-	}
 	c.bodyEnd = c.tx.bodyEnd
 	c.in.enlarge()
 	err := c.tx.body.receive(r)
@@ -94,6 +117,9 @@ func (c *conn) deliver() error {
 	c.tx = nil
 	results := tx.body.finish()
 	c.mistakes, c.idle = 0, 0
+	if tx.submitted != nil {
+		return c.answer(results[0])
+	}
 	if !c.srv.role.perRecipient {
 		return c.answer(single(tx, results))
 	}

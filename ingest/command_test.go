@@ -3,6 +3,8 @@ package ingest
 import (
 	"strings"
 	"testing"
+
+	"gadwall/internal/mailpath"
 )
 
 func TestParseCommand(t *testing.T) {
@@ -67,7 +69,7 @@ func FuzzCommandParser(f *testing.F) {
 			if !ok {
 				continue
 			}
-			address, rest, err := parsePath(path)
+			address, rest, err := mailpath.Parse(path)
 			if err != nil {
 				continue
 			}
@@ -78,8 +80,8 @@ func FuzzCommandParser(f *testing.F) {
 				t.Fatalf("%q became %q", path, address)
 			}
 			// A path that was understood is understood the same when it is written properly.
-			if address != "" && checkAddress(address, true) == nil {
-				again, rest, err := parsePath("<" + quotePath(address) + ">")
+			if address != "" && mailpath.Check(address, true) == nil {
+				again, rest, err := mailpath.Parse("<" + mailpath.Quote(address) + ">")
 				if err != nil || rest != "" || again != address {
 					t.Fatalf("%q, written again: %q, %q, %v", address, again, rest, err)
 				}

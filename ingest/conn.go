@@ -9,6 +9,8 @@ import (
 	"runtime/debug"
 	"sync"
 	"time"
+
+	"gadwall/internal/account"
 )
 
 // conn is a connection. One goroutine reads its commands, executes them and replies; all fields
@@ -23,9 +25,9 @@ type conn struct {
 	outErr error  // the socket's first write error; there is no second attempt
 
 	tls      bool
-	hello    string // argument of the greeting; empty before it, and after STARTTLS
-	extended bool   // greeted with EHLO or LHLO
-	identity string // who has authenticated; empty for nobody
+	hello    string           // argument of the greeting; empty before it, and after STARTTLS
+	extended bool             // greeted with EHLO or LHLO
+	account  *account.Account // who has authenticated; nil for nobody
 	tx       *transaction
 	mistakes int // commands that made no sense, since the last message
 	idle     int // commands that did nothing for a message, since the last one

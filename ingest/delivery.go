@@ -43,8 +43,7 @@ func (m mailStore) NewWriter(ctx context.Context) contentWriter {
 	return m.Contents().NewWriter(ctx)
 }
 
-// delivery is the way of one body into the mailboxes of its recipients: receive, once or for every
-// chunk, then finish or abandon.
+// delivery is the way of one body into the mailboxes of its recipients.
 type delivery struct {
 	srv     *Server
 	tx      *transaction

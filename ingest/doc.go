@@ -17,7 +17,7 @@
 //	             \------ body ------------> delivery -> contents.Writer -> mailstore.Deliver
 //
 // One goroutine per connection does everything in turn. It reads a command line (input.go), takes
-// it apart (command.go, path.go), executes it (greeting.go, transaction.go, body.go, auth.go) and
+// it apart (command.go, parameters.go), executes it (greeting.go, transaction.go, body.go, auth.go) and
 // appends the reply to those that wait. Replies leave before the goroutine waits for the client.
 // The body readers (dots.go) know where a body ends; the delivery knows what to do with it.
 //

@@ -57,10 +57,20 @@ func (c *conn) keywords() []string {
 	list := []string{
 		"PIPELINING", // RFC 2920
 		fmt.Sprintf("SIZE %d", c.srv.opts.MaxMessageSize), // RFC 1870
-		"8BITMIME",            // RFC 6152
-		"SMTPUTF8",            // RFC 6531
+	}
+	for _, name := range []string{
+		"8BITMIME", // RFC 6152
+		"SMTPUTF8", // RFC 6531
+	} {
+		if c.srv.offers(name) {
+			list = append(list, name)
+		}
+	}
+	list = append(list,
 		"CHUNKING",            // RFC 3030
-		"ENHANCEDSTATUSCODES", // RFC 2034
+		"ENHANCEDSTATUSCODES") // RFC 2034
+	if c.offersDSN() {
+		list = append(list, "DSN") // RFC 3461
 	}
 	if c.srv.opts.TLSConfig != nil && !c.tls {
 		list = append(list, "STARTTLS") // RFC 3207
@@ -69,6 +79,11 @@ func (c *conn) keywords() []string {
 		list = append(list, "AUTH "+strings.Join(mechanisms, " ")) // RFC 4954
 	}
 	return append(list, fmt.Sprintf("LIMITS RCPTMAX=%d", maxRecipients)) // RFC 9422
+}
+
+// offers reports whether the server has an extension that, for submission, the smarthost must have.
+func (s *Server) offers(extension string) bool {
+	return s.role != roleSubmission || s.opts.Submission.Offers(extension)
 }
 
 // startTLS answers STARTTLS and puts TLS under the conversation (RFC 3207 section 4). Everything
@@ -92,7 +107,7 @@ func (c *conn) startTLS(string) error {
 		return err
 	}
 	c.reset()
-	c.hello, c.extended, c.identity = "", false, ""
+	c.hello, c.extended, c.account = "", false, nil
 	c.helloEnd = time.Now().Add(greetingTimeout)
 	return nil
 }

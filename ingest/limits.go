@@ -47,10 +47,10 @@ const (
 	refusalMemory   = time.Second
 	// maxHelo bounds the argument of HELO, EHLO and LHLO (RFC 5321 section 4.5.3.1.2).
 	maxHelo = 255
-	// maxPath bounds an address (RFC 5321 section 4.5.3.1.3, with room for UTF-8).
-	maxPath = 512
 	// maxParameters bounds the parameters of MAIL and RCPT (501 5.5.4).
 	maxParameters = 20
+	// maxEnvelopeID bounds ENVID (RFC 3461 section 4.4).
+	maxEnvelopeID = 100
 	// maxHead is how much of a body is searched for the client's queue id.
 	maxHead = 4 << 10
 	// maxLogID bounds an id of the client's in log lines.
@@ -83,6 +83,8 @@ const (
 	lingerTimeout = time.Second
 	// handshakeTimeout bounds a TLS handshake.
 	handshakeTimeout = 30 * time.Second
+	// authTimeout bounds an exchange of AUTH.
+	authTimeout = 5 * time.Minute
 	// lookupTimeout bounds the database queries for one RCPT.
 	lookupTimeout = 30 * time.Second
 	// deliverTimeout bounds making a body that has arrived durable.

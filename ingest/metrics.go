@@ -35,7 +35,8 @@ const (
 func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		connections: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "gadwall_ingest_connections", Help: "Open LMTP and SMTP connections."}, []string{"protocol"}),
+			Name: "gadwall_ingest_connections", Help: "Open connections of LMTP, SMTP and submission."},
+			[]string{"protocol"}),
 		bodies: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "gadwall_ingest_bodies_total",
 			Help: "Message bodies by how their transfer ended: stored, refused, aborted, failed."},

@@ -4,6 +4,7 @@ import (
 	"strconv"
 
 	"gadwall/internal/database"
+	"gadwall/internal/mailpath"
 )
 
 // reply is a reply of one line (RFC 5321 section 4.2).
@@ -31,7 +32,7 @@ func (r reply) temporary() bool { return r.code >= 400 && r.code < 500 }
 
 // about returns the reply with the address that it is about.
 func (r reply) about(address string) reply {
-	r.text = "<" + quotePath(address) + "> " + r.text
+	r.text = "<" + mailpath.Quote(address) + "> " + r.text
 	return r
 }
 

@@ -26,4 +26,8 @@ var (
 		greetings: map[string]bool{"EHLO": true, "HELO": false},
 		wants:     "This is an SMTP server, it wants EHLO",
 	}
+	// roleSubmission is RFC 6409, for mail of users of this store.
+	roleSubmission = &role{
+		name: "submission", service: "ESMTP", greetings: roleSMTP.greetings, wants: roleSMTP.wants,
+	}
 )

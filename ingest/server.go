@@ -14,12 +14,17 @@ import (
 
 	"gadwall/internal/activity"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/sasl"
 	"gadwall/internal/sparselog"
+	"gadwall/internal/submission"
 )
 
-// Options of a Server. Store and Hostname are required.
+// Options of a Server. Hostname is required, and Store, or Submission with an Authenticator.
 type Options struct {
+	// Store has the mailboxes into which LMTP and SMTP deliver.
 	Store *mailstore.Store
+	// Submission makes the server one for users who send mail (RFC 6409).
+	Submission *submission.Service
 	// LMTP selects LMTP; otherwise the server speaks SMTP.
 	LMTP bool
 	// Hostname is what the server calls itself, in greetings and trace lines.
@@ -50,7 +55,10 @@ type Options struct {
 	// postmaster at Hostname unless a user has that address; empty refuses it.
 	Postmaster string
 	// Authenticator offers AUTH if it is not nil.
-	Authenticator Authenticator
+	Authenticator *sasl.Authenticator
+	// PlaintextFrom are the networks whose clients may send passwords without TLS. Unix sockets need
+	// not be named.
+	PlaintextFrom []netip.Prefix
 	// Metrics may be nil, and shared by several servers.
 	Metrics *Metrics
 	// Activity counts deliveries; nil counts for nobody.
@@ -59,7 +67,7 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// Server is an LMTP or SMTP server.
+// Server is an LMTP, SMTP or submission server.
 type Server struct {
 	opts  Options
 	log   *slog.Logger
@@ -82,6 +90,12 @@ type Server struct {
 
 // New returns a server that does not listen yet.
 func New(o Options) (*Server, error) {
+	if o.Submission != nil {
+		if o.Authenticator == nil {
+			return nil, errors.New("ingest: submission needs Options.Authenticator")
+		}
+		return newServer(o, nil)
+	}
 	if o.Store == nil {
 		return nil, errors.New("ingest: Options.Store is required")
 	}
@@ -114,7 +128,10 @@ func newServer(o Options, st store) (*Server, error) {
 		opts: o, store: st, role: roleSMTP,
 		listeners: make(map[net.Listener]struct{}), conns: make(map[*conn]struct{}),
 	}
-	if o.LMTP {
+	switch {
+	case o.Submission != nil:
+		s.role = roleSubmission
+	case o.LMTP:
 		s.role = roleLMTP
 	}
 	s.log = o.Logger.With("protocol", s.role.name)

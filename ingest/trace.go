@@ -4,6 +4,8 @@ import (
 	"net"
 	"strings"
 	"time"
+
+	"gadwall/internal/mailpath"
 )
 
 // trace is what the Received line of a transaction says.
@@ -41,16 +43,26 @@ func protocolName(s session) string {
 }
 
 // prefix returns the trace lines for one recipient (RFC 5321 section 4.4). Everything in it is
-// bounded, and free of line ends and other control characters: see checkAddress and heloName.
+// bounded, and free of line ends and other control characters: see mailpath.Check and heloName.
 func (t trace) prefix(from, to string, now time.Time) []byte {
 	var b strings.Builder
-	b.WriteString("Return-Path: <" + quotePath(from) + ">\r\n")
-	b.WriteString("Delivered-To: <" + quotePath(to) + ">\r\n")
-	b.WriteString("Received: from " + heloName(t.helo) + " (" + addressLiteral(t.remote) + ")\r\n")
-	b.WriteString("\tby " + t.host + " (Gadwall) with " + t.with + " id " + t.id + "\r\n")
-	date := now.UTC().Format("Mon, 02 Jan 2006 15:04:05 -0700")
-	b.WriteString("\tfor <" + quotePath(to) + ">; " + date + "\r\n")
+	b.WriteString("Return-Path: <" + mailpath.Quote(from) + ">\r\n")
+	b.WriteString("Delivered-To: <" + mailpath.Quote(to) + ">\r\n")
+	b.WriteString(t.received([]string{to}, now))
 	return []byte(b.String())
+}
+
+// received returns the Received line. It names the recipient only if there is just one: the others
+// need not know.
+func (t trace) received(recipients []string, now time.Time) string {
+	var b strings.Builder
+	b.WriteString("Received: from " + heloName(t.helo) + " (" + addressLiteral(t.remote) + ")\r\n")
+	b.WriteString("\tby " + t.host + " (Gadwall) with " + t.with + " id " + t.id)
+	if len(recipients) == 1 {
+		b.WriteString("\r\n\tfor <" + mailpath.Quote(recipients[0]) + ">")
+	}
+	b.WriteString("; " + now.UTC().Format("Mon, 02 Jan 2006 15:04:05 -0700") + "\r\n")
+	return b.String()
 }
 
 // heloName returns what the client called itself if that is a domain or an address literal as far
@@ -82,44 +94,4 @@ func addressLiteral(addr net.Addr) string {
 		return "[" + tcp.IP.String() + "]"
 	}
 	return "[IPv6:" + tcp.IP.String() + "]"
-}
-
-// quotePath puts back the quotes that parsePath takes off a local part, if it needs them
-// (RFC 5321 section 4.1.2: dot-string or quoted-string).
-func quotePath(address string) string {
-	at := strings.LastIndexByte(address, '@')
-	if at < 0 {
-		return address
-	}
-	local := address[:at]
-	if isDotString(local) {
-		return address
-	}
-	var b strings.Builder
-	b.WriteByte('"')
-	for _, r := range local {
-		if r == '"' || r == '\\' {
-			b.WriteByte('\\')
-		}
-		b.WriteRune(r)
-	}
-	b.WriteByte('"')
-	return b.String() + address[at:]
-}
-
-func isDotString(s string) bool {
-	for atom := range strings.SplitSeq(s, ".") {
-		if atom == "" {
-			return false
-		}
-		for _, r := range atom {
-			switch {
-			case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9', r >= 0x80:
-			case strings.ContainsRune("!#$%&'*+-/=?^_`{|}~", r):
-			default:
-				return false
-			}
-		}
-	}
-	return true
 }

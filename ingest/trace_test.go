@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"gadwall/internal/mailpath"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -56,13 +58,13 @@ func TestProtocolName(t *testing.T) {
 	}
 }
 
-// Whatever address passes checkAddress makes trace lines that are lines: printable,
+// Whatever address passes mailpath.Check makes trace lines that are lines: printable,
 // without a line end of their own, within what RFC 5321 section 4.5.3.1.6 and RFC 5322 section 2.1.1 allow.
 func FuzzTraceLines(f *testing.F) {
 	f.Add("grace@example.net", "client.example")
 	f.Add("a\\\"b@x@example.net", "[::1]")
 	f.Fuzz(func(t *testing.T, address, helo string) {
-		if checkAddress(address, true) != nil || len(helo) > maxHelo {
+		if mailpath.Check(address, true) != nil || len(helo) > maxHelo {
 			return
 		}
 		tr := trace{helo: helo, host: "mx.example.com", with: "LMTP", id: "ABC"}
@@ -72,7 +74,7 @@ func FuzzTraceLines(f *testing.F) {
 			t.Fatalf("%q: not five lines", prefix)
 		}
 		for _, line := range lines {
-			if len(line) > 2*maxPath+maxHelo || hasControl(line) {
+			if len(line) > 2*mailpath.MaxLength+maxHelo || hasControl(line) {
 				t.Fatalf("line %q", line)
 			}
 		}

@@ -5,12 +5,15 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 	"time"
 
 	"gadwall/internal/mailkey"
+	"gadwall/internal/mailpath"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/submission"
 	"gadwall/quota"
 )
 
@@ -22,14 +25,27 @@ type transaction struct {
 	size       int64  // declared, 0 if not
 	trace      trace
 	recipients []recipient
-	asked      int       // recipients looked up, the refused ones included
-	body       *delivery // nil before DATA and the first BDAT
-	bodyEnd    time.Time // when the transfer of the body must be over
+	asked      int                  // recipients looked up, the refused ones included
+	body       messageBody          // nil before DATA and the first BDAT
+	submitted  *submission.Message  // of roleSubmission
+	more       submissionParameters // likewise
+	bodyEnd    time.Time            // when the transfer of the body must be over
+}
+
+// messageBody is where a body goes: receive, once or for every chunk, then finish or abandon.
+type messageBody interface {
+	// receive takes what r gives, also when it cannot be kept. An error is r's, and means that the
+	// body will never be complete.
+	receive(r io.Reader) error
+	// finish ends a body that is complete. The results are those of the recipients.
+	finish() []reply
+	// abandon gives up a body of which the client will not send the rest.
+	abandon(why error)
 }
 
 // recipient is one accepted RCPT.
 type recipient struct {
-	address string // as parsePath returns it
+	address string // as mailpath.Parse returns it
 	user    *mailstore.User
 	mailbox mailkey.Mailbox
 }
@@ -41,8 +57,12 @@ func newID() string { return rand.Text()[:idLength] }
 
 // reset forgets the transaction, and whatever has come of its body.
 func (c *conn) reset() {
-	if c.tx != nil && c.tx.body != nil {
+	switch {
+	case c.tx == nil:
+	case c.tx.body != nil:
 		c.tx.body.abandon(errReset)
+	case c.tx.submitted != nil:
+		c.tx.submitted.Abort()
 	}
 	c.tx = nil
 }
@@ -55,18 +75,21 @@ func (c *conn) mail(arg string) error {
 	if c.tx != nil {
 		return c.reply(reply{503, "5.5.1", "A transaction is open already"})
 	}
+	if c.srv.role == roleSubmission && c.account == nil {
+		return c.reply(reply{530, "5.7.0", "Authentication required"}) // RFC 4954 section 6
+	}
 	path, ok := cutFold(arg, "FROM:")
 	if !ok {
 		return c.reply(reply{501, "5.5.4", "Syntax: MAIL FROM:<address>"})
 	}
-	from, rest, err := parsePath(path)
+	from, rest, err := mailpath.Parse(path)
 	if err != nil {
 		return c.reply(badPath(err, "5.1.7"))
 	}
 	tx := &transaction{id: newID(), from: from}
 	refusal := c.mailParameters(tx, rest)
 	if refusal == nil && from != "" {
-		if err := checkAddress(from, tx.utf8); err != nil {
+		if err := mailpath.Check(from, tx.utf8); err != nil {
 			refusal = new(badPath(err, "5.1.7"))
 		}
 	}
@@ -81,12 +104,18 @@ func (c *conn) mail(arg string) error {
 		remote: c.remote,
 		host:   c.srv.opts.Hostname,
 		with: protocolName(session{
-			lmtp: c.srv.role == roleLMTP, extended: c.extended, tls: c.tls, auth: c.identity != "", utf8: tx.utf8,
+			lmtp: c.srv.role == roleLMTP, extended: c.extended, tls: c.tls, auth: c.account != nil, utf8: tx.utf8,
 		}),
 		id: tx.id,
 	}
-	c.tx = tx
-	return c.reply(reply{250, "2.1.0", "OK"})
+	answer := reply{250, "2.1.0", "OK"}
+	if c.srv.role == roleSubmission {
+		answer = c.submit(tx)
+	}
+	if !answer.failed() {
+		c.tx = tx
+	}
+	return c.reply(answer)
 }
 
 // mailParameters notes the parameters of MAIL; it returns why they are refused.
@@ -112,6 +141,7 @@ func (c *conn) mailParameters(tx *transaction, s string) *reply {
 			if !strings.EqualFold(p.value, "7BIT") && !strings.EqualFold(p.value, "8BITMIME") {
 				return &reply{501, "5.5.4", "Syntax: BODY=7BIT or BODY=8BITMIME"}
 			}
+			tx.more.body8Bit = strings.EqualFold(p.value, "8BITMIME")
 		case "SMTPUTF8": // RFC 6531 section 3.4
 			if p.value != "" {
 				return &reply{501, "5.5.4", "SMTPUTF8 has no value"}
@@ -122,7 +152,13 @@ func (c *conn) mailParameters(tx *transaction, s string) *reply {
 				return unknownParameter(p)
 			}
 		default:
-			return unknownParameter(p)
+			refusal, ok := c.mailDSN(tx, p)
+			if !ok {
+				refusal = unknownParameter(p)
+			}
+			if refusal != nil {
+				return refusal
+			}
 		}
 	}
 	return nil
@@ -155,13 +191,13 @@ func (c *conn) rcpt(arg string) error {
 	if !ok {
 		return c.reply(reply{501, "5.5.4", "Syntax: RCPT TO:<address>"})
 	}
-	to, rest, err := parsePath(path)
+	to, rest, err := mailpath.Parse(path)
 	if err == nil && to == "" {
-		err = errPathSyntax
+		err = mailpath.ErrSyntax
 	}
 	postmaster := err == nil && c.srv.isPostmaster(to)
 	if err == nil && !postmaster {
-		err = checkAddress(to, c.tx.utf8)
+		err = mailpath.Check(to, c.tx.utf8)
 	}
 	if err != nil {
 		return c.reply(badPath(err, "5.1.3"))
@@ -170,12 +206,15 @@ func (c *conn) rcpt(arg string) error {
 	switch {
 	case err != nil:
 		return c.reply(reply{501, "5.5.4", "Bad parameter syntax"})
-	case len(list) > 0:
+	case len(list) > 0 && c.tx.submitted == nil:
 		return c.reply(*unknownParameter(list[0]))
 	case c.tx.asked == maxRecipients:
 		return c.reply(reply{452, "4.5.3", "Too many recipients, send to the others apart"})
 	}
 	c.tx.asked++
+	if c.tx.submitted != nil {
+		return c.reply(c.submitTo(to, list))
+	}
 	r := c.addRecipient(to, postmaster)
 	if r.code == replyUnknownUser.code {
 		return c.refuseRecipient(r)
@@ -281,9 +320,9 @@ func (s *Server) mailboxOf(ctx context.Context, rcpt *mailstore.Recipient) (mail
 // recipients (RFC 3463 section 3.2).
 func badPath(err error, status string) reply {
 	switch {
-	case errors.Is(err, errPathUTF8):
+	case errors.Is(err, mailpath.ErrUTF8):
 		return reply{553, "5.6.7", "Non-ASCII address without SMTPUTF8"} // RFC 6531 section 3.5
-	case errors.Is(err, errPathLength):
+	case errors.Is(err, mailpath.ErrLength):
 		return reply{501, status, "Address too long"}
 	}
 	return reply{501, status, "Bad address syntax"}

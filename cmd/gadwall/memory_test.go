@@ -200,7 +200,7 @@ func startOwnServer(t *testing.T) *ownServer {
 	logins := sasl.New(sasl.Options{Accounts: store.Accounts})
 	lately := newLately(store, pulse.NewTail(log.Handler()), log)
 	t.Cleanup(lately.census.Close)
-	protocols, err := c.protocols(store, logins, open, nil, log, lately, store.Collection(0, 0))
+	protocols, err := c.protocols(store, logins, nil, open, nil, log, lately, store.Collection(0, 0))
 	if err != nil {
 		t.Fatal(err)
 	}

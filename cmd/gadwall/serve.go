@@ -24,6 +24,7 @@ import (
 	"gadwall/internal/node"
 	"gadwall/internal/pulse"
 	"gadwall/internal/sasl"
+	"gadwall/internal/submission"
 )
 
 type serveCmd struct {
@@ -98,7 +99,13 @@ func (c *serveCmd) Run(std streams, again reparse) (err error) {
 		Accounts: store.Accounts, Tokens: tokens, External: external, CreateUsers: c.AuthCreateUsers})
 	lately := newLately(store, tail, log)
 	defer lately.census.Close()
-	protocols, err := c.protocols(store, logins, listeners, certificates, log, lately, collection, check)
+	sender, err := c.newSender(lately.registry, log)
+	if err != nil {
+		return err
+	}
+	defer sender.close()
+	protocols, err := c.protocols(store, logins, sender.service, listeners, certificates, log, lately,
+		collection, check)
 	if err != nil {
 		return err
 	}
@@ -121,7 +128,7 @@ func (c *serveCmd) Run(std streams, again reparse) (err error) {
 	defer end()
 	log.Info("starting", "version", version, "hostname", c.Hostname)
 	c.warn(log)
-	if c.SubmissionListen != config.Off {
+	if c.SubmissionListen != config.Off && c.Smarthost == "" {
 		fmt.Fprintln(std.out, "submission not started: no --smarthost")
 	}
 	err = serveAll(ctx, stop, protocols, std, log)
@@ -153,10 +160,11 @@ type listeners map[string]net.Listener
 func (c *serveCmd) listen(log *slog.Logger) (listeners, error) {
 	names := map[string]string{
 		"imap-listen": "IMAP", "imaps-listen": "IMAPS", "lmtp-listen": "LMTP",
-		"smtp-listen": "SMTP", "http-listen": "HTTP",
+		"smtp-listen": "SMTP", "http-listen": "HTTP", "submission-listen": "submission",
+		"submissions-listen": "submissions",
 	}
 	open := make(listeners)
-	for _, at := range c.All() {
+	for _, at := range c.All(c.Smarthost != "") {
 		if at.Addr == config.Off {
 			continue
 		}
@@ -181,8 +189,9 @@ func (l listeners) close() {
 }
 
 // protocols makes a server for each listener. certificates may be nil.
-func (c *serveCmd) protocols(store *node.Node, logins *sasl.Authenticator, open listeners,
-	certificates *listen.Certificates, log *slog.Logger, lately *lately, others ...measured) ([]protocol, error) {
+func (c *serveCmd) protocols(store *node.Node, logins *sasl.Authenticator, sender *submission.Service,
+	open listeners, certificates *listen.Certificates, log *slog.Logger, lately *lately, others ...measured,
+) ([]protocol, error) {
 	registry := lately.registry
 	counters := ingest.NewMetrics(registry)
 	var tlsConfig *tls.Config
@@ -221,6 +230,19 @@ func (c *serveCmd) protocols(store *node.Node, logins *sasl.Authenticator, open 
 			return nil, err
 		}
 		add(in.name, nil, server.Serve, server.Shutdown)
+	}
+	if sender != nil {
+		server, err := ingest.New(ingest.Options{
+			Submission: sender, Authenticator: logins, PlaintextFrom: c.PlaintextLoginFrom, Hostname: c.Hostname,
+			TLSConfig: tlsConfig, MaxMessageSize: int64(c.MaxMessageSize), TrustedMTAs: c.TrustedMTAs,
+			MaxConnections: c.MaxMailConnections, MaxConnectionsPerAddress: c.MaxMailConnectionsPerAddress,
+			Metrics: counters, Activity: store.Activity, Logger: log,
+		})
+		if err != nil {
+			return nil, err
+		}
+		add("submission", nil, server.Serve, server.Shutdown)
+		add("submissions", tlsConfig, server.Serve, server.Shutdown)
 	}
 	registerMetrics(registry, store, mail, &background{store: store, log: log, now: time.Now}, c.disks())
 	for _, m := range others {

@@ -65,7 +65,9 @@ func (i *Import) Admit(ctx context.Context, size int64) error {
 }
 
 // Add reads a message to the end of r and stores its bytes. Trace lines of an earlier delivery
-// become the message's prefix, so that the content is the one that others have. Flags that the
+// become the message's prefix, so that the content is the one that others have. A message that
+// submission has saved in the mailbox of use \Sent is not stored once more: its UID is that of
+// submission's. Flags that the
 // actor may not set are left out (RFC 4314 section 4, APPEND). The error is mailstore.ErrTooMany if
 // one transaction cannot take all that was added.
 func (i *Import) Add(ctx context.Context, e Entry, r io.Reader) error {
@@ -79,6 +81,9 @@ func (i *Import) Add(ctx context.Context, e Entry, r io.Reader) error {
 	d := mailstore.Delivery{
 		Mailbox: i.box.key, InternalDate: e.Date, Prefix: prefix, Magic: stored.Magics[0],
 		Flags: e.Flags & i.box.rights().Flags(),
+	}
+	if i.box.at.SpecialUse == useSent || i.box.at.Path == pathSent {
+		d.Once = mailstore.UnlessSubmitted
 	}
 	if i.box.rights().Has(Write) {
 		d.Keywords = e.Keywords

@@ -120,7 +120,7 @@ func (s *Serve) Check() error {
 	if err := s.Storage.Check(); err != nil {
 		return err
 	}
-	if err := s.Listeners.check(); err != nil {
+	if err := s.Listeners.check(s.Smarthost != ""); err != nil {
 		return err
 	}
 	if err := s.TLS.check(); err != nil {
@@ -131,6 +131,9 @@ func (s *Serve) Check() error {
 	}
 	if s.IMAPSListen != Off && len(s.Cert) == 0 {
 		return errors.New("--imaps-listen: needs --tls-cert and --tls-key")
+	}
+	if s.SubmissionsListen != Off && (len(s.Cert) == 0 || s.Smarthost == "") {
+		return errors.New("--submissions-listen: needs --tls-cert and --tls-key, and --smarthost")
 	}
 	if s.MaxConnectionsPerAddress < 1 || s.MaxConnectionsPerUser < 1 {
 		return errors.New("--max-connections-per-address, --max-connections-per-user: want at least 1")
@@ -172,10 +175,7 @@ func (s *Serve) Check() error {
 	if s.CheckTempSize < MinCheckTempSize {
 		return fmt.Errorf("--check-temp-size: want at least %v", Size(MinCheckTempSize))
 	}
-	if s.Smarthost != "" {
-		return errors.New("--smarthost: submission is not part of this version")
-	}
-	return nil
+	return s.Submission.check()
 }
 
 // A Listener is where one protocol listens.
@@ -184,23 +184,31 @@ type Listener struct {
 	Addr string // or Off
 }
 
-// All returns the listeners but that for submission.
-func (l *Listeners) All() []Listener {
-	return []Listener{
+// All returns the listeners. Those for submission are off without a smarthost.
+func (l *Listeners) All(smarthost bool) []Listener {
+	list := []Listener{
 		{"imap-listen", l.IMAPListen}, {"imaps-listen", l.IMAPSListen}, {"lmtp-listen", l.LMTPListen},
 		{"smtp-listen", l.SMTPListen}, {"http-listen", l.HTTPListen},
 	}
+	if smarthost {
+		list = append(list, Listener{"submission-listen", l.SubmissionListen},
+			Listener{"submissions-listen", l.SubmissionsListen})
+	}
+	return list
 }
 
-func (l *Listeners) check() error {
+func (l *Listeners) check(smarthost bool) error {
+	if l.SubmissionListen != Off && !smarthost {
+		if _, err := listen.ParseAddress(l.SubmissionListen); err != nil {
+			return fmt.Errorf("--submission-listen: %w, or %s", err, Off)
+		}
+	}
 	listening := 0
-	for _, at := range append(l.All(), Listener{"submission-listen", l.SubmissionListen}) {
+	for _, at := range l.All(smarthost) {
 		if at.Addr == Off {
 			continue
 		}
-		if at.Flag != "submission-listen" {
-			listening++
-		}
+		listening++
 		if _, err := listen.ParseAddress(at.Addr); err != nil {
 			return fmt.Errorf("--%s: %w, or %s", at.Flag, err, Off)
 		}

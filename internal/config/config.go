@@ -44,6 +44,7 @@ type Serve struct {
 	TLS
 	Clients
 	Logins
+	Submission
 
 	Hostname        string   `name:"hostname" env:"GADWALL_HOSTNAME" placeholder:"NAME" help:"What the server calls itself; default: the machine's name."`
 	MaxMessageSize  Size     `name:"max-message-size" env:"GADWALL_MAX_MESSAGE_SIZE" default:"512MiB" help:"Largest message taken, e.g. 50MB or 512MiB."`
@@ -65,19 +66,18 @@ type Serve struct {
 
 	Sharing    string `name:"sharing" env:"GADWALL_SHARING" default:"all" enum:"all,named,off" help:"With whom users can share mailboxes: all (other users, groups, and everybody), named (other users and groups), off."`
 	PublicUser string `name:"public-user" env:"GADWALL_PUBLIC_USER" placeholder:"ADDRESS" help:"The user whose mailboxes are the public ones, below Shared/, for all to whom that user gives rights."`
-
-	Smarthost string `name:"smarthost" env:"GADWALL_SMARTHOST" placeholder:"ADDR" help:"Host that submitted mail is relayed to."`
 }
 
 // Listeners says where the server listens: host:port, unix:/path, or Off.
 type Listeners struct {
-	IMAPListen       string `name:"imap-listen" env:"GADWALL_IMAP_LISTEN" default:"127.0.0.1:1143" placeholder:"ADDR" help:"IMAP with STARTTLS: host:port, unix:/path (with ?mode=666 for other permissions than 660), or off. So are the other listeners."`
-	IMAPSListen      string `name:"imaps-listen" env:"GADWALL_IMAPS_LISTEN" default:"off" placeholder:"ADDR" help:"IMAP over TLS; needs --tls-cert."`
-	LMTPListen       string `name:"lmtp-listen" env:"GADWALL_LMTP_LISTEN" default:"127.0.0.1:2424" placeholder:"ADDR" help:"LMTP."`
-	SMTPListen       string `name:"smtp-listen" env:"GADWALL_SMTP_LISTEN" default:"127.0.0.1:2525" placeholder:"ADDR" help:"SMTP for mail to local users."`
-	SubmissionListen string `name:"submission-listen" env:"GADWALL_SUBMISSION_LISTEN" default:"127.0.0.1:1587" placeholder:"ADDR" help:"Submission; not started without --smarthost."`
-	HTTPListen       string `name:"http-listen" env:"GADWALL_HTTP_LISTEN" default:"127.0.0.1:8080" placeholder:"ADDR" help:"HTTP API, health and metrics."`
-	HTTPToken        string `name:"http-token" env:"GADWALL_HTTP_TOKEN" placeholder:"TOKEN" help:"Token that HTTP requests must carry; required unless --http-listen is on loopback or a Unix socket."`
+	IMAPListen        string `name:"imap-listen" env:"GADWALL_IMAP_LISTEN" default:"127.0.0.1:1143" placeholder:"ADDR" help:"IMAP with STARTTLS: host:port, unix:/path (with ?mode=666 for other permissions than 660), or off. So are the other listeners."`
+	IMAPSListen       string `name:"imaps-listen" env:"GADWALL_IMAPS_LISTEN" default:"off" placeholder:"ADDR" help:"IMAP over TLS; needs --tls-cert."`
+	LMTPListen        string `name:"lmtp-listen" env:"GADWALL_LMTP_LISTEN" default:"127.0.0.1:2424" placeholder:"ADDR" help:"LMTP."`
+	SMTPListen        string `name:"smtp-listen" env:"GADWALL_SMTP_LISTEN" default:"127.0.0.1:2525" placeholder:"ADDR" help:"SMTP for mail to local users."`
+	SubmissionListen  string `name:"submission-listen" env:"GADWALL_SUBMISSION_LISTEN" default:"127.0.0.1:1587" placeholder:"ADDR" help:"Submission, for users who send mail; not started without --smarthost."`
+	SubmissionsListen string `name:"submissions-listen" env:"GADWALL_SUBMISSIONS_LISTEN" default:"off" placeholder:"ADDR" help:"Submission over TLS; needs --tls-cert and --smarthost."`
+	HTTPListen        string `name:"http-listen" env:"GADWALL_HTTP_LISTEN" default:"127.0.0.1:8080" placeholder:"ADDR" help:"HTTP API, health and metrics."`
+	HTTPToken         string `name:"http-token" env:"GADWALL_HTTP_TOKEN" placeholder:"TOKEN" help:"Token that HTTP requests must carry; required unless --http-listen is on loopback or a Unix socket."`
 }
 
 // TLS names the files of certificates. SIGHUP reads them again.

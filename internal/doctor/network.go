@@ -27,7 +27,7 @@ import (
 
 // listeners looks whether a server listens where the settings say, or could.
 func listeners(ctx context.Context, o *Options, f *findings) {
-	for _, at := range o.Serve.All() {
+	for _, at := range o.Serve.All(o.Serve.Smarthost != "") {
 		if at.Addr == config.Off {
 			continue
 		}
@@ -103,7 +103,7 @@ func greet(ctx context.Context, conn net.Conn, flag string) (string, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		_ = conn.SetDeadline(deadline) // what cannot be set does not end later than ctx
 	}
-	if flag == "imaps-listen" {
+	if flag == "imaps-listen" || flag == "submissions-listen" {
 		// Who it is does not matter here: the look at certificates says whether clients believe it.
 		conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true})
 	}
@@ -143,9 +143,6 @@ func smarthost(ctx context.Context, o *Options, f *findings) {
 		return
 	}
 	do := "Look at --smarthost, at the network, and whether the smarthost lets this machine in."
-	if _, _, err := net.SplitHostPort(host); err != nil {
-		host = net.JoinHostPort(host, "587")
-	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", host)
@@ -157,11 +154,12 @@ func smarthost(ctx context.Context, o *Options, f *findings) {
 	if deadline, ok := ctx.Deadline(); ok {
 		_ = conn.SetDeadline(deadline) // as in greet
 	}
-	abilities, err := hello(conn, o.Serve.Hostname, strings.HasSuffix(host, ":465"))
+	wrapped := o.Serve.SmarthostTLS == "tls"
+	abilities, err := hello(conn, o.Serve.Hostname, wrapped)
 	switch {
 	case err != nil:
 		f.problem(do, "The smarthost %s does not talk SMTP: %v", host, err)
-	case !strings.HasSuffix(host, ":465") && !strings.Contains(abilities, "STARTTLS"):
+	case !wrapped && !strings.Contains(abilities, "STARTTLS"):
 		f.warn("Use a smarthost with TLS, unless the way to it is private.",
 			"The smarthost %s offers no STARTTLS: mail and password go over the network as they are.", host)
 	default:

@@ -262,6 +262,12 @@ func (g *groupWrite) releaseSame(ctx context.Context) {
 	}
 }
 
+// To returns the item for another mailbox.
+func (it AppendItem) To(box mailkey.Mailbox) AppendItem {
+	it.delivery.Mailbox = box
+	return it
+}
+
 // Renew returns an item that Append failed to store with a new reference on its content, so that
 // Append can try again. If the content is gone by then, the error is a *dedupe.MissingError.
 func (s *Store) Renew(ctx context.Context, it AppendItem) (AppendItem, error) {

@@ -33,12 +33,6 @@ func sendingKey(user mailkey.UserID, slot int64) bson.Binary {
 	return bson.Binary{Data: binary.BigEndian.AppendUint64(user[:len(user):len(user)], uint64(slot))}
 }
 
-// Sent returns how much the user sent within the last sendingWindow, by all instances.
-func (s *Store) Sent(ctx context.Context, user mailkey.UserID) (Sending, error) {
-	last := sendingNow()
-	return s.sentIn(ctx, user, last-sendingSlots, last)
-}
-
 // sendingNow is the number of the present slot.
 func sendingNow() int64 { return time.Now().UnixNano() / int64(sendingSlot) }
 

@@ -1,0 +1,174 @@
+package smarthost
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/emersion/go-smtp"
+)
+
+// Envelope is what MAIL says. Addresses are as SMTP writes them, without angle brackets.
+type Envelope struct {
+	// User has a share of the connections.
+	User     string
+	From     string // empty: the null reverse-path
+	Size     int64  // 0 if it is not known
+	UTF8     bool   // the message needs SMTPUTF8 (RFC 6531)
+	Body8Bit bool   // the message needs 8BITMIME (RFC 6152)
+	// Return and ID are RET and ENVID (RFC 3461), which go to a smarthost that offers DSN.
+	Return, ID string
+}
+
+// Recipient is what RCPT says.
+type Recipient struct {
+	Address string
+	// Notify and the original recipient are NOTIFY and ORCPT (RFC 3461), which go to a smarthost that
+	// offers DSN.
+	Notify                     []string
+	OriginalType, OriginalText string
+}
+
+// Transaction is one message on its way. It is for one goroutine.
+type Transaction struct {
+	host *Host
+	user string
+	conn *conn
+	data *smtp.DataCommand
+	stop func() bool // that the end of the context closes the connection
+	ctx  context.Context
+}
+
+// Begin says MAIL. ctx is for the whole transaction: its end closes the connection. The error is a
+// *Refusal, a *Trouble, or ErrUnsupported.
+func (h *Host) Begin(ctx context.Context, e Envelope) (*Transaction, error) {
+	if err := h.enter(ctx, e.User); err != nil {
+		return nil, err
+	}
+	t, err := h.begin(ctx, e)
+	if err != nil {
+		h.leave(e.User)
+		return nil, err
+	}
+	return t, nil
+}
+
+func (h *Host) begin(ctx context.Context, e Envelope) (*Transaction, error) {
+	for c := h.take(); c != nil; c = h.take() {
+		t, err := h.mail(ctx, c, e)
+		if !isLost(err) {
+			return t, outcome(err)
+		}
+		// Others that are idle for as long may be closed, too.
+	}
+	c, err := h.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	t, err := h.mail(ctx, c, e)
+	return t, outcome(err)
+}
+
+func outcome(err error) error {
+	if err == nil || errors.Is(err, ErrUnsupported) {
+		return err
+	}
+	return answer(err)
+}
+
+// mail says MAIL on a connection, and takes it over or disposes of it.
+func (h *Host) mail(ctx context.Context, c *conn, e Envelope) (*Transaction, error) {
+	if lacks(c, "SMTPUTF8", e.UTF8) || lacks(c, "8BITMIME", e.Body8Bit) {
+		h.keep(c)
+		return nil, ErrUnsupported
+	}
+	stop := context.AfterFunc(ctx, func() { _ = c.raw.Close() })
+	err := c.client.Mail(e.From, &smtp.MailOptions{
+		Size: e.Size, UTF8: e.UTF8, Return: smtp.DSNReturn(e.Return), EnvelopeID: e.ID})
+	if err == nil {
+		return &Transaction{host: h, user: e.User, conn: c, stop: stop, ctx: ctx}, nil
+	}
+	var answered *smtp.SMTPError
+	if stop() && errors.As(err, &answered) && answered.Code != 421 {
+		h.keep(c)
+	} else {
+		_ = c.raw.Close()
+	}
+	return nil, err
+}
+
+func lacks(c *conn, extension string, needed bool) bool {
+	offered, _ := c.client.Extension(extension)
+	return needed && !offered
+}
+
+// Rcpt says RCPT. The error is a *Refusal or a *Trouble.
+func (t *Transaction) Rcpt(r Recipient) error {
+	o := &smtp.RcptOptions{OriginalRecipientType: smtp.DSNAddressType(r.OriginalType),
+		OriginalRecipient: r.OriginalText}
+	for _, n := range r.Notify {
+		o.Notify = append(o.Notify, smtp.DSNNotify(n))
+	}
+	return outcome(t.conn.client.Rcpt(r.Address, o))
+}
+
+// Data says DATA; then Write sends the message. The error is a *Refusal or a *Trouble.
+func (t *Transaction) Data() (err error) {
+	t.data, err = t.conn.client.Data()
+	return outcome(err)
+}
+
+// Write sends a piece of the message. Lines end with CRLF; a bare LF becomes one. The error is a
+// *Trouble.
+func (t *Transaction) Write(p []byte) (int, error) {
+	n, err := t.data.Write(p)
+	if err != nil {
+		err = trouble("4.4.2", err)
+	}
+	return n, err
+}
+
+// End sends the end of the message, and returns the text with which the smarthost takes it. The
+// transaction is over. The error is a *Refusal, or a *Trouble: then the smarthost may have taken it.
+func (t *Transaction) End() (text string, err error) {
+	response, err := t.data.CloseWithResponse()
+	t.release(err == nil || isAnswer(err))
+	if err != nil {
+		return "", answer(err)
+	}
+	return withoutStatus(oneLine(response.StatusText)), nil
+}
+
+// withoutStatus cuts an enhanced status code off (RFC 2034 section 4).
+func withoutStatus(text string) string {
+	first, rest, _ := strings.Cut(text, " ")
+	if strings.Count(first, ".") == 2 && strings.Trim(first, "0123456789.") == "" {
+		return rest
+	}
+	return text
+}
+
+func isAnswer(err error) bool {
+	var e *smtp.SMTPError
+	return errors.As(err, &e) && e.Code != 421
+}
+
+// Abort gives the transaction up. It does nothing after End.
+func (t *Transaction) Abort() {
+	if t.conn == nil {
+		return
+	}
+	t.release(t.data == nil && t.conn.client.Reset() == nil)
+}
+
+// release gives the connection back, or closes it.
+func (t *Transaction) release(usable bool) {
+	c := t.conn
+	t.conn = nil
+	if t.stop() && usable {
+		t.host.keep(c)
+	} else {
+		_ = c.raw.Close()
+	}
+	t.host.leave(t.user)
+}
