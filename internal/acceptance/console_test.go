@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/emersion/go-imap/v2/imapclient"
+
 	"gadwall/internal/browsertest"
 	"gadwall/internal/mailgen"
 )
@@ -59,9 +61,30 @@ func (s *server) api(t testing.TB, method, path, body string) {
 	}
 }
 
+// failLogin logs in over IMAP with a wrong password.
+func (s *server) failLogin(t testing.TB, username string) {
+	t.Helper()
+	c, err := imapclient.DialInsecure(s.imap, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.Login(username, "wrong").Wait(); err == nil {
+		t.Fatal("logged in with a wrong password")
+	}
+}
+
+// TestConsoleOnLoopback opens the console of a server without a token, which asks for none.
+func TestConsoleOnLoopback(t *testing.T) {
+	s := startServer(t)
+	browsertest.Run(t, "testdata/console_open.cjs", "GADWALL_URL=http://"+s.http)
+}
+
 // TestConsole uses the console in Chromium as an operator does.
 func TestConsole(t *testing.T) {
 	s := consoleServer(t)
+	s.failLogin(t, `alan@example.com`)
+	s.failLogin(t, `<u>nobody</u>@example.com`)
 	browsertest.Run(t, "testdata/console.cjs", "GADWALL_URL=http://"+s.http, "GADWALL_LMTP="+s.lmtp,
 		"CONSOLE_TOKEN="+consoleToken)
 }

@@ -40,6 +40,7 @@ func TestDomains(t *testing.T) {
 	if d.CatchAll != "" {
 		t.Errorf("without catchAll: %+v", d)
 	}
+	a.call(t, "GET", "/domains/example.com", "", 200, &d)
 	a.call(t, "DELETE", "/domains/alias.example", "", 204, nil)
 	a.refused(t, "GET", "/domains/alias.example", "", 404, "NoSuchDomain")
 	a.refused(t, "DELETE", "/domains/alias.example", "", 404, "NoSuchDomain")

@@ -125,7 +125,6 @@ open(async ({ context, page, url }) => {
   const narrow = async (what) => {
     const before = page.viewportSize();
     await page.setViewportSize({ width: 360, height: 740 });
-    await page.waitForTimeout(0);
     const over = await page.evaluate(() => {
       const width = document.documentElement.clientWidth;
       return document.documentElement.scrollWidth <= width ? [] : [...document.querySelectorAll('body *')]
@@ -288,6 +287,28 @@ open(async ({ context, page, url }) => {
   await button('Revoke reader').waitFor();
   await accessible('the tokens');
   await narrow('tokens');
+
+  // Domains, and sign-ins that failed.
+  await page.keyboard.press('g');
+  await page.keyboard.press('m');
+  await heading('Domains');
+  await button('Change example.net').click();
+  await dialog.getByLabel('Storage of each user').fill('5GiB');
+  await dialog.getByLabel('Catch-all').fill('barbara@example.net');
+  await dialog.getByRole('button', { name: 'Save' }).click();
+  await page.getByRole('row', { name: /^example\.net .*5\.00 GiB.*barbara@example\.net/ }).waitFor();
+  await accessible('the domains');
+  await narrow('domains');
+  await page.keyboard.press('g');
+  await page.keyboard.press('s');
+  await heading('Sign-ins');
+  await page.getByRole('row', { name: /alan@example\.com.*wrong password/ }).waitFor();
+  await page.getByRole('row', { name: /<u>nobody<\/u>@example\.com.*no such user/ }).waitFor();
+  await accessible('the sign-ins');
+  await narrow('signins');
+  await page.getByRole('link', { name: 'alan@example.com' }).click();
+  await heading('alan@example.com');
+  await page.getByRole('region', { name: 'Sign-ins', exact: true }).getByText('wrong password').waitFor();
 
   // Mail arrives while the list is seen, and is read.
   await page.goto(`${url}/#/mail/ada@example.com`);
