@@ -226,6 +226,7 @@ open(async ({ context, page, url }) => {
   await heading('Users');
   await button('New user').click();
   await accessible('the form of a new user');
+  await screenshot(page, 'new-user');
   await dialog.getByLabel('Mail address').fill('kathleen@example.com');
   await dialog.getByLabel('Name').fill('<b>Kathleen</b>');
   await dialog.getByLabel('Password').fill('short');
@@ -298,6 +299,7 @@ open(async ({ context, page, url }) => {
   await dialog.getByRole('button', { name: 'Save' }).click();
   await page.getByRole('row', { name: /^example\.net .*5\.00 GiB.*barbara@example\.net/ }).waitFor();
   await accessible('the domains');
+  await screenshot(page, 'domains');
   await narrow('domains');
   await page.keyboard.press('g');
   await page.keyboard.press('s');
@@ -305,6 +307,7 @@ open(async ({ context, page, url }) => {
   await page.getByRole('row', { name: /alan@example\.com.*wrong password/ }).waitFor();
   await page.getByRole('row', { name: /<u>nobody<\/u>@example\.com.*no such user/ }).waitFor();
   await accessible('the sign-ins');
+  await screenshot(page, 'signins');
   await narrow('signins');
   await page.getByRole('link', { name: 'alan@example.com' }).click();
   await heading('alan@example.com');
@@ -329,6 +332,7 @@ open(async ({ context, page, url }) => {
   equal(sandbox, '', 'the sandbox of the frame');
   await page.getByText('<img src=x onerror=window.pwned=1> <evil@example.net>').waitFor();
   await accessible('a message');
+  await screenshot(page, 'message');
   await narrow('message');
   const saved = page.waitForEvent('download');
   await page.getByRole('button', { name: '<b>x<b>.txt' }).click();

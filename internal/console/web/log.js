@@ -8,7 +8,7 @@ import { card, every } from './parts.js';
 const kinds = { INFO: '', WARN: 'warn', ERROR: 'bad', DEBUG: 'quiet' };
 
 // telling are the attributes that a short list shows.
-const telling = ['user', 'username', 'mailbox', 'size', 'recipient', 'remote', 'reason', 'error', 'token', 'address', 'version', 'count'];
+const telling = ['user', 'username', 'mailbox', 'size', 'recipient', 'remote', 'reason', 'error', 'token', 'address', 'domain', 'to', 'version', 'count'];
 
 // logList shows lines, the latest first.
 export function logList(lines, brief = false) {
