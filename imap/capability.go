@@ -18,7 +18,7 @@ const (
 		" CREATE-SPECIAL-USE LIST-EXTENDED LIST-STATUS STATUS=SIZE MULTIAPPEND CONDSTORE" +
 		" QRESYNC UIDONLY WITHIN ESEARCH SEARCHRES PARTIAL SORT SORT=DISPLAY ESORT" +
 		" CONTEXT=SEARCH CONTEXT=SORT THREAD=ORDEREDSUBJECT THREAD=REFERENCES THREAD=REFS" +
-		" MULTISEARCH SAVEDATE PREVIEW BINARY REPLACE INPROGRESS OBJECTID QUOTA QUOTA=RES-STORAGE" +
+		" MULTISEARCH METADATA SAVEDATE PREVIEW BINARY REPLACE INPROGRESS OBJECTID QUOTA QUOTA=RES-STORAGE" +
 		" QUOTA=RES-MESSAGE APPENDLIMIT="
 	// capsSharing is told where users can share their mailboxes.
 	capsSharing = " ACL RIGHTS=kxte LIST-MYRIGHTS"
@@ -82,6 +82,8 @@ const (
 	imap4rev2
 	// utf8Accept: names and quoted strings are UTF-8 (RFC 9755 section 3). imap4rev2 has that, too.
 	utf8Accept
+	// metadata: changes of metadata by others are told (RFC 5464 section 4.1).
+	metadata
 )
 
 // enableable are the extensions that ENABLE knows, by name.
@@ -92,6 +94,7 @@ var enableable = map[string]extensions{
 
 	"IMAP4REV2":   imap4rev2,
 	"UTF8=ACCEPT": utf8Accept,
+	"METADATA":    metadata,
 }
 
 func (e extensions) has(x extensions) bool { return e&x != 0 }
@@ -106,13 +109,13 @@ func (c *conn) enable(x extensions) {
 
 // disableAll takes back everything that was enabled.
 func (c *conn) disableAll() {
-	c.enabled = 0
+	c.enabled, c.annotations = 0, annotations{}
 	c.enable(0)
 }
 
 // handleEnable answers ENABLE (RFC 5161 section 3.1). Names that the server does
 // not know are ignored.
-func (c *conn) handleEnable(_ context.Context, cmd *command) error {
+func (c *conn) handleEnable(ctx context.Context, cmd *command) error {
 	var names []string
 	for first := true; first || !cmd.args.AtEnd(); first = false {
 		if err := cmd.args.SP(); err != nil {
@@ -128,6 +131,11 @@ func (c *conn) handleEnable(_ context.Context, cmd *command) error {
 	}
 	if err := cmd.args.CRLF(); err != nil {
 		return err
+	}
+	if slices.Contains(names, "METADATA") && !c.enabled.has(metadata) {
+		if err := c.watchAnnotations(ctx); err != nil {
+			return err
+		}
 	}
 	c.enc.Untagged().Raw("ENABLED")
 	for _, name := range names {

@@ -103,6 +103,9 @@ var rules = map[string]rule{
 	"LISTRIGHTS": {inSession, syncAll, (*conn).handleListRights},
 	"MYRIGHTS":   {inSession, syncAll, (*conn).handleMyRights},
 
+	"GETMETADATA": {inSession, syncAll, (*conn).handleGetMetadata},
+	"SETMETADATA": {inSession, syncAll, (*conn).handleSetMetadata},
+
 	"GETQUOTA":     {inSession, syncAll, (*conn).handleGetQuota},
 	"GETQUOTAROOT": {inSession, syncAll, (*conn).handleGetQuotaRoot},
 	"SETQUOTA":     {inSession, syncAll, (*conn).handleSetQuota},

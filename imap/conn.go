@@ -59,10 +59,11 @@ type conn struct {
 	state   imap.ConnState
 	account *account.Account     // from the login on
 	sub     *events.Subscription // from the first SELECT or IDLE on
-	heard   mailkey.UserID       // whose events sub has
+	heard   []mailkey.UserID     // whose events sub has
 	sel     *selected            // nil unless state is selected
 
-	enabled extensions
+	enabled     extensions
+	annotations annotations
 
 	commands     int
 	knowsID      bool // the client has sent ID
@@ -335,14 +336,14 @@ func (c *conn) execute(ctx context.Context, cmd *command, r rule) error {
 		c.closing = true
 		return err
 	}
-	if c.sel != nil && !c.closing {
+	if c.account != nil && !c.closing {
 		if serr := c.sync(ctx, r.sync); serr != nil {
 			c.syncFailed(serr)
 			if c.enc.LineOpen() || c.enc.Err() != nil {
 				return serr
 			}
 			// After BYE, too: the client has to know what became of the command.
-		} else {
+		} else if c.sel != nil {
 			c.warnOfGone()
 		}
 	}

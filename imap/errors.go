@@ -44,6 +44,7 @@ var storeErrors = []struct {
 	{mailstore.ErrInboxUndeletable, imap.ResponseCodeCannot, "INBOX cannot be deleted"},
 	{mailstore.ErrSpecialUse, codeUseAttr, "Special use cannot be set"},
 	{mailstore.ErrInvalidKeyword, imap.ResponseCodeLimit, "Keywords cannot be set"},
+	{mailstore.ErrTooManyEntries, codeTooManyEntries, "Too many entries"},
 	{mailstore.ErrTooMany, imap.ResponseCodeLimit, "Limit reached"},
 	{mailstore.ErrUIDsExhausted, imap.ResponseCodeLimit, "The mailbox has no UIDs left"},
 	{mailstore.ErrSuspended, imap.ResponseCodeContactAdmin, "The account is suspended"},

@@ -82,6 +82,10 @@ func FuzzSession(f *testing.F) {
 		"a CREATE &AOk- (USE (\\All))\r\nb RENAME &AOk- x/y\r\nc DELETE x/y\r\nd STATUS INBOX (SIZE UNSEEN)\r\n",
 		"a ID (\"a\" NIL)\r\nb ENABLE CONDSTORE\r\nc NAMESPACE\r\nd UID EXPUNGE 1:*\r\n",
 		"a FETCH 1 (BODY.PEEK[HEADER.FIELDS (SUBJECT {4+}\r\nFROM)]<0.10> ENVELOPE BODYSTRUCTURE)\r\n",
+		"a GETMETADATA (DEPTH infinity MAXSIZE 3) INBOX (/private)\r\n" +
+			"b SETMETADATA INBOX (/private/a {1+}\r\nx /shared/b NIL)\r\n",
+		"a GETMETADATA \"\" (DEPTH 1) /shared/x\r\nb ENABLE METADATA\r\n" +
+			"c SETMETADATA \"\" (/private/a ~{1+}\r\n\x00)\r\n",
 		"a SORT RETURN (UPDATE PARTIAL -1:-2) (REVERSE SUBJECT DISPLAYTO) UTF-8 OR $ UNSEEN\r\n" +
 			"b STORE $ +FLAGS (\\Seen)\r\nc EXPUNGE\r\nd CANCELUPDATE \"a\"\r\n",
 		"a UID THREAD REFS UTF-8 EMAILID M1\r\nb UID FETCH 1:* (SAVEDATE THREADID) (PARTIAL 1:2 CHANGEDSINCE 1)\r\n",

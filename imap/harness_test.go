@@ -95,6 +95,7 @@ func newTestServerOn(t testing.TB, db *mongo.Database, opts ...func(*Options)) *
 	o := Options{
 		Authenticator: testAuthenticator(accounts), Logger: log, Hostname: "mail.example.com",
 		MaxMessageSize: 1 << 20,
+		Comment:        "Shared comment", AdminURI: "mailto:admin@example.com",
 	}
 	for _, opt := range opts {
 		opt(&o)

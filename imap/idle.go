@@ -18,11 +18,7 @@ func (c *conn) handleIdle(ctx context.Context, cmd *command) error {
 	if err := cmd.noArguments(); err != nil {
 		return err
 	}
-	heard := c.account.UserID()
-	if c.sel != nil {
-		heard = c.sel.box.Key().User()
-	}
-	c.subscribe(heard)
+	c.subscribe(c.account.UserID())
 	c.dropCache()
 	c.enc.Raw("+ idling\r\n")
 	gone := make(chan struct{}, 1)
@@ -39,11 +35,9 @@ func (c *conn) handleIdle(ctx context.Context, cmd *command) error {
 
 	mode := syncForced // what happened before IDLE is told first
 	for {
-		if c.sel != nil {
-			if err := c.syncIdle(ctx, mode); err != nil {
-				if c.syncFailed(err); c.closing {
-					return c.endIdleByServer(cmd)
-				}
+		if err := c.syncIdle(ctx, mode); err != nil {
+			if c.syncFailed(err); c.closing {
+				return c.endIdleByServer(cmd)
 			}
 		}
 		if err := c.enc.Flush(); err != nil {
@@ -56,8 +50,8 @@ func (c *conn) handleIdle(ctx context.Context, cmd *command) error {
 		case ev, ok := <-c.events():
 			if !ok {
 				c.sub = nil
-			} else if c.concerns(ev) {
-				c.sel.stale = true
+			} else {
+				c.note(ev)
 			}
 		case <-poll.C:
 			if c.sel != nil && time.Since(c.sel.synced) >= c.pollAfter() {
@@ -80,7 +74,7 @@ func (c *conn) handleIdle(ctx context.Context, cmd *command) error {
 
 // syncIdle is sync for a session that looks at its rights when it looks for changes.
 func (c *conn) syncIdle(ctx context.Context, mode syncMode) error {
-	if c.sel.stale || mode == syncForced {
+	if c.sel != nil && (c.sel.stale || mode == syncForced) {
 		if err := c.refresh(ctx); err != nil {
 			return err
 		}

@@ -1,6 +1,10 @@
 package imap
 
-import "time"
+import (
+	"time"
+
+	"gadwall/internal/mailstore"
+)
 
 // Bounds of the server. Those of the syntax are in wire/limits.go, those of
 // FETCH and SEARCH beside them.
@@ -39,6 +43,11 @@ const (
 	// of them together.
 	maxListPatterns  = 50
 	maxPatternLength = 4000
+	// maxMetadataNames bounds the entries of one GETMETADATA or SETMETADATA.
+	maxMetadataNames = mailstore.MaxMetadataEntries
+	// maxOwnChanges bounds the changes of metadata by itself that a session remembers, so that they
+	// are not told.
+	maxOwnChanges = 100
 	// maxIDFields, maxIDName and maxIDValue are of RFC 2971 section 3.3;
 	// maxIDLogged is how much of a client's ID is logged.
 	maxIDFields = 30

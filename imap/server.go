@@ -37,6 +37,9 @@ type Options struct {
 	// A client's address is what the connection's RemoteAddr says. A Unix socket
 	// never leaves the machine: its clients may always send passwords.
 	PlaintextFrom []netip.Prefix
+	// Comment and AdminURI are the entries /shared/comment and /shared/admin of the server
+	// (RFC 5464 section 3.2.1.1); empty means that there is none.
+	Comment, AdminURI string
 	// Version stands in the answer to ID; empty means that the server does not tell it.
 	Version string
 	// MaxMessageSize bounds APPEND, in bytes; 0 means 512 MiB.

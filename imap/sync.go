@@ -1,7 +1,9 @@
 package imap
 
 import (
+	"bytes"
 	"context"
+	"slices"
 	"time"
 
 	"gadwall/internal/events"
@@ -9,36 +11,52 @@ import (
 	"gadwall/internal/mailstore"
 )
 
-// subscribe begins to collect the events of the user whose mailbox is selected, or is about to be.
+// subscribe collects the events of a user to whose mail the session is about to look, and of those
+// to whose mail it looks.
 func (c *conn) subscribe(user mailkey.UserID) {
-	if c.sub != nil && c.heard == user {
+	users := []mailkey.UserID{user}
+	if c.sel != nil {
+		users = append(users, c.sel.box.Key().User())
+	}
+	if c.enabled.has(metadata) {
+		users = append(users, c.account.UserID())
+	}
+	slices.SortFunc(users, func(a, b mailkey.UserID) int { return bytes.Compare(a[:], b[:]) })
+	users = slices.Compact(users)
+	switch {
+	case c.sub == nil:
+		c.sub = c.account.EventsOf(user)
+	case slices.Equal(users, c.heard):
 		return
 	}
-	if c.sub != nil {
-		c.sub.Close()
-	}
-	c.sub, c.heard = c.account.EventsOf(user), user
+	c.sub.Hear(users...)
+	c.heard = users
 }
 
-// sync tells the client what changed in the selected mailbox. It asks the
-// database only when there is reason to: an event, a view that was not compared
-// for long, or mode.
+// sync tells the client what changed: in the selected mailbox, and of what else the client
+// watches. It asks the database only when there is reason to: an event, a view that was not
+// compared for long, or mode.
 func (c *conn) sync(ctx context.Context, mode syncMode) error {
 	if mode == syncNone {
 		return nil
 	}
-	if err := c.tellChanges(ctx, mode); err != nil {
-		return err
+	c.takeEvents()
+	if c.sel != nil {
+		if err := c.tellChanges(ctx, mode); err != nil {
+			return err
+		}
+		if err := c.updateContexts(ctx); err != nil {
+			return err
+		}
 	}
-	return c.updateContexts(ctx)
+	return c.tellAnnotations(ctx, mode)
 }
 
-// tellChanges is sync without the searches that are to be updated.
+// tellChanges tells what changed in the selected mailbox, but for searches that are to be updated.
 func (c *conn) tellChanges(ctx context.Context, mode syncMode) error {
 	sel := c.sel
-	changed := c.takeEvents()
 	switch {
-	case changed, sel.stale:
+	case sel.stale:
 	case mode == syncForced, time.Since(sel.synced) >= c.pollAfter():
 		box, err := sel.box.Status(ctx)
 		if err != nil {
@@ -73,24 +91,29 @@ func (c *conn) pollAfter() time.Duration {
 	return c.srv.opts.PollInterval
 }
 
-// takeEvents reads the events that wait, without blocking, and reports whether
-// one of them is about changes the view does not have.
-func (c *conn) takeEvents() bool {
-	if c.sub == nil {
-		return false
-	}
-	changed := false
-	for {
+// takeEvents reads the events that wait, without blocking, and notes what there is to look at.
+func (c *conn) takeEvents() {
+	for c.sub != nil {
 		select {
 		case ev, ok := <-c.sub.C():
 			if !ok {
 				c.sub = nil // the bus was closed; polling remains
-				return changed
+				return
 			}
-			changed = changed || c.concerns(ev)
+			c.note(ev)
 		default:
-			return changed
+			return
 		}
+	}
+}
+
+// note takes an event: it marks what the session has to look at.
+func (c *conn) note(ev events.Event) {
+	if c.concerns(ev) {
+		c.sel.stale = true
+	}
+	if ev.Kind == events.Metadata && ev.User == c.account.UserID() || ev.Kind == events.Resync {
+		c.annotations.stale = true
 	}
 }
 
@@ -102,7 +125,8 @@ func (c *conn) concerns(ev events.Event) bool {
 	if ev.Kind == events.Resync || ev.Kind == events.MailboxList && c.sel.box.Foreign() {
 		return true // perhaps of other rights
 	}
-	return ev.Mailbox == c.sel.box.Key().Number() && (ev.ModSeq == 0 || ev.ModSeq > c.sel.view.ModSeq())
+	key := c.sel.box.Key()
+	return ev.User == key.User() && ev.Mailbox == key.Number() && (ev.ModSeq == 0 || ev.ModSeq > c.sel.view.ModSeq())
 }
 
 // tellGone writes EXPUNGE for the messages that are known to be gone.

@@ -212,6 +212,7 @@ func (c *serveCmd) protocols(store *node.Node, logins *sasl.Authenticator, sende
 		MaxMessageSize: int64(c.MaxMessageSize), PlaintextFrom: c.PlaintextLoginFrom,
 		MaxConnectionsPerAddress: c.MaxConnectionsPerAddress, MaxConnectionsPerUser: c.MaxConnectionsPerUser,
 		Activity: store.Activity,
+		Comment:  c.ServerComment, AdminURI: c.AdminURI,
 	})
 	add("IMAP", nil, mail.Serve, mail.Shutdown)
 	add("IMAPS", tlsConfig, mail.Serve, mail.Shutdown)

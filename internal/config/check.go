@@ -19,6 +19,8 @@ import (
 )
 
 const (
+	// maxServerEntry bounds what IMAP clients read of the server.
+	maxServerEntry = 1024
 	// minMessageSize and maxMessageSize bound --max-message-size. IMAP's sizes
 	// (RFC 3501 "number") and BDAT's chunks have 32 bits.
 	minMessageSize = 64 << 10
@@ -151,6 +153,14 @@ func (s *Serve) Check() error {
 		if _, err := mail.ParseAddress(s.Postmaster); err != nil || strings.ContainsAny(s.Postmaster, "<> ") {
 			return fmt.Errorf("--postmaster: %q is not an address", s.Postmaster)
 		}
+	}
+	if len(s.ServerComment) > maxServerEntry {
+		return fmt.Errorf("--server-comment: longer than %d octets", maxServerEntry)
+	}
+	// RFC 5464 section 3.2.1.1 wants a URI.
+	u, err := url.Parse(s.AdminURI)
+	if err != nil || s.AdminURI != "" && u.Scheme == "" || len(s.AdminURI) > maxServerEntry {
+		return fmt.Errorf("--admin-uri: %q is not a URI such as mailto:admin@example.com", s.AdminURI)
 	}
 	if s.JournalKept < Duration(minJournalKept) || s.JournalKept > Duration(maxJournalKept) {
 		return fmt.Errorf("--journal-kept: want %v to %v", Duration(minJournalKept), Duration(maxJournalKept))

@@ -187,6 +187,7 @@ func TestCheck(t *testing.T) {
 		{"--redis-url http://:secret@x", "--redis-url: not a valid URL"},
 		{"--max-mail-connections 0", "--max-mail-connections, --max-mail-connections-per-address: want"},
 		{"--trusted-mtas here", "is not an address or a network"},
+		{"--admin-uri ada", "--admin-uri: \"ada\" is not a URI such as mailto:admin@example.com"},
 		{"--postmaster ada", "--postmaster: \"ada\" is not an address"},
 		{"--imap-listen 1143", "--imap-listen: \"1143\" is not host:port or unix:/path, or off"},
 		{"--lmtp-listen 127.0.0.1:70000", "--lmtp-listen: \"127.0.0.1:70000\" has no valid port"},

@@ -105,6 +105,17 @@ func TestCommands(t *testing.T) {
 	do("FETCH of ENVELOPE, one", "FETCH 1 (ENVELOPE)")
 	do("FETCH of a small body, one", "FETCH 1 (BODY.PEEK[])")
 
+	// Annotations.
+	do("SETMETADATA, one", `SETMETADATA Sent (/private/comment "sent")`)
+	do("SETMETADATA, three", `SETMETADATA INBOX (/private/a "1" /private/b "2" /shared/a "3")`)
+	do("SETMETADATA, removed", `SETMETADATA INBOX (/private/a NIL)`)
+	do("SETMETADATA, special use", `SETMETADATA Sent (/private/specialuse NIL)`)
+	do("GETMETADATA, two", `GETMETADATA INBOX (/private/b /shared/a)`)
+	do("GETMETADATA, DEPTH", `GETMETADATA (DEPTH infinity) INBOX /private`)
+	do("GETMETADATA of the server", `GETMETADATA "" /shared/comment`)
+	do("ENABLE METADATA", "ENABLE METADATA")
+	do("NOOP with METADATA", "NOOP")
+
 	// Changes.
 	measure("APPEND", func() {
 		if _, err := c.Append("Sent", "", mailgen.Simple("sent")); err != nil {

@@ -27,6 +27,7 @@ import (
 // walks are the queries that read a whole collection on purpose: those of checks and migrations.
 var walks = []string{"addresses find {} sort _id limited", "contents find {} sort _id limited",
 	"mailboxes find {} sort _id limited", "subscriptions find {} sort _id limited",
+	"metadata find {} sort _id limited",
 	"users find {} sort _id limited"}
 
 // sorts are the queries whose few documents the database sorts: a user's addresses, and what is being
@@ -232,6 +233,13 @@ func exercise(t *testing.T, db *mongo.Database, survey *dbtest.Survey) {
 	do("EXPUNGE")
 	do("UID FETCH 1:* (FLAGS) (CHANGEDSINCE 3 VANISHED)")
 	do("GETQUOTAROOT INBOX")
+	do("ENABLE METADATA")
+	do(`SETMETADATA INBOX (/private/a "1" /shared/b "2")`)
+	do(`SETMETADATA Play (/private/a "3" /private/specialuse "\\Flagged")`)
+	do("SETMETADATA Play (/private/a NIL)")
+	do("GETMETADATA INBOX (/private/a /shared/b)")
+	do("GETMETADATA (DEPTH 1) INBOX /private")
+	do("NOOP")
 	do("UNSELECT")
 	do("SELECT INBOX (QRESYNC (1 3))")
 	_, err = c.Append("Sent", "", mailgen.Simple("sent"))

@@ -37,6 +37,11 @@ func Quota(storage, messages int64) Option {
 	return func(o *dovecot.Options) { o.Extra += fmt.Sprintf(quotaConfiguration, storage, messages) }
 }
 
+// Metadata makes the server keep annotations (RFC 5464).
+func Metadata() Option {
+	return func(o *dovecot.Options) { o.Extra += metadataConfiguration }
+}
+
 // MDBox keeps mail in Dovecot's own format of many messages per file, compressed with zstd: the
 // most compact one that it has. singleInstance moves attachments, decoded, to files of their own of
 // which equal ones are kept once (mail_attachment_dir).
@@ -59,6 +64,13 @@ plugin {
   quota_rule = *:storage=%dK:messages=%d
   quota_grace = 0
   quota_vsizes = yes
+}
+`
+
+const metadataConfiguration = `
+mail_attribute_dict = file:%h/dovecot-attributes
+protocol imap {
+  imap_metadata = yes
 }
 `
 

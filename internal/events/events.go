@@ -30,6 +30,9 @@ const (
 	// Quota: mail that came in took the user's usage to a level to warn at; see Event.Quota.
 	// Event.Mailbox is 0.
 	Quota Kind = 7
+	// Metadata: annotations of Event.Mailbox changed (RFC 5464), or with mailbox 0 those that the
+	// user has on the server.
+	Metadata Kind = 8
 )
 
 // String names the kind as it appears in logs and on the wire.
@@ -49,6 +52,8 @@ func (k Kind) String() string {
 		return "resync"
 	case Quota:
 		return "quota"
+	case Metadata:
+		return "metadata"
 	}
 	return fmt.Sprintf("kind(%d)", uint8(k))
 }

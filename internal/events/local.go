@@ -2,6 +2,7 @@ package events
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"gadwall/internal/mailkey"
@@ -62,13 +63,41 @@ func (l *local) resyncUser(user mailkey.UserID) {
 }
 
 func (l *local) Subscribe(user mailkey.UserID) *Subscription {
-	s := &Subscription{user: user, bus: l, ch: make(chan Event, maxPending)}
+	s := &Subscription{bus: l, ch: make(chan Event, maxPending)}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
 		s.end()
 		return s
 	}
+	s.users = []mailkey.UserID{user}
+	l.add(s, user)
+	return s
+}
+
+// hear changes the users of a subscription, unless it has ended.
+func (l *local) hear(s *Subscription, users []mailkey.UserID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s.users == nil || l.closed {
+		return
+	}
+	old := s.users
+	s.users = slices.Clone(users)
+	for _, user := range s.users {
+		if !slices.Contains(old, user) {
+			l.add(s, user)
+		}
+	}
+	for _, user := range old {
+		if !slices.Contains(s.users, user) {
+			l.drop(s, user)
+		}
+	}
+}
+
+// add puts s on the list of a user. l.mu is held.
+func (l *local) add(s *Subscription, user mailkey.UserID) {
 	subs := l.users[user]
 	if subs == nil {
 		subs = make(map[*Subscription]struct{}, 1)
@@ -78,22 +107,29 @@ func (l *local) Subscribe(user mailkey.UserID) *Subscription {
 		}
 	}
 	subs[s] = struct{}{}
-	return s
 }
 
-// remove takes s off the list; the second call for the same s does nothing.
+// remove takes s off all lists; the second call for the same s does nothing.
 func (l *local) remove(s *Subscription) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	subs := l.users[s.user]
+	for _, user := range s.users {
+		l.drop(s, user)
+	}
+	s.users = nil
+}
+
+// drop takes s off the list of a user. l.mu is held.
+func (l *local) drop(s *Subscription, user mailkey.UserID) {
+	subs := l.users[user]
 	if _, ok := subs[s]; !ok {
 		return
 	}
 	delete(subs, s)
 	if len(subs) == 0 {
-		delete(l.users, s.user)
+		delete(l.users, user)
 		if l.onLast != nil {
-			l.onLast(s.user)
+			l.onLast(user)
 		}
 	}
 }

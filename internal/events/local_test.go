@@ -65,6 +65,32 @@ func TestLocalFanOut(t *testing.T) {
 	}
 }
 
+// A subscription may hear of several users, and of others later.
+func TestHear(t *testing.T) {
+	b := NewLocal()
+	s, eve := b.Subscribe(ada), mailkey.UserID{3}
+	told := func() (users []mailkey.UserID) {
+		for _, user := range []mailkey.UserID{ada, bob, eve} {
+			b.Publish(t.Context(), Event{User: user, Mailbox: 1, ModSeq: 7, Kind: Changed})
+		}
+		for _, ev := range drain(s) {
+			users = append(users, ev.User)
+		}
+		return users
+	}
+	for _, want := range [][]mailkey.UserID{{ada}, {ada, bob}, {bob, eve}, {eve}} {
+		s.Hear(want...)
+		if diff := cmp.Diff(want, told()); diff != "" {
+			t.Error(diff)
+		}
+	}
+	s.Close()
+	s.Hear(ada)
+	if told() != nil || len(b.(*local).subscribed()) != 0 {
+		t.Error("a closed subscription hears")
+	}
+}
+
 func TestMerge(t *testing.T) {
 	changed := func(mbox uint32, seq uint64) Event {
 		return Event{User: ada, Mailbox: mbox, ModSeq: seq, Kind: Changed}

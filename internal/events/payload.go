@@ -59,7 +59,7 @@ func decode(user mailkey.UserID, data string) (origin string, ev Event, err erro
 	if len(p.UIDs) > MaxUIDs {
 		p.UIDs = nil
 	}
-	for k := Changed; k <= Quota; k++ {
+	for k := Changed; k <= Metadata; k++ {
 		if k.String() == p.Kind && (k == Quota) == (p.Quota != nil) {
 			return p.Origin, Event{User: user, Mailbox: p.Mailbox, ModSeq: p.ModSeq, Kind: k,
 				UIDs: p.UIDs, Quota: p.Quota}, nil

@@ -6,15 +6,15 @@ import (
 	"gadwall/internal/mailkey"
 )
 
-// Subscription collects one user's events for one receiver.
+// Subscription collects the events of a user, or of a few, for one receiver.
 //
 // There is no goroutine behind it: the channel's buffer is the queue, and the
 // publisher merges into it. An idle subscription therefore costs about a
 // kilobyte.
 type Subscription struct {
-	user mailkey.UserID
-	bus  *local
-	ch   chan Event
+	users []mailkey.UserID // whose events arrive; guarded by bus.mu
+	bus   *local
+	ch    chan Event
 
 	mu    sync.Mutex // held by whoever puts events into ch or closes it
 	ended bool
@@ -24,6 +24,9 @@ type Subscription struct {
 // Events about the same mailbox that nobody has received yet are merged: the
 // highest mod-sequence stays.
 func (s *Subscription) C() <-chan Event { return s.ch }
+
+// Hear makes these the users whose events arrive. Events that wait are kept.
+func (s *Subscription) Hear(users ...mailkey.UserID) { s.bus.hear(s, users) }
 
 // Close ends the subscription. It may be called more than once.
 func (s *Subscription) Close() {
@@ -79,7 +82,8 @@ func merge(waiting []Event, ev Event) []Event {
 	}
 	for i := range waiting {
 		w := &waiting[i]
-		if w.Mailbox != ev.Mailbox || w.Kind != ev.Kind || ev.Kind != Changed && ev.Kind != MailboxList {
+		mergeable := ev.Kind == Changed || ev.Kind == MailboxList || ev.Kind == Metadata
+		if w.User != ev.User || w.Mailbox != ev.Mailbox || w.Kind != ev.Kind || !mergeable {
 			continue
 		}
 		w.ModSeq = max(w.ModSeq, ev.ModSeq)

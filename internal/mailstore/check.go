@@ -48,6 +48,8 @@ const (
 	NoUser
 	// StrayAddress: an address or subscription whose user does not exist.
 	StrayAddress
+	// StrayMetadata: an annotation of a mailbox, or of a user, that does not exist.
+	StrayMetadata
 	// NoAddress: mail to a user's name does not reach the user.
 	NoAddress
 	// BadDocument: any other document that cannot be read. Not repaired.
@@ -63,7 +65,8 @@ var faultNames = map[Fault]string{
 	UnknownKeyword: "unknown keyword", WrongMarkers: "wrong markers", BadMessage: "bad message",
 	BadJournal: "bad journal",
 	LowNumbers: "low numbers", NoMailbox: "no mailbox", NoUser: "no user",
-	StrayAddress: "stray address", NoAddress: "no address",
+	StrayMetadata: "stray metadata",
+	StrayAddress:  "stray address", NoAddress: "no address",
 	BadDocument: "bad document", Unreadable: "unreadable",
 }
 
@@ -131,10 +134,11 @@ func (s *Store) Check(ctx context.Context, o CheckOptions) (Checked, error) {
 	return c.sum, err
 }
 
-// CheckNames looks for addresses and subscriptions of users who do not exist.
+// CheckNames looks for addresses, subscriptions and metadata of users who do not exist, and for
+// metadata of mailboxes that do not.
 func (s *Store) CheckNames(ctx context.Context, o CheckOptions) error {
 	c := &checker{s: s, o: o}
-	for _, f := range []func(context.Context) error{c.strayAddresses, c.straySubscriptions} {
+	for _, f := range []func(context.Context) error{c.strayAddresses, c.straySubscriptions, c.strayMetadata} {
 		if err := f(ctx); err != nil {
 			return fmt.Errorf("check for users who do not exist: %w", err)
 		}

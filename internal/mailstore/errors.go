@@ -30,6 +30,7 @@ var (
 	ErrInboxUndeletable = errors.New("INBOX cannot be deleted")
 	ErrSpecialUse       = errors.New("special use unknown, or in use by another mailbox")
 	ErrTooMany          = errors.New("limit reached")
+	ErrTooManyEntries   = errors.New("no room for more metadata")
 	ErrTooLate          = errors.New("the content was stored too long ago to make a message of it")
 	ErrUIDsExhausted    = errors.New("the mailbox has no UIDs left")
 )

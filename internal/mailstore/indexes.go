@@ -27,6 +27,8 @@ const (
 	// indexUserLogins and indexFailedLogins list entries of the authentication log by time.
 	indexUserLogins   = "user"
 	indexFailedLogins = "failed"
+	// indexChanges lists the metadata of a user in the order of changes.
+	indexChanges = "changes"
 )
 
 // ensureCollections creates the collections (a transaction on a sharded cluster must not) where they
@@ -93,7 +95,7 @@ func Forms() []database.Form {
 		{Name: collJournal, Compressor: database.Zstd},
 		{Name: collUsers}, {Name: collAddresses}, {Name: collMailboxes}, {Name: collSubscriptions},
 		{Name: collTokens}, {Name: collSending}, {Name: collShares}, {Name: collState},
-		{Name: collDomains}, {Name: collAuthlog, Compressor: database.Zstd},
+		{Name: collDomains}, {Name: collMetadata}, {Name: collAuthlog, Compressor: database.Zstd},
 	}
 }
 
@@ -156,6 +158,8 @@ func Indexes(db *mongo.Database) []database.Indexes {
 	forgotten.Options.SetExpireAfterSeconds(0)
 	oldLogins := index("expires", authlogExpires)
 	oldLogins.Options.SetExpireAfterSeconds(0)
+	removed := index("expires", metadataExpires)
+	removed.Options.SetExpireAfterSeconds(0)
 	return []database.Indexes{
 		{Collection: in(collUsers), Models: []mongo.IndexModel{
 			// Not unique: in a sharded collection only the shard key can be. The user's address is,
@@ -184,5 +188,8 @@ func Indexes(db *mongo.Database) []database.Indexes {
 			index(indexUserLogins, authlogUser, authlogLast, "_id"),
 			marked(index(indexFailedLogins, authlogFailed, authlogLast, "_id"), authlogFailed)},
 			Optional: []string{"expires"}},
+		{Collection: in(collMetadata), Models: []mongo.IndexModel{
+			index(indexChanges, metadataUser, metadataChange),
+			present(index("actor", metadataActor), metadataActor), removed}},
 	}
 }

@@ -19,6 +19,18 @@ const (
 	MaxMailboxes = 5000
 	// MaxSubscriptions bounds a user's subscriptions to names without a mailbox (ErrTooMany).
 	MaxSubscriptions = 1000
+	// MaxMetadataName and MaxMetadataValue are the octets of an entry of metadata; callers check them.
+	MaxMetadataName  = 255
+	MaxMetadataValue = 64 << 10
+	// MaxMetadataEntries bounds the shared entries of a mailbox, and the private ones of each user
+	// (ErrTooManyEntries).
+	MaxMetadataEntries = 100
+	// MaxMetadataBytes bounds what the metadata of a user's mailboxes takes: the values, and
+	// metadataOverhead for each (ErrTooManyEntries). maxOthersMetadataBytes is the bound of what
+	// each other user has there.
+	MaxMetadataBytes       = 4 << 20
+	maxOthersMetadataBytes = 256 << 10
+	metadataOverhead       = 512
 	// MaxAliases bounds the further addresses of a user (ErrTooMany).
 	MaxAliases = 100
 	// MinPasswordLength and MaxPasswordLength are in octets (ErrWeakPassword).
@@ -154,6 +166,12 @@ const (
 	DefaultAuthlogKept = 30 * 24 * time.Hour
 	// domainsEvery is how often an instance looks for settings of domains that others changed.
 	domainsEvery = 10 * time.Second
+	// maxMetadataChanges bounds the changes that MetadataChanges reads.
+	maxMetadataChanges = 1000
+	// removedMetadataKept is for how long removed metadata is known by name, maxRemovedMetadata how
+	// many of them there are before the older half is forgotten.
+	removedMetadataKept = 7 * 24 * time.Hour
+	maxRemovedMetadata  = 1000
 	// casAttempts bounds the attempts of an optimistic recount beside live traffic.
 	casAttempts = 20
 )

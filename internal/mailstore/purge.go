@@ -41,6 +41,9 @@ func (p *purge) mailbox(ctx context.Context, box mailkey.Mailbox) error {
 		}
 	}
 	// The journal stays until it expires: it tells where messages were moved to before (feed.go).
+	if err := p.purgeMetadata(ctx, box, box); err != nil {
+		return err
+	}
 	if _, err := p.mailboxes.DeleteOne(ctx, append(byBox(box),
 		bson.E{Key: boxDeleting, Value: true})); err != nil {
 		return fmt.Errorf("purge mailbox: %w", err)
@@ -123,6 +126,10 @@ func (p *purge) everything(ctx context.Context) error {
 	}
 	if err := p.purgeJournal(ctx, user); err != nil {
 		return err
+	}
+	if err := errors.Join(p.purgeMetadata(ctx, user.Mailbox(0), user.Mailbox(1<<32-1)),
+		p.forgetActor(ctx, user)); err != nil {
+		return fmt.Errorf("delete user: %w", err)
 	}
 	if _, err := p.subscriptions.DeleteMany(ctx, bson.D{{Key: subscriptionUser, Value: user.Binary()}}); err != nil {
 		return fmt.Errorf("delete subscriptions: %w", err)

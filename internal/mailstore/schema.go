@@ -69,8 +69,9 @@ const (
 	collSending       = "sending"
 	collAuthlog       = "authlog"
 	collDomains       = "domains"
-	collShares        = "shares" // identifiers with which something is or was shared
-	collState         = "state"  // one document for each thing that happens to the whole store
+	collShares        = "shares"   // identifiers with which something is or was shared
+	collState         = "state"    // one document for each thing that happens to the whole store
+	collMetadata      = "metadata" // annotations (RFC 5464)
 )
 
 // Fields of user documents. Those of the quota belong to package quota.
@@ -94,6 +95,7 @@ const (
 	userTree        = "tree"   // int64: counts changes of the mailbox list, which all write it
 	userGroups      = "groups" // array of strings: the groups that the user is in, normalised
 	userNotes       = "notes"  // int64: number of the latest entry of the user's own journal
+	userAnnotations = "ann"    // int64: counts changes of metadata
 )
 
 // Fields of address documents; _id is the normalised address.
@@ -168,4 +170,15 @@ const (
 const (
 	subscriptionUser = "u"
 	subscriptionPath = "p"
+)
+
+// Fields of metadata documents; _id is the metadataKey.
+const (
+	metadataUser    = "u"
+	metadataName    = "n" // string, in lower case
+	metadataValue   = "v" // binary
+	metadataSize    = "z" // int64: octets of the value
+	metadataChange  = "q" // int64: number of the latest change
+	metadataActor   = "o" // of a private entry whose actor is not the user: the actor's id
+	metadataExpires = "e" // of an entry without a value: date at which the TTL index removes it
 )

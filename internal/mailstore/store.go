@@ -76,7 +76,7 @@ type Store struct {
 	authlogKept time.Duration
 
 	users, addresses, mailboxes, subscriptions, messages, journal, state, tokens, sending *mongo.Collection
-	shares, authlog, domains                                                              *mongo.Collection
+	shares, authlog, domains, metadata                                                    *mongo.Collection
 	// clustered says that the database keeps messages in the order of _id and has no separate index
 	// on it.
 	clustered bool
@@ -145,6 +145,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		shares:        o.Database.Collection(collShares, committed),
 		authlog:       o.Database.Collection(collAuthlog, committed),
 		domains:       o.Database.Collection(collDomains, committed),
+		metadata:      o.Database.Collection(collMetadata, committed),
 		stored:        o.Stored,
 		journalKept:   cmp.Or(o.JournalKept, DefaultJournalKept),
 		authlogKept:   cmp.Or(o.AuthlogKept, DefaultAuthlogKept),
@@ -302,4 +303,10 @@ func (s *Store) warn(ctx context.Context, user mailkey.UserID, crossed []quota.C
 // publishList wakes up the sessions that look at the user's list of mailboxes.
 func (s *Store) publishList(ctx context.Context, user mailkey.UserID) {
 	_ = s.bus.Publish(context.WithoutCancel(ctx), events.Event{User: user, Kind: events.MailboxList})
+}
+
+// publishMetadata wakes up the sessions that look at the metadata of a mailbox, or of the user.
+func (s *Store) publishMetadata(ctx context.Context, box mailkey.Mailbox) {
+	_ = s.bus.Publish(context.WithoutCancel(ctx),
+		events.Event{User: box.User(), Mailbox: box.Number(), Kind: events.Metadata})
 }

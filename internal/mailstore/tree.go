@@ -231,6 +231,10 @@ func (s *Store) renameInbox(ctx context.Context, user mailkey.UserID, to string)
 	if _, err := s.mailboxes.InsertOne(ctx, newMailboxDoc(box)); err != nil {
 		return err
 	}
+	// The metadata is then of both (RFC 5464 section 4.1).
+	if err := s.copyMetadata(ctx, mailkey.Mailbox(inbox.ID.Data), box.Key); err != nil {
+		return err
+	}
 	return s.writeNotes(ctx, user, c.Notes, inbox.noteRenamed(to), noteCreated(box))
 }
 

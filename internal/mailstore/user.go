@@ -302,6 +302,7 @@ type userCounters struct {
 	UIDValidity int64 `bson:"uidv"`
 	Tree        int64 `bson:"tree"`
 	Notes       int64 `bson:"notes"`
+	Annotations int64 `bson:"ann"`
 }
 
 // touchUser increments counters of the user's document within a transaction. So the transaction
@@ -312,7 +313,7 @@ func (s *Store) touchUser(ctx context.Context, user mailkey.UserID, inc bson.D) 
 		bson.D{{Key: "$inc", Value: inc}},
 		options.FindOneAndUpdate().SetReturnDocument(options.After).SetProjection(bson.D{
 			{Key: userMailboxes, Value: 1}, {Key: userUIDValidity, Value: 1}, {Key: userTree, Value: 1},
-			{Key: userNotes, Value: 1}})).Decode(&c)
+			{Key: userNotes, Value: 1}, {Key: userAnnotations, Value: 1}})).Decode(&c)
 	if errors.Is(err, mongo.ErrNoDocuments) {
 		return c, ErrNoSuchUser
 	}

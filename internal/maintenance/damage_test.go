@@ -363,6 +363,15 @@ func TestCheckFindsAndRepairs(t *testing.T) {
 			f.insert("subscriptions", d("_id", bson.Binary{Data: []byte("12345678Sent")}, "u",
 				bson.Binary{Data: []byte("12345678")}, "p", "Sent"))
 		}},
+		{name: "metadata of a user", kinds: []string{"stray metadata"}, damage: func(f *filled) {
+			f.insert("metadata", d("_id", bson.Binary{Data: make([]byte, 36)}, "u",
+				bson.Binary{Data: make([]byte, 8)}, "n", "/private/a", "v", bson.Binary{}))
+		}},
+		{name: "metadata of a mailbox", kinds: []string{"stray metadata"}, damage: func(f *filled) {
+			gone := f.ada.ID.Mailbox(77)
+			f.insert("metadata", d("_id", bson.Binary{Data: append(gone[:], make([]byte, 24)...)}, "u",
+				f.ada.ID.Binary(), "n", "/shared/a", "v", bson.Binary{}))
+		}},
 		{name: "no address", kinds: []string{"no address"}, damage: func(f *filled) {
 			f.remove("addresses", d("_id", "ada@example.com"))
 		}},

@@ -35,6 +35,7 @@ var collections = []collection{
 	{"users", ascending("_id"), 8, true},
 	{"mailboxes", ascending("u"), 8, true},
 	{"subscriptions", ascending("u"), 8, true},
+	{"metadata", ascending("u"), 8, true},
 	{"messages", ascending("_id"), 16, true},
 	{"journal", ascending("_id"), 20, true},
 	{"authlog", ascending("_id"), 24, true},
