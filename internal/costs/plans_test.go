@@ -36,8 +36,10 @@ var sorts = []string{"addresses find {user:?} sort _id",
 	"mailboxes find {del:? dt:{$not:{$gte:?}} _id:{$gt:?}} sort _id limited hint deleting",
 	"users find {deleting:? purged:{$not:{$gte:?}} _id:{$gt:?}} sort _id limited hint deleting"}
 
-// searches are the queries that examine a range of a mailbox for conditions without an index.
-var searches = []string{"messages find {_id:{$gte:? $lte:? $in} $and:[",
+// searches are the queries that examine a range of a mailbox for conditions without an index, or the
+// mailboxes of a user for a special use.
+var searches = []string{"mailboxes find {u:? s:? del:{$exists}} limited",
+	"messages find {_id:{$gte:? $lte:? $in} $and:[",
 	"messages aggregate {_id:{$gte:? $lte:?} $and:[{f:"}
 
 // Every query of the program uses an index whose bounds leave little else than what it is about: it
