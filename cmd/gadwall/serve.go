@@ -31,6 +31,10 @@ type serveCmd struct {
 	config.Serve
 }
 
+// errNoToken refuses an API that would be open to everybody.
+var errNoToken = errors.New("--http-listen: beyond loopback, --http-token is required, or a token in the database: " +
+	"run gadwall token create admin --scopes all")
+
 // measured is a part of the server that has metrics of its own.
 type measured interface{ Register(r prometheus.Registerer) }
 
@@ -73,6 +77,12 @@ func (c *serveCmd) Run(std streams, again reparse) (err error) {
 		return usageError{err}
 	}
 	defer listeners.close()
+	if c.NeedsToken() {
+		var setting *node.SettingError
+		if err := node.MustExist(c.Storage); errors.As(err, &setting) {
+			return usageError{errNoToken} // a new database has none
+		}
+	}
 	store, err := node.Open(ctx, node.Options{
 		Storage: c.Storage, Access: node.Serving, PasswordCache: time.Duration(c.PasswordCache),
 		JournalKept: time.Duration(c.JournalKept), AuthlogKept: time.Duration(c.AuthlogKept),
@@ -85,6 +95,14 @@ func (c *serveCmd) Run(std streams, again reparse) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
+	if c.NeedsToken() {
+		switch has, err := store.Mail.HasAdminToken(ctx); {
+		case err != nil:
+			return err
+		case !has:
+			return usageError{errNoToken}
+		}
+	}
 	collection := store.Collection(time.Duration(c.GCInterval), time.Duration(c.GCGrace))
 	check := store.Check(time.Duration(c.CheckInterval), int64(c.CheckTempSize))
 	tokens := c.Tokens()
@@ -252,6 +270,7 @@ func (c *serveCmd) protocols(store *node.Node, logins *sasl.Authenticator, sende
 	web := httpapi.Options{
 		Users: store.Mail, Ping: func(ctx context.Context) error { return store.Client.Ping(ctx, nil) },
 		Accounts: store.Accounts, Token: c.HTTPToken, Gatherer: registry, Logger: log,
+		TokenRequired: c.NeedsToken(), Authenticator: logins, PlaintextFrom: c.PlaintextLoginFrom,
 		MaxMessageSize: int64(c.MaxMessageSize), Activity: store.Activity, Instances: store.Schema,
 		Sampler: lately.sampler, Tail: lately.tail, Census: lately.census,
 	}

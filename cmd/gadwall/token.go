@@ -19,8 +19,8 @@ type tokenCmd struct {
 type tokenCreateCmd struct {
 	storageSettings
 	Name    string        `arg:"" help:"What it is for, such as webmail."`
-	Scopes  []string      `required:"" help:"What it may be used for, separated by commas: all, users, users:read, mail, mail:read, metrics, tokens."`
-	User    string        `placeholder:"ADDRESS" help:"Only for the mail of this user; the scopes are mail or mail:read then."`
+	Scopes  []string      `required:"" help:"What it may be used for, separated by commas: all, users, users:read, mail, mail:read, self, self:read, metrics, tokens."`
+	User    string        `placeholder:"ADDRESS" help:"Only for the mail of this user; the scopes are of mail, mail:read, self and self:read then."`
 	Expires time.Duration `placeholder:"DURATION" help:"For how long it can be used, such as 720h; without it, until it is revoked."`
 }
 
@@ -58,7 +58,7 @@ func (c *tokenListCmd) Run(std streams) error {
 			return err
 		}
 		w := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(w, "ID\tNAME\tSCOPES\tUSER\tCREATED\tEXPIRES")
+		fmt.Fprintln(w, "ID\tNAME\tSCOPES\tUSER\tCREATED\tEXPIRES\tUSED")
 		for _, t := range tokens {
 			user, expires := "-", "never"
 			if t.Of(t.User) {
@@ -67,8 +67,12 @@ func (c *tokenListCmd) Run(std streams) error {
 			if !t.Expires.IsZero() {
 				expires = t.Expires.Format(time.DateTime)
 			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", t.ID, t.Name, strings.Join(t.Scopes, ","), user,
-				t.Created.Format(time.DateTime), expires)
+			used := "never"
+			if !t.Used.IsZero() {
+				used = t.Used.Format(time.DateTime)
+			}
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", t.ID, t.Name, strings.Join(t.Scopes, ","), user,
+				t.Created.Format(time.DateTime), expires, used)
 		}
 		return w.Flush()
 	})

@@ -104,6 +104,9 @@ func (s *Accounts) Login(
 	if err == nil {
 		account, err = s.open(ctx, &a, user)
 	}
+	if err == nil {
+		account.by = a.By
+	}
 	s.record(&a, account, user, err)
 	return account, err
 }
@@ -178,6 +181,23 @@ func (s *Accounts) record(a *Attempt, account *Account, user *mailstore.User, er
 		s.counts.WithLabelValues(kind.Protocol, kind.Mechanism, "trouble").Inc()
 		return
 	}
+	s.counts.WithLabelValues(kind.Protocol, kind.Mechanism, string(kind.Result)).Inc()
+	s.recorder.Record(kind)
+}
+
+// UsedToken notes for the authentication log that a client has shown a user's token of the API.
+func (s *Accounts) UsedToken(t *mailstore.Token, address string) {
+	kind := mailstore.LoginKind{User: t.User, Protocol: "http", Mechanism: "Bearer", Remote: address,
+		By: "token " + t.ID, Result: mailstore.LoginOK}
+	s.counts.WithLabelValues(kind.Protocol, kind.Mechanism, string(kind.Result)).Inc()
+	s.recorder.Record(kind)
+}
+
+// WrongToken notes that a client has shown a token of the API that does not exist, or whose time is
+// over.
+func (s *Accounts) WrongToken(address string) {
+	kind := mailstore.LoginKind{Protocol: "http", Mechanism: "Bearer", Remote: address, By: "token",
+		Result: mailstore.LoginWrongPassword}
 	s.counts.WithLabelValues(kind.Protocol, kind.Mechanism, string(kind.Result)).Inc()
 	s.recorder.Record(kind)
 }

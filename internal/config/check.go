@@ -226,9 +226,6 @@ func (l *Listeners) check(smarthost bool) error {
 	if listening == 0 {
 		return errors.New("every listener is off, there is nothing to serve")
 	}
-	if l.HTTPListen != Off && l.HTTPToken == "" && !IsLocal(l.HTTPListen) {
-		return errors.New("--http-listen: beyond loopback, --http-token is required")
-	}
 	unprintable := func(r rune) bool { return r <= ' ' || r >= 0x7f }
 	if l.HTTPToken != "" && (len(l.HTTPToken) < minToken || strings.ContainsFunc(l.HTTPToken, unprintable)) {
 		return fmt.Errorf("--http-token: want at least %d printable ASCII characters without spaces", minToken)
@@ -304,4 +301,10 @@ func isHostname(name string) bool {
 		}
 	}
 	return true
+}
+
+// NeedsToken reports whether HTTP listens where nobody may ask without a token or a password, and the
+// settings have no token.
+func (l *Listeners) NeedsToken() bool {
+	return l.HTTPListen != Off && l.HTTPToken == "" && !IsLocal(l.HTTPListen)
 }

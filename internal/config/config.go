@@ -79,7 +79,7 @@ type Listeners struct {
 	SubmissionListen  string `name:"submission-listen" env:"GADWALL_SUBMISSION_LISTEN" default:"127.0.0.1:1587" placeholder:"ADDR" help:"Submission, for users who send mail; not started without --smarthost."`
 	SubmissionsListen string `name:"submissions-listen" env:"GADWALL_SUBMISSIONS_LISTEN" default:"off" placeholder:"ADDR" help:"Submission over TLS; needs --tls-cert and --smarthost."`
 	HTTPListen        string `name:"http-listen" env:"GADWALL_HTTP_LISTEN" default:"127.0.0.1:8080" placeholder:"ADDR" help:"HTTP API, health and metrics."`
-	HTTPToken         string `name:"http-token" env:"GADWALL_HTTP_TOKEN" placeholder:"TOKEN" help:"Token that HTTP requests must carry; required unless --http-listen is on loopback or a Unix socket."`
+	HTTPToken         string `name:"http-token" env:"GADWALL_HTTP_TOKEN" placeholder:"TOKEN" help:"Token that HTTP requests must carry; without it, and with --http-listen beyond loopback, the database must have one (gadwall token create)."`
 }
 
 // TLS names the files of certificates. SIGHUP reads them again.

@@ -10,7 +10,9 @@ import (
 	"net/netip"
 	"strings"
 
+	"gadwall/internal/account"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/sasl"
 )
 
 // admit reports whether the client may use routes for operators, or answers that it may not: see
@@ -21,23 +23,41 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request) (token *mailstore
 		return nil, false
 	}
 	secret := bearer(r)
+	username, password, isBasic := basic(r)
 	switch {
+	case isBasic && s.opts.Authenticator != nil:
+		token = s.loginAs(w, r, func(ctx context.Context, c sasl.Client) (*account.Account, error) {
+			return s.opts.Authenticator.Password(ctx, c, "Basic", username, password)
+		})
+		if token == nil {
+			return nil, false
+		}
 	case mailstore.IsToken(secret):
 		var err error
 		if token, err = s.opts.Users.TokenBySecret(r.Context(), secret); errors.Is(err, mailstore.ErrNoSuchToken) {
-			unauthorized(w, "no such token, or its time is over")
+			if s.opts.Accounts != nil {
+				s.opts.Accounts.WrongToken(s.client(r).Address)
+			}
+			unauthorized(w, r, "no such token, or its time is over")
 			return nil, false
 		} else if err != nil {
 			s.trouble(w, r, "cannot look a token up", err)
 			return nil, false
 		}
-	case s.opts.Token != "":
-		// Both sides have one length, whatever the client sent: the comparison tells nothing.
-		sent := sha256.Sum256([]byte(secret))
-		if subtle.ConstantTimeCompare(sent[:], s.token[:]) != 1 {
-			unauthorized(w, "this needs the header Authorization: Bearer TOKEN")
+		if s.opts.Accounts != nil && token.Of(token.User) {
+			s.opts.Accounts.UsedToken(token, s.client(r).Address)
+		}
+	case s.isConfigured(secret):
+	case secret != "" && s.opts.Authenticator != nil && s.opts.Authenticator.TakesTokens():
+		token = s.loginAs(w, r, func(ctx context.Context, c sasl.Client) (*account.Account, error) {
+			return s.opts.Authenticator.Bearer(ctx, c, secret)
+		})
+		if token == nil {
 			return nil, false
 		}
+	case s.opts.Token != "" || s.opts.TokenRequired:
+		unauthorized(w, r, "this needs a user's name and password, or the header Authorization: Bearer TOKEN")
+		return nil, false
 	case !isLoopbackHost(r.Host):
 		fail(w, http.StatusForbidden, "Forbidden",
 			"without a token, only requests to a loopback host name or address are answered")
@@ -57,6 +77,13 @@ func tooMany(w http.ResponseWriter) {
 		"too many connections are open; only /health is answered")
 }
 
+// isConfigured reports whether this is the configured token.
+func (s *Server) isConfigured(secret string) bool {
+	// Both sides have one length, whatever the client sent: the comparison tells nothing.
+	sent := sha256.Sum256([]byte(secret))
+	return s.opts.Token != "" && subtle.ConstantTimeCompare(sent[:], s.token[:]) == 1
+}
+
 // bearer returns what a request has as its token (RFC 6750 section 2.1).
 func bearer(r *http.Request) string {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
@@ -66,8 +93,13 @@ func bearer(r *http.Request) string {
 	return strings.TrimSpace(token)
 }
 
-func unauthorized(w http.ResponseWriter, text string) {
-	w.Header().Set("WWW-Authenticate", `Bearer realm="gadwall"`)
+// unauthorized says by what a client may come. Of a browser's script it does not ask a password: the
+// browser would show a dialog of its own over the page.
+func unauthorized(w http.ResponseWriter, r *http.Request, text string) {
+	w.Header().Add("WWW-Authenticate", `Bearer realm="gadwall"`)
+	if mode := r.Header.Get("Sec-Fetch-Mode"); mode == "" || mode == "navigate" {
+		w.Header().Add("WWW-Authenticate", `Basic realm="gadwall", charset="UTF-8"`)
+	}
 	fail(w, http.StatusUnauthorized, "Unauthorized", text)
 }
 

@@ -124,10 +124,10 @@ func (s *Server) userRoutes() []route {
 			id: "createUser", summary: "Create a user.", tag: "users", body: newUser{}, status: http.StatusCreated,
 			answer: User{}, failures: []int{bad, taken, http.StatusInsufficientStorage}}),
 		s.route(http.MethodGet, "/users/{id}", s.getUser, operation{
-			id: "getUser", summary: "What is known of a user, a deleted one included.", tag: "users", answer: User{},
-			failures: []int{gone}}),
+			id: "getUser", summary: "What is known of a user, a deleted one included.", tag: "users",
+			self: true, answer: User{}, failures: []int{gone}}),
 		s.route(http.MethodPatch, "/users/{id}", s.changeUser, operation{
-			id: "changeUser", summary: "Change a user.", tag: "users", body: userChange{}, answer: User{},
+			id: "changeUser", summary: "Change a user.", self: true, tag: "users", body: userChange{}, answer: User{},
 			failures: []int{bad, gone}}),
 		s.route(http.MethodDelete, "/users/{id}", s.deleteUser, operation{
 			id: "deleteUser", summary: "Delete a user with all mail, at once or some time later.", tag: "users",
@@ -141,11 +141,11 @@ func (s *Server) userRoutes() []route {
 			id: "renameUser", summary: "Give a user another name.", tag: "users", body: newName{}, answer: User{},
 			failures: []int{bad, gone, taken}}),
 		s.route(http.MethodGet, "/users/{id}/quota", s.getQuota, operation{
-			id: "getQuota", summary: "Limits and usage of a user.", tag: "users", answer: Quota{},
+			id: "getQuota", summary: "Limits and usage of a user.", self: true, tag: "users", answer: Quota{},
 			failures: []int{gone}}),
 		s.route(http.MethodGet, "/users/{id}/addresses", s.listAddresses, operation{
-			id: "listAddresses", summary: "The addresses of a user, sorted.", tag: "addresses", answer: addressList{},
-			failures: []int{gone}}),
+			id: "listAddresses", summary: "The addresses of a user, sorted.", tag: "addresses",
+			self: true, answer: addressList{}, failures: []int{gone}}),
 		s.route(http.MethodPost, "/users/{id}/addresses", s.addAddress, operation{
 			id: "addAddress", summary: "Give a user a further address.", tag: "addresses", body: newAddress{},
 			status: http.StatusCreated, answer: addressList{}, failures: []int{bad, gone, taken}}),
@@ -153,14 +153,14 @@ func (s *Server) userRoutes() []route {
 			id: "removeAddress", summary: "Take an address from a user, but not the name.", tag: "addresses",
 			status: http.StatusNoContent, failures: []int{gone}}),
 		s.route(http.MethodGet, "/users/{id}/app-passwords", s.listAppPasswords, operation{
-			id: "listAppPasswords", summary: "The application passwords of a user.", tag: "app passwords",
+			id: "listAppPasswords", summary: "The application passwords of a user.", self: true, tag: "app passwords",
 			answer: appPasswordList{}, failures: []int{gone}}),
 		s.route(http.MethodPost, "/users/{id}/app-passwords", s.addAppPassword, operation{
-			id: "addAppPassword", summary: "Make a password for one application, which is told this once.",
+			id: "addAppPassword", summary: "Make a password for one application, which is told this once.", self: true,
 			tag: "app passwords", body: newAppPassword{}, status: http.StatusCreated, answer: AppPassword{},
 			failures: []int{bad, gone, taken}}),
 		s.route(http.MethodDelete, "/users/{id}/app-passwords/{password}", s.revokeAppPassword, operation{
-			id: "revokeAppPassword", summary: "Take an application password away.", tag: "app passwords",
+			id: "revokeAppPassword", summary: "Take an application password away.", self: true, tag: "app passwords",
 			status: http.StatusNoContent, failures: []int{gone}}),
 	}
 }
@@ -275,6 +275,10 @@ func (s *Server) changeUser(w http.ResponseWriter, r *http.Request) (any, error)
 		}
 	}
 	ctx := r.Context()
+	if t := tokenOf(ctx); t != nil && t.Of(t.User) && (in.Quota != nil || in.State != nil || in.HashedPassword != nil) {
+		return nil, refuse(http.StatusForbidden, "InsufficientScope",
+			"users change their own name, password and metadata, and nothing else")
+	}
 	user, err := s.user(ctx, r.PathValue("id"))
 	if err != nil {
 		return nil, err

@@ -46,8 +46,8 @@ func (s *Server) authlogRoutes() []route {
 			id: "listFailedLogins", summary: "Logins that failed, of all names, the latest first.", tag: "authlog",
 			answer: loginPage{}, query: page, failures: []int{http.StatusBadRequest}}),
 		s.route(http.MethodGet, "/users/{id}/authlog", s.listLogins, operation{
-			id: "listLogins", summary: "Logins of a user, the latest first.", tag: "authlog", answer: loginPage{},
-			query: page, failures: []int{http.StatusBadRequest, http.StatusNotFound}}),
+			id: "listLogins", summary: "Logins of a user, the latest first.", tag: "authlog",
+			self: true, answer: loginPage{}, query: page, failures: []int{http.StatusBadRequest, http.StatusNotFound}}),
 	}
 }
 

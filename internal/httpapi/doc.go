@@ -24,9 +24,12 @@
 //
 // With a token configured, every request but /health must carry "Authorization: Bearer TOKEN". The
 // configured token may do everything. A token of the store (mailstore.Token) may do what its scopes
-// say, and that of a user opens the mail of that user alone.
+// say, and that of a user opens the mail of that user alone. A user who logs in with a password (HTTP
+// Basic) or a token of a provider has a Token that is not stored (tokenFor), so that all further checks
+// are the same.
 //
-// Without a token configured the server must listen on loopback only. The danger is then a web page
+// Without a token configured, and without Options.TokenRequired, the server must listen on loopback
+// only. The danger is then a web page
 // in a browser on this machine, so the server answers only requests that name a loopback host, which
 // keeps out a page that rebinds its own name in DNS, and refuses requests which the browser marks as
 // coming from a page of another origin.

@@ -24,6 +24,8 @@ type operation struct {
 	ranges bool
 	// tagged says that the answer has an ETag, and that If-None-Match is looked at.
 	tagged bool
+	// self says that a user may use the route for himself.
+	self bool
 	// failures are the statuses with which the route refuses a request, beside those of all routes.
 	failures []int
 	// fixed says that failures have the form Failure, else Problem.

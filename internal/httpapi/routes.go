@@ -50,8 +50,8 @@ func (s *Server) routes() []route {
 			answerTypes: []string{"text/plain"}}},
 		{http.MethodGet, "/openapi.json", operators, 0, routeTimeout, s.openAPI, operation{
 			id: "openapi", summary: "This document.", tag: "document", answer: map[string]json.RawMessage{}}},
-	}, s.consoleRoutes(), s.operationRoutes(), s.userRoutes(), s.tokenRoutes(), s.authlogRoutes(), s.domainRoutes(),
-		s.searchRoutes(), s.mailRoutes())
+	}, s.consoleRoutes(), s.operationRoutes(), s.userRoutes(), s.tokenRoutes(), s.userTokenRoutes(),
+		s.authlogRoutes(), s.domainRoutes(), s.searchRoutes(), s.mailRoutes())
 }
 
 // mailRoutes are the routes of mailboxes and messages.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,6 +18,7 @@ import (
 	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
 	"gadwall/internal/pulse"
+	"gadwall/internal/sasl"
 	databaseschema "gadwall/internal/schema"
 	"gadwall/quota"
 )
@@ -58,6 +60,8 @@ type Users interface {
 	CreateToken(ctx context.Context, t mailstore.Token) (*mailstore.Token, string, error)
 	TokenBySecret(ctx context.Context, secret string) (*mailstore.Token, error)
 	Tokens(ctx context.Context) ([]mailstore.Token, error)
+	TokensOf(ctx context.Context, user mailkey.UserID) ([]mailstore.Token, error)
+	RevokeTokenOf(ctx context.Context, user mailkey.UserID, id string) error
 	RevokeToken(ctx context.Context, id string) error
 }
 
@@ -87,6 +91,13 @@ type Options struct {
 	// Token, if not empty, or a token of Users, must come with every request but /health. If it is
 	// empty, the server answers only requests for loopback hosts.
 	Token string
+	// TokenRequired says that requests without a token or a password are refused from everywhere.
+	TokenRequired bool
+	// Authenticator logs users in who show a password or a token of a provider; nil: nobody does.
+	Authenticator *sasl.Authenticator
+	// PlaintextFrom are the networks whose clients may send passwords without TLS; nil is the machine
+	// itself.
+	PlaintextFrom []netip.Prefix
 	// MaxConnections and MaxConnectionsPerAddress bound open connections; 0 means 1,000 and 200.
 	MaxConnections, MaxConnectionsPerAddress int
 	// MaxMessageSize bounds a message that is uploaded, in octets; 0 means 512 MiB.

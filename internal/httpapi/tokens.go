@@ -17,6 +17,7 @@ type Token struct {
 	User    string    `json:"user,omitempty" doc:"The id of the one user whose mail it opens."`
 	Created time.Time `json:"created"`
 	Expires time.Time `json:"expires,omitzero"`
+	Used    time.Time `json:"used,omitzero" doc:"The last use, to an hour."`
 	Token   string    `json:"token,omitempty" doc:"Only in the answer that makes it."`
 }
 
@@ -26,13 +27,13 @@ type tokenList struct {
 
 type newToken struct {
 	Name    string    `json:"name" required:"true" doc:"What it is for."`
-	Scopes  []string  `json:"scopes" required:"true" enum:"all,users,users:read,mail,mail:read,metrics,tokens"`
+	Scopes  []string  `json:"scopes" required:"true" enum:"all,users,users:read,mail,mail:read,self,self:read,metrics,tokens"`
 	User    string    `json:"user" doc:"Id or name of the one user whose mail it opens."`
 	Expires time.Time `json:"expires"`
 }
 
 func shownToken(t mailstore.Token) Token {
-	shown := Token{ID: t.ID, Name: t.Name, Scopes: t.Scopes, Created: t.Created, Expires: t.Expires}
+	shown := Token{ID: t.ID, Name: t.Name, Scopes: t.Scopes, Created: t.Created, Expires: t.Expires, Used: t.Used}
 	if t.Of(t.User) {
 		shown.User = t.User.String()
 	}
@@ -58,7 +59,7 @@ func (s *Server) tokenRoutes() []route {
 var areas = map[string]string{
 	"users": "users", "addresses": "users", "app passwords": "users", "domains": "users", "mailboxes": "mail",
 	"messages": "mail", "tokens": "tokens", "server": "metrics", "document": "",
-	"operation": "all", "authlog": "users",
+	"operation": "all", "authlog": "users", "user tokens": "users",
 }
 
 // scope returns the scope that a token needs for the route; "" is any. A route whose tag nobody gave a
@@ -74,9 +75,20 @@ func (r *route) scope() string {
 	return area
 }
 
-// forUsers reports whether the token of a user may use the route for that user.
-func (r *route) forUsers() bool {
-	return strings.HasPrefix(r.path, "/users/{id}") && strings.HasPrefix(r.scope(), "mail")
+// scopeOfUsers returns the scope that a user's token needs for the route, for that user; "" if it may
+// not use it.
+func (r *route) scopeOfUsers() string {
+	switch {
+	case !strings.HasPrefix(r.path, "/users/{id}"):
+		return ""
+	case strings.HasPrefix(r.scope(), "mail"):
+		return r.scope()
+	case r.about.self && r.method == http.MethodGet:
+		return "self:read"
+	case r.about.self:
+		return "self"
+	}
+	return ""
 }
 
 // mayUse answers why a token may not use a route, or reports that it may. What a user's token may
@@ -85,13 +97,18 @@ func mayUse(w http.ResponseWriter, t *mailstore.Token, r *route) bool {
 	if t == nil || r.scope() == "" {
 		return true
 	}
-	user := t.Of(t.User)
-	if t.Grants(r.scope()) && (!user || r.forUsers()) {
-		return true
+	scope, text := r.scope(), ""
+	if t.Of(t.User) {
+		if scope = r.scopeOfUsers(); scope == "" {
+			text = "users may use this for nobody, themselves included"
+		}
 	}
-	text := "the token needs the scope " + r.scope()
-	if user {
-		text = "a user's token is for the user's own mail"
+	switch {
+	case text != "":
+	case t.Grants(scope):
+		return true
+	default:
+		text = "this needs the scope " + scope
 	}
 	fail(w, http.StatusForbidden, "InsufficientScope", text)
 	return false
@@ -114,6 +131,11 @@ func (s *Server) createToken(w http.ResponseWriter, r *http.Request) (any, error
 	if err := decode(r, &in); err != nil {
 		return nil, err
 	}
+	return s.makeToken(w, r, in)
+}
+
+// makeToken makes a token for a client that may make it.
+func (s *Server) makeToken(w http.ResponseWriter, r *http.Request, in newToken) (any, error) {
 	maker := tokenOf(r.Context())
 	if maker != nil && slices.ContainsFunc(in.Scopes, func(scope string) bool { return !maker.Grants(scope) }) {
 		return nil, refuse(http.StatusForbidden, "InsufficientScope",

@@ -93,7 +93,7 @@ func TestTokenOfAUser(t *testing.T) {
 	a.call(t, "PATCH", "/users/ada@example.com", `{"state":"suspended"}`, 200, nil, root)
 	a.call(t, "GET", "/users/ada@example.com/mailboxes", "", 403, nil, header)
 	a.call(t, "DELETE", "/users/ada@example.com", "", 204, nil, root)
-	a.call(t, "GET", "/users/ada@example.com/mailboxes", "", 404, nil, header)
+	a.call(t, "GET", "/users/ada@example.com/mailboxes", "", 401, nil, header)
 }
 
 func TestTokensEnd(t *testing.T) {

@@ -183,6 +183,7 @@ func Indexes(db *mongo.Database) []database.Indexes {
 			Optional: []string{indexUnseen, indexDeleted}},
 		{Collection: in(collJournal), Models: []mongo.IndexModel{expired}, Optional: []string{"expires"}},
 		{Collection: in(collSending), Models: []mongo.IndexModel{forgotten}, Optional: []string{"expires"}},
+		{Collection: in(collTokens), Models: []mongo.IndexModel{index("user", tokenUser)}, Optional: []string{"user"}},
 		{Collection: in(collAuthlog), Models: []mongo.IndexModel{
 			oldLogins,
 			index(indexUserLogins, authlogUser, authlogLast, "_id"),

@@ -55,8 +55,10 @@ const (
 	// each.
 	MaxDomainPage  = 100
 	MaxDomainUsers = 1000
-	// MaxTokens bounds the tokens of the HTTP API (ErrTooMany).
-	MaxTokens = 10_000
+	// MaxTokens bounds the tokens of the HTTP API that are nobody's, and MaxUserTokens those of one user
+	// (ErrTooMany).
+	MaxTokens     = 10_000
+	MaxUserTokens = 50
 	// MaxPage bounds the users of one page.
 	MaxPage = 1000
 	// MaxAddressLength is in octets of UTF-8 (RFC 5321 section 4.5.3.1.3, less the angle brackets;

@@ -136,6 +136,9 @@ func (p *purge) everything(ctx context.Context) error {
 	}
 	unbounded, cancel := database.Unbounded(ctx)
 	defer cancel()
+	if _, err := p.tokens.DeleteMany(ctx, bson.D{{Key: tokenUser, Value: user.Binary()}}); err != nil {
+		return fmt.Errorf("delete tokens: %w", err)
+	}
 	if _, err := p.authlog.DeleteMany(unbounded, bson.D{loginsOf(user)}); err != nil {
 		return fmt.Errorf("delete authentication log: %w", err)
 	}

@@ -104,6 +104,9 @@ const (
 	addressAlias = "alias" // true for all but the user name
 )
 
+// tokenUser is the field of token documents with the user whose token it is.
+const tokenUser = "user"
+
 // Fields of domain documents; _id is the domain. They are there for what is set only.
 const (
 	domainBytes    = "bytes"    // int64: default limit of its users; absent for Default

@@ -30,6 +30,7 @@ type Token struct {
 	User    mailkey.UserID
 	Created time.Time
 	Expires time.Time // zero: never
+	Used    time.Time // the last use, to an hour; zero for never
 }
 
 // TokenScopes are the scopes that a token can have, with what each is for. One that ends in :read
@@ -40,6 +41,8 @@ var TokenScopes = []struct{ Name, Text string }{
 	{"users:read", "the same, to read"},
 	{"mail", "mailboxes and messages"},
 	{"mail:read", "the same, to read"},
+	{"self", "of a user's token: the user's own name, passwords, tokens, sessions and authentication log"},
+	{"self:read", "the same, to read"},
 	{"metrics", "figures of the server"},
 	{"tokens", "tokens with no more scopes than this one has"},
 }
@@ -67,12 +70,16 @@ type tokenDoc struct {
 	User    *bson.Binary `bson:"user,omitempty"`
 	Created time.Time    `bson:"created"`
 	Expires *time.Time   `bson:"expires,omitempty"`
+	Used    *time.Time   `bson:"used,omitempty"`
 }
 
 func (d *tokenDoc) token() (Token, error) {
 	t := Token{ID: d.ID, Name: d.Name, Scopes: d.Scopes, Created: d.Created.UTC()}
 	if d.Expires != nil {
 		t.Expires = d.Expires.UTC()
+	}
+	if d.Used != nil {
+		t.Used = d.Used.UTC()
 	}
 	var err error
 	if d.User != nil {
@@ -94,10 +101,8 @@ func (s *Store) CreateToken(ctx context.Context, t Token) (*Token, string, error
 	if !t.Expires.IsZero() && !t.Expires.After(t.Created) {
 		return nil, "", invalid(ErrInvalidProfile, "the token's time is over already")
 	}
-	if n, err := s.countUpTo(ctx, s.tokens, bson.D{}, MaxTokens); err != nil {
+	if err := s.roomForToken(ctx, t); err != nil {
 		return nil, "", err
-	} else if n == MaxTokens {
-		return nil, "", invalid(ErrTooMany, "there can be %d tokens", MaxTokens)
 	}
 	var id [tokenID]byte
 	rand.Read(id[:]) // never fails, as documented
@@ -118,6 +123,22 @@ func (s *Store) CreateToken(ctx context.Context, t Token) (*Token, string, error
 	return &t, tokenPrefix + t.ID + "_" + secret, nil
 }
 
+// roomForToken returns ErrTooMany if there can be no further token, or none of its user.
+func (s *Store) roomForToken(ctx context.Context, t Token) error {
+	filter, most := bson.D{notSet(tokenUser)}, int64(MaxTokens)
+	if t.User != (mailkey.UserID{}) {
+		filter, most = bson.D{{Key: tokenUser, Value: t.User.Binary()}}, MaxUserTokens
+	}
+	n, err := s.countUpTo(ctx, s.tokens, filter, most)
+	if err != nil {
+		return err
+	}
+	if n >= most {
+		return invalid(ErrTooMany, "there can be %d tokens", most)
+	}
+	return nil
+}
+
 // checkScopes returns an error if a token cannot have its scopes.
 func checkScopes(t Token) error {
 	if len(t.Scopes) == 0 || len(t.Scopes) > len(TokenScopes) {
@@ -131,8 +152,10 @@ func checkScopes(t Token) error {
 		switch {
 		case !known || slices.Contains(t.Scopes[:i], scope):
 			return invalid(ErrInvalidProfile, "%q is no scope, or there twice", scope)
-		case t.User != (mailkey.UserID{}) && !strings.HasPrefix(scope, "mail"):
-			return invalid(ErrInvalidProfile, "a user's token can have mail and mail:read")
+		case t.User != (mailkey.UserID{}) && !strings.HasPrefix(scope, "mail") && !strings.HasPrefix(scope, "self"):
+			return invalid(ErrInvalidProfile, "a user's token can have mail, mail:read, self and self:read")
+		case t.User == (mailkey.UserID{}) && strings.HasPrefix(scope, "self"):
+			return invalid(ErrInvalidProfile, "%s is for the token of a user", scope)
 		}
 	}
 	return nil
@@ -165,15 +188,45 @@ func (s *Store) TokenBySecret(ctx context.Context, secret string) (*Token, error
 	if !t.Expires.IsZero() && !time.Now().Before(t.Expires) {
 		return nil, ErrNoSuchToken
 	}
+	s.noteTokenUse(ctx, &t)
 	return &t, nil
+}
+
+// noteTokenUse writes when a token was used, if that was not just now. A failure does not concern the
+// request.
+func (s *Store) noteTokenUse(ctx context.Context, t *Token) {
+	at := now()
+	if at.Sub(t.Used) < usedEvery {
+		return
+	}
+	_, err := s.tokens.UpdateOne(ctx, bson.D{{Key: "_id", Value: t.ID}},
+		bson.D{{Key: "$set", Value: bson.D{{Key: "used", Value: at}}}})
+	if err != nil {
+		s.log.Warn("the last use of a token was not noted", "token", t.ID, "error", err)
+	}
 }
 
 // IsToken reports whether characters have the form of a token.
 func IsToken(secret string) bool { return strings.HasPrefix(secret, tokenPrefix) }
 
 // Tokens returns all tokens, also those whose time is over, in the order in which they were made.
-func (s *Store) Tokens(ctx context.Context) ([]Token, error) {
-	cursor, err := s.tokens.Find(ctx, bson.D{}, options.Find().SetLimit(MaxTokens))
+func (s *Store) Tokens(ctx context.Context) ([]Token, error) { return s.tokensBy(ctx, bson.D{}) }
+
+// TokensOf returns the tokens of a user, as Tokens does.
+func (s *Store) TokensOf(ctx context.Context, user mailkey.UserID) ([]Token, error) {
+	return s.tokensBy(ctx, bson.D{{Key: tokenUser, Value: user.Binary()}})
+}
+
+// HasAdminToken reports whether there is a token for everything whose time is not over.
+func (s *Store) HasAdminToken(ctx context.Context) (bool, error) {
+	list, err := s.tokensBy(ctx, bson.D{{Key: "scopes", Value: "all"}, notSet(tokenUser)})
+	return slices.ContainsFunc(list, func(t Token) bool {
+		return t.Expires.IsZero() || time.Now().Before(t.Expires)
+	}), err
+}
+
+func (s *Store) tokensBy(ctx context.Context, filter bson.D) ([]Token, error) {
+	cursor, err := s.tokens.Find(ctx, filter, options.Find().SetLimit(MaxTokens))
 	if err != nil {
 		return nil, fmt.Errorf("list tokens: %w", err)
 	}
@@ -198,7 +251,16 @@ func (s *Store) Tokens(ctx context.Context) ([]Token, error) {
 
 // RevokeToken takes a token away, for the next request on. The error is ErrNoSuchToken.
 func (s *Store) RevokeToken(ctx context.Context, id string) error {
-	res, err := s.tokens.DeleteOne(ctx, bson.D{{Key: "_id", Value: id}})
+	return s.revokeToken(ctx, bson.D{{Key: "_id", Value: id}})
+}
+
+// RevokeTokenOf is RevokeToken for a token that must be the user's.
+func (s *Store) RevokeTokenOf(ctx context.Context, user mailkey.UserID, id string) error {
+	return s.revokeToken(ctx, bson.D{{Key: "_id", Value: id}, {Key: tokenUser, Value: user.Binary()}})
+}
+
+func (s *Store) revokeToken(ctx context.Context, filter bson.D) error {
+	res, err := s.tokens.DeleteOne(ctx, filter, options.DeleteOne().SetHint(byKey))
 	if err != nil {
 		return fmt.Errorf("revoke token: %w", err)
 	}

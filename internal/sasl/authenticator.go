@@ -143,6 +143,9 @@ func (a *Authenticator) Password(
 	return a.login(ctx, &c, account.Attempt{Method: method, Username: username}, a.byPassword(password))
 }
 
+// TakesTokens reports whether there is a provider of tokens.
+func (a *Authenticator) TakesTokens() bool { return a.tokens != nil }
+
 // Bearer logs in a client that sent a bearer token in another way than by a mechanism. Errors are
 // those of an exchange, and ErrNotOffered if the client may not send tokens.
 func (a *Authenticator) Bearer(ctx context.Context, c Client, token string) (*account.Account, error) {
