@@ -272,7 +272,7 @@ func (c *serveCmd) protocols(store *node.Node, logins *sasl.Authenticator, sende
 		Accounts: store.Accounts, Token: c.HTTPToken, Gatherer: registry, Logger: log,
 		TokenRequired: c.NeedsToken(), Authenticator: logins, PlaintextFrom: c.PlaintextLoginFrom,
 		MaxMessageSize: int64(c.MaxMessageSize), Activity: store.Activity, Instances: store.Schema,
-		Sampler: lately.sampler, Tail: lately.tail, Census: lately.census,
+		Updates: httpapi.NewUpdateMetrics(registry), Sampler: lately.sampler, Tail: lately.tail, Census: lately.census,
 	}
 	if db := store.Embedded; db != nil {
 		web.Disk = func() (httpapi.Disk, error) {

@@ -5,6 +5,8 @@ import "time"
 const (
 	// MaxEvents bounds the events of a page.
 	MaxEvents = 200
+	// streamEvents bounds the events of a page of a stream, and so the memory that each takes.
+	streamEvents = 50
 	// maxMoved and maxExpunged bound the messages of one event; more messages have several events.
 	maxMoved    = 50
 	maxExpunged = 500

@@ -59,7 +59,7 @@ func (s *Stream) Next(ctx context.Context) (Page, error) {
 		}
 		if s.due {
 			s.hear()
-			page, pos, err := s.feed.page(database.WithClock(ctx, s.clock), s.user, s.pos, MaxEvents)
+			page, pos, err := s.feed.page(database.WithClock(ctx, s.clock), s.user, s.pos, streamEvents)
 			if err != nil {
 				return Page{}, err
 			}

@@ -26,6 +26,14 @@ const (
 	// defaultLogLines and maxLogLines are the lines of the log that are told at a time.
 	defaultLogLines = 100
 	maxLogLines     = 500
+	// maxStreams and maxStreamsPerUser bound the streams of updates that are open (429).
+	maxStreams        = 500
+	maxStreamsPerUser = 20
+	// heartbeat is how often a stream of updates sends something, and looks whether its client may
+	// still read. updateWait bounds the time in which a client takes what is sent.
+	heartbeat  = 20 * time.Second
+	retryAfter = 3 * time.Second // for clients that were cut
+	updateWait = 10 * time.Second
 	// maxRequestID bounds the id that a client gives to a request, in octets; a longer one is
 	// replaced.
 	maxRequestID = 64

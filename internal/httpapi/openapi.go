@@ -82,6 +82,9 @@ func (r *route) parameters() []schema {
 		list = append(list, schema{
 			"name": p.name, "in": "query", "required": p.required, "description": p.text, "schema": p.schema})
 	}
+	for _, p := range r.about.header {
+		list = append(list, schema{"name": p.name, "in": "header", "description": p.text, "schema": p.schema})
+	}
 	if r.about.ranges {
 		list = append(list, schema{"name": "Range", "in": "header", "description": "RFC 9110 section 14.2: bytes.",
 			"schema": text()})

@@ -10,6 +10,8 @@ type operation struct {
 	id, summary, tag string
 	// query are the parameters of the query; those of the path are described by pathParameters.
 	query []parameter
+	// header are header fields of the request.
+	header []parameter
 	// body is a value of the type that the request's body is decoded into; nil: the request has none.
 	body any
 	// bodyType is the media type of a body that is no JSON.

@@ -102,6 +102,8 @@ type Options struct {
 	MaxConnections, MaxConnectionsPerAddress int
 	// MaxMessageSize bounds a message that is uploaded, in octets; 0 means 512 MiB.
 	MaxMessageSize int64
+	// Updates counts what streams of updates do; nil counts for nobody.
+	Updates *UpdateMetrics
 	// Gatherer is what /metrics shows; nil shows nothing.
 	Gatherer prometheus.Gatherer
 	// Activity counts requests; nil counts for nobody.
@@ -121,6 +123,13 @@ type Server struct {
 	connections *connections
 	document    []byte // OpenAPI
 	counts      counts
+
+	streams       *updateStreams
+	updateMetrics *UpdateMetrics
+	heartbeat     time.Duration   // of streams
+	retry         time.Duration   // after which clients come back that were cut
+	updateWait    time.Duration   // in which a client takes what a stream sends
+	closing       context.Context // ends when the server shuts down
 }
 
 // New returns a server that does not listen yet.
@@ -133,6 +142,9 @@ func New(o Options) *Server {
 	}
 	if o.Activity == nil {
 		o.Activity = activity.New()
+	}
+	if o.Updates == nil {
+		o.Updates = NewUpdateMetrics(nil)
 	}
 	if o.MaxMessageSize <= 0 {
 		o.MaxMessageSize = defaultMaxMessageSize
@@ -147,7 +159,12 @@ func New(o Options) *Server {
 		opts: o, token: sha256.Sum256([]byte(o.Token)), log: o.Logger,
 		crossOrigin: http.NewCrossOriginProtection(),
 		connections: newConnections(o.MaxConnections, o.MaxConnectionsPerAddress),
+
+		streams:       &updateStreams{max: maxStreams, maxPerUser: maxStreamsPerUser, open: o.Updates.open},
+		updateMetrics: o.Updates, heartbeat: heartbeat, retry: retryAfter, updateWait: updateWait,
 	}
+	var closed context.CancelFunc
+	s.closing, closed = context.WithCancel(context.Background())
 	routes := s.routes()
 	s.document = document(routes)
 	s.counts = newCounts(o.Activity, routes)
@@ -159,6 +176,7 @@ func New(o Options) *Server {
 		ConnContext:       markReserved,
 		ErrorLog:          slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
 	}
+	s.http.RegisterOnShutdown(closed)
 	return s
 }
 

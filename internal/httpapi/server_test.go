@@ -31,7 +31,12 @@ func start(t *testing.T, o Options) (url string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := New(o)
+	return serve(t, New(o), l)
+}
+
+// serve has a server answer requests on l until the test ends.
+func serve(t *testing.T, srv *Server, l net.Listener) (url string) {
+	t.Helper()
 	checkAgainst(t, l.Addr().String(), srv.document)
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(l) }()

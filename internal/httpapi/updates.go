@@ -1,0 +1,272 @@
+package httpapi
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"gadwall/internal/account"
+	"gadwall/internal/feed"
+	"gadwall/internal/mailkey"
+	"gadwall/internal/mailstore"
+)
+
+// GET /users/{id}/updates is a stream of events (HTML, Server-sent events): package feed says
+// what they tell. The id of each is the position after it, from which a client that was cut goes on:
+// browsers send it as Last-Event-ID. Two kinds of events are of the stream alone: "start" has the
+// position at which a stream without one begins, and "resync" says that the journal does not reach back
+// to the client's.
+
+const (
+	typeEvents  = "text/event-stream"
+	lastEventID = "Last-Event-ID"
+)
+
+func (s *Server) updateRoutes() []route {
+	words := make([]string, len(feed.Kinds))
+	for i, k := range feed.Kinds {
+		words[i] = string(k)
+	}
+	return []route{{http.MethodGet, "/users/{id}/updates", operators, 0, 0, s.updates, operation{
+		id: "getUpdates", tag: "messages", answerTypes: []string{typeEvents},
+		summary: "What happens to a user's mail, as server-sent events; docs/events.md describes them.",
+		query: []parameter{
+			{name: "since", text: "A position: the id of an event. Last-Event-ID goes before it.", schema: text()},
+			{name: "kinds", text: "The kinds to tell, separated by commas: some of " + strings.Join(words, ", ") + ".",
+				schema: text()}},
+		header: []parameter{{name: lastEventID, text: "The id of the last event that the client took.",
+			schema: text()}},
+		failures: []int{http.StatusBadRequest, http.StatusNotFound, http.StatusTooManyRequests}}}}
+}
+
+// updates answers with a stream that ends when the client goes, or may not read any more, or does not
+// read, or the server shuts down.
+func (s *Server) updates(w http.ResponseWriter, r *http.Request) {
+	u, err := s.newUpdateStream(w, r)
+	if err != nil {
+		s.failWith(w, r, err)
+		return
+	}
+	if !s.streams.admit(u.user) {
+		w.Header().Set("Retry-After", "30")
+		fail(w, http.StatusTooManyRequests, "TooManyStreams", "too many streams are open")
+		return
+	}
+	defer s.streams.release(u.user)
+	header := w.Header()
+	header.Set("Content-Type", typeEvents)
+	header.Set("Cache-Control", "no-store, no-transform")
+	header.Set("X-Accel-Buffering", "no") // nginx passes on at once
+	if r.Method == http.MethodHead {
+		return
+	}
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	defer context.AfterFunc(s.closing, cancel)()
+	err = u.run(ctx)
+	var write *writeError
+	switch {
+	case err == nil, ctx.Err() != nil, errors.As(err, &write):
+	case errors.Is(err, mailstore.ErrNoSuchUser), errors.Is(err, errNoLonger):
+	default:
+		s.log.Warn("stream of updates ended", "request", requestID(w), "user", u.user.String(), "error", err)
+	}
+}
+
+// updateStream is one stream to a client.
+type updateStream struct {
+	server  *Server
+	w       http.ResponseWriter
+	control *http.ResponseController
+	request *http.Request
+	account *account.Account
+	user    mailkey.UserID
+	kinds   []feed.Kind // nil for all
+
+	stream *feed.Stream
+	sent   string // the id that the client has
+}
+
+// errNoLonger ends the stream of a client who may not read any more.
+var errNoLonger = errors.New("the client may not read any more")
+
+// newUpdateStream reads what a request asks for.
+func (s *Server) newUpdateStream(w http.ResponseWriter, r *http.Request) (*updateStream, error) {
+	u := &updateStream{server: s, w: w, control: http.NewResponseController(w), request: r,
+		sent: r.Header.Get(lastEventID)}
+	if u.sent == "" {
+		u.sent = r.FormValue("since")
+	}
+	if words := r.FormValue("kinds"); words != "" {
+		for word := range strings.SplitSeq(words, ",") {
+			kind := feed.Kind(word)
+			if !slices.Contains(feed.Kinds, kind) {
+				return nil, badField("there is no such kind of events: " + word)
+			}
+			u.kinds = append(u.kinds, kind)
+		}
+	}
+	user, err := s.user(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return nil, err
+	}
+	if user.State != mailstore.UserActive {
+		return nil, refuse(http.StatusForbidden, "Suspended", "the user is suspended")
+	}
+	u.user, u.account = user.ID, s.opts.Accounts.Of(user)
+	return u, nil
+}
+
+// run sends events until the stream ends.
+func (u *updateStream) run(ctx context.Context) error {
+	defer func() {
+		if u.stream != nil {
+			u.stream.Close()
+		}
+	}()
+	if err := u.begin(ctx); err != nil {
+		return err
+	}
+	checked := time.Now()
+	for {
+		if time.Since(checked) >= u.server.heartbeat {
+			if err := u.check(ctx); err != nil {
+				return err
+			}
+			checked = time.Now()
+		}
+		waiting, cancel := context.WithTimeout(ctx, u.server.heartbeat)
+		page, err := u.stream.Next(waiting)
+		cancel()
+		switch {
+		case err == nil:
+			err = u.send(page.Events)
+		case errors.Is(err, feed.ErrResync):
+			err = u.restart(ctx, "resync")
+		case ctx.Err() == nil && waiting.Err() != nil:
+			err = u.beat()
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// begin sends the first octets, so that the client knows that the stream is there, and follows the feed
+// from the client's position.
+func (u *updateStream) begin(ctx context.Context) error {
+	if err := u.write(fmt.Appendf(nil, "retry: %d\n\n", u.server.retry.Milliseconds())); err != nil {
+		return err
+	}
+	if u.sent == "" {
+		return u.restart(ctx, "start")
+	}
+	var err error
+	u.stream, err = u.account.Follow(ctx, u.sent)
+	if errors.Is(err, feed.ErrResync) || errors.Is(err, feed.ErrPosition) {
+		return u.restart(ctx, "resync")
+	}
+	if err == nil {
+		u.server.updateMetrics.resumes.Inc()
+	}
+	return err
+}
+
+// restart follows the feed from now on, and tells the client so by an event of this name.
+func (u *updateStream) restart(ctx context.Context, event string) error {
+	if event == "resync" {
+		u.server.updateMetrics.resyncs.Inc()
+	}
+	if u.stream != nil {
+		u.stream.Close()
+		u.stream = nil
+	}
+	position, err := u.account.Position(ctx)
+	if err != nil {
+		return err
+	}
+	if u.stream, err = u.account.Follow(ctx, position); err != nil {
+		return err
+	}
+	u.sent = position
+	return u.write([]byte("id: " + position + "\nevent: " + event + "\ndata: {\"kind\":\"" + event + "\"}\n\n"))
+}
+
+// send sends those events that the client wants.
+func (u *updateStream) send(list []feed.Event) error {
+	var b bytes.Buffer
+	n := 0
+	for i := range list {
+		e := &list[i]
+		if u.kinds != nil && !slices.Contains(u.kinds, e.Kind) {
+			continue
+		}
+		n++
+		data, err := json.Marshal(e)
+		if err != nil {
+			return err
+		}
+		b.WriteString("id: " + e.Position + "\nevent: " + string(e.Kind) + "\ndata: ")
+		b.Write(data)
+		b.WriteString("\n\n")
+		u.sent = e.Position
+	}
+	if n == 0 {
+		return nil
+	}
+	u.server.updateMetrics.events.Add(float64(n))
+	return u.write(b.Bytes())
+}
+
+// beat shows that the stream is alive. It has the position, if that has moved on without an event that
+// the client wants: an id without data is no event, and the client keeps it.
+func (u *updateStream) beat() error {
+	if position := u.stream.Position(); position != u.sent {
+		u.sent = position
+		return u.write([]byte("id: " + position + "\n\n"))
+	}
+	return u.write([]byte(":\n\n"))
+}
+
+// writeError ends the stream of a client that is gone or does not read.
+type writeError struct{ err error }
+
+func (e *writeError) Error() string { return "write: " + e.err.Error() }
+
+// write sends at once. A client that does not take it in time is cut, and goes on later where it was.
+func (u *updateStream) write(b []byte) error {
+	// An error means that the connection is closed, of which Write tells, too.
+	_ = u.control.SetWriteDeadline(time.Now().Add(u.server.updateWait))
+	_, err := u.w.Write(b)
+	if err == nil {
+		err = u.control.Flush()
+	}
+	if err != nil {
+		return &writeError{err}
+	}
+	return nil
+}
+
+// check ends the stream if the token was revoked or the user may not log in any more.
+func (u *updateStream) check(ctx context.Context) error {
+	if tokenOf(ctx) != nil {
+		_, err := u.server.opts.Users.TokenBySecret(ctx, bearer(u.request))
+		if errors.Is(err, mailstore.ErrNoSuchToken) {
+			return errNoLonger
+		}
+		if err != nil {
+			return err
+		}
+	}
+	user, err := u.server.opts.Users.UserByID(ctx, u.user)
+	if err == nil && user.State != mailstore.UserActive {
+		return errNoLonger
+	}
+	return err
+}
