@@ -23,6 +23,7 @@ import (
 	"gadwall/internal/listen"
 	"gadwall/internal/node"
 	"gadwall/internal/pulse"
+	"gadwall/internal/retention"
 	"gadwall/internal/sasl"
 	"gadwall/internal/submission"
 )
@@ -122,8 +123,10 @@ func (c *serveCmd) Run(std streams, again reparse) (err error) {
 		return err
 	}
 	defer sender.close()
+	expiry := retention.New(store.Mail, retention.Task(store.Database, store.Redis, log), retention.Limits{
+		`\Trash`: time.Duration(c.ExpireTrash), `\Junk`: time.Duration(c.ExpireJunk)})
 	protocols, err := c.protocols(store, logins, sender.service, listeners, certificates, log, lately,
-		collection, check)
+		collection, check, expiry)
 	if err != nil {
 		return err
 	}
@@ -140,6 +143,7 @@ func (c *serveCmd) Run(std streams, again reparse) (err error) {
 	running.Go(func() { lately.sampler.Run(background) })
 	running.Go(func() { collection.Run(background) })
 	running.Go(func() { check.Run(background) })
+	running.Go(func() { expiry.Run(background) })
 	reload := &reloader{again: again, certificates: certificates, level: level, log: log}
 	running.Go(func() { reload.run(background, hangups) })
 	defer running.Wait() // before the storage is closed

@@ -34,6 +34,8 @@ type userCmd struct {
 	Passwd userPasswdCmd `cmd:"" help:"Set a user's password."`
 	Rename userRenameCmd `cmd:"" help:"Give a user another name."`
 
+	Expire userExpireCmd `cmd:"" help:"Say after how many days messages of a mailbox go."`
+
 	Alias       aliasCmd       `cmd:"" help:"Further addresses of a user."`
 	AppPassword appPasswordCmd `cmd:"" help:"Passwords for one application each."`
 

@@ -24,6 +24,12 @@ func TestUserCommands(t *testing.T) {
 	run("", "show", ada).want(t, 0, `"displayName": "Ada"`, `"info@example.com"`, `"plan": "gold"`, `"limit": 1000000000`)
 	run("", "alias", "remove", ada, "info@example.com").want(t, 0, "removed info@example.com")
 
+	run("", "expire", ada, "Trash", "30d").want(t, 0, "messages of ada@example.com in Trash expire after 30 days")
+	run("", "expire", ada, "Trash", "never").want(t, 0, "expire never")
+	run("", "expire", ada, "Trash", "default").want(t, 0, "expire as the settings of the server say")
+	run("", "expire", ada, "Trash", "soon").want(t, exitUsage, "neither a number of days")
+	run("", "expire", ada, "Nowhere", "3").want(t, exitFailure, "no such mailbox")
+
 	made := run("", "app-password", "add", ada, "phone", "--scopes", "imap")
 	made.want(t, 0, "shown this once")
 	if password := strings.TrimSpace(made.out); len(password) != 24 {

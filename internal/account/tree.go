@@ -140,6 +140,16 @@ func (a *Account) Delete(ctx context.Context, path string) error {
 	return to.store.DeleteMailbox(to.chain(ctx), to.user, inner)
 }
 
+// SetExpiry says after how many days in the mailbox messages go. It needs Expunge. Errors:
+// mailstore.ErrNoSuchMailbox, ErrNoRight, and those of mailstore.Store.SetExpiry.
+func (a *Account) SetExpiry(ctx context.Context, path string, days *int64) error {
+	to, box, err := a.find(ctx, path, Expunge)
+	if err != nil {
+		return err
+	}
+	return to.store.SetExpiry(to.chain(ctx), box.Key, days)
+}
+
 // Subscribe adds a name to the user's subscriptions or removes it. A name needs no mailbox and no
 // right (RFC 3501 section 6.3.6). Errors are those of mailstore.Store.Subscribe.
 func (a *Account) Subscribe(ctx context.Context, path string, subscribed bool) error {

@@ -32,6 +32,8 @@ const (
 	// minAuthlogKept bounds --authlog-kept.
 	minAuthlogKept = time.Hour
 	maxJournalKept = 10 * 365 * 24 * time.Hour
+	// minExpire is the least --expire-trash and --expire-junk.
+	minExpire = 24 * time.Hour
 	// minGCInterval is the least --gc-interval.
 	minGCInterval = time.Minute
 	// MinCheckTempSize is the least --check-temp-size.
@@ -175,6 +177,11 @@ func (s *Serve) Check() error {
 	}
 	if s.GCInterval != 0 && s.GCInterval < Duration(minGCInterval) {
 		return fmt.Errorf("--gc-interval: want 0s or at least %v", Duration(minGCInterval))
+	}
+	for flag, d := range map[string]Duration{"expire-trash": s.ExpireTrash, "expire-junk": s.ExpireJunk} {
+		if d != 0 && d < Duration(minExpire) {
+			return fmt.Errorf("--%s: want 0s or at least %v", flag, Duration(minExpire))
+		}
 	}
 	if s.GCGrace < 0 {
 		return errors.New("--gc-grace: must not be negative")

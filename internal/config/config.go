@@ -62,6 +62,8 @@ type Serve struct {
 	AuthlogKept   Duration `name:"authlog-kept" env:"GADWALL_AUTHLOG_KEPT" default:"30d" help:"How long the authentication log keeps an entry."`
 	MasterUsers   []string `name:"master-users" env:"GADWALL_MASTER_USERS" placeholder:"ADDRESSES" help:"Users, separated by commas, who may log in for every user, as user*master or by an authorization identity of SASL."`
 	GCInterval    Duration `name:"gc-interval" env:"GADWALL_GC_INTERVAL" default:"1h" help:"How often one of the instances deletes what nobody uses any more; 0s for never."`
+	ExpireTrash   Duration `name:"expire-trash" env:"GADWALL_EXPIRE_TRASH" default:"0s" help:"How long messages stay in mailboxes of the use \\Trash, e.g. 30d; 0s for ever."`
+	ExpireJunk    Duration `name:"expire-junk" env:"GADWALL_EXPIRE_JUNK" default:"0s" help:"How long messages stay in mailboxes of the use \\Junk, e.g. 30d; 0s for ever."`
 	GCGrace       Duration `name:"gc-grace" env:"GADWALL_GC_GRACE" default:"24h" help:"How long what nobody uses is kept."`
 	CheckInterval Duration `name:"check-interval" env:"GADWALL_CHECK_INTERVAL" default:"7d" help:"How often one of the instances checks what is stored; 0s for never."`
 	CheckTempSize Size     `name:"check-temp-size" env:"GADWALL_CHECK_TEMP_SIZE" default:"8GiB" help:"How much the temporary files of a check may take."`

@@ -203,6 +203,8 @@ func TestCheck(t *testing.T) {
 		{"--max-message-size 5GiB", "--max-message-size"},
 		{"--gc-interval 59s", "--gc-interval: want 0s or at least 1m"},
 		{"--gc-interval often", "--gc-interval"},
+		{"--expire-trash 1h", "--expire-trash: want 0s or at least 1d"},
+		{"--expire-junk -1d", "--expire-junk"},
 		{"--gc-grace -1h", "--gc-grace"},
 		{"--check-interval 59m", "--check-interval: want 0s or at least 1h"},
 		{"--check-temp-size 63MiB", "--check-temp-size: want at least 64MiB"},

@@ -24,6 +24,7 @@ type Mailbox struct {
 	UIDValidity uint32 `json:"uidValidity"`
 	UIDNext     uint32 `json:"uidNext"`
 	ModSeq      uint64 `json:"modseq" doc:"It grows with every change in the mailbox."`
+	ExpireDays  *int64 `json:"expireDays,omitempty" doc:"After which messages go; 0 for never. Absent: by the settings."`
 }
 
 type mailboxList struct {
@@ -34,6 +35,7 @@ func shownMailbox(m *mailstore.Mailbox) Mailbox {
 	return Mailbox{
 		ID: mailboxID(m.Key), Path: m.Path, SpecialUse: m.SpecialUse, Subscribed: m.Subscribed, Messages: m.Messages,
 		Unseen: m.Unseen, Size: m.Size, UIDValidity: m.UIDValidity, UIDNext: m.UIDNext, ModSeq: m.HighestModSeq,
+		ExpireDays: m.ExpireDays,
 	}
 }
 
@@ -56,6 +58,7 @@ type newMailbox struct {
 type mailboxChange struct {
 	Path       *string `json:"path" doc:"Renames the mailbox, and those below it."`
 	Subscribed *bool   `json:"subscribed"`
+	ExpireDays *int64  `json:"expireDays" doc:"0 for never, -1 for what the server's settings say."`
 }
 
 // mailboxRoutes are the routes of mailboxes.
@@ -73,7 +76,8 @@ func (s *Server) mailboxRoutes() []route {
 			id: "getMailbox", summary: "A mailbox, with counters.", tag: "mailboxes", answer: Mailbox{}, tagged: true,
 			failures: []int{gone}}),
 		s.route(http.MethodPatch, one, s.changeMailbox, operation{
-			id: "changeMailbox", summary: "Rename, subscribe or unsubscribe a mailbox.", tag: "mailboxes",
+			id: "changeMailbox", summary: "Rename or subscribe a mailbox, have its messages expire.",
+			tag:  "mailboxes",
 			body: mailboxChange{}, answer: Mailbox{}, failures: []int{bad, gone, taken}}),
 		s.route(http.MethodDelete, one, s.deleteMailbox, operation{
 			id: "deleteMailbox", summary: "Delete a mailbox with its messages.", tag: "mailboxes",
@@ -146,12 +150,21 @@ func (s *Server) getMailbox(w http.ResponseWriter, r *http.Request) (any, error)
 	if err != nil {
 		return nil, err
 	}
-	// Subscribing and renaming do not change the mod-sequence.
+	// Subscribing, renaming and expiry do not change the mod-sequence.
 	shown := shownMailbox(box)
-	if notModified(w, r, fmt.Sprintf(`W/"%d-%d-%t-%x"`, box.UIDValidity, box.HighestModSeq, box.Subscribed, box.Path)) {
+	if notModified(w, r, fmt.Sprintf(`W/"%d-%d-%t-%s-%x"`, box.UIDValidity, box.HighestModSeq, box.Subscribed,
+		daysText(box.ExpireDays), box.Path)) {
 		return notChanged, nil
 	}
 	return shown, nil
+}
+
+// daysText is a number of days, empty if there is none.
+func daysText(days *int64) string {
+	if days == nil {
+		return ""
+	}
+	return strconv.FormatInt(*days, 10)
 }
 
 func (s *Server) changeMailbox(_ http.ResponseWriter, r *http.Request) (any, error) {
@@ -177,6 +190,15 @@ func (s *Server) changeMailbox(_ http.ResponseWriter, r *http.Request) (any, err
 	}
 	if in.Subscribed != nil {
 		if err := a.Subscribe(ctx, path, *in.Subscribed); err != nil {
+			return nil, err
+		}
+	}
+	if in.ExpireDays != nil {
+		days := in.ExpireDays
+		if *days == -1 {
+			days = nil
+		}
+		if err := a.SetExpiry(ctx, path, days); err != nil {
 			return nil, err
 		}
 	}

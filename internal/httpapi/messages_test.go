@@ -67,6 +67,17 @@ func TestMailboxes(t *testing.T) {
 	if same.ID != box.ID || same.Path != "Done" || !same.Subscribed {
 		t.Errorf("renamed: %+v", same)
 	}
+	for _, set := range []struct {
+		body string
+		want string
+	}{{`{"expireDays":30}`, "30"}, {`{"expireDays":0}`, "0"}, {`{"expireDays":-1}`, ""}} {
+		same = Mailbox{}
+		a.call(t, "PATCH", ada+"/"+box.ID, set.body, 200, &same)
+		if got := daysText(same.ExpireDays); got != set.want {
+			t.Errorf("%s: expires after %q days", set.body, got)
+		}
+	}
+	a.refused(t, "PATCH", ada+"/"+box.ID, `{"expireDays":-2}`, 400, "InvalidExpiry")
 	a.refused(t, "GET", byPath, "", 404, "NoSuchMailbox")
 	a.refused(t, "POST", ada, `{"path":"Done"}`, 409, "MailboxExists")
 	a.refused(t, "POST", ada, `{"path":"a//b"}`, 400, "InvalidMailboxName")

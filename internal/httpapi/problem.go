@@ -75,6 +75,7 @@ var refusals = []struct {
 	{mailstore.ErrInvalidDomain, http.StatusBadRequest, "InvalidField"},
 	{mailstore.ErrNoSuchDomain, http.StatusNotFound, "NoSuchDomain"},
 	{mailstore.ErrInvalidPage, http.StatusBadRequest, "InvalidField"},
+	{mailstore.ErrInvalidExpiry, http.StatusBadRequest, "InvalidExpiry"},
 	{mailstore.ErrInvalidName, http.StatusBadRequest, "InvalidMailboxName"},
 	{mailstore.ErrInvalidKeyword, http.StatusBadRequest, "InvalidKeyword"},
 	{quota.ErrInvalidLimit, http.StatusBadRequest, "InvalidField"},

@@ -22,6 +22,9 @@ const (
 	// indexDomain lists the users of a domain; indexDeleteAfter those who go for good some day.
 	indexDomain      = "domain"
 	indexDeleteAfter = "deleteAfter"
+	// indexUses lists the mailboxes of a special use, indexExpiring those with an expiry of their own.
+	indexUses     = "uses"
+	indexExpiring = "expiring"
 	// indexShared finds the mailboxes that are shared with somebody.
 	indexShared = "shared"
 	// indexUserLogins and indexFailedLogins list entries of the authentication log by time.
@@ -173,7 +176,10 @@ func Indexes(db *mongo.Database) []database.Indexes {
 		{Collection: in(collMailboxes), Models: []mongo.IndexModel{
 			unique(index("path", boxUser, boxPath)),
 			present(index(indexShared, boxSharedWith), boxSharedWith),
-			marked(index(indexDeleting, boxDeleting), boxDeleting)}},
+			present(index(indexUses, boxSpecialUse, DocID), boxSpecialUse),
+			present(index(indexExpiring, DocID, boxExpire), boxExpire),
+			marked(index(indexDeleting, boxDeleting), boxDeleting)},
+			Optional: []string{indexUses, indexExpiring}},
 		{Collection: in(collSubscriptions), Models: []mongo.IndexModel{index("user", subscriptionUser)}},
 		{Collection: in(collMessages), Models: []mongo.IndexModel{
 			index(indexModSeq, DocMailbox, DocModSeq, DocID),

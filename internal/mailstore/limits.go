@@ -128,6 +128,8 @@ const (
 	giveUpTimeout = 2 * time.Second
 	// deleteWait bounds the time for which DeleteMailbox waits for the removal of its messages.
 	deleteWait = 10 * time.Second
+	// maxExpireDays bounds days of expiry: a hundred years.
+	maxExpireDays = 36_500
 	// pageMarked is the number of marked documents that are read at a time.
 	pageMarked = 500
 	// maxDeletionsCounted bounds what Deletions counts.

@@ -31,6 +31,8 @@ type Mailbox struct {
 	Keywords      []string // all that were seen so far, as this mailbox spells them
 	Created       time.Time
 	ACL           []ACLEntry // beside the owner, who has all rights
+	// ExpireDays is after how many days messages go, 0 for never; nil: as the settings say.
+	ExpireDays *int64
 }
 
 // CreateOptions of a mailbox.
@@ -62,6 +64,7 @@ type mailboxDoc struct {
 	Advanced    bson.Binary `bson:"adv"`
 	Floor       int64       `bson:"fl"`
 	ACL         []ACLEntry  `bson:"acl"`
+	Expire      *int64      `bson:"ex"`
 }
 
 // newMailboxDoc is the document of a new, empty mailbox.
@@ -103,6 +106,7 @@ func (d *mailboxDoc) mailbox() (*Mailbox, error) {
 		HighestModSeq: uint64(d.ModSeq), SpecialUse: d.SpecialUse, Subscribed: d.Subscribed,
 		Messages: d.Messages, Unseen: d.Unseen, Deleted: d.Deleted, Size: d.Size, DeletedSize: d.DeletedSize,
 		Keywords: d.Keywords, Created: d.Created.UTC(), ACL: d.ACL,
+		ExpireDays: d.Expire,
 	}, nil
 }
 

@@ -137,6 +137,7 @@ const (
 	boxDeleting    = "del" // true once DeleteMailbox began
 	boxACL         = "acl" // array of ACLEntry
 	boxSharedWith  = "sw"  // array: the identifiers of the entries; indexed
+	boxExpire      = "ex"  // int64: days after which messages go, 0 for never; absent: as those of its use
 	boxPurged      = "dt"  // date: lease of the purge, the time of its latest progress
 )
 
