@@ -389,6 +389,16 @@ open(async ({ context, page, url }) => {
 
   await pictures(page, url);
 
+  // A token that is over leads back to the login.
+  await page.route('**/users?*', (route) => route.fulfill({ status: 401, json: { code: 'Unauthorized' } }));
+  await page.goto(`${url}/#/users`);
+  await page.getByRole('alert').filter({ hasText: 'no longer valid' }).waitFor();
+  check(await page.evaluate(() => sessionStorage.length === 0), 'the token is forgotten');
+  await page.unroute('**/users?*');
+  await page.getByLabel('Administrator token').fill(token);
+  await page.keyboard.press('Enter');
+  await heading('Users');
+
   // Logout, and a token that may do less.
   await button('Log out').click();
   await page.getByLabel('Administrator token').fill(weak);

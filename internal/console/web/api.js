@@ -73,9 +73,12 @@ export async function download(where, name) {
   setTimeout(() => URL.revokeObjectURL(link.href), 60000);
 }
 
-// events calls tell for each event of a stream of server-sent events, until the signal or its end.
-export async function events(where, signal, tell) {
-  const response = await request('GET', where, { signal, headers: { Accept: 'text/event-stream' } });
+// events calls tell for each event of a stream of server-sent events, until the signal or its end. (An
+// EventSource could not send the token.) since is the id of the last event that was taken, or empty.
+export async function events(where, since, signal, tell) {
+  const headers = { Accept: 'text/event-stream' };
+  if (since) headers['Last-Event-ID'] = since;
+  const response = await request('GET', where, { signal, headers });
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = '';
   for (;;) {
@@ -84,10 +87,11 @@ export async function events(where, signal, tell) {
     const blocks = (rest + value).split(/\n\n/);
     rest = blocks.pop();
     for (const block of blocks) {
-      const event = { type: 'message', data: '' };
+      const event = { id: '', type: 'message', data: '' };
       for (const line of block.split('\n')) {
         const [, name, text] = /^(\w+): ?(.*)$/.exec(line) || [];
         if (name === 'event') event.type = text;
+        if (name === 'id') event.id = text;
         if (name === 'data') event.data += text;
       }
       if (event.data) tell(event);

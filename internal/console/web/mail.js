@@ -1,9 +1,10 @@
 // The mail of a user: mailboxes, lists, search, messages. Good enough to see that mail arrived.
 
-import { call, download, events, get, has, path, request } from './api.js';
+import { call, download, get, has, path, request } from './api.js';
 import { h, mailFrame, marked, replace } from './dom.js';
 import { count, moment, size } from './format.js';
 import { act, badge, card, every, failure, messages, notice } from './parts.js';
+import { stream, updatesRoute } from './stream.js';
 
 const pageSize = 50;
 const maxSource = 256 * 1024;
@@ -83,24 +84,12 @@ export async function mail(main, signal, id, mailbox, uid) {
   follow(where, signal, refresh);
 }
 
-// follow calls refresh when the user's mail changes: told by the stream of events if the server has
-// it, and by looking now and then.
+// follow calls refresh when the user's mail changes: told by the stream of events, and by looking now
+// and then, for the case that the stream is refused.
 function follow(where, signal, refresh) {
-  const route = 'GET /users/{id}/updates';
-  if (has(route)) {
-    const listen = async () => {
-      while (!signal.aborted) {
-        try {
-          await events(`${where}/updates`, signal, () => refresh().catch(() => {}));
-        } catch (error) {
-          if (signal.aborted || error.status === 401 || error.status === 404) return;
-        }
-        await new Promise((resolve) => { setTimeout(resolve, 3000); });
-      }
-    };
-    listen();
-  }
-  setTimeout(() => { if (!signal.aborted) every(has(route) ? 30000 : 4000, signal, refresh); }, 2000);
+  const streams = has(updatesRoute);
+  if (streams) stream(where, signal, () => refresh().catch(() => {}));
+  setTimeout(() => { if (!signal.aborted) every(streams ? 15000 : 4000, signal, refresh); }, 2000);
 }
 
 function row(m, href) {

@@ -6,6 +6,7 @@ import { ago, count, moment } from './format.js';
 import { act, ask, badge, card, failure, field, notice, secret, state, table, tell, usage } from './parts.js';
 import { quotaHint } from './users.js';
 import { signinTable } from './signins.js';
+import { liveEvents, updatesRoute } from './stream.js';
 
 const limitText = (amount) => (amount.limit === null ? '' : String(amount.limit));
 
@@ -13,6 +14,7 @@ export async function user(main, signal, id) {
   const where = path('users', id);
   let u = await get(where, null, signal);
   const page = h('div');
+  const live = has(updatesRoute) && u.state === 'active' ? card('Live events', { class: 'wide', note: 'As they happen' }, liveEvents(where, signal)) : null;
   replace(main, page);
 
   const changed = async (what, text) => {
@@ -52,6 +54,7 @@ export async function user(main, signal, id) {
           part('Addresses', addresses), part('Application passwords', appPasswords),
           has('GET /users/{id}/sessions') ? part('Sessions', sessions) : null,
           has('GET /users/{id}/authlog') ? part('Sign-ins', signins, 'wide') : null,
+          live,
         ]));
   }
 
