@@ -202,7 +202,13 @@ func (c *conn) login(ctx context.Context, cmd *command, username, password strin
 
 // client is who logs in, as package sasl wants to know it.
 func (c *conn) client() sasl.Client {
+	var state *tls.ConnectionState
+	if encrypted, ok := c.netConn.(*tls.Conn); ok {
+		s := encrypted.ConnectionState()
+		state = &s
+	}
 	return sasl.Client{
+		State:   state,
 		Client:  logins.Client{Addr: c.network, Local: c.local},
 		Address: c.remote, Scope: mailstore.ScopeIMAP, Private: c.mayAuthenticate(), TLS: c.tls,
 	}

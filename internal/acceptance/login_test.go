@@ -2,6 +2,7 @@ package acceptance
 
 import (
 	"bufio"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -97,5 +98,49 @@ func TestExternalAuthenticator(t *testing.T) {
 	}
 	if log := s.logTail(1 << 20); strings.Contains(log, password) {
 		t.Error("the password is in the log")
+	}
+}
+
+// TestScramClients logs in with GNU SASL's program, with and without channel binding, and with mutt.
+func TestScramClients(t *testing.T) {
+	gsasl, mutt, script := tool(t, "gsasl"), tool(t, "mutt"), tool(t, "script")
+	ca := newAuthority(t, "Test CA")
+	cert, key := ca.server()
+	s := startServer(t, "--scram", "--tls-cert", cert, "--tls-key", key)
+	_, port := hostPort(t, s.imap)
+	login := func(password, mechanism string, more ...string) (string, error) {
+		args := append([]string{"--imap", "--mechanism", mechanism, "-a", testUser, "-p", password, "--quiet",
+			"--x509-ca-file=" + ca.file, "--connect", "localhost:" + port}, more...)
+		out, err := exec.CommandContext(t.Context(), gsasl, args...).CombinedOutput()
+		return string(out), err
+	}
+	for _, how := range [][]string{
+		{"SCRAM-SHA-256", "--no-starttls"},
+		{"SCRAM-SHA-256", "--starttls", "--no-cb"},
+		{"SCRAM-SHA-256-PLUS", "--starttls"},
+	} {
+		if out, err := login(testPassword, how[0], how[1:]...); err != nil || !strings.Contains(out, "Logged in") {
+			t.Errorf("gsasl with %q: %v\n%s", how, err, out)
+		}
+		if out, err := login("wrong", how[0], how[1:]...); err == nil || strings.Contains(out, "Logged in") {
+			t.Errorf("gsasl with %q and a wrong password: %v\n%s", how, err, out)
+		}
+	}
+	home := t.TempDir()
+	rc := filepath.Join(home, "muttrc")
+	writeFile(t, rc, fmt.Sprintf(`set imap_user="%s"
+set imap_pass="%s"
+set imap_authenticators="scram-sha-256"
+set ssl_starttls=no
+set ssl_force_tls=no
+set folder="imap://localhost:%s/"
+set spoolfile="+INBOX"
+set quit=yes
+set wait_key=no
+push "<quit>"
+`, testUser, testPassword, port))
+	command(t, []string{"HOME=" + home, "TERM=xterm"}, nil, script, "-qefc", mutt+" -n -F "+rc, "/dev/null")
+	if n := strings.Count(s.logTail(1<<20), `msg="imap: login"`); n != 4 {
+		t.Errorf("%d logins, want 3 of gsasl and one of mutt", n)
 	}
 }

@@ -71,6 +71,14 @@ func (s *Accounts) ByAppPassword(password string) Verifier {
 	}
 }
 
+// OffersScram reports whether there are verifiers for SCRAM.
+func (s *Accounts) OffersScram() bool { return s.store.OffersScram() }
+
+// ScramVerifier returns the verifier of a user; for one who has none, a verifier that no password fits.
+func (s *Accounts) ScramVerifier(ctx context.Context, username string) (mailstore.ScramVerifier, error) {
+	return s.store.ScramVerifier(ctx, username)
+}
+
 // ByProof returns a Verifier for what is not a password of the store. prove returns the name of the
 // user who is proved to be there; its errors are those of a Verifier.
 func (s *Accounts) ByProof(prove func(ctx context.Context, a *Attempt) (username string, err error)) Verifier {

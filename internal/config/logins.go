@@ -21,6 +21,8 @@ type Logins struct {
 	OIDCScope         string `name:"oidc-scope" env:"GADWALL_OIDC_SCOPE" placeholder:"NAMES" help:"Scopes that a token must have, with spaces between them."`
 	OIDCIntrospection bool   `name:"oidc-introspection" env:"GADWALL_OIDC_INTROSPECTION" help:"Ask the provider about each token (RFC 7662), rather than check the signature of a JWT."`
 
+	Scram bool `name:"scram" env:"GADWALL_SCRAM" help:"Offer SCRAM-SHA-256, and keep a second verifier of each password for it, which is weaker than its hash."`
+
 	AuthURL         string   `name:"auth-url" env:"GADWALL_AUTH_URL" placeholder:"URL" help:"Program that is asked over HTTP whether a password is right, rather than the store; https, or http on loopback."`
 	AuthSecret      string   `name:"auth-secret" env:"GADWALL_AUTH_SECRET" placeholder:"SECRET" help:"Secret with which questions to --auth-url are signed."`
 	AuthTimeout     Duration `name:"auth-timeout" env:"GADWALL_AUTH_TIMEOUT" default:"5s" help:"How long a question to --auth-url may take."`
@@ -64,6 +66,8 @@ const (
 
 func (l *Logins) checkCall() error {
 	switch {
+	case l.AuthURL != "" && l.Scram:
+		return errors.New("--scram: needs the passwords, which --auth-url keeps")
 	case l.AuthURL == "" && (l.AuthSecret != "" || l.AuthCreateUsers):
 		return errors.New("--auth-secret, --auth-create-users: need --auth-url")
 	case l.AuthURL == "":

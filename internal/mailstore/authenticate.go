@@ -17,7 +17,11 @@ func (s *Store) SetPassword(ctx context.Context, user mailkey.UserID, password s
 	if err != nil {
 		return err
 	}
-	return s.setHash(ctx, user, hash)
+	verifier, err := s.newScram(ctx, hash, password)
+	if err != nil {
+		return err
+	}
+	return s.setHash(ctx, user, hash, verifier)
 }
 
 // SetHashedPassword gives the user a password of which another system made the hash (package
@@ -26,11 +30,16 @@ func (s *Store) SetHashedPassword(ctx context.Context, user mailkey.UserID, hash
 	if _, err := parsePassword(hash); err != nil {
 		return err
 	}
-	return s.setHash(ctx, user, hash)
+	return s.setHash(ctx, user, hash, nil)
 }
 
-func (s *Store) setHash(ctx context.Context, user mailkey.UserID, hash string) error {
-	return s.updateUser(ctx, user, bson.D{{Key: "$set", Value: bson.D{{Key: userHash, Value: hash}}}})
+func (s *Store) setHash(ctx context.Context, user mailkey.UserID, hash string, verifier *scramDoc) error {
+	set, unset := passwordUpdate(hash, verifier)
+	update := bson.D{{Key: "$set", Value: set}}
+	if len(unset) > 0 {
+		update = append(update, bson.E{Key: "$unset", Value: unset})
+	}
+	return s.updateUser(ctx, user, update)
 }
 
 // updateUser changes the document of a user who is not being deleted. The error is ErrNoSuchUser.
@@ -185,8 +194,9 @@ func (s *Store) authenticate(ctx context.Context, doc *userDoc, password string,
 		}
 		s.verified.Add(verified, struct{}{})
 		if hash.foreign != nil {
-			s.hashAnew(ctx, user, doc.Hash, password)
+			s.hashAnew(ctx, user, doc, password)
 		}
+		s.followScram(ctx, user, doc, password)
 	}
 	if err := user.MayLogIn(proof.By); err != nil {
 		return nil, err
@@ -208,14 +218,16 @@ func (u *User) MayLogIn(by string) error {
 
 // hashAnew puts an argon2id hash in the place of one that another system made, once the password
 // is known. A failure does not concern the login: the next one tries again.
-func (s *Store) hashAnew(ctx context.Context, user *User, old, password string) {
+func (s *Store) hashAnew(ctx context.Context, user *User, doc *userDoc, password string) {
 	hash, err := s.computeHash(ctx, password)
 	if err == nil {
 		_, err = s.users.UpdateOne(ctx,
-			append(byID(user.ID.Binary()), bson.E{Key: userHash, Value: old}, notSet(userDeleting)),
+			append(byID(user.ID.Binary()), bson.E{Key: userHash, Value: doc.Hash}, notSet(userDeleting)),
 			bson.D{{Key: "$set", Value: bson.D{{Key: userHash, Value: hash}}}})
 	}
 	if err != nil {
 		s.log.Warn("the hash of a password stays as another system made it", "user", user.Username, "error", err)
+		return
 	}
+	doc.Hash = hash
 }

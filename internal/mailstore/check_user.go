@@ -140,7 +140,7 @@ func numeric(doc bson.Raw, fields ...string) error {
 // read reads the user and the mailboxes.
 func (u *userCheck) read(ctx context.Context) error {
 	user, err := u.s.users.FindOne(ctx, byID(u.id.Binary()),
-		options.FindOne().SetProjection(bson.D{{Key: userHash, Value: 0}})).Raw()
+		options.FindOne().SetProjection(bson.D{{Key: userHash, Value: 0}, {Key: userScram, Value: 0}})).Raw()
 	if u.gone = errors.Is(err, mongo.ErrNoDocuments); u.gone {
 		return nil
 	}

@@ -74,7 +74,7 @@ func (e *env) user(t testing.TB) *User {
 // userNamed is user with a name that matters.
 func (e *env) userNamed(t testing.TB, name string) *User {
 	t.Helper()
-	u, err := e.createUser(t.Context(), NewUser{Username: name}, newHash().String())
+	u, err := e.createUser(t.Context(), NewUser{Username: name}, newHash().String(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

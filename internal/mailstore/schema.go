@@ -78,6 +78,7 @@ const (
 const (
 	userName        = "name"     // normalised address
 	userHash        = "hash"     // PHC string
+	userScram       = "scram"    // scramDoc; absent where there is none
 	userCreated     = "created"  // date
 	userDeleting    = "deleting" // true once DeleteUser began
 	userPurged      = "purged"   // date: lease of the purge, the time of its latest progress

@@ -43,6 +43,11 @@ type Options struct {
 	// RememberPasswords is how long Authenticate takes a password that was right for right without
 	// computing its hash; 0 computes it each time.
 	RememberPasswords time.Duration
+	// Scram keeps a ScramVerifier of each password: of new ones, and of those with which users log in.
+	// Without it, logins remove what there is.
+	Scram bool
+	// ScramIterations is the cost of a verifier; 0 means DefaultScramIterations.
+	ScramIterations int
 	// JournalKept is how long the journal keeps expunged UIDs from now on; 0 means
 	// DefaultJournalKept. For clients that were away for longer, they are found by comparing.
 	JournalKept time.Duration
@@ -71,6 +76,11 @@ type Store struct {
 	quota    *quota.Keeper
 	schema   *schema.Schema
 	stored   func([]StoredMail)
+
+	scram      bool
+	scramCost  int
+	scramMu    sync.Mutex
+	scramKnown []byte // the secret of scramSecret; nil until it is known
 
 	journalKept time.Duration
 	authlogKept time.Duration
@@ -152,6 +162,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		transactions:  make(chan struct{}, maxTransactions),
 		long:          make(chan struct{}, longOperations()),
 		hashing:       newHashing(),
+		scram:         o.Scram,
+		scramCost:     cmp.Or(o.ScramIterations, DefaultScramIterations),
 		verified:      proofs.New[struct{}](o.RememberPasswords, maxVerified),
 		purgeLease:    cmp.Or(o.purgeLease, purgeLease),
 		batchSize:     cmp.Or(o.batchSize, maxBatch),

@@ -55,6 +55,7 @@ type userDoc struct {
 	Metadata    string               `bson:"meta"`
 	State       UserState            `bson:"state"`
 	DeleteAfter time.Time            `bson:"until"`
+	Scram       *scramDoc            `bson:"scram"`
 	Apps        []appPasswordDoc     `bson:"apps"`
 	AppsUsed    map[string]time.Time `bson:"used"`
 	Groups      []string             `bson:"groups"`
@@ -117,17 +118,21 @@ func (s *Store) CreateUser(ctx context.Context, n NewUser) (*User, error) {
 		return nil, fmt.Errorf("%w: %s", ErrUserExists, name)
 	}
 	hash := n.HashedPassword
+	var verifier *scramDoc
 	if hash == "" {
 		if hash, err = s.hash(ctx, n.Password); err != nil {
 			return nil, err
 		}
+		if verifier, err = s.newScram(ctx, hash, n.Password); err != nil {
+			return nil, err
+		}
 	}
 	n.Username = name
-	return s.createUser(ctx, n, hash)
+	return s.createUser(ctx, n, hash, verifier)
 }
 
 // createUser makes an account from the values that CreateUser has checked.
-func (s *Store) createUser(ctx context.Context, n NewUser, hash string) (*User, error) {
+func (s *Store) createUser(ctx context.Context, n NewUser, hash string, verifier *scramDoc) (*User, error) {
 	name, state := n.Username, quota.NewState(n.Quota)
 	user := &User{ID: mailkey.NewUserID(), Username: name, Account: s.quota.Account(name, state), Created: now(),
 		DisplayName: n.DisplayName, Metadata: n.Metadata}
@@ -150,6 +155,9 @@ func (s *Store) createUser(ctx context.Context, n NewUser, hash string) (*User, 
 		{Key: userUIDValidity, Value: int64(validity) + int64(len(boxes)-1)},
 		{Key: userTree, Value: int64(0)},
 		{Key: quota.Field, Value: state},
+	}
+	if verifier != nil {
+		doc = append(doc, bson.E{Key: userScram, Value: verifier})
 	}
 	if n.DisplayName != "" {
 		doc = append(doc, bson.E{Key: userDisplayName, Value: n.DisplayName})

@@ -59,12 +59,13 @@ func (s *Store) ChangeProfile(ctx context.Context, user mailkey.UserID, c UserCh
 	if err := checkProfile(change(userDisplayName, c.DisplayName), change(userMetadata, c.Metadata)); err != nil {
 		return err
 	}
-	hash, err := s.hashOf(ctx, c)
+	hash, verifier, err := s.hashOf(ctx, c)
 	if err != nil {
 		return err
 	}
 	if hash != "" {
-		set = append(set, bson.E{Key: userHash, Value: hash})
+		setPassword, unsetPassword := passwordUpdate(hash, verifier)
+		set, unset = append(set, setPassword...), append(unset, unsetPassword...)
 	}
 	var update bson.D
 	if len(set) > 0 {
@@ -80,16 +81,18 @@ func (s *Store) ChangeProfile(ctx context.Context, user mailkey.UserID, c UserCh
 	return s.updateUser(ctx, user, update)
 }
 
-// hashOf returns the hash of the new password, "" if there is none.
-func (s *Store) hashOf(ctx context.Context, c UserChange) (string, error) {
+// hashOf returns the hash of the new password, "" if there is none, and its verifier if it has one.
+func (s *Store) hashOf(ctx context.Context, c UserChange) (hash string, verifier *scramDoc, err error) {
 	switch {
 	case c.HashedPassword != nil:
 		_, err := parsePassword(*c.HashedPassword)
-		return *c.HashedPassword, err
+		return *c.HashedPassword, nil, err
 	case c.Password != nil:
-		return s.hash(ctx, *c.Password)
+		if hash, err = s.hash(ctx, *c.Password); err == nil {
+			verifier, err = s.newScram(ctx, hash, *c.Password)
+		}
 	}
-	return "", nil
+	return hash, verifier, err
 }
 
 // RenameUser gives a user another name, which is an address that nobody has, or an alias of the

@@ -87,7 +87,7 @@ func TestCreateUserRefuses(t *testing.T) {
 		})
 	}
 	// Past the look before, the index decides.
-	got, err := e.createUser(t.Context(), NewUser{Username: u.Username}, newHash().String())
+	got, err := e.createUser(t.Context(), NewUser{Username: u.Username}, newHash().String(), nil)
 	if !errors.Is(err, ErrUserExists) {
 		t.Errorf("got %v, %v", got, err)
 	}

@@ -55,6 +55,8 @@ type Options struct {
 	MasterUsers []string
 	// PasswordCache is mailstore.Options.RememberPasswords.
 	PasswordCache time.Duration
+	// Scram is mailstore.Options.Scram.
+	Scram bool
 	// ViewCache is account.Options.ColumnBytes.
 	ViewCache int64
 	// Sharing and PublicUser are the settings of these names.
@@ -147,7 +149,7 @@ func Open(ctx context.Context, o Options) (_ *Node, err error) {
 	n.Mail, err = mailstore.Open(ctx, mailstore.Options{
 		Database: n.Database, Contents: n.Contents, Bus: n.Bus, Quota: o.Storage.Quota.Policy(),
 		Resume: o.Access == Serving, ReadOnly: o.Access == Looking, Restored: o.Access == Restoring,
-		RememberPasswords: o.PasswordCache, JournalKept: o.JournalKept,
+		RememberPasswords: o.PasswordCache, Scram: o.Scram, JournalKept: o.JournalKept,
 		AuthlogKept: o.AuthlogKept,
 		Schema:      n.Schema, Stored: stored, Logger: n.log})
 	if err != nil {

@@ -2,6 +2,7 @@ package sasl
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"slices"
 
@@ -43,6 +44,9 @@ type Client struct {
 	Private bool
 	// TLS says that the connection is encrypted by this server.
 	TLS bool
+	// State is the state of TLS after the handshake; nil without TLS. Mechanisms that are bound to the
+	// connection need it.
+	State *tls.ConnectionState
 }
 
 // Options of an Authenticator. Accounts is required.
@@ -92,6 +96,10 @@ type mechanism struct {
 var mechanisms = []mechanism{
 	{"PLAIN", passwords, func(x *Exchange) gosasl.Server { return &plain{check: x.password} }},
 	{"LOGIN", passwords, func(x *Exchange) gosasl.Server { return &login{check: x.password} }},
+	{"SCRAM-SHA-256", scrams, func(x *Exchange) gosasl.Server { return &scramServer{exchange: x} }},
+	{"SCRAM-SHA-256-PLUS", boundScrams, func(x *Exchange) gosasl.Server {
+		return &scramServer{exchange: x, plus: true}
+	}},
 	{"OAUTHBEARER", tokens, func(x *Exchange) gosasl.Server { return &oauthBearer{exchange: x} }},
 	{"XOAUTH2", tokens, func(x *Exchange) gosasl.Server { return &xoauth2{exchange: x} }},
 }
@@ -101,6 +109,15 @@ func passwords(_ *Authenticator, c *Client) bool { return c.Private }
 
 // tokens reports whether the client may send tokens.
 func tokens(a *Authenticator, c *Client) bool { return a.tokens != nil && c.Private }
+
+// scrams reports whether the client may use SCRAM. No secret is sent; but who hears the exchange can
+// try passwords with it.
+func scrams(a *Authenticator, c *Client) bool {
+	return a.external == nil && a.accounts.OffersScram() && c.Private
+}
+
+// boundScrams reports whether the client may bind SCRAM to its connection.
+func boundScrams(a *Authenticator, c *Client) bool { return scrams(a, c) && exporter(c).IsSupported() }
 
 // Mechanisms returns the names of the mechanisms that a client may use.
 func (a *Authenticator) Mechanisms(c Client) []string {

@@ -27,7 +27,11 @@ type env struct {
 // newEnv makes an env; opts may change its options.
 func newEnv(t testing.TB, opts ...func(*Options)) *env {
 	t.Helper()
-	store := storetest.Open(t, storetest.Options{})
+	return newEnvOn(t, storetest.Open(t, storetest.Options{}), opts...)
+}
+
+func newEnvOn(t testing.TB, store *storetest.Store, opts ...func(*Options)) *env {
+	t.Helper()
 	accounts, err := account.New(account.Options{Store: store.Store, Bus: store.Bus})
 	if err != nil {
 		t.Fatal(err)

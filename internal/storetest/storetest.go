@@ -38,6 +38,8 @@ type Options struct {
 	Ordered bool
 	// RememberPasswords is mailstore.Options.RememberPasswords.
 	RememberPasswords time.Duration
+	// Scram is mailstore.Options.Scram. Verifiers cost little.
+	Scram bool
 }
 
 // Store is a mail store with what stands below it.
@@ -95,6 +97,7 @@ func OpenIn(ctx context.Context, o Options) (*Store, error) {
 	s.Store, err = mailstore.Open(ctx, mailstore.Options{
 		Database: o.Database, Contents: s.Contents, Bus: s.Bus, Logger: o.Logger,
 		Quota: o.Quota, ReadOnly: o.ReadOnly, RememberPasswords: o.RememberPasswords,
+		Scram: o.Scram, ScramIterations: 4096,
 	})
 	if err != nil {
 		return nil, errors.Join(err, s.closeBus())
