@@ -24,6 +24,7 @@ type listRequest struct {
 	subscribed bool
 	myRights   bool // RFC 8440
 	status     []string
+	metadata   []string // names of entries (RFC 9590)
 }
 
 // handleList answers LIST.
@@ -52,11 +53,18 @@ func (c *conn) handleList(ctx context.Context, cmd *command) error {
 	if req.recursive {
 		tree.markAncestors()
 	}
+	annotations, err := c.listMetadata(ctx, tree, req)
+	if err != nil {
+		return err
+	}
 	for _, n := range tree.nodes {
 		if !n.matches || !n.selected && !n.selectedUnlisted {
 			continue
 		}
 		c.writeList("LIST", n, req)
+		if entries := annotations[n]; entries != nil {
+			c.writeMetadata(n.name, entries, -1)
+		}
 		if req.myRights && n.box != nil && n.selected {
 			c.writeMyRights(n.name, n.rights)
 		}
@@ -212,6 +220,15 @@ func (r *listRequest) parseReturn(dec *wire.Decoder) error {
 		case "CHILDREN", "SPECIAL-USE": // always returned
 		case "MYRIGHTS":
 			r.myRights = true
+		case "METADATA": // RFC 9590
+			if err := dec.SP(); err != nil {
+				return err
+			}
+			names, err := parseEntries(dec)
+			if err == nil {
+				r.metadata, err = entryNames(names, false)
+			}
+			return err
 		case "STATUS": // RFC 5819
 			if err := dec.SP(); err != nil {
 				return err

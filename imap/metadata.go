@@ -9,6 +9,7 @@ import (
 	"github.com/emersion/go-imap/v2"
 
 	"gadwall/imap/wire"
+	"gadwall/internal/account"
 	"gadwall/internal/mailstore"
 )
 
@@ -389,4 +390,31 @@ func parseMetadataValue(dec *wire.Decoder) ([]byte, error) {
 		return nil, tooLarge
 	}
 	return []byte(value), nil
+}
+
+// listMetadata returns the answers of METADATA for what LIST returns (RFC 9590 section 3): each has
+// all the names, as with GETMETADATA. Mailboxes whose annotations the client may not read have
+// none.
+func (c *conn) listMetadata(
+	ctx context.Context, tree *mailboxTree, req *listRequest,
+) (map[*node][]mailstore.MetadataEntry, error) {
+	if req.metadata == nil {
+		return nil, nil
+	}
+	var boxes []account.Listed
+	for _, n := range tree.nodes {
+		if n.matches && n.selected && n.box != nil && n.rights.Annotate() {
+			boxes = append(boxes, account.Listed{Mailbox: n.box, Rights: n.rights})
+		}
+	}
+	found, err := c.account.ListMetadata(ctx, boxes, req.metadata)
+	if err != nil {
+		return nil, err
+	}
+	answers := make(map[*node][]mailstore.MetadataEntry, len(boxes))
+	asked := metadataRequest{names: req.metadata}
+	for _, box := range boxes {
+		answers[tree.index[box.Path]] = asked.answer(found[box.Key])
+	}
+	return answers, nil
 }

@@ -110,6 +110,17 @@ func TestMetadataOfSharedMailbox(t *testing.T) {
 			}
 		}
 	}
+	// LIST leaves out the annotations that may not be read.
+	for _, tt := range []struct {
+		rights string
+		want   int
+	}{{"lr", 1}, {"l", 0}, {"lp", 1}} {
+		alice.ok("SETACL Team %s %q", other, tt.rights)
+		untagged, _ := bob.ok("LIST \"\" %q RETURN (METADATA (/shared/comment))", team)
+		if n := strings.Count(strings.Join(untagged, "\n"), "* METADATA"); n != tt.want || len(untagged) != 1+n {
+			t.Errorf("with %q: %q", tt.rights, untagged)
+		}
+	}
 	bob.refused("USEATTR", `SETMETADATA %q (/private/specialuse "\\Flagged")`, team)
 	for c, want := range map[*testClient]string{
 		alice: `* METADATA Team (/private/comment "alice's" /shared/comment "all" /private/specialuse "\\Flagged")`,

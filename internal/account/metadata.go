@@ -22,6 +22,9 @@ func (r Rights) checkMetadata() error {
 	return nil
 }
 
+// Annotate reports whether r allows to read and change annotations.
+func (r Rights) Annotate() bool { return r.checkMetadata() == nil }
+
 // Metadata returns the annotations of the mailbox with this path that the actor has a use for, or
 // with an empty path those on the server: all, or with names those with one of the names. Errors:
 // mailstore.ErrNoSuchMailbox, ErrNoRight.
@@ -80,7 +83,7 @@ func (a *Account) ListMetadata(
 	found := make(map[mailkey.Mailbox][]mailstore.MetadataEntry)
 	for _, box := range boxes {
 		owner := box.Key.User()
-		if box.Rights.checkMetadata() != nil || owners[owner] {
+		if !box.Rights.Annotate() || owners[owner] {
 			continue
 		}
 		owners[owner] = true
@@ -94,7 +97,7 @@ func (a *Account) ListMetadata(
 		}
 	}
 	for _, box := range boxes {
-		if box.Rights.checkMetadata() != nil {
+		if !box.Rights.Annotate() {
 			delete(found, box.Key)
 		} else if with := withSpecialUse(found[box.Key], box.Mailbox, names); with != nil {
 			found[box.Key] = with

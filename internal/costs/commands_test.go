@@ -113,6 +113,7 @@ func TestCommands(t *testing.T) {
 	do("GETMETADATA, two", `GETMETADATA INBOX (/private/b /shared/a)`)
 	do("GETMETADATA, DEPTH", `GETMETADATA (DEPTH infinity) INBOX /private`)
 	do("GETMETADATA of the server", `GETMETADATA "" /shared/comment`)
+	do("LIST of 6 with METADATA", `LIST "" % RETURN (METADATA (/private/comment /shared/a))`)
 	do("ENABLE METADATA", "ENABLE METADATA")
 	do("NOOP with METADATA", "NOOP")
 
