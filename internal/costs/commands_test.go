@@ -109,11 +109,11 @@ func TestCommands(t *testing.T) {
 	do("SETMETADATA, one", `SETMETADATA Sent (/private/comment "sent")`)
 	do("SETMETADATA, three", `SETMETADATA INBOX (/private/a "1" /private/b "2" /shared/a "3")`)
 	do("SETMETADATA, removed", `SETMETADATA INBOX (/private/a NIL)`)
-	do("SETMETADATA, special use", `SETMETADATA Sent (/private/specialuse NIL)`)
+	do("SETMETADATA, special use", `SETMETADATA Junk (/private/specialuse NIL)`)
 	do("GETMETADATA, two", `GETMETADATA INBOX (/private/b /shared/a)`)
 	do("GETMETADATA, DEPTH", `GETMETADATA (DEPTH infinity) INBOX /private`)
 	do("GETMETADATA of the server", `GETMETADATA "" /shared/comment`)
-	do("LIST of 6 with METADATA", `LIST "" % RETURN (METADATA (/private/comment /shared/a))`)
+	do("LIST of 6 with METADATA", `LIST "" %% RETURN (METADATA (/private/comment /shared/a))`)
 	do("ENABLE METADATA", "ENABLE METADATA")
 	do("NOOP with METADATA", "NOOP")
 
