@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -97,8 +98,10 @@ type sse struct{ id, event, data string }
 // updateReader reads a stream.
 type updateReader struct {
 	t    *testing.T
+	req  *http.Request
 	resp *http.Response
 	text *bufio.Reader
+	raw  bytes.Buffer // what was read
 }
 
 // open asks for a stream with lines "Name: value" of header.
@@ -119,7 +122,9 @@ func (a *updateAPI) open(t *testing.T, query string, header ...string) *updateRe
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { resp.Body.Close() })
-	return &updateReader{t, resp, bufio.NewReader(resp.Body)}
+	r := &updateReader{t: t, req: req, resp: resp}
+	r.text = bufio.NewReader(io.TeeReader(resp.Body, &r.raw))
+	return r
 }
 
 // block reads the next block of lines, but for comments; ok is false at the end of the stream.
@@ -172,14 +177,15 @@ func (r *updateReader) want(kind string) sse {
 	return e
 }
 
-// ended reads to the end.
+// ended reads to the end, and compares the answer with the document.
 func (r *updateReader) ended() {
 	r.t.Helper()
 	for {
 		if _, ok := r.block(); !ok {
-			return
+			break
 		}
 	}
+	checkExchange(r.t, r.req, "", r.resp, r.raw.Bytes())
 }
 
 // valueOf returns that of a gauge or counter.
