@@ -313,6 +313,14 @@ open(async ({ context, page, url }) => {
   await heading('alan@example.com');
   await page.getByRole('region', { name: 'Sign-ins', exact: true }).getByText('wrong password').waitFor();
 
+  // What happens to the user's mail, as it happens.
+  const live = page.getByRole('region', { name: 'Live events' });
+  await live.getByText('The stream begins.').waitFor();
+  await deliver('alan@example.com', 'From: "<i>me</i>" <me@example.net>\nSubject: <b>live</b>\n\nhello\n');
+  await live.getByText('<b>live</b> from <i>me</i>, in INBOX').waitFor();
+  await accessible('live events');
+  await screenshot(page, 'live', { fullPage: true });
+
   // Mail arrives while the list is seen, and is read.
   await page.goto(`${url}/#/mail/ada@example.com`);
   await heading('Mail');
