@@ -7,6 +7,7 @@ import { overview } from './overview.js';
 import { users } from './users.js';
 import { user } from './user.js';
 import { mail } from './mail.js';
+import { sessions } from './sessions.js';
 import { signins } from './signins.js';
 import { log } from './log.js';
 import { domains } from './domains.js';
@@ -17,6 +18,7 @@ const views = [
   { name: 'overview', title: 'Overview', key: 'o', view: overview },
   { name: 'users', title: 'Users', key: 'u', view: (main, signal, id) => (id ? user(main, signal, id) : users(main, signal)) },
   { name: 'domains', title: 'Domains', key: 'm', view: domains, route: 'GET /domains' },
+  { name: 'sessions', title: 'Sessions', key: 'c', view: sessions, route: 'GET /sessions' },
   { name: 'signins', title: 'Sign-ins', key: 's', view: signins, route: 'GET /authlog' },
   { name: 'log', title: 'Log', key: 'l', view: log, route: 'GET /log' },
   { name: 'tokens', title: 'Tokens', key: 't', view: tokens, route: 'GET /tokens' },

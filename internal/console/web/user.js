@@ -5,6 +5,7 @@ import { h, replace } from './dom.js';
 import { ago, count, moment } from './format.js';
 import { act, ask, badge, card, failure, field, notice, secret, state, table, tell, usage } from './parts.js';
 import { quotaHint } from './users.js';
+import { sessionTable } from './sessions.js';
 import { signinTable } from './signins.js';
 import { liveEvents, updatesRoute } from './stream.js';
 
@@ -52,7 +53,7 @@ export async function user(main, signal, id) {
             h('dt', null, 'Messages'), h('dd', null, usage(u.quota.messages, count)))),
         deleted ? null : [
           part('Addresses', addresses), part('Application passwords', appPasswords),
-          has('GET /users/{id}/sessions') ? part('Sessions', sessions) : null,
+          has('GET /users/{id}/sessions') ? part('Sessions', sessions, 'wide') : null,
           has('GET /users/{id}/authlog') ? part('Sign-ins', signins, 'wide') : null,
           live,
         ]));
@@ -134,17 +135,13 @@ export async function user(main, signal, id) {
 
   async function sessions(body, actions, again) {
     const answer = await get(`${where}/sessions`, null, signal);
-    const list = answer.sessions || [];
-    const kick = has('DELETE /users/{id}/sessions');
-    replace(actions, kick && list.length ? h('button', {
-      type: 'button', onclick: act(async () => { await call('DELETE', `${where}/sessions`); again(); }, 'The sessions end.'),
+    replace(actions, answer.sessions.length ? h('button', {
+      type: 'button', onclick: act(async () => { await call('DELETE', `${where}/sessions`); await again(); }, 'The sessions end.'),
     }, 'End all') : null);
-    replace(body, table('Sessions', [
-      { title: 'Protocol', cell: (s) => s.protocol || '–' },
-      { title: 'From', cell: (s) => s.remote || s.address || 'local' },
-      { title: 'Client', cell: (s) => s.client || '–' },
-      { title: 'Since', cell: (s) => moment(s.since || s.created) },
-    ], list, 'Nobody is logged in.'));
+    replace(body, sessionTable(answer, async (s) => {
+      await call('DELETE', `${where}/sessions/${encodeURIComponent(s.id)}`);
+      await again();
+    }, true));
   }
 
   function askPassword() {
