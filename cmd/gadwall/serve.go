@@ -273,7 +273,7 @@ func (c *serveCmd) protocols(store *node.Node, logins *sasl.Authenticator, sende
 	}
 	web := httpapi.Options{
 		Users: store.Mail, Ping: func(ctx context.Context) error { return store.Client.Ping(ctx, nil) },
-		Accounts: store.Accounts, Token: c.HTTPToken, Gatherer: registry, Logger: log,
+		Accounts: store.Accounts, Submission: sender, Token: c.HTTPToken, Gatherer: registry, Logger: log,
 		TokenRequired: c.NeedsToken(), Authenticator: logins, PlaintextFrom: c.PlaintextLoginFrom,
 		MaxMessageSize: int64(c.MaxMessageSize), Activity: store.Activity, Instances: store.Schema,
 		Updates: httpapi.NewUpdateMetrics(registry), Sampler: lately.sampler, Tail: lately.tail, Census: lately.census,

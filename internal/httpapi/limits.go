@@ -16,6 +16,10 @@ const (
 	maxChanged = 1000
 	// defaultMaxMessageSize bounds an upload, in octets (413).
 	defaultMaxMessageSize = 512 << 20
+	// maxSubmitRecipients bounds the recipients of a message that is sent, and maxSubmitHeader the
+	// header in which they are looked for, in octets.
+	maxSubmitRecipients = 1000
+	maxSubmitHeader     = 256 << 10
 	// defaultFound and maxFound are the messages of a page of a search.
 	defaultFound = 20
 	maxFound     = 100
@@ -56,6 +60,8 @@ const (
 	reservedHeaderTimeout = 2 * time.Second
 	// pieceTimeout bounds the time in which a client takes or sends the next octets of a message.
 	pieceTimeout = time.Minute
+	// submitTimeout bounds the answer to a message that is sent: the smarthost may take its time.
+	submitTimeout = 15 * time.Minute
 	// deleteWait bounds the time for which a request waits until a user's mail is removed.
 	deleteWait = 10 * time.Second
 	// maxGrace bounds how long a deleted user can be brought back.

@@ -59,7 +59,7 @@ func (s *Server) mailRoutes() []route {
 	if s.opts.Accounts == nil {
 		return nil
 	}
-	return slices.Concat(s.mailboxRoutes(), s.aclRoutes(), s.messageRoutes(), s.updateRoutes())
+	return slices.Concat(s.mailboxRoutes(), s.aclRoutes(), s.messageRoutes(), s.updateRoutes(), s.submitRoutes())
 }
 
 // fixedRoutes have answers on which other programs rely.

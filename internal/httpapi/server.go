@@ -20,6 +20,7 @@ import (
 	"gadwall/internal/pulse"
 	"gadwall/internal/sasl"
 	databaseschema "gadwall/internal/schema"
+	"gadwall/internal/submission"
 	"gadwall/quota"
 )
 
@@ -78,6 +79,8 @@ type Options struct {
 	Users Users
 	// Accounts open the mail of users; nil: the API has no mail.
 	Accounts *account.Accounts
+	// Submission sends the mail of users; nil: the API cannot.
+	Submission *submission.Service
 	// Ping asks the database for a sign of life.
 	Ping func(context.Context) error
 	// Disk returns the state of the database's disk; nil if this process does not know it.

@@ -12,11 +12,21 @@ import (
 // nil if there is anything that cannot be read: what a reader would make of that, nobody knows.
 func addresses(field []byte) []string {
 	_, value, _ := bytes.Cut(field, []byte(":"))
+	list := Addresses(unfold(value))
+	if len(list) > maxFromAddresses {
+		return nil
+	}
+	return list
+}
+
+// Addresses reads the addresses of a header field's value, unfolded. It returns nil if there is anything
+// that cannot be read.
+func Addresses(value string) []string {
 	// Names in any charset will do: nobody looks at them.
 	parser := mail.AddressParser{WordDecoder: &mime.WordDecoder{
 		CharsetReader: func(_ string, r io.Reader) (io.Reader, error) { return r, nil }}}
-	list, err := parser.ParseList(unfold(value))
-	if err != nil || len(list) > maxFromAddresses {
+	list, err := parser.ParseList(value)
+	if err != nil {
 		return nil
 	}
 	found := make([]string, len(list))

@@ -68,6 +68,9 @@ func New(o Options) (*Service, error) {
 // Offers reports whether the smarthost has an extension of SMTP.
 func (s *Service) Offers(extension string) bool { return s.opts.Smarthost.Offers(extension) }
 
+// Hostname is what this server calls itself.
+func (s *Service) Hostname() string { return s.opts.Hostname }
+
 // MaxMessageSize is the largest message that is taken.
 func (s *Service) MaxMessageSize() int64 { return s.opts.MaxMessageSize }
 
