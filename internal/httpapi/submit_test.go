@@ -75,7 +75,8 @@ func TestSubmit(t *testing.T) {
 	line := regexp.MustCompile(`^Received: from \[127\.0\.0\.1\] by mail\.example\.com \(Gadwall\) with HTTP id [A-Z2-7]{12};` +
 		`\r\n\t[^\r]* \+0000\r\n`).FindString(sent.Text)
 	open := strings.Replace(outgoing, "Bcc: hidden@example.net, bob@example.net\r\n", "", 1)
-	if line == "" || sent.Text != line+open || len(sent.Rcpt) != 3 || !strings.HasPrefix(sent.Mail, "MAIL FROM:<ada@example.com>") {
+	if line == "" || sent.Text != line+open || len(sent.Rcpt) != 3 ||
+		!strings.HasPrefix(sent.Mail, "MAIL FROM:<ada@example.com>") {
 		t.Errorf("%+v", sent)
 	}
 	// The web application saves it, too, and once more by another way.

@@ -26,6 +26,7 @@ type copies struct {
 	stop    context.CancelFunc // ends the pause and the tries
 	ctx     context.Context
 	hurry   chan struct{} // closed when the pauses are over
+	pause   time.Duration // the first one
 }
 
 // waitingCopy is a copy that is not saved yet.
@@ -38,7 +39,7 @@ type waitingCopy struct {
 func (c *copies) init(s *Service) {
 	c.service = s
 	c.ctx, c.stop = context.WithCancel(context.Background())
-	c.hurry = make(chan struct{})
+	c.hurry, c.pause = make(chan struct{}), firstCopyPause
 }
 
 // save saves a copy, or sees to it later. It returns nil if the copy is not saved yet.
@@ -123,7 +124,7 @@ func (c *copies) drop() bool {
 // run tries the copies in their order until none waits. If one cannot be saved, those behind it
 // cannot either, as long as the database is the reason.
 func (c *copies) run() {
-	pause := firstCopyPause
+	pause := c.pause
 	for {
 		w := c.first()
 		ctx, cancel := context.WithTimeout(c.ctx, copyTimeout)
@@ -132,7 +133,7 @@ func (c *copies) run() {
 		switch {
 		case err == nil:
 			c.done(at, w.log)
-			pause = firstCopyPause
+			pause = c.pause
 		case isFinal(err), time.Since(w.since) > copyPatience, c.ctx.Err() != nil:
 			c.lost(w.log, err)
 		default:
@@ -158,7 +159,7 @@ func (c *copies) rest(pause time.Duration) {
 		return
 	case <-c.hurry:
 	}
-	timer.Reset(min(pause, firstCopyPause))
+	timer.Reset(min(pause, c.pause))
 	select {
 	case <-timer.C:
 	case <-c.ctx.Done():
