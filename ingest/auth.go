@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"net"
@@ -18,6 +19,10 @@ import (
 // saslClient is who logs in, as package sasl wants to know it.
 func (c *conn) saslClient() sasl.Client {
 	who := sasl.Client{Scope: mailstore.ScopeSMTP, TLS: c.tls, Private: c.tls}
+	if encrypted, ok := c.raw.(*tls.Conn); ok {
+		state := encrypted.ConnectionState()
+		who.State = &state
+	}
 	switch a := c.remote.(type) {
 	case *net.TCPAddr:
 		ip := a.AddrPort().Addr().Unmap().WithZone("")

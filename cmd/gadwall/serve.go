@@ -115,7 +115,8 @@ func (c *serveCmd) Run(std streams, again reparse) (err error) {
 		defer external.Close()
 	}
 	logins := sasl.New(sasl.Options{
-		Accounts: store.Accounts, Tokens: tokens, External: external, CreateUsers: c.AuthCreateUsers})
+		Accounts: store.Accounts, Tokens: tokens, External: external, CreateUsers: c.AuthCreateUsers,
+		Certificate: c.certificateName()})
 	lately := newLately(store, tail, log)
 	defer lately.census.Close()
 	sender, err := c.newSender(lately.registry, log)
@@ -221,6 +222,10 @@ func (c *serveCmd) protocols(store *node.Node, logins *sasl.Authenticator, sende
 		tlsConfig = certificates.Config()
 		registry.MustRegister(certificates)
 	}
+	loginTLS, err := c.loginTLS(tlsConfig)
+	if err != nil {
+		return nil, err
+	}
 
 	var list []protocol
 	add := func(name string, tlsConfig *tls.Config, serve func(net.Listener) error,
@@ -230,14 +235,14 @@ func (c *serveCmd) protocols(store *node.Node, logins *sasl.Authenticator, sende
 		}
 	}
 	mail := imap.New(imap.Options{
-		Authenticator: logins, TLSConfig: tlsConfig, Hostname: c.Hostname, Version: version, Logger: log,
+		Authenticator: logins, TLSConfig: loginTLS, Hostname: c.Hostname, Version: version, Logger: log,
 		MaxMessageSize: int64(c.MaxMessageSize), PlaintextFrom: c.PlaintextLoginFrom,
 		MaxConnectionsPerAddress: c.MaxConnectionsPerAddress, MaxConnectionsPerUser: c.MaxConnectionsPerUser,
 		Activity: store.Activity,
 		Comment:  c.ServerComment, AdminURI: c.AdminURI,
 	})
 	add("IMAP", nil, mail.Serve, mail.Shutdown)
-	add("IMAPS", tlsConfig, mail.Serve, mail.Shutdown)
+	add("IMAPS", loginTLS, mail.Serve, mail.Shutdown)
 	for _, in := range []struct {
 		name string
 		lmtp bool
@@ -257,7 +262,7 @@ func (c *serveCmd) protocols(store *node.Node, logins *sasl.Authenticator, sende
 	if sender != nil {
 		server, err := ingest.New(ingest.Options{
 			Submission: sender, Authenticator: logins, PlaintextFrom: c.PlaintextLoginFrom, Hostname: c.Hostname,
-			TLSConfig: tlsConfig, MaxMessageSize: int64(c.MaxMessageSize), TrustedMTAs: c.TrustedMTAs,
+			TLSConfig: loginTLS, MaxMessageSize: int64(c.MaxMessageSize), TrustedMTAs: c.TrustedMTAs,
 			MaxConnections: c.MaxMailConnections, MaxConnectionsPerAddress: c.MaxMailConnectionsPerAddress,
 			Metrics: counters, Activity: store.Activity, Logger: log,
 		})
@@ -265,7 +270,7 @@ func (c *serveCmd) protocols(store *node.Node, logins *sasl.Authenticator, sende
 			return nil, err
 		}
 		add("submission", nil, server.Serve, server.Shutdown)
-		add("submissions", tlsConfig, server.Serve, server.Shutdown)
+		add("submissions", loginTLS, server.Serve, server.Shutdown)
 	}
 	registerMetrics(registry, store, mail, &background{store: store, log: log, now: time.Now}, c.disks())
 	for _, m := range others {

@@ -2,12 +2,15 @@ package acceptance
 
 import (
 	"bufio"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"gadwall/internal/oidctest"
 )
@@ -142,5 +145,51 @@ push "<quit>"
 	command(t, []string{"HOME=" + home, "TERM=xterm"}, nil, script, "-qefc", mutt+" -n -F "+rc, "/dev/null")
 	if n := strings.Count(s.logTail(1<<20), `msg="imap: login"`); n != 4 {
 		t.Errorf("%d logins, want 3 of gsasl and one of mutt", n)
+	}
+}
+
+// TestClientCertificates logs in with curl and a certificate, over IMAPS and STARTTLS.
+func TestClientCertificates(t *testing.T) {
+	curl := tool(t, "curl")
+	ca, strangers := newAuthority(t, "Test CA"), newAuthority(t, "Strange CA")
+	cert, key := ca.server()
+	imaps := freeAddr(t)
+	s := startServer(t, "--imaps-listen", imaps, "--tls-cert", cert, "--tls-key", key, "--tls-client-ca", ca.file)
+	client := func(a *authority, name, email string, use x509.ExtKeyUsage, end time.Time) []string {
+		file, key := a.issue(name, &x509.Certificate{
+			Subject: pkix.Name{CommonName: name}, EmailAddresses: []string{email}, NotAfter: end,
+			ExtKeyUsage: []x509.ExtKeyUsage{use},
+		})
+		return []string{"--cert", file, "--key", key}
+	}
+	const forClients = x509.ExtKeyUsageClientAuth
+	soon := time.Now().Add(time.Hour)
+	ada := client(ca, "ada", testUser, forClients, soon)
+	for _, tt := range []struct {
+		name  string
+		args  []string
+		works bool
+	}{
+		{"good", ada, true},
+		{"as another", append([]string{"--user", "eve@example.com:"}, ada...), false},
+		{"of nobody here", client(ca, "eve", "eve@example.com", forClients, soon), false},
+		{"expired", client(ca, "old", testUser, forClients, time.Now().Add(-time.Hour)), false},
+		{"for servers", client(ca, "web", testUser, x509.ExtKeyUsageServerAuth, soon), false},
+		{"of a stranger", client(strangers, "mallory", testUser, forClients, soon), false},
+		{"none", nil, false},
+	} {
+		for _, at := range [][]string{{"imaps://" + imaps}, {"--ssl-reqd", "imap://" + s.imap}} {
+			args := append([]string{"-sS", "--cacert", ca.file, "--user", testUser + ":",
+				"--login-options", "AUTH=EXTERNAL"}, tt.args...)
+			out, err := exec.CommandContext(t.Context(), curl, append(args, at...)...).CombinedOutput()
+			if works := err == nil && strings.Contains(string(out), "INBOX"); works != tt.works {
+				t.Errorf("%s at %q: %v\n%s", tt.name, at, err, out)
+			}
+		}
+	}
+	// A client that has no certificate uses its password.
+	out := command(t, nil, nil, curl, "-sS", "--cacert", ca.file, "--user", testUser+":"+testPassword, "imaps://"+imaps)
+	if !strings.Contains(out, "INBOX") {
+		t.Errorf("with a password: %s", out)
 	}
 }

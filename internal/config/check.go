@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -250,8 +251,30 @@ func (t *TLS) check() error {
 	if len(t.Cert) != len(t.Key) {
 		return errors.New("--tls-cert and --tls-key belong together: want as many of one as of the other")
 	}
-	_, err := t.Certificates()
+	if _, err := t.Certificates(); err != nil {
+		return err
+	}
+	if t.ClientCA != "" && len(t.Cert) == 0 {
+		return errors.New("--tls-client-ca: needs --tls-cert and --tls-key")
+	}
+	_, err := t.ClientCAs()
 	return err
+}
+
+// ClientCAs loads the authorities of client certificates; it is nil when none is configured.
+func (t *TLS) ClientCAs() (*x509.CertPool, error) {
+	if t.ClientCA == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(t.ClientCA)
+	if err != nil {
+		return nil, fmt.Errorf("--tls-client-ca: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("--tls-client-ca: %s has no certificates in PEM form", t.ClientCA)
+	}
+	return pool, nil
 }
 
 // Pairs returns the files.

@@ -84,10 +84,13 @@ type Listeners struct {
 	HTTPToken         string `name:"http-token" env:"GADWALL_HTTP_TOKEN" placeholder:"TOKEN" help:"Token that HTTP requests must carry; without it, and with --http-listen beyond loopback, the database must have one (gadwall token create)."`
 }
 
-// TLS names the files of certificates. SIGHUP reads them again.
+// TLS names the files of certificates. SIGHUP reads those of the server again.
 type TLS struct {
 	Cert []string `name:"tls-cert" env:"GADWALL_TLS_CERT" placeholder:"FILE" help:"Certificate chain in PEM. Several, by repeating the flag or with commas, are chosen by the name that a client asks for; the first is for clients that ask for none."`
 	Key  []string `name:"tls-key" env:"GADWALL_TLS_KEY" placeholder:"FILE" help:"Its private key in PEM; as many as --tls-cert, in the same order."`
+
+	ClientCA   string `name:"tls-client-ca" env:"GADWALL_TLS_CLIENT_CA" placeholder:"FILE" help:"Certificates in PEM of authorities whose client certificates log users in to IMAP (AUTH=EXTERNAL)."`
+	ClientName string `name:"tls-client-name" env:"GADWALL_TLS_CLIENT_NAME" default:"email" enum:"email,cn" help:"Which field of a client certificate is the user's name: email (of subjectAltName) or cn (of the subject)."`
 }
 
 // Clients says which clients are who they say, and how many there may be.

@@ -88,6 +88,7 @@ func TestDefaults(t *testing.T) {
 			MaxMailConnections:           1000,
 			MaxMailConnectionsPerAddress: 100,
 		},
+		TLS: TLS{ClientName: "email"},
 		Logins: Logins{
 			OIDCUsernameClaim: "email", AuthTimeout: Duration(5 * time.Second), AuthCache: Duration(time.Minute),
 		},

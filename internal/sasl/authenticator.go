@@ -59,6 +59,8 @@ type Options struct {
 	External *authcall.Caller
 	// CreateUsers lets the first login make a user whom External lets in.
 	CreateUsers bool
+	// Certificate says who a client with a certificate is.
+	Certificate CertificateName
 	// Logins decides when credentials are checked; nil means a Gate of the Authenticator's own.
 	Logins *logins.Gate
 }
@@ -70,6 +72,8 @@ type Authenticator struct {
 	tokens   *bearer.Verifier // nil: none
 	external *authcall.Caller // nil: none
 	create   bool
+
+	certificate CertificateName
 }
 
 // New returns an Authenticator.
@@ -80,6 +84,7 @@ func New(o Options) *Authenticator {
 	return &Authenticator{
 		accounts: o.Accounts, gate: o.Logins,
 		tokens: o.Tokens, external: o.External, create: o.CreateUsers,
+		certificate: o.Certificate,
 	}
 }
 
@@ -94,6 +99,7 @@ type mechanism struct {
 
 // mechanisms are in the order in which they are offered.
 var mechanisms = []mechanism{
+	{"EXTERNAL", certificates, func(x *Exchange) gosasl.Server { return &byCertificate{exchange: x} }},
 	{"PLAIN", passwords, func(x *Exchange) gosasl.Server { return &plain{check: x.password} }},
 	{"LOGIN", passwords, func(x *Exchange) gosasl.Server { return &login{check: x.password} }},
 	{"SCRAM-SHA-256", scrams, func(x *Exchange) gosasl.Server { return &scramServer{exchange: x} }},
