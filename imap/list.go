@@ -2,6 +2,7 @@ package imap
 
 import (
 	"context"
+	"errors"
 	"sort"
 	"strings"
 
@@ -69,9 +70,29 @@ func (c *conn) handleList(ctx context.Context, cmd *command) error {
 			c.writeMyRights(n.name, n.rights)
 		}
 		if len(req.status) > 0 && n.box != nil && n.rights.Has(account.Read) {
-			c.writeStatus(n.name, n.box, req.status)
+			if err := c.listStatus(ctx, n, req.status); err != nil {
+				return err
+			}
 		}
 	}
+	return nil
+}
+
+// listStatus writes the STATUS of a mailbox that LIST has returned. In a mailbox of another user the
+// client may have seen other messages than the owner.
+func (c *conn) listStatus(ctx context.Context, n *node, items []string) error {
+	box := n.box
+	if n.others && c.account.SeenApart() {
+		var err error
+		box, err = c.account.Status(ctx, n.name)
+		if errors.Is(err, mailstore.ErrNoSuchMailbox) || errors.Is(err, account.ErrNoRight) {
+			return nil // since it was listed
+		}
+		if err != nil {
+			return err
+		}
+	}
+	c.writeStatus(n.name, box, items)
 	return nil
 }
 

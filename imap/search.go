@@ -151,7 +151,11 @@ func (c *conn) searchSelected(cmd *command, req *searchRequest) *searching {
 
 // run finds what the answer tells, and no more where that is possible.
 func (s *searching) run(ctx context.Context) error {
-	plan, err := search.Compile(s.key, s.box.Key(), s.scope)
+	key, err := s.box.SearchKey(ctx, s.key)
+	if err != nil {
+		return err
+	}
+	plan, err := search.Compile(key, s.box.Key(), s.scope)
 	if err != nil {
 		return wire.Errorf("%v", err)
 	}

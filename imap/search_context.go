@@ -140,7 +140,11 @@ func (x *searchContext) update(ctx context.Context, enc *wire.Encoder, uids []ui
 	if len(uids) == 0 {
 		return nil
 	}
-	plan, err := search.Compile(x.key, x.box.Key(), uidset.FromAscending(uids))
+	key, err := x.box.SearchKey(ctx, x.key)
+	if err != nil {
+		return err
+	}
+	plan, err := search.Compile(key, x.box.Key(), uidset.FromAscending(uids))
 	if err != nil {
 		return err
 	}

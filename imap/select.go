@@ -55,7 +55,13 @@ func (c *conn) handleExamine(ctx context.Context, cmd *command) error {
 }
 
 // writing are the rights of which one is enough for READ-WRITE (RFC 4314 section 5.2).
-const writing = account.Insert | account.Expunge | account.KeepSeen | account.Write | account.DeleteMessages
+func (s *selected) writing() account.Rights {
+	r := account.Insert | account.Expunge | account.Write | account.DeleteMessages
+	if s.box.SharedSeen() {
+		r |= account.KeepSeen
+	}
+	return r
+}
 
 // selectMailbox answers both.
 func (c *conn) selectMailbox(ctx context.Context, cmd *command, access account.Access) error {
@@ -91,7 +97,7 @@ func (c *conn) selectMailbox(ctx context.Context, cmd *command, access account.A
 	switch {
 	case access == account.ReadOnly:
 		cmd.ok("READ-ONLY", "EXAMINE completed")
-	case c.sel.box.Rights()&writing == 0:
+	case c.sel.box.Rights()&c.sel.writing() == 0:
 		cmd.ok("READ-ONLY", "SELECT completed")
 	default:
 		cmd.ok("READ-WRITE", "SELECT completed")

@@ -87,7 +87,7 @@ func (c *serveCmd) Run(std streams, again reparse) (err error) {
 	store, err := node.Open(ctx, node.Options{
 		Storage: c.Storage, Access: node.Serving, PasswordCache: time.Duration(c.PasswordCache), Scram: c.Scram,
 		JournalKept: time.Duration(c.JournalKept), AuthlogKept: time.Duration(c.AuthlogKept),
-		MasterUsers: c.MasterUsers, Sharing: c.Sharing, PublicUser: c.PublicUser,
+		MasterUsers: c.MasterUsers, Sharing: c.Sharing, SharedSeen: c.SharedSeen, PublicUser: c.PublicUser,
 		ViewCache: int64(c.ViewCache), HeaderCache: int64(c.HeaderCache), Version: version, Logger: log})
 	if err != nil {
 		if ctx.Err() != nil {

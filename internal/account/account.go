@@ -40,6 +40,8 @@ type Options struct {
 	NoSharing  bool
 	PublicUser string
 	NoAnyone   bool
+	// SeenApart gives each user \Seen of the user's own in the mailboxes of others.
+	SeenApart bool
 }
 
 // Accounts gives out the accounts of a store. It is safe for concurrent use.
@@ -60,6 +62,7 @@ type Accounts struct {
 	sharing    bool
 	publicUser string // normalised; empty if there is none
 	noAnyone   bool
+	seenApart  bool
 }
 
 // New returns Accounts. The caller keeps the Store and the Bus open for as long as any Account is
@@ -87,7 +90,7 @@ func New(o Options) (*Accounts, error) {
 		}
 	}
 	return &Accounts{
-		sharing: !o.NoSharing, publicUser: public, noAnyone: o.NoAnyone,
+		sharing: !o.NoSharing, publicUser: public, noAnyone: o.NoAnyone, seenApart: o.SeenApart,
 		store: o.Store, bus: o.Bus, log: o.Logger,
 		searcher: search.NewSearcher(o.Store, o.Index, o.Logger),
 		columns:  mailcolumns.New(o.Store, o.ColumnBytes),

@@ -23,6 +23,7 @@ type Import struct {
 	items     []mailstore.AppendItem
 	announced int64 // bytes that Admit allowed
 	held      int   // bytes of items, which stay in memory
+	seen      []int // of items: those that the actor has seen, where \Seen is each user's own
 }
 
 // Entry is what a message has in its mailbox beside its bytes.
@@ -88,6 +89,10 @@ func (i *Import) Add(ctx context.Context, e Entry, r io.Reader) error {
 	if i.box.rights().Has(Write) {
 		d.Keywords = e.Keywords
 	}
+	if i.box.account.seenBy() != nil && d.Flags&mailstore.Seen != 0 {
+		d.Flags &^= mailstore.Seen
+		i.seen = append(i.seen, len(i.items))
+	}
 	item := mailstore.NewAppendItem(stored, d)
 	i.items = append(i.items, item)
 	if i.held += item.Bytes(); i.held > mailstore.MaxAppendBytes {
@@ -135,7 +140,7 @@ func (i *Import) Len() int { return len(i.items) }
 // Commit puts the messages into the mailbox, all of them or none. The Import is empty after it.
 // Errors are those of mailstore.Store.Append.
 func (i *Import) Commit(ctx context.Context) (*Imported, error) {
-	items := i.items
+	items, seen := i.items, i.seen
 	i.reset() // Append releases the references if it fails
 	if len(items) == 0 {
 		return &Imported{}, nil
@@ -144,7 +149,8 @@ func (i *Import) Commit(ctx context.Context) (*Imported, error) {
 	if err != nil {
 		return nil, i.box.account.owned(err)
 	}
-	return imported(delivered), nil
+	result := imported(delivered)
+	return result, i.box.markSeen(ctx, result, seen)
 }
 
 // Replace puts the one message of the Import into the mailbox and removes another one, both or
@@ -157,13 +163,14 @@ func (i *Import) Replace(ctx context.Context, from *Mailbox, uid uint32) (*Impor
 	if len(i.items) != 1 {
 		return nil, fmt.Errorf("%d messages are to replace one", len(i.items))
 	}
-	item := i.items[0]
+	item, seen := i.items[0], i.seen
 	i.reset()
 	delivered, err := i.box.account.store.Replace(i.box.account.chain(ctx), item, from.key, uid)
 	if err != nil {
 		return nil, i.box.account.owned(err)
 	}
-	return imported([]mailstore.Delivered{delivered}), nil
+	result := imported([]mailstore.Delivered{delivered})
+	return result, i.box.markSeen(ctx, result, seen)
 }
 
 // CheckReplace reports whether messages of the mailbox may be replaced.
@@ -203,4 +210,4 @@ func (i *Import) Discard(ctx context.Context) {
 	}
 }
 
-func (i *Import) reset() { i.items, i.announced, i.held = nil, 0, 0 }
+func (i *Import) reset() { i.items, i.announced, i.held, i.seen = nil, 0, 0, nil }

@@ -175,7 +175,7 @@ func (m *Mailbox) Status(ctx context.Context) (*mailstore.Mailbox, error) {
 	if err != nil {
 		return nil, err
 	}
-	return m.account.named(box), nil
+	return m.account.counted(ctx, m.account.named(box))
 }
 
 // Changes returns what changed after the mod-sequence since. See mailstore.Store.Changes.
@@ -183,7 +183,11 @@ func (m *Mailbox) Changes(ctx context.Context, since uint64) (*mailstore.Changes
 	if err := m.Check(Read); err != nil {
 		return nil, err
 	}
-	return m.account.shared.columns.Changes(m.account.chain(ctx), m.key, since)
+	changes, err := m.account.shared.columns.Changes(m.account.chain(ctx), m.key, since)
+	if err != nil || m.account.seenBy() == nil {
+		return changes, err
+	}
+	return m.seenChanges(ctx, changes)
 }
 
 // Messages iterates over messages. See mailstore.Store.Messages. Queries for flags, internal dates
@@ -203,6 +207,9 @@ func (m *Mailbox) Messages(
 		}
 		if !ok {
 			messages = m.account.store.Messages(ctx, m.key, q, fields)
+		}
+		if m.account.seenBy() != nil && fields&mailstore.FieldFlags != 0 {
+			messages = m.seenMessages(ctx, messages)
 		}
 		messages(yield)
 	}
@@ -235,14 +242,16 @@ func (m *Mailbox) Opening(ctx context.Context, box *mailstore.Mailbox) (Opening,
 		return Opening{}, err
 	}
 	if ok {
-		return Opening{m.account.named(at), uids, first}, nil
+		return m.seenOpening(ctx, Opening{m.account.named(at), uids, first})
 	}
 	o := Opening{Mailbox: box}
 	if o.UIDs, err = m.UIDsBelow(ctx, box.UIDNext); err != nil {
 		return Opening{}, err
 	}
-	o.FirstUnseen, err = m.account.store.FirstUnseen(ctx, m.key)
-	return o, err
+	if o.FirstUnseen, err = m.account.store.FirstUnseen(ctx, m.key); err != nil {
+		return Opening{}, err
+	}
+	return m.seenOpening(ctx, o)
 }
 
 // UIDsBelow returns the UIDs below next, ascending.
@@ -305,6 +314,7 @@ func (m *Mailbox) StoreFlags(
 	if err := m.Check(needed); err != nil {
 		return nil, err
 	}
+	c.SeenBy = m.account.seenBy()
 	c.Flags &= granted.Flags()
 	c.Keep = mailstore.AllFlags &^ granted.Flags()
 	if !granted.Has(Write) {
@@ -325,8 +335,7 @@ func (m *Mailbox) Copy(
 	if err := to.Check(Insert); err != nil {
 		return nil, err
 	}
-	result, err := m.account.store.CopyBetween(m.account.chain(ctx), m.at, uids, to.at, to.dropped())
-	return result, to.account.owned(err)
+	return m.put(ctx, uids, to, m.account.store.CopyBetween)
 }
 
 // dropped is what messages lose that the actor puts into the mailbox.
@@ -356,8 +365,7 @@ func (m *Mailbox) Move(
 	if err := to.Check(Insert); err != nil {
 		return nil, err
 	}
-	result, err := m.account.store.MoveBetween(m.account.chain(ctx), m.at, uids, to.at, to.dropped())
-	return result, to.account.owned(err)
+	return m.put(ctx, uids, to, m.account.store.MoveBetween)
 }
 
 // Expunge removes the messages with \Deleted among uids (nil means all) for good. It needs the

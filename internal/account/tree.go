@@ -47,7 +47,7 @@ func (a *Account) Status(ctx context.Context, path string) (*mailstore.Mailbox, 
 	if err != nil {
 		return nil, err
 	}
-	return to.named(box), nil
+	return to.counted(ctx, to.named(box))
 }
 
 // Create makes an empty mailbox. It needs CreateMailbox, in the mail of another user on the nearest

@@ -16,6 +16,8 @@ const Off = "off"
 const (
 	SharingNamed = "named"
 	SharingOff   = "off"
+	// SeenOwn is a value of Serve.SharedSeen.
+	SeenOwn = "own"
 )
 
 // Storage says where the data is, and which limits hold for it. All commands that open the data
@@ -69,6 +71,7 @@ type Serve struct {
 	CheckTempSize Size     `name:"check-temp-size" env:"GADWALL_CHECK_TEMP_SIZE" default:"8GiB" help:"How much the temporary files of a check may take."`
 
 	Sharing    string `name:"sharing" env:"GADWALL_SHARING" default:"all" enum:"all,named,off" help:"With whom users can share mailboxes: all (other users, groups, and everybody), named (other users and groups), off."`
+	SharedSeen string `name:"shared-seen" env:"GADWALL_SHARED_SEEN" default:"shared" enum:"shared,own" help:"Whether a mailbox of another user has one \\Seen for all (shared), or each reader one of the reader's own (own)."`
 	PublicUser string `name:"public-user" env:"GADWALL_PUBLIC_USER" placeholder:"ADDRESS" help:"The user whose mailboxes are the public ones, below Shared/, for all to whom that user gives rights."`
 }
 

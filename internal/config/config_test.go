@@ -97,6 +97,7 @@ func TestDefaults(t *testing.T) {
 		HeaderCache:    64 << 20,
 		ViewCache:      256 << 20,
 		Sharing:        "all",
+		SharedSeen:     "shared",
 		JournalKept:    Duration(90 * 24 * time.Hour),
 		AuthlogKept:    Duration(30 * 24 * time.Hour),
 		GCInterval:     Duration(time.Hour),

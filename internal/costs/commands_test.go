@@ -148,6 +148,27 @@ func TestCommands(t *testing.T) {
 	c = again
 	do("LOGIN, again", "LOGIN %s %q", user, storetest.Password)
 
+	// Mailboxes of other users.
+	do("LIST, of a user with whom nothing is shared", `LIST "" *`)
+	do("LIST of names of the user's own", `LIST "" Ar%%`)
+	do("SETACL", "SETACL Archive %s lrswit", peer)
+	do("MYRIGHTS", "MYRIGHTS Archive")
+	theirs, err := imapconn.Dial(imapAddr, wait)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { theirs.Close() })
+	c = theirs
+	const shared = `"Other Users/` + user + `/Archive"`
+	do("LOGIN of another user", "LOGIN %s %q", peer, storetest.Password)
+	do("LIST, with a shared mailbox", `LIST "" *`)
+	do("STATUS of a shared mailbox", "STATUS %s (MESSAGES)", shared)
+	do("SELECT of a shared mailbox", "SELECT %s", shared)
+	do("FETCH of flags there, all", "FETCH 1:* (UID FLAGS)")
+	do("STORE there, one", `STORE 1 +FLAGS.SILENT (\Answered)`)
+	do("COPY from there, 50", "COPY 1:%d INBOX", many)
+	do("COPY to there, one", "COPY 1 %s", shared)
+
 	compare(t, "commands.txt", table.String())
 }
 

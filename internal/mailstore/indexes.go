@@ -97,7 +97,7 @@ func Forms() []database.Form {
 		{Name: collMessages, Clustered: true, Compressor: database.Zstd},
 		{Name: collJournal, Compressor: database.Zstd},
 		{Name: collUsers}, {Name: collAddresses}, {Name: collMailboxes}, {Name: collSubscriptions},
-		{Name: collTokens}, {Name: collSending}, {Name: collShares}, {Name: collState},
+		{Name: collTokens}, {Name: collSending}, {Name: collShares}, {Name: collSeen}, {Name: collState},
 		{Name: collDomains}, {Name: collMetadata}, {Name: collAuthlog, Compressor: database.Zstd},
 	}
 }
@@ -180,6 +180,7 @@ func Indexes(db *mongo.Database) []database.Indexes {
 			present(index(indexExpiring, DocID, boxExpire), boxExpire),
 			marked(index(indexDeleting, boxDeleting), boxDeleting)},
 			Optional: []string{indexUses, indexExpiring}},
+		{Collection: in(collSeen), Models: []mongo.IndexModel{index("user", seenUser)}},
 		{Collection: in(collSubscriptions), Models: []mongo.IndexModel{index("user", subscriptionUser)}},
 		{Collection: in(collMessages), Models: []mongo.IndexModel{
 			index(indexModSeq, DocMailbox, DocModSeq, DocID),

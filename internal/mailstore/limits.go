@@ -41,6 +41,9 @@ const (
 	MaxMetadata    = 4 << 10
 	// MaxACLEntries bounds the entries of a mailbox's access control list (ErrTooMany).
 	MaxACLEntries = 200
+	// maxSeenRanges bounds the ranges of UIDs that a user has seen in a mailbox of another user
+	// (ErrTooMany).
+	maxSeenRanges = 500_000
 	// MaxShared bounds the mailboxes of others that one user is told of.
 	MaxShared = 5000
 	// MaxGroups bounds the groups of a user (ErrTooMany), MaxGroupName the octets of a name

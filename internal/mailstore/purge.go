@@ -44,6 +44,9 @@ func (p *purge) mailbox(ctx context.Context, box mailkey.Mailbox) error {
 	if err := p.purgeMetadata(ctx, box, box); err != nil {
 		return err
 	}
+	if err := p.forgetSeen(ctx, box); err != nil {
+		return err
+	}
 	if _, err := p.mailboxes.DeleteOne(ctx, append(byBox(box),
 		bson.E{Key: boxDeleting, Value: true})); err != nil {
 		return fmt.Errorf("purge mailbox: %w", err)
@@ -123,6 +126,9 @@ func (p *purge) everything(ctx context.Context) error {
 	}
 	if err := p.forgetIdentifier(ctx, user); err != nil {
 		return fmt.Errorf("delete user: %w", err)
+	}
+	if _, err := p.seen.DeleteMany(ctx, bson.D{{Key: seenUser, Value: user.Binary()}}); err != nil {
+		return fmt.Errorf("delete seen messages: %w", err)
 	}
 	if err := p.purgeJournal(ctx, user); err != nil {
 		return err

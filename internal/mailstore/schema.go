@@ -72,6 +72,7 @@ const (
 	collShares        = "shares"   // identifiers with which something is or was shared
 	collState         = "state"    // one document for each thing that happens to the whole store
 	collMetadata      = "metadata" // annotations (RFC 5464)
+	collSeen          = "seen"     // what users have seen in mailboxes of others
 )
 
 // Fields of user documents. Those of the quota belong to package quota.
@@ -169,6 +170,12 @@ const (
 	authlogFirst     = "s" // date
 	authlogLast      = "l" // date
 	authlogExpires   = "e" // date at which the TTL index removes the entry
+)
+
+// Fields of documents of seen messages; _id is the seenID.
+const (
+	seenUser = "u" // who has seen them
+	seenUIDs = "x" // binary, see encodeSet
 )
 
 // Fields of subscription documents (names without a mailbox); _id is the subscriptionID.

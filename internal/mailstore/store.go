@@ -86,7 +86,7 @@ type Store struct {
 	authlogKept time.Duration
 
 	users, addresses, mailboxes, subscriptions, messages, journal, state, tokens, sending *mongo.Collection
-	shares, authlog, domains, metadata                                                    *mongo.Collection
+	shares, seen, authlog, domains, metadata                                              *mongo.Collection
 	// clustered says that the database keeps messages in the order of _id and has no separate index
 	// on it.
 	clustered bool
@@ -153,6 +153,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		tokens:        o.Database.Collection(collTokens, committed),
 		sending:       o.Database.Collection(collSending, committed),
 		shares:        o.Database.Collection(collShares, committed),
+		seen:          o.Database.Collection(collSeen, committed),
 		authlog:       o.Database.Collection(collAuthlog, committed),
 		domains:       o.Database.Collection(collDomains, committed),
 		metadata:      o.Database.Collection(collMetadata, committed),

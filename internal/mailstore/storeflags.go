@@ -37,6 +37,9 @@ type FlagChange struct {
 	// keywords, as they are.
 	Keep         Flags
 	KeepKeywords bool
+	// SeenBy, if it is set, is the user whose \Seen is meant, in the mailbox of another user; see
+	// SeenBy of Store. The flags in the result are those of that user.
+	SeenBy *mailkey.UserID
 }
 
 // FlagResult is the result of StoreFlags. All lists ascend by UID.
@@ -116,6 +119,13 @@ func (w *flagWrite) write(ctx context.Context) error {
 	}
 	var runs []flagRun
 	var change boxChange
+	var own, toSee, toForget uidset.Set
+	if w.change.SeenBy != nil {
+		var err error
+		if own, err = w.store.SeenBy(ctx, w.box, *w.change.SeenBy); err != nil {
+			return err
+		}
+	}
 	lesson := w.change.lesson()
 	var taught []uint32
 	adjacent := false // the message before is the end of the last run
@@ -128,6 +138,10 @@ func (w *flagWrite) write(ctx context.Context) error {
 			adjacent = false
 			continue
 		}
+		stored := m.Flags
+		if w.change.SeenBy != nil {
+			m.Flags = overlay(stored, m.UID, own)
+		}
 		flags, keywords := w.change.apply(m.Flags, m.Keywords, wanted)
 		if err := checkKeywords(keywords); err != nil {
 			return err
@@ -138,10 +152,19 @@ func (w *flagWrite) write(ctx context.Context) error {
 			adjacent = false
 			continue
 		}
-		change.add(-1, m.Flags, m.Size)
-		change.add(1, flags, m.Size)
 		w.result.Before = append(w.result.Before, m.ModSeq)
 		changed = append(changed, &Message{UID: m.UID, Flags: flags, Keywords: keywords})
+		if w.change.SeenBy != nil {
+			one := uidset.Range{First: m.UID, Last: m.UID}
+			if flags&Seen != 0 {
+				toSee = append(toSee, one)
+			} else {
+				toForget = append(toForget, one)
+			}
+			flags = flags&^Seen | stored&Seen // what all others have
+		}
+		change.add(-1, stored, m.Size)
+		change.add(1, flags, m.Size)
 		if lesson != NoLesson && FindKeyword(m.Keywords, lesson.keyword()) < 0 {
 			taught = append(taught, m.UID)
 		}
@@ -162,6 +185,11 @@ func (w *flagWrite) write(ctx context.Context) error {
 	}
 	if w.change.Op != Remove {
 		if err := w.store.addKeywords(ctx, w.box, state, fresh); err != nil {
+			return err
+		}
+	}
+	if now := own.Union(uidset.Of(toSee...)).Subtract(uidset.Of(toForget...)); !slices.Equal(now, own) {
+		if err := w.store.setSeen(ctx, w.box, *w.change.SeenBy, now); err != nil {
 			return err
 		}
 	}
@@ -258,7 +286,8 @@ func (w *flagWrite) update(ctx context.Context, runs []flagRun, modseq int64, me
 // which the database knows those. There is none for keywords, for flags that replace all others, and
 // if mod-sequences are looked at.
 func (c *FlagChange) uniform(modseq int64) (lacking bson.E, update bson.D, ok bool) {
-	if c.Op != Add && c.Op != Remove || len(c.Keywords) > 0 || c.Conditional || c.UnchangedSince > 0 {
+	if c.Op != Add && c.Op != Remove || c.SeenBy != nil || len(c.Keywords) > 0 ||
+		c.Conditional || c.UnchangedSince > 0 {
 		return bson.E{}, nil, false
 	}
 	flags := int32(c.Flags)

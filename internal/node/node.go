@@ -59,8 +59,8 @@ type Options struct {
 	Scram bool
 	// ViewCache is account.Options.ColumnBytes.
 	ViewCache int64
-	// Sharing and PublicUser are the settings of these names.
-	Sharing, PublicUser string
+	// Sharing, SharedSeen and PublicUser are the settings of these names.
+	Sharing, SharedSeen, PublicUser string
 	// HeaderCache bounds the short headers in memory (package shortheader).
 	HeaderCache int64
 	// Version is that of the program, for operators.
@@ -171,6 +171,7 @@ func Open(ctx context.Context, o Options) (_ *Node, err error) {
 		Store: n.Mail, Bus: n.Bus, ColumnBytes: o.ViewCache, Index: n.Index,
 		Recorder: n.Logins, Masters: o.MasterUsers, Logger: n.log,
 		NoSharing: o.Sharing == config.SharingOff, NoAnyone: o.Sharing == config.SharingNamed,
+		SeenApart:  o.SharedSeen == config.SeenOwn,
 		PublicUser: o.PublicUser})
 	if err != nil {
 		return nil, err

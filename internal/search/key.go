@@ -163,6 +163,22 @@ func (k *Key) Fill(key func(i int) *Key) *Key {
 	return k
 }
 
+// WithSeen returns the tree for a user who has seen these messages: \Seen means them, whatever flags
+// the messages have.
+func (k *Key) WithSeen(seen uidset.Set) *Key {
+	switch {
+	case k.op == opFlag && k.flag == mailstore.Seen:
+		return UIDs(seen)
+	case k.op == opAnd, k.op == opOr, k.op == opNot:
+		of := &Key{op: k.op, kids: make([]*Key, len(k.kids))}
+		for i, kid := range k.kids {
+			of.kids[i] = kid.WithSeen(seen)
+		}
+		return of
+	}
+	return k
+}
+
 // collapseSpace makes each run of white space one space. Header fields are
 // compared so, since they may be folded anywhere.
 func collapseSpace(s string) string {

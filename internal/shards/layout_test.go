@@ -138,7 +138,7 @@ func TestLayout(t *testing.T) {
 	if len(before) != Slots || before["min key-01"] == "" || before["ff-max key"] == "" {
 		t.Errorf("%d slots: %v", len(before), slices.Sorted(maps.Keys(before)))
 	}
-	for _, other := range []string{"users", "mailboxes", "subscriptions", "journal", "authlog",
+	for _, other := range []string{"users", "mailboxes", "subscriptions", "journal", "authlog", "seen",
 		"searchstates", "searchrows", "searchblocks", "searchcolumns"} {
 		if !maps.Equal(before, c.layout("gadwall."+other)) {
 			t.Errorf("%s lies elsewhere than messages", other)
