@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"gadwall/internal/census"
 	"gadwall/internal/lease"
 	"gadwall/internal/node"
 )
@@ -24,6 +25,8 @@ const (
 // background tells how far work is that the instances share: the database knows.
 type background struct {
 	store *node.Node
+	// taken returns the latest census, nil if there is none.
+	taken func(context.Context) (*census.Census, error)
 	log   *slog.Logger
 	now   func() time.Time
 
@@ -41,10 +44,38 @@ var (
 		"Mailboxes and users that were deleted, and whose mail is not removed yet.", []string{"kind"}, nil)
 )
 
+// censusFigures are those of all users, as old as the census is.
+var censusFigures = []struct {
+	desc *prometheus.Desc
+	of   func(*census.Census) float64
+}{
+	{prometheus.NewDesc("gadwall_census_taken_timestamp_seconds", "When the latest census was taken.", nil, nil),
+		func(c *census.Census) float64 { return float64(c.Taken.Unix()) }},
+	{prometheus.NewDesc("gadwall_census_users", "Users with a mailbox, by the latest census.", nil, nil),
+		func(c *census.Census) float64 { return float64(c.Users) }},
+	{prometheus.NewDesc("gadwall_census_messages", "Messages of all users, by the latest census.", nil, nil),
+		func(c *census.Census) float64 { return float64(c.Messages) }},
+	{prometheus.NewDesc("gadwall_census_received_bytes",
+		"Octets of all messages as clients see them, by the latest census.", nil, nil),
+		func(c *census.Census) float64 { return float64(c.Received) }},
+	{prometheus.NewDesc("gadwall_census_stored_bytes",
+		"Octets that collections and indexes take on disk, by the latest census.", nil, nil),
+		func(c *census.Census) float64 {
+			var sum int64
+			for _, coll := range c.Collections {
+				sum += coll.Stored + coll.Indexes
+			}
+			return float64(sum)
+		}},
+}
+
 // Describe implements prometheus.Collector.
 func (b *background) Describe(to chan<- *prometheus.Desc) {
 	to <- doneDesc
 	to <- deletionsDesc
+	for _, f := range censusFigures {
+		to <- f.desc
+	}
 }
 
 // Collect implements prometheus.Collector. While the database does not answer, it shows what it
@@ -86,6 +117,13 @@ func (b *background) look() (list []prometheus.Metric, err error) {
 	}
 	show(deletionsDesc, float64(mailboxes), "mailbox")
 	show(deletionsDesc, float64(users), "user")
+	c, err := b.taken(ctx)
+	if err != nil || c == nil {
+		return list, err
+	}
+	for _, f := range censusFigures {
+		show(f.desc, f.of(c))
+	}
 	return list, nil
 }
 

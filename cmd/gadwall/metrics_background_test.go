@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"log/slog"
 	"path/filepath"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"gadwall/internal/census"
 	"gadwall/internal/config"
 	"gadwall/internal/node"
 )
@@ -46,7 +48,10 @@ func TestBackgroundMetrics(t *testing.T) {
 	}
 	defer store.Close()
 	now := time.Now()
-	b := &background{store: store, log: slog.New(slog.DiscardHandler), now: func() time.Time { return now }}
+	var counted *census.Census
+	taken := func(context.Context) (*census.Census, error) { return counted, nil }
+	b := &background{store: store, taken: taken, log: slog.New(slog.DiscardHandler),
+		now: func() time.Time { return now }}
 	const done, waiting = "gadwall_background_done_timestamp_seconds", "gadwall_deletions_waiting"
 	before := gauges(t, b)
 	if n, ok := before[waiting+",user"]; !ok || n != 0 || before[done+",collect,gc"] != 0 {
@@ -70,7 +75,15 @@ func TestBackgroundMetrics(t *testing.T) {
 		t.Errorf("asked again at once: %v", got)
 	}
 	now = now.Add(backgroundKept)
+	counted = &census.Census{Taken: time.Unix(2000, 0), Users: 3, Messages: 40, Received: 1000}
+	counted.Collections = []census.Collection{{Name: "messages", Stored: 100, Indexes: 11}}
 	want := gauges(t, b)
+	for name, n := range map[string]float64{"taken_timestamp_seconds": 2000, "users": 3, "messages": 40,
+		"received_bytes": 1000, "stored_bytes": 111} {
+		if want["gadwall_census_"+name] != n {
+			t.Errorf("gadwall_census_%s is %v, want %v", name, want["gadwall_census_"+name], n)
+		}
+	}
 	if want[done+",collect,gc"] != 1000 || want[waiting+",mailbox"] != 1 {
 		t.Errorf("got %v", want)
 	}

@@ -272,7 +272,8 @@ func (c *serveCmd) protocols(store *node.Node, logins *sasl.Authenticator, sende
 		add("submission", nil, server.Serve, server.Shutdown)
 		add("submissions", loginTLS, server.Serve, server.Shutdown)
 	}
-	registerMetrics(registry, store, mail, &background{store: store, log: log, now: time.Now}, c.disks())
+	registerMetrics(registry, store, mail,
+		&background{store: store, taken: lately.census.Taken, log: log, now: time.Now}, c.disks())
 	for _, m := range others {
 		m.Register(registry)
 	}

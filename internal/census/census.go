@@ -115,17 +115,25 @@ func (t *Taker) Close() {
 // Latest returns the latest census, nil if there is none yet, and begins another if that is old. running
 // says that this instance takes one just now.
 func (t *Taker) Latest(ctx context.Context) (latest *Census, running bool, err error) {
-	call, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	latest = new(Census)
-	err = t.state.FindOne(call, bson.D{{Key: "_id", Value: documentID}}).Decode(latest)
-	switch {
-	case errors.Is(err, mongo.ErrNoDocuments):
-		latest = nil
-	case err != nil:
-		return nil, false, fmt.Errorf("read the census: %w", err)
+	if latest, err = t.Taken(ctx); err != nil {
+		return nil, false, err
 	}
 	return latest, t.begin(latest), nil
+}
+
+// Taken returns the latest census, nil if there is none yet. It begins none.
+func (t *Taker) Taken(ctx context.Context) (*Census, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	latest := new(Census)
+	err := t.state.FindOne(ctx, bson.D{{Key: "_id", Value: documentID}}).Decode(latest)
+	switch {
+	case errors.Is(err, mongo.ErrNoDocuments):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("read the census: %w", err)
+	}
+	return latest, nil
 }
 
 // begin takes a census in the background if it is time, and reports whether one is being taken.

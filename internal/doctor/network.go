@@ -154,14 +154,17 @@ func smarthost(ctx context.Context, o *Options, f *findings) {
 	if deadline, ok := ctx.Deadline(); ok {
 		_ = conn.SetDeadline(deadline) // as in greet
 	}
-	wrapped := o.Serve.SmarthostTLS == "tls"
-	abilities, err := hello(conn, o.Serve.Hostname, wrapped)
+	encrypted := o.Serve.SmarthostTLS
+	abilities, err := hello(conn, o.Serve.Hostname, encrypted == "tls")
 	switch {
 	case err != nil:
 		f.problem(do, "The smarthost %s does not talk SMTP: %v", host, err)
-	case !wrapped && !strings.Contains(abilities, "STARTTLS"):
+	case encrypted == "starttls" && !strings.Contains(abilities, "STARTTLS"):
+		f.problem("Set --smarthost-tls to tls, or to none if the way to it is private.",
+			"The smarthost %s offers no STARTTLS: no mail is sent.", host)
+	case encrypted == "none" && !config.IsLocal(host):
 		f.warn("Use a smarthost with TLS, unless the way to it is private.",
-			"The smarthost %s offers no STARTTLS: mail and password go over the network as they are.", host)
+			"Mail and password go to the smarthost %s as they are.", host)
 	default:
 		f.ok("The smarthost %s answers.", host)
 	}

@@ -78,12 +78,19 @@ func TestListeners(t *testing.T) {
 
 func TestSmarthost(t *testing.T) {
 	look := func(host string) []Finding {
-		return examine(t, smarthost, Options{}, func(o *Options) { o.Serve.Smarthost = host })
+		return examine(t, smarthost, Options{}, func(o *Options) {
+			o.Serve.Smarthost,
+				o.Serve.SmarthostTLS = host, "starttls"
+		})
 	}
 	const greeting = "220 mx.example.net ESMTP\r\n"
 	only(t, look(""), "There is no smarthost")
 	only(t, look(says(t, greeting, "250-mx.example.net\r\n250-STARTTLS\r\n250 AUTH PLAIN\r\n")), "answers")
-	want(t, look(says(t, greeting, "250-mx.example.net\r\n250 SIZE\r\n")), Warning, "offers no STARTTLS")
+	want(t, look(says(t, greeting, "250-mx.example.net\r\n250 SIZE\r\n")), Problem, "offers no STARTTLS")
+	plain := says(t, greeting, "250-mx.example.net\r\n250 SIZE\r\n")
+	only(t, examine(t, smarthost, Options{}, func(o *Options) {
+		o.Serve.Smarthost, o.Serve.SmarthostTLS = plain, "none"
+	}), "answers")
 	want(t, look(says(t, "554 Go away\r\n", "")), Problem, `"554 Go away"`)
 	want(t, look("127.0.0.1:1"), Problem, "cannot be reached")
 }
