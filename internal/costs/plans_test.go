@@ -15,6 +15,7 @@ import (
 
 	"gadwall/dedupe"
 	"gadwall/internal/dbtest"
+	"gadwall/internal/feed"
 	"gadwall/internal/imapconn"
 	"gadwall/internal/mailgen"
 	"gadwall/internal/mailstore"
@@ -195,6 +196,18 @@ func exercise(t *testing.T, db *mongo.Database, survey *dbtest.Survey) {
 		lmtp.deliver(mailgen.Simple("attached", mailgen.Random(2, 20<<10), mailgen.Random(3, 300<<10)), user)
 	}
 
+	updates := feed.New(feed.Options{Store: st.Store, Bus: st.Bus})
+	since, err := updates.Now(ctx, ada.ID)
+	must(err)
+	tell := func(limit int) {
+		t.Helper()
+		for more := true; more; {
+			page, err := updates.Read(ctx, ada.ID, since, limit)
+			must(err)
+			since, more = page.Next, page.More
+		}
+	}
+
 	// Sessions.
 	c, err := imapconn.Dial(imapAddr, wait)
 	must(err)
@@ -246,8 +259,17 @@ func exercise(t *testing.T, db *mongo.Database, survey *dbtest.Survey) {
 	do("SELECT INBOX (QRESYNC (1 3))")
 	_, err = c.Append("Sent", "", mailgen.Simple("sent"))
 	must(err)
+	tell(2)
+	do(`STORE 1:5 +FLAGS ($Junk)`)
+	tell(1)
 	do("DELETE Play/Old")
 	do("RENAME INBOX Earlier")
+
+	tell(0)
+	base, err := st.KeepBase(ctx, ada.ID, []byte("base"))
+	must(err)
+	_, err = st.Base(ctx, ada.ID, base)
+	must(err)
 
 	// Everything else.
 	_, err = st.LastNumber(ctx, ada.ID)
