@@ -42,6 +42,9 @@ func (c *conn) capabilities() string {
 			caps += capsSharing
 		}
 		caps += capsSession + strconv.FormatInt(c.srv.opts.MaxMessageSize, 10)
+		if c.account.MaySetLimits() {
+			caps += " QUOTASET"
+		}
 		if c.compressed == nil {
 			caps += " COMPRESS=DEFLATE"
 		}

@@ -58,6 +58,8 @@ const (
 	// the length of one; other clients count as "other".
 	maxClientNames = 200
 	maxClientName  = 50
+	// maxQuotaResources bounds the resources named by one SETQUOTA.
+	maxQuotaResources = 20
 	// maxStoreFlags bounds the flags named by one STORE or APPEND.
 	maxStoreFlags = 100
 	// maxSortCriteria bounds the criteria of one SORT.

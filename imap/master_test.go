@@ -2,6 +2,7 @@ package imap
 
 import (
 	"encoding/base64"
+	"strings"
 	"testing"
 
 	"gadwall/internal/account"
@@ -37,6 +38,7 @@ func TestMasterUser(t *testing.T) {
 	star := srv.dial(t)
 	star.ok(`LOGIN "%s*root@example.com" %q`, testUser, testPassword)
 	star.ok("SELECT Private")
+	setQuotas(t, star)
 	plain := srv.dial(t)
 	plain.ok("AUTHENTICATE PLAIN %s",
 		base64.StdEncoding.EncodeToString([]byte(testUser+"\x00root@example.com\x00"+testPassword)))
@@ -59,5 +61,31 @@ func TestMasterUser(t *testing.T) {
 	if len(list) != 3 || mechanisms["root@example.com by LOGIN command"] != "ok" ||
 		mechanisms["root@example.com by PLAIN"] != "ok" || mechanisms[" by LOGIN command"] != "ok" {
 		t.Errorf("the log is %+v", list)
+	}
+}
+
+// setQuotas sets limits as a master user may (RFC 9208 section 4.1.3).
+func setQuotas(t *testing.T, c *testClient) {
+	t.Helper()
+	if untagged, _ := c.ok("CAPABILITY"); !strings.Contains(untagged[0]+" ", " QUOTASET ") {
+		t.Errorf("capabilities: %s", untagged[0])
+	}
+	for _, tt := range []struct{ command, want string }{
+		{`SETQUOTA "User quota" (STORAGE 512 MESSAGE 7)`,
+			`* QUOTA "User quota" (STORAGE 0 512 MESSAGE 0 7)|OK SETQUOTA completed`},
+		{`SETQUOTA "User quota" (message 5)`, `* QUOTA "User quota" (MESSAGE 0 5)|OK SETQUOTA completed`},
+		{`SETQUOTA "User quota" (STORAGE 0)`, `NO [CANNOT] *`},
+		{`SETQUOTA "User quota" (MAILBOX 5)`, `NO [CANNOT] *`},
+		{`SETQUOTA "User quota" (STORAGE 9223372036854775807)`, `NO [CANNOT] *`},
+		{`SETQUOTA "User quota" (STORAGE 1 STORAGE 2)`, `BAD *`},
+		{`SETQUOTA "User quota" (STORAGE)`, `BAD *`},
+		{`SETQUOTA "nothing" (STORAGE 1)`, `NO [NONEXISTENT] *`},
+		{`GETQUOTA "User quota"`, `* QUOTA "User quota" (MESSAGE 0 5)|OK GETQUOTA completed`},
+		{`SETQUOTA "User quota" ()`, `* QUOTA "User quota" ()|OK SETQUOTA completed`},
+	} {
+		untagged, status := c.do("%s", tt.command)
+		if got := strings.Join(append(untagged, status), "|"); !matches(tt.want, got) {
+			t.Errorf("%s: %s, want %s", tt.command, got, tt.want)
+		}
 	}
 }

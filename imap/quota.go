@@ -77,38 +77,76 @@ func (c *conn) handleGetQuotaRoot(ctx context.Context, cmd *command) error {
 	return nil
 }
 
-// handleSetQuota refuses SETQUOTA (RFC 9208 section 4.1.3): operators set limits,
-// and the capability QUOTASET is not offered.
-func (c *conn) handleSetQuota(_ context.Context, cmd *command) error {
+// handleSetQuota answers SETQUOTA (RFC 9208 section 4.1.3), for master users. What it does not name has
+// no limit afterwards.
+func (c *conn) handleSetQuota(ctx context.Context, cmd *command) error {
 	if err := cmd.args.SP(); err != nil {
 		return err
 	}
-	if _, err := cmd.args.AString(); err != nil {
-		return err
-	}
-	if err := cmd.args.SP(); err != nil {
-		return err
-	}
-	name := true // resource names and limits take turns
-	err := cmd.args.List(func() (err error) {
-		if name {
-			_, err = cmd.args.Atom()
-		} else {
-			_, err = cmd.args.Number64()
-		}
-		name = !name
-		return err
-	})
+	root, err := cmd.args.AString()
 	if err != nil {
 		return err
 	}
-	if !name {
-		return wire.Errorf("resource without a limit")
+	if err := cmd.args.SP(); err != nil {
+		return err
+	}
+	limits, err := parseLimits(cmd.args)
+	if err != nil {
+		return err
 	}
 	if err := cmd.args.CRLF(); err != nil {
 		return err
 	}
-	return refuse(imap.ResponseCodeNoPerm, "Limits cannot be set here")
+	switch {
+	case !c.account.MaySetLimits():
+		return refuse(imap.ResponseCodeNoPerm, "Limits cannot be set here")
+	case root != quotaRoot:
+		return errNoQuotaRoot
+	}
+	own := quota.Limits{Bytes: quota.Unlimited, Messages: quota.Unlimited}
+	for name, limit := range limits {
+		switch {
+		case limit == 0:
+			return refuse(imap.ResponseCodeCannot, "A limit of 0 cannot be set")
+		case quota.Resource(name) == quota.Storage && limit <= quota.MaxLimit/storageUnit:
+			own.Bytes = limit * storageUnit
+		case quota.Resource(name) == quota.Message && limit <= quota.MaxLimit:
+			own.Messages = limit
+		default:
+			return refuse(imap.ResponseCodeCannot, "No such resource, or the limit is too large: "+name)
+		}
+	}
+	if err := c.account.SetLimits(ctx, own); err != nil {
+		return err
+	}
+	inForce, usage, err := c.account.Quota(ctx)
+	if err == nil {
+		c.writeQuota(root, inForce, usage)
+	}
+	return err
+}
+
+// parseLimits reads resources and their limits, by the names in upper case.
+func parseLimits(args *wire.Decoder) (map[string]int64, error) {
+	limits := make(map[string]int64)
+	var resource string // whose limit comes next; "" if a resource comes next
+	err := args.List(func() error {
+		if resource == "" {
+			name, err := args.Atom()
+			resource = strings.ToUpper(name)
+			if _, twice := limits[resource]; err == nil && (twice || len(limits) >= maxQuotaResources) {
+				return wire.Errorf("a resource comes twice, or there are too many")
+			}
+			return err
+		}
+		limit, err := args.Number64()
+		limits[resource], resource = int64(limit), ""
+		return err
+	})
+	if err == nil && resource != "" {
+		err = wire.Errorf("resource without a limit")
+	}
+	return limits, err
 }
 
 // writeQuota writes the resources that have a limit (RFC 9208 section 4.2.1).

@@ -170,6 +170,21 @@ func (a *Account) Events() *events.Subscription { return a.shared.bus.Subscribe(
 // found by looking.
 func (a *Account) HearsOthers() bool { return a.shared.bus.Connected() }
 
+// MaySetLimits reports whether the actor may set the user's limits: master users may.
+func (a *Account) MaySetLimits() bool { return a.shared.masters[a.actor] }
+
+// SetLimits gives the user these own limits. Errors: ErrNoRight, quota.ErrInvalidLimit.
+func (a *Account) SetLimits(ctx context.Context, l quota.Limits) error {
+	if !a.MaySetLimits() {
+		return ErrNoRight
+	}
+	if err := a.store.SetLimits(a.chain(ctx), a.user, l); err != nil {
+		return err
+	}
+	a.log.Info("account: limits set", "bytes", l.Bytes, "messages", l.Messages)
+	return nil
+}
+
 // Quota returns the limits in force for the user, and the usage.
 func (a *Account) Quota(ctx context.Context) (quota.Limits, quota.Usage, error) {
 	return a.store.Quota(a.chain(ctx), a.user)
