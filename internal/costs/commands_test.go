@@ -148,6 +148,24 @@ func TestCommands(t *testing.T) {
 	c = again
 	do("LOGIN, again", "LOGIN %s %q", user, storetest.Password)
 
+	// Submission.
+	sender := newSubmitter(t, st)
+	measure("AUTH of submission", sender.login)
+	sender.submit("first@client")
+	measure("submission", func() { sender.submit("1@client") })
+	measure("submission, the client has saved it", func() {
+		if _, err := c.Append("Sent", "", []byte(sentMail("2@client"))); err != nil {
+			t.Fatal(err)
+		}
+		commands.Reset()
+		sender.submit("2@client")
+	})
+	measure("APPEND of what was submitted", func() {
+		if _, err := c.Append("Sent", "", []byte(sentMail("1@client"))); err != nil {
+			t.Fatal(err)
+		}
+	})
+
 	// Mailboxes of other users.
 	do("LIST, of a user with whom nothing is shared", `LIST "" *`)
 	do("LIST of names of the user's own", `LIST "" Ar%%`)
