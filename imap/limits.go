@@ -45,6 +45,9 @@ const (
 	maxPatternLength = 4000
 	// maxMetadataNames bounds the entries of one GETMETADATA or SETMETADATA.
 	maxMetadataNames = mailstore.MaxMetadataEntries
+	// maxAnnotationOwners bounds the other users of whose mailboxes a session tells changes of
+	// metadata.
+	maxAnnotationOwners = 100
 	// maxOwnChanges bounds the changes of metadata by itself that a session remembers, so that they
 	// are not told.
 	maxOwnChanges = 100

@@ -334,12 +334,12 @@ func (c *conn) handleSetMetadata(ctx context.Context, cmd *command) error {
 			return refuse(imap.ResponseCodeNoPerm, "Only the operator sets shared entries of the server")
 		}
 	}
-	change, err := c.account.SetMetadata(ctx, mailbox, entries)
+	owner, change, err := c.account.SetMetadata(ctx, mailbox, entries)
 	if err != nil {
 		return err
 	}
-	if c.enabled.has(metadata) && !c.account.Foreign(mailbox) {
-		c.annotations.made(change)
+	if c.enabled.has(metadata) {
+		c.annotations.made(owner, change)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package imap
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -84,6 +85,46 @@ func TestMetadataOfOtherInstance(t *testing.T) {
 	if untagged, _ := c.ok("NOOP"); untagged != nil {
 		t.Errorf("a new session was told %q", untagged)
 	}
+}
+
+// Changes on shared mailboxes are told as long as the client may read them.
+func TestMetadataChangesOfSharedMailbox(t *testing.T) {
+	s := publicServer(t)
+	alice, bob := s.login(t), dialIMAP(t, s.addr, other, testPassword)
+	alice.ok("CREATE Team")
+	alice.ok("CREATE Mine")
+	team := account.OthersPrefix + testUser + "/Team"
+	bob.ok("ENABLE METADATA")
+	alice.ok(`SETMETADATA Team (/shared/before "x")`)
+	alice.ok("SETACL Team %s lr", other)
+	told := func(want ...string) {
+		t.Helper()
+		if got, _ := bob.ok("NOOP"); !slices.Equal(got, want) {
+			t.Errorf("told %q, want %q", got, want)
+		}
+	}
+	told()
+	alice.ok(`SETMETADATA Team (/shared/a "x" /private/a "x")`)
+	alice.ok(`SETMETADATA Mine (/shared/a "x")`)
+	alice.ok(`SETMETADATA "" (/private/a/b "x")`)
+	told(fmt.Sprintf("* METADATA %q /shared/a", team))
+	bob.ok(`SETMETADATA %q (/shared/b "x" /private/b "x")`, team)
+	told()
+	// An event of the other user wakes the session up.
+	tag, err := bob.Begin("IDLE")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bob.line()
+	alice.ok("SETMETADATA Team (/shared/b NIL)")
+	if got, want := bob.line(), fmt.Sprintf("* METADATA %q /shared/b", team); got != want {
+		t.Errorf("IDLE: %q, want %q", got, want)
+	}
+	bob.send("DONE\r\n")
+	bob.until(tag)
+	alice.ok("DELETEACL Team %s", other)
+	alice.ok(`SETMETADATA Team (/shared/a "y")`)
+	told()
 }
 
 // shortLiteral is a literal that could be a quoted string: Dovecot sends all values so.

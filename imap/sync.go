@@ -18,8 +18,8 @@ func (c *conn) subscribe(user mailkey.UserID) {
 	if c.sel != nil {
 		users = append(users, c.sel.box.Key().User())
 	}
-	if c.enabled.has(metadata) {
-		users = append(users, c.account.UserID())
+	for owner := range c.annotations.told {
+		users = append(users, owner)
 	}
 	slices.SortFunc(users, func(a, b mailkey.UserID) int { return bytes.Compare(a[:], b[:]) })
 	users = slices.Compact(users)
@@ -112,8 +112,11 @@ func (c *conn) note(ev events.Event) {
 	if c.concerns(ev) {
 		c.sel.stale = true
 	}
-	if ev.Kind == events.Metadata && ev.User == c.account.UserID() || ev.Kind == events.Resync {
+	switch ev.Kind {
+	case events.Metadata:
 		c.annotations.stale = true
+	case events.MailboxList, events.Resync:
+		c.annotations.stale, c.annotations.shares = true, true
 	}
 }
 

@@ -2,6 +2,7 @@ package account
 
 import (
 	"context"
+	"slices"
 
 	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
@@ -107,30 +108,53 @@ func (a *Account) ListMetadata(
 }
 
 // SetMetadata sets all of these annotations or none, and removes those without a value. The path
-// is as in Metadata. It returns the number of the change. Errors: ErrNoRight, and those of
+// is as in Metadata. It returns the owner of the mailbox, and
+// the number of the change. Errors: ErrNoRight, and those of
 // mailstore.Store.SetMetadata.
 func (a *Account) SetMetadata(
 	ctx context.Context, path string, entries []mailstore.MetadataEntry,
-) (change int64, err error) {
+) (owner mailkey.UserID, change int64, err error) {
 	if path == "" {
-		return a.store.SetMetadata(a.chain(ctx), a.user.Mailbox(0), a.user, entries)
+		change, err = a.store.SetMetadata(a.chain(ctx), a.user.Mailbox(0), a.user, entries)
+		return a.user, change, err
 	}
 	to, box, err := a.annotated(ctx, path)
 	if err != nil {
-		return 0, err
+		return owner, 0, err
 	}
-	return to.store.SetMetadata(to.chain(ctx), box.Key, a.user, entries)
+	change, err = to.store.SetMetadata(to.chain(ctx), box.Key, a.user, entries)
+	return to.user, change, err
 }
 
-// MetadataChanges returns which annotations changed after the change with this number, and the
-// number from which the next call goes on: the same when there is nothing more.
+// AnnotationOwners returns the user, and the other users on whose mailboxes the actor may read
+// annotations: at most max of these.
+func (a *Account) AnnotationOwners(ctx context.Context, max int) ([]mailkey.UserID, error) {
+	owners := []mailkey.UserID{a.user}
+	others, err := a.Others(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, box := range others {
+		owner := box.Key.User()
+		if box.Rights.Annotate() && !slices.Contains(owners, owner) && len(owners) <= max {
+			owners = append(owners, owner)
+		}
+	}
+	return owners, nil
+}
+
+// MetadataChanges returns which annotations of an owner's mailboxes changed after the change with
+// this number, and the number from which the next call goes on: the same when there is nothing
+// more. The owner is one of AnnotationOwners. The caller leaves out mailboxes that the actor may
+// not look at.
 func (a *Account) MetadataChanges(
-	ctx context.Context, since int64,
+	ctx context.Context, owner mailkey.UserID, since int64,
 ) (changed []mailstore.MetadataEntry, last int64, err error) {
-	return a.store.MetadataChanges(a.chain(ctx), a.user, a.user, since)
+	return a.store.MetadataChanges(a.chain(ctx), owner, a.user, since)
 }
 
-// LastMetadataChange returns the number of the latest change of annotations.
-func (a *Account) LastMetadataChange(ctx context.Context) (int64, error) {
-	return a.store.LastMetadataChange(a.chain(ctx), a.user)
+// LastMetadataChange returns the number of the latest change of annotations of an owner's
+// mailboxes.
+func (a *Account) LastMetadataChange(ctx context.Context, owner mailkey.UserID) (int64, error) {
+	return a.store.LastMetadataChange(a.chain(ctx), owner)
 }
