@@ -24,6 +24,8 @@ var update = flag.Bool("update", false, "rewrite the transcripts in testdata wit
 //	S: text   is what the server said
 //	C2: ...   the same on a second connection
 //
+// There is the user alice, and bob where a transcript names him.
+//
 // <uidvalidity> in a C line is the UIDVALIDITY that the server said last. Everything else is
 // commentary. $ at the end of a D line sends no line end.
 // Values that differ from run to run are written as <n>, the capabilities in the answer to LOGIN
@@ -58,6 +60,7 @@ var (
 	transcriptLine = regexp.MustCompile(`^([CDRS])(\d?)[:!] ?(.*)$`)
 	variable       = regexp.MustCompile(`(UIDVALIDITY|APPENDUID|COPYUID|SAVEDATE) (?:\d+|"[^"]*")`)
 	capabilities   = regexp.MustCompile(`\[CAPABILITY [^]]*\] Logged in`)
+	otherUser      = regexp.MustCompile(`_[0-9a-f]{16}\b`) // in ids of another user's mail
 	uidValidity    = regexp.MustCompile(`\[UIDVALIDITY (\d+)\]`)
 )
 
@@ -71,6 +74,9 @@ type player struct {
 
 func play(t *testing.T, script string) string {
 	srv := newTestServer(t)
+	if strings.Contains(script, other) {
+		srv.addUser(t, other)
+	}
 	players := make(map[string]*player)
 	validity := "0"
 	var out strings.Builder
@@ -118,6 +124,7 @@ func play(t *testing.T, script string) string {
 			}
 			for _, l := range strings.Split(said, "\r\n") {
 				l = variable.ReplaceAllString(l, "$1 <n>")
+				l = otherUser.ReplaceAllString(l, "_<user>")
 				l = capabilities.ReplaceAllString(l, "[CAPABILITY <all>] Logged in")
 				out.WriteString(strings.TrimRight("S"+p.name+": "+l, " ") + "\n")
 			}
