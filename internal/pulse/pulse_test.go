@@ -97,11 +97,11 @@ func TestTailIsBounded(t *testing.T) {
 	tail := NewTail(slog.NewTextHandler(io.Discard, nil))
 	log := slog.New(tail)
 	var attrs []any
-	for i := range 100 {
-		attrs = append(attrs, fmt.Sprint(i), strings.Repeat("x", 10*maxText))
+	for i := range 2 * maxAttrs {
+		attrs = append(attrs, fmt.Sprint(i), strings.Repeat("x", maxText+1))
 	}
 	for range maxLines + 7 {
-		log.Info(strings.Repeat("y", 10*maxText), attrs...)
+		log.Info(strings.Repeat("y", maxText+1), attrs...)
 	}
 	all := tail.Lines(0, maxLines)
 	if len(all) != maxLines || all[0].Number != 8 || all[len(all)-1].Number != maxLines+7 {
