@@ -173,6 +173,7 @@ func (c *conn) handleUnauthenticate(_ context.Context, cmd *command) error {
 		c.sub = nil
 	}
 	c.log.Info("imap: unauthenticate")
+	c.closeSession()
 	c.srv.leaveUser(c)
 	c.state = imap.ConnStateNotAuthenticated
 	c.disableAll()
@@ -237,9 +238,10 @@ func (c *conn) loggedIn(cmd *command, account *account.Account) error {
 	c.in.limitTo(time.Time{})
 	c.dec.LineLimit, c.dec.LiteralLimit, c.dec.LongLine = 0, 0, nil
 	c.log = c.connLog.With("user", account.Username())
-	if account.Actor() != account.Username() {
-		c.log = c.log.With("actor", account.Actor())
+	if actor := actorOf(account); actor != "" {
+		c.log = c.log.With("actor", actor)
 	}
+	c.openSession()
 	c.log.Info("imap: login", "tls", c.tls)
 	cmd.ok("CAPABILITY "+c.capabilities(), "Logged in")
 	return nil
@@ -274,4 +276,12 @@ func (c *conn) loginError(mechanism, username string, err error) error {
 		return refuse(imap.ResponseCodeUnavailable, "Server is shutting down")
 	}
 	return err
+}
+
+// actorOf returns the master user who acts for the user; "" if the user does.
+func actorOf(a *account.Account) string {
+	if a.Actor() == a.Username() {
+		return ""
+	}
+	return a.Actor()
 }

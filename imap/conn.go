@@ -24,6 +24,7 @@ import (
 	"gadwall/internal/logins"
 	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/sessions"
 )
 
 // conn is one connection. Its fields belong to the goroutine that runs serve.
@@ -50,6 +51,10 @@ type conn struct {
 	started time.Time
 
 	actor activity.Actor // at the command that runs
+
+	session  *sessions.Session // from the login on
+	kicked   chan struct{}     // closed when the session is to end
+	clientID string            // what ID told of the client
 
 	pollJitter time.Duration // spreads the looks of sessions that began together
 
@@ -153,8 +158,8 @@ func (c *conn) serve(ctx context.Context) {
 	}
 	c.greet()
 	for !c.closing && c.enc.Flush() == nil {
-		if c.isStopping() {
-			c.bye("UNAVAILABLE", "Server is shutting down")
+		if c.isStopping() || c.isKicked() {
+			c.sayStopped()
 			return
 		}
 		c.in.wait(c.patience())
@@ -183,6 +188,7 @@ func (c *conn) close() {
 		c.compressed.out.Release()
 	}
 	c.netConn.Close()
+	c.closeSession()
 	c.sel = nil
 	if c.sub != nil {
 		c.sub.Close()
@@ -216,7 +222,7 @@ func (c *conn) endOfInput(err error) {
 	var ne net.Error
 	switch {
 	case errors.Is(err, errInterrupted):
-		c.bye("UNAVAILABLE", "Server is shutting down")
+		c.sayStopped()
 	case errors.Is(err, wire.ErrDrain):
 		c.bye("TOOBIG", "Line is too long")
 	case errors.As(err, &ne) && ne.Timeout():
@@ -244,6 +250,7 @@ func (c *conn) bye(code, text string) {
 // command reads and runs one command, whose first line was read, and answers it.
 func (c *conn) command(ctx context.Context, gone func()) {
 	c.commands++
+	c.session.Touch()
 	cmd := &command{args: c.dec}
 	var err error
 	if cmd.tag, err = c.dec.Tag(); err == nil {

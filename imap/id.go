@@ -56,6 +56,8 @@ func (c *conn) handleID(_ context.Context, cmd *command) error {
 		id := strings.Join(fields, " ")
 		c.log.Info("imap: client", "id", id[:min(len(id), maxIDLogged)])
 		c.srv.clients.add(clientName(fields))
+		c.clientID = programOf(fields)
+		c.session.SetClient(c.clientID)
 		c.knowsID = true
 	}
 	c.enc.Untagged().Raw(`ID ("name" "Gadwall"`)
@@ -117,6 +119,20 @@ func clientName(fields []string) string {
 		}
 	}
 	return otherClients
+}
+
+// programOf returns the name and version of the program in the fields of ID; "" if there is no name.
+func programOf(fields []string) string {
+	name := clientName(fields)
+	if name == otherClients {
+		return ""
+	}
+	for _, f := range fields {
+		if key, value, _ := strings.Cut(f, "="); strings.EqualFold(key, "version") && len(value) <= maxClientName {
+			return strings.ToValidUTF8(name+" "+value, "?")
+		}
+	}
+	return name
 }
 
 // otherClients stands for clients without a name, and for those beyond maxClientNames.

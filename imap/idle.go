@@ -61,7 +61,10 @@ func (c *conn) handleIdle(ctx context.Context, cmd *command) error {
 			c.bye("", "Autologout; idle for too long")
 			return c.endIdleByServer(cmd)
 		case <-c.srv.stop.Done():
-			c.bye("UNAVAILABLE", "Server is shutting down")
+			c.sayStopped()
+			return c.endIdleByServer(cmd)
+		case <-c.kicked:
+			c.sayStopped()
 			return c.endIdleByServer(cmd)
 		case <-gone:
 			c.closing = true

@@ -160,6 +160,7 @@ func (c *conn) open(ctx context.Context, name string, access account.Access) (*m
 	sel.show = presenter{enc: c.enc, enabled: &c.enabled, view: &sel.view, rights: opened.Rights()}
 	unseen, known := sel.view.Seq(opening.FirstUnseen)
 	c.sel, c.state = sel, imap.ConnStateSelected
+	c.session.SetMailbox(name)
 
 	sel.show.flags(withKnown(box.Keywords))
 	sel.show.exists()
@@ -189,6 +190,7 @@ func (c *conn) dropCache() {
 // deselect leaves the selected state.
 func (c *conn) deselect() {
 	c.sel, c.state = nil, imap.ConnStateAuthenticated
+	c.session.SetMailbox("")
 }
 
 // handleUnselect answers UNSELECT (RFC 3691).

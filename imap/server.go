@@ -17,6 +17,7 @@ import (
 	"gadwall/internal/activity"
 	"gadwall/internal/mailkey"
 	"gadwall/internal/sasl"
+	"gadwall/internal/sessions"
 	"gadwall/internal/sparselog"
 )
 
@@ -60,6 +61,8 @@ type Options struct {
 	// compared with the database; 0 means 30 seconds. Where events of other
 	// instances arrive, it is 5 to 10 minutes instead.
 	PollInterval time.Duration
+	// Sessions has the connections on which users are logged in; nil if nobody asks for them.
+	Sessions *sessions.Registry
 	// Activity counts commands; nil counts for nobody.
 	Activity *activity.Counts
 }

@@ -143,6 +143,7 @@ func (c *serveCmd) Run(std streams, again reparse) (err error) {
 	})
 	running.Go(func() { lately.sampler.Run(background) })
 	running.Go(func() { collection.Run(background) })
+	running.Go(func() { store.Sessions.Run(background) })
 	running.Go(func() { check.Run(background) })
 	running.Go(func() { expiry.Run(background) })
 	reload := &reloader{again: again, certificates: certificates, level: level, log: log}
@@ -238,8 +239,8 @@ func (c *serveCmd) protocols(store *node.Node, logins *sasl.Authenticator, sende
 		Authenticator: logins, TLSConfig: loginTLS, Hostname: c.Hostname, Version: version, Logger: log,
 		MaxMessageSize: int64(c.MaxMessageSize), PlaintextFrom: c.PlaintextLoginFrom,
 		MaxConnectionsPerAddress: c.MaxConnectionsPerAddress, MaxConnectionsPerUser: c.MaxConnectionsPerUser,
-		Activity: store.Activity,
-		Comment:  c.ServerComment, AdminURI: c.AdminURI,
+		Sessions: store.Registry, Activity: store.Activity,
+		Comment: c.ServerComment, AdminURI: c.AdminURI,
 	})
 	add("IMAP", nil, mail.Serve, mail.Shutdown)
 	add("IMAPS", loginTLS, mail.Serve, mail.Shutdown)
@@ -280,6 +281,7 @@ func (c *serveCmd) protocols(store *node.Node, logins *sasl.Authenticator, sende
 	web := httpapi.Options{
 		Users: store.Mail, Ping: func(ctx context.Context) error { return store.Client.Ping(ctx, nil) },
 		Accounts: store.Accounts, Submission: sender, Token: c.HTTPToken, Gatherer: registry, Logger: log,
+		Sessions:      store.Sessions,
 		TokenRequired: c.NeedsToken(), Authenticator: logins, PlaintextFrom: c.PlaintextLoginFrom,
 		MaxMessageSize: int64(c.MaxMessageSize), Activity: store.Activity, Instances: store.Schema,
 		Updates: httpapi.NewUpdateMetrics(registry), Sampler: lately.sampler, Tail: lately.tail, Census: lately.census,

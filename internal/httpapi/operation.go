@@ -57,6 +57,7 @@ var pathParameters = map[string]parameter{
 	"part":     {name: "part", text: "The part's number, such as 2.1.", schema: text()},
 	"thread":   {name: "thread", text: "A THREADID, such as T42.", schema: text()},
 	"domain":   {name: "domain", text: "A domain.", schema: text()},
+	"session":  {name: "session", text: "The id of a session.", schema: text()},
 	"token":    {name: "token", text: "The id of a token.", schema: text()},
 	"file":     {name: "file", text: "The name of a file.", schema: text()},
 	"password": {name: "password", text: "The id of an application password.", schema: text()},

@@ -51,7 +51,7 @@ func (s *Server) routes() []route {
 		{http.MethodGet, "/openapi.json", operators, 0, routeTimeout, s.openAPI, operation{
 			id: "openapi", summary: "This document.", tag: "document", answer: map[string]json.RawMessage{}}},
 	}, s.consoleRoutes(), s.operationRoutes(), s.userRoutes(), s.tokenRoutes(), s.userTokenRoutes(),
-		s.authlogRoutes(), s.domainRoutes(), s.searchRoutes(), s.mailRoutes())
+		s.authlogRoutes(), s.domainRoutes(), s.sessionRoutes(), s.searchRoutes(), s.mailRoutes())
 }
 
 // mailRoutes are the routes of mailboxes and messages.

@@ -91,6 +91,8 @@ type Options struct {
 	Sampler   *pulse.Sampler
 	Tail      *pulse.Tail
 	Census    *census.Taker
+	// Sessions lists and ends sessions; nil: the API has no sessions.
+	Sessions Sessions
 	// Token, if not empty, or a token of Users, must come with every request but /health. If it is
 	// empty, the server answers only requests for loopback hosts.
 	Token string

@@ -39,7 +39,11 @@ func (s *Store) setHash(ctx context.Context, user mailkey.UserID, hash string, v
 	if len(unset) > 0 {
 		update = append(update, bson.E{Key: "$unset", Value: unset})
 	}
-	return s.updateUser(ctx, user, update)
+	err := s.updateUser(ctx, user, update)
+	if err == nil {
+		s.endSessions(ctx, user)
+	}
+	return err
 }
 
 // updateUser changes the document of a user who is not being deleted. The error is ErrNoSuchUser.

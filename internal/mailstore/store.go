@@ -54,6 +54,9 @@ type Options struct {
 	// AuthlogKept is how long the authentication log keeps an entry after its latest attempt; 0 means
 	// DefaultAuthlogKept.
 	AuthlogKept time.Duration
+	// LoggedOut, if set, is told of users who may no longer be logged in as they were: with another
+	// password, suspended, or deleted. It is to end their sessions.
+	LoggedOut func(ctx context.Context, user mailkey.UserID) error
 	// Stored, if set, is told of new mails after their transaction. It must not wait.
 	Stored func([]StoredMail)
 
@@ -76,6 +79,8 @@ type Store struct {
 	quota    *quota.Keeper
 	schema   *schema.Schema
 	stored   func([]StoredMail)
+
+	loggedOut func(ctx context.Context, user mailkey.UserID) error
 
 	scram      bool
 	scramCost  int
@@ -158,6 +163,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		domains:       o.Database.Collection(collDomains, committed),
 		metadata:      o.Database.Collection(collMetadata, committed),
 		stored:        o.Stored,
+		loggedOut:     o.LoggedOut,
 		journalKept:   cmp.Or(o.JournalKept, DefaultJournalKept),
 		authlogKept:   cmp.Or(o.AuthlogKept, DefaultAuthlogKept),
 		transactions:  make(chan struct{}, maxTransactions),
@@ -310,6 +316,17 @@ func (s *Store) warn(ctx context.Context, user mailkey.UserID, crossed []quota.C
 		_ = s.bus.Publish(context.WithoutCancel(ctx), events.Event{User: user, Kind: events.Quota,
 			Quota: &events.QuotaLevel{
 				Resource: string(c.Resource), Level: c.Level, Usage: c.Usage, Limit: c.Limit}})
+	}
+}
+
+// endSessions ends the sessions of a user after a change that says so, which stands whether or not
+// that is possible.
+func (s *Store) endSessions(ctx context.Context, user mailkey.UserID) {
+	if s.loggedOut == nil {
+		return
+	}
+	if err := s.loggedOut(ctx, user); err != nil {
+		s.log.Warn("open sessions of a user were not ended", "id", user.String(), "error", err)
 	}
 }
 

@@ -78,7 +78,11 @@ func (s *Store) ChangeProfile(ctx context.Context, user mailkey.UserID, c UserCh
 		_, err := s.UserByID(ctx, user)
 		return err
 	}
-	return s.updateUser(ctx, user, update)
+	err = s.updateUser(ctx, user, update)
+	if err == nil && hash != "" {
+		s.endSessions(ctx, user)
+	}
+	return err
 }
 
 // hashOf returns the hash of the new password, "" if there is none, and its verifier if it has one.

@@ -33,11 +33,15 @@ func (s UserState) String() string {
 	return string(s)
 }
 
-// Suspend keeps a user from logging in, until Resume. Sessions that are open stay open. The error
-// is ErrNoSuchUser, also for a user in state UserDeleted.
+// Suspend keeps a user from logging in, until Resume, and ends the user's sessions. The error is
+// ErrNoSuchUser, also for a user in state UserDeleted.
 func (s *Store) Suspend(ctx context.Context, user mailkey.UserID) error {
-	return s.setState(ctx, user, UserDeleted,
+	err := s.setState(ctx, user, UserDeleted,
 		bson.D{{Key: "$set", Value: bson.D{{Key: userState, Value: UserSuspended}}}})
+	if err == nil {
+		s.endSessions(ctx, user)
+	}
+	return err
 }
 
 // Resume undoes Suspend. The error is ErrNoSuchUser.
@@ -65,6 +69,7 @@ func (s *Store) DeleteUserAfter(ctx context.Context, user mailkey.UserID, after 
 		{Key: userState, Value: UserDeleted}, {Key: userDeleteAfter, Value: after.UTC()}}}})
 	if err == nil {
 		s.publishList(ctx, user)
+		s.endSessions(ctx, user)
 	}
 	return err
 }

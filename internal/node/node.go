@@ -22,6 +22,7 @@ import (
 	"gadwall/internal/mailstore"
 	"gadwall/internal/maintenance"
 	"gadwall/internal/schema"
+	"gadwall/internal/sessions"
 	"gadwall/internal/shortheader"
 )
 
@@ -98,6 +99,8 @@ type Node struct {
 	Mail     *mailstore.Store
 	Accounts *account.Accounts
 	Logins   *logins.Recorder // writes the authentication log
+	Registry *sessions.Registry
+	Sessions *sessions.Exchange
 	Schema   *schema.Schema
 	Index    *TextIndex
 
@@ -146,8 +149,11 @@ func Open(ctx context.Context, o Options) (_ *Node, err error) {
 	if o.Access == Serving {
 		stored = n.Index.add
 	}
+	n.Registry = sessions.NewRegistry()
+	n.Sessions = sessions.New(sessions.Options{Database: n.Database, Registry: n.Registry, Logger: n.log})
 	n.Mail, err = mailstore.Open(ctx, mailstore.Options{
-		Database: n.Database, Contents: n.Contents, Bus: n.Bus, Quota: o.Storage.Quota.Policy(),
+		LoggedOut: n.Sessions.EndUser,
+		Database:  n.Database, Contents: n.Contents, Bus: n.Bus, Quota: o.Storage.Quota.Policy(),
 		Resume: o.Access == Serving, ReadOnly: o.Access == Looking, Restored: o.Access == Restoring,
 		RememberPasswords: o.PasswordCache, Scram: o.Scram, JournalKept: o.JournalKept,
 		AuthlogKept: o.AuthlogKept,

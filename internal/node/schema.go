@@ -12,6 +12,7 @@ import (
 	"gadwall/internal/mailstore"
 	"gadwall/internal/schema"
 	"gadwall/internal/search/index"
+	"gadwall/internal/sessions"
 )
 
 // indexesPoll is how often a server that waits for indexes looks for them, and indexesTell how often
@@ -28,8 +29,9 @@ func (n *Node) openSchema(ctx context.Context, o Options) error {
 	if o.Migrations == nil {
 		registry.Migrations = mailstore.Migrations(nil)
 	}
-	registry.Forms = slices.Concat(mailstore.Forms(), contents.Forms(), index.Forms())
+	registry.Forms = slices.Concat(mailstore.Forms(), contents.Forms(), index.Forms(), sessions.Forms())
 	registry.Indexes = append(mailstore.Indexes(n.Database), n.Contents.Indexes()...)
+	registry.Indexes = append(registry.Indexes, sessions.Indexes(n.Database))
 	var err error
 	n.Schema, err = schema.Open(ctx, schema.Options{Database: n.Database, Redis: n.Redis, Registry: registry,
 		Program: o.Version, Log: n.log, ReadOnly: o.Access == Looking, Wait: o.schemaWait})
@@ -47,10 +49,11 @@ func (n *Node) openSchema(ctx context.Context, o Options) error {
 	if o.Access == Looking {
 		return nil
 	}
-	if err := database.CreateCollections(ctx, n.Database, contents.Forms()); err != nil {
+	if err := database.CreateCollections(ctx, n.Database, append(contents.Forms(), sessions.Forms()...)); err != nil {
 		return err
 	}
-	if _, err := database.CreateWhereEmpty(ctx, n.Contents.Indexes()); err != nil {
+	if _, err := database.CreateWhereEmpty(ctx,
+		append(n.Contents.Indexes(), sessions.Indexes(n.Database))); err != nil {
 		return err
 	}
 	if o.Access == Restoring {

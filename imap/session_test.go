@@ -1,0 +1,79 @@
+package imap
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+
+	"gadwall/internal/sessions"
+)
+
+// A session is listed with what its client does, on every instance, and ends when it is told to:
+// while it waits for a command, and in IDLE.
+func TestSessionsAreListedAndEnded(t *testing.T) {
+	t.Parallel()
+	base := newTestServer(t)
+	instance := func() (*testServer, *sessions.Exchange) {
+		registry := sessions.NewRegistry()
+		x := sessions.New(sessions.Options{Database: base.db, Registry: registry, Logger: slog.New(slog.DiscardHandler),
+			Patience: testWait})
+		ctx, end := context.WithCancel(context.Background())
+		var running sync.WaitGroup
+		running.Go(func() { x.Run(ctx) })
+		t.Cleanup(func() {
+			end()
+			running.Wait()
+		})
+		return base.serve(t, Options{Authenticator: testAuthenticator(base.accounts), Logger: base.log,
+			Sessions: registry}, base.store), x
+	}
+	one, x := instance()
+	two, _ := instance()
+	waits := one.login(t)
+	waits.ok(`ID ("name" "Test" "version" "1")`)
+	waits.ok("EXAMINE INBOX")
+	idles := two.login(t)
+	idles.ok("SELECT INBOX")
+	idles.send("i IDLE\r\n")
+	if line := idles.line(); !strings.HasPrefix(line, "+ ") {
+		t.Fatal(line)
+	}
+	stays := two.login(t)
+
+	// Until the second instance has said that it is one, nobody waits for it.
+	var a sessions.Answer
+	for len(a.Sessions) < 3 {
+		var err error
+		if a, err = x.List(t.Context(), sessions.Target{User: &base.user.ID}); err != nil || len(a.Silent) > 0 {
+			t.Fatalf("%+v, %v", a, err)
+		}
+	}
+	first := a.Sessions[0]
+	if len(a.Sessions) != 3 || first.Username != testUser || first.Mailbox != "INBOX" || first.Client != "Test 1" ||
+		first.Remote != "127.0.0.1" || first.Protocol != "imap" || first.By != "password" || first.Instance == "" ||
+		first.User != base.user.ID || first.Since.IsZero() || first.Active.Before(first.Since) {
+		t.Errorf("listed: %+v", a.Sessions)
+	}
+	for i, c := range []*testClient{waits, idles} {
+		ended, err := x.Kick(t.Context(), sessions.Target{ID: a.Sessions[i].ID})
+		if err != nil || ended.Ended != 1 {
+			t.Errorf("%+v, %v", ended, err)
+		}
+		lines := c.closed()
+		if len(lines) == 0 || lines[len(lines)-1] != "* BYE The session was ended by the server" {
+			t.Errorf("session %d said %q", i, lines)
+		}
+	}
+	stays.ok("NOOP")
+	if ended, err := x.Kick(t.Context(), sessions.Target{ID: a.Sessions[0].ID}); err != nil || ended.Ended != 0 {
+		t.Errorf("a session that has ended: %+v, %v", ended, err)
+	}
+	if err := x.EndUser(t.Context(), base.user.ID); err != nil {
+		t.Fatal(err)
+	}
+	if lines := stays.closed(); len(lines) == 0 || !strings.HasPrefix(lines[len(lines)-1], "* BYE The session") {
+		t.Errorf("all of the user: %q", lines)
+	}
+}

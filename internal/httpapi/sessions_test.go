@@ -1,0 +1,73 @@
+package httpapi
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"gadwall/internal/sessions"
+	"gadwall/internal/storetest"
+)
+
+// Operators see and end all sessions, users their own.
+func TestSessions(t *testing.T) {
+	registry := sessions.NewRegistry()
+	var x *sessions.Exchange
+	a := newLoginAPI(t, time.Millisecond, func(o *Options) {
+		x = sessions.New(sessions.Options{Database: o.Users.(*storetest.Store).Database, Registry: registry,
+			Logger: slog.New(slog.DiscardHandler), Patience: within})
+		o.Sessions = x
+	})
+	ctx, end := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { x.Run(ctx) })
+	t.Cleanup(func() {
+		end()
+		running.Wait()
+	})
+	kicked := make(chan string, 10)
+	for _, name := range []string{"ada@example.com", "bob@example.com", "bob@example.com"} {
+		user, err := a.UserByName(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var s *sessions.Session
+		s = registry.Open(sessions.Info{User: user.ID, Username: name, Protocol: "imap", Remote: "192.0.2.1"},
+			func(string) {
+				s.Close()
+				kicked <- name
+			})
+	}
+	root, ada := "Authorization: Bearer 0123456789abcdef", as("ada@example.com", storetest.Password)
+	var all, own sessionList
+	for len(all.Sessions) < 3 { // until the instance has said that it is one
+		a.call(t, "GET", "/sessions", "", 200, &all, root)
+	}
+	a.call(t, "GET", "/users/ada@example.com/sessions", "", 200, &own, ada)
+	if len(all.Sessions) != 3 || len(own.Sessions) != 1 || own.Sessions[0].Username != "ada@example.com" ||
+		own.Sessions[0].Remote != "192.0.2.1" || own.Sessions[0].Instance == "" {
+		t.Errorf("all %+v, own %+v", all, own)
+	}
+	bobs := ""
+	for _, s := range all.Sessions {
+		if s.Username == "bob@example.com" {
+			bobs = s.ID
+		}
+	}
+	a.expect(t, "GET", "/sessions", "", 403, "InsufficientScope", ada)
+	a.expect(t, "DELETE", "/sessions/"+bobs, "", 403, "InsufficientScope", ada)
+	a.expect(t, "DELETE", "/users/ada@example.com/sessions/"+bobs, "", 404, "NoSuchSession", ada)
+	a.expect(t, "DELETE", "/users/ada@example.com/sessions/"+own.Sessions[0].ID, "", 200, "", ada)
+	if name := <-kicked; name != "ada@example.com" {
+		t.Errorf("%s was told to end", name)
+	}
+	a.expect(t, "DELETE", "/sessions/"+bobs, "", 200, "", root)
+	a.expect(t, "DELETE", "/sessions/"+bobs, "", 404, "NoSuchSession", root)
+	var ended endedSessions
+	a.call(t, "DELETE", "/users/bob@example.com/sessions", "", 200, &ended, root)
+	if ended.Ended != 1 || <-kicked != "bob@example.com" || <-kicked != "bob@example.com" {
+		t.Errorf("%+v", ended)
+	}
+}

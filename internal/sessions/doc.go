@@ -1,0 +1,25 @@
+// Package sessions knows who is connected, on all instances, and ends sessions.
+//
+// # Words
+//
+//   - session: a connection on which a user is logged in. The protocol that has it opens it here, and
+//     closes it.
+//   - registry: the sessions of this instance, in memory.
+//   - peer: an instance that answers questions about its sessions.
+//   - order: a document in the database that asks all peers for something: to list sessions, or to end
+//     some. Each peer replies by documents.
+//
+// # Flow
+//
+//	Exchange.List, Exchange.Kick -> order -> Exchange.Run of every peer -> reply -> the caller
+//
+// An instance looks for orders every second. Nothing is written while nobody asks: what sessions do
+// changes all the time, and is rarely looked at. A command that is no server asks in the same way.
+//
+// # What always holds
+//
+//   - A session that is told to end says so to its client and ends by itself, at once if it waits for
+//     its client, and else after the command that runs.
+//   - An answer is complete, or names the peers that have not replied in time.
+//   - Orders, replies and peers that were killed expire.
+package sessions

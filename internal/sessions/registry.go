@@ -1,0 +1,137 @@
+package sessions
+
+import (
+	"cmp"
+	"crypto/rand"
+	"slices"
+	"sync"
+	"time"
+
+	"gadwall/internal/mailkey"
+)
+
+// Info describes a session.
+type Info struct {
+	ID       string         `json:"id"`
+	Instance string         `json:"instance"` // host:process
+	User     mailkey.UserID `json:"-"`
+	Username string         `json:"username"`
+	Actor    string         `json:"actor"`    // the master user who acts for the user; else empty
+	Protocol string         `json:"protocol"` // imap, smtp, http
+	Remote   string         `json:"remote"`   // the client's address
+	By       string         `json:"by"`       // what it logged in with
+	TLS      bool           `json:"tls"`
+	Client   string         `json:"client"`  // the program, as it calls itself
+	Mailbox  string         `json:"mailbox"` // that is open
+	Since    time.Time      `json:"since"`
+	Active   time.Time      `json:"active"` // the latest command
+}
+
+// Registry is the sessions of this instance. It is safe for concurrent use. A nil Registry has none.
+type Registry struct {
+	mu   sync.Mutex
+	open map[string]*Session
+}
+
+// NewRegistry returns a Registry without sessions.
+func NewRegistry() *Registry { return &Registry{open: make(map[string]*Session)} }
+
+// Session is an open session. A nil Session is in no Registry.
+type Session struct {
+	registry *Registry
+	kick     func(reason string)
+
+	mu   sync.Mutex
+	info Info
+}
+
+// idLength is the length of a session's id: random, so that nobody ends another one by a guess.
+const idLength = 16
+
+// Open adds a session of now. kick is called, from any goroutine and perhaps several times, when it is
+// to end. The caller closes the session.
+func (r *Registry) Open(info Info, kick func(reason string)) *Session {
+	if r == nil {
+		return nil
+	}
+	info.ID = rand.Text()[:idLength]
+	info.Since = time.Now().UTC()
+	info.Active = info.Since
+	s := &Session{registry: r, kick: kick, info: info}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.open[info.ID] = s
+	return s
+}
+
+// Close takes the session out of its Registry.
+func (s *Session) Close() {
+	if s == nil {
+		return
+	}
+	s.registry.mu.Lock()
+	defer s.registry.mu.Unlock()
+	delete(s.registry.open, s.info.ID)
+}
+
+// Touch notes a command.
+func (s *Session) Touch() { s.change(func(i *Info) { i.Active = time.Now().UTC() }) }
+
+// SetClient notes how the client calls itself.
+func (s *Session) SetClient(name string) { s.change(func(i *Info) { i.Client = name }) }
+
+// SetMailbox notes which mailbox is open; "" is none.
+func (s *Session) SetMailbox(name string) { s.change(func(i *Info) { i.Mailbox = name }) }
+
+func (s *Session) change(f func(*Info)) {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f(&s.info)
+}
+
+func (s *Session) describe() Info {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.info
+}
+
+// chosen returns the sessions of a target.
+func (r *Registry) chosen(t Target) []*Session {
+	if r == nil {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var list []*Session
+	for id, s := range r.open {
+		// What names a session does not change.
+		if (t.ID == "" || t.ID == id) && (t.User == nil || *t.User == s.info.User) {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// list returns the sessions of a target, the oldest first.
+func (r *Registry) list(t Target) []Info {
+	var list []Info
+	for _, s := range r.chosen(t) {
+		list = append(list, s.describe())
+	}
+	slices.SortFunc(list, func(a, b Info) int {
+		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.ID, b.ID))
+	})
+	return list
+}
+
+// end tells the sessions of a target to end, and returns how many these are.
+func (r *Registry) end(t Target, reason string) int {
+	list := r.chosen(t)
+	for _, s := range list {
+		s.kick(reason)
+	}
+	return len(list)
+}
