@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -42,6 +43,13 @@ func TestTokenLogins(t *testing.T) {
 		if !strings.Contains(out, "INBOX") {
 			t.Errorf("curl with %s said:\n%s", mechanism, out)
 		}
+	}
+	mailboxes := "http://" + s.http + "/users/" + s.userID(t, testUser) + "/mailboxes"
+	if got := command(t, nil, nil, curl, "-sS", "--oauth2-bearer", good, mailboxes); !strings.Contains(got, "INBOX") {
+		t.Errorf("over HTTP: %s", got)
+	}
+	if got := command(t, nil, nil, curl, "-sS", "--oauth2-bearer", wrong, mailboxes); !strings.Contains(got, "401") {
+		t.Errorf("a wrong token over HTTP: %s", got)
 	}
 	if log := s.logTail(1 << 20); strings.Contains(log, good) || strings.Contains(log, long) {
 		t.Error("a token is in the log")
@@ -98,6 +106,15 @@ func TestExternalAuthenticator(t *testing.T) {
 	list := command(t, nil, nil, binary, "user", "show", testUser, "--data-dir", s.dir)
 	if !strings.Contains(list, "Ada") || !strings.Contains(list, "1048576") {
 		t.Errorf("the user is %s", list)
+	}
+	mailboxes := "http://" + s.http + "/users/" + s.userID(t, testUser) + "/mailboxes"
+	if got := command(t, nil, nil, curl, "-sS", "--user", "ada:"+password, mailboxes); !strings.Contains(got, "INBOX") {
+		t.Errorf("over HTTP: %s", got)
+	}
+	for got := line(); got != "http Basic 127.0.0.1 True"; got = line() {
+		if !strings.HasSuffix(got, " False") { // the wrong password by another mechanism
+			t.Errorf("the program was asked: %s", got)
+		}
 	}
 	if log := s.logTail(1 << 20); strings.Contains(log, password) {
 		t.Error("the password is in the log")
@@ -192,4 +209,15 @@ func TestClientCertificates(t *testing.T) {
 	if !strings.Contains(out, "INBOX") {
 		t.Errorf("with a password: %s", out)
 	}
+}
+
+// userID returns the id of a user.
+func (s *server) userID(t testing.TB, name string) string {
+	t.Helper()
+	out := command(t, nil, nil, binary, "user", "show", name, "--data-dir", s.dir)
+	var shown struct{ ID string }
+	if err := json.Unmarshal([]byte(out), &shown); err != nil || shown.ID == "" {
+		t.Fatalf("the user is %s (%v)", out, err)
+	}
+	return shown.ID
 }
