@@ -136,8 +136,9 @@ func outgoing(id string) string {
 		"\r\nMessage-ID: <" + id + "@client.example>\r\nDate: Mon, 30 Nov 2026 12:00:00 +0000\r\n\r\n.hello\r\n"
 }
 
-// TestSubmissionThroughPostfix sends with swaks, curl and msmtp through a Postfix that delivers back. Each
-// message is once in Sent, also if the client saves it before or after, and without Bcc for the others.
+// TestSubmissionThroughPostfix sends with swaks in clear, curl over TLS and msmtp with STARTTLS through a
+// Postfix that delivers back. Each message is once in Sent, also if the client saves it before or after,
+// and without Bcc for the others.
 func TestSubmissionThroughPostfix(t *testing.T) {
 	swaks, curl, msmtp := tool(t, "swaks"), tool(t, "curl"), tool(t, "msmtp")
 	s := newServer(t)
@@ -145,8 +146,13 @@ func TestSubmissionThroughPostfix(t *testing.T) {
 	dir := t.TempDir()
 	ca := filepath.Join(dir, "ca.pem")
 	writeFile(t, ca, string(cert))
-	submission := freeAddr(t)
-	s.args = []string{"--submission-listen", submission, "--smarthost", startPostfix(t, s.lmtp, cert, key),
+	writeFile(t, filepath.Join(dir, "cert.pem"), string(cert))
+	secret := filepath.Join(dir, "key.pem")
+	writeFile(t, secret, string(key))
+	submission, submissions := freeAddr(t), freeAddr(t)
+	s.args = []string{"--submission-listen", submission, "--submissions-listen", submissions,
+		"--tls-cert", filepath.Join(dir, "cert.pem"), "--tls-key", secret,
+		"--smarthost", startPostfix(t, s.lmtp, cert, key),
 		"--smarthost-tls-ca", ca, "--smarthost-tls-name", "localhost", "--hostname", "mail.example.com"}
 	s.start(t)
 	s.createUser(t, testUser, testPassword)
@@ -179,9 +185,12 @@ func TestSubmissionThroughPostfix(t *testing.T) {
 	before := save(outgoing("curl"))
 	file := filepath.Join(dir, "curl.eml")
 	writeFile(t, file, outgoing("curl"))
-	command(t, nil, nil, curl, "-sS", "--url", "smtp://"+submission, "--user", testUser+":"+testPassword,
+	_, wrapped := hostPort(t, submissions)
+	command(t, nil, nil, curl, "-sS", "--url", "smtps://localhost:"+wrapped, "--cacert", ca,
+		"--user", testUser+":"+testPassword,
 		"--mail-from", testUser, "--mail-rcpt", "bob@example.com", "--mail-rcpt", testUser, "-T", file)
-	command(t, nil, strings.NewReader(outgoing("msmtp")), msmtp, "--host", host, "--port", port, "--tls=off",
+	command(t, nil, strings.NewReader(outgoing("msmtp")), msmtp, "--host", "localhost", "--port", port,
+		"--tls=on", "--tls-trust-file="+ca,
 		"--auth=plain", "--user", testUser, "--passwordeval", "printf '%s' '"+testPassword+"'",
 		"--remove-bcc-headers=off", "--from", testUser, "--", "bob@example.com", testUser)
 	after := save(outgoing("msmtp"))
@@ -204,7 +213,7 @@ func TestSubmissionThroughPostfix(t *testing.T) {
 	}
 	for _, user := range []string{testUser, "bob@example.com"} {
 		for _, text := range s.awaitMail(t, user, 3) {
-			if strings.Contains(text, "Bcc:") || !strings.Contains(text, "(Gadwall) with ESMTPA id") ||
+			if strings.Contains(text, "Bcc:") || !strings.Contains(text, "(Gadwall) with ESMTP") ||
 				!strings.Contains(text, "(Postfix)") || !strings.Contains(text, "\r\n\r\n.hello\r\n") {
 				t.Errorf("%s got %q", user, text)
 			}
