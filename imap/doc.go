@@ -12,6 +12,8 @@
 //   - searching: one search of one mailbox, and what it found.
 //   - context: a search whose client is told what comes to its results and what goes
 //     (RFC 5267).
+//   - annotation: an entry of metadata of a mailbox or of the server (RFC 5464). Sessions that
+//     ask for it are told which ones others changed.
 //   - presenter: writes the untagged responses about messages: FLAGS, EXISTS, EXPUNGE,
 //     FETCH.
 //
