@@ -1,5 +1,6 @@
 // Package ingest takes mail in over LMTP (RFC 2033) and SMTP (RFC 5321) and delivers it into
-// mailboxes of this store. It relays nothing.
+// mailboxes of this store. In the role of submission (RFC 6409) it takes the mail that users send, and
+// package submission relays it; the other roles relay nothing.
 //
 // # Words
 //
@@ -79,6 +80,15 @@
 //
 // # Authentication
 //
-// With Options.Authenticator, the server offers AUTH (RFC 4954) and notes who the client is. Nobody
-// needs to authenticate to deliver to mailboxes of this store.
+// With Options.Authenticator, the server offers AUTH (RFC 4954) with the mechanisms of package sasl.
+// Submission has one, and refuses MAIL of clients that have not logged in (530 5.7.0). Nobody needs to
+// authenticate to deliver to mailboxes of this store.
+//
+// # Submission
+//
+//	socket -> input -> conn -> transaction -> submission.Message
+//	             \------ body ------------------^
+//
+// MAIL, RCPT and the end of the body have the answers of the smarthost (submission.go). There is one
+// answer for all recipients, since the smarthost gives one.
 package ingest
