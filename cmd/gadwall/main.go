@@ -38,25 +38,26 @@ type cli struct {
 
 	Config string `name:"config" env:"GADWALL_CONFIG" placeholder:"FILE" help:"TOML file with settings; its keys are the names of flags."`
 
-	Serve   serveCmd    `cmd:"" help:"Run the server."`
-	User    userCmd     `cmd:"" help:"Manage users."`
-	Domain  domainCmd   `cmd:"" help:"Manage domains: default quotas, catch-all addresses, aliases."`
-	Session sessionsCmd `cmd:"" name:"sessions" help:"List and end the sessions of users."`
-	Token   tokenCmd    `cmd:"" help:"Manage tokens of the HTTP API."`
-	Quota   quotaCmd    `cmd:"" help:"Show, set and recalculate what users may store."`
-	Deliver deliverCmd  `cmd:"" help:"Deliver messages over LMTP."`
-	Check   checkCmd    `cmd:"" help:"Look for damage in what is stored, and repair it."`
-	Index   indexCmd    `cmd:"" help:"Show how far the text index is, or make it anew."`
-	GC      gcCmd       `cmd:"" name:"gc" help:"Delete what nobody uses any more."`
-	Backup  backupCmd   `cmd:"" help:"Copy the embedded database, also while the server runs."`
-	Restore restoreCmd  `cmd:"" help:"Bring mail back from a backup: all of it, or that of one user."`
-	Shards  shardsCmd   `cmd:"" help:"Lay the collections out on the shards of a MongoDB cluster."`
-	Schema  schemaCmd   `cmd:"" help:"Bring a database that exists to the form that this program knows."`
-	Doctor  doctorCmd   `cmd:"" help:"Look whether a server with these settings works, and say what to do if not."`
-	Dict    dictCmd     `cmd:"" help:"Manage compression dictionaries."`
-	Bench   benchCmd    `cmd:"" help:"Measure."`
-	Configs configCmd   `cmd:"" name:"config" help:"Show settings, or an example of a configuration file."`
-	Version versionCmd  `cmd:"" help:"Print the version."`
+	Serve    serveCmd    `cmd:"" help:"Run the server."`
+	User     userCmd     `cmd:"" help:"Manage users."`
+	Domain   domainCmd   `cmd:"" help:"Manage domains: default quotas, catch-all addresses, aliases."`
+	Session  sessionsCmd `cmd:"" name:"sessions" help:"List and end the sessions of users."`
+	Token    tokenCmd    `cmd:"" help:"Manage tokens of the HTTP API."`
+	Webhooks webhooksCmd `cmd:"" help:"Manage webhooks: URLs that are told what happens to mail."`
+	Quota    quotaCmd    `cmd:"" help:"Show, set and recalculate what users may store."`
+	Deliver  deliverCmd  `cmd:"" help:"Deliver messages over LMTP."`
+	Check    checkCmd    `cmd:"" help:"Look for damage in what is stored, and repair it."`
+	Index    indexCmd    `cmd:"" help:"Show how far the text index is, or make it anew."`
+	GC       gcCmd       `cmd:"" name:"gc" help:"Delete what nobody uses any more."`
+	Backup   backupCmd   `cmd:"" help:"Copy the embedded database, also while the server runs."`
+	Restore  restoreCmd  `cmd:"" help:"Bring mail back from a backup: all of it, or that of one user."`
+	Shards   shardsCmd   `cmd:"" help:"Lay the collections out on the shards of a MongoDB cluster."`
+	Schema   schemaCmd   `cmd:"" help:"Bring a database that exists to the form that this program knows."`
+	Doctor   doctorCmd   `cmd:"" help:"Look whether a server with these settings works, and say what to do if not."`
+	Dict     dictCmd     `cmd:"" help:"Manage compression dictionaries."`
+	Bench    benchCmd    `cmd:"" help:"Measure."`
+	Configs  configCmd   `cmd:"" name:"config" help:"Show settings, or an example of a configuration file."`
+	Version  versionCmd  `cmd:"" help:"Print the version."`
 
 	Help       helpCmd       `cmd:"" help:"Explain a command."`
 	Completion completionCmd `cmd:"" help:"Print what completes commands and flags in a shell."`

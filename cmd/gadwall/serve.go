@@ -126,8 +126,9 @@ func (c *serveCmd) Run(std streams, again reparse) (err error) {
 	defer sender.close()
 	expiry := retention.New(store.Mail, retention.Task(store.Database, store.Redis, log), retention.Limits{
 		`\Trash`: time.Duration(c.ExpireTrash), `\Junk`: time.Duration(c.ExpireJunk)})
+	hooks := store.WebhookSender(c.HTTPURL)
 	protocols, err := c.protocols(store, logins, sender.service, listeners, certificates, log, lately,
-		collection, check, expiry)
+		collection, check, expiry, hooks)
 	if err != nil {
 		return err
 	}
@@ -146,6 +147,7 @@ func (c *serveCmd) Run(std streams, again reparse) (err error) {
 	running.Go(func() { store.Sessions.Run(background) })
 	running.Go(func() { check.Run(background) })
 	running.Go(func() { expiry.Run(background) })
+	running.Go(func() { hooks.Run(background) })
 	reload := &reloader{again: again, certificates: certificates, level: level, log: log}
 	running.Go(func() { reload.run(background, hangups) })
 	defer running.Wait() // before the storage is closed
@@ -280,7 +282,8 @@ func (c *serveCmd) protocols(store *node.Node, logins *sasl.Authenticator, sende
 	}
 	web := httpapi.Options{
 		Users: store.Mail, Ping: func(ctx context.Context) error { return store.Client.Ping(ctx, nil) },
-		Accounts: store.Accounts, Submission: sender, Token: c.HTTPToken, Gatherer: registry, Logger: log,
+		Accounts: store.Accounts, Submission: sender, Webhooks: store.Webhooks,
+		Token: c.HTTPToken, Gatherer: registry, Logger: log,
 		Sessions:      store.Sessions,
 		TokenRequired: c.NeedsToken(), Authenticator: logins, PlaintextFrom: c.PlaintextLoginFrom,
 		MaxMessageSize: int64(c.MaxMessageSize), Activity: store.Activity, Instances: store.Schema,

@@ -1,8 +1,12 @@
 package main
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"gadwall/internal/signature"
 )
 
 // TestUserCommands: an operator's way with one user.
@@ -88,4 +92,46 @@ func TestTokenCommands(t *testing.T) {
 	id := strings.Fields(strings.Split(list.out, "\n")[1])[0]
 	run("revoke", id).want(t, 0, "revoked "+id)
 	run("revoke", id).want(t, exitFailure, "no such token")
+}
+
+// TestWebhookCommands: webhooks are made, changed, tried and removed.
+func TestWebhookCommands(t *testing.T) {
+	dir := dataDir(t)
+	run := func(args ...string) outcome {
+		t.Helper()
+		return gadwall(t, "", nil, append(append([]string{"webhooks"}, args...), "--data-dir", dir)...)
+	}
+	requests := make(chan string, 10)
+	url := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		requests <- r.Header.Get(signature.HeaderSignature)
+	}))
+	t.Cleanup(url.Close)
+	gadwall(t, "correct horse", nil, "user", "add", "ada@example.com", "--password-stdin", "--data-dir", dir).want(t, 0)
+	made := run("add", "filter", url.URL, "--kinds", "junk,not-junk", "--user", "ada@example.com")
+	made.want(t, 0, "shown this once")
+	if secret := strings.TrimSpace(made.out); !strings.HasPrefix(secret, "whsec_") {
+		t.Errorf("the key is %q", secret)
+	}
+	run("add", "filter", "file:///etc/passwd").want(t, exitFailure, "must begin with https://")
+	run("add", "filter", url.URL, "--user", "bob@example.com").want(t, exitFailure, "no such user")
+	list := run("list")
+	list.want(t, 0, "filter", url.URL, "junk not-junk", "active")
+	id := strings.Fields(strings.Split(list.out, "\n")[1])[0]
+	run("test", id).want(t, 0, "delivered")
+	if got := <-requests; !strings.HasPrefix(got, signature.Version) {
+		t.Errorf("the signature is %q", got)
+	}
+	run("set", id, "--kinds", "all", "--name", "all").want(t, 0)
+	run("pause", id).want(t, 0)
+	run("list").want(t, 0, "paused by an operator")
+	run("resume", id).want(t, 0)
+	if secret := run("set", id, "--new-secret").out; secret == made.out || !strings.HasPrefix(secret, "whsec_") {
+		t.Errorf("the other key is %q", secret)
+	}
+	run("failed", id).want(t, 0, "GIVEN UP")
+	run("resend", id).want(t, 0, "delivered 0 of 0")
+	run("resend", id, "abc").want(t, exitFailure, "no such delivery")
+	run("remove", id).want(t, 0, "removed "+id)
+	run("test", id).want(t, exitFailure, "no such webhook")
+	run("remove", id).want(t, exitFailure, "no such webhook")
 }

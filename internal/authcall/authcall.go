@@ -15,19 +15,16 @@ package authcall
 import (
 	"bytes"
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
 	"gadwall/internal/proofs"
+	"gadwall/internal/signature"
 	"gadwall/quota"
 )
 
@@ -45,14 +42,6 @@ const (
 	// DefaultTimeout and DefaultRemember are those of Options.
 	DefaultTimeout  = 5 * time.Second
 	DefaultRemember = time.Minute
-)
-
-// Headers of a question.
-const (
-	headerTimestamp = "Gadwall-Timestamp"
-	headerSignature = "Gadwall-Signature"
-	// signatureVersion stands before the signature, so that there can be another one.
-	signatureVersion = "v1="
 )
 
 // ErrDenied reports that the program does not let the user in.
@@ -157,12 +146,10 @@ func (c *Caller) post(ctx context.Context, q Question) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("auth-url: %w", err)
 	}
-	timestamp := strconv.FormatInt(c.opts.Now().Unix(), 10)
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", strings.TrimSuffix("Gadwall/"+c.opts.Version, "/"))
-	req.Header.Set(headerTimestamp, timestamp)
-	req.Header.Set(headerSignature, signatureVersion+c.sign(timestamp, question))
+	signature.Set(req.Header, c.opts.Secret, c.opts.Now(), question)
 	resp, err := c.client.Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("auth-url: %s", quoted(err.Error()))
@@ -179,14 +166,6 @@ func (c *Caller) post(ctx context.Context, q Question) ([]byte, error) {
 		return nil, fmt.Errorf("auth-url: the answer has more than %d octets", maxAnswer)
 	}
 	return body, nil
-}
-
-// sign returns the signature of a question: HMAC-SHA256 of the timestamp, a full stop, and the body.
-func (c *Caller) sign(timestamp string, body []byte) string {
-	mac := hmac.New(sha256.New, []byte(c.opts.Secret))
-	mac.Write([]byte(timestamp + "."))
-	mac.Write(body)
-	return hex.EncodeToString(mac.Sum(nil))
 }
 
 // parseAnswer reads the body of an answer.

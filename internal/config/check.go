@@ -234,6 +234,13 @@ func (l *Listeners) check(smarthost bool) error {
 	if listening == 0 {
 		return errors.New("every listener is off, there is nothing to serve")
 	}
+	if l.HTTPURL != "" {
+		u, err := url.Parse(l.HTTPURL)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" ||
+			u.RawQuery != "" || u.Fragment != "" {
+			return errors.New("--http-url: want the beginning of an address, such as https://mail.example.com")
+		}
+	}
 	unprintable := func(r rune) bool { return r <= ' ' || r >= 0x7f }
 	if l.HTTPToken != "" && (len(l.HTTPToken) < minToken || strings.ContainsFunc(l.HTTPToken, unprintable)) {
 		return fmt.Errorf("--http-token: want at least %d printable ASCII characters without spaces", minToken)

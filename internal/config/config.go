@@ -85,6 +85,7 @@ type Listeners struct {
 	SubmissionsListen string `name:"submissions-listen" env:"GADWALL_SUBMISSIONS_LISTEN" default:"off" placeholder:"ADDR" help:"Submission over TLS; needs --tls-cert and --smarthost."`
 	HTTPListen        string `name:"http-listen" env:"GADWALL_HTTP_LISTEN" default:"127.0.0.1:8080" placeholder:"ADDR" help:"HTTP API, health and metrics."`
 	HTTPToken         string `name:"http-token" env:"GADWALL_HTTP_TOKEN" placeholder:"TOKEN" help:"Token that HTTP requests must carry; without it, and with --http-listen beyond loopback, the database must have one (gadwall token create)."`
+	HTTPURL           string `name:"http-url" env:"GADWALL_HTTP_URL" placeholder:"URL" help:"Where the HTTP API is for those who get webhooks: the beginning of addresses that they are told."`
 }
 
 // TLS names the files of certificates. SIGHUP reads those of the server again.

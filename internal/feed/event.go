@@ -2,6 +2,7 @@ package feed
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"gadwall/internal/envelope"
@@ -94,6 +95,9 @@ type Message struct {
 	From      []Address `json:"from,omitempty"`
 	MessageID string    `json:"messageId,omitempty"`
 	Preview   string    `json:"preview,omitempty"`
+	// Source is an address at which the message can be read for a while, without a token. Webhooks
+	// have it.
+	Source string `json:"source,omitempty"`
 }
 
 // Address is a mail address in a header.
@@ -135,6 +139,16 @@ func shownWhole(m *mailstore.Message) *Message {
 		}
 	}
 	return s
+}
+
+// MailboxNumber returns the number of the mailbox that has Message and Messages.
+func (e *Event) MailboxNumber() (uint32, bool) {
+	if e.Mailbox == nil {
+		return 0, false
+	}
+	digits, found := strings.CutPrefix(e.Mailbox.ID, "F")
+	n, err := strconv.ParseUint(digits, 10, 32)
+	return uint32(n), found && err == nil
 }
 
 // mailboxID returns the MAILBOXID (RFC 8474 section 4).

@@ -120,6 +120,11 @@ func (s *Server) getSource(w http.ResponseWriter, r *http.Request) {
 		s.failWith(w, r, err)
 		return
 	}
+	s.writeSource(w, r, box, at)
+}
+
+// writeSource answers with the octets of the message of the mailbox that the path names.
+func (s *Server) writeSource(w http.ResponseWriter, r *http.Request, box *account.Mailbox, at *mailstore.Mailbox) {
 	m, err := s.message(r, box, mailstore.FieldSize|mailstore.FieldContent)
 	var content *contents.Content
 	if err == nil {

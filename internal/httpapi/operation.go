@@ -60,6 +60,9 @@ var pathParameters = map[string]parameter{
 	"session":  {name: "session", text: "The id of a session.", schema: text()},
 	"token":    {name: "token", text: "The id of a token.", schema: text()},
 	"file":     {name: "file", text: "The name of a file.", schema: text()},
+	"webhook":  {name: "webhook", text: "The id of a webhook.", schema: text()},
+	"delivery": {name: "delivery", text: "The id of a delivery.", schema: text()},
+	"link":     {name: "link", text: "What a webhook was told.", schema: text()},
 	"password": {name: "password", text: "The id of an application password.", schema: text()},
 }
 

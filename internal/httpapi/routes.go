@@ -37,7 +37,8 @@ const (
 	operators access = iota
 	// everybody may ask, also past the limits of connections.
 	everybody
-	// visitors are all clients within the limits of connections: the route tells nothing.
+	// visitors are all clients within the limits of connections: the route tells nothing, or its path
+	// has a secret that the handler checks.
 	visitors
 )
 
@@ -51,7 +52,8 @@ func (s *Server) routes() []route {
 		{http.MethodGet, "/openapi.json", operators, 0, routeTimeout, s.openAPI, operation{
 			id: "openapi", summary: "This document.", tag: "document", answer: map[string]json.RawMessage{}}},
 	}, s.consoleRoutes(), s.operationRoutes(), s.userRoutes(), s.tokenRoutes(), s.userTokenRoutes(),
-		s.authlogRoutes(), s.domainRoutes(), s.sessionRoutes(), s.searchRoutes(), s.mailRoutes())
+		s.authlogRoutes(), s.domainRoutes(), s.sessionRoutes(), s.searchRoutes(), s.mailRoutes(),
+		s.webhookRoutes())
 }
 
 // mailRoutes are the routes of mailboxes and messages.

@@ -81,6 +81,8 @@ type Options struct {
 	Accounts *account.Accounts
 	// Submission sends the mail of users; nil: the API cannot.
 	Submission *submission.Service
+	// Webhooks are sent what happens; nil: the API has no webhooks.
+	Webhooks Webhooks
 	// Ping asks the database for a sign of life.
 	Ping func(context.Context) error
 	// Disk returns the state of the database's disk; nil if this process does not know it.

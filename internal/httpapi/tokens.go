@@ -59,7 +59,7 @@ func (s *Server) tokenRoutes() []route {
 var areas = map[string]string{
 	"users": "users", "addresses": "users", "app passwords": "users", "domains": "users", "mailboxes": "mail",
 	"messages": "mail", "tokens": "tokens", "server": "metrics", "document": "",
-	"operation": "all", "authlog": "users", "user tokens": "users", "sessions": "users",
+	"operation": "all", "authlog": "users", "user tokens": "users", "sessions": "users", "webhooks": "all",
 }
 
 // scope returns the scope that a token needs for the route; "" is any. A route whose tag nobody gave a

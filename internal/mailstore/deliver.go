@@ -350,7 +350,10 @@ func (s *Store) runGroup(ctx context.Context, user mailkey.UserID, group []*bund
 	}
 	for len(alive) > 0 {
 		g := &groupWrite{store: s, user: user, bundles: alive, time: new(database.Clock)}
-		err := s.transact(database.WithClock(ctx, g.clock()), g.write)
+		err := s.beforeChange(ctx, user)
+		if err == nil {
+			err = s.transact(database.WithClock(ctx, g.clock()), g.write)
+		}
 		g.told()
 		if err == nil {
 			g.publish(ctx)

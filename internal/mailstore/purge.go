@@ -124,6 +124,11 @@ func (p *purge) everything(ctx context.Context) error {
 			return fmt.Errorf("delete user: %w", err)
 		}
 	}
+	if p.watcher != nil {
+		if err := p.watcher.Forget(ctx, user); err != nil {
+			return fmt.Errorf("delete user: %w", err)
+		}
+	}
 	if err := p.forgetIdentifier(ctx, user); err != nil {
 		return fmt.Errorf("delete user: %w", err)
 	}

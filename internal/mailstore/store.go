@@ -59,6 +59,8 @@ type Options struct {
 	LoggedOut func(ctx context.Context, user mailkey.UserID) error
 	// Stored, if set, is told of new mails after their transaction. It must not wait.
 	Stored func([]StoredMail)
+	// Watcher, if set, is told before the mail of a user changes.
+	Watcher Watcher
 
 	// For tests.
 	purgeLease         time.Duration
@@ -70,6 +72,15 @@ type Options struct {
 	deliveryWait       time.Duration
 }
 
+// A Watcher keeps something that must be there before the mail of a user changes.
+type Watcher interface {
+	// Before is called before each transaction of a user, and its error is that of the transaction.
+	// It makes no transaction itself.
+	Before(ctx context.Context, user mailkey.UserID) error
+	// Forget is called when a user is removed, once or several times.
+	Forget(ctx context.Context, user mailkey.UserID) error
+}
+
 // Store is the mail of one database. It is safe for concurrent use, also by several instances.
 type Store struct {
 	db       *mongo.Database
@@ -79,6 +90,7 @@ type Store struct {
 	quota    *quota.Keeper
 	schema   *schema.Schema
 	stored   func([]StoredMail)
+	watcher  Watcher
 
 	loggedOut func(ctx context.Context, user mailkey.UserID) error
 
@@ -164,6 +176,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		metadata:      o.Database.Collection(collMetadata, committed),
 		stored:        o.Stored,
 		loggedOut:     o.LoggedOut,
+		watcher:       o.Watcher,
 		journalKept:   cmp.Or(o.JournalKept, DefaultJournalKept),
 		authlogKept:   cmp.Or(o.AuthlogKept, DefaultAuthlogKept),
 		transactions:  make(chan struct{}, maxTransactions),

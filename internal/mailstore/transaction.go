@@ -192,10 +192,21 @@ func (l *userLocks) lock(ctx context.Context, user mailkey.UserID) (unlock func(
 // transactFor is transact under the user's lock.
 func (s *Store) transactFor(ctx context.Context, user mailkey.UserID, fn func(ctx context.Context) error) error {
 	s.traffic.note(user)
+	if err := s.beforeChange(ctx, user); err != nil {
+		return err
+	}
 	unlock, err := s.locks.lock(ctx, user)
 	if err != nil {
 		return err
 	}
 	defer unlock()
 	return s.transact(ctx, fn)
+}
+
+// beforeChange tells the Watcher that a transaction of the user follows.
+func (s *Store) beforeChange(ctx context.Context, user mailkey.UserID) error {
+	if s.watcher == nil {
+		return nil
+	}
+	return s.watcher.Before(ctx, user)
 }

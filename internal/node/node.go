@@ -17,6 +17,7 @@ import (
 	"gadwall/internal/contents"
 	"gadwall/internal/docstore"
 	"gadwall/internal/events"
+	"gadwall/internal/feed"
 	"gadwall/internal/lease"
 	"gadwall/internal/logins"
 	"gadwall/internal/mailstore"
@@ -24,6 +25,7 @@ import (
 	"gadwall/internal/schema"
 	"gadwall/internal/sessions"
 	"gadwall/internal/shortheader"
+	"gadwall/internal/webhooks"
 )
 
 // An Access says what a process opens the storage for.
@@ -103,6 +105,8 @@ type Node struct {
 	Sessions *sessions.Exchange
 	Schema   *schema.Schema
 	Index    *TextIndex
+	Feed     *feed.Feed
+	Webhooks *webhooks.Registry
 
 	log     *slog.Logger
 	closers []func() error
@@ -142,6 +146,9 @@ func Open(ctx context.Context, o Options) (_ *Node, err error) {
 			return nil, err
 		}
 	}
+	if err := n.openWebhooks(ctx, o.Access); err != nil {
+		return nil, err
+	}
 	if err := n.openIndex(ctx, o.Access); err != nil {
 		return nil, err
 	}
@@ -157,7 +164,7 @@ func Open(ctx context.Context, o Options) (_ *Node, err error) {
 		Resume: o.Access == Serving, ReadOnly: o.Access == Looking, Restored: o.Access == Restoring,
 		RememberPasswords: o.PasswordCache, Scram: o.Scram, JournalKept: o.JournalKept,
 		AuthlogKept: o.AuthlogKept,
-		Schema:      n.Schema, Stored: stored, Logger: n.log})
+		Schema:      n.Schema, Stored: stored, Watcher: n.Webhooks, Logger: n.log})
 	if err != nil {
 		return nil, err
 	}
@@ -170,6 +177,7 @@ func Open(ctx context.Context, o Options) (_ *Node, err error) {
 		}
 	}
 	n.closers = append(n.closers, n.closeMail)
+	n.startWebhooks(o.Access)
 	n.startIndex(o.Access)
 	n.Logins = logins.NewRecorder(logins.RecorderOptions{Write: n.Mail.WriteLogins, Logger: n.log})
 	n.closers = append(n.closers, n.Logins.Close) // before the mail store

@@ -13,6 +13,7 @@ import (
 	"gadwall/internal/schema"
 	"gadwall/internal/search/index"
 	"gadwall/internal/sessions"
+	"gadwall/internal/webhooks"
 )
 
 // indexesPoll is how often a server that waits for indexes looks for them, and indexesTell how often
@@ -29,9 +30,10 @@ func (n *Node) openSchema(ctx context.Context, o Options) error {
 	if o.Migrations == nil {
 		registry.Migrations = mailstore.Migrations(nil)
 	}
-	registry.Forms = slices.Concat(mailstore.Forms(), contents.Forms(), index.Forms(), sessions.Forms())
-	registry.Indexes = append(mailstore.Indexes(n.Database), n.Contents.Indexes()...)
-	registry.Indexes = append(registry.Indexes, sessions.Indexes(n.Database))
+	registry.Forms = slices.Concat(mailstore.Forms(), contents.Forms(), index.Forms(), sessions.Forms(),
+		webhooks.Forms())
+	registry.Indexes = slices.Concat(mailstore.Indexes(n.Database), n.Contents.Indexes(),
+		[]database.Indexes{sessions.Indexes(n.Database)}, webhooks.Indexes(n.Database))
 	var err error
 	n.Schema, err = schema.Open(ctx, schema.Options{Database: n.Database, Redis: n.Redis, Registry: registry,
 		Program: o.Version, Log: n.log, ReadOnly: o.Access == Looking, Wait: o.schemaWait})

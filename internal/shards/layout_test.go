@@ -139,7 +139,7 @@ func TestLayout(t *testing.T) {
 		t.Errorf("%d slots: %v", len(before), slices.Sorted(maps.Keys(before)))
 	}
 	for _, other := range []string{"users", "mailboxes", "subscriptions", "journal", "authlog", "seen",
-		"searchstates", "searchrows", "searchblocks", "searchcolumns"} {
+		"webhookreaders", "searchstates", "searchrows", "searchblocks", "searchcolumns"} {
 		if !maps.Equal(before, c.layout("gadwall."+other)) {
 			t.Errorf("%s lies elsewhere than messages", other)
 		}

@@ -40,6 +40,8 @@ type Options struct {
 	RememberPasswords time.Duration
 	// Scram is mailstore.Options.Scram. Verifiers cost little.
 	Scram bool
+	// Watcher is mailstore.Options.Watcher.
+	Watcher mailstore.Watcher
 }
 
 // Store is a mail store with what stands below it.
@@ -98,6 +100,7 @@ func OpenIn(ctx context.Context, o Options) (*Store, error) {
 		Database: o.Database, Contents: s.Contents, Bus: s.Bus, Logger: o.Logger,
 		Quota: o.Quota, ReadOnly: o.ReadOnly, RememberPasswords: o.RememberPasswords,
 		Scram: o.Scram, ScramIterations: 4096,
+		Watcher: o.Watcher,
 	})
 	if err != nil {
 		return nil, errors.Join(err, s.closeBus())

@@ -1,0 +1,91 @@
+package acceptance
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/emersion/go-imap/v2"
+)
+
+// TestSpamFilterLearns: a program in Python is told by a webhook what the user says is junk, and reads
+// the messages. The server is killed in between.
+func TestSpamFilterLearns(t *testing.T) {
+	python, curl := tool(t, "python3"), tool(t, "curl")
+	program := exec.CommandContext(t.Context(), python, "testdata/spam_filter.py")
+	in, err := program.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := program.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	program.Stderr = os.Stderr
+	if err := program.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = program.Process.Kill()
+		_ = program.Wait() // it was killed
+	})
+	said := bufio.NewScanner(out)
+	line := func() string {
+		if !said.Scan() {
+			t.Fatalf("the program ended: %v", said.Err())
+		}
+		return said.Text()
+	}
+	port := strings.TrimPrefix(line(), "port ")
+
+	s := newServer(t)
+	s.args = append(s.args, "--http-url", "http://"+s.http)
+	s.start(t)
+	s.createUser(t, testUser, testPassword)
+	var made struct{ Secret string }
+	answer := command(t, nil, nil, curl, "-sS", "-H", "Content-Type: application/json", "--data",
+		fmt.Sprintf(`{"name":"filter","url":"http://127.0.0.1:%s/","kinds":["junk","not-junk"]}`, port),
+		"http://"+s.http+"/webhooks")
+	if err := json.Unmarshal([]byte(answer), &made); err != nil || made.Secret == "" {
+		t.Fatalf("%s: %v", answer, err)
+	}
+	if _, err := fmt.Fprintln(in, made.Secret); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 {
+		s.deliver(t, fmt.Appendf(nil, "Subject: number %d\r\n\r\ntext\r\n", i))
+	}
+	c := s.login(t)
+	if _, err := c.Select("INBOX", nil).Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Move(imap.UIDSetNum(1), "Junk").Wait(); err != nil {
+		t.Fatal(err)
+	}
+	flags := &imap.StoreFlags{Op: imap.StoreFlagsAdd, Flags: []imap.Flag{"$Junk"}}
+	if err := c.Store(imap.UIDSetNum(2), flags, nil).Close(); err != nil {
+		t.Fatal(err)
+	}
+	// What was acknowledged is sent, whatever becomes of the process.
+	s.kill()
+	s.start(t)
+	c = s.login(t)
+	if _, err := c.Select("Junk", nil).Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Move(imap.UIDSetNum(1), "INBOX").Wait(); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]bool{"junk move": true, "junk keyword": true, "not-junk move": true}
+	for len(want) > 0 {
+		kind, first, _ := strings.Cut(line(), " Return-Path: ")
+		if first == "" || !want[kind] && kind != "junk move" && kind != "junk keyword" {
+			t.Fatalf("the program learnt %q of %q", kind, first)
+		}
+		delete(want, kind) // what came just before the kill may come again
+	}
+}
