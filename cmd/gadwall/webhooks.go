@@ -32,15 +32,8 @@ type oneWebhook struct {
 }
 
 // withRegistry runs f with the webhooks of the storage.
-func (c *storageSettings) withRegistry(
-	std streams,
-	f func(context.Context, *webhooks.Registry) error,
-) error {
-	return c.withStorage(
-		std,
-		node.Sharing,
-		func(ctx context.Context, n *node.Node) error { return f(ctx, n.Webhooks) },
-	)
+func (c *storageSettings) withRegistry(std streams, f func(context.Context, *webhooks.Registry) error) error {
+	return c.withStorage(std, node.Sharing, func(ctx context.Context, n *node.Node) error { return f(ctx, n.Webhooks) })
 }
 
 type webhookAddCmd struct {

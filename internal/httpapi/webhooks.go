@@ -82,14 +82,7 @@ type failedDeliveries struct {
 }
 
 func shownWebhook(h *webhooks.Hook) Webhook {
-	shown := Webhook{
-		ID:      h.ID,
-		Name:    h.Name,
-		URL:     h.URL,
-		Kinds:   h.Kinds,
-		Created: h.Created,
-		Paused:  h.Paused,
-	}
+	shown := Webhook{ID: h.ID, Name: h.Name, URL: h.URL, Kinds: h.Kinds, Created: h.Created, Paused: h.Paused}
 	if shown.Kinds == nil {
 		shown.Kinds = []feed.Kind{}
 	}
@@ -111,53 +104,25 @@ func (s *Server) webhookRoutes() []route {
 		s.route(http.MethodGet, "/webhooks", s.listWebhooks, operation{
 			id: "listWebhooks", summary: "All webhooks.", tag: tag, answer: webhookList{}}),
 		s.route(http.MethodPost, "/webhooks", s.addWebhook, operation{
-			id:       "addWebhook",
-			summary:  "Have events sent to a URL.",
-			tag:      tag,
-			body:     newWebhook{},
-			answer:   Webhook{},
-			status:   http.StatusCreated,
-			failures: []int{bad, gone, many},
-		}),
+			id: "addWebhook", summary: "Have events sent to a URL.", tag: tag, body: newWebhook{}, answer: Webhook{},
+			status: http.StatusCreated, failures: []int{bad, gone, many}}),
 		s.route(http.MethodGet, one, s.getWebhook, operation{
-			id:       "getWebhook",
-			summary:  "One webhook.",
-			tag:      tag,
-			answer:   Webhook{},
-			failures: []int{gone},
-		}),
+			id: "getWebhook", summary: "One webhook.", tag: tag, answer: Webhook{}, failures: []int{gone}}),
 		s.route(http.MethodPatch, one, s.changeWebhook, operation{
-			id:       "changeWebhook",
-			summary:  "Change, pause or resume a webhook.",
-			tag:      tag,
-			body:     webhookChange{},
-			answer:   Webhook{},
-			failures: []int{bad, gone},
-		}),
+			id: "changeWebhook", summary: "Change, pause or resume a webhook.", tag: tag, body: webhookChange{},
+			answer: Webhook{}, failures: []int{bad, gone}}),
 		s.route(http.MethodDelete, one, s.removeWebhook, operation{
-			id:       "deleteWebhook",
-			summary:  "Take a webhook away.",
-			tag:      tag,
-			status:   http.StatusNoContent,
-			failures: []int{gone},
-		}),
+			id: "deleteWebhook", summary: "Take a webhook away.", tag: tag, status: http.StatusNoContent,
+			failures: []int{gone}}),
 		s.route(http.MethodPost, one+"/test", s.tryWebhook, operation{
-			id:       "testWebhook",
-			summary:  "Send it an event of kind test.",
-			tag:      tag,
-			answer:   webhookAnswer{},
-			failures: []int{gone},
-		}),
+			id: "testWebhook", summary: "Send it an event of kind test.", tag: tag, answer: webhookAnswer{},
+			failures: []int{gone}}),
 		s.route(http.MethodGet, one+"/failed", s.listFailed, operation{
-			id:      "listFailedDeliveries",
-			summary: "Deliveries that were given up, the latest first.",
-			tag:     tag,
+			id: "listFailedDeliveries", summary: "Deliveries that were given up, the latest first.", tag: tag,
 			query: []parameter{
 				{name: "limit", text: "Most of them.", schema: number(1, webhooks.MaxLetters)},
 				{name: "bodies", text: "true: with what was to be sent.", schema: text()}},
-			answer:   failedDeliveries{},
-			failures: []int{bad, gone},
-		}),
+			answer: failedDeliveries{}, failures: []int{bad, gone}}),
 		s.route(http.MethodPost, one+"/failed/{delivery}/resend", s.resendFailed, operation{
 			id: "resendDelivery", summary: "Send a delivery again that was given up.", tag: tag,
 			answer: webhookAnswer{}, failures: []int{gone}}),
@@ -165,25 +130,10 @@ func (s *Server) webhookRoutes() []route {
 	if s.opts.Accounts == nil {
 		return routes
 	}
-	return append(
-		routes,
-		route{
-			http.MethodGet,
-			webhooks.LinkPath + "{link}",
-			visitors,
-			0,
-			0,
-			s.getLinked,
-			operation{
-				id:          "getLinkedSource",
-				summary:     "The octets of a message, by an address that a webhook was told.",
-				tag:         "messages",
-				ranges:      true,
-				answerTypes: []string{typeMessage},
-				failures:    []int{http.StatusNotFound, http.StatusRequestedRangeNotSatisfiable},
-			},
-		},
-	)
+	return append(routes, route{http.MethodGet, webhooks.LinkPath + "{link}", visitors, 0, 0, s.getLinked, operation{
+		id: "getLinkedSource", summary: "The octets of a message, by an address that a webhook was told.",
+		tag: "messages", ranges: true, answerTypes: []string{typeMessage},
+		failures: []int{http.StatusNotFound, http.StatusRequestedRangeNotSatisfiable}}})
 }
 
 func (s *Server) listWebhooks(_ http.ResponseWriter, r *http.Request) (any, error) {
@@ -264,32 +214,20 @@ func (s *Server) listFailed(_ http.ResponseWriter, r *http.Request) (any, error)
 	if err != nil {
 		return nil, err
 	}
-	letters, err := s.opts.Webhooks.Letters(
-		r.Context(),
-		r.PathValue("webhook"),
-		limit,
-		r.FormValue("bodies") == "true",
-	)
+	letters, err := s.opts.Webhooks.Letters(r.Context(), r.PathValue("webhook"), limit, r.FormValue("bodies") == "true")
 	if err != nil {
 		return nil, webhookRefusal(err)
 	}
 	list := failedDeliveries{make([]FailedDelivery, len(letters))}
 	for i, l := range letters {
-		list.Deliveries[i] = FailedDelivery{
-			ID:    l.ID,
-			User:  l.User.String(),
-			At:    l.At,
-			Error: l.Error,
-			Body:  json.RawMessage(l.Body),
-		}
+		list.Deliveries[i] = FailedDelivery{ID: l.ID, User: l.User.String(), At: l.At, Error: l.Error,
+			Body: json.RawMessage(l.Body)}
 	}
 	return list, nil
 }
 
 func (s *Server) resendFailed(_ http.ResponseWriter, r *http.Request) (any, error) {
-	return webhookResult(
-		s.opts.Webhooks.Resend(r.Context(), r.PathValue("webhook"), r.PathValue("delivery")),
-	)
+	return webhookResult(s.opts.Webhooks.Resend(r.Context(), r.PathValue("webhook"), r.PathValue("delivery")))
 }
 
 // webhookResult is the answer for a request that was sent: that it failed is the answer, too.

@@ -29,7 +29,7 @@ func newHookedAPI(t *testing.T) (*api, *webhooks.Registry) {
 }
 
 func TestWebhooks(t *testing.T) {
-	a, _ := newHookedAPI(t)
+	a, r := newHookedAPI(t)
 	status := http.StatusOK
 	var got []string
 	url := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -39,14 +39,8 @@ func TestWebhooks(t *testing.T) {
 	t.Cleanup(url.Close)
 
 	var made, hook Webhook
-	a.call(
-		t,
-		"POST",
-		"/webhooks",
-		`{"name":"filter","url":"`+url.URL+`","kinds":["junk"],"user":"ada@example.com"}`,
-		201,
-		&made,
-	)
+	a.call(t, "POST", "/webhooks",
+		`{"name":"filter","url":"`+url.URL+`","kinds":["junk"],"user":"ada@example.com"}`, 201, &made)
 	if made.Secret == "" || made.User == "" || len(made.Kinds) != 1 {
 		t.Fatalf("%+v", made)
 	}
@@ -76,20 +70,26 @@ func TestWebhooks(t *testing.T) {
 		t.Errorf("%+v", failed)
 	}
 	a.call(t, "PATCH", one, `{"paused":true,"newSecret":true,"kinds":[]}`, 200, &hook)
-	if hook.Paused != webhooks.PausedByOperator || hook.Secret == "" ||
-		hook.Secret == made.Secret ||
+	if hook.Paused != webhooks.PausedByOperator || hook.Secret == "" || hook.Secret == made.Secret ||
 		len(hook.Kinds) != 0 {
 		t.Errorf("%+v", hook)
 	}
+	status = http.StatusOK
+	letter := webhooks.Letter{ID: "0011", Hook: made.ID, Error: "trouble", Body: `{"id":"0011"}`}
+	if err := r.KeepLetter(t.Context(), letter); err != nil {
+		t.Fatal(err)
+	}
+	a.call(t, "GET", one+"/failed?bodies=true", "", 200, &failed)
+	if len(failed.Deliveries) != 1 || string(failed.Deliveries[0].Body) != letter.Body {
+		t.Errorf("%+v", failed)
+	}
+	a.call(t, "POST", one+"/failed/0011/resend", "", 200, &answer)
+	if !answer.Delivered || got[len(got)-1] != "0011" {
+		t.Errorf("%+v after %q", answer, got)
+	}
 	a.refused(t, "POST", "/webhooks", `{"name":"a","url":"ftp://example.com"}`, 400, "InvalidField")
-	a.refused(
-		t,
-		"POST",
-		"/webhooks",
-		`{"name":"a","url":"http://example.com","user":"bob@example.com"}`,
-		404,
-		"NoSuchUser",
-	)
+	a.refused(t, "POST", "/webhooks",
+		`{"name":"a","url":"http://example.com","user":"bob@example.com"}`, 404, "NoSuchUser")
 	a.refused(t, "PATCH", one, `{"name":""}`, 400, "InvalidField")
 	a.refused(t, "POST", one+"/failed/abc/resend", "", 404, "NoSuchDelivery")
 	a.call(t, "DELETE", one, "", 204, nil)
@@ -105,15 +105,8 @@ func TestLinkedSource(t *testing.T) {
 	a, r := newHookedAPI(t)
 	const mail = "Subject: a\r\n\r\ntext\r\n"
 	var put uploaded
-	a.call(
-		t,
-		"POST",
-		"/users/ada@example.com/mailboxes/INBOX/messages",
-		mail,
-		201,
-		&put,
-		"Content-Type: message/rfc822",
-	)
+	a.call(t, "POST", "/users/ada@example.com/mailboxes/INBOX/messages", mail, 201, &put,
+		"Content-Type: message/rfc822")
 	user, err := a.UserByName(t.Context(), "ada@example.com")
 	if err != nil {
 		t.Fatal(err)
@@ -128,22 +121,12 @@ func TestLinkedSource(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	guarded := start(
-		t,
-		Options{Users: a, Accounts: accounts, Webhooks: r, Token: "0123456789abcdef"},
-	)
+	guarded := start(t, Options{Users: a, Accounts: accounts, Webhooks: r, Token: "0123456789abcdef"})
 	status, body, header := request(t, "GET", guarded+link, "")
 	if status != 200 || body != mail || header.Get("Content-Type") != typeMessage {
 		t.Errorf("%d %q %v", status, body, header)
 	}
-	if status, body, _ = request(
-		t,
-		"GET",
-		guarded+link,
-		"",
-		"Range: bytes=0-6",
-	); status != 206 ||
-		body != mail[:7] {
+	if status, body, _ = request(t, "GET", guarded+link, "", "Range: bytes=0-6"); status != 206 || body != mail[:7] {
 		t.Errorf("%d %q", status, body)
 	}
 	a.call(t, "GET", link, "", 200, nil)

@@ -67,15 +67,8 @@ type hookDoc struct {
 }
 
 func (d *hookDoc) hook() *Hook {
-	h := &Hook{
-		ID:      d.ID,
-		Name:    d.Name,
-		URL:     d.URL,
-		Kinds:   d.Kinds,
-		Secret:  d.Secret,
-		Created: d.Created.UTC(),
-		Paused:  d.Paused,
-	}
+	h := &Hook{ID: d.ID, Name: d.Name, URL: d.URL, Kinds: d.Kinds, Secret: d.Secret, Created: d.Created.UTC(),
+		Paused: d.Paused}
 	if d.User != nil {
 		copy(h.User[:], d.User.Data)
 	}
@@ -91,25 +84,12 @@ func (h *Hook) wants(k feed.Kind) bool { return len(h.Kinds) == 0 || slices.Cont
 // tellsOf are the kinds of events that an event of the bus may stand for.
 var tellsOf = map[events.Kind][]feed.Kind{
 	events.New: {feed.NewMessage, feed.Sent, feed.Moved, feed.Junk, feed.NotJunk},
-	events.Changed: {
-		feed.FlagsChanged,
-		feed.Moved,
-		feed.Expunged,
-		feed.Junk,
-		feed.NotJunk,
-		feed.Sent,
-		feed.NewMessage,
-	},
+	events.Changed: {feed.FlagsChanged, feed.Moved, feed.Expunged, feed.Junk, feed.NotJunk, feed.Sent,
+		feed.NewMessage},
 	events.Junk: {feed.NewMessage, feed.Moved, feed.Junk, feed.NotJunk, feed.Sent},
 	events.Ham:  {feed.NewMessage, feed.Moved, feed.Junk, feed.NotJunk, feed.Sent},
-	events.MailboxList: {
-		feed.MailboxCreated,
-		feed.MailboxRenamed,
-		feed.MailboxDeleted,
-		feed.MailboxSubscribed,
-		feed.MailboxUnsubscribed,
-		feed.Moved,
-	},
+	events.MailboxList: {feed.MailboxCreated, feed.MailboxRenamed, feed.MailboxDeleted, feed.MailboxSubscribed,
+		feed.MailboxUnsubscribed, feed.Moved},
 	events.Quota: {feed.QuotaReached},
 }
 
@@ -161,14 +141,7 @@ func (r *Registry) Add(ctx context.Context, h Hook) (*Hook, error) {
 	var id [8]byte
 	rand.Read(id[:]) // never fails, as documented
 	h.ID, h.Secret, h.Created, h.Paused = hex.EncodeToString(id[:]), newSecret(), r.now(), ""
-	doc := hookDoc{
-		ID:      h.ID,
-		Name:    h.Name,
-		URL:     h.URL,
-		Kinds:   h.Kinds,
-		Secret:  h.Secret,
-		Created: h.Created,
-	}
+	doc := hookDoc{ID: h.ID, Name: h.Name, URL: h.URL, Kinds: h.Kinds, Secret: h.Secret, Created: h.Created}
 	if (h.User != mailkey.UserID{}) {
 		user := h.User.Binary()
 		doc.User = &user
@@ -269,11 +242,7 @@ func (r *Registry) Change(ctx context.Context, id string, c HookChange) (*Hook, 
 	if err := h.check(); err != nil {
 		return nil, err
 	}
-	set := bson.D{
-		{Key: "name", Value: h.Name},
-		{Key: "url", Value: h.URL},
-		{Key: "secret", Value: h.Secret},
-	}
+	set := bson.D{{Key: "name", Value: h.Name}, {Key: "url", Value: h.URL}, {Key: "secret", Value: h.Secret}}
 	var unset bson.D
 	for _, field := range []struct {
 		name  string
@@ -317,9 +286,5 @@ func (r *Registry) updateHook(ctx context.Context, id string, update bson.D) err
 // Remove removes a hook. What it has not got it does not get. The error is ErrNoSuchHook.
 func (r *Registry) Remove(ctx context.Context, id string) error {
 	// The sender removes the readers and letters, and the document at last.
-	return r.updateHook(
-		ctx,
-		id,
-		bson.D{{Key: "$set", Value: bson.D{{Key: "removed", Value: true}}}},
-	)
+	return r.updateHook(ctx, id, bson.D{{Key: "$set", Value: bson.D{{Key: "removed", Value: true}}}})
 }

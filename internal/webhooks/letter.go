@@ -53,44 +53,21 @@ func (d *letterDoc) letter() Letter {
 	return l
 }
 
-// keepLetter keeps a delivery that is given up. The oldest ones of the hook make room.
-func (r *Registry) keepLetter(
-	ctx context.Context,
-	rd *reader,
-	hook, id string,
-	body []byte,
-	cause error,
-) error {
+// KeepLetter keeps a delivery that is given up now. The oldest ones of the hook make room.
+func (r *Registry) KeepLetter(ctx context.Context, l Letter) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	now := r.now()
-	_, err := r.letters.UpdateOne(
-		ctx,
-		bson.D{{Key: "_id", Value: id}},
-		bson.D{{Key: "$set", Value: bson.D{
-			{
-				Key:   letterHook,
-				Value: hook,
-			},
-			{Key: letterUser, Value: rd.key.user().Binary()},
-			{Key: letterAt, Value: now},
-			{Key: letterError, Value: shortText(cause)},
-			{Key: letterBody, Value: string(body)},
-			{Key: letterExpires, Value: now.Add(letterKept)},
-		}}},
-		options.UpdateOne().SetUpsert(true),
-	)
+	_, err := r.letters.UpdateOne(ctx, bson.D{{Key: "_id", Value: l.ID}}, bson.D{{Key: "$set", Value: bson.D{
+		{Key: letterHook, Value: l.Hook}, {Key: letterUser, Value: l.User.Binary()}, {Key: letterAt, Value: now},
+		{Key: letterError, Value: l.Error}, {Key: letterBody, Value: l.Body},
+		{Key: letterExpires, Value: now.Add(letterKept)}}}}, options.UpdateOne().SetUpsert(true))
 	if err != nil {
 		return fmt.Errorf("keep letter: %w", err)
 	}
-	cursor, err := r.letters.Find(
-		ctx,
-		bson.D{{Key: letterHook, Value: hook}},
-		options.Find().SetHint(indexHook).
-			SetSort(bson.D{{Key: letterHook, Value: -1}, {Key: letterAt, Value: -1}}).
-			SetSkip(MaxLetters).SetLimit(removeBatch).
-			SetProjection(bson.D{{Key: "_id", Value: 1}}),
-	)
+	cursor, err := r.letters.Find(ctx, bson.D{{Key: letterHook, Value: l.Hook}}, options.Find().
+		SetHint(indexHook).SetSort(latestFirst()).SetSkip(MaxLetters).SetLimit(removeBatch).
+		SetProjection(bson.D{{Key: "_id", Value: 1}}))
 	if err != nil {
 		return fmt.Errorf("find old letters: %w", err)
 	}
@@ -106,14 +83,14 @@ func (r *Registry) keepLetter(
 	return nil
 }
 
+// latestFirst is the order of letters of one hook, by the index.
+func latestFirst() bson.D {
+	return bson.D{{Key: letterHook, Value: -1}, {Key: letterAt, Value: -1}}
+}
+
 // Letters returns the deliveries of a hook that were given up, the latest first, with their bodies
 // if whole is true.
-func (r *Registry) Letters(
-	ctx context.Context,
-	hook string,
-	limit int,
-	whole bool,
-) ([]Letter, error) {
+func (r *Registry) Letters(ctx context.Context, hook string, limit int, whole bool) ([]Letter, error) {
 	if _, err := r.Hook(ctx, hook); err != nil {
 		return nil, err
 	}
@@ -122,8 +99,7 @@ func (r *Registry) Letters(
 	if limit <= 0 || limit > MaxLetters {
 		limit = MaxLetters
 	}
-	opts := options.Find().SetHint(indexHook).SetLimit(int64(limit)).
-		SetSort(bson.D{{Key: letterHook, Value: -1}, {Key: letterAt, Value: -1}})
+	opts := options.Find().SetHint(indexHook).SetLimit(int64(limit)).SetSort(latestFirst())
 	if !whole {
 		opts.SetProjection(bson.D{{Key: letterBody, Value: 0}})
 	}
@@ -147,8 +123,7 @@ func (r *Registry) Letter(ctx context.Context, hook, id string) (*Letter, error)
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	var doc letterDoc
-	err := r.letters.FindOne(ctx, bson.D{{Key: "_id", Value: id}, {Key: letterHook, Value: hook}}).
-		Decode(&doc)
+	err := r.letters.FindOne(ctx, bson.D{{Key: "_id", Value: id}, {Key: letterHook, Value: hook}}).Decode(&doc)
 	if errors.Is(err, mongo.ErrNoDocuments) {
 		return nil, ErrNoSuchLetter
 	}

@@ -65,22 +65,12 @@ func newClient() *http.Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxConnsPerHost, transport.MaxIdleConnsPerHost = 2*perHook, perHook
 	transport.ResponseHeaderTimeout = requestTimeout
-	return &http.Client{
-		Transport:     transport,
-		Timeout:       requestTimeout,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+	return &http.Client{Transport: transport, Timeout: requestTimeout,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
 // post sends a body. The error is an *AnswerError if there was an answer.
-func post(
-	ctx context.Context,
-	client *http.Client,
-	h *Hook,
-	id string,
-	body []byte,
-	now time.Time,
-) error {
+func post(ctx context.Context, client *http.Client, h *Hook, id string, body []byte, now time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, h.URL, bytes.NewReader(body))

@@ -139,11 +139,7 @@ func dueAt(hook string, now time.Time) bson.D {
 }
 
 func (r *Registry) update(ctx context.Context, key readerKey, set bson.D) error {
-	if _, err := r.readers.UpdateOne(
-		ctx,
-		key.filter(),
-		bson.D{{Key: "$set", Value: set}},
-	); err != nil {
+	if _, err := r.readers.UpdateOne(ctx, key.filter(), bson.D{{Key: "$set", Value: set}}); err != nil {
 		return fmt.Errorf("update reader: %w", err)
 	}
 	return nil
@@ -165,12 +161,8 @@ func (r *Registry) moveOn(ctx context.Context, rd *reader, position string) erro
 }
 
 func worksAgain() bson.D {
-	return bson.D{
-		{Key: readerNotYet, Value: ""},
-		{Key: readerTries, Value: ""},
-		{Key: readerFailed, Value: ""},
-		{Key: readerError, Value: ""},
-	}
+	return bson.D{{Key: readerNotYet, Value: ""}, {Key: readerTries, Value: ""}, {Key: readerFailed, Value: ""},
+		{Key: readerError, Value: ""}}
 }
 
 // rest notes that the reader has read to the end.
@@ -183,18 +175,11 @@ func (r *Registry) rest(ctx context.Context, rd *reader, position string) error 
 		wakes = bson.D{{Key: "$exists", Value: false}}
 	}
 	unset := append(worksAgain(), bson.E{Key: readerDue, Value: ""})
-	res, err := r.readers.UpdateOne(
-		ctx,
-		append(rd.key.filter(), bson.E{Key: readerWakes, Value: wakes}),
-		bson.D{set, {Key: "$unset", Value: unset}},
-	)
+	res, err := r.readers.UpdateOne(ctx, append(rd.key.filter(), bson.E{Key: readerWakes, Value: wakes}),
+		bson.D{set, {Key: "$unset", Value: unset}})
 	if err == nil && res.MatchedCount == 0 {
 		// It became due meanwhile, and stays so.
-		_, err = r.readers.UpdateOne(
-			ctx,
-			rd.key.filter(),
-			bson.D{set, {Key: "$unset", Value: worksAgain()}},
-		)
+		_, err = r.readers.UpdateOne(ctx, rd.key.filter(), bson.D{set, {Key: "$unset", Value: worksAgain()}})
 	}
 	if err != nil {
 		return fmt.Errorf("update reader: %w", err)
@@ -212,15 +197,8 @@ func (r *Registry) postpone(ctx context.Context, rd *reader, cause error) error 
 	}
 	next := now.Add(pauseAfter(rd.tries))
 	return r.update(ctx, rd.key, bson.D{
-		{
-			Key:   readerDue,
-			Value: next,
-		},
-		{Key: readerNotYet, Value: next},
-		{Key: readerTries, Value: int32(rd.tries)},
-		{Key: readerFailed, Value: rd.failed},
-		{Key: readerError, Value: shortText(cause)},
-	})
+		{Key: readerDue, Value: next}, {Key: readerNotYet, Value: next}, {Key: readerTries, Value: int32(rd.tries)},
+		{Key: readerFailed, Value: rd.failed}, {Key: readerError, Value: shortText(cause)}})
 }
 
 // pauseAfter is the pause after so many failures in a row.
@@ -253,11 +231,7 @@ func (r *Registry) removeLeft(ctx context.Context) error {
 			coll  *mongo.Collection
 			field string
 		}{{r.readers, readerHook}, {r.letters, letterHook}} {
-			if err := removeAll(
-				ctx,
-				from.coll,
-				bson.D{{Key: from.field, Value: h.ID}},
-			); err != nil {
+			if err := removeAll(ctx, from.coll, bson.D{{Key: from.field, Value: h.ID}}); err != nil {
 				return fmt.Errorf("remove webhook %s: %w", h.ID, err)
 			}
 		}
@@ -286,10 +260,7 @@ func removeAll(ctx context.Context, coll *mongo.Collection, filter bson.D) error
 		for i, d := range docs {
 			ids[i] = d.ID
 		}
-		if _, err := coll.DeleteMany(
-			ctx,
-			bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: ids}}}},
-		); err != nil {
+		if _, err := coll.DeleteMany(ctx, bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: ids}}}}); err != nil {
 			return err
 		}
 	}

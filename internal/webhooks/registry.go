@@ -68,28 +68,16 @@ func Open(ctx context.Context, o Options) (*Registry, error) {
 	}
 	in := func(name string) *mongo.Collection { return o.Database.Collection(name, database.Committed()) }
 	r := &Registry{
-		hooks:   in(collHooks),
-		readers: in(collReaders),
-		letters: in(collLetters),
-		log:     o.Logger,
-		now:     func() time.Time { return time.Now().UTC().Truncate(time.Millisecond) },
-		wake: make(
-			chan struct{},
-			1,
-		),
-		changed: make(chan struct{}, 1),
-		tracked: make(map[readerKey]bool),
+		hooks: in(collHooks), readers: in(collReaders), letters: in(collLetters), log: o.Logger,
+		now:  func() time.Time { return time.Now().UTC().Truncate(time.Millisecond) },
+		wake: make(chan struct{}, 1), changed: make(chan struct{}, 1), tracked: make(map[readerKey]bool),
 	}
 	return r, r.refresh(ctx)
 }
 
 // Forms returns how the collections are to be stored.
 func Forms() []database.Form {
-	return []database.Form{
-		{Name: collHooks},
-		{Name: collReaders},
-		{Name: collLetters, Compressor: database.Zstd},
-	}
+	return []database.Form{{Name: collHooks}, {Name: collReaders}, {Name: collLetters, Compressor: database.Zstd}}
 }
 
 // Indexes returns the indexes of the collections.
@@ -105,15 +93,9 @@ func Indexes(db *mongo.Database) []database.Indexes {
 	old := index("expires", letterExpires)
 	old.Options.SetExpireAfterSeconds(0)
 	return []database.Indexes{
-		{
-			Collection: in(collReaders),
-			Models:     []mongo.IndexModel{index(indexDue, readerHook, readerDue)},
-		},
-		{
-			Collection: in(collLetters),
-			Models:     []mongo.IndexModel{index(indexHook, letterHook, letterAt), old},
-			Optional:   []string{"expires"},
-		},
+		{Collection: in(collReaders), Models: []mongo.IndexModel{index(indexDue, readerHook, readerDue)}},
+		{Collection: in(collLetters), Models: []mongo.IndexModel{index(indexHook, letterHook, letterAt), old},
+			Optional: []string{"expires"}},
 	}
 }
 
@@ -254,13 +236,8 @@ func (r *Registry) mark(ctx context.Context, ev events.Event) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), markTimeout)
 	defer cancel()
 	if err := r.markDue(ctx, keys); err != nil {
-		r.log.Warn(
-			"webhooks hear of a change with the user's next one",
-			"user",
-			hex.EncodeToString(ev.User[:]),
-			"error",
-			err,
-		)
+		r.log.Warn("webhooks hear of a change with the user's next one", "user", hex.EncodeToString(ev.User[:]),
+			"error", err)
 		return
 	}
 	tell(r.wake)

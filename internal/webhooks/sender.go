@@ -4,9 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -50,24 +50,14 @@ type Sender struct {
 
 // NewSender returns a Sender, which Run starts.
 func NewSender(o SenderOptions) *Sender {
-	s := &Sender{
-		SenderOptions: o,
-		client:        newClient(),
-		log:           o.Logger,
-		giveUp:        giveUp,
-		deliveries: prometheus.NewCounterVec(
-			prometheus.CounterOpts{
-				Name: "gadwall_webhook_deliveries_total",
-				Help: "Requests to webhooks: delivered, failed (it is tried again), given_up (it became a letter).",
-			},
-			[]string{"result"},
-		),
+	s := &Sender{SenderOptions: o, client: newClient(), log: o.Logger, giveUp: giveUp,
+		deliveries: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "gadwall_webhook_deliveries_total",
+			Help: "Requests to webhooks: delivered, failed (it is tried again), given_up (it became a letter)."},
+			[]string{"result"}),
 		events: prometheus.NewCounter(prometheus.CounterOpts{Name: "gadwall_webhook_events_total",
 			Help: "Events that webhooks took."}),
-		waiting: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "gadwall_webhook_waiting",
-			Help: "Users for whom a webhook has something to get; 0 in instances that do not send.",
-		}),
+		waiting: prometheus.NewGauge(prometheus.GaugeOpts{Name: "gadwall_webhook_waiting",
+			Help: "Users for whom a webhook has something to get; 0 in instances that do not send."}),
 	}
 	if s.log == nil {
 		s.log = slog.Default()
@@ -80,11 +70,7 @@ func NewSender(o SenderOptions) *Sender {
 }
 
 // Register adds the sender's figures.
-func (s *Sender) Register(
-	r prometheus.Registerer,
-) {
-	r.MustRegister(s.deliveries, s.events, s.waiting)
-}
+func (s *Sender) Register(r prometheus.Registerer) { r.MustRegister(s.deliveries, s.events, s.waiting) }
 
 // Run sends until ctx ends.
 func (s *Sender) Run(ctx context.Context) {
@@ -182,7 +168,7 @@ type line struct {
 // same reports whether a hook is as it was.
 func same(a, b *Hook) bool {
 	return a.ID == b.ID && a.URL == b.URL && a.Secret == b.Secret && a.Paused == b.Paused &&
-		fmt.Sprint(a.Kinds) == fmt.Sprint(b.Kinds)
+		slices.Equal(a.Kinds, b.Kinds)
 }
 
 // renewLines starts and ends lines so that each hook that gets something has one. It returns how
@@ -265,17 +251,8 @@ func (s *Sender) round(ctx context.Context, h *Hook, due []*reader) bool {
 			defer func() { <-slots }()
 			err := s.send(ctx, h, rd)
 			if err != nil && ctx.Err() == nil {
-				s.log.Warn(
-					"webhook failed",
-					"webhook",
-					h.ID,
-					"user",
-					rd.key.user().String(),
-					"tries",
-					rd.tries,
-					"error",
-					err,
-				)
+				s.log.Warn("webhook failed", "webhook", h.ID, "user", rd.key.user().String(), "tries", rd.tries,
+					"error", err)
 			}
 			mu.Lock()
 			defer mu.Unlock()
@@ -330,12 +307,7 @@ type bundle struct {
 }
 
 // next makes the next delivery of a reader.
-func (s *Sender) next(
-	ctx context.Context,
-	h *Hook,
-	rd *reader,
-	user *mailstore.User,
-) (*bundle, error) {
+func (s *Sender) next(ctx context.Context, h *Hook, rd *reader, user *mailstore.User) (*bundle, error) {
 	for limit := pageEvents; ; limit = 1 {
 		page, err := s.Feed.Read(ctx, user.ID, rd.position, limit)
 		if errors.Is(err, feed.ErrResync) || errors.Is(err, feed.ErrPosition) {
@@ -346,12 +318,7 @@ func (s *Sender) next(
 			return nil, err
 		}
 		b := &bundle{id: deliveryID(h.ID, rd.position, page.Next), to: page.Next, more: page.More}
-		d := Delivery{
-			ID:      b.id,
-			Webhook: h.ID,
-			User:    &User{user.ID.String(), user.Username},
-			Created: s.Registry.now(),
-		}
+		d := Delivery{ID: b.id, Webhook: h.ID, User: &User{user.ID.String(), user.Username}, Created: s.Registry.now()}
 		for _, e := range page.Events {
 			if e.Kind == Resync || h.wants(e.Kind) {
 				d.Events = append(d.Events, e)
@@ -373,12 +340,7 @@ func (s *Sender) next(
 }
 
 // addLinks gives messages the address of their source.
-func (s *Sender) addLinks(
-	ctx context.Context,
-	user mailkey.UserID,
-	list []feed.Event,
-	until time.Time,
-) error {
+func (s *Sender) addLinks(ctx context.Context, user mailkey.UserID, list []feed.Event, until time.Time) error {
 	key, err := s.Registry.key(ctx)
 	if err != nil {
 		return err
@@ -420,21 +382,13 @@ func (s *Sender) deliver(ctx context.Context, h *Hook, rd *reader, b *bundle) er
 		s.log.Warn("webhook paused: "+PausedGone, "webhook", h.ID)
 	}
 	if rd.tries > 0 && !isGone(err) && s.Registry.now().Sub(rd.failed) >= s.giveUp {
-		if err := s.Registry.keepLetter(ctx, rd, h.ID, b.id, b.body, err); err != nil {
+		if err := s.Registry.KeepLetter(ctx, Letter{ID: b.id, Hook: h.ID, User: rd.key.user(),
+			Error: shortText(err), Body: string(b.body)}); err != nil {
 			return err
 		}
 		s.deliveries.WithLabelValues("given_up").Inc()
-		s.log.Error(
-			"webhook delivery given up: gadwall webhooks resend sends it again",
-			"webhook",
-			h.ID,
-			"user",
-			rd.key.user().String(),
-			"delivery",
-			b.id,
-			"error",
-			err,
-		)
+		s.log.Error("webhook delivery given up: gadwall webhooks resend sends it again", "webhook", h.ID,
+			"user", rd.key.user().String(), "delivery", b.id, "error", err)
 		return nil
 	}
 	s.deliveries.WithLabelValues("failed").Inc()

@@ -52,15 +52,8 @@ func newEnv(t *testing.T, db *mongo.Database) *env {
 // run lets a sender run until the test ends, or stop is called.
 func (e *env) run(t *testing.T, change ...func(*Sender)) (stop func()) {
 	t.Helper()
-	s := NewSender(
-		SenderOptions{
-			Registry: e.Registry,
-			Feed:     e.feed,
-			Users:    e.Store,
-			BaseURL:  "https://mail.example/",
-			Task:     &lease.Task{Name: "webhooks", Database: e.db},
-		},
-	)
+	s := NewSender(SenderOptions{Registry: e.Registry, Feed: e.feed, Users: e.Store, BaseURL: "https://mail.example/",
+		Task: &lease.Task{Name: "webhooks", Database: e.db}})
 	for _, f := range change {
 		f(s)
 	}
@@ -103,13 +96,7 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		r.bad = append(r.bad, err.Error())
 	}
 	timestamp := req.Header.Get(signature.HeaderTimestamp)
-	if req.Header.Get(
-		signature.HeaderSignature,
-	) != signature.Version+signature.Sign(
-		r.secret,
-		timestamp,
-		body,
-	) {
+	if req.Header.Get(signature.HeaderSignature) != signature.Version+signature.Sign(r.secret, timestamp, body) {
 		r.bad = append(r.bad, "signature "+req.Header.Get(signature.HeaderSignature))
 	}
 	seconds, err := strconv.ParseInt(timestamp, 10, 64)
@@ -267,9 +254,7 @@ func (r *receiver) awaitSeen(t *testing.T, n int) {
 		if time.Now().After(limit) {
 			t.Fatalf("%d requests of %d in a minute", seen, n)
 		}
-		time.Sleep(
-			time.Millisecond,
-		) // the receiver has no other way to tell of requests that it refuses
+		time.Sleep(time.Millisecond) // the receiver has no other way to tell of requests that it refuses
 	}
 }
 
@@ -288,8 +273,7 @@ func TestGivingUp(t *testing.T) {
 		t.Fatalf("%q", got)
 	}
 	letters, err := e.Letters(t.Context(), h.ID, 0, true)
-	if err != nil || len(letters) != 1 || letters[0].User != ada.ID ||
-		!strings.Contains(letters[0].Body, `"one"`) ||
+	if err != nil || len(letters) != 1 || letters[0].User != ada.ID || !strings.Contains(letters[0].Body, `"one"`) ||
 		!strings.Contains(letters[0].Error, "400") {
 		t.Fatalf("%+v, %v", letters, err)
 	}
@@ -380,11 +364,7 @@ func TestDueMeanwhile(t *testing.T) {
 	if err := e.rest(t.Context(), due[0], page.Next); err != nil {
 		t.Fatal(err)
 	}
-	if due, err = e.due(
-		t.Context(),
-		h.ID,
-	); err != nil || len(due) != 1 ||
-		due[0].position != page.Next {
+	if due, err = e.due(t.Context(), h.ID); err != nil || len(due) != 1 || due[0].position != page.Next {
 		t.Fatalf("%d due, %v", len(due), err)
 	}
 	if err := e.rest(t.Context(), due[0], page.Next); err != nil {
@@ -476,14 +456,7 @@ func TestInvalidHooks(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := e.Change(
-		t.Context(),
-		"0011223344556677",
-		HookChange{},
-	); !errors.Is(
-		err,
-		ErrNoSuchHook,
-	) {
+	if _, err := e.Change(t.Context(), "0011223344556677", HookChange{}); !errors.Is(err, ErrNoSuchHook) {
 		t.Errorf("%v", err)
 	}
 }
