@@ -13,6 +13,9 @@
 //     the user, for a user who has logged in from there before; the user alone, for clients on the
 //     machine.
 //
+//   - stranger: a client that names a user who has not logged in from its address before. To each
+//     account, checks of strangers have turns and failures of their own, wherever they come from.
+//
 //   - recorder: writes the authentication log. Attempts that are alike are one entry.
 //
 // # What always holds
@@ -24,6 +27,9 @@
 //   - Failures are counted by user. A success clears those of its own user only.
 //   - A source with failures of its own does not delay other sources: a user who has logged in from
 //     an address before is not delayed by failures of others there.
+//   - More addresses do not buy more guesses at one account: after a few failures, strangers wait for
+//     one another there as if they were one source. They delay nobody who is known at an address, and
+//     nobody on the machine itself, where sources are accounts anyway.
 //   - No login waits for the authentication log, and failures fill neither memory nor the log.
 //   - What is remembered is bounded; see limits.go.
 package logins

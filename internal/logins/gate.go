@@ -49,6 +49,7 @@ type Gate struct {
 	turns   []*queue          // with checks that wait, in the order of their turns
 	wake    *time.Timer       // for the first delay to end; nil: nobody waits for one
 	history history
+	guesses guesses
 }
 
 // source is what has turns; see the package's comment.
@@ -72,7 +73,10 @@ type waiter struct {
 	queue *queue
 	addr  netip.Addr
 	user  userHash
-	turn  chan struct{} // closed when the check may run
+	named bool // there is a user's name
+	// stranger says that the check runs as one of a client that is not known where it is.
+	stranger bool
+	turn     chan struct{} // closed when the check may run
 }
 
 // New returns a Gate.
@@ -86,6 +90,7 @@ func New(o Options) *Gate {
 	return &Gate{
 		delay: o.Delay, checks: o.Checks, failed: o.Failed, seed: maphash.MakeSeed(),
 		queues: make(map[source]*queue), history: make(history),
+		guesses: make(guesses),
 	}
 }
 
@@ -160,7 +165,7 @@ var errPanic = errors.New("check panicked")
 
 // enter puts a check in its queue.
 func (g *Gate) enter(from Client, user string) (*waiter, error) {
-	w := &waiter{addr: from.Addr, user: g.hash(user), turn: make(chan struct{})}
+	w := &waiter{addr: from.Addr, user: g.hash(user), named: user != "", turn: make(chan struct{})}
 	if from.Local {
 		w.addr = netip.Addr{} // as that of all local clients
 	}
@@ -217,11 +222,16 @@ func (g *Gate) leave(w *waiter) bool {
 func (g *Gate) done(w *waiter, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	now := time.Now()
+	wrong := err != nil && g.failed(err)
 	switch {
 	case err == nil:
-		g.history.success(w.addr, w.user, time.Now())
-	case g.failed(err):
-		g.history.failure(w.addr, w.user, time.Now())
+		g.history.success(w.addr, w.user, now)
+	case wrong:
+		g.history.failure(w.addr, w.user, now)
+	}
+	if w.stranger {
+		g.guesses.end(w.user, wrong, now)
 	}
 	g.running--
 	w.queue.running--
@@ -240,6 +250,11 @@ func (g *Gate) drop(q *queue) {
 func (g *Gate) schedule() {
 	now := time.Now()
 	var first time.Time // when the first delay ends
+	delay := func(until time.Time) {
+		if first.IsZero() || until.Before(first) {
+			first = until
+		}
+	}
 	for i := 0; i < len(g.turns) && g.running < g.checks; {
 		q := g.turns[i]
 		until, delayed := g.delayedUntil(q.source, now)
@@ -248,14 +263,28 @@ func (g *Gate) schedule() {
 			continue
 		}
 		if delayed && (q.running > 0 || until.After(now)) {
-			if q.running == 0 && (first.IsZero() || until.Before(first)) {
-				first = until
+			if q.running == 0 {
+				delay(until)
 			}
 			i++
 			continue
 		}
-		w := q.waiting[0]
-		q.waiting = q.waiting[1:]
+		at := slices.IndexFunc(q.waiting, func(w *waiter) bool {
+			until, delayed := g.accountDelays(w, now)
+			if delayed && !until.IsZero() {
+				delay(until)
+			}
+			return !delayed
+		})
+		if at < 0 {
+			i++
+			continue
+		}
+		w := q.waiting[at]
+		q.waiting = slices.Delete(q.waiting, at, at+1)
+		if w.stranger = g.isStranger(w, now); w.stranger {
+			g.guesses.begin(w.user, now)
+		}
 		q.running++
 		g.running++
 		close(w.turn)
@@ -283,5 +312,5 @@ func (g *Gate) delayedUntil(s source, now time.Time) (until time.Time, delayed b
 	if n == 0 {
 		return now, false
 	}
-	return last.Add(min(g.delay<<min(n-1, 20), max(maxDelay, g.delay))), true
+	return last.Add(g.delayAfter(n)), true
 }

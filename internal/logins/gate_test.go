@@ -230,19 +230,21 @@ func TestTrouble(t *testing.T) {
 func TestAside(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, g *testGate) {
 		const away = time.Hour
-		aside := func(from Client, result error) {
-			_ = g.Check(t.Context(), from, "user", func(ctx context.Context) error {
+		aside := func(from Client, user string, result error) {
+			_ = g.Check(t.Context(), from, user, func(ctx context.Context) error {
 				Aside(ctx, func() { time.Sleep(away) })
 				return result
 			})
 		}
 		var waiting sync.WaitGroup
 		for i := range maxAside {
-			waiting.Go(func() { aside(Client{Addr: netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})}, nil) })
+			waiting.Go(func() {
+				aside(Client{Addr: netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})}, fmt.Sprint(i), nil)
+			})
 		}
 		synctest.Wait()
 		g.expect(t, alicesPlace, "alice", nil, 0)
-		waiting.Go(func() { aside(attackers, nil) }) // keeps the turn
+		waiting.Go(func() { aside(attackers, "user", nil) }) // keeps the turn
 		synctest.Wait()
 		if d := took(func() { _ = g.login(alicesPlace, "alice", nil) }); d < away/2 {
 			t.Errorf("beside one too many, alice waited %v", d)
@@ -250,7 +252,7 @@ func TestAside(t *testing.T) {
 		waiting.Wait()
 		if d := took(func() {
 			for range maxSourceAside + 1 {
-				waiting.Go(func() { aside(attackers, errWrong) })
+				waiting.Go(func() { aside(attackers, "user", errWrong) })
 			}
 			waiting.Wait()
 		}); d < 2*away {
@@ -258,7 +260,7 @@ func TestAside(t *testing.T) {
 		}
 		if d := took(func() {
 			for range 3 {
-				waiting.Go(func() { aside(attackers, errWrong) })
+				waiting.Go(func() { aside(attackers, "user", errWrong) })
 			}
 			waiting.Wait()
 		}); d < 3*away {

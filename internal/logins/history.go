@@ -39,19 +39,22 @@ func (h history) at(addr netip.Addr, now time.Time) *address {
 }
 
 // shorten forgets what has expired. If that is too little, there is an attack from everywhere, and
-// it is of no use to remember addresses: it forgets some.
+// it is of no use to remember addresses with failures: it forgets some, and of those at which users are
+// known only as many as it must.
 func (h history) shorten(now time.Time) {
 	for addr, a := range h {
 		if a.expire(now); len(a.failed) == 0 && len(a.known) == 0 {
 			delete(h, addr)
 		}
 	}
-	for addr := range h {
-		if len(h) < maxAddresses/2 {
-			return
-		}
-		if addr.IsValid() {
-			delete(h, addr)
+	for _, known := range []bool{false, true} {
+		for addr, a := range h {
+			if len(h) < maxAddresses/2 {
+				return
+			}
+			if addr.IsValid() && (known || len(a.known) == 0) {
+				delete(h, addr)
+			}
 		}
 	}
 }

@@ -29,6 +29,12 @@ const (
 	DefaultDelay = 500 * time.Millisecond
 	maxDelay     = 15 * time.Second
 
+	// freeFailures is how many failures an account has, from addresses where its user is not known,
+	// before the next check of it from such an address waits. maxAccounts is how many accounts have a
+	// history of their own.
+	freeFailures = 5
+	maxAccounts  = 10_000
+
 	// failureMemory is how long a failure counts after the last one, and successMemory how long a
 	// user is known at an address.
 	failureMemory = 15 * time.Minute
