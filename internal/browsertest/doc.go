@@ -13,8 +13,7 @@
 //
 // # What always holds
 //
-//   - The tree has no node_modules. The packages are those of package-lock.json, which npm checks by
-//     their hashes. They are installed once into the user's cache directory, without their scripts.
-//   - A script that throws, or that does not end, fails the test. What it prints is the test's log.
+//   - What package nodetest promises: the packages are those of package-lock.json, outside of the tree,
+//     and a script that throws or does not end fails the test.
 //   - A machine without Chromium, node or npm skips the test, and the skip names the program.
 package browsertest
