@@ -327,3 +327,55 @@ func TestSwaks(t *testing.T) {
 		t.Errorf("%d messages, want 1", n)
 	}
 }
+
+// TestFetchmail fetches new messages with fetchmail and leaves them, then fetches all and deletes them.
+// fetchmail hands each message to a program, which appends it to a file.
+func TestFetchmail(t *testing.T) {
+	fetchmail := tool(t, "fetchmail")
+	s := startServer(t)
+	const n = 10
+	s.seed(t, n)
+	home := t.TempDir()
+	host, port := hostPort(t, s.imap)
+	rc, fetched := filepath.Join(home, "fetchmailrc"), filepath.Join(home, "fetched")
+	writeFile(t, rc, fmt.Sprintf(`poll %s service %s protocol imap auth password
+  username "%s" password "%s"
+  sslproto "" no rewrite no stripcr pass8bits
+  mda "cat >> %s"
+`, host, port, testUser, testPassword, fetched))
+	run := func(args ...string) string {
+		args = append([]string{"-f", rc, "--pidfile", filepath.Join(home, "pid"), "-v"}, args...)
+		return command(t, []string{"HOME=" + home, "FETCHMAILHOME=" + home}, nil, fetchmail, args...)
+	}
+	// count is how often the trace of a delivery stands in the file.
+	count := func() int {
+		b, err := os.ReadFile(fetched)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(regexp.MustCompile(`(?m)^Delivered-To: `).FindAll(b, -1))
+	}
+
+	out := run("--keep")
+	if got := count(); got != n {
+		t.Errorf("fetchmail --keep fetched %d messages, want %d:\n%s", got, n, out)
+	}
+	c := s.login(t)
+	status := func() (messages, unseen uint32) {
+		st, err := c.Status("INBOX", &imap.StatusOptions{NumMessages: true, NumUnseen: true}).Wait()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return *st.NumMessages, *st.NumUnseen
+	}
+	if messages, unseen := status(); messages != n || unseen != 0 {
+		t.Errorf("after --keep: %d messages, %d unseen; want %d, 0", messages, unseen, n)
+	}
+	out = run("--all", "--nokeep")
+	if got := count(); got != 2*n {
+		t.Errorf("fetchmail --all fetched %d messages, want %d:\n%s", got-n, n, out)
+	}
+	if messages, _ := status(); messages != 0 {
+		t.Errorf("after --all --nokeep %d messages are left:\n%s", messages, out)
+	}
+}
