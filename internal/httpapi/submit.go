@@ -7,9 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/mail"
+	"net/netip"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -154,15 +154,20 @@ func envelopeOf(r *http.Request, body io.Reader) (from string, to []string, head
 			return "", nil, nil, err
 		}
 		if !query.Has("from") {
-			list := readAddresses(header, "From")
-			if len(list) != 1 {
+			list, ok := readAddresses(header, "From")
+			if !ok || len(list) != 1 {
 				return "", nil, nil, badField("From must have one address, unless from is given")
 			}
 			from = list[0]
 		}
 		if len(to) == 0 {
 			for _, name := range []string{"To", "Cc", "Bcc"} {
-				to = append(to, readAddresses(header, name)...)
+				more, ok := readAddresses(header, name)
+				if !ok {
+					// Without those the message would go to a part of its recipients.
+					return "", nil, nil, badField("the addresses in " + name + " cannot be read; give to")
+				}
+				to = append(to, more...)
 			}
 		}
 	}
@@ -215,19 +220,27 @@ func readHeader(body io.Reader) ([]byte, mail.Header, error) {
 	return head.Bytes(), m.Header, nil
 }
 
-// readAddresses returns the addresses of the fields of a name; none of a field that cannot be read.
-func readAddresses(header mail.Header, name string) (found []string) {
+// readAddresses returns the addresses of the fields of a name. ok is false if one of them cannot be
+// read. A field, and a group in it, may be empty (RFC 5322 sections 3.4 and 3.6.3).
+func readAddresses(header mail.Header, name string) (found []string, ok bool) {
 	for _, value := range header[name] {
-		found = append(found, submission.Addresses(value)...)
+		list := submission.Addresses(value)
+		if list == nil && strings.TrimSpace(value) != "" {
+			return nil, false
+		}
+		found = append(found, list...)
 	}
-	return found
+	return found, true
 }
 
 // received is the trace line of a message that came over HTTP (RFC 5321 section 4.4).
 func received(r *http.Request, host string) string {
 	from := "local"
-	if ip, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
-		from = "[" + ip + "]"
+	if at, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+		ip := at.Addr().Unmap().WithZone("")
+		if from = "[" + ip.String() + "]"; ip.Is6() { // RFC 5321 section 4.1.3
+			from = "[IPv6:" + ip.String() + "]"
+		}
 	}
 	return fmt.Sprintf("Received: from %s by %s (Gadwall) with HTTP id %s;\r\n\t%s\r\n", from, host,
 		rand.Text()[:12], time.Now().UTC().Format("Mon, 02 Jan 2006 15:04:05 -0700"))

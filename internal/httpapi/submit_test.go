@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"log/slog"
+	"net/http"
 	"net/url"
 	"regexp"
 	"strings"
@@ -44,7 +45,8 @@ func newSubmitAPI(t *testing.T, o smarthosttest.Options, limit mailstore.Sending
 
 var outgoing = crlf(`From: Ada <ada@example.com>
 To: Bob <bob@example.net>, no@example.net
-Cc: group: eve@example.net;
+Cc: group: eve@example.net;, nobody:;
+Bcc:
 Bcc: hidden@example.net, bob@example.net
 Message-ID: <1@web>
 Date: Mon, 30 Nov 2026 12:00:00 +0000
@@ -74,7 +76,7 @@ func TestSubmit(t *testing.T) {
 	sent := host.Messages()[0]
 	line := regexp.MustCompile(`^Received: from \[127\.0\.0\.1\] by mail\.example\.com \(Gadwall\) with HTTP id [A-Z2-7]{12};` +
 		`\r\n\t[^\r]* \+0000\r\n`).FindString(sent.Text)
-	open := strings.Replace(outgoing, "Bcc: hidden@example.net, bob@example.net\r\n", "", 1)
+	open := strings.Replace(outgoing, "Bcc:\r\nBcc: hidden@example.net, bob@example.net\r\n", "", 1)
 	if line == "" || sent.Text != line+open || len(sent.Rcpt) != 3 ||
 		!strings.HasPrefix(sent.Mail, "MAIL FROM:<ada@example.com>") {
 		t.Errorf("%+v", sent)
@@ -118,6 +120,7 @@ func TestSubmitRefusals(t *testing.T) {
 		{"", from("ada@example.com", "later@example.net"), 503, "NotNow"},
 		{"", from("ada@example.com", "nonsense"), 400, "InvalidField"},
 		{"", from("ada@example.com, bob@example.com", "x@example.net"), 400, "InvalidField"},
+		{"", from("ada@example.com", "x@example.net\r\nCc: y@example.net, <unreadable"), 400, "InvalidField"},
 		{"?from=x&to=y@z", from("ada@example.com", "x@example.net"), 400, "InvalidField"},
 		{"", "no header", 400, "InvalidField"},
 		{"", "", 400, "InvalidField"},
@@ -131,4 +134,17 @@ func TestSubmitRefusals(t *testing.T) {
 	}
 	a.call(t, "POST", submitAda, from("ada@example.com", "x@example.net"), 200, new(submitted), isMessage)
 	a.refused(t, "POST", submitAda, from("ada@example.com", "x@example.net"), 429, "SentTooMuch")
+}
+
+// The line of trace has the client's address as RFC 5321 section 4.1.3 writes it.
+func TestSubmitTrace(t *testing.T) {
+	for at, want := range map[string]string{
+		"192.0.2.1:25": "[192.0.2.1]", "[::ffff:192.0.2.1]:25": "[192.0.2.1]",
+		"[2001:db8::1]:25": "[IPv6:2001:db8::1]", "[fe80::1%eth0]:25": "[IPv6:fe80::1]", "@": "local",
+	} {
+		line := received(&http.Request{RemoteAddr: at}, "mail.example.com")
+		if !strings.HasPrefix(line, "Received: from "+want+" by mail.example.com ") {
+			t.Errorf("%s: %s", at, line)
+		}
+	}
 }

@@ -83,6 +83,39 @@ func TestSend(t *testing.T) {
 }
 
 // What MAIL and RCPT can say is said.
+// Each line on the wire ends with CRLF, and there is no CR or LF elsewhere, however the message is cut.
+func TestLineEnds(t *testing.T) {
+	s := smarthosttest.New(t, smarthosttest.Options{})
+	h := host(t, s)
+	const text = "Subject: x\rFrom: y\r\r\n\r\na\r.\r\nb\n.\nc\r\n.\rd\r\n\r\r.\r\re\n\r\n\r"
+	const want = "Subject: x From: y \r\n\r\na .\r\nb\r\n.\r\nc\r\n. d\r\n  .  e\r\n\r\n"
+	for piece := 1; piece <= len(text); piece++ {
+		tx, err := h.Begin(t.Context(), Envelope{User: "ada", From: "ada@example.com"})
+		if err == nil {
+			err = tx.Rcpt(Recipient{Address: "bob@example.net"})
+		}
+		if err == nil {
+			err = tx.Data()
+		}
+		for i := 0; i < len(text) && err == nil; i += piece {
+			p := text[i:min(i+piece, len(text))]
+			var n int
+			if n, err = tx.Write([]byte(p)); n != len(p) {
+				t.Errorf("%d of %d octets are taken", n, len(p))
+			}
+		}
+		if err == nil {
+			_, err = tx.End()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Messages()[piece-1].Text; got != want {
+			t.Errorf("pieces of %d:\n%q\nwant\n%q", piece, got, want)
+		}
+	}
+}
+
 func TestParameters(t *testing.T) {
 	s := smarthosttest.New(t, smarthosttest.Options{})
 	h := host(t, s)

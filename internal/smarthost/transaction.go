@@ -1,6 +1,7 @@
 package smarthost
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"strings"
@@ -35,6 +36,8 @@ type Transaction struct {
 	user string
 	conn *conn
 	data *smtp.DataCommand
+	cr   bool        // the last octet that Write got was CR, which is not sent yet
+	buf  []byte      // of Write
 	stop func() bool // that the end of the context closes the connection
 	ctx  context.Context
 }
@@ -118,19 +121,38 @@ func (t *Transaction) Data() (err error) {
 	return outcome(err)
 }
 
-// Write sends a piece of the message. Lines end with CRLF; a bare LF becomes one. The error is a
-// *Trouble.
+// Write sends a piece of the message. Lines end with CRLF; a bare LF becomes one. A bare CR becomes
+// a space: no SMTP client may send it (RFC 5321 section 2.3.8), and a server that takes it for the end
+// of a line would find other fields, or the end of the message. The error is a *Trouble.
 func (t *Transaction) Write(p []byte) (int, error) {
-	n, err := t.data.Write(p)
-	if err != nil {
-		err = trouble("4.4.2", err)
+	if !t.cr && bytes.IndexByte(p, '\r') < 0 {
+		return len(p), t.send(p)
 	}
-	return n, err
+	t.buf = t.buf[:0]
+	for _, c := range p {
+		if t.cr && c == '\n' {
+			t.buf = append(t.buf, '\r')
+		} else if t.cr {
+			t.buf = append(t.buf, ' ')
+		}
+		if t.cr = c == '\r'; !t.cr {
+			t.buf = append(t.buf, c)
+		}
+	}
+	return len(p), t.send(t.buf)
+}
+
+func (t *Transaction) send(p []byte) error {
+	if _, err := t.data.Write(p); err != nil {
+		return trouble("4.4.2", err)
+	}
+	return nil
 }
 
 // End sends the end of the message, and returns the text with which the smarthost takes it. The
 // transaction is over. The error is a *Refusal, or a *Trouble: then the smarthost may have taken it.
 func (t *Transaction) End() (text string, err error) {
+	// A CR at the very end is left out: the end of the message has one.
 	response, err := t.data.CloseWithResponse()
 	t.release(err == nil || isAnswer(err))
 	if err != nil {

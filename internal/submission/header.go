@@ -144,9 +144,13 @@ func (s *splitter) lineBegun(line []byte) error {
 		return s.both(line)
 	}
 	s.begun = true
-	s.endField()
+	if isField || s.keep == &s.header.messageIDPending {
+		s.endField()
+	}
 	if !isField {
-		return nil // of a field that is not for the wire, it may be a part that lost its white space
+		// It may be a part of the present field that lost its white space: of one that is not for the
+		// wire, or of From, where a reader might find a further address.
+		return nil
 	}
 	s.drop = false
 	switch h := &s.header; strings.ToLower(name) {
@@ -173,9 +177,17 @@ func isEmptyLine(line []byte) bool { return string(line) == "\r\n" || string(lin
 
 func endsLine(line []byte) bool { return len(line) > 0 && line[len(line)-1] == '\n' }
 
-// fieldName returns the name with which a line starts, if it can be one (RFC 5322 section 3.6.8).
+// fieldName returns the name with which a line starts, if it can be one (RFC 5322 section 3.6.8). A
+// name has no NUL, but there are servers that take it out (RFC 5322 section 4 forbids to send it): the
+// name is what those see. Of a name with very much white space behind it, the colon need not be there
+// yet.
 func fieldName(line []byte) (string, bool) {
 	name, ok := mimestream.FieldName(line)
+	if !ok && len(line) >= maxFieldName {
+		name, ok = bytes.TrimRight(line, " \t\x00"), true
+	}
+	name = bytes.TrimRight(bytes.ReplaceAll(name, []byte{0}, nil), " \t")
+	ok = ok && len(name) < maxFieldName
 	for _, c := range name {
 		ok = ok && c > ' ' && c < 0x7f
 	}

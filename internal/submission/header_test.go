@@ -56,14 +56,18 @@ func TestSplit(t *testing.T) {
 		"Bcc alone":     {"Bcc: a@x", someDate + someID, "Bcc: a@x\r\n" + someDate + someID},
 		"Resent-Bcc":    {whole + "Resent-Bcc: a@x\r\n\r\n", whole + "\r\n", ""},
 		"Bcc badly cut": {whole + "Bcc: a@x,\r\nb@x\r\nTo: c@x\r\n\r\n", whole + "To: c@x\r\n\r\n", ""},
-		"Bcc in LF":     {"Date: x\nMessage-ID: y\nBcc: z\n\nx\n", "Date: x\nMessage-ID: y\n\nx\n", ""},
-		"Bccx":          {whole + "Bccx: 1\r\nX-Bcc: 2\r\n\r\n", "", ""},
-		"without both":  {"From: a@x\r\n\r\nx", "From: a@x\r\n" + someDate + someID + "\r\nx", "wire"},
-		"without Date":  {"Message-ID: y\r\n\r\n", "Message-ID: y\r\n" + someDate + "\r\n", "wire"},
-		"without ID":    {"Date: y\r\n\r\n", "Date: y\r\n" + someID + "\r\n", "wire"},
-		"header only":   {"From: a@x", "From: a@x\r\n" + someDate + someID, "wire"},
-		"body only":     {"\r\nx", someDate + someID + "\r\nx", "wire"},
-		"no header":     {"x\r\ny\r\n", someDate + someID + "\r\nx\r\ny\r\n", "wire"},
+		"Bcc, then very much white space": {whole + "Bcc" + strings.Repeat(" ", 3*maxFieldName) +
+			": a@x\r\n\tb@x\r\nTo: c@x\r\n\r\n", whole + "To: c@x\r\n\r\n", ""},
+		"Bcc with NUL": {whole + "\x00Bcc: a@x\r\nB\x00cc\x00 : b@x\r\nTo: c@x\r\n\r\n",
+			whole + "To: c@x\r\n\r\n", ""},
+		"Bcc in LF":    {"Date: x\nMessage-ID: y\nBcc: z\n\nx\n", "Date: x\nMessage-ID: y\n\nx\n", ""},
+		"Bccx":         {whole + "Bccx: 1\r\nX-Bcc: 2\r\n\r\n", "", ""},
+		"without both": {"From: a@x\r\n\r\nx", "From: a@x\r\n" + someDate + someID + "\r\nx", "wire"},
+		"without Date": {"Message-ID: y\r\n\r\n", "Message-ID: y\r\n" + someDate + "\r\n", "wire"},
+		"without ID":   {"Date: y\r\n\r\n", "Date: y\r\n" + someID + "\r\n", "wire"},
+		"header only":  {"From: a@x", "From: a@x\r\n" + someDate + someID, "wire"},
+		"body only":    {"\r\nx", someDate + someID + "\r\nx", "wire"},
+		"no header":    {"x\r\ny\r\n", someDate + someID + "\r\nx\r\ny\r\n", "wire"},
 		"an mbox line": {"From a@x Mon 1 12:00:00\r\n\r\n",
 			someDate + someID + "\r\nFrom a@x Mon 1 12:00:00\r\n\r\n", "wire"},
 		"a blank first": {" x: y\r\n", someDate + someID + "\r\n x: y\r\n", "wire"},
@@ -104,6 +108,15 @@ func TestSplitHeader(t *testing.T) {
 	want := []string{"FROM : Ada\r\n <a@x>\r\n", "from: b@x\r\n"}
 	if diff := cmp.Diff(want, from); diff != "" || h.messageID != "<1@x>" || h.tooLong {
 		t.Errorf("%s, %q, %t", diff, h.messageID, h.tooLong)
+	}
+	for _, hidden := range []string{"From: a@x,\r\nb@x\r\n", "From" + strings.Repeat(" \t", maxFieldName) + ": b@x\r\n",
+		"\x00From: b@x\r\n", "From\x00: b@x\r\n"} {
+		for _, piece := range []int{1, 7, 1 << 20} {
+			_, _, h := split(t, "Subject: x\r\n"+hidden+"Message-ID: <1@x>\r\nnot of it\r\n\r\n", piece)
+			if len(h.from) != 1 || h.from[0].String() != hidden || h.messageID != "<1@x>" {
+				t.Errorf("%q in pieces of %d: %+v", hidden, piece, h)
+			}
+		}
 	}
 	if _, _, h := split(t, strings.Repeat("From: a@x\r\n", maxFroms+1), 99); !h.tooLong {
 		t.Error("too many From fields are not noticed")
