@@ -44,7 +44,10 @@ function open(script, options = {}) {
       args: ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu'],
     });
     try {
-      const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
+      // Nothing moves: a check in the middle of an animation would see colours that only time explains.
+      const context = await browser.newContext({
+        viewport: { width: 1280, height: 800 }, reducedMotion: 'reduce', ...options,
+      });
       context.setDefaultTimeout(60000);
       const page = await context.newPage();
       await script({ browser, context, page, url: process.env.GADWALL_URL });
