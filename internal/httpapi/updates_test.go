@@ -370,10 +370,12 @@ func (l narrow) Accept() (net.Conn, error) {
 func TestSlowReaderOfUpdates(t *testing.T) {
 	a := newUpdateAPIOn(t, storetest.Options{}, Options{}, narrow{listener(t)})
 	s := a.server
-	s.updateWait = 100 * time.Millisecond
+	s.updateWait = time.Second
 	a.user = a.User(t, "ada@example.com").ID
 	a.inbox = a.user.Mailbox(1)
-	first := a.open(t, "")
+	// With the time that a slow machine needs.
+	patient := newUpdateAPIOn(t, storetest.Options{Database: a.Database, Bus: a.Bus}, Options{}, listener(t))
+	first := patient.open(t, "")
 	since := first.want("start").id
 	first.resp.Body.Close()
 	const n = 300
@@ -389,13 +391,17 @@ func TestSlowReaderOfUpdates(t *testing.T) {
 		t.Fatal(err)
 	}
 	fmt.Fprintf(nc, "GET %s?since=%s HTTP/1.1\r\nHost: localhost\r\n\r\n", updatesOfAda, since)
-	for valueOf(t, s.updateMetrics.open) == 0 || valueOf(t, s.updateMetrics.events) == 0 {
-		a.open(t, "?kinds=quota").resp.Body.Close() // a round trip
-	}
-	for valueOf(t, s.updateMetrics.open) > 0 { // until the client was cut
+	turn := func() {
+		t.Helper()
 		if status, _, _ := request(t, "GET", a.url+"/health", ""); status != 200 {
 			t.Fatal(status)
 		}
+	}
+	for valueOf(t, s.updateMetrics.events) == 0 {
+		turn()
+	}
+	for valueOf(t, s.updateMetrics.open) > 0 { // until the client was cut
+		turn()
 	}
 	raw, _ := io.ReadAll(nc) // what was under way, and then the cut
 	seen := 0
@@ -408,8 +414,6 @@ func TestSlowReaderOfUpdates(t *testing.T) {
 	if seen >= n {
 		t.Fatalf("all %d events came", seen)
 	}
-	// With the time that a slow machine needs.
-	patient := newUpdateAPIOn(t, storetest.Options{Database: a.Database, Bus: a.Bus}, Options{}, listener(t))
 	rest := patient.open(t, "?since="+since)
 	for i := seen; i < n; i++ {
 		if e := rest.want("new"); subject(t, e) != fmt.Sprint(i+1) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,12 +16,15 @@ import (
 
 // written is an authentication log in memory.
 type written struct {
+	mu      sync.Mutex
 	calls   int
 	entries map[mailstore.LoginKind]int64
 	away    bool
 }
 
 func (w *written) write(_ context.Context, list []mailstore.LoginEvent) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.calls++
 	if w.away {
 		return errTrouble
@@ -29,6 +33,12 @@ func (w *written) write(_ context.Context, list []mailstore.LoginEvent) error {
 		w.entries[e.LoginKind] += e.Count
 	}
 	return nil
+}
+
+func (w *written) setAway(away bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.away = away
 }
 
 func (w *written) attempts() (n int64) {
@@ -47,6 +57,12 @@ func recording(t *testing.T, f func(r *Recorder, log *written)) {
 	})
 }
 
+// pass lets the bubble's clock go on. What the Recorder does until then is done.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
 var (
 	phone = mailstore.LoginKind{User: mailkey.NewUserID(), Username: "ada@example.com", Protocol: "imap",
 		Remote: "192.0.2.1", Result: mailstore.LoginOK}
@@ -57,19 +73,19 @@ var (
 // A client that logs in every minute is one entry a day, and no write a minute.
 func TestRecorderCountsWhatIsAlike(t *testing.T) {
 	recording(t, func(r *Recorder, log *written) {
-		time.Sleep(time.Until(time.Now().Truncate(successPeriod).Add(successPeriod)))
+		pass(time.Until(time.Now().Truncate(successPeriod).Add(successPeriod)))
 		for range 24 * 60 {
 			for range 10 {
 				r.Record(phone)
 			}
-			time.Sleep(time.Minute)
+			pass(time.Minute)
 		}
 		if len(log.entries) != 1 || log.attempts() != 24*60*10 || log.calls != 24*60 {
 			t.Errorf("%d entries of %d attempts in %d writes", len(log.entries), log.attempts(), log.calls)
 		}
 		r.Record(phone)
 		r.Record(guess)
-		time.Sleep(failurePeriod)
+		pass(failurePeriod)
 		r.Record(guess)
 		if err := r.Close(); err != nil || len(log.entries) != 4 {
 			t.Errorf("%d entries, %v", len(log.entries), err)
@@ -80,16 +96,16 @@ func TestRecorderCountsWhatIsAlike(t *testing.T) {
 // What cannot be written is written later; Close writes the rest, and then nothing is pending.
 func TestRecorderKeepsWhatCannotBeWritten(t *testing.T) {
 	recording(t, func(r *Recorder, log *written) {
-		log.away = true
+		log.setAway(true)
 		for range 3 {
 			r.Record(phone)
-			time.Sleep(2 * recordEvery)
+			pass(2 * recordEvery)
 		}
 		if s := r.Stats(); s.Pending != 1 || s.Written != 0 || s.Dropped != 0 {
 			t.Errorf("%+v while the database is away", s)
 		}
-		log.away = false
-		time.Sleep(2 * recordEvery)
+		log.setAway(false)
+		pass(2 * recordEvery)
 		if log.attempts() != 3 {
 			t.Errorf("%d attempts are written", log.attempts())
 		}
@@ -103,7 +119,7 @@ func TestRecorderKeepsWhatCannotBeWritten(t *testing.T) {
 		}
 	})
 	recording(t, func(r *Recorder, log *written) {
-		log.away = true
+		log.setAway(true)
 		r.Record(phone)
 		if err := r.Close(); !errors.Is(err, errTrouble) {
 			t.Errorf("closed without the database: %v", err)
