@@ -256,14 +256,26 @@ func TestCurl(t *testing.T) {
 	}
 }
 
-// TestMutt opens the mailbox with mutt, copies every message to a local mbox and leaves.
+// TestMutt opens the mailbox with mutt, and with neomutt, told to use QRESYNC and COMPRESS.
 func TestMutt(t *testing.T) {
-	mutt, script := tool(t, "mutt"), tool(t, "script")
+	for _, name := range []string{"mutt", "neomutt"} {
+		t.Run(name, func(t *testing.T) { muttCopies(t, name) })
+	}
+}
+
+// muttCopies opens the mailbox with mutt or what came of it, copies every message to a local mbox,
+// marks the first as flagged, and leaves.
+func muttCopies(t *testing.T, name string) {
+	mutt, script := tool(t, name), tool(t, "script")
 	s := startServer(t)
 	s.seed(t, 10)
 	home := t.TempDir()
 	host, port := hostPort(t, s.imap)
 	rc := filepath.Join(home, "muttrc")
+	more := ""
+	if name == "neomutt" {
+		more = "set imap_qresync=yes\nset imap_deflate=yes"
+	}
 	settings := fmt.Sprintf(`set imap_user="%s"
 set imap_pass="%s"
 set ssl_starttls=no
@@ -273,12 +285,14 @@ set spoolfile="+INBOX"
 set mbox_type=mbox
 set confirmcreate=no
 set confirmappend=no
+set sort=mailbox-order
+%s
 set quit=yes
-set wait_key=no`, testUser, testPassword, host, port)
+set wait_key=no`, testUser, testPassword, host, port, more)
 	mbox := filepath.Join(home, "copied")
 	// mutt wants a terminal: script(1) gives it one.
 	writeFile(t, rc, fmt.Sprintf(`%s
-push "<tag-pattern>~A<enter><tag-prefix><copy-message><kill-line>%s<enter><quit>"
+push "<tag-pattern>~A<enter><tag-prefix><copy-message><kill-line>%s<enter><first-entry><flag-message><quit>"
 `, settings, mbox))
 	command(t, []string{"HOME=" + home, "TERM=xterm"}, nil, script, "-qefc", mutt+" -n -F "+rc, "/dev/null")
 	got, err := os.ReadFile(mbox)
@@ -286,7 +300,18 @@ push "<tag-pattern>~A<enter><tag-prefix><copy-message><kill-line>%s<enter><quit>
 		t.Fatal(err)
 	}
 	if n := len(regexp.MustCompile(`(?m)^Return-Path: `).FindAll(got, -1)); n != 10 {
-		t.Errorf("mutt copied %d messages, want 10", n)
+		t.Errorf("%s copied %d messages, want 10", name, n)
+	}
+	c := s.login(t)
+	if _, err := c.Select("INBOX", nil).Wait(); err != nil {
+		t.Fatal(err)
+	}
+	found, err := c.Search(&imap.SearchCriteria{Flag: []imap.Flag{imap.FlagFlagged}}, nil).Wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := found.AllSeqNums(); !slices.Equal(got, []uint32{1}) {
+		t.Errorf("SEARCH FLAGGED finds %v after %s, want the first message", got, name)
 	}
 }
 
