@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/emersion/go-sasl"
@@ -118,15 +119,29 @@ func (c *conn) quit() {
 	_ = c.raw.Close()
 }
 
-// timedConn gives each write a time: the client sets none while it sends a message.
+// timedConn gives each write a time: the client sets none while it sends a message. And it bounds what
+// the smarthost says without being asked: the client keeps all lines of an answer.
 type timedConn struct {
 	net.Conn
 	timeout time.Duration
+	said    atomic.Int64 // octets that were read since the latest write
 }
 
 func (c *timedConn) Write(p []byte) (int, error) {
+	c.said.Store(0)
 	if err := c.SetWriteDeadline(time.Now().Add(c.timeout)); err != nil {
 		return 0, err
 	}
 	return c.Conn.Write(p)
 }
+
+func (c *timedConn) Read(p []byte) (int, error) {
+	if c.said.Load() > maxAnswer {
+		return 0, errEndless
+	}
+	n, err := c.Conn.Read(p)
+	c.said.Add(int64(n))
+	return n, err
+}
+
+var errEndless = errors.New("the answer has no end")

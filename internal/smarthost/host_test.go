@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -83,6 +84,33 @@ func TestSend(t *testing.T) {
 }
 
 // What MAIL and RCPT can say is said.
+// An answer without an end is trouble, and is not kept.
+func TestEndlessAnswer(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	ended := make(chan error, 1)
+	go func() {
+		c, err := l.Accept()
+		for err == nil {
+			_, err = c.Write([]byte("220-and so on\r\n"))
+		}
+		ended <- err
+	}()
+	h := New(Options{Address: l.Addr().String(), Hostname: "mail.example.com", Mode: Plain})
+	defer h.Close()
+	var trouble *Trouble
+	err = h.Probe(t.Context())
+	if !errors.As(err, &trouble) || !errors.Is(err, errEndless) {
+		t.Errorf("%v", err)
+	}
+	if err := <-ended; err == nil {
+		t.Error("the connection stays open")
+	}
+}
+
 // Each line on the wire ends with CRLF, and there is no CR or LF elsewhere, however the message is cut.
 func TestLineEnds(t *testing.T) {
 	s := smarthosttest.New(t, smarthosttest.Options{})

@@ -18,6 +18,8 @@ const (
 	idleTimeout = 30 * time.Second
 	// quitTimeout bounds the farewell.
 	quitTimeout = 2 * time.Second
+	// maxAnswer bounds an answer of the smarthost, with what TLS adds to it, in octets.
+	maxAnswer = 256 << 10
 	// maxText bounds what is told of the smarthost's answers, in octets.
 	maxText = 500
 )

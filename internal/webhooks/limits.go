@@ -28,9 +28,11 @@ const (
 	maxBody    = 4 << 20
 	// maxPages is after how many deliveries the sender turns from a reader to the next one.
 	maxPages = 10
-	// requestTimeout bounds a request, with its answer; maxAnswer the answer's octets that are read.
-	requestTimeout = 15 * time.Second
-	maxAnswer      = 64 << 10
+	// requestTimeout bounds a request, with its answer; maxAnswer the octets that are read of the answer's
+	// content, and maxAnswerHeader its header.
+	requestTimeout  = 15 * time.Second
+	maxAnswer       = 64 << 10
+	maxAnswerHeader = 64 << 10
 	// firstRetry is the pause after the first failure of a reader, which doubles up to lastRetry.
 	firstRetry = 5 * time.Second
 	lastRetry  = time.Hour

@@ -64,7 +64,7 @@ func (e *AnswerError) Error() string {
 func newClient() *http.Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxConnsPerHost, transport.MaxIdleConnsPerHost = 2*perHook, perHook
-	transport.ResponseHeaderTimeout = requestTimeout
+	transport.ResponseHeaderTimeout, transport.MaxResponseHeaderBytes = requestTimeout, maxAnswerHeader
 	return &http.Client{Transport: transport, Timeout: requestTimeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }

@@ -508,3 +508,26 @@ func TestPauses(t *testing.T) {
 		}
 	}
 }
+
+// A receiver cannot make the server keep a large answer: its content does not matter, and a large header
+// is a failure.
+func TestLargeAnswers(t *testing.T) {
+	header, size := "", 0
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X-Large", header)
+		_, _ = w.Write(make([]byte, size))
+	}))
+	defer receiver.Close()
+	client := newClient()
+	defer client.CloseIdleConnections()
+	for _, tt := range []struct {
+		header, size int
+		taken        bool
+	}{{0, 10 * maxAnswer, true}, {maxAnswerHeader / 2, 0, true}, {2 * maxAnswerHeader, 0, false}} {
+		header, size = strings.Repeat("x", tt.header), tt.size
+		err := post(t.Context(), client, &Hook{URL: receiver.URL, Secret: "whsec_x"}, "id", nil, time.Now())
+		if (err == nil) != tt.taken {
+			t.Errorf("header of %d, content of %d octets: %v", tt.header, tt.size, err)
+		}
+	}
+}
