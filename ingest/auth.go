@@ -97,6 +97,7 @@ func (c *conn) auth(arg string) error {
 // authenticated notes who the client is.
 func (c *conn) authenticated(who *account.Account) error {
 	c.account = who
+	c.openSession()
 	c.log = c.log.With("actor", who.Actor())
 	c.log.Info("authenticated", "tls", c.tls)
 	return c.reply(reply{235, "2.7.0", "Authenticated"})

@@ -89,6 +89,7 @@ func (c *conn) execute(line string) error {
 	case !v.message && c.tooIdle():
 		return c.cutOff(replyIdlers, refusedIdle)
 	}
+	c.session.Touch()
 	return v.run(c, cmd.arg)
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"gadwall/internal/account"
+	"gadwall/internal/sessions"
 )
 
 // conn is a connection. One goroutine reads its commands, executes them and replies; all fields
@@ -25,9 +26,10 @@ type conn struct {
 	outErr error  // the socket's first write error; there is no second attempt
 
 	tls      bool
-	hello    string           // argument of the greeting; empty before it, and after STARTTLS
-	extended bool             // greeted with EHLO or LHLO
-	account  *account.Account // who has authenticated; nil for nobody
+	hello    string            // argument of the greeting; empty before it, and after STARTTLS
+	extended bool              // greeted with EHLO or LHLO
+	account  *account.Account  // who has authenticated; nil for nobody
+	session  *sessions.Session // of the account
 	tx       *transaction
 	mistakes int // commands that made no sense, since the last message
 	idle     int // commands that did nothing for a message, since the last one
@@ -42,7 +44,8 @@ type conn struct {
 	sock     net.Conn // the accepted connection, below TLS
 	mu       sync.Mutex
 	waiting  bool // blocked waiting for a command
-	draining bool // the server is shutting down
+	draining bool // the server is shutting down, or the session was told to end
+	kicked   bool // the session was told to end
 }
 
 var (
@@ -123,6 +126,8 @@ func (c *conn) overlong(start []byte, err error) error {
 // ended says the last word, if the client is there to hear it.
 func (c *conn) ended(err error) {
 	switch {
+	case errors.Is(err, errShutdown) && c.isKicked():
+		_ = c.reply(replyKicked)
 	case errors.Is(err, errShutdown):
 		// Without lingering: the server has no time, and idle clients send nothing.
 		_ = c.reply(reply{421, "4.3.2", c.srv.opts.Hostname + " is shutting down, try again"})
@@ -285,6 +290,7 @@ func (c *conn) cut() { _ = c.sock.Close() }
 
 // close gives up what the connection holds.
 func (c *conn) close() {
+	c.session.Close()
 	c.reset()
 	_ = c.flush() // the client may be gone
 	_ = c.raw.Close()

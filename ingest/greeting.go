@@ -107,7 +107,8 @@ func (c *conn) startTLS(string) error {
 		return err
 	}
 	c.reset()
-	c.hello, c.extended, c.account = "", false, nil
+	c.session.Close()
+	c.hello, c.extended, c.account, c.session = "", false, nil, nil
 	c.helloEnd = time.Now().Add(greetingTimeout)
 	return nil
 }

@@ -64,6 +64,7 @@ var (
 	replyHarvest     = reply{421, "4.7.0", "Too many unknown recipients"}
 	replyFullHouse   = reply{421, "4.3.2", "Too many connections, try again later"}
 	replyAddressFull = reply{421, "4.7.0", "Too many connections from your address, try again later"}
+	replyKicked      = reply{421, "4.7.0", "The session was ended by the server"}
 	replyIdle        = reply{421, "4.4.2", "Idle for too long"}
 	replySlow        = reply{421, "4.4.2", "The message takes too long"}
 	replyPanic       = reply{421, "4.3.0", "Temporary trouble here, try again later"}

@@ -15,6 +15,7 @@ import (
 	"gadwall/internal/activity"
 	"gadwall/internal/mailstore"
 	"gadwall/internal/sasl"
+	"gadwall/internal/sessions"
 	"gadwall/internal/sparselog"
 	"gadwall/internal/submission"
 )
@@ -56,6 +57,8 @@ type Options struct {
 	Postmaster string
 	// Authenticator offers AUTH if it is not nil.
 	Authenticator *sasl.Authenticator
+	// Sessions has the users who are logged in; nil: nobody lists and ends their sessions.
+	Sessions *sessions.Registry
 	// PlaintextFrom are the networks whose clients may send passwords without TLS. Unix sockets need
 	// not be named.
 	PlaintextFrom []netip.Prefix

@@ -264,7 +264,8 @@ func (c *serveCmd) protocols(store *node.Node, logins *sasl.Authenticator, sende
 	}
 	if sender != nil {
 		server, err := ingest.New(ingest.Options{
-			Submission: sender, Authenticator: logins, PlaintextFrom: c.PlaintextLoginFrom, Hostname: c.Hostname,
+			Submission: sender, Sessions: store.Registry,
+			Authenticator: logins, PlaintextFrom: c.PlaintextLoginFrom, Hostname: c.Hostname,
 			TLSConfig: loginTLS, MaxMessageSize: int64(c.MaxMessageSize), TrustedMTAs: c.TrustedMTAs,
 			MaxConnections: c.MaxMailConnections, MaxConnectionsPerAddress: c.MaxMailConnectionsPerAddress,
 			Metrics: counters, Activity: store.Activity, Logger: log,
@@ -284,7 +285,7 @@ func (c *serveCmd) protocols(store *node.Node, logins *sasl.Authenticator, sende
 		Users: store.Mail, Ping: func(ctx context.Context) error { return store.Client.Ping(ctx, nil) },
 		Accounts: store.Accounts, Submission: sender, Webhooks: store.Webhooks,
 		Token: c.HTTPToken, Gatherer: registry, Logger: log,
-		Sessions:      store.Sessions,
+		Sessions: store.Sessions, Registry: store.Registry,
 		TokenRequired: c.NeedsToken(), Authenticator: logins, PlaintextFrom: c.PlaintextLoginFrom,
 		MaxMessageSize: int64(c.MaxMessageSize), Activity: store.Activity, Instances: store.Schema,
 		Updates: httpapi.NewUpdateMetrics(registry), Sampler: lately.sampler, Tail: lately.tail, Census: lately.census,

@@ -62,6 +62,8 @@ const (
 	pieceTimeout = time.Minute
 	// submitTimeout bounds the answer to a message that is sent: the smarthost may take its time.
 	submitTimeout = 15 * time.Minute
+	// maxAgent is how long the name of a program may be that a list of sessions has.
+	maxAgent = 256
 	// deleteWait bounds the time for which a request waits until a user's mail is removed.
 	deleteWait = 10 * time.Second
 	// maxGrace bounds how long a deleted user can be brought back.

@@ -56,7 +56,11 @@ func tokenFor(who *account.Account) *mailstore.Token {
 	if who.By() == mailstore.ByPassword && who.Actor() == who.Username() {
 		scopes = []string{"mail", "self"}
 	}
-	return &mailstore.Token{User: who.UserID(), Scopes: scopes}
+	by := who.By()
+	if who.Actor() != who.Username() {
+		by += " of " + who.Actor()
+	}
+	return &mailstore.Token{Name: by, User: who.UserID(), Scopes: scopes}
 }
 
 // client is who asks, as package sasl wants to know it.

@@ -20,6 +20,7 @@ import (
 	"gadwall/internal/pulse"
 	"gadwall/internal/sasl"
 	databaseschema "gadwall/internal/schema"
+	"gadwall/internal/sessions"
 	"gadwall/internal/submission"
 	"gadwall/quota"
 )
@@ -95,6 +96,8 @@ type Options struct {
 	Census    *census.Taker
 	// Sessions lists and ends sessions; nil: the API has no sessions.
 	Sessions Sessions
+	// Registry has the streams of updates as sessions; nil: they are none.
+	Registry *sessions.Registry
 	// Token, if not empty, or a token of Users, must come with every request but /health. If it is
 	// empty, the server answers only requests for loopback hosts.
 	Token string

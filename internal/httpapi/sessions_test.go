@@ -71,3 +71,44 @@ func TestSessions(t *testing.T) {
 		t.Errorf("%+v", ended)
 	}
 }
+
+// A stream of updates is a session of its user, and ends when it is told to.
+func TestStreamsAreSessions(t *testing.T) {
+	registry := sessions.NewRegistry()
+	a := newLoginAPI(t, time.Millisecond, func(o *Options) { o.Registry = registry })
+	x := sessions.New(sessions.Options{Database: a.Database, Registry: registry,
+		Logger: slog.New(slog.DiscardHandler), Patience: within})
+	ctx, end := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { x.Run(ctx) })
+	t.Cleanup(func() {
+		end()
+		running.Wait()
+	})
+	stream := &updateAPI{api: *a}
+	own := stream.open(t, "", as("ada@example.com", storetest.Password), "User-Agent: phone")
+	own.want("start")
+	operators := stream.open(t, "", "Authorization: Bearer 0123456789abcdef")
+	operators.want("start")
+	var got sessions.Answer
+	for len(got.Sessions) < 2 { // until the instance has said that it is one
+		var err error
+		if got, err = x.List(t.Context(), sessions.Target{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first, second := got.Sessions[0], got.Sessions[1]
+	if first.Username != "ada@example.com" || first.Protocol != "http" || first.By != "password" ||
+		first.Remote != "127.0.0.1" || first.Client != "phone" || second.User != first.User ||
+		second.By != "http-token" {
+		t.Errorf("listed: %+v", got.Sessions)
+	}
+	if ended, err := x.Kick(t.Context(), sessions.Target{ID: first.ID}); err != nil || ended.Ended != 1 {
+		t.Errorf("%+v, %v", ended, err)
+	}
+	own.ended()
+	if err := x.EndUser(t.Context(), first.User); err != nil {
+		t.Fatal(err)
+	}
+	operators.ended()
+}

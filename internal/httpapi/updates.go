@@ -15,6 +15,7 @@ import (
 	"gadwall/internal/feed"
 	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/sessions"
 )
 
 // GET /users/{id}/updates is a stream of events (HTML, Server-sent events): package feed says
@@ -69,6 +70,8 @@ func (s *Server) updates(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	defer context.AfterFunc(s.closing, cancel)()
+	u.session = s.opts.Registry.Open(s.streamOf(r, u.account), func(string) { cancel() })
+	defer u.session.Close()
 	err = u.run(ctx)
 	var write *writeError
 	switch {
@@ -89,8 +92,27 @@ type updateStream struct {
 	user    mailkey.UserID
 	kinds   []feed.Kind // nil for all
 
-	stream *feed.Stream
-	sent   string // the id that the client has
+	stream  *feed.Stream
+	sent    string // the id that the client has
+	session *sessions.Session
+}
+
+// streamOf describes a stream as a session of the user whose mail it tells of.
+func (s *Server) streamOf(r *http.Request, of *account.Account) sessions.Info {
+	info := sessions.Info{User: of.UserID(), Username: of.Username(), Protocol: "http",
+		Remote: s.client(r).Address, TLS: r.TLS != nil}
+	if name := r.UserAgent(); len(name) <= maxAgent {
+		info.Client = strings.ToValidUTF8(name, "?")
+	}
+	switch t := tokenOf(r.Context()); {
+	case t == nil && s.opts.Token != "":
+		info.By = "http-token"
+	case t != nil && t.ID != "":
+		info.By = "token " + t.ID
+	case t != nil:
+		info.By = t.Name
+	}
+	return info
 }
 
 // errNoLonger ends the stream of a client who may not read any more.
@@ -221,6 +243,7 @@ func (u *updateStream) send(list []feed.Event) error {
 		return nil
 	}
 	u.server.updateMetrics.events.Add(float64(n))
+	u.session.Touch()
 	return u.write(b.Bytes())
 }
 
@@ -255,7 +278,7 @@ func (u *updateStream) write(b []byte) error {
 
 // check ends the stream if the token was revoked or the user may not log in any more.
 func (u *updateStream) check(ctx context.Context) error {
-	if tokenOf(ctx) != nil {
+	if t := tokenOf(ctx); t != nil && t.ID != "" {
 		_, err := u.server.opts.Users.TokenBySecret(ctx, bearer(u.request))
 		if errors.Is(err, mailstore.ErrNoSuchToken) {
 			return errNoLonger
