@@ -43,6 +43,7 @@ type submissionSetup struct {
 	Options
 	service   submission.Options
 	smarthost smarthosttest.Options
+	masters   []string
 }
 
 func newSubmission(t *testing.T, change ...func(*submissionSetup)) *submissionEnv {
@@ -63,6 +64,14 @@ func newSubmission(t *testing.T, change ...func(*submissionSetup)) *submissionEn
 	}
 	for _, c := range change {
 		c(&o)
+	}
+	if o.masters != nil {
+		accounts, err := account.New(account.Options{Store: e.store.Store, Bus: e.store.Bus, Masters: o.masters})
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.Authenticator = sasl.New(sasl.Options{Accounts: accounts,
+			Logins: account.NewGate(logins.Options{Delay: time.Nanosecond})})
 	}
 	e.host = smarthosttest.New(t, o.smarthost)
 	o.service.Smarthost = smarthost.New(smarthost.Options{
