@@ -6,6 +6,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -61,26 +62,7 @@ func TestTokenLogins(t *testing.T) {
 func TestExternalAuthenticator(t *testing.T) {
 	python, curl := tool(t, "python3"), tool(t, "curl")
 	const secret, password = "0123456789abcdef", "only the program knows"
-	program := exec.CommandContext(t.Context(), python, "testdata/auth_program.py", secret, testUser, password)
-	out, err := program.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	program.Stderr = os.Stderr
-	if err := program.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = program.Process.Kill()
-		_ = program.Wait() // it was killed
-	})
-	said := bufio.NewScanner(out)
-	line := func() string {
-		if !said.Scan() {
-			t.Fatalf("the program ended: %v", said.Err())
-		}
-		return said.Text()
-	}
+	_, line := runProgram(t, python, "testdata/auth_program.py", secret, testUser, password)
 	port := strings.TrimPrefix(line(), "port ")
 	s := newServer(t, "--auth-url", "http://127.0.0.1:"+port+"/check", "--auth-secret", secret,
 		"--auth-create-users")
@@ -220,4 +202,35 @@ func (s *server) userID(t testing.TB, name string) string {
 		t.Fatalf("the user is %s (%v)", out, err)
 	}
 	return shown.ID
+}
+
+// runProgram runs a program until the test ends. The results are its standard input, and what reads
+// the next line of its output.
+func runProgram(t *testing.T, name string, args ...string) (in io.Writer, line func() string) {
+	t.Helper()
+	program := exec.CommandContext(t.Context(), name, args...)
+	in, err := program.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := program.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	program.Stderr = os.Stderr
+	if err := program.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = program.Process.Kill()
+		_ = program.Wait() // it was killed
+	})
+	said := bufio.NewScanner(out)
+	return in, func() string {
+		t.Helper()
+		if !said.Scan() {
+			t.Fatalf("the program ended: %v", said.Err())
+		}
+		return said.Text()
+	}
 }

@@ -1,11 +1,8 @@
 package acceptance
 
 import (
-	"bufio"
 	"encoding/json"
 	"fmt"
-	"os"
-	"os/exec"
 	"strings"
 	"testing"
 
@@ -16,30 +13,7 @@ import (
 // the messages. The server is killed in between.
 func TestSpamFilterLearns(t *testing.T) {
 	python, curl := tool(t, "python3"), tool(t, "curl")
-	program := exec.CommandContext(t.Context(), python, "testdata/spam_filter.py")
-	in, err := program.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := program.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	program.Stderr = os.Stderr
-	if err := program.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = program.Process.Kill()
-		_ = program.Wait() // it was killed
-	})
-	said := bufio.NewScanner(out)
-	line := func() string {
-		if !said.Scan() {
-			t.Fatalf("the program ended: %v", said.Err())
-		}
-		return said.Text()
-	}
+	in, line := runProgram(t, python, "testdata/spam_filter.py")
 	port := strings.TrimPrefix(line(), "port ")
 
 	s := newServer(t)
