@@ -70,7 +70,7 @@ func registerMetrics(reg *prometheus.Registry, store *node.Node, mail *imap.Serv
 		counter("gadwall_short_header_misses_total", "Short headers that were not in memory.",
 			func() float64 { return float64(headers().Misses) }))
 
-	if bus, ok := store.Bus.(*events.Redis); ok {
+	if bus := events.RedisUnder(store.Bus); bus != nil {
 		number := func(of func(events.Stats) float64) func() float64 {
 			return func() float64 { return of(bus.Stats()) }
 		}

@@ -146,6 +146,18 @@ func (b *Redis) Close() error {
 	return nil
 }
 
+// RedisUnder returns the Redis of a bus, which others may have wrapped, or nil if there is none.
+func RedisUnder(bus Bus) *Redis {
+	for {
+		wrapper, ok := bus.(interface{ Unwrap() Bus })
+		if !ok {
+			redis, _ := bus.(*Redis)
+			return redis
+		}
+		bus = wrapper.Unwrap()
+	}
+}
+
 // Stats returns the counts since NewRedis.
 func (b *Redis) Stats() Stats {
 	return Stats{b.published.Load(), b.dropped.Load(), b.received.Load(), b.connects.Load(), b.connected.Load()}

@@ -214,6 +214,9 @@ type bus struct {
 	registry *Registry
 }
 
+// Unwrap returns the bus that has the events of this one.
+func (b *bus) Unwrap() events.Bus { return b.Bus }
+
 // Publish implements events.Bus.
 func (b *bus) Publish(ctx context.Context, ev events.Event) error {
 	b.registry.mark(ctx, ev)
