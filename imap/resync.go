@@ -127,8 +127,13 @@ func (c *conn) resync(ctx context.Context, r *resyncRequest) error {
 		c.sel.show.vanishedEarlier(vanished)
 	}
 	for _, f := range changes.Changed {
-		// The first sync tells what came after the view.
-		if seq, ok := view.Seq(f.UID); ok && f.ModSeq <= view.ModSeq() && known.Contains(f.UID) {
+		if f.ModSeq > view.ModSeq() {
+			// It changed while the mailbox was opened. Its state of before is not there any more: the
+			// client's next command tells the present one.
+			c.sel.stale = true
+			continue
+		}
+		if seq, ok := view.Seq(f.UID); ok && known.Contains(f.UID) {
 			c.sel.show.state(seq, f, true)
 		}
 	}

@@ -275,7 +275,8 @@ func (s *Server) changeUser(w http.ResponseWriter, r *http.Request) (any, error)
 		}
 	}
 	ctx := r.Context()
-	if t := tokenOf(ctx); t != nil && t.Of(t.User) && (in.Quota != nil || in.State != nil || in.HashedPassword != nil) {
+	if t := tokenOf(ctx); t != nil && t.Of(t.User) &&
+		(in.Quota != nil || in.State != nil || in.HashedPassword != nil || in.Groups != nil) {
 		return nil, refuse(http.StatusForbidden, "InsufficientScope",
 			"users change their own name, password and metadata, and nothing else")
 	}

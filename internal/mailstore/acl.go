@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"gadwall/internal/database"
@@ -161,7 +162,8 @@ func (s *Store) noteShare(ctx context.Context, id Identifier) error {
 	defer end()
 	_, err := s.shares.UpdateOne(ctx, bson.D{{Key: "_id", Value: id}},
 		bson.D{{Key: "$set", Value: bson.D{{Key: "_id", Value: id}}}}, options.UpdateOne().SetUpsert(true))
-	if err != nil {
+	// A duplicate: another instance has noted it just now.
+	if err != nil && !mongo.IsDuplicateKeyError(err) {
 		return fmt.Errorf("note a share: %w", err)
 	}
 	return nil

@@ -166,8 +166,8 @@ const (
 	sendingSlot   = 5 * time.Minute
 	sendingSlots  = int64(sendingWindow / sendingSlot)
 	// onceWindow is how long after a message another one can be the same (Once). A client may be
-	// slow to upload its own copy of a large message.
-	onceWindow = 30 * time.Minute
+	// slow to upload its own copy of a large message, and submission tries its copy for an hour.
+	onceWindow = 90 * time.Minute
 	// DefaultAuthlogKept is the time for which the authentication log keeps entries, without
 	// Options.AuthlogKept.
 	DefaultAuthlogKept = 30 * 24 * time.Hour

@@ -127,7 +127,10 @@ func (s *Store) UserMetadata(
 // findMetadata returns the entries with values.
 func (s *Store) findMetadata(ctx context.Context, filter bson.D, actor mailkey.UserID,
 	opts *options.FindOptionsBuilder) ([]MetadataEntry, error) {
-	docs, err := s.findMetadataDocs(ctx, append(filter, notSet(metadataExpires)), opts)
+	// Not the private entries of others, of whom a public mailbox has any number. nil: no such field.
+	filter = append(filter, notSet(metadataExpires),
+		bson.E{Key: metadataActor, Value: bson.D{{Key: "$in", Value: bson.A{nil, actor.Binary()}}}})
+	docs, err := s.findMetadataDocs(ctx, filter, opts)
 	if err != nil {
 		return nil, err
 	}

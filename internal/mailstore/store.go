@@ -338,6 +338,9 @@ func (s *Store) endSessions(ctx context.Context, user mailkey.UserID) {
 	if s.loggedOut == nil {
 		return
 	}
+	// The change is made: that its client has gone does not matter.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+	defer cancel()
 	if err := s.loggedOut(ctx, user); err != nil {
 		s.log.Warn("open sessions of a user were not ended", "id", user.String(), "error", err)
 	}

@@ -203,7 +203,10 @@ func (x *Exchange) do(order *document) (list []Info, n int, err error) {
 func (x *Exchange) find(ctx context.Context, filter bson.D) ([]document, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	cursor, err := x.coll.Find(ctx, filter, options.Find().SetLimit(maxDocuments))
+	// The latest: there may be more orders than that which nobody needs any more.
+	filter = append(filter, bson.E{Key: "e", Value: bson.D{{Key: "$gt", Value: time.Now().UTC()}}})
+	cursor, err := x.coll.Find(ctx, filter,
+		options.Find().SetSort(bson.D{{Key: "e", Value: -1}}).SetLimit(maxDocuments))
 	if err != nil {
 		return nil, err
 	}

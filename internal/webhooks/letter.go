@@ -58,6 +58,9 @@ func (r *Registry) KeepLetter(ctx context.Context, l Letter) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	now := r.now()
+	if len(l.Body) > maxLetter {
+		l.Body, l.Error = `{}`, fmt.Sprintf("%s; its %d octets are too many to keep", l.Error, len(l.Body))
+	}
 	_, err := r.letters.UpdateOne(ctx, bson.D{{Key: "_id", Value: l.ID}}, bson.D{{Key: "$set", Value: bson.D{
 		{Key: letterHook, Value: l.Hook}, {Key: letterUser, Value: l.User.Binary()}, {Key: letterAt, Value: now},
 		{Key: letterError, Value: l.Error}, {Key: letterBody, Value: l.Body},

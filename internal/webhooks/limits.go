@@ -26,6 +26,8 @@ const (
 	// pageEvents bounds the events of a delivery, maxBody its octets; one event may be larger.
 	pageEvents = 20
 	maxBody    = 4 << 20
+	// maxLetter bounds the octets of a letter: a document has 16 MiB at most.
+	maxLetter = 8 << 20
 	// maxPages is after how many deliveries the sender turns from a reader to the next one.
 	maxPages = 10
 	// requestTimeout bounds a request, with its answer; maxAnswer the octets that are read of the answer's

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -82,6 +83,10 @@ func post(ctx context.Context, client *http.Client, h *Hook, id string, body []b
 	req.Header.Set(HeaderDelivery, id)
 	signature.Set(req.Header, h.Secret, now, body)
 	res, err := client.Do(req)
+	var failed *url.Error
+	if errors.As(err, &failed) {
+		err = failed.Err // without the URL, which may have a secret
+	}
 	if err != nil {
 		return err
 	}
@@ -91,11 +96,11 @@ func post(ctx context.Context, client *http.Client, h *Hook, id string, body []b
 	if res.StatusCode/100 == 2 {
 		return nil
 	}
-	failed := &AnswerError{Status: res.StatusCode}
+	answer := &AnswerError{Status: res.StatusCode}
 	if seconds, err := strconv.Atoi(res.Header.Get("Retry-After")); err == nil && seconds > 0 {
-		failed.RetryAfter = min(time.Duration(seconds)*time.Second, lastRetry)
+		answer.RetryAfter = min(time.Duration(seconds)*time.Second, lastRetry)
 	}
-	return failed
+	return answer
 }
 
 // isGone reports whether the URL wants no requests any more.

@@ -3,6 +3,7 @@ package webhooks
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"time"
 
@@ -195,7 +196,12 @@ func (r *Registry) postpone(ctx context.Context, rd *reader, cause error) error 
 	if rd.tries++; rd.tries == 1 {
 		rd.failed = now
 	}
-	next := now.Add(pauseAfter(rd.tries))
+	pause := pauseAfter(rd.tries)
+	var answer *AnswerError
+	if errors.As(cause, &answer) {
+		pause = max(pause, answer.RetryAfter)
+	}
+	next := now.Add(pause)
 	return r.update(ctx, rd.key, bson.D{
 		{Key: readerDue, Value: next}, {Key: readerNotYet, Value: next}, {Key: readerTries, Value: int32(rd.tries)},
 		{Key: readerFailed, Value: rd.failed}, {Key: readerError, Value: shortText(cause)}})

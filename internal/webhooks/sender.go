@@ -263,8 +263,17 @@ func (s *Sender) round(ctx context.Context, h *Hook, due []*reader) bool {
 	return worked
 }
 
-// send sends what a reader has not had. After an error the reader is due again, sooner or later.
+// send sends what a reader has not had. After an error the reader is due again later, so that it does
+// not hold up the others.
 func (s *Sender) send(ctx context.Context, h *Hook, rd *reader) error {
+	err := s.sendAll(ctx, h, rd)
+	if err != nil && ctx.Err() == nil {
+		return errors.Join(err, s.Registry.postpone(ctx, rd, err))
+	}
+	return err
+}
+
+func (s *Sender) sendAll(ctx context.Context, h *Hook, rd *reader) error {
 	user, err := s.Users.UserByID(ctx, rd.key.user())
 	if errors.Is(err, mailstore.ErrNoSuchUser) {
 		return s.Registry.deleteReader(ctx, rd.key)
@@ -392,7 +401,7 @@ func (s *Sender) deliver(ctx context.Context, h *Hook, rd *reader, b *bundle) er
 		return nil
 	}
 	s.deliveries.WithLabelValues("failed").Inc()
-	return errors.Join(err, s.Registry.postpone(ctx, rd, err))
+	return err
 }
 
 // count counts the users that wait.

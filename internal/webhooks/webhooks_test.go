@@ -496,6 +496,35 @@ func TestLinks(t *testing.T) {
 	}
 }
 
+// noUsers is a store that cannot say who a user is.
+type noUsers struct{}
+
+func (noUsers) UserByID(context.Context, mailkey.UserID) (*mailstore.User, error) {
+	return nil, errors.New("the shard is away")
+}
+
+// A user who cannot be read waits as one whose delivery failed, and holds up nobody.
+func TestTroubleWaits(t *testing.T) {
+	e := newEnv(t, dbtest.Database(t))
+	ada := e.User(t, "ada@example.com")
+	h := e.hook(t, newReceiver(t), mailkey.UserID{})
+	e.deliver(t, ada, "one")
+	due, err := e.due(t.Context(), h.ID)
+	if err != nil || len(due) != 1 {
+		t.Fatalf("%d due, %v", len(due), err)
+	}
+	s := NewSender(SenderOptions{Registry: e.Registry, Feed: e.feed, Users: noUsers{}})
+	if err := s.send(t.Context(), h, due[0]); err == nil {
+		t.Error("sent")
+	}
+	if due, err = e.due(t.Context(), h.ID); err != nil || len(due) != 0 {
+		t.Errorf("%d due, %v", len(due), err)
+	}
+	if n, err := e.Waiting(t.Context()); err != nil || n != 1 {
+		t.Errorf("%d wait, %v", n, err)
+	}
+}
+
 func TestPauses(t *testing.T) {
 	for tries, want := range map[int]time.Duration{1: firstRetry, 2: 2 * firstRetry, 30: lastRetry, 1000: lastRetry} {
 		if got := pauseAfter(tries); got != want {
