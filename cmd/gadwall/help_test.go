@@ -39,7 +39,7 @@ func TestCompletion(t *testing.T) {
 	gadwall(t, "", nil, "completion", "fish").want(t, 0, "complete -c gadwall")
 	gadwall(t, "", nil, "completion", "ksh").want(t, exitUsage, "ksh")
 	for words, want := range map[string]string{
-		"user |": "add\nalias\napp-password\ndelete\nlist\npasswd\n" +
+		"user |": "add\nalias\napp-password\nauthlog\ndelete\nexpire\ngroups\nlist\npasswd\n" +
 			"rename\nresume\nset\nshow\nsuspend\nundelete\n", "serve --log-f|": "--log-format\n",
 		"serve --log-format |": "json\ntext\n",
 	} {

@@ -203,7 +203,7 @@ func TestUnusableArguments(t *testing.T) {
 	dir := dataDir(t)
 	for _, args := range []string{
 		"", "frobnicate", "serve --frobnicate", "serve --imap-listen nonsense", "serve --config /does/not/exist",
-		"serve --http-listen 0.0.0.0:0", "serve --smarthost mx:25", "serve --log-level loud", "serve --mongodb-uri http://x",
+		"serve --http-listen 0.0.0.0:0", "serve --smarthost mx", "serve --log-level loud", "serve --mongodb-uri http://x",
 		"user add ada@example.com", "user add ada@example.com --quota -1", "user list --mongodb-database a/b",
 		"deliver", "deliver file", "deliver --to <x> file", "deliver --to ada@example.com",
 	} {
