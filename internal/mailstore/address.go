@@ -143,10 +143,12 @@ func (s *Store) ResolveAddress(ctx context.Context, address string) (*Recipient,
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoSuchAddress, err)
 	}
-	return s.resolve(ctx, local, domain)
+	return s.resolve(ctx, local, domain, true)
 }
 
-func (s *Store) resolve(ctx context.Context, local, domain string) (*Recipient, error) {
+// resolve follows the alias of a domain once: two operators at a time could make two domains aliases of
+// each other.
+func (s *Store) resolve(ctx context.Context, local, domain string, follow bool) (*Recipient, error) {
 	user, err := s.userByAddress(ctx, local, domain)
 	if err == nil {
 		return &Recipient{User: user}, nil
@@ -157,8 +159,8 @@ func (s *Store) resolve(ctx context.Context, local, domain string) (*Recipient, 
 			return &Recipient{User: user, Detail: norm.NFC.String(detail)}, nil
 		}
 	}
-	if target := s.aliasOf(domain); errors.Is(err, ErrNoSuchAddress) && target != "" {
-		if to, err := s.resolve(ctx, local, target); !errors.Is(err, ErrNoSuchAddress) {
+	if target := s.aliasOf(domain); follow && errors.Is(err, ErrNoSuchAddress) && target != "" {
+		if to, err := s.resolve(ctx, local, target, false); !errors.Is(err, ErrNoSuchAddress) {
 			return to, err
 		}
 	}

@@ -68,7 +68,8 @@ func (c *copies) save(ctx context.Context, saved *account.SentCopy, log *slog.Lo
 func isFinal(err error) bool {
 	var missing *dedupe.MissingError
 	return errors.Is(err, quota.ErrOverQuota) || errors.As(err, &missing) ||
-		errors.Is(err, mailstore.ErrNoSuchUser)
+		errors.Is(err, mailstore.ErrNoSuchUser) || errors.Is(err, mailstore.ErrTooMany) ||
+		errors.Is(err, mailstore.ErrUIDsExhausted)
 }
 
 func (c *copies) done(at *account.Saved, log *slog.Logger) {
