@@ -198,6 +198,8 @@ func Indexes(db *mongo.Database) []database.Indexes {
 			Optional: []string{"expires"}},
 		{Collection: in(collMetadata), Models: []mongo.IndexModel{
 			index(indexChanges, metadataUser, metadataChange),
-			present(index("actor", metadataActor), metadataActor), removed}},
+			index("owner", metadataUser, metadataActor),
+			present(index("actor", metadataActor), metadataActor), removed},
+			Optional: []string{"owner"}},
 	}
 }

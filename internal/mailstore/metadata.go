@@ -1,7 +1,6 @@
 package mailstore
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -292,13 +291,18 @@ func noteMetadata(box mailkey.Mailbox, actor mailkey.UserID, name string, change
 
 // makeRoom returns ErrTooManyEntries if the limits do not allow the entries, and forgets removed
 // ones of long ago if those are many. Within the transaction it reads how large each entry of the
-// user is.
+// user and of the actor is; it does not read those of other actors, of whom there may be any number.
 func (s *Store) makeRoom(
 	ctx context.Context, box mailkey.Mailbox, actor mailkey.UserID, entries []MetadataEntry,
 ) error {
 	user := box.User()
-	docs, err := s.findMetadataDocs(ctx, metadataRange(user.Mailbox(0), user.Mailbox(1<<32-1)),
-		options.Find().SetHint(byKey).SetProjection(bson.D{{Key: metadataSize, Value: 1},
+	whose := bson.A{nil} // no such field
+	if actor != user {
+		whose = append(whose, actor.Binary())
+	}
+	docs, err := s.findMetadataDocs(ctx, bson.D{{Key: metadataUser, Value: user.Binary()},
+		{Key: metadataActor, Value: bson.D{{Key: "$in", Value: whose}}}},
+		options.Find().SetProjection(bson.D{{Key: metadataSize, Value: 1},
 			{Key: metadataExpires, Value: 1}, {Key: metadataChange, Value: 1}}))
 	if err != nil {
 		return err
@@ -412,35 +416,23 @@ func (s *Store) setSpecialUse(
 	return err
 }
 
-// copyMetadata gives a mailbox the entries of another one of the same user, within a transaction.
-// Sessions are not told: nothing changes for the name that the entries had.
+// copyMetadata gives a mailbox the shared entries of another one of the same user, and the user's
+// private ones, within a transaction. Sessions are not told: nothing changes for the name that the
+// entries had. The error is ErrTooManyEntries.
 func (s *Store) copyMetadata(ctx context.Context, from, to mailkey.Mailbox) error {
-	ctx, end := s.link(ctx)
-	defer end()
-	cursor, err := s.metadata.Find(ctx, append(metadataRange(from, from), notSet(metadataExpires)),
-		options.Find().SetHint(byKey))
-	if err != nil {
-		return fmt.Errorf("find metadata: %w", err)
-	}
-	var docs []bson.D
-	if err := cursor.All(ctx, &docs); err != nil || len(docs) == 0 {
+	owner := from.User()
+	entries, err := s.MailboxMetadata(ctx, from, owner, nil)
+	if err != nil || len(entries) == 0 {
 		return err
 	}
-	copies := make([]any, 0, len(docs))
-	for _, doc := range docs {
-		for i, field := range doc {
-			if id, ok := field.Value.(bson.Binary); ok && field.Key == "_id" {
-				id.Data = bytes.Clone(id.Data)
-				copy(id.Data, to[:])
-				doc[i].Value = id
-			}
-			if field.Key == metadataChange {
-				doc[i].Value = int64(0)
-			}
-		}
-		copies = append(copies, doc)
+	if err := s.makeRoom(ctx, to, owner, entries); err != nil {
+		return err
 	}
-	if _, err := s.metadata.InsertMany(ctx, copies); err != nil {
+	models := make([]mongo.WriteModel, 0, len(entries))
+	for _, e := range entries {
+		models = append(models, setMetadata(to, owner, e, 0))
+	}
+	if _, err := s.metadata.BulkWrite(ctx, models); err != nil {
 		return fmt.Errorf("copy metadata: %w", err)
 	}
 	return nil

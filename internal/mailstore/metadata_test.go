@@ -10,6 +10,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"pgregory.net/rapid"
 
+	"gadwall/internal/dbtest"
 	"gadwall/internal/mailkey"
 )
 
@@ -157,6 +158,28 @@ func TestMetadataLimits(t *testing.T) {
 	refused(e.box(t, ada, "Sent").Key, ada, setEntry("/private/more", large))
 	e.setMetadata(t, drafts, ada, setEntry("/private/n0", "smaller"))
 	e.setMetadata(t, e.box(t, ada, "Sent").Key, ada, setEntry("/private/more", large))
+}
+
+// What others have on the mailboxes of a user costs the user's changes nothing.
+func TestMetadataOfOthersIsNotRead(t *testing.T) {
+	db, commands := dbtest.Monitored(t)
+	e := openEnv(t, db)
+	ada := e.user(t)
+	inbox := e.box(t, ada, "INBOX").Key
+	e.setMetadata(t, inbox, ada, setEntry("/private/a", "x"))
+	for range 5 {
+		e.setMetadata(t, inbox, e.user(t), setEntry("/private/a", "x"), setEntry("/private/b", "x"))
+	}
+	commands.Reset()
+	e.setMetadata(t, inbox, ada, setEntry("/private/a", "y"))
+	if n := commands.Documents(collMetadata); n != 1 {
+		t.Errorf("%d entries were read, want that of the user", n)
+	}
+	plan := dbtest.Explain(t, e.metadata, bson.D{{Key: metadataUser, Value: ada.ID.Binary()},
+		{Key: metadataActor, Value: bson.D{{Key: "$in", Value: bson.A{nil}}}}}, nil, nil)
+	if plan.DocsExamined != 1 {
+		t.Errorf("documents examined: %v", plan)
+	}
 }
 
 // Removed entries are forgotten when there are many of them, the oldest first.

@@ -36,12 +36,8 @@ func (s *Store) CreateMailbox(ctx context.Context, user mailkey.UserID, path str
 		if err := s.checkFree(ctx, user, path); err != nil {
 			return err
 		}
-		n, err := s.countUpTo(ctx, s.mailboxes, bson.D{{Key: boxUser, Value: user.Binary()}}, MaxMailboxes)
-		if err != nil {
+		if err := s.checkMailboxes(ctx, user); err != nil {
 			return err
-		}
-		if n >= MaxMailboxes {
-			return invalid(ErrTooMany, "a user can have %d mailboxes", MaxMailboxes)
 		}
 		if o.SpecialUse != "" {
 			_, err := s.MailboxBySpecialUse(ctx, user, o.SpecialUse)
@@ -99,6 +95,15 @@ func (s *Store) allocateMailbox(ctx context.Context, user mailkey.UserID) (userC
 	return c, nil
 }
 
+// checkMailboxes returns ErrTooMany if the user can have no further mailbox.
+func (s *Store) checkMailboxes(ctx context.Context, user mailkey.UserID) error {
+	n, err := s.countUpTo(ctx, s.mailboxes, bson.D{{Key: boxUser, Value: user.Binary()}}, MaxMailboxes)
+	if err == nil && n >= MaxMailboxes {
+		err = invalid(ErrTooMany, "a user can have %d mailboxes", MaxMailboxes)
+	}
+	return err
+}
+
 // checkFree returns ErrMailboxExists if the user has a mailbox with this path.
 func (s *Store) checkFree(ctx context.Context, user mailkey.UserID, path string) error {
 	switch _, err := s.findMailboxDoc(ctx, atPath(user, path)); {
@@ -124,7 +129,7 @@ func (s *Store) below(ctx context.Context, user mailkey.UserID, path string) ([]
 // Keys, UIDs and subscriptions stay with the mailboxes. Of INBOX only the messages get another name
 // (RFC 9051 section 6.3.6): the mailbox becomes the new one, with its key and UIDs, and an empty
 // INBOX with a UIDVALIDITY of its own takes its place. Errors: ErrInvalidName, ErrNoSuchMailbox,
-// ErrMailboxExists, ErrTooMany, ErrNoSuchUser.
+// ErrMailboxExists, ErrTooMany, ErrTooManyEntries, ErrNoSuchUser.
 func (s *Store) RenameMailbox(ctx context.Context, user mailkey.UserID, from, to string) error {
 	from, err := NormalizePath(from)
 	if err != nil {
@@ -223,6 +228,9 @@ func (s *Store) renameInbox(ctx context.Context, user mailkey.UserID, to string)
 	if err := s.checkFree(ctx, user, to); err != nil {
 		return err
 	}
+	if err := s.checkMailboxes(ctx, user); err != nil {
+		return err
+	}
 	if err := s.setPath(ctx, user, inbox, to); err != nil {
 		return err
 	}
@@ -231,7 +239,8 @@ func (s *Store) renameInbox(ctx context.Context, user mailkey.UserID, to string)
 	if _, err := s.mailboxes.InsertOne(ctx, newMailboxDoc(box)); err != nil {
 		return err
 	}
-	// The metadata is then of both (RFC 5464 section 4.1).
+	// The metadata is then of both (RFC 5464 section 4.1). Nobody but the owner can use the new INBOX, so
+	// private entries of others stay where they are.
 	if err := s.copyMetadata(ctx, mailkey.Mailbox(inbox.ID.Data), box.Key); err != nil {
 		return err
 	}

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"gadwall/internal/mailkey"
 )
 
@@ -175,6 +177,61 @@ func TestRenameInboxMovesItsMessages(t *testing.T) {
 		t.Errorf("again: %v", err)
 	}
 	e.checkConsistent(t, u)
+}
+
+// RENAME of INBOX makes a mailbox and copies annotations: the limits of both hold.
+func TestRenameInboxWithinLimits(t *testing.T) {
+	e := newEnv(t)
+	full := e.user(t)
+	docs := make([]any, MaxMailboxes-len(e.paths(t, full)))
+	for i := range docs {
+		docs[i] = newMailboxDoc(&Mailbox{Key: full.ID.Mailbox(uint32(1000 + i)), Path: fmt.Sprint("box", i),
+			UIDValidity: 1})
+	}
+	if _, err := e.mailboxes.InsertMany(t.Context(), docs); err != nil {
+		t.Fatal(err)
+	}
+	refused := func(u *User, want error) {
+		t.Helper()
+		before := e.box(t, u, "INBOX")
+		if err := e.RenameMailbox(t.Context(), u.ID, "INBOX", "Old"); !errors.Is(err, want) {
+			t.Errorf("rename: %v, want %v", err, want)
+		}
+		if after := e.box(t, u, "INBOX"); after.Key != before.Key {
+			t.Error("a refused RENAME made another INBOX")
+		}
+	}
+	refused(full, ErrTooMany)
+
+	ada, bob := e.user(t), e.user(t)
+	inbox := e.box(t, ada, "INBOX").Key
+	large := strings.Repeat("x", MaxMetadataValue)
+	for i := range MaxMetadataBytes / (MaxMetadataValue + metadataOverhead) {
+		e.setMetadata(t, inbox, ada, setEntry(fmt.Sprint("/private/n", i), large))
+	}
+	refused(ada, ErrTooManyEntries)
+	for i := range MaxMetadataBytes / (MaxMetadataValue + metadataOverhead) {
+		e.setMetadata(t, inbox, ada, MetadataEntry{Name: fmt.Sprint("/private/n", i)})
+	}
+	e.setMetadata(t, inbox, ada, setEntry("/private/a", "ada's"), setEntry("/shared/a", "all"))
+	e.setMetadata(t, inbox, bob, setEntry("/private/a", "bob's"))
+	if err := e.RenameMailbox(t.Context(), ada.ID, "INBOX", "Old"); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		path  string
+		actor *User
+		want  []string
+	}{
+		{"INBOX", ada, []string{"/private/a=ada's", "/shared/a=all"}},
+		{"Old", ada, []string{"/private/a=ada's", "/shared/a=all"}},
+		{"Old", bob, []string{"/private/a=bob's", "/shared/a=all"}},
+		{"INBOX", bob, []string{"/shared/a=all"}}, // which bob cannot use
+	} {
+		if diff := cmp.Diff(tt.want, e.metadataOf(t, e.box(t, ada, tt.path).Key, tt.actor)); diff != "" {
+			t.Errorf("%s for %s: %s", tt.path, tt.actor.Username, diff)
+		}
+	}
 }
 
 func TestDeleteMailboxRefuses(t *testing.T) {
