@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
+
 	"gadwall/internal/account"
 )
 
@@ -117,6 +119,32 @@ func TestSeenOfEachReader(t *testing.T) {
 		t.Errorf("with lrs: %s", status)
 	}
 	bob.ok("STORE 2 +FLAGS (\\Seen)")
+}
+
+// What a client brought in is there, and the client is told so, though its \Seen cannot be noted.
+func TestSeenThatCannotBeNoted(t *testing.T) {
+	s := seenServer(t)
+	alice, bob := s.login(t), dialIMAP(t, s.addr, other, testPassword)
+	alice.ok("SETACL INBOX %s lrsite", other)
+	const inbox = `"Other Users/alice@example.com/INBOX"`
+	bob.append("INBOX", `\Seen`, message("a"))
+	bob.append("INBOX", `\Seen`, message("b"))
+	bob.ok("SELECT INBOX")
+	text := message("c")
+	bob.ok("APPEND %s (\\Seen) {%d+}\r\n%s", inbox, len(text), text)
+	if res, err := s.db.Collection("seen").UpdateMany(t.Context(), bson.D{},
+		bson.D{{Key: "$set", Value: bson.D{{Key: "x", Value: []byte{0}}}}}); err != nil || res.ModifiedCount != 1 {
+		t.Fatal(res, err)
+	}
+	bob.ok("APPEND %s (\\Seen) {%d+}\r\n%s", inbox, len(text), text)
+	for _, command := range []string{"COPY", "MOVE"} {
+		if _, status := bob.ok("%s 1 %s", command, inbox); command == "COPY" && !strings.Contains(status, "COPYUID") {
+			t.Errorf("%s: %s", command, status)
+		}
+	}
+	if got, _ := alice.ok("STATUS INBOX (MESSAGES)"); got[0] != "* STATUS INBOX (MESSAGES 4)" {
+		t.Errorf("%q", got)
+	}
 }
 
 func TestSeenOfManyMessages(t *testing.T) {

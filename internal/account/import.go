@@ -150,7 +150,8 @@ func (i *Import) Commit(ctx context.Context) (*Imported, error) {
 		return nil, i.box.account.owned(err)
 	}
 	result := imported(delivered)
-	return result, i.box.markSeen(ctx, result, seen)
+	i.box.markSeen(ctx, result, seen)
+	return result, nil
 }
 
 // Replace puts the one message of the Import into the mailbox and removes another one, both or
@@ -170,7 +171,8 @@ func (i *Import) Replace(ctx context.Context, from *Mailbox, uid uint32) (*Impor
 		return nil, i.box.account.owned(err)
 	}
 	result := imported([]mailstore.Delivered{delivered})
-	return result, i.box.markSeen(ctx, result, seen)
+	i.box.markSeen(ctx, result, seen)
+	return result, nil
 }
 
 // CheckReplace reports whether messages of the mailbox may be replaced.

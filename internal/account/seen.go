@@ -131,25 +131,27 @@ func (m *Mailbox) seenOpening(ctx context.Context, o Opening) (Opening, error) {
 }
 
 // markSeen notes that the actor has seen messages that an Import has brought.
-func (m *Mailbox) markSeen(ctx context.Context, result *Imported, seen []int) error {
-	if len(seen) == 0 {
-		return nil
-	}
+func (m *Mailbox) markSeen(ctx context.Context, result *Imported, seen []int) {
 	uids := make([]uint32, len(seen))
 	for i, n := range seen {
 		uids[i] = result.UIDs[n]
 	}
-	return m.see(ctx, uids)
+	m.see(ctx, uids)
 }
 
-// see sets \Seen of messages, ascending, as it is in this mailbox.
-func (m *Mailbox) see(ctx context.Context, uids []uint32) error {
+// see sets \Seen of messages, ascending, as it is in this mailbox. The messages came in by a
+// transaction before, and a client that was told of a failure would bring them once more. So they stay
+// unseen if this fails, and the log says so.
+func (m *Mailbox) see(ctx context.Context, uids []uint32) {
 	if len(uids) == 0 {
-		return nil
+		return
 	}
 	_, err := m.account.store.StoreFlags(m.account.chain(ctx), m.key, uidset.FromAscending(uids),
 		mailstore.FlagChange{Op: mailstore.Add, Flags: mailstore.Seen, SeenBy: m.account.seenBy()})
-	return err
+	if err != nil {
+		m.account.log.Warn("messages that came in are not marked as seen", "mailbox", m.key.String(),
+			"messages", len(uids), "error", err)
+	}
 }
 
 // put copies or moves messages. Where \Seen is each user's own on either side, the actor has seen the
@@ -173,8 +175,9 @@ func (m *Mailbox) put(ctx context.Context, uids uidset.Set, to *Mailbox,
 		dropped.Flags |= mailstore.Seen
 	}
 	result, err := put(m.account.chain(ctx), m.at, uids, to.at, dropped)
-	if err != nil || !apart {
-		return result, to.account.owned(err)
+	err = to.account.owned(err)
+	if result == nil || !apart {
+		return result, err
 	}
 	var copies []uint32
 	for i, uid := range result.Source {
@@ -182,5 +185,6 @@ func (m *Mailbox) put(ctx context.Context, uids uidset.Set, to *Mailbox,
 			copies = append(copies, result.Dest[i])
 		}
 	}
-	return result, to.see(ctx, copies)
+	to.see(ctx, copies)
+	return result, err // of a move, some messages may have moved
 }
