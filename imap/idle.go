@@ -11,9 +11,6 @@ import (
 
 // handleIdle answers IDLE (RFC 2177): it tells changes as they happen, until
 // the client says DONE. Without events it polls.
-//
-// Two goroutines are at work: this one, which alone writes, and the input's
-// watcher, which waits for the client's next byte.
 func (c *conn) handleIdle(ctx context.Context, cmd *command) error {
 	if err := cmd.noArguments(); err != nil {
 		return err
@@ -21,6 +18,23 @@ func (c *conn) handleIdle(ctx context.Context, cmd *command) error {
 	c.subscribe(c.account.UserID())
 	c.dropCache()
 	c.enc.Raw("+ idling\r\n")
+	spoke, err := c.tellUntilInput(ctx, syncForced) // what happened before IDLE is told first
+	switch {
+	case err != nil:
+		return err
+	case spoke:
+		return c.endIdle(cmd.args)
+	}
+	return c.endIdleByServer(cmd)
+}
+
+// tellUntilInput tells changes as they happen until the client sends something. It returns false
+// when the connection is to end instead; then BYE was written, or the client is gone. The first
+// look for changes is of the mode.
+//
+// Two goroutines are at work: this one, which alone writes, and the input's
+// watcher, which waits for the client's next byte.
+func (c *conn) tellUntilInput(ctx context.Context, mode syncMode) (spoke bool, err error) {
 	gone := make(chan struct{}, 1)
 	readable := make(chan struct{}, 1)
 	if c.hasInput() {
@@ -33,20 +47,19 @@ func (c *conn) handleIdle(ctx context.Context, cmd *command) error {
 	poll := time.NewTicker(c.srv.opts.PollInterval)
 	defer poll.Stop()
 
-	mode := syncForced // what happened before IDLE is told first
 	for {
 		if err := c.syncIdle(ctx, mode); err != nil {
 			if c.syncFailed(err); c.closing {
-				return c.endIdleByServer(cmd)
+				return false, nil
 			}
 		}
 		if err := c.enc.Flush(); err != nil {
-			return err
+			return false, err
 		}
 		mode = syncAll
 		select {
 		case <-readable:
-			return c.endIdle(cmd.args)
+			return true, nil
 		case ev, ok := <-c.events():
 			if !ok {
 				c.sub = nil
@@ -59,18 +72,18 @@ func (c *conn) handleIdle(ctx context.Context, cmd *command) error {
 			}
 		case <-logout.C:
 			c.bye("", "Autologout; idle for too long")
-			return c.endIdleByServer(cmd)
+			return false, nil
 		case <-c.srv.stop.Done():
 			c.sayStopped()
-			return c.endIdleByServer(cmd)
+			return false, nil
 		case <-c.kicked:
 			c.sayStopped()
-			return c.endIdleByServer(cmd)
+			return false, nil
 		case <-gone:
 			c.closing = true
-			return c.endIdleByServer(cmd)
+			return false, nil
 		case <-ctx.Done():
-			return ctx.Err()
+			return false, ctx.Err()
 		}
 	}
 }
