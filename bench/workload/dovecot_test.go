@@ -42,7 +42,8 @@ func TestDovecot(t *testing.T) {
 			t.Errorf("no line of %s", w.Name)
 		}
 	}
-	depending := []string{"expunge many", "move many", "sync condstore", "sync qresync",
+	depending := []string{"expunge many", "move many", "sync condstore", "sync condstore ten",
+		"sync qresync", "sync qresync ten",
 		"search sort size", "search sort date", "search thread"} // on capabilities
 	for _, name := range depending {
 		if !steps[name] {

@@ -70,7 +70,8 @@ func TestRun(t *testing.T) {
 		"search absent", "search inside", "search 2 words", "search 4 words", "search word 1 %", "search word 5 %",
 		"search word 20 %", "search sort size",
 		"search sort date", "search thread", "store one", "store many", "expunge one", "expunge many",
-		"move copy one", "move copy many", "move one", "move many", "sync flags", "sync condstore", "sync qresync",
+		"move copy one", "move copy many", "move one", "move many", "sync flags", "sync condstore",
+		"sync condstore ten", "sync qresync", "sync qresync ten",
 		"churn", "bigmail lmtp", "bigmail fetch", "bigmail slice", "footprint"} {
 		calls := 4
 		repeats := 2

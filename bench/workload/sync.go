@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -11,13 +12,19 @@ import (
 // syncCalls are those of a repeat.
 const syncCalls = 500
 
-// What changes between two visits: one of changedEvery messages gets a flag, one of goneEvery is
-// expunged, and one of newEvery is there once more, as a new one.
+// What changes before a visit after a long time: one of changedEvery messages gets a flag, one of
+// goneEvery is expunged, and one of newEvery is there once more, as a new one.
 const changedEvery, goneEvery, newEvery = 20, 25, 50
 
+// What changes after that, before a visit after a short time, however many messages there are: ten.
+const fewChanged, fewGone, fewNew = 4, 3, 3
+
+// forwarded is the keyword that marks them: the folder's messages do not have it.
+const forwarded = "$Forwarded"
+
 // returns are visits of a client that has seen the mailbox before: it selects the mailbox and asks
-// for what has changed since. Each visit begins with what the client knew before all changes, so
-// each has the same answer.
+// for what has changed since. Each visit begins with what the client knew then, so each has the same
+// answer.
 type returns struct {
 	s       *suite
 	f       *folder
@@ -29,12 +36,22 @@ type returns struct {
 
 // returned is the mailbox of a user.
 type returned struct {
-	uidValidity, modSeq string         // as the client knew them
-	flags               map[int]string // of all messages that are there now, by UID
-	changed             map[int]string // of those among them that have changed or are new
-	known               map[int]bool   // UIDs that the client knew
-	gone                map[int]bool   // those of them that are expunged
+	uidValidity string
+	flags       map[int]string // of all messages that are there now, by UID
+	last        int            // the greatest UID of now and of before
+	long, short absence
 }
+
+// absence is what the client knew when it left, and what it has to hear when it is back.
+type absence struct {
+	modSeq  string
+	known   map[int]string // flags by UID
+	changed map[int]string // flags of the messages that have changed or are new
+	gone    map[int]bool   // UIDs that were known and are expunged
+}
+
+func longAbsence(u *returned) *absence  { return &u.long }
+func shortAbsence(u *returned) *absence { return &u.short }
 
 // openSync has steps of CONDSTORE and QRESYNC for servers that have them (RFC 7162).
 func openSync(ctx context.Context, s *suite) ([]step, error) {
@@ -54,10 +71,12 @@ func openSync(ctx context.Context, s *suite) ([]step, error) {
 		users: make([]returned, s.Users), pools: make(map[bool]*pool)}
 	steps := []step{r.step("flags", false, r.all)}
 	if condStore {
-		steps = append(steps, r.step("condstore", false, r.changedSince))
+		steps = append(steps, r.step("condstore", false, r.changedSince(longAbsence)),
+			r.step("condstore ten", false, r.changedSince(shortAbsence)))
 	}
 	if qResync {
-		steps = append(steps, r.step("qresync", true, r.resync))
+		steps = append(steps, r.step("qresync", true, r.resync(longAbsence)),
+			r.step("qresync ten", true, r.resync(shortAbsence)))
 	}
 	steps[len(steps)-1].close = func() { r.close(ctx) }
 	for user := range s.Users {
@@ -80,9 +99,11 @@ func enableQResync(c *session, _ int) error {
 	return err
 }
 
+// returning is a visit; octets is what the client reads.
+type returning func(c *session, u *returned) (octets int64, err error)
+
 // step has visits by a session that stays logged in.
-func (r *returns) step(name string, qResync bool,
-	visit func(c *session, u *returned) (octets int64, err error)) step {
+func (r *returns) step(name string, qResync bool, visit returning) step {
 	return step{name: name, calls: r.s.callsOf(syncCalls), warm: int64(r.s.Connections),
 		op: func(ctx context.Context, worker int, _ int64) (octets int64, err error) {
 			err = r.pools[qResync].do(ctx, worker, func(c *session) error {
@@ -93,8 +114,8 @@ func (r *returns) step(name string, qResync bool,
 		}}
 }
 
-// prepare makes the mailbox of a user with copies of the folder, notes what a client knows then, and
-// makes the changes.
+// prepare makes the mailbox of a user with copies of the folder, and makes the changes. It notes what
+// a client knows before all of them, and before the last ten.
 func (r *returns) prepare(ctx context.Context, user int, condStore bool) error {
 	c, err := r.s.connect(ctx, user)
 	if err != nil {
@@ -105,83 +126,136 @@ func (r *returns) prepare(ctx context.Context, user int, condStore bool) error {
 		return err
 	}
 	r.made++
+	if _, err := c.Must("SELECT %q", r.f.name); err != nil {
+		return err
+	}
+	if _, err := c.Must("COPY 1:* %q", r.mailbox); err != nil {
+		return err
+	}
 	u := &r.users[user]
-	commands := []string{fmt.Sprintf("SELECT %q", r.f.name), fmt.Sprintf("COPY 1:* %q", r.mailbox),
-		fmt.Sprintf("SELECT %q", r.mailbox)}
-	if condStore {
-		commands[2] += " (CONDSTORE)"
+	if err := r.leave(c, u, &u.long, condStore); err != nil {
+		return err
 	}
-	for _, command := range commands {
-		untagged, err := c.Must("%s", command)
-		if err != nil {
-			return err
+	var changed, gone, again []int
+	for seq := 1; seq <= len(u.long.known); seq++ {
+		switch {
+		case seq%goneEvery == 0:
+			gone = append(gone, seq)
+		case seq%changedEvery == 1:
+			changed = append(changed, seq)
+		case seq%newEvery == 2:
+			again = append(again, seq)
 		}
-		u.uidValidity = code(untagged, "UIDVALIDITY")
-		u.modSeq = code(untagged, "HIGHESTMODSEQ")
 	}
-	if u.uidValidity == "" || condStore && u.modSeq == "" {
-		return wrong("SELECT tells UIDVALIDITY %q and HIGHESTMODSEQ %q", u.uidValidity, u.modSeq)
+	if err := r.change(c, changed, flagged, again, gone); err != nil {
+		return err
 	}
-	before, err := flagsByUID(c)
+	if err := r.leave(c, u, &u.short, condStore); err != nil {
+		return err
+	}
+	if err := u.long.compare(u.short.known, changed, again, gone); err != nil {
+		return err
+	}
+	// The places of the few are spread over the mailbox, each its own.
+	var places []int
+	for i := range fewChanged + fewNew + fewGone {
+		place := 1 + i*len(u.short.known)/(fewChanged+fewNew+fewGone)
+		if !slices.Contains(places, place) {
+			places = append(places, place)
+		}
+	}
+	few := func(n int) (taken []int) {
+		n = min(n, len(places))
+		taken, places = places[:n], places[n:]
+		return taken
+	}
+	changed, again, gone = few(fewChanged), few(fewNew), few(fewGone)
+	if err := r.change(c, changed, forwarded, again, gone); err != nil {
+		return err
+	}
+	if u.flags, err = flagsByUID(c); err != nil {
+		return err
+	}
+	if err := u.short.compare(u.flags, changed, again, gone); err != nil {
+		return err
+	}
+	u.long.differ(u.flags)
+	for _, uids := range []map[int]string{u.long.known, u.short.known, u.flags} {
+		for uid := range uids {
+			u.last = max(u.last, uid)
+		}
+	}
+	return nil
+}
+
+// leave notes what a client knows that has the mailbox open now.
+func (r *returns) leave(c *session, u *returned, a *absence, condStore bool) error {
+	param := ""
+	if condStore {
+		param = " (CONDSTORE)"
+	}
+	untagged, err := c.Must("SELECT %q%s", r.mailbox, param)
 	if err != nil {
 		return err
 	}
-	u.known, u.gone = make(map[int]bool), make(map[int]bool)
-	for uid := range before {
-		u.known[uid] = true
+	u.uidValidity, a.modSeq = code(untagged, "UIDVALIDITY"), code(untagged, "HIGHESTMODSEQ")
+	if u.uidValidity == "" || condStore && a.modSeq == "" {
+		return wrong("SELECT tells UIDVALIDITY %q and HIGHESTMODSEQ %q", u.uidValidity, a.modSeq)
 	}
-	var changed, gone, again []string
-	for seq := 1; seq <= len(r.f.expected); seq++ {
-		switch {
-		case seq%goneEvery == 0:
-			gone = append(gone, strconv.Itoa(seq))
-		case seq%changedEvery == 1:
-			changed = append(changed, strconv.Itoa(seq))
-		case seq%newEvery == 2:
-			again = append(again, strconv.Itoa(seq))
-		}
-	}
+	a.known, err = flagsByUID(c)
+	return err
+}
+
+// change gives messages a flag, copies others into the same mailbox, and expunges the last ones, all
+// by their sequence numbers.
+func (r *returns) change(c *session, changed []int, flag string, again, gone []int) error {
 	for _, change := range []struct {
-		seqs   []string
+		seqs   []int
 		format string
 	}{
-		{changed, "STORE %s +FLAGS.SILENT (" + flagged + ")"},
+		{changed, "STORE %s +FLAGS.SILENT (" + flag + ")"},
 		{again, fmt.Sprintf("COPY %%s %q", r.mailbox)},
 		{gone, "STORE %s +FLAGS.SILENT (" + deleted + ")"},
 	} {
 		if len(change.seqs) == 0 {
 			continue
 		}
-		if _, err := c.Must(change.format, strings.Join(change.seqs, ",")); err != nil {
+		seqs := make([]string, len(change.seqs))
+		for i, seq := range change.seqs {
+			seqs[i] = strconv.Itoa(seq)
+		}
+		if _, err := c.Must(change.format, strings.Join(seqs, ",")); err != nil {
 			return err
 		}
 	}
-	if _, err := c.Must("EXPUNGE"); err != nil {
-		return err
-	}
-	if u.flags, err = flagsByUID(c); err != nil {
-		return err
-	}
-	u.changed = make(map[int]string)
-	for uid, flags := range u.flags {
-		if flags != before[uid] {
-			u.changed[uid] = flags // also that of a new one: before has none
-		}
-		if !u.known[uid] {
-			u.changed[uid] = flags
-		}
-	}
-	for uid := range u.known {
-		if _, ok := u.flags[uid]; !ok {
-			u.gone[uid] = true
-		}
-	}
-	if len(u.gone) != len(gone) || len(u.changed) != len(changed)+len(again) ||
-		len(u.flags) != len(u.known)-len(gone)+len(again) {
-		return wrong("%d messages are gone of %d, %d have changed or are new of %d", len(u.gone), len(gone),
-			len(u.changed), len(changed)+len(again))
+	_, err := c.Must("EXPUNGE")
+	return err
+}
+
+// compare is differ, and an error unless as many messages differ as were changed, copied and expunged.
+func (a *absence) compare(now map[int]string, changed, again, gone []int) error {
+	a.differ(now)
+	if len(a.gone) != len(gone) || len(a.changed) != len(changed)+len(again) ||
+		len(now) != len(a.known)-len(gone)+len(again) {
+		return wrong("%d messages are gone of %d, %d have changed or are new of %d", len(a.gone), len(gone),
+			len(a.changed), len(changed)+len(again))
 	}
 	return nil
+}
+
+// differ notes how the messages that are there now differ from those that were known.
+func (a *absence) differ(now map[int]string) {
+	a.changed, a.gone = make(map[int]string), make(map[int]bool)
+	for uid, flags := range now {
+		if before, ok := a.known[uid]; !ok || before != flags {
+			a.changed[uid] = flags
+		}
+	}
+	for uid := range a.known {
+		if _, ok := now[uid]; !ok {
+			a.gone[uid] = true
+		}
+	}
 }
 
 // code is the number of a response code in untagged OK responses; empty if there is none.
@@ -236,7 +310,11 @@ func (r *returns) all(c *session, u *returned) (int64, error) {
 
 // changedSince is a visit with CONDSTORE: the client reads what has changed, and finds by a SEARCH
 // what is gone.
-func (r *returns) changedSince(c *session, u *returned) (int64, error) {
+func (r *returns) changedSince(since func(*returned) *absence) returning {
+	return func(c *session, u *returned) (int64, error) { return r.fetchChanged(c, u, since(u)) }
+}
+
+func (r *returns) fetchChanged(c *session, u *returned, a *absence) (int64, error) {
 	begun := c.Received
 	untagged, err := c.Must("SELECT %q (CONDSTORE)", r.mailbox)
 	if err != nil {
@@ -246,7 +324,7 @@ func (r *returns) changedSince(c *session, u *returned) (int64, error) {
 		return 0, wrong("SELECT: %s", shown(strings.Join(untagged, "\n")))
 	}
 	got := make(map[int]string)
-	err = fetchEach(c, fmt.Sprintf("UID FETCH 1:* (FLAGS) (CHANGEDSINCE %s)", u.modSeq), func(f *fetched) error {
+	err = fetchEach(c, fmt.Sprintf("UID FETCH 1:* (FLAGS) (CHANGEDSINCE %s)", a.modSeq), func(f *fetched) error {
 		if _, ok := f.get("MODSEQ"); !ok {
 			return wrong("message %d has no MODSEQ", f.seq)
 		}
@@ -255,8 +333,8 @@ func (r *returns) changedSince(c *session, u *returned) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if !maps.Equal(got, u.changed) {
-		return 0, wrong("%d messages of %d have changed, or others", len(got), len(u.changed))
+	if !maps.Equal(got, a.changed) {
+		return 0, wrong("%d messages of %d have changed, or others", len(got), len(a.changed))
 	}
 	left, err := listed(c, "SEARCH", "UID SEARCH ALL")
 	if err != nil {
@@ -274,16 +352,20 @@ func (r *returns) changedSince(c *session, u *returned) (int64, error) {
 }
 
 // resync is a visit with QRESYNC: SELECT tells all (RFC 7162 section 3.2.5).
-func (r *returns) resync(c *session, u *returned) (int64, error) {
+func (r *returns) resync(since func(*returned) *absence) returning {
+	return func(c *session, u *returned) (int64, error) { return r.selectChanged(c, u, since(u)) }
+}
+
+func (r *returns) selectChanged(c *session, u *returned, a *absence) (int64, error) {
 	begun := c.Received
-	untagged, err := c.Must("SELECT %q (QRESYNC (%s %s))", r.mailbox, u.uidValidity, u.modSeq)
+	untagged, err := c.Must("SELECT %q (QRESYNC (%s %s))", r.mailbox, u.uidValidity, a.modSeq)
 	if err != nil {
 		return 0, err
 	}
 	got, gone := make(map[int]string), make(map[int]bool)
 	for _, line := range untagged {
 		if set, ok := strings.CutPrefix(line, "* VANISHED (EARLIER) "); ok {
-			if err := vanished(set, u, gone); err != nil {
+			if err := vanished(set, u, a, gone); err != nil {
 				return 0, err
 			}
 			continue
@@ -298,16 +380,16 @@ func (r *returns) resync(c *session, u *returned) (int64, error) {
 			}
 		}
 	}
-	if !maps.Equal(got, u.changed) || !maps.Equal(gone, u.gone) {
+	if !maps.Equal(got, a.changed) || !maps.Equal(gone, a.gone) {
 		return 0, wrong("SELECT tells of %d changes of %d and of %d messages gone of %d, or of others",
-			len(got), len(u.changed), len(gone), len(u.gone))
+			len(got), len(a.changed), len(gone), len(a.gone))
 	}
 	return c.Received - begun, nil
 }
 
 // vanished notes which of the messages that the client knew are in a set of UIDs. The set may have
 // others.
-func vanished(set string, u *returned, gone map[int]bool) error {
+func vanished(set string, u *returned, a *absence, gone map[int]bool) error {
 	for part := range strings.SplitSeq(set, ",") {
 		from, to, ranged := strings.Cut(part, ":")
 		if !ranged {
@@ -321,14 +403,13 @@ func vanished(set string, u *returned, gone map[int]bool) error {
 		if err != nil {
 			return wrong("VANISHED %s", shown(set))
 		}
-		for uid := range u.known {
-			if uid >= min(first, last) && uid <= max(first, last) {
-				gone[uid] = true
-			}
-		}
-		for uid := range u.flags {
-			if uid >= min(first, last) && uid <= max(first, last) {
+		// UIDs between those of the mailbox are few, and those behind its last one may be billions.
+		for uid := max(1, min(first, last)); uid <= min(max(first, last), u.last); uid++ {
+			if _, there := u.flags[uid]; there {
 				return wrong("UID %d has not vanished", uid)
+			}
+			if _, known := a.known[uid]; known {
+				gone[uid] = true
 			}
 		}
 	}
