@@ -2,6 +2,7 @@ package imap
 
 import (
 	"context"
+	"math/rand/v2"
 	"strings"
 	"time"
 
@@ -47,6 +48,9 @@ func (c *conn) tellUntilInput(ctx context.Context, mode syncMode) (spoke bool, e
 	poll := time.NewTicker(c.srv.opts.PollInterval)
 	defer poll.Stop()
 
+	again := time.NewTimer(autologout) // for a view that stays stale
+	defer again.Stop()
+	pause := lookAgainMin
 	for {
 		if err := c.syncIdle(ctx, mode); err != nil {
 			if c.syncFailed(err); c.closing {
@@ -57,6 +61,13 @@ func (c *conn) tellUntilInput(ctx context.Context, mode syncMode) (spoke bool, e
 			return false, err
 		}
 		mode = syncAll
+		if c.sel != nil && c.sel.stale {
+			again.Reset(pause + rand.N(pause)) // not all sessions at the same time
+			pause = min(2*pause, lookAgainMax)
+		} else {
+			again.Stop()
+			pause = lookAgainMin
+		}
 		select {
 		case <-readable:
 			return true, nil
@@ -66,6 +77,7 @@ func (c *conn) tellUntilInput(ctx context.Context, mode syncMode) (spoke bool, e
 			} else {
 				c.note(ev)
 			}
+		case <-again.C:
 		case <-poll.C:
 			if c.sel != nil && time.Since(c.sel.synced) >= c.pollAfter() {
 				mode = syncForced
@@ -92,6 +104,7 @@ func (c *conn) tellUntilInput(ctx context.Context, mode syncMode) (spoke bool, e
 func (c *conn) syncIdle(ctx context.Context, mode syncMode) error {
 	if c.sel != nil && (c.sel.stale || mode == syncForced) {
 		if err := c.refresh(ctx); err != nil {
+			c.sel.stale = true // until it worked
 			return err
 		}
 	}

@@ -113,4 +113,11 @@ const (
 	// arrive. Where they do, it is trustedPollInterval to twice that.
 	pollInterval        = 30 * time.Second
 	trustedPollInterval = 5 * time.Minute
+	// lookAgainMin is after how long a session in IDLE looks again whose look at the database failed,
+	// or showed less than an event told of. It waits twice as long each time, up to lookAgainMax.
+	lookAgainMin = 250 * time.Millisecond
+	lookAgainMax = 30 * time.Second
+	// trustEvents is for how long a session looks again and again for what an event told of. Then it
+	// takes the event for wrong.
+	trustEvents = time.Minute
 )

@@ -126,11 +126,12 @@ func (c *conn) resync(ctx context.Context, r *resyncRequest) error {
 	if len(vanished) > 0 {
 		c.sel.show.vanishedEarlier(vanished)
 	}
+	if changes.Mailbox.HighestModSeq > view.ModSeq() {
+		c.sel.stale = true // it changed while it was opened: the client's next command tells that
+	}
 	for _, f := range changes.Changed {
 		if f.ModSeq > view.ModSeq() {
-			// It changed while the mailbox was opened. Its state of before is not there any more: the
-			// client's next command tells the present one.
-			c.sel.stale = true
+			c.sel.stale = true // its state of before is not there any more
 			continue
 		}
 		if seq, ok := view.Seq(f.UID); ok && known.Contains(f.UID) {

@@ -21,6 +21,9 @@ type selected struct {
 	show   presenter
 	stale  bool      // there are changes that the view does not have
 	synced time.Time // when the view was last compared with the database
+	// heard is the highest mod-sequence of which an event told, and heardAt is when it came.
+	heard   uint64
+	heardAt time.Time
 
 	// sliced is the message of which a slice was read last: the client reads the next ones without a
 	// query for each, also when another session expunges the message meanwhile (RFC 2180 section

@@ -98,6 +98,7 @@ type Server struct {
 
 	shutdownNotice time.Duration // how often Shutdown logs what it waits for
 	progressEvery  time.Duration // how often a long search tells how far it is
+	trustEvents    time.Duration // how long an event is believed that the database does not confirm
 	wg             sync.WaitGroup
 }
 
@@ -153,6 +154,7 @@ func New(opts Options) *Server {
 		stop:        stop, beginStop: beginStop,
 		shutdownNotice: shutdownNotice,
 		progressEvery:  progressInterval,
+		trustEvents:    trustEvents,
 	}
 }
 

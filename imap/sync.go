@@ -55,23 +55,23 @@ func (c *conn) sync(ctx context.Context, mode syncMode) error {
 // tellChanges tells what changed in the selected mailbox, but for searches that are to be updated.
 func (c *conn) tellChanges(ctx context.Context, mode syncMode) error {
 	sel := c.sel
-	switch {
-	case sel.stale:
-	case mode == syncForced, time.Since(sel.synced) >= c.pollAfter():
+	stale := sel.stale
+	if !stale && mode != syncForced && time.Since(sel.synced) < c.pollAfter() {
+		c.tellGone(mode)
+		return nil
+	}
+	sel.stale = true // until it worked
+	if !stale {
 		box, err := sel.box.Status(ctx)
 		if err != nil {
 			return err
 		}
 		if box.HighestModSeq == sel.view.ModSeq() {
-			sel.synced = time.Now()
+			c.synced()
 			c.tellGone(mode)
 			return nil
 		}
-	default:
-		c.tellGone(mode)
-		return nil
 	}
-	sel.stale = true // until it worked
 	changes, err := sel.box.Changes(ctx, sel.view.ModSeq())
 	if err != nil {
 		return err
@@ -79,8 +79,16 @@ func (c *conn) tellChanges(ctx context.Context, mode syncMode) error {
 	if err := c.apply(ctx, changes, mode); err != nil {
 		return err
 	}
-	sel.stale, sel.synced = false, time.Now()
+	c.synced()
 	return c.enc.Err()
+}
+
+// synced notes that the view was compared with the database. It stays stale as long as the database
+// shows less than an event told of: what was read was then a state of before the event.
+func (c *conn) synced() {
+	sel := c.sel
+	sel.synced = time.Now()
+	sel.stale = sel.heard > sel.view.ModSeq() && sel.synced.Sub(sel.heardAt) < c.srv.trustEvents
 }
 
 // pollAfter is how old the view may get until it is compared with the database without an event.
@@ -111,6 +119,9 @@ func (c *conn) takeEvents() {
 func (c *conn) note(ev events.Event) {
 	if c.concerns(ev) {
 		c.sel.stale = true
+		if ev.ModSeq > c.sel.heard {
+			c.sel.heard, c.sel.heardAt = ev.ModSeq, time.Now()
+		}
 	}
 	switch ev.Kind {
 	case events.Metadata:
