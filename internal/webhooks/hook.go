@@ -44,6 +44,8 @@ type Hook struct {
 	Created time.Time
 	// Paused says why the hook gets nothing now; empty if it does. What happens meanwhile waits.
 	Paused string
+
+	removed bool
 }
 
 // Why a hook is paused.
@@ -68,7 +70,7 @@ type hookDoc struct {
 
 func (d *hookDoc) hook() *Hook {
 	h := &Hook{ID: d.ID, Name: d.Name, URL: d.URL, Kinds: d.Kinds, Secret: d.Secret, Created: d.Created.UTC(),
-		Paused: d.Paused}
+		Paused: d.Paused, removed: d.Removed}
 	if d.User != nil {
 		copy(h.User[:], d.User.Data)
 	}
@@ -170,7 +172,9 @@ func (r *Registry) Hooks(ctx context.Context) ([]*Hook, error) {
 }
 
 func (r *Registry) find(ctx context.Context, filter bson.D) ([]*Hook, error) {
-	cursor, err := r.hooks.Find(ctx, filter, options.Find().SetLimit(2*MaxHooks))
+	// Those that were not removed come first: they have no such field.
+	cursor, err := r.hooks.Find(ctx, filter, options.Find().SetLimit(2*MaxHooks).
+		SetSort(bson.D{{Key: "removed", Value: 1}}))
 	if err != nil {
 		return nil, fmt.Errorf("list webhooks: %w", err)
 	}

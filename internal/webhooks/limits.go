@@ -49,6 +49,8 @@ const (
 	linkValid = 24 * time.Hour
 	// countMost is how many readers of a hook that wait are counted at most.
 	countMost = 10_000
-	// removeBatch is how many documents of a removed hook go at a time.
-	removeBatch = 1000
+	// removeBatch is how many documents of a removed hook go at a time, removeBatches after how many
+	// times the sender looks after other hooks, and whether it still has the lease.
+	removeBatch   = 1000
+	removeBatches = 10
 )

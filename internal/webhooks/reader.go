@@ -64,6 +64,9 @@ type readerDoc struct {
 	Failed   time.Time   `bson:"f"`
 }
 
+// insertReader makes a reader, unless there is one. A hook may have been removed by another process
+// that has found what was left of it before. So insertReader looks for the hook after the reader is
+// there: if it finds the hook, a later removal finds the reader.
 func (r *Registry) insertReader(ctx context.Context, key readerKey, since string) error {
 	_, err := r.readers.InsertOne(ctx, bson.D{{Key: "_id", Value: key.binary()},
 		{Key: readerHook, Value: hex.EncodeToString(key[8:])}, {Key: readerPosition, Value: since}})
@@ -72,6 +75,13 @@ func (r *Registry) insertReader(ctx context.Context, key readerKey, since string
 	}
 	if err != nil {
 		return fmt.Errorf("make reader: %w", err)
+	}
+	there, err := r.hooks.CountDocuments(ctx, byHook(hex.EncodeToString(key[8:])), options.Count().SetLimit(1))
+	if err != nil {
+		return fmt.Errorf("find webhook: %w", err)
+	}
+	if there == 0 {
+		return r.deleteReader(ctx, key)
 	}
 	return nil
 }
@@ -224,50 +234,4 @@ func shortText(err error) string {
 		text = string([]rune(text[:maxError]))
 	}
 	return text
-}
-
-// removeLeft removes what removed hooks have left, and then their documents.
-func (r *Registry) removeLeft(ctx context.Context) error {
-	gone, err := r.find(ctx, bson.D{{Key: "removed", Value: true}})
-	if err != nil {
-		return err
-	}
-	for _, h := range gone {
-		for _, from := range []struct {
-			coll  *mongo.Collection
-			field string
-		}{{r.readers, readerHook}, {r.letters, letterHook}} {
-			if err := removeAll(ctx, from.coll, bson.D{{Key: from.field, Value: h.ID}}); err != nil {
-				return fmt.Errorf("remove webhook %s: %w", h.ID, err)
-			}
-		}
-		if _, err := r.hooks.DeleteOne(ctx, bson.D{{Key: "_id", Value: h.ID}}); err != nil {
-			return fmt.Errorf("remove webhook %s: %w", h.ID, err)
-		}
-	}
-	return nil
-}
-
-// removeAll removes documents, a bounded number at a time.
-func removeAll(ctx context.Context, coll *mongo.Collection, filter bson.D) error {
-	for {
-		cursor, err := coll.Find(ctx, filter, options.Find().SetLimit(removeBatch).
-			SetProjection(bson.D{{Key: "_id", Value: 1}}))
-		if err != nil {
-			return err
-		}
-		var docs []struct {
-			ID any `bson:"_id"`
-		}
-		if err := cursor.All(ctx, &docs); err != nil || len(docs) == 0 {
-			return err
-		}
-		ids := make(bson.A, len(docs))
-		for i, d := range docs {
-			ids[i] = d.ID
-		}
-		if _, err := coll.DeleteMany(ctx, bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: ids}}}}); err != nil {
-			return err
-		}
-	}
 }

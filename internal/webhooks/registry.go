@@ -47,6 +47,7 @@ type Registry struct {
 
 	mu      sync.Mutex
 	active  []*Hook // those that are not removed, paused ones included
+	left    bool    // a removed hook may have left something
 	tracked map[readerKey]bool
 
 	keyOnce sync.Mutex
@@ -121,17 +122,27 @@ func (r *Registry) Run(ctx context.Context) {
 func (r *Registry) refresh(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	list, err := r.find(ctx, live())
+	list, err := r.find(ctx, bson.D{{Key: "$or", Value: bson.A{live(), bson.D{{Key: "removed", Value: true}}}}})
 	if err != nil {
 		return err
 	}
+	all := len(list)
+	list = slices.DeleteFunc(list, func(h *Hook) bool { return h.removed })
+	left := len(list) < all
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !slices.EqualFunc(list, r.active, same) {
+	if left && !r.left || !slices.EqualFunc(list, r.active, same) {
 		tell(r.changed)
 	}
-	r.active = list
+	r.active, r.left = list, left
 	return nil
+}
+
+// idle reports whether there is nothing for a sender to do.
+func (r *Registry) idle() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.active) == 0 && !r.left
 }
 
 // tell puts an element into a channel for one.

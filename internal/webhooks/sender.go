@@ -75,7 +75,7 @@ func (s *Sender) Register(r prometheus.Registerer) { r.MustRegister(s.deliveries
 // Run sends until ctx ends.
 func (s *Sender) Run(ctx context.Context) {
 	for ctx.Err() == nil {
-		if len(s.Registry.list()) > 0 {
+		if !s.Registry.idle() {
 			if err := s.hold(ctx); err != nil && ctx.Err() == nil {
 				s.log.Error("webhooks: begin again", "error", err)
 			}
@@ -99,7 +99,7 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// hold sends while this instance has the lease and there are hooks.
+// hold sends while this instance has the lease and there are hooks, or what removed ones have left.
 func (s *Sender) hold(ctx context.Context) error {
 	l, err := s.Task.Acquire(ctx)
 	if errors.Is(err, lease.ErrHeld) {
@@ -119,15 +119,26 @@ func (s *Sender) hold(ctx context.Context) error {
 			ln.done.Wait()
 		}
 	}()
+	if err := s.Registry.removeStrays(ctx); err != nil {
+		return err
+	}
 	for {
-		if err := s.Registry.removeLeft(ctx); err != nil {
+		hooks := s.renewLines(ctx, lines)
+		more, err := s.Registry.removeLeft(ctx, func(id string) bool { return lines[id] != nil })
+		if err != nil {
 			return err
 		}
-		if s.renewLines(ctx, lines) == 0 {
+		if err := s.Registry.refresh(ctx); err != nil {
+			return err
+		}
+		if hooks == 0 && s.Registry.idle() {
 			return nil
 		}
-		s.count(ctx)
-		if s.spread(ctx, lines); ctx.Err() != nil {
+		if !more {
+			s.count(ctx)
+			s.spread(ctx, lines)
+		}
+		if ctx.Err() != nil {
 			return nil
 		}
 		if err := l.Check(ctx); err != nil {
