@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -37,8 +39,9 @@ type Host struct {
 	slots chan struct{} // one for each connection in use
 
 	mu         sync.Mutex
-	idle       []*conn // the one used last stands last
-	users      map[string]int
+	idle       []*conn        // the one used last stands last
+	users      map[string]int // transactions of each
+	open       map[*Transaction]struct{}
 	extensions map[string]bool // that the smarthost offered lately; nil: not known
 	closed     bool
 	expiry     *time.Timer // of the first idle connection; nil if there is none
@@ -52,7 +55,8 @@ func New(o Options) *Host {
 	if o.Timeout <= 0 {
 		o.Timeout = DefaultTimeout
 	}
-	return &Host{opts: o, slots: make(chan struct{}, o.Connections), users: make(map[string]int)}
+	return &Host{opts: o, slots: make(chan struct{}, o.Connections), users: make(map[string]int),
+		open: make(map[*Transaction]struct{})}
 }
 
 // Probe connects once, to learn what the smarthost offers. The connection serves the next
@@ -93,24 +97,41 @@ func (h *Host) Connections() (used, idle int) {
 	return len(h.slots), len(h.idle)
 }
 
-// enter waits for the right to a connection.
-func (h *Host) enter(ctx context.Context, user string) error {
-	if !h.admit(user) {
-		return trouble("4.3.2", ErrBusy) // RFC 3463 section 3.4: not accepting network messages
+// slot waits for the right to a connection. Meanwhile, clients that dawdle lose theirs. The error is a
+// *Trouble.
+func (h *Host) slot(ctx context.Context) error {
+	over := time.NewTimer(waitTimeout)
+	defer over.Stop()
+	look := time.NewTicker(reclaimInterval)
+	defer look.Stop()
+	for {
+		select {
+		case h.slots <- struct{}{}:
+			return nil
+		default:
+		}
+		if h.reclaim() {
+			continue
+		}
+		select {
+		case h.slots <- struct{}{}:
+			return nil
+		case <-look.C:
+		case <-over.C:
+			return trouble("4.3.2", ErrBusy)
+		case <-ctx.Done():
+			return trouble("4.3.2", ctx.Err())
+		}
 	}
-	timer := time.NewTimer(waitTimeout)
-	defer timer.Stop()
-	var err error
-	select {
-	case h.slots <- struct{}{}:
-		return nil
-	case <-timer.C:
-		err = ErrBusy
-	case <-ctx.Done():
-		err = ctx.Err()
-	}
-	h.dismiss(user)
-	return trouble("4.3.2", err)
+}
+
+// reclaim takes a connection from a transaction whose client dawdles, and reports whether there was
+// one.
+func (h *Host) reclaim() bool {
+	h.mu.Lock()
+	list := slices.Collect(maps.Keys(h.open))
+	h.mu.Unlock()
+	return slices.ContainsFunc(list, (*Transaction).yield)
 }
 
 // admit counts a transaction of a user, unless there are enough.
@@ -130,12 +151,6 @@ func (h *Host) dismiss(user string) {
 	if h.users[user]--; h.users[user] <= 0 {
 		delete(h.users, user)
 	}
-}
-
-// leave gives the right to a connection back.
-func (h *Host) leave(user string) {
-	<-h.slots
-	h.dismiss(user)
 }
 
 // take returns an idle connection, or nil.

@@ -12,6 +12,14 @@ const (
 	dialTimeout = time.Minute
 	// waitTimeout bounds the wait for a free connection.
 	waitTimeout = 30 * time.Second
+	// reclaimInterval is how often who waits looks for clients that dawdle. A client dawdles that is
+	// silent for commandLull before DATA, and for dataLull after it; or that has sent less than minRate
+	// octets a second in fairTime or more.
+	reclaimInterval = time.Second
+	commandLull     = 2 * time.Second
+	dataLull        = 15 * time.Second
+	fairTime        = 20 * time.Second
+	minRate         = 8 << 10
 	// userShare is the part of the connections that one user may have: one in so many.
 	userShare = 4
 	// idleTimeout is how long a connection waits for the next transaction. Smarthosts give more.

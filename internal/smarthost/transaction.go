@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 
 	"github.com/emersion/go-smtp"
 )
@@ -30,46 +31,70 @@ type Recipient struct {
 	OriginalType, OriginalText string
 }
 
-// Transaction is one message on its way. It is for one goroutine.
+// Transaction is one message on its way. It is for one goroutine. While its client dawdles and others
+// wait, the Host may take the connection: see yield.
 type Transaction struct {
-	host *Host
-	user string
-	conn *conn
-	data *smtp.DataCommand
-	cr   bool        // the last octet that Write got was CR, which is not sent yet
-	buf  []byte      // of Write
-	stop func() bool // that the end of the context closes the connection
-	ctx  context.Context
+	host     *Host
+	ctx      context.Context
+	envelope Envelope
+	over     bool
+
+	// mu is held while the transaction uses the connection.
+	mu         sync.Mutex
+	conn       *conn       // nil if the Host took it, and after the end
+	stop       func() bool // that the end of the context closes the connection
+	recipients []Recipient // that the smarthost took
+	data       *smtp.DataCommand
+	failed     error // why the transaction cannot go on
+	client     clientTime
+
+	cr  bool   // the last octet that Write got was CR, which is not sent yet
+	buf []byte // of Write
 }
 
 // Begin says MAIL. ctx is for the whole transaction: its end closes the connection. The error is a
 // *Refusal, a *Trouble, or ErrUnsupported.
 func (h *Host) Begin(ctx context.Context, e Envelope) (*Transaction, error) {
-	if err := h.enter(ctx, e.User); err != nil {
-		return nil, err
+	if !h.admit(e.User) {
+		return nil, trouble("4.3.2", ErrBusy) // RFC 3463 section 3.4: not accepting network messages
 	}
-	t, err := h.begin(ctx, e)
-	if err != nil {
-		h.leave(e.User)
+	t := &Transaction{host: h, ctx: ctx, envelope: e}
+	t.mu.Lock()
+	defer t.done()
+	if err := t.connect(); err != nil {
+		h.dismiss(e.User)
 		return nil, err
 	}
 	return t, nil
 }
 
-func (h *Host) begin(ctx context.Context, e Envelope) (*Transaction, error) {
-	for c := h.take(); c != nil; c = h.take() {
-		t, err := h.mail(ctx, c, e)
-		if !isLost(err) {
-			return t, outcome(err)
+// connect gets a connection and says MAIL.
+func (t *Transaction) connect() error {
+	if err := t.host.slot(t.ctx); err != nil {
+		return err
+	}
+	if err := t.begin(); err != nil {
+		<-t.host.slots
+		return err
+	}
+	t.host.mu.Lock()
+	defer t.host.mu.Unlock()
+	t.host.open[t] = struct{}{}
+	return nil
+}
+
+func (t *Transaction) begin() error {
+	for c := t.host.take(); c != nil; c = t.host.take() {
+		if err := t.mail(c); !isLost(err) {
+			return outcome(err)
 		}
 		// Others that are idle for as long may be closed, too.
 	}
-	c, err := h.dial(ctx)
+	c, err := t.host.dial(t.ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	t, err := h.mail(ctx, c, e)
-	return t, outcome(err)
+	return outcome(t.mail(c))
 }
 
 func outcome(err error) error {
@@ -80,24 +105,26 @@ func outcome(err error) error {
 }
 
 // mail says MAIL on a connection, and takes it over or disposes of it.
-func (h *Host) mail(ctx context.Context, c *conn, e Envelope) (*Transaction, error) {
+func (t *Transaction) mail(c *conn) error {
+	e := &t.envelope
 	if lacks(c, "SMTPUTF8", e.UTF8) || lacks(c, "8BITMIME", e.Body8Bit) {
-		h.keep(c)
-		return nil, ErrUnsupported
+		t.host.keep(c)
+		return ErrUnsupported
 	}
-	stop := context.AfterFunc(ctx, func() { _ = c.raw.Close() })
+	stop := context.AfterFunc(t.ctx, func() { _ = c.raw.Close() })
 	err := c.client.Mail(e.From, &smtp.MailOptions{
 		Size: e.Size, UTF8: e.UTF8, Return: smtp.DSNReturn(e.Return), EnvelopeID: e.ID})
 	if err == nil {
-		return &Transaction{host: h, user: e.User, conn: c, stop: stop, ctx: ctx}, nil
+		t.conn, t.stop = c, stop
+		return nil
 	}
 	var answered *smtp.SMTPError
 	if stop() && errors.As(err, &answered) && answered.Code != 421 {
-		h.keep(c)
+		t.host.keep(c)
 	} else {
 		_ = c.raw.Close()
 	}
-	return nil, err
+	return err
 }
 
 func lacks(c *conn, extension string, needed bool) bool {
@@ -105,20 +132,56 @@ func lacks(c *conn, extension string, needed bool) bool {
 	return needed && !offered
 }
 
+// use begins a command: nobody takes the connection until done.
+func (t *Transaction) use() error {
+	t.mu.Lock()
+	t.client.ends()
+	if t.failed != nil || t.conn != nil {
+		return t.failed
+	}
+	return t.resume()
+}
+
+// done ends what use began: it is the client's turn.
+func (t *Transaction) done() {
+	t.client.begins()
+	t.mu.Unlock()
+}
+
 // Rcpt says RCPT. The error is a *Refusal or a *Trouble.
 func (t *Transaction) Rcpt(r Recipient) error {
+	defer t.done()
+	if err := t.use(); err != nil {
+		return err
+	}
+	if err := t.conn.rcpt(r); err != nil {
+		return err
+	}
+	t.recipients = append(t.recipients, r)
+	return nil
+}
+
+func (c *conn) rcpt(r Recipient) error {
 	o := &smtp.RcptOptions{OriginalRecipientType: smtp.DSNAddressType(r.OriginalType),
 		OriginalRecipient: r.OriginalText}
 	for _, n := range r.Notify {
 		o.Notify = append(o.Notify, smtp.DSNNotify(n))
 	}
-	return outcome(t.conn.client.Rcpt(r.Address, o))
+	return outcome(c.client.Rcpt(r.Address, o))
 }
 
 // Data says DATA; then Write sends the message. The error is a *Refusal or a *Trouble.
-func (t *Transaction) Data() (err error) {
-	t.data, err = t.conn.client.Data()
-	return outcome(err)
+func (t *Transaction) Data() error {
+	defer t.done()
+	if err := t.use(); err != nil {
+		return err
+	}
+	data, err := t.conn.client.Data()
+	if err != nil {
+		return outcome(err)
+	}
+	t.data, t.client = data, clientTime{}
+	return nil
 }
 
 // Write sends a piece of the message. Lines end with CRLF; a bare LF becomes one. A bare CR becomes
@@ -143,6 +206,11 @@ func (t *Transaction) Write(p []byte) (int, error) {
 }
 
 func (t *Transaction) send(p []byte) error {
+	defer t.done()
+	if err := t.use(); err != nil {
+		return err
+	}
+	t.client.sent += int64(len(p))
 	if _, err := t.data.Write(p); err != nil {
 		return trouble("4.4.2", err)
 	}
@@ -152,6 +220,11 @@ func (t *Transaction) send(p []byte) error {
 // End sends the end of the message, and returns the text with which the smarthost takes it. The
 // transaction is over. The error is a *Refusal, or a *Trouble: then the smarthost may have taken it.
 func (t *Transaction) End() (text string, err error) {
+	defer t.done()
+	defer t.finish()
+	if err := t.use(); err != nil {
+		return "", err
+	}
 	// A CR at the very end is left out: the end of the message has one.
 	response, err := t.data.CloseWithResponse()
 	t.release(err == nil || isAnswer(err))
@@ -177,10 +250,21 @@ func isAnswer(err error) bool {
 
 // Abort gives the transaction up. It does nothing after End.
 func (t *Transaction) Abort() {
-	if t.conn == nil {
+	if t.over {
 		return
 	}
-	t.release(t.data == nil && t.conn.client.Reset() == nil)
+	t.mu.Lock()
+	defer t.done()
+	defer t.finish()
+	if t.conn != nil {
+		t.release(t.data == nil && t.conn.client.Reset() == nil)
+	}
+}
+
+// finish ends the transaction's count.
+func (t *Transaction) finish() {
+	t.over = true
+	t.host.dismiss(t.envelope.User)
 }
 
 // release gives the connection back, or closes it.
@@ -192,5 +276,8 @@ func (t *Transaction) release(usable bool) {
 	} else {
 		_ = c.raw.Close()
 	}
-	t.host.leave(t.user)
+	t.host.mu.Lock()
+	delete(t.host.open, t)
+	t.host.mu.Unlock()
+	<-t.host.slots
 }

@@ -118,7 +118,7 @@ func (m *Message) tell(what string, err error, r *Refusal, more ...any) {
 	args := append([]any{"error", err}, more...)
 	var own *Refusal
 	var theirs *smarthost.Refusal
-	if errors.As(err, &own) || errors.As(err, &theirs) && r != errSmarthost {
+	if errors.As(err, &own) || errors.Is(err, smarthost.ErrSlow) || errors.As(err, &theirs) && r != errSmarthost {
 		m.log.Info(what, args...)
 		return
 	}

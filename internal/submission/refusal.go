@@ -48,6 +48,8 @@ func refusalOf(err error) *Refusal {
 		return errLacks
 	case errors.Is(err, smarthost.ErrBusy):
 		return &Refusal{451, "4.3.2", "Too many messages are on their way to the smarthost, try again later"}
+	case errors.Is(err, smarthost.ErrSlow):
+		return &Refusal{451, "4.4.2", "The message came in slowly while others waited, try again later"}
 	case errors.As(err, &trouble):
 		return &Refusal{451, trouble.Status, "The smarthost cannot be reached, try again later"}
 	case database.IsStorageFull(err):

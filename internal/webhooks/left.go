@@ -76,7 +76,8 @@ func (r *Registry) removeStrays(ctx context.Context) error {
 			Hook string `bson:"h"`
 		}
 		err := r.readers.FindOne(ctx, bson.D{{Key: readerHook, Value: bson.D{{Key: "$gt", Value: last}}}},
-			options.FindOne().SetHint(indexDue).SetSort(bson.D{{Key: readerHook, Value: 1}, {Key: readerDue, Value: 1}}).
+			options.FindOne().SetHint(indexDue).
+				SetSort(bson.D{{Key: readerHook, Value: 1}, {Key: readerDue, Value: 1}}).
 				SetProjection(bson.D{{Key: readerHook, Value: 1}})).Decode(&doc)
 		if errors.Is(err, mongo.ErrNoDocuments) {
 			return nil

@@ -28,7 +28,8 @@ func (e *env) documents(t *testing.T) (readers, hooks int64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	hooks, err = e.hooks.CountDocuments(t.Context(), bson.D{{Key: "_id", Value: bson.D{{Key: "$ne", Value: signingKey}}}})
+	hooks, err = e.hooks.CountDocuments(t.Context(),
+		bson.D{{Key: "_id", Value: bson.D{{Key: "$ne", Value: signingKey}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
