@@ -14,9 +14,11 @@ func (c *conn) openSession() {
 		close(kicked)
 		c.in.interrupt()
 	})
+	login := c.account.Login()
 	c.session = c.srv.opts.Sessions.Open(sessions.Info{
 		User: c.account.UserID(), Username: c.account.Username(), Actor: actorOf(c.account), Protocol: "imap",
-		Remote: c.remote, By: c.account.By(), TLS: c.tls, Client: c.clientID,
+		ActorID: login.Actor, Credential: string(login.Credential), Begun: login.Begun,
+		Remote: c.remote, By: login.By, TLS: c.tls, Client: c.clientID,
 	}, func(string) { once() })
 }
 

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 
+	"gadwall/internal/account"
+	"gadwall/internal/mailstore"
 	"gadwall/internal/sessions"
 )
 
@@ -70,10 +72,58 @@ func TestSessionsAreListedAndEnded(t *testing.T) {
 	if ended, err := x.Kick(t.Context(), sessions.Target{ID: a.Sessions[0].ID}); err != nil || ended.Ended != 0 {
 		t.Errorf("a session that has ended: %+v, %v", ended, err)
 	}
-	if err := x.EndUser(t.Context(), base.user.ID); err != nil {
+	if err := x.End(t.Context(), sessions.Target{User: &base.user.ID}); err != nil {
 		t.Fatal(err)
 	}
 	if lines := stays.closed(); len(lines) == 0 || !strings.HasPrefix(lines[len(lines)-1], "* BYE The session") {
 		t.Errorf("all of the user: %q", lines)
+	}
+}
+
+// The sessions of a master user end with the others of that user, and those of an application password
+// with it; all others stay.
+func TestSessionsOfCredentialsEnd(t *testing.T) {
+	t.Parallel()
+	base := newTestServer(t)
+	root, err := base.store.CreateUser(t.Context(), mailstore.NewUser{Username: "root@example.com", Password: testPassword})
+	if err != nil {
+		t.Fatal(err)
+	}
+	app, phone, err := base.store.AddAppPassword(t.Context(), base.user.ID, "phone", mailstore.ScopeIMAP)
+	if err != nil {
+		t.Fatal(err)
+	}
+	accounts, err := account.New(account.Options{Store: base.store, Bus: base.bus, Logger: base.log,
+		Masters: []string{"root@example.com"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	registry := sessions.NewRegistry()
+	x := sessions.New(sessions.Options{Database: base.db, Registry: registry, Logger: slog.New(slog.DiscardHandler)})
+	srv := base.serve(t, Options{Authenticator: testAuthenticator(accounts), Logger: base.log, Sessions: registry},
+		base.store)
+	own, star, byPhone := srv.login(t), srv.dial(t), srv.dial(t)
+	star.ok(`LOGIN "%s*root@example.com" %q`, testUser, testPassword)
+	byPhone.ok(`LOGIN %q %q`, testUser, phone)
+	proof, err := base.store.Authenticate(t.Context(), testUser, phone, mailstore.ScopeIMAP)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, end := range []struct {
+		target sessions.Target
+		client *testClient
+	}{
+		{sessions.Target{User: &root.ID}, star},
+		{sessions.Target{User: &base.user.ID, Credential: string(proof.Credential)}, byPhone},
+		{sessions.Target{User: &base.user.ID}, own},
+	} {
+		own.ok("NOOP")
+		if err := x.End(t.Context(), end.target); err != nil {
+			t.Fatal(err)
+		}
+		lines := end.client.closed()
+		if len(lines) == 0 || lines[len(lines)-1] != "* BYE The session was ended by the server" {
+			t.Errorf("%+v, password %s: the session said %q", end.target, app.ID, lines)
+		}
 	}
 }

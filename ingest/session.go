@@ -5,9 +5,11 @@ import "gadwall/internal/sessions"
 // openSession makes the connection known as one of its user, who can be told to end it. It then ends
 // as when the server shuts down: after a message that is being transferred.
 func (c *conn) openSession() {
+	login := c.account.Login()
 	info := sessions.Info{
 		User: c.account.UserID(), Username: c.account.Username(), Protocol: "smtp",
-		Remote: c.saslClient().Address, By: c.account.By(), TLS: c.tls,
+		ActorID: login.Actor, Credential: string(login.Credential), Begun: login.Begun,
+		Remote: c.saslClient().Address, By: login.By, TLS: c.tls,
 	}
 	if actor := c.account.Actor(); actor != info.Username {
 		info.Actor = actor

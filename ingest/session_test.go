@@ -7,7 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"gadwall/internal/mailstore"
 	"gadwall/internal/sessions"
+	"gadwall/internal/storetest"
 )
 
 // A submission session is listed from its login on, and ends when it is told to, after the message that
@@ -56,5 +58,47 @@ func TestSubmissionSessions(t *testing.T) {
 	nobody.cmd("NOOP", "250 ")
 	if a, err := x.List(t.Context(), sessions.Target{}); err != nil || len(a.Sessions) != 0 {
 		t.Errorf("at the end: %+v, %v", a, err)
+	}
+}
+
+// A submission session of a master user ends with the others of that user, and one of an application
+// password with it.
+func TestSubmissionSessionsOfCredentialsEnd(t *testing.T) {
+	const master = "root@example.com"
+	registry := sessions.NewRegistry()
+	e := newSubmission(t, func(o *submissionSetup) { o.Sessions, o.masters = registry, []string{master} })
+	root := e.store.User(t, master)
+	_, phone, err := e.store.AddAppPassword(t.Context(), e.user.ID, "phone", mailstore.ScopeSMTP)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proof, err := e.store.Authenticate(t.Context(), ada, phone, mailstore.ScopeSMTP)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := sessions.New(sessions.Options{Database: e.store.Database, Registry: registry,
+		Logger: slog.New(slog.DiscardHandler)})
+	login := func(username, password string) *client {
+		c := e.dial(t)
+		c.want("220 ")
+		c.cmd("EHLO client.example", "250 ")
+		c.cmd("AUTH PLAIN "+plain(username, password), "235 ")
+		return c
+	}
+	own, star, byPhone := e.login(t), login(ada+"*"+master, storetest.Password), login(ada, phone)
+	for _, end := range []struct {
+		target sessions.Target
+		client *client
+	}{
+		{sessions.Target{User: &root.ID}, star},
+		{sessions.Target{User: &e.user.ID, Credential: string(proof.Credential)}, byPhone},
+		{sessions.Target{User: &e.user.ID}, own},
+	} {
+		own.cmd("NOOP", "250 ")
+		if err := x.End(t.Context(), end.target); err != nil {
+			t.Fatal(err)
+		}
+		end.client.want("421 4.7.0 The session was ended by the server")
+		end.client.wantClosed()
 	}
 }

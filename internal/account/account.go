@@ -133,7 +133,7 @@ type Account struct {
 	actor  string
 	user   mailkey.UserID
 	name   string // of the user
-	by     string // Attempt.By of the login; empty without one
+	login  Login  // the zero value without one
 	rights Rights // on every mailbox of the user; but see visitor
 	clock  *database.Clock
 
@@ -154,8 +154,8 @@ func (a *Account) chain(ctx context.Context) context.Context {
 // Actor is the name of the user who is logged in.
 func (a *Account) Actor() string { return a.actor }
 
-// By is what the client has shown at the login: see Attempt.By.
-func (a *Account) By() string { return a.by }
+// Login describes the login that made the account.
+func (a *Account) Login() Login { return a.login }
 
 // UserID names the user whose mail it is.
 func (a *Account) UserID() mailkey.UserID { return a.user }

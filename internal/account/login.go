@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"gadwall/internal/logins"
+	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
 )
 
@@ -31,8 +33,19 @@ type Attempt struct {
 	// TLS says that the connection is encrypted by this server.
 	TLS bool
 	// By is what the client has shown, for the authentication log, such as "password". A Verifier sets
-	// it.
-	By string
+	// it, and Credential if that can be revoked for itself.
+	By         string
+	Credential mailstore.Credential
+	// Begun is when the first of what the client has shown was looked at; zero for not yet.
+	Begun time.Time
+}
+
+// Login says how somebody logged in.
+type Login struct {
+	Actor      mailkey.UserID // who did
+	By         string         // see Attempt.By
+	Credential mailstore.Credential
+	Begun      time.Time
 }
 
 // A Verifier finds out which user an attempt is of. It may complete the attempt's Username. Errors:
@@ -53,7 +66,7 @@ func (s *Accounts) ByPassword(password string) Verifier {
 		if err != nil {
 			return nil, err
 		}
-		a.By = proof.By
+		a.By, a.Credential = proof.By, proof.Credential
 		return proof.User, nil
 	}
 }
@@ -66,7 +79,7 @@ func (s *Accounts) ByAppPassword(password string) Verifier {
 		if proof == nil {
 			return nil, err
 		}
-		a.By = proof.By
+		a.By, a.Credential = proof.By, proof.Credential
 		return proof.User, nil
 	}
 }
@@ -98,6 +111,9 @@ func (s *Accounts) ByProof(prove func(ctx context.Context, a *Attempt) (username
 func (s *Accounts) Login(
 	ctx context.Context, gate *logins.Gate, a Attempt, verify Verifier,
 ) (account *Account, err error) {
+	if a.Begun.IsZero() {
+		a.Begun = time.Now()
+	}
 	s.splitMaster(&a)
 	var user *mailstore.User
 	check := func(ctx context.Context) (err error) {
@@ -113,7 +129,7 @@ func (s *Accounts) Login(
 		account, err = s.open(ctx, &a, user)
 	}
 	if err == nil {
-		account.by = a.By
+		account.login = Login{user.ID, a.By, a.Credential, a.Begun}
 	}
 	s.record(&a, account, user, err)
 	return account, err

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"time"
 
 	"gadwall/internal/account"
 	"gadwall/internal/mailstore"
@@ -16,43 +17,46 @@ import (
 )
 
 // admit reports whether the client may use routes for operators, or answers that it may not: see
-// the package comment. token is nil for a client that may do everything.
-func (s *Server) admit(w http.ResponseWriter, r *http.Request) (token *mailstore.Token, ok bool) {
+// the package comment.
+func (s *Server) admit(w http.ResponseWriter, r *http.Request) (who *caller, ok bool) {
 	if isReserved(r.Context()) {
 		tooMany(w)
 		return nil, false
 	}
+	who = &caller{login: account.Login{Begun: time.Now()}}
 	secret := bearer(r)
 	username, password, isBasic := basic(r)
 	switch {
 	case isBasic && s.opts.Authenticator != nil:
-		token = s.loginAs(w, r, func(ctx context.Context, c sasl.Client) (*account.Account, error) {
+		who = s.loginAs(w, r, func(ctx context.Context, c sasl.Client) (*account.Account, error) {
 			return s.opts.Authenticator.Password(ctx, c, "Basic", username, password)
 		})
-		if token == nil {
+		if who == nil {
 			return nil, false
 		}
 	case mailstore.IsToken(secret):
-		var err error
-		if token, err = s.opts.Users.TokenBySecret(r.Context(), secret); errors.Is(err, mailstore.ErrNoSuchToken) {
+		token, err := s.opts.Users.TokenBySecret(r.Context(), secret)
+		if errors.Is(err, mailstore.ErrNoSuchToken) {
 			if s.opts.Accounts != nil {
 				s.opts.Accounts.WrongToken(s.client(r).Address)
 			}
 			unauthorized(w, r, "no such token, or its time is over")
 			return nil, false
-		} else if err != nil {
+		}
+		if err != nil {
 			s.trouble(w, r, "cannot look a token up", err)
 			return nil, false
 		}
+		who.token, who.login.Actor, who.login.Credential = token, token.User, token.Credential()
 		if s.opts.Accounts != nil && token.Of(token.User) {
 			s.opts.Accounts.UsedToken(token, s.client(r).Address)
 		}
 	case s.isConfigured(secret):
 	case secret != "" && s.opts.Authenticator != nil && s.opts.Authenticator.TakesTokens():
-		token = s.loginAs(w, r, func(ctx context.Context, c sasl.Client) (*account.Account, error) {
+		who = s.loginAs(w, r, func(ctx context.Context, c sasl.Client) (*account.Account, error) {
 			return s.opts.Authenticator.Bearer(ctx, c, secret)
 		})
-		if token == nil {
+		if who == nil {
 			return nil, false
 		}
 	case s.opts.Token != "" || s.opts.TokenRequired:
@@ -67,7 +71,7 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request) (token *mailstore
 		fail(w, http.StatusForbidden, "CrossOrigin", "a page of another origin may not ask this")
 		return nil, false
 	}
-	return token, true
+	return who, true
 }
 
 // tooMany refuses a request over a connection past the limits.
@@ -103,18 +107,30 @@ func unauthorized(w http.ResponseWriter, r *http.Request, text string) {
 	fail(w, http.StatusUnauthorized, "Unauthorized", text)
 }
 
-// tokenKey is for the context of requests that came with a token of the store.
-type tokenKey struct{}
+// caller is who asks.
+type caller struct {
+	token *mailstore.Token // what the caller may do; nil if that is everything
+	name  string           // of the user who logged in, if one did
+	login account.Login
+}
 
-func withToken(ctx context.Context, t *mailstore.Token) context.Context {
-	return context.WithValue(ctx, tokenKey{}, t)
+// callerKey is for the context of requests.
+type callerKey struct{}
+
+func withCaller(ctx context.Context, who *caller) context.Context {
+	return context.WithValue(ctx, callerKey{}, who)
+}
+
+// callerOf returns who asks.
+func callerOf(ctx context.Context) caller {
+	if who, ok := ctx.Value(callerKey{}).(*caller); ok {
+		return *who
+	}
+	return caller{}
 }
 
 // tokenOf returns the token with which a request came; nil if it may do everything.
-func tokenOf(ctx context.Context) *mailstore.Token {
-	t, _ := ctx.Value(tokenKey{}).(*mailstore.Token)
-	return t
-}
+func tokenOf(ctx context.Context) *mailstore.Token { return callerOf(ctx).token }
 
 // isLoopbackHost checks a Host header.
 func isLoopbackHost(hostport string) bool {

@@ -15,16 +15,16 @@ import (
 )
 
 // loginAs answers a request of a user who shows a password (HTTP Basic, RFC 7617) or a token of a
-// provider: with the token that stands for what the user may do here, or nil if it has answered that
+// provider: with the caller, whose token stands for what the user may do here, or nil if it has answered that
 // the client is nobody.
 func (s *Server) loginAs(
 	w http.ResponseWriter, r *http.Request,
 	login func(ctx context.Context, c sasl.Client) (*account.Account, error),
-) *mailstore.Token {
+) *caller {
 	who, err := login(r.Context(), s.client(r))
 	switch {
 	case err == nil:
-		return tokenFor(who)
+		return &caller{token: tokenFor(who), name: who.Actor(), login: who.Login()}
 	case errors.Is(err, sasl.ErrNotOffered):
 		fail(w, http.StatusForbidden, "PrivacyRequired",
 			"passwords and tokens of users are taken over TLS, or from the machine itself")
@@ -53,10 +53,10 @@ func (s *Server) loginAs(
 // the client more than it has: other passwords and tokens.
 func tokenFor(who *account.Account) *mailstore.Token {
 	scopes := []string{"mail", "self:read"}
-	if who.By() == mailstore.ByPassword && who.Actor() == who.Username() {
+	if who.Login().By == mailstore.ByPassword && who.Actor() == who.Username() {
 		scopes = []string{"mail", "self"}
 	}
-	by := who.By()
+	by := who.Login().By
 	if who.Actor() != who.Username() {
 		by += " of " + who.Actor()
 	}

@@ -162,11 +162,11 @@ func (s *Server) run(route route, w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if route.who == operators {
-		token, ok := s.admit(w, r)
-		if !ok || !mayUse(w, token, &route) {
+		who, ok := s.admit(w, r)
+		if !ok || !mayUse(w, who.token, &route) {
 			return
 		}
-		r = r.WithContext(withToken(r.Context(), token))
+		r = r.WithContext(withCaller(r.Context(), who))
 	}
 	if route.maxBody == 0 && r.ContentLength != 0 {
 		fail(w, http.StatusRequestEntityTooLarge, "TooLarge", "this takes no body")

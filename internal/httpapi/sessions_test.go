@@ -7,6 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"gadwall/internal/account"
+	"gadwall/internal/mailstore"
+	"gadwall/internal/sasl"
 	"gadwall/internal/sessions"
 	"gadwall/internal/storetest"
 )
@@ -107,8 +110,64 @@ func TestStreamsAreSessions(t *testing.T) {
 		t.Errorf("%+v, %v", ended, err)
 	}
 	own.ended()
-	if err := x.EndUser(t.Context(), first.User); err != nil {
+	if err := x.End(t.Context(), sessions.Target{User: &first.User}); err != nil {
 		t.Fatal(err)
 	}
 	operators.ended()
+}
+
+// A stream of a master user ends with the sessions of that user; one of an application password or a
+// token with these. They are listed with whose they are.
+func TestStreamsOfCredentialsEnd(t *testing.T) {
+	const root = "root@example.com"
+	registry := sessions.NewRegistry()
+	a := newLoginAPI(t, time.Millisecond, func(o *Options) {
+		st := o.Users.(*storetest.Store)
+		accounts, err := account.New(account.Options{Store: st.Store, Bus: st.Bus, Masters: []string{root}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.Registry, o.Accounts = registry, accounts
+		o.Authenticator = sasl.New(sasl.Options{Accounts: accounts})
+	})
+	x := sessions.New(sessions.Options{Database: a.Database, Registry: registry, Logger: slog.New(slog.DiscardHandler)})
+	master := a.User(t, root)
+	ada, err := a.UserByName(t.Context(), "ada@example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, phone, err := a.AddAppPassword(t.Context(), ada.ID, "phone", mailstore.ScopeHTTP)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proof, err := a.Authenticate(t.Context(), ada.Username, phone, mailstore.ScopeHTTP)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, secret, err := a.CreateToken(t.Context(), mailstore.Token{Name: "x", Scopes: []string{"mail"}, User: ada.ID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	operators, operatorsSecret, err := a.CreateToken(t.Context(), mailstore.Token{Name: "x", Scopes: []string{"mail"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	streams := &updateAPI{api: *a}
+	for _, tt := range []struct {
+		header string
+		target sessions.Target
+	}{
+		{as(ada.Username+"*"+root, storetest.Password), sessions.Target{User: &master.ID}},
+		{as(ada.Username, phone), sessions.Target{User: &ada.ID, Credential: string(proof.Credential)}},
+		{"Authorization: Bearer " + secret, sessions.Target{User: &ada.ID, Credential: string(token.Credential())}},
+		{"Authorization: Bearer " + operatorsSecret,
+			sessions.Target{User: &operators.User, Credential: string(operators.Credential())}},
+	} {
+		stream := streams.open(t, "", tt.header)
+		stream.want("start")
+		if err := x.End(t.Context(), tt.target); err != nil {
+			t.Fatal(err)
+		}
+		stream.ended()
+	}
 }

@@ -101,10 +101,15 @@ type updateStream struct {
 func (s *Server) streamOf(r *http.Request, of *account.Account) sessions.Info {
 	info := sessions.Info{User: of.UserID(), Username: of.Username(), Protocol: "http",
 		Remote: s.client(r).Address, TLS: r.TLS != nil}
+	who := callerOf(r.Context())
+	info.ActorID, info.Credential, info.Begun = who.login.Actor, string(who.login.Credential), who.login.Begun
+	if who.name != info.Username {
+		info.Actor = who.name
+	}
 	if name := r.UserAgent(); len(name) <= maxAgent {
 		info.Client = strings.ToValidUTF8(name, "?")
 	}
-	switch t := tokenOf(r.Context()); {
+	switch t := who.token; {
 	case t == nil && s.opts.Token != "":
 		info.By = "http-token"
 	case t != nil && t.ID != "":

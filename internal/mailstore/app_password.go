@@ -81,6 +81,8 @@ type appPasswordDoc struct {
 	Created time.Time `bson:"created"`
 }
 
+func (d *appPasswordDoc) credential() Credential { return Credential("app/" + d.ID) }
+
 const (
 	// appPasswordID is the length of an id in octets.
 	appPasswordID = 8
@@ -188,7 +190,7 @@ func (s *Store) AppPasswords(ctx context.Context, user mailkey.UserID) ([]AppPas
 	return list, nil
 }
 
-// RevokeAppPassword takes an application password away. Errors: ErrNoSuchPassword, ErrNoSuchUser.
+// RevokeAppPassword takes an application password away, and ends the sessions that it opened. Errors: ErrNoSuchPassword, ErrNoSuchUser.
 func (s *Store) RevokeAppPassword(ctx context.Context, user mailkey.UserID, id string) error {
 	if raw, err := hex.DecodeString(id); err != nil || len(raw) != appPasswordID {
 		return ErrNoSuchPassword // it becomes the name of a field
@@ -204,6 +206,7 @@ func (s *Store) RevokeAppPassword(ctx context.Context, user mailkey.UserID, id s
 	case res.ModifiedCount == 0:
 		return ErrNoSuchPassword
 	}
+	s.endSessions(ctx, LoggedOut{user, (&appPasswordDoc{ID: id}).credential()})
 	return nil
 }
 

@@ -41,7 +41,7 @@ func (s *Store) setHash(ctx context.Context, user mailkey.UserID, hash string, v
 	}
 	err := s.updateUser(ctx, user, update)
 	if err == nil {
-		s.endSessions(ctx, user)
+		s.endSessions(ctx, LoggedOut{User: user})
 	}
 	return err
 }
@@ -62,6 +62,20 @@ func (s *Store) updateUser(ctx context.Context, user mailkey.UserID, update bson
 type Proof struct {
 	*User
 	By string // ByPassword, ByAppPassword, or what else a protocol takes; for the authentication log
+	// Credential is that of an application password; empty for the user's own.
+	Credential Credential
+}
+
+// A Credential names a credential that can be revoked for itself: an application password, or a token
+// of the HTTP API.
+type Credential string
+
+// LoggedOut says which sessions are to end: those of the user, and those in which the user acts for
+// others; with a Credential only those that were opened with it. The User is the zero value if the
+// credential is nobody's.
+type LoggedOut struct {
+	User       mailkey.UserID
+	Credential Credential
 }
 
 // ByPassword is the By of a user's own password. That of an application password is ByAppPassword, a
@@ -148,7 +162,7 @@ func (s *Store) appProof(
 		return nil, err
 	}
 	s.noteUse(ctx, user.ID, doc, app)
-	return &Proof{User: user, By: by}, nil
+	return &Proof{User: user, By: by, Credential: app.credential()}, nil
 }
 
 // UserWhoLogsIn returns the user with this name, who has proved who he is by other means than a

@@ -66,7 +66,7 @@ func (s *Store) deleteUser(ctx context.Context, filter bson.D, user mailkey.User
 		return ErrNoSuchUser
 	}
 	s.publishList(ctx, user)
-	s.endSessions(ctx, user)
+	s.endSessions(ctx, LoggedOut{User: user})
 	result := make(chan error, 1)
 	if !s.spawn(func() { result <- s.purgeUser(database.Follow(s.base, ctx), user) }) {
 		return ErrClosed

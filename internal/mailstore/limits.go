@@ -149,6 +149,8 @@ const (
 	surveyBatch = 5000
 	// pageUsers is the number of users that are read at a time.
 	pageUsers = 500
+	// logOutEvery is how often the store tries again to end sessions.
+	logOutEvery = 5 * time.Second
 	// callTimeout bounds a call of the database outside of a transaction for a caller that has
 	// gone.
 	callTimeout = 30 * time.Second

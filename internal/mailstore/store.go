@@ -55,8 +55,9 @@ type Options struct {
 	// DefaultAuthlogKept.
 	AuthlogKept time.Duration
 	// LoggedOut, if set, is told of users who may no longer be logged in as they were: with another
-	// password, suspended, or deleted. It is to end their sessions.
-	LoggedOut func(ctx context.Context, user mailkey.UserID) error
+	// password, suspended, or deleted; and of credentials that were revoked. It is to end their
+	// sessions. It is called again after an error.
+	LoggedOut func(ctx context.Context, who LoggedOut) error
 	// Stored, if set, is told of new mails after their transaction. It must not wait.
 	Stored func([]StoredMail)
 	// Watcher, if set, is told before the mail of a user changes.
@@ -70,6 +71,7 @@ type Options struct {
 	commitTimeout      time.Duration
 	outagePatience     time.Duration
 	deliveryWait       time.Duration
+	logOutEvery        time.Duration
 }
 
 // A Watcher keeps something that must be there before the mail of a user changes.
@@ -92,7 +94,7 @@ type Store struct {
 	stored   func([]StoredMail)
 	watcher  Watcher
 
-	loggedOut func(ctx context.Context, user mailkey.UserID) error
+	loggedOut func(ctx context.Context, who LoggedOut) error
 
 	scram      bool
 	scramCost  int
@@ -121,6 +123,7 @@ type Store struct {
 	commitTimeout      time.Duration
 	outagePatience     time.Duration
 	deliveryWait       time.Duration
+	logOutEvery        time.Duration
 
 	locks        userLocks
 	domainTable  atomic.Pointer[map[string]domainDoc]
@@ -193,6 +196,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		commitTimeout:      cmp.Or(o.commitTimeout, commitTimeout),
 		outagePatience:     cmp.Or(o.outagePatience, outagePatience),
 		deliveryWait:       cmp.Or(o.deliveryWait, deliveryWait),
+		logOutEvery:        cmp.Or(o.logOutEvery, logOutEvery),
 	}
 	s.quota = quota.New(s.users, notSet(userDeleting), o.Quota)
 	var err error
@@ -332,18 +336,40 @@ func (s *Store) warn(ctx context.Context, user mailkey.UserID, crossed []quota.C
 	}
 }
 
-// endSessions ends the sessions of a user after a change that says so, which stands whether or not
-// that is possible.
-func (s *Store) endSessions(ctx context.Context, user mailkey.UserID) {
+// endSessions ends sessions after a change that says so, which stands whether or not that is possible
+// now. If not, it tries again until the Store is closed.
+func (s *Store) endSessions(ctx context.Context, who LoggedOut) {
 	if s.loggedOut == nil {
 		return
 	}
 	// The change is made: that its client has gone does not matter.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
-	defer cancel()
-	if err := s.loggedOut(ctx, user); err != nil {
-		s.log.Warn("open sessions of a user were not ended", "id", user.String(), "error", err)
+	ctx = context.WithoutCancel(ctx)
+	err := s.logOut(ctx, who)
+	if err == nil {
+		return
 	}
+	s.log.Warn("open sessions of a user were not ended yet", "id", who.User.String(), "error", err)
+	s.spawn(func() {
+		ctx := database.Follow(s.base, ctx)
+		for {
+			pause := time.NewTimer(s.logOutEvery)
+			select {
+			case <-pause.C:
+			case <-ctx.Done():
+				pause.Stop()
+				return
+			}
+			if s.logOut(ctx, who) == nil {
+				return
+			}
+		}
+	})
+}
+
+func (s *Store) logOut(ctx context.Context, who LoggedOut) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	return s.loggedOut(ctx, who)
 }
 
 // publishList wakes up the sessions that look at the user's list of mailboxes.

@@ -47,6 +47,9 @@ var TokenScopes = []struct{ Name, Text string }{
 	{"tokens", "tokens with no more scopes than this one has"},
 }
 
+// Credential names the token.
+func (t *Token) Credential() Credential { return Credential("token/" + t.ID) }
+
 // Grants reports whether the token has the scope.
 func (t *Token) Grants(scope string) bool {
 	whole := strings.TrimSuffix(scope, ":read")
@@ -249,7 +252,8 @@ func (s *Store) tokensBy(ctx context.Context, filter bson.D) ([]Token, error) {
 	return list, nil
 }
 
-// RevokeToken takes a token away, for the next request on. The error is ErrNoSuchToken.
+// RevokeToken takes a token away, for the next request on, and ends the streams that it opened. The error
+// is ErrNoSuchToken.
 func (s *Store) RevokeToken(ctx context.Context, id string) error {
 	return s.revokeToken(ctx, bson.D{{Key: "_id", Value: id}})
 }
@@ -260,12 +264,17 @@ func (s *Store) RevokeTokenOf(ctx context.Context, user mailkey.UserID, id strin
 }
 
 func (s *Store) revokeToken(ctx context.Context, filter bson.D) error {
-	res, err := s.tokens.DeleteOne(ctx, filter, options.DeleteOne().SetHint(byKey))
+	var doc tokenDoc
+	err := s.tokens.FindOneAndDelete(ctx, filter, options.FindOneAndDelete().SetHint(byKey)).Decode(&doc)
+	if errors.Is(err, mongo.ErrNoDocuments) {
+		return ErrNoSuchToken
+	}
 	if err != nil {
 		return fmt.Errorf("revoke token: %w", err)
 	}
-	if res.DeletedCount == 0 {
-		return ErrNoSuchToken
+	t, err := doc.token()
+	if err == nil {
+		s.endSessions(ctx, LoggedOut{t.User, t.Credential()})
 	}
-	return nil
+	return err
 }

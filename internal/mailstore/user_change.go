@@ -80,7 +80,7 @@ func (s *Store) ChangeProfile(ctx context.Context, user mailkey.UserID, c UserCh
 	}
 	err = s.updateUser(ctx, user, update)
 	if err == nil && hash != "" {
-		s.endSessions(ctx, user)
+		s.endSessions(ctx, LoggedOut{User: user})
 	}
 	return err
 }

@@ -39,7 +39,7 @@ func (s *Store) Suspend(ctx context.Context, user mailkey.UserID) error {
 	err := s.setState(ctx, user, UserDeleted,
 		bson.D{{Key: "$set", Value: bson.D{{Key: userState, Value: UserSuspended}}}})
 	if err == nil {
-		s.endSessions(ctx, user)
+		s.endSessions(ctx, LoggedOut{User: user})
 	}
 	return err
 }
@@ -69,7 +69,7 @@ func (s *Store) DeleteUserAfter(ctx context.Context, user mailkey.UserID, after 
 		{Key: userState, Value: UserDeleted}, {Key: userDeleteAfter, Value: after.UTC()}}}})
 	if err == nil {
 		s.publishList(ctx, user)
-		s.endSessions(ctx, user)
+		s.endSessions(ctx, LoggedOut{User: user})
 	}
 	return err
 }

@@ -159,7 +159,7 @@ func Open(ctx context.Context, o Options) (_ *Node, err error) {
 	n.Registry = sessions.NewRegistry()
 	n.Sessions = sessions.New(sessions.Options{Database: n.Database, Registry: n.Registry, Logger: n.log})
 	n.Mail, err = mailstore.Open(ctx, mailstore.Options{
-		LoggedOut: n.Sessions.EndUser,
+		LoggedOut: n.endSessions,
 		Database:  n.Database, Contents: n.Contents, Bus: n.Bus, Quota: o.Storage.Quota.Policy(),
 		Resume: o.Access == Serving, ReadOnly: o.Access == Looking, Restored: o.Access == Restoring,
 		RememberPasswords: o.PasswordCache, Scram: o.Scram, JournalKept: o.JournalKept,
@@ -191,6 +191,11 @@ func Open(ctx context.Context, o Options) (_ *Node, err error) {
 		return nil, err
 	}
 	return n, nil
+}
+
+// endSessions ends the sessions of users and credentials that may no longer be logged in.
+func (n *Node) endSessions(ctx context.Context, who mailstore.LoggedOut) error {
+	return n.Sessions.End(ctx, sessions.Target{User: &who.User, Credential: string(who.Credential)})
 }
 
 // OpenDatabase opens the database alone: Redis, Bus, Contents, Mail and Accounts stay nil.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,6 +14,7 @@ import (
 
 	"gadwall/internal/config"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/sessions"
 )
 
 // dataDir is a directory that does not exist; sockets in it have names that are short enough.
@@ -139,5 +141,42 @@ func TestForbiddenDirectory(t *testing.T) {
 	}
 	if err := errors.New("other"); explainDir(dir, err) != err {
 		t.Error("another error was explained away")
+	}
+}
+
+// What the store says of users and credentials that may no longer be logged in ends their sessions, those
+// of a master user among them.
+func TestSessionsEndWithTheirUsers(t *testing.T) {
+	n := open(t, withDir(dataDir(t), Serving))
+	ada, err := n.Mail.CreateUser(t.Context(), mailstore.NewUser{Username: "ada@example.com", Password: "correct horse"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := n.Mail.CreateUser(t.Context(), mailstore.NewUser{Username: "root@example.com", Password: "correct horse"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	app, secret, err := n.Mail.AddAppPassword(t.Context(), ada.ID, "phone", mailstore.ScopeIMAP)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proof, err := n.Mail.Authenticate(t.Context(), ada.Username, secret, mailstore.ScopeIMAP)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ended []string
+	open := func(name string, info sessions.Info) {
+		n.Registry.Open(info, func(string) { ended = append(ended, name) })
+	}
+	open("phone", sessions.Info{User: ada.ID, ActorID: ada.ID, Credential: string(proof.Credential)})
+	open("root for ada", sessions.Info{User: ada.ID, ActorID: root.ID})
+	if err := n.Mail.RevokeAppPassword(t.Context(), ada.ID, app.ID); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Mail.Suspend(t.Context(), root.ID); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(ended, []string{"phone", "root for ada"}) {
+		t.Errorf("%q ended", ended)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"slices"
+	"time"
 
 	gosasl "github.com/emersion/go-sasl"
 
@@ -146,7 +147,7 @@ func Known(name string) bool {
 func (a *Authenticator) Begin(ctx context.Context, name string, c Client) (*Exchange, error) {
 	for _, m := range mechanisms {
 		if m.name == name && m.offered(a, &c) {
-			x := &Exchange{ctx: ctx, authenticator: a, client: c, mechanism: name}
+			x := &Exchange{ctx: ctx, authenticator: a, client: c, mechanism: name, begun: time.Now()}
 			x.server = m.begin(x)
 			return x, nil
 		}

@@ -3,6 +3,7 @@ package sasl
 import (
 	"context"
 	"errors"
+	"time"
 
 	gosasl "github.com/emersion/go-sasl"
 
@@ -17,6 +18,7 @@ type Exchange struct {
 	mechanism     string
 	server        gosasl.Server
 
+	begun    time.Time
 	username string // whom the client claims to be
 	account  *account.Account
 	ended    bool
@@ -73,7 +75,7 @@ func (x *Exchange) Username() string { return x.username }
 
 // login ends the exchange with one check.
 func (x *Exchange) login(attempt account.Attempt, verify account.Verifier) (err error) {
-	attempt.Method, x.username = x.mechanism, attempt.Username
+	attempt.Method, attempt.Begun, x.username = x.mechanism, x.begun, attempt.Username
 	x.account, err = x.authenticator.login(x.ctx, &x.client, attempt, verify)
 	return err
 }

@@ -35,11 +35,7 @@ func (a *Authenticator) byToken(token string) account.Verifier {
 
 // token ends the exchange with the check of a token. as is whose mail the client wants.
 func (x *Exchange) token(as, token string) error {
-	x.username = as
-	a := account.Attempt{As: as, Username: as, Method: x.mechanism}
-	var err error
-	x.account, err = x.authenticator.login(x.ctx, &x.client, a, x.authenticator.byToken(token))
-	return err
+	return x.login(account.Attempt{As: as, Username: as}, x.authenticator.byToken(token))
 }
 
 // isRefusal reports whether an error says that the token is not good for what the client wants.

@@ -12,6 +12,7 @@
 // # Flow
 //
 //	Exchange.List, Exchange.Kick -> order -> Exchange.Run of every peer -> reply -> the caller
+//	Exchange.End -> the own Registry; order -> Exchange.Run of every other peer
 //
 // An instance looks for orders every second. Nothing is written while nobody asks: what sessions do
 // changes all the time, and is rarely looked at. A command that is no server asks in the same way.
@@ -20,6 +21,10 @@
 //
 //   - A session that is told to end says so to its client and ends by itself, at once if it waits for
 //     its client, and else after the command that runs.
+//   - A credential that was revoked has no session later: the order is given after the change, and
+//     a session whose login began before its instance knew of the order ends as it opens.
+//   - No order to end sessions is missed by an instance that could not read the database. If it cannot
+//     know what was ordered, all its sessions end.
 //   - An answer is complete, or names the peers that have not replied in time.
 //   - Orders, replies and peers that were killed expire.
 package sessions

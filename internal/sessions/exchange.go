@@ -17,10 +17,18 @@ import (
 	"gadwall/internal/mailkey"
 )
 
-// Target says which sessions: the one with the ID, those of the User, that one of the user, or all.
+// Target says which sessions: those for which all holds that it names. The zero value is all.
 type Target struct {
-	ID   string
+	ID string
+	// User is whose mail it is, or who has logged in.
 	User *mailkey.UserID
+	// Credential is what they logged in with.
+	Credential string
+}
+
+func (t *Target) has(i *Info) bool {
+	return (t.ID == "" || t.ID == i.ID) && (t.User == nil || *t.User == i.User || *t.User == i.ActorID) &&
+		(t.Credential == "" || t.Credential == i.Credential)
 }
 
 // Options of an Exchange. Database and Registry are required.
@@ -40,6 +48,7 @@ type Exchange struct {
 	self     string // names this process among the peers
 	instance string // for people
 	seen     map[string]bool
+	looked   time.Time // when the latest look began that found all orders
 	patience time.Duration
 }
 
@@ -54,6 +63,8 @@ type document struct {
 	List    []Info       `bson:"l,omitempty"` // of a reply
 	Session string       `bson:"s,omitempty"` // of an order: the Target
 	User    *bson.Binary `bson:"u,omitempty"`
+	With    string       `bson:"w,omitempty"` // of an order: the Target's Credential
+	By      string       `bson:"b,omitempty"` // of an order: the peer that has done it already
 	Expires time.Time    `bson:"e"`
 }
 
@@ -63,6 +74,9 @@ const (
 	kindKick  = "kick"
 	kindReply = "reply"
 )
+
+// endedByServer is what clients are told.
+const endedByServer = "The session was ended by the server"
 
 // Collection is the name of the collection.
 const Collection = "sessions"
@@ -100,7 +114,7 @@ func New(o Options) *Exchange {
 func (x *Exchange) Run(ctx context.Context) {
 	defer x.leave(ctx)
 	var announced time.Time
-	first := true
+	x.looked = time.Now()
 	for {
 		if time.Since(announced) > peerEvery {
 			if err := x.announce(ctx); err != nil && ctx.Err() == nil {
@@ -109,10 +123,8 @@ func (x *Exchange) Run(ctx context.Context) {
 				announced = time.Now()
 			}
 		}
-		if err := x.answerOrders(ctx, first); err != nil && ctx.Err() == nil {
+		if err := x.answerOrders(ctx); err != nil && ctx.Err() == nil {
 			x.log.Debug("orders about sessions were not read", "error", err)
-		} else {
-			first = false
 		}
 		pause := time.NewTimer(lookEvery)
 		select {
@@ -141,25 +153,41 @@ func (x *Exchange) leave(ctx context.Context) {
 	}
 }
 
-// answerOrders answers what is new. What was there before this instance began is for others.
-func (x *Exchange) answerOrders(ctx context.Context, skip bool) error {
-	orders, err := x.find(ctx, bson.D{{Key: "k", Value: bson.D{{Key: "$in", Value: bson.A{kindList, kindKick}}}}})
+// answerOrders answers what is new. What is too late for the one who asked is not answered, but done.
+func (x *Exchange) answerOrders(ctx context.Context) error {
+	began := time.Now()
+	missed := began.Sub(x.looked) + orderLate
+	orders, err := x.orders(ctx, missed)
 	if err != nil {
 		return err
 	}
+	if missed > orderKept || len(orders) > maxOrders {
+		x.log.Warn("all sessions end: not all orders to end some of them can be read", "missed", missed,
+			"orders", len(orders))
+		x.registry.end(Target{}, endedByServer)
+	}
+	x.looked = began
 	seen := make(map[string]bool, len(orders))
 	for i := range orders {
-		id := orders[i].ID
-		seen[id] = true
-		if skip || x.seen[id] {
+		order := &orders[i]
+		seen[order.ID] = true
+		late := order.Kind == kindList && time.Until(order.Expires) < orderKept-orderExpires
+		if x.seen[order.ID] || order.By == x.self || late {
 			continue
 		}
-		if err := x.reply(ctx, &orders[i]); err != nil {
+		if err := x.reply(ctx, order); err != nil {
 			x.log.Warn("an order about sessions was not answered", "error", err)
 		}
 	}
 	x.seen = seen
 	return nil
+}
+
+// orders returns the orders that were given within a time, and at most one more than maxOrders.
+func (x *Exchange) orders(ctx context.Context, within time.Duration) ([]document, error) {
+	since := time.Now().Add(orderKept - within).UTC()
+	return x.find(ctx, bson.D{{Key: "k", Value: bson.D{{Key: "$in", Value: bson.A{kindList, kindKick}}}},
+		{Key: "e", Value: bson.D{{Key: "$gt", Value: since}}}}, maxOrders+1)
 }
 
 // reply does what an order asks and writes the answer.
@@ -182,7 +210,7 @@ func (x *Exchange) reply(ctx context.Context, order *document) error {
 
 // do does what an order asks of the sessions of this instance.
 func (x *Exchange) do(order *document) (list []Info, n int, err error) {
-	t := Target{ID: order.Session}
+	t := Target{ID: order.Session, Credential: order.With}
 	if order.User != nil {
 		if len(order.User.Data) != len(mailkey.UserID{}) {
 			return nil, 0, fmt.Errorf("user id of %d octets in an order", len(order.User.Data))
@@ -191,7 +219,7 @@ func (x *Exchange) do(order *document) (list []Info, n int, err error) {
 		t.User = &id
 	}
 	if order.Kind == kindKick {
-		return nil, x.registry.end(t, "The session was ended by the server"), nil
+		return nil, x.registry.end(t, endedByServer), nil
 	}
 	list = x.registry.list(t)
 	for i := range list {
@@ -200,18 +228,21 @@ func (x *Exchange) do(order *document) (list []Info, n int, err error) {
 	return list[:min(len(list), maxListed)], 0, nil
 }
 
-func (x *Exchange) find(ctx context.Context, filter bson.D) ([]document, error) {
+// find returns documents that have not expired, those first that will be the last to do so.
+func (x *Exchange) find(ctx context.Context, filter bson.D, limit int64) ([]document, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	// The latest: there may be more orders than that which nobody needs any more.
-	filter = append(filter, bson.E{Key: "e", Value: bson.D{{Key: "$gt", Value: time.Now().UTC()}}})
-	cursor, err := x.coll.Find(ctx, filter,
-		options.Find().SetSort(bson.D{{Key: "e", Value: -1}}).SetLimit(maxDocuments))
+	cursor, err := x.coll.Find(ctx, filter, options.Find().SetSort(bson.D{{Key: "e", Value: -1}}).SetLimit(limit))
 	if err != nil {
 		return nil, err
 	}
 	var docs []document
 	return docs, cursor.All(ctx, &docs)
+}
+
+// current is the condition that a document has not expired.
+func current() bson.E {
+	return bson.E{Key: "e", Value: bson.D{{Key: "$gt", Value: time.Now().UTC()}}}
 }
 
 // Answer is what the peers replied.
@@ -231,15 +262,18 @@ func (x *Exchange) Kick(ctx context.Context, t Target) (Answer, error) {
 	return x.ask(ctx, kindKick, t)
 }
 
-// EndUser ends the sessions of a user, and waits for no peer.
-func (x *Exchange) EndUser(ctx context.Context, user mailkey.UserID) error {
-	_, err := x.give(ctx, kindKick, Target{User: &user})
+// End ends the sessions of a target: those of this instance at once, others within a second or two. It
+// waits for no peer.
+func (x *Exchange) End(ctx context.Context, t Target) error {
+	x.registry.end(t, endedByServer)
+	_, err := x.give(ctx, kindKick, t, x.self)
 	return err
 }
 
-// give writes an order.
-func (x *Exchange) give(ctx context.Context, kind string, t Target) (*document, error) {
-	order := &document{ID: rand.Text(), Kind: kind, Session: t.ID, Expires: time.Now().Add(orderExpires).UTC()}
+// give writes an order, which the peer by has done already.
+func (x *Exchange) give(ctx context.Context, kind string, t Target, by string) (*document, error) {
+	order := &document{ID: rand.Text(), Kind: kind, Session: t.ID, With: t.Credential, By: by,
+		Expires: time.Now().Add(orderKept).UTC()}
 	if t.User != nil {
 		user := t.User.Binary()
 		order.User = &user
@@ -251,17 +285,18 @@ func (x *Exchange) give(ctx context.Context, kind string, t Target) (*document, 
 }
 
 func (x *Exchange) ask(ctx context.Context, kind string, t Target) (a Answer, err error) {
-	order, err := x.give(ctx, kind, t)
+	order, err := x.give(ctx, kind, t, "")
 	if err != nil {
 		return a, err
 	}
-	peers, err := x.find(ctx, bson.D{{Key: "k", Value: kindPeer}})
+	peers, err := x.find(ctx, bson.D{{Key: "k", Value: kindPeer}, current()}, maxDocuments)
 	if err != nil {
 		return a, fmt.Errorf("read peers: %w", err)
 	}
 	until := time.Now().Add(x.patience)
 	for {
-		replies, err := x.find(ctx, bson.D{{Key: "k", Value: kindReply}, {Key: "o", Value: order.ID}})
+		replies, err := x.find(ctx, bson.D{{Key: "k", Value: kindReply}, {Key: "o", Value: order.ID}, current()},
+			maxDocuments)
 		if err != nil {
 			return a, fmt.Errorf("read replies: %w", err)
 		}

@@ -11,13 +11,24 @@ const (
 	// peerEvery is how often an instance says that it is a peer, and peerExpires when that ends.
 	peerEvery   = 30 * time.Second
 	peerExpires = 90 * time.Second
-	// orderExpires is when orders and replies end.
+	// orderExpires is when replies end, and how long a list is worth an answer.
 	orderExpires = time.Minute
+	// orderKept is how long orders can be read. An instance that cannot look for them for longer ends
+	// all its sessions. orderLate is how much later than its time an order may come to be read: clocks
+	// differ, and so do the times that writes take.
+	orderKept = time.Hour
+	orderLate = time.Minute
+	// maxOrders bounds the orders of one look: an instance that finds more ends all its sessions.
+	maxOrders = 20_000
+	// loginTakes is how long a login takes at most, from what it shows to its session.
+	loginTakes = 5 * time.Minute
+	// maxEnded bounds what is remembered of ended sessions. Past that, all logins under way end.
+	maxEnded = 10_000
 	// maxListed bounds the sessions that one instance tells of; further ones are left out.
 	// chunkSessions are in one document.
 	maxListed     = 20_000
 	chunkSessions = 2_000
-	// maxDocuments bounds the documents of one look.
+	// maxDocuments bounds the peers, and the replies to one order.
 	maxDocuments = 1_000
 	// callTimeout bounds one call of the database.
 	callTimeout = 10 * time.Second

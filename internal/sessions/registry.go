@@ -16,21 +16,38 @@ type Info struct {
 	Instance string         `json:"instance"` // host:process
 	User     mailkey.UserID `json:"-"`
 	Username string         `json:"username"`
-	Actor    string         `json:"actor"`    // the master user who acts for the user; else empty
-	Protocol string         `json:"protocol"` // imap, smtp, http
-	Remote   string         `json:"remote"`   // the client's address
-	By       string         `json:"by"`       // what it logged in with
-	TLS      bool           `json:"tls"`
-	Client   string         `json:"client"`  // the program, as it calls itself
-	Mailbox  string         `json:"mailbox"` // that is open
-	Since    time.Time      `json:"since"`
-	Active   time.Time      `json:"active"` // the latest command
+	Actor    string         `json:"actor"` // the master user who acts for the user; else empty
+	// ActorID is who has logged in: the user, a master user, or nobody if an operator's token did.
+	ActorID mailkey.UserID `json:"-" bson:"-"`
+	// Credential names what it logged in with, if that can be revoked for itself.
+	Credential string `json:"-" bson:"-"`
+	// Begun is when the login began: whatever was shown was right at that time or later. The zero value
+	// means that the session is as old as its login.
+	Begun time.Time `json:"-" bson:"-"`
+
+	Protocol string    `json:"protocol"` // imap, smtp, http
+	Remote   string    `json:"remote"`   // the client's address
+	By       string    `json:"by"`       // what it logged in with
+	TLS      bool      `json:"tls"`
+	Client   string    `json:"client"`  // the program, as it calls itself
+	Mailbox  string    `json:"mailbox"` // that is open
+	Since    time.Time `json:"since"`
+	Active   time.Time `json:"active"` // the latest command
 }
 
 // Registry is the sessions of this instance. It is safe for concurrent use. A nil Registry has none.
 type Registry struct {
-	mu   sync.Mutex
-	open map[string]*Session
+	mu    sync.Mutex
+	open  map[string]*Session
+	ended []ended // lately, the oldest first
+}
+
+// ended is a target whose sessions were told to end. Logins that had begun by then may have shown what
+// was right before.
+type ended struct {
+	target Target
+	at     time.Time
+	reason string
 }
 
 // NewRegistry returns a Registry without sessions.
@@ -49,7 +66,8 @@ type Session struct {
 const idLength = 16
 
 // Open adds a session of now. kick is called, from any goroutine and perhaps several times, when it is
-// to end. The caller closes the session.
+// to end: during Open already, if sessions like it have ended since its login began. The caller closes
+// the session.
 func (r *Registry) Open(info Info, kick func(reason string)) *Session {
 	if r == nil {
 		return nil
@@ -58,10 +76,26 @@ func (r *Registry) Open(info Info, kick func(reason string)) *Session {
 	info.Since = time.Now().UTC()
 	info.Active = info.Since
 	s := &Session{registry: r, kick: kick, info: info}
+	if late := r.add(s); late != nil {
+		kick(late.reason)
+	}
+	return s
+}
+
+// add adds a session, and returns why it is to end at once, if it is.
+func (r *Registry) add(s *Session) *ended {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.open[info.ID] = s
-	return s
+	r.open[s.info.ID] = s
+	if s.info.Begun.IsZero() {
+		return nil
+	}
+	for i := range r.ended {
+		if e := &r.ended[i]; s.info.Begun.Before(e.at) && e.target.has(&s.info) {
+			return e
+		}
+	}
+	return nil
 }
 
 // Close takes the session out of its Registry.
@@ -105,10 +139,13 @@ func (r *Registry) chosen(t Target) []*Session {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	return r.chosenLocked(t)
+}
+
+func (r *Registry) chosenLocked(t Target) []*Session {
 	var list []*Session
-	for id, s := range r.open {
-		// What names a session does not change.
-		if (t.ID == "" || t.ID == id) && (t.User == nil || *t.User == s.info.User) {
+	for _, s := range r.open {
+		if t.has(&s.info) { // what names a session does not change
 			list = append(list, s)
 		}
 	}
@@ -127,9 +164,24 @@ func (r *Registry) list(t Target) []Info {
 	return list
 }
 
-// end tells the sessions of a target to end, and returns how many these are.
+// end tells the sessions of a target to end, and returns how many these are. Sessions whose logins have
+// begun end when they open.
 func (r *Registry) end(t Target, reason string) int {
-	list := r.chosen(t)
+	if r == nil {
+		return 0
+	}
+	now := time.Now()
+	r.mu.Lock()
+	list := r.chosenLocked(t)
+	if t.ID == "" {
+		r.ended = slices.DeleteFunc(r.ended, func(e ended) bool { return now.Sub(e.at) > loginTakes })
+		if len(r.ended) == maxEnded { // whose logins these are is not worth more memory
+			r.ended = append(r.ended[:0], ended{at: now, reason: reason})
+		} else {
+			r.ended = append(r.ended, ended{t, now, reason})
+		}
+	}
+	r.mu.Unlock()
 	for _, s := range list {
 		s.kick(reason)
 	}

@@ -1,0 +1,206 @@
+package sessions
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+
+	"gadwall/internal/dbtest"
+	"gadwall/internal/mailkey"
+)
+
+var (
+	ada  = mailkey.UserID{1}
+	bob  = mailkey.UserID{2}
+	root = mailkey.UserID{3} // a master user
+)
+
+// told opens a session, whose name is added to the list when it is told to end.
+type told struct {
+	mu    sync.Mutex
+	names []string
+}
+
+func (l *told) open(r *Registry, name string, info Info) {
+	r.Open(info, func(string) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.names = append(l.names, name)
+	})
+}
+
+// take returns the names of those that were told to end since the last call.
+func (l *told) take() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	names := l.names
+	l.names = nil
+	slices.Sort(names)
+	return names
+}
+
+// A target is whose mail it is or who acts for that user, or a credential, or one session.
+func TestTargets(t *testing.T) {
+	t.Parallel()
+	var ended told
+	r := NewRegistry()
+	fill := func() {
+		ended.open(r, "ada", Info{User: ada, ActorID: ada})
+		ended.open(r, "phone of ada", Info{User: ada, ActorID: ada, Credential: "app/1"})
+		ended.open(r, "root", Info{User: root, ActorID: root})
+		ended.open(r, "root for ada", Info{User: ada, ActorID: root})
+		ended.open(r, "phone of root for ada", Info{User: ada, ActorID: root, Credential: "app/2"})
+		ended.open(r, "operator at ada", Info{User: ada, Credential: "token/1"})
+		ended.open(r, "bob", Info{User: bob, ActorID: bob})
+	}
+	for _, tt := range []struct {
+		target Target
+		want   []string
+	}{
+		{Target{User: &root}, []string{"phone of root for ada", "root", "root for ada"}},
+		{Target{User: &bob}, []string{"bob"}},
+		{Target{User: &ada, Credential: "app/1"}, []string{"phone of ada"}},
+		{Target{User: &root, Credential: "app/2"}, []string{"phone of root for ada"}},
+		{Target{User: &bob, Credential: "app/1"}, nil},
+		{Target{User: new(mailkey.UserID), Credential: "token/1"}, []string{"operator at ada"}},
+		{Target{User: &ada}, []string{"ada", "operator at ada", "phone of ada", "phone of root for ada",
+			"root for ada"}},
+	} {
+		*r = Registry{open: make(map[string]*Session)}
+		fill()
+		if n := r.end(tt.target, ""); n != len(tt.want) || !slices.Equal(ended.take(), tt.want) {
+			t.Errorf("%+v ended %d, not %q", tt.target, n, tt.want)
+		}
+	}
+}
+
+// A login that had begun when its like were ended shows what was right before: its session ends as it
+// opens. One that begins later stays.
+func TestLoginsUnderWayEnd(t *testing.T) {
+	t.Parallel()
+	var ended told
+	r := NewRegistry()
+	before := time.Now()
+	r.end(Target{User: &ada, Credential: "app/1"}, "")
+	r.end(Target{User: &bob}, "")
+	ended.open(r, "phone", Info{User: ada, ActorID: ada, Credential: "app/1", Begun: before})
+	ended.open(r, "ada", Info{User: ada, ActorID: ada, Begun: before})
+	ended.open(r, "bob", Info{User: bob, ActorID: bob, Begun: before})
+	ended.open(r, "later", Info{User: bob, ActorID: bob, Begun: time.Now()})
+	if got := ended.take(); !slices.Equal(got, []string{"bob", "phone"}) {
+		t.Errorf("%q ended", got)
+	}
+	for range maxEnded {
+		r.end(Target{User: &bob}, "")
+	}
+	ended.take()
+	ended.open(r, "ada", Info{User: ada, ActorID: ada, Begun: before})
+	if got := ended.take(); !slices.Equal(got, []string{"ada"}) || len(r.ended) > maxEnded {
+		t.Errorf("past what is remembered: %q ended, %d are remembered", got, len(r.ended))
+	}
+}
+
+// peer is an instance whose looks for orders the test decides.
+type peer struct {
+	*Exchange
+	told
+}
+
+func newPeer(db *mongo.Database) *peer {
+	p := &peer{Exchange: New(Options{Database: db, Registry: NewRegistry(), Logger: slog.New(slog.DiscardHandler)})}
+	p.looked = time.Now()
+	return p
+}
+
+func (p *peer) look(t *testing.T) []string {
+	t.Helper()
+	if err := p.answerOrders(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return p.take()
+}
+
+// An order ends sessions on all instances, once, also when they come to read it late. An instance that
+// cannot know of all orders ends all its sessions.
+func TestOrdersAreNotMissed(t *testing.T) {
+	t.Parallel()
+	db := dbtest.Database(t)
+	one, two := newPeer(db), newPeer(db)
+	fill := func() {
+		for _, p := range []*peer{one, two} {
+			p.open(p.registry, "ada", Info{User: ada, ActorID: ada})
+			p.open(p.registry, "bob", Info{User: bob, ActorID: bob})
+		}
+	}
+	fill()
+	if err := one.End(t.Context(), Target{User: &ada}); err != nil {
+		t.Fatal(err)
+	}
+	if got := one.take(); !slices.Equal(got, []string{"ada"}) {
+		t.Errorf("the instance itself ended %q at once", got)
+	}
+	if got := one.look(t); len(got) > 0 {
+		t.Errorf("the instance itself ended %q twice", got)
+	}
+	if got := two.look(t); !slices.Equal(got, []string{"ada"}) {
+		t.Errorf("another instance ended %q", got)
+	}
+	if got := two.look(t); len(got) > 0 {
+		t.Errorf("an order was done twice, and ended %q", got)
+	}
+
+	// The database was away, and the order is not fresh.
+	if err := one.End(t.Context(), Target{User: &bob}); err != nil {
+		t.Fatal(err)
+	}
+	for _, away := range []struct {
+		time time.Duration
+		want []string
+	}{{orderKept / 2, []string{"bob"}}, {orderKept * 2, []string{"ada", "bob"}}} {
+		_, err := db.Collection(Collection).UpdateMany(t.Context(), bson.D{{Key: "k", Value: kindKick}},
+			bson.D{{Key: "$set", Value: bson.D{{Key: "e", Value: time.Now().Add(orderKept - away.time).UTC()}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		two.looked = time.Now().Add(-away.time)
+		if got := two.look(t); !slices.Equal(got, away.want) {
+			t.Errorf("after %v, %q ended", away.time, got)
+		}
+	}
+	if got := two.look(t); len(got) > 0 {
+		t.Errorf("after that, %q ended", got)
+	}
+}
+
+// Nobody waits for the answer to an old order, and nobody writes it.
+func TestOldListsAreNotAnswered(t *testing.T) {
+	t.Parallel()
+	db := dbtest.Database(t)
+	p := newPeer(db)
+	for _, old := range []bool{false, true} {
+		order, err := p.give(t.Context(), kindList, Target{}, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if old {
+			_, err := db.Collection(Collection).UpdateByID(t.Context(), order.ID, bson.D{{Key: "$set", Value: bson.D{
+				{Key: "e", Value: time.Now().Add(orderKept - 2*orderExpires).UTC()}}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.looked = time.Now().Add(-orderKept / 2)
+		}
+		p.look(t)
+		n, err := db.Collection(Collection).CountDocuments(context.WithoutCancel(t.Context()),
+			bson.D{{Key: "o", Value: order.ID}})
+		if err != nil || (n == 0) != old {
+			t.Errorf("old is %t: %d answers, %v", old, n, err)
+		}
+	}
+}
