@@ -85,7 +85,8 @@ func TestSessionsAreListedAndEnded(t *testing.T) {
 func TestSessionsOfCredentialsEnd(t *testing.T) {
 	t.Parallel()
 	base := newTestServer(t)
-	root, err := base.store.CreateUser(t.Context(), mailstore.NewUser{Username: "root@example.com", Password: testPassword})
+	root, err := base.store.CreateUser(t.Context(),
+		mailstore.NewUser{Username: "root@example.com", Password: testPassword})
 	if err != nil {
 		t.Fatal(err)
 	}

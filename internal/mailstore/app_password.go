@@ -190,7 +190,8 @@ func (s *Store) AppPasswords(ctx context.Context, user mailkey.UserID) ([]AppPas
 	return list, nil
 }
 
-// RevokeAppPassword takes an application password away, and ends the sessions that it opened. Errors: ErrNoSuchPassword, ErrNoSuchUser.
+// RevokeAppPassword takes an application password away, and ends the sessions that it opened. Errors:
+// ErrNoSuchPassword, ErrNoSuchUser.
 func (s *Store) RevokeAppPassword(ctx context.Context, user mailkey.UserID, id string) error {
 	if raw, err := hex.DecodeString(id); err != nil || len(raw) != appPasswordID {
 		return ErrNoSuchPassword // it becomes the name of a field

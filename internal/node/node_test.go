@@ -148,14 +148,14 @@ func TestForbiddenDirectory(t *testing.T) {
 // of a master user among them.
 func TestSessionsEndWithTheirUsers(t *testing.T) {
 	n := open(t, withDir(dataDir(t), Serving))
-	ada, err := n.Mail.CreateUser(t.Context(), mailstore.NewUser{Username: "ada@example.com", Password: "correct horse"})
-	if err != nil {
-		t.Fatal(err)
+	create := func(name string) *mailstore.User {
+		u, err := n.Mail.CreateUser(t.Context(), mailstore.NewUser{Username: name, Password: "correct horse"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u
 	}
-	root, err := n.Mail.CreateUser(t.Context(), mailstore.NewUser{Username: "root@example.com", Password: "correct horse"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	ada, root := create("ada@example.com"), create("root@example.com")
 	app, secret, err := n.Mail.AddAppPassword(t.Context(), ada.ID, "phone", mailstore.ScopeIMAP)
 	if err != nil {
 		t.Fatal(err)
