@@ -3,6 +3,7 @@ package imap
 import (
 	"context"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/emersion/go-imap/v2"
@@ -13,7 +14,8 @@ import (
 )
 
 // handleAppend answers APPEND (RFC 3501 section 6.3.11) of one or several
-// messages (RFC 3502), all of which are taken or none.
+// messages (RFC 3502), all of which are taken or none. A message is a literal, or is made of parts
+// (catenate.go).
 //
 // Each message streams into the content store as it arrives. Nothing is committed
 // until all have arrived. The server checks the mailbox and the size before it asks the
@@ -23,7 +25,7 @@ func (c *conn) handleAppend(ctx context.Context, cmd *command) error {
 	if err != nil {
 		return err
 	}
-	a := &appender{c: c, name: name}
+	a := c.newAppender(cmd.tag, name)
 	defer a.discard(ctx)
 	for n := 1; ; n++ {
 		if n > maxAppendMessages {
@@ -48,6 +50,32 @@ type appender struct {
 	name  string
 	dest  *account.Mailbox // opened before the first literal
 	items *account.Import  // likewise
+
+	taken    int64 // octets of all messages
+	progress *progress
+
+	parts  int       // of CATENATE
+	source urlSource // likewise
+}
+
+func (c *conn) newAppender(tag, name string) *appender {
+	return &appender{c: c, name: name, progress: c.newCount(tag, "Storing")}
+}
+
+// appendWriter tells the client of what passes to w. It notes the error of w.
+type appendWriter struct {
+	w   io.Writer
+	a   *appender
+	err error
+}
+
+// Write implements io.Writer.
+func (w *appendWriter) Write(p []byte) (int, error) {
+	n, err := w.w.Write(p)
+	w.a.taken += int64(n)
+	w.a.progress.reached(w.a.taken / progressOctets)
+	w.err = err
+	return n, err
 }
 
 // message reads one message with its flags and date.
@@ -80,16 +108,13 @@ func (a *appender) message(ctx context.Context, dec *wire.Decoder) error {
 	} else {
 		entry.Date = time.Now()
 	}
-	wrapped := dec.AcceptText("UTF8 (") // RFC 6855 section 4; RFC 9755 has it no more
-	if wrapped && !a.c.enabled.has(utf8Accept) {
-		return wire.Errorf("UTF8 needs ENABLE UTF8=ACCEPT before it")
+	if dec.AcceptText("CATENATE (") {
+		return a.catenate(ctx, dec, entry)
 	}
-	mark, err := dec.LiteralMark()
+	wrapped := dec.AcceptText("UTF8 (") // RFC 6855 section 4; RFC 9755 has it no more
+	mark, err := a.literalMark(dec, wrapped)
 	if err != nil {
 		return err
-	}
-	if wrapped && !mark.Binary {
-		return wire.Errorf("UTF8 needs a literal8")
 	}
 	if err := a.admit(ctx, mark); err != nil {
 		return err
@@ -98,31 +123,61 @@ func (a *appender) message(ctx context.Context, dec *wire.Decoder) error {
 	if err != nil {
 		return err
 	}
-	if err := a.items.Add(ctx, entry, r); err != nil || !wrapped {
+	err = a.items.AddWritten(ctx, entry, func(w io.Writer) error {
+		_, err := io.Copy(&appendWriter{w: w, a: a}, r)
+		return err
+	})
+	if err != nil || !wrapped {
 		return err
 	}
 	return dec.Expect(')')
 }
 
+// literalMark reads the mark of a literal; utf8 says that it stands behind UTF8.
+func (a *appender) literalMark(dec *wire.Decoder, utf8 bool) (wire.LiteralMark, error) {
+	if utf8 && !a.c.enabled.has(utf8Accept) {
+		return wire.LiteralMark{}, wire.Errorf("UTF8 needs ENABLE UTF8=ACCEPT before it")
+	}
+	mark, err := dec.LiteralMark()
+	if err == nil && utf8 && !mark.Binary {
+		err = wire.Errorf("UTF8 needs a literal8")
+	}
+	return mark, err
+}
+
+// errEmptyMessage refuses a message without an octet.
+var errEmptyMessage = refuse(imap.ResponseCodeCannot, "A message cannot be empty")
+
+// errTooBig refuses a message.
+func (a *appender) errTooBig() error {
+	return refuse(imap.ResponseCodeTooBig, fmt.Sprintf("Messages can have at most %d bytes",
+		a.c.srv.opts.MaxMessageSize))
+}
+
 // admit decides whether to ask for a message of that size.
 func (a *appender) admit(ctx context.Context, mark wire.LiteralMark) error {
 	if mark.Size == 0 {
-		return refuse(imap.ResponseCodeCannot, "A message cannot be empty")
+		return errEmptyMessage
 	}
 	if mark.Size > a.c.srv.opts.MaxMessageSize {
-		return refuse(imap.ResponseCodeTooBig, fmt.Sprintf("Messages can have at most %d bytes",
-			a.c.srv.opts.MaxMessageSize))
+		return a.errTooBig()
 	}
-	if a.dest == nil {
-		var err error
-		if a.dest, err = a.c.destination(ctx, a.name); err != nil {
-			return err
-		}
-		if a.items, err = a.dest.Import(); err != nil {
-			return err
-		}
+	if err := a.open(ctx); err != nil {
+		return err
 	}
 	return a.items.Admit(ctx, mark.Size)
+}
+
+// open opens the destination, if that is not done.
+func (a *appender) open(ctx context.Context) (err error) {
+	if a.dest != nil {
+		return nil
+	}
+	if a.dest, err = a.c.destination(ctx, a.name); err != nil {
+		return err
+	}
+	a.items, err = a.dest.Import()
+	return err
 }
 
 // commit puts all messages into the mailbox in one transaction.

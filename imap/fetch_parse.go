@@ -184,18 +184,9 @@ func (r *fetchRequest) parseSection(dec *wire.Decoder, seen bool) error {
 	s := fetchSection{seen: seen}
 	var names []string
 	if dec.Peek() != ']' {
-		spec, err := dec.AtomUntil("]")
-		if err != nil {
+		var err error
+		if names, err = s.parseSpec(dec); err != nil {
 			return err
-		}
-		if s.Section, err = parseSectionSpec(spec); err != nil {
-			return err
-		}
-		if s.Filtered() {
-			if names, err = parseFieldNames(dec); err != nil {
-				return err
-			}
-			s.Names = section.Lower(names)
 		}
 	}
 	if err := dec.Expect(']'); err != nil {
@@ -209,6 +200,21 @@ func (r *fetchRequest) parseSection(dec *wire.Decoder, seen bool) error {
 	}
 	s.label = appendSectionLabel([]byte("BODY"), s.Section, names, s.partial)
 	return r.add(s)
+}
+
+// parseSpec reads section-spec of RFC 3501 section 9, and returns the names of header fields as the
+// client has written them.
+func (s *fetchSection) parseSpec(dec *wire.Decoder) (names []string, err error) {
+	spec, err := dec.AtomUntil("]")
+	if err != nil {
+		return nil, err
+	}
+	if s.Section, err = parseSectionSpec(spec); err != nil || !s.Filtered() {
+		return nil, err
+	}
+	names, err = parseFieldNames(dec)
+	s.Names = section.Lower(names)
+	return names, err
 }
 
 // parseModifiers reads "(CHANGEDSINCE n VANISHED PARTIAL range)". Only UID FETCH has PARTIAL.

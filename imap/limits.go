@@ -39,6 +39,10 @@ const (
 
 	// maxAppendMessages bounds the messages of one APPEND.
 	maxAppendMessages = 1000
+	// maxCatenateParts bounds the parts of all messages of one APPEND (NO [LIMIT]).
+	maxCatenateParts = 1000
+	// progressOctets is the unit in which APPEND tells how far it is.
+	progressOctets = 1 << 10
 	// maxListPatterns bounds the patterns of LIST, maxPatternLength the octets of all
 	// of them together.
 	maxListPatterns  = 50
@@ -106,7 +110,7 @@ const (
 	watchAfter = 250 * time.Millisecond
 	// shutdownNotice is how often Shutdown logs what it waits for.
 	shutdownNotice = 3 * time.Second
-	// progressInterval is how often a long search tells the client how far it is.
+	// progressInterval is how often a long command tells the client how far it is.
 	progressInterval = 10 * time.Second
 	// pollInterval is how old a view may get before it is compared with the
 	// database although no event came, where events of other instances do not

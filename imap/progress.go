@@ -1,13 +1,18 @@
 package imap
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // progress tells the client how far a long command is (RFC 9585 section 4). Its methods are called
 // by the connection's goroutine, between responses.
 type progress struct {
 	c     *conn
 	tag   string
+	text  string
 	goal  uint32
+	open  bool                    // it is not known how much there will be
 	total uint32                  // the messages of the mailbox that is searched now
 	done  func(uid uint32) uint32 // how many messages are done when this one is
 	told  uint32                  // the last number that was told
@@ -15,9 +20,23 @@ type progress struct {
 	next  time.Time
 }
 
-// newProgress begins to observe a command that looks at so many messages.
+// newProgress begins to observe a search of so many messages.
 func (c *conn) newProgress(tag string, goal uint32, done func(uid uint32) uint32) *progress {
-	return &progress{c: c, tag: tag, goal: goal, total: goal, done: done, next: time.Now().Add(c.srv.progressEvery)}
+	p := c.newCount(tag, "Searching")
+	p.open, p.goal, p.total, p.done = false, goal, goal, done
+	return p
+}
+
+// newCount begins to observe a command that does nobody knows how much.
+func (c *conn) newCount(tag, text string) *progress {
+	return &progress{c: c, tag: tag, text: text, open: true, next: time.Now().Add(c.srv.progressEvery)}
+}
+
+// newGoal begins to observe a command that does so much.
+func (c *conn) newGoal(tag, text string, goal uint32) *progress {
+	p := c.newCount(tag, text)
+	p.open, p.goal = false, goal
+	return p
 }
 
 // at notes that the command has come to a message, and tells it if it is time to.
@@ -34,14 +53,29 @@ func (p *progress) back(uid uint32) {
 	}
 }
 
-// tell tells how many messages of the mailbox are done.
+// reached notes that so much is done, and tells it if it is time to.
+func (p *progress) reached(done int64) {
+	if !time.Now().Before(p.next) {
+		p.tell(uint32(min(done, math.MaxUint32)))
+	}
+}
+
+// tell tells how much is done: messages of a mailbox, or what the text says.
 func (p *progress) tell(done uint32) {
-	n := min(p.began+done, p.goal)
-	if n <= p.told || p.goal == 0 {
+	n := p.began + done
+	if !p.open {
+		n = min(n, p.goal)
+	}
+	if n <= p.told {
 		return // progress only grows (RFC 9585 section 4)
 	}
 	p.next, p.told = time.Now().Add(p.c.srv.progressEvery), n
-	p.c.enc.Untagged().Raw("OK [INPROGRESS (").String(p.tag).SP().Number(n).SP().Number(p.goal).
-		Raw(")] Searching").CRLF()
+	enc := p.c.enc.Untagged().Raw("OK [INPROGRESS (").String(p.tag).SP().Number(n).SP()
+	if p.open {
+		enc.NIL()
+	} else {
+		enc.Number(p.goal)
+	}
+	enc.Raw(")] ").Text(p.text).CRLF()
 	_ = p.c.enc.Flush() // an error shows when the answer is written; the client's leaving ends the command
 }

@@ -42,7 +42,7 @@ func (c *conn) handleReplace(ctx context.Context, cmd *command) error {
 	if len(uids) == 0 || c.sel.view.Gone(uids[0]) {
 		return errNothingToReplace
 	}
-	a := &appender{c: c, name: name}
+	a := c.newAppender(cmd.tag, name)
 	defer a.discard(ctx)
 	if err := a.message(ctx, cmd.args); err != nil {
 		return err

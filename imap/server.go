@@ -97,7 +97,7 @@ type Server struct {
 	beginStop context.CancelFunc
 
 	shutdownNotice time.Duration // how often Shutdown logs what it waits for
-	progressEvery  time.Duration // how often a long search tells how far it is
+	progressEvery  time.Duration // how often a long command tells how far it is
 	trustEvents    time.Duration // how long an event is believed that the database does not confirm
 	wg             sync.WaitGroup
 }

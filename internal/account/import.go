@@ -24,6 +24,10 @@ type Import struct {
 	announced int64 // bytes that Admit allowed
 	held      int   // bytes of items, which stay in memory
 	seen      []int // of items: those that the actor has seen, where \Seen is each user's own
+
+	known bool // limit and used are those of the first Admit
+	limit quota.Limits
+	used  quota.Usage
 }
 
 // Entry is what a message has in its mailbox beside its bytes.
@@ -51,15 +55,19 @@ func (m *Mailbox) Import() (*Import, error) {
 	return &Import{box: m}, nil
 }
 
-// Admit tells whether to ask for a message of this size. It saves the client from sending what
-// cannot fit; the transaction of Commit charges the quota. The error is quota.ErrOverQuota.
+// Admit tells whether to ask for a message of this size, or for so many more bytes of it. It saves the
+// client from sending what cannot fit; the transaction of Commit charges the quota. It asks the
+// database once for the whole Import. The error is quota.ErrOverQuota.
 func (i *Import) Admit(ctx context.Context, size int64) error {
-	limits, usage, err := i.box.account.Quota(ctx)
-	if err != nil {
-		return err
+	if !i.known {
+		var err error
+		if i.limit, i.used, err = i.box.account.Quota(ctx); err != nil {
+			return err
+		}
+		i.known = true
 	}
 	i.announced += size
-	if !limits.Fit(usage, quota.Usage{Bytes: i.announced, Messages: int64(len(i.items)) + 1}) {
+	if !i.limit.Fit(i.used, quota.Usage{Bytes: i.announced, Messages: int64(len(i.items)) + 1}) {
 		return i.box.account.owned(quota.ErrOverQuota)
 	}
 	return nil
@@ -68,14 +76,21 @@ func (i *Import) Admit(ctx context.Context, size int64) error {
 // Add reads a message to the end of r and stores its bytes. Trace lines of an earlier delivery
 // become the message's prefix, so that the content is the one that others have. A message that
 // submission has saved in the mailbox of use \Sent is not stored once more: its UID is that of
-// submission's. Flags that the
-// actor may not set are left out (RFC 4314 section 4, APPEND). The error is mailstore.ErrTooMany if
-// one transaction cannot take all that was added.
+// submission's. Flags that the actor may not set are left out (RFC 4314 section 4, APPEND). The error
+// is mailstore.ErrTooMany if one transaction cannot take all that was added.
 func (i *Import) Add(ctx context.Context, e Entry, r io.Reader) error {
+	return i.AddWritten(ctx, e, func(w io.Writer) error {
+		_, err := io.CopyBuffer(onlyWriter{w}, r, make([]byte, copyBuffer))
+		return err
+	})
+}
+
+// AddWritten is Add for the bytes that a function writes. With an error of that, nothing is added.
+func (i *Import) AddWritten(ctx context.Context, e Entry, write func(w io.Writer) error) error {
 	if len(i.items) == MaxImport {
 		return tooMany("one APPEND can have %d messages", MaxImport)
 	}
-	stored, prefix, err := i.store(ctx, e.Prefix, r)
+	stored, prefix, err := i.store(ctx, e.Prefix, write)
 	if err != nil {
 		return fmt.Errorf("store message: %w", err)
 	}
@@ -108,16 +123,16 @@ func tooMany(format string, args ...any) error {
 
 // store streams a message into the content store.
 func (i *Import) store(
-	ctx context.Context, prefix []byte, r io.Reader,
+	ctx context.Context, prefix []byte, write func(w io.Writer) error,
 ) (*contents.Stored, []byte, error) {
 	w := i.box.contents.shared.NewWriter(ctx)
 	defer w.Abort(ctx) // does nothing after Finish
 	var err error
 	if prefix != nil {
-		_, err = io.CopyBuffer(onlyWriter{w}, r, make([]byte, copyBuffer))
+		err = write(w)
 	} else {
 		p := mailstore.NewPrefixWriter(w)
-		if _, err = io.CopyBuffer(onlyWriter{p}, r, make([]byte, copyBuffer)); err == nil {
+		if err = write(p); err == nil {
 			prefix, err = p.End()
 		}
 	}
@@ -212,4 +227,4 @@ func (i *Import) Discard(ctx context.Context) {
 	}
 }
 
-func (i *Import) reset() { i.items, i.announced, i.held, i.seen = nil, 0, 0, nil }
+func (i *Import) reset() { *i = Import{box: i.box} }
