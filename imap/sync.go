@@ -25,7 +25,7 @@ func (c *conn) subscribe(user mailkey.UserID) {
 	users = slices.Compact(users)
 	switch {
 	case c.sub == nil:
-		c.sub = c.account.EventsOf(user)
+		c.sub = c.account.EventsOf(user, c.in.wake)
 	case slices.Equal(users, c.heard):
 		return
 	}
@@ -102,13 +102,12 @@ func (c *conn) pollAfter() time.Duration {
 // takeEvents reads the events that wait, without blocking, and notes what there is to look at.
 func (c *conn) takeEvents() {
 	for c.sub != nil {
-		select {
-		case ev, ok := <-c.sub.C():
-			if !ok {
-				c.sub = nil // the bus was closed; polling remains
-				return
-			}
+		ev, ok, open := c.sub.Next()
+		switch {
+		case ok:
 			c.note(ev)
+		case !open:
+			c.sub = nil // the bus was closed; polling remains
 		default:
 			return
 		}

@@ -162,9 +162,9 @@ func (a *Account) Owner(ctx context.Context, name string) (mailkey.UserID, error
 }
 
 // EventsOf subscribes to what happens to the mail of a user that Owner returned. The caller closes
-// the subscription.
-func (a *Account) EventsOf(user mailkey.UserID) *events.Subscription {
-	return a.shared.bus.Subscribe(user)
+// the subscription. For wake see events.Bus.SubscribeWaking.
+func (a *Account) EventsOf(user mailkey.UserID, wake func()) *events.Subscription {
+	return a.shared.bus.SubscribeWaking(user, wake)
 }
 
 // Listed is a mailbox that a list has, with the actor's rights on it.

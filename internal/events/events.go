@@ -92,6 +92,10 @@ type Bus interface {
 	// Subscribe starts collecting the user's events. The caller owns the
 	// subscription and must close it.
 	Subscribe(user mailkey.UserID) *Subscription
+	// SubscribeWaking is Subscribe for a receiver that is not in a receive from C when events come:
+	// wake is called after each one, and when the subscription ends, from any goroutine. It must
+	// not block, and must not call the bus or the subscription.
+	SubscribeWaking(user mailkey.UserID, wake func()) *Subscription
 	// Connected reports whether events of other processes arrive. As long as they do, a subscriber
 	// need not poll often: what was lost before, Resync told.
 	Connected() bool

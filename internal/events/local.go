@@ -13,7 +13,7 @@ func NewLocal() Bus { return newLocal() }
 
 // local is the per-process fan-out, also used inside the Redis bus.
 //
-// Lock order: local.mu, then Subscription.mu.
+// Lock order: local.mu, then Subscription.mu, then those of wake.
 type local struct {
 	mu     sync.Mutex
 	users  map[mailkey.UserID]map[*Subscription]struct{}
@@ -62,8 +62,10 @@ func (l *local) resyncUser(user mailkey.UserID) {
 	}
 }
 
-func (l *local) Subscribe(user mailkey.UserID) *Subscription {
-	s := &Subscription{bus: l, ch: make(chan Event, maxPending)}
+func (l *local) Subscribe(user mailkey.UserID) *Subscription { return l.SubscribeWaking(user, nil) }
+
+func (l *local) SubscribeWaking(user mailkey.UserID, wake func()) *Subscription {
+	s := &Subscription{bus: l, wake: wake}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {

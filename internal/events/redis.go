@@ -130,6 +130,10 @@ func (b *Redis) Publish(ctx context.Context, ev Event) error {
 // soon as Redis has confirmed the channel: this process did not hear what others sent before.
 func (b *Redis) Subscribe(user mailkey.UserID) *Subscription { return b.local.Subscribe(user) }
 
+func (b *Redis) SubscribeWaking(user mailkey.UserID, wake func()) *Subscription {
+	return b.local.SubscribeWaking(user, wake)
+}
+
 // Connected implements Bus.
 func (b *Redis) Connected() bool { return b.connected.Load() }
 
