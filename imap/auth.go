@@ -125,7 +125,7 @@ func (c *conn) ask(dec *wire.Decoder, challenge []byte) ([]byte, error) {
 	if err := c.enc.Flush(); err != nil {
 		return nil, err
 	}
-	c.in.wait(readTimeout)
+	c.in.wait(readTimeout, false)
 	// A token may be longer than other lines before login, for as many clients as for long commands.
 	if c.takeLongLine() {
 		dec.LineLimit = wire.MaxLine

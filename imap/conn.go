@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"os"
 	"runtime/debug"
 	"slices"
 	"syscall"
@@ -92,7 +93,6 @@ func newConn(s *Server, nc net.Conn) *conn {
 	c.enc = wire.NewEncoder(c.out)
 	c.dec.Continue = c.continueLiteral
 	c.beforeLogin()
-	c.in.onQuiet = c.dropCache
 	return c
 }
 
@@ -162,8 +162,11 @@ func (c *conn) serve(ctx context.Context) {
 			c.sayStopped()
 			return
 		}
-		c.in.wait(c.patience())
+		c.in.wait(c.patience(), !c.hasInput())
 		err := c.dec.Start()
+		if errors.Is(err, wire.ErrQuiet) {
+			err = c.rest()
+		}
 		if err != nil {
 			c.endOfInput(err)
 			return
@@ -203,6 +206,16 @@ func (c *conn) close() {
 func (c *conn) greet() {
 	c.enc.Untagged().Raw("OK [CAPABILITY ").Raw(c.capabilities()).Raw("] ").
 		Text(c.srv.opts.Hostname + " Gadwall ready").CRLF()
+}
+
+// rest waits for a command with as little memory as that takes, and begins to read it.
+func (c *conn) rest() error {
+	c.dropCache()
+	c.dec.Rest()
+	if c.in.await(c.patience(), false) == nothing {
+		return os.ErrDeadlineExceeded
+	}
+	return c.dec.Start()
 }
 
 // patience is how long to wait for the next command.

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"gadwall/imap/wire"
-	"gadwall/internal/events"
 )
 
 // handleIdle answers IDLE (RFC 2177): it tells changes as they happen, until
@@ -19,11 +18,11 @@ func (c *conn) handleIdle(ctx context.Context, cmd *command) error {
 	c.subscribe(c.account.UserID())
 	c.dropCache()
 	c.enc.Raw("+ idling\r\n")
-	spoke, err := c.tellUntilInput(ctx, syncForced) // what happened before IDLE is told first
+	spoken, err := c.tellUntilInput(ctx, syncForced) // what happened before IDLE is told first
 	switch {
 	case err != nil:
 		return err
-	case spoke:
+	case spoken:
 		return c.endIdle(cmd.args)
 	}
 	return c.endIdleByServer(cmd)
@@ -32,25 +31,9 @@ func (c *conn) handleIdle(ctx context.Context, cmd *command) error {
 // tellUntilInput tells changes as they happen until the client sends something. It returns false
 // when the connection is to end instead; then BYE was written, or the client is gone. The first
 // look for changes is of the mode.
-//
-// Two goroutines are at work: this one, which alone writes, and the input's
-// watcher, which waits for the client's next byte.
-func (c *conn) tellUntilInput(ctx context.Context, mode syncMode) (spoke bool, err error) {
-	gone := make(chan struct{}, 1)
-	readable := make(chan struct{}, 1)
-	if c.hasInput() {
-		readable <- struct{}{}
-	} else {
-		c.in.watch(func() { readable <- struct{}{} }, func() { gone <- struct{}{} })
-	}
-	logout := time.NewTimer(autologout)
-	defer logout.Stop()
-	poll := time.NewTicker(c.srv.opts.PollInterval)
-	defer poll.Stop()
-
-	again := time.NewTimer(autologout) // for a view that stays stale
-	defer again.Stop()
-	pause := lookAgainMin
+func (c *conn) tellUntilInput(ctx context.Context, mode syncMode) (spoken bool, err error) {
+	logout := time.Now().Add(autologout)
+	pause := lookAgainMin // of a view that stays stale
 	for {
 		if err := c.syncIdle(ctx, mode); err != nil {
 			if c.syncFailed(err); c.closing {
@@ -60,44 +43,53 @@ func (c *conn) tellUntilInput(ctx context.Context, mode syncMode) (spoke bool, e
 		if err := c.enc.Flush(); err != nil {
 			return false, err
 		}
+		if c.hasInput() {
+			return true, nil
+		}
+		c.dec.Rest()
 		mode = syncAll
+		wait := c.untilPoll()
 		if c.sel != nil && c.sel.stale {
-			again.Reset(pause + rand.N(pause)) // not all sessions at the same time
+			wait = min(wait, pause+rand.N(pause)) // not all sessions at the same time
 			pause = min(2*pause, lookAgainMax)
 		} else {
-			again.Stop()
 			pause = lookAgainMin
 		}
-		select {
-		case <-readable:
+		switch c.in.await(min(wait, time.Until(logout)), true) {
+		case spoke:
 			return true, nil
-		case ev, ok := <-c.events():
-			if !ok {
-				c.sub = nil
-			} else {
-				c.note(ev)
+		case left:
+			c.closing = true
+			return false, nil
+		case interrupted:
+			c.sayStopped()
+			return false, nil
+		case nothing:
+			if !time.Now().Before(logout) {
+				c.bye("", "Autologout; idle for too long")
+				return false, nil
 			}
-		case <-again.C:
-		case <-poll.C:
 			if c.sel != nil && time.Since(c.sel.synced) >= c.pollAfter() {
 				mode = syncForced
 			}
-		case <-logout.C:
-			c.bye("", "Autologout; idle for too long")
-			return false, nil
-		case <-c.srv.stop.Done():
-			c.sayStopped()
-			return false, nil
-		case <-c.kicked:
-			c.sayStopped()
-			return false, nil
-		case <-gone:
-			c.closing = true
-			return false, nil
-		case <-ctx.Done():
-			return false, ctx.Err()
+		case awake: // there are events
+		}
+		if err := ctx.Err(); err != nil {
+			return false, err
 		}
 	}
+}
+
+// untilPoll is how long what the client was told is good without events.
+func (c *conn) untilPoll() time.Duration {
+	looked := time.Now()
+	switch {
+	case c.sel != nil:
+		looked = c.sel.synced
+	case c.enabled.has(metadata):
+		looked = c.annotations.looked
+	}
+	return max(c.pollAfter()-time.Since(looked), c.srv.opts.PollInterval)
 }
 
 // syncIdle is sync for a session that looks at its rights when it looks for changes.
@@ -116,15 +108,6 @@ func (c *conn) syncIdle(ctx context.Context, mode syncMode) error {
 func (c *conn) endIdleByServer(cmd *command) error {
 	cmd.answered = true
 	return nil
-}
-
-// events is the channel of the subscription; nil, which never delivers, when
-// there is none.
-func (c *conn) events() <-chan events.Event {
-	if c.sub == nil {
-		return nil
-	}
-	return c.sub.C()
 }
 
 // endIdle reads DONE.

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"gadwall/imap/wire"
 )
 
 // errInterrupted is what a read gives that was waiting for a command when the
@@ -18,31 +20,36 @@ var errInterrupted = errors.New("imap: server is stopping")
 // the client's leaving while a command runs (net/http does the same).
 //
 // read and write belong to the connection's goroutine, as do all methods but
-// interrupt. The watcher is a goroutine that reads one byte ahead; it is
-// started by a timer or by watch and ended by the next read (unwatch).
+// interrupt and wake. That goroutine waits for the client's next byte and for
+// other things at the same time by await, which they end. The watcher is a
+// goroutine that reads one byte ahead while a command runs; it is started by a
+// timer and ended by the next read (unwatch).
 type input struct {
-	conn  net.Conn
-	bytes int64         // read so far
-	total *atomic.Int64 // by all connections
-	// onQuiet is called when no command came for quietAfter.
-	onQuiet func()
-
+	conn        net.Conn
+	bytes       int64         // read so far
+	total       *atomic.Int64 // by all connections
 	mu          sync.Mutex
 	timeout     time.Duration
 	limit       time.Time // no deadline goes past it, unless it is zero
 	idle        bool      // waiting for a command
+	quiet       bool      // the next wait for a command ends with wire.ErrQuiet after quietAfter
+	quietAfter  time.Duration
+	awaiting    bool // await waits, and hears others
+	woken       bool // since await told of it
 	interrupted bool
 	timer       *time.Timer   // starts the watcher, while armed
 	watcher     chan struct{} // closed when the watcher ends; nil: there is none
 	aborted     bool          // the watcher's read was ended by unwatch
 
-	// Written by the watcher, read after it has ended.
+	// Written by the watcher, read after it has ended; and by await.
 	ahead    [1]byte
 	hasAhead bool
 	err      error
 }
 
-func newInput(conn net.Conn) *input { return &input{conn: conn, timeout: greetTimeout} }
+func newInput(conn net.Conn) *input {
+	return &input{conn: conn, timeout: greetTimeout, quietAfter: quietAfter}
+}
 
 // Read implements io.Reader.
 func (in *input) Read(p []byte) (int, error) {
@@ -67,38 +74,17 @@ func (in *input) read(p []byte) (int, error) {
 	if in.err != nil {
 		return 0, in.err
 	}
-	if in.onQuiet != nil && in.waiting() {
-		n, err := in.readFor(p, quietAfter)
-		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
-			return n, err
-		}
-		in.onQuiet()
-	}
-	return in.readFor(p, 0)
-}
-
-// waiting reports whether the next read waits for a command, for long.
-func (in *input) waiting() bool {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	return in.idle && in.timeout > quietAfter
-}
-
-// readFor reads once, for at most the time given, or the usual time for 0.
-func (in *input) readFor(p []byte, timeout time.Duration) (int, error) {
 	in.mu.Lock()
 	if in.idle && in.interrupted {
 		in.mu.Unlock()
 		return 0, errInterrupted
 	}
-	if timeout == 0 {
-		timeout = in.timeout
+	timeout, quiet := in.timeout, in.quiet && in.timeout > in.quietAfter
+	if quiet {
+		timeout = in.quietAfter
 	}
-	deadline := time.Now().Add(timeout)
-	if !in.limit.IsZero() && deadline.After(in.limit) {
-		deadline = in.limit
-	}
-	err := in.conn.SetReadDeadline(deadline)
+	in.quiet = false
+	err := in.conn.SetReadDeadline(in.deadline(timeout))
 	in.mu.Unlock()
 	if err != nil {
 		return 0, err
@@ -106,20 +92,99 @@ func (in *input) readFor(p []byte, timeout time.Duration) (int, error) {
 	n, err := in.conn.Read(p)
 	if err != nil && n == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
 		in.mu.Lock()
-		if in.idle && in.interrupted {
+		switch {
+		case in.idle && in.interrupted:
 			err = errInterrupted
+		case quiet && (in.limit.IsZero() || time.Now().Before(in.limit)):
+			err = wire.ErrQuiet
 		}
 		in.mu.Unlock()
 	}
 	return n, err
 }
 
-// wait says that the next read waits for a command, at most timeout long, and
-// may be interrupted.
-func (in *input) wait(timeout time.Duration) {
+// deadline is after the timeout, or at the limit. in.mu is held.
+func (in *input) deadline(timeout time.Duration) time.Time {
+	t := time.Now().Add(timeout)
+	if !in.limit.IsZero() && t.After(in.limit) {
+		return in.limit
+	}
+	return t
+}
+
+// wait says that the next reads wait for a command, each at most timeout long, and may be
+// interrupted. With quiet, the first of them returns wire.ErrQuiet if nothing comes for quietAfter.
+func (in *input) wait(timeout time.Duration, quiet bool) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.idle, in.timeout = true, timeout
+	in.idle, in.timeout, in.quiet = true, timeout, quiet
+}
+
+// arrival is what ended await.
+type arrival int
+
+const (
+	nothing     arrival = iota // the time is over
+	spoke                      // the client has sent something, which the next read has
+	left                       // the client is gone, or the connection failed
+	awake                      // wake was called
+	interrupted                // interrupt was called, perhaps before
+)
+
+// await waits until the client has sent something, or for the time given. If the caller hears others,
+// it also ends when another goroutine calls wake or has called it since await ended.
+func (in *input) await(timeout time.Duration, hears bool) arrival {
+	in.unwatch()
+	switch {
+	case in.hasAhead:
+		return spoke
+	case in.err != nil:
+		return left
+	}
+	in.mu.Lock()
+	switch {
+	case in.interrupted:
+		in.mu.Unlock()
+		return interrupted
+	case in.woken && hears:
+		in.woken = false
+		in.mu.Unlock()
+		return awake
+	}
+	in.awaiting = hears
+	err := in.conn.SetReadDeadline(in.deadline(timeout))
+	in.mu.Unlock()
+	n := 0
+	if err == nil {
+		n, err = in.conn.Read(in.ahead[:])
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.awaiting = false
+	switch {
+	case n > 0:
+		in.hasAhead = true
+		return spoke
+	case !errors.Is(err, os.ErrDeadlineExceeded):
+		in.err = err
+		return left
+	case in.interrupted:
+		return interrupted
+	case in.woken && hears:
+		in.woken = false
+		return awake
+	}
+	return nothing
+}
+
+// wake ends await, now or the next time. It may be called from any goroutine, and does not block.
+func (in *input) wake() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.woken = true
+	if in.awaiting {
+		_ = in.conn.SetReadDeadline(past) // a dead connection ends by itself
+	}
 }
 
 // limitTo sets the time at which the client must be logged in; the zero time lifts the limit.
@@ -133,16 +198,16 @@ func (in *input) limitTo(t time.Time) {
 func (in *input) busy() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.idle, in.timeout = false, readTimeout
+	in.idle, in.timeout, in.quiet = false, readTimeout, false
 }
 
-// interrupt ends a read that waits for a command, now or later. It may be called from any
-// goroutine.
+// interrupt ends a read that waits for a command, and await, now or later. It may be called from
+// any goroutine.
 func (in *input) interrupt() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.interrupted = true
-	if in.idle && in.watcher == nil {
+	if in.awaiting || in.idle && in.watcher == nil {
 		_ = in.conn.SetReadDeadline(past) // a dead connection ends by itself
 	}
 }
@@ -159,31 +224,14 @@ func (in *input) arm(delay time.Duration, gone func()) {
 		in.mu.Lock()
 		defer in.mu.Unlock()
 		if in.timer == t && in.watcher == nil {
-			in.start(gone, nil)
+			in.start(gone)
 		}
 	})
 	in.timer = t
 }
 
-// watch starts a watcher at once. When the client has sent something, readable
-// is called; when it has left, gone.
-func (in *input) watch(readable, gone func()) {
-	in.unwatch()
-	if in.hasAhead {
-		readable()
-		return
-	}
-	if in.err != nil {
-		gone()
-		return
-	}
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	in.start(gone, readable)
-}
-
 // start runs the watcher; in.mu is held.
-func (in *input) start(gone, readable func()) {
+func (in *input) start(gone func()) {
 	if in.hasAhead || in.err != nil {
 		return
 	}
@@ -199,9 +247,6 @@ func (in *input) start(gone, readable func()) {
 		switch {
 		case n == 1:
 			in.hasAhead = true
-			if readable != nil {
-				readable()
-			}
 		case err != nil && aborted && errors.Is(err, os.ErrDeadlineExceeded):
 		case err != nil:
 			in.err = err

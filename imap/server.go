@@ -99,6 +99,7 @@ type Server struct {
 	shutdownNotice time.Duration // how often Shutdown logs what it waits for
 	progressEvery  time.Duration // how often a long command tells how far it is
 	trustEvents    time.Duration // how long an event is believed that the database does not confirm
+	quietAfter     time.Duration // of the connections that begin; guarded by mu
 	wg             sync.WaitGroup
 }
 
@@ -155,6 +156,7 @@ func New(opts Options) *Server {
 		shutdownNotice: shutdownNotice,
 		progressEvery:  progressInterval,
 		trustEvents:    trustEvents,
+		quietAfter:     quietAfter,
 	}
 }
 
@@ -214,6 +216,7 @@ func (s *Server) start(nc net.Conn) {
 		refuse = "[LIMIT] Too many connections"
 	default:
 		s.conns[c] = struct{}{}
+		c.in.quietAfter = s.quietAfter
 		s.wg.Add(1)
 	}
 	s.mu.Unlock()

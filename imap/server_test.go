@@ -466,10 +466,12 @@ func TestWatchKeepsBytes(t *testing.T) {
 	in := newInput(server)
 	for i := range 2 * n {
 		if i%3 == 0 {
-			readable := make(chan struct{}, 1)
-			in.watch(func() { readable <- struct{}{} }, func() { t.Error("gone") })
 			if i%2 == 0 {
-				<-readable
+				if got := in.await(time.Hour, true); got != spoke {
+					t.Fatal(got)
+				}
+			} else {
+				in.arm(0, func() { t.Error("gone") })
 			}
 		}
 		var b [1]byte
@@ -482,13 +484,111 @@ func TestWatchKeepsBytes(t *testing.T) {
 	}
 }
 
+// TestAwait: await ends when the client speaks, when others wake it, and when the client goes.
+func TestAwait(t *testing.T) {
+	t.Parallel()
+	client, server := net.Pipe()
+	in := newInput(server)
+	if got := in.await(0, true); got != nothing {
+		t.Errorf("without time: %v", got)
+	}
+	in.wake()
+	if got := in.await(0, false); got != nothing {
+		t.Errorf("deaf: %v", got)
+	}
+	if got := in.await(time.Hour, true); got != awake {
+		t.Errorf("woken before: %v", got)
+	}
+	for range 100 {
+		go in.wake()
+		if got := in.await(time.Hour, true); got != awake {
+			t.Errorf("woken: %v", got)
+		}
+	}
+	go client.Write([]byte("x"))
+	if got := in.await(time.Hour, true); got != spoke {
+		t.Errorf("spoken to: %v", got)
+	}
+	in.wake()
+	if got := in.await(time.Hour, true); got != spoke {
+		t.Errorf("before the byte is read: %v", got)
+	}
+	var b [2]byte
+	if n, err := in.Read(b[:]); n != 1 || err != nil || b[0] != 'x' {
+		t.Errorf("read %q: %v", b[:n], err)
+	}
+	if got := in.await(time.Hour, true); got != awake {
+		t.Errorf("woken before the read: %v", got)
+	}
+	go client.Close()
+	if got := in.await(time.Hour, true); got != left {
+		t.Errorf("alone: %v", got)
+	}
+	if _, err := in.Read(b[:]); err != io.EOF {
+		t.Errorf("read of a closed connection: %v", err)
+	}
+	in.interrupt()
+
+	client, server = net.Pipe()
+	defer client.Close()
+	in = newInput(server)
+	go in.interrupt()
+	for range 2 {
+		if got := in.await(time.Hour, true); got != interrupted {
+			t.Errorf("interrupted: %v", got)
+		}
+	}
+}
+
+// TestQuiet: a session goes on after its client was quiet, whatever the connection is made of.
+func TestQuiet(t *testing.T) {
+	t.Parallel()
+	srv := newTestServer(t, func(o *Options) { o.TLSConfig = testTLS(t) })
+	srv.mu.Lock()
+	srv.quietAfter = time.Nanosecond
+	srv.mu.Unlock()
+	converse := func(c *testClient) {
+		c.ok("SELECT INBOX")
+		c.send("a NO")
+		c.send("OP\r\n")
+		c.until("a")
+		c.send("b NOOP\r\nc NOOP\r\nd IDLE\r\nDONE\r\ne NOOP\r\n")
+		for _, tag := range []string{"b", "c", "d", "e"} {
+			if _, status := c.until(tag); !strings.HasPrefix(status, "OK") {
+				t.Errorf("%s: %s", tag, status)
+			}
+		}
+		c.append("INBOX", "", message(strings.Repeat("long ", 2000)))
+		c.ok("FETCH 1:* BODY.PEEK[]")
+	}
+	c := srv.dial(t)
+	c.send("l LOGIN {5}\r\n")
+	if line := c.line(); line != "+ OK" {
+		t.Fatal(line)
+	}
+	c.send("wrong {5+}\r\nwrong\r\n")
+	if _, status := c.until("l"); !strings.HasPrefix(status, "NO") {
+		t.Fatal(status)
+	}
+	c.ok("LOGIN %q %q", testUser, testPassword)
+	converse(c)
+	c.compress()
+	converse(c)
+	c = srv.dial(t)
+	c.ok("STARTTLS")
+	c.Upgrade(tls.Client(c.Conn.Conn, &tls.Config{InsecureSkipVerify: true}))
+	c.ok("LOGIN %q %q", testUser, testPassword)
+	converse(c)
+	c.ok("LOGOUT")
+}
+
 // TestInterrupt: a read that waits for a command ends, one inside a command does not.
 func TestInterrupt(t *testing.T) {
 	t.Parallel()
 	client, server := net.Pipe()
 	defer client.Close()
 	in := newInput(server)
-	in.wait(time.Hour)
+	in.wait(time.Hour, false)
 	go in.interrupt()
 	if _, err := in.Read(make([]byte, 1)); err != errInterrupted {
 		t.Errorf("waiting: %v", err)

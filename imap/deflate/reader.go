@@ -73,6 +73,9 @@ func (r *Reader) Read(p []byte) (int, error) {
 			r.buf = make([]byte, inputSize)
 		}
 		n, err := r.src.Read(r.buf)
+		if t, ok := err.(interface{ Temporary() bool }); ok && n == 0 && t.Temporary() {
+			return 0, err
+		}
 		r.in, r.err = r.buf[:n], err
 		if err == io.EOF {
 			r.err = io.ErrUnexpectedEOF // unless the last block is among what was read

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 )
 
 // Decoder reads commands. It is not safe for concurrent use.
@@ -13,7 +14,8 @@ import (
 // A command is read in this order: Start, then Tag and any of the element
 // methods, then CRLF; after an error, or when unsure, Resync.
 type Decoder struct {
-	r *bufio.Reader
+	src io.Reader
+	r   *bufio.Reader // borrowed from Start to Rest
 
 	// Continue is called before the bytes of a synchronising literal are
 	// read; it must send a continuation request (RFC 3501 section 7.5).
@@ -62,17 +64,45 @@ type LiteralMark struct {
 
 // NewDecoder returns a decoder that reads from r.
 func NewDecoder(r io.Reader) *Decoder {
-	return &Decoder{r: bufio.NewReaderSize(r, readerSize), finished: true}
+	return &Decoder{src: r, finished: true}
+}
+
+var decoderBuffers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, readerSize) }}
+
+// reader borrows a buffer, unless the decoder has one.
+func (d *Decoder) reader() *bufio.Reader {
+	if d.r == nil {
+		d.r = decoderBuffers.Get().(*bufio.Reader)
+		d.r.Reset(d.src)
+	}
+	return d.r
+}
+
+// Rest gives the buffer back, unless there is something in it. The caller calls it where it waits for
+// long, between two commands or before RawLine.
+func (d *Decoder) Rest() {
+	if d.r == nil || !d.finished || d.r.Buffered() > 0 {
+		return
+	}
+	d.line, d.spill = nil, nil // they may be in the buffer
+	d.r.Reset(nil)
+	decoderBuffers.Put(d.r)
+	d.r = nil
 }
 
 // Buffered returns the number of bytes received but not read. STARTTLS
 // throws them away (RFC 3501 section 6.2.1, command injection).
-func (d *Decoder) Buffered() int { return d.r.Buffered() }
+func (d *Decoder) Buffered() int {
+	if d.r == nil {
+		return 0
+	}
+	return d.r.Buffered()
+}
 
 // TakeBuffered takes the bytes that were received and not read.
 func (d *Decoder) TakeBuffered() []byte {
-	b := make([]byte, d.r.Buffered())
-	n, _ := d.r.Read(b) // what is buffered has no error
+	b := make([]byte, d.Buffered())
+	n, _ := d.reader().Read(b) // what is buffered has no error
 	return b[:n]
 }
 
@@ -82,14 +112,17 @@ func (d *Decoder) Err() error { return d.broken }
 
 // Reset makes the decoder read from r and forget whatever it has buffered.
 func (d *Decoder) Reset(r io.Reader) {
-	d.r.Reset(r)
-	*d = Decoder{r: d.r, Continue: d.Continue, LineLimit: d.LineLimit, LongLine: d.LongLine,
+	if d.r != nil {
+		d.r.Reset(r)
+	}
+	*d = Decoder{src: r, r: d.r, Continue: d.Continue, LineLimit: d.LineLimit, LongLine: d.LongLine,
 		LiteralLimit: d.LiteralLimit,
 		UTF8:         d.UTF8, finished: true}
 }
 
 // Start waits for the first line of the next command. It gives io.EOF when the
-// client closed the connection between two commands.
+// client closed the connection between two commands. An ErrQuiet of the reader
+// breaks nothing: Start may be called again, and Rest before.
 func (d *Decoder) Start() error {
 	if d.broken != nil {
 		return d.broken
@@ -99,7 +132,11 @@ func (d *Decoder) Start() error {
 	}
 	d.lines, d.literals, d.depth = 0, 0, 0
 	d.finished = false
-	return d.readLine()
+	err := d.readLine()
+	if err == ErrQuiet {
+		d.broken, d.finished = nil, true
+	}
+	return err
 }
 
 // readLine reads the next line of the command. Faults in its text are kept in
@@ -144,7 +181,7 @@ func (d *Decoder) lineLimit() int {
 // rawLine reads one line and strips its end (CRLF or bare LF). Of a line
 // longer than limit it returns the first and last bytes and tooLong.
 func (d *Decoder) rawLine(limit int) (line []byte, tooLong bool, err error) {
-	frag, err := d.r.ReadSlice('\n')
+	frag, err := d.reader().ReadSlice('\n')
 	if err == nil && len(frag) <= limit {
 		return trimEnd(frag), false, nil
 	}
@@ -162,7 +199,7 @@ func (d *Decoder) rawLine(limit int) (line []byte, tooLong bool, err error) {
 		limit = MaxLine
 	}
 	for skipped := 0; err == bufio.ErrBufferFull; {
-		frag, err = d.r.ReadSlice('\n')
+		frag, err = d.reader().ReadSlice('\n')
 		if err != nil && err != bufio.ErrBufferFull {
 			if err == io.EOF {
 				err = io.ErrUnexpectedEOF
@@ -296,7 +333,7 @@ func (l *literalReader) Read(p []byte) (int, error) {
 	if int64(len(p)) > l.rest {
 		p = p[:l.rest]
 	}
-	n, err := l.r.Read(p)
+	n, err := (*Decoder)(l).reader().Read(p)
 	l.rest -= int64(n)
 	if err == io.EOF {
 		err = io.ErrUnexpectedEOF
@@ -372,7 +409,7 @@ func (d *Decoder) discard(budget *int64, n int64) error {
 	if *budget -= n; *budget < 0 {
 		return ErrDrain
 	}
-	if _, err := io.CopyN(io.Discard, d.r, n); err != nil {
+	if _, err := io.CopyN(io.Discard, d.reader(), n); err != nil {
 		if err == io.EOF {
 			err = io.ErrUnexpectedEOF
 		}

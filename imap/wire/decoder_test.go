@@ -229,6 +229,50 @@ func TestLineLimit(t *testing.T) {
 	}
 }
 
+// A reader that is quiet before a command breaks nothing, and no buffer is held meanwhile.
+func TestQuiet(t *testing.T) {
+	r := &quietly{parts: []string{"", "", "a NO", "OP\r\n", "", "b NOOP\r\nc", " NOOP\r\n"}}
+	d := NewDecoder(r)
+	for _, want := range []string{"", "", "a", "", "b", "c"} {
+		if d.Rest(); d.r != nil && d.Buffered() == 0 {
+			t.Error("it has a buffer")
+		}
+		switch err := d.Start(); {
+		case want == "" && !errors.Is(err, ErrQuiet):
+			t.Fatal(err)
+		case want == "":
+			continue
+		case err != nil:
+			t.Fatal(err)
+		}
+		d.Rest() // inside a command, it keeps the line
+		if tag, err := d.Tag(); err != nil || tag != want {
+			t.Errorf("%q, %v", tag, err)
+		}
+		if err := d.Resync(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := d.Start(); err != io.EOF {
+		t.Error(err)
+	}
+}
+
+// quietly reads part by part. It is quiet where a part is empty.
+type quietly struct{ parts []string }
+
+func (q *quietly) Read(p []byte) (int, error) {
+	if len(q.parts) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p, q.parts[0])
+	q.parts = q.parts[1:]
+	if n == 0 {
+		return 0, ErrQuiet
+	}
+	return n, nil
+}
+
 func TestEOF(t *testing.T) {
 	for in, want := range map[string]error{
 		"":                   io.EOF,

@@ -32,6 +32,15 @@ var ErrDrain = errors.New("imap: refused data is too long to skip")
 // than announced: the connection must be closed.
 var ErrLiteralSize = errors.New("imap: literal has another size than announced")
 
+// ErrQuiet is what the reader of a Decoder may return, without bytes, when Start has waited for some
+// time and nothing of the command has come. It is temporary: the next read waits on.
+var ErrQuiet error = quiet{}
+
+type quiet struct{}
+
+func (quiet) Error() string   { return "imap: no command has come yet" }
+func (quiet) Temporary() bool { return true }
+
 // Errorf makes a SyntaxError without a code (BAD).
 func Errorf(format string, args ...any) *SyntaxError {
 	return &SyntaxError{Text: fmt.Sprintf(format, args...)}

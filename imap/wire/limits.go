@@ -36,8 +36,8 @@ const (
 	// maxQuoted is the longest string that the encoder writes quoted.
 	maxQuoted = 1000
 
-	// readerSize is the decoder's resident buffer, encoderSize the buffer
-	// that an encoder borrows while it has something to write.
+	// readerSize is the buffer that a decoder borrows from the beginning of a command until Rest,
+	// encoderSize the one that an encoder borrows while it has something to write.
 	readerSize  = 4 << 10
 	encoderSize = 16 << 10
 )

@@ -65,6 +65,52 @@ func TestLocalFanOut(t *testing.T) {
 	}
 }
 
+// A receiver that has no channel is woken and takes the events one by one.
+func TestNext(t *testing.T) {
+	b := NewLocal()
+	woken := 0
+	s := b.SubscribeWaking(ada, func() { woken++ })
+	next := func() (ev Event, ok bool) {
+		t.Helper()
+		ev, ok, open := s.Next()
+		if !open {
+			t.Error("it is closed")
+		}
+		return ev, ok
+	}
+	if ev, ok := next(); ok {
+		t.Errorf("before anything happened: %v", ev)
+	}
+	for _, box := range []uint32{3, 4, 3} {
+		b.Publish(t.Context(), Event{User: ada, Mailbox: box, ModSeq: uint64(10 + woken), Kind: Changed})
+	}
+	if woken != 3 {
+		t.Errorf("woken %d times", woken)
+	}
+	for _, want := range []Event{{User: ada, Mailbox: 3, ModSeq: 12, Kind: Changed},
+		{User: ada, Mailbox: 4, ModSeq: 11, Kind: Changed}} {
+		if ev, ok := next(); !ok || cmp.Diff(want, ev) != "" {
+			t.Errorf("%v, want %v", ev, want)
+		}
+	}
+	if ev, ok := next(); ok {
+		t.Errorf("more than happened: %v", ev)
+	}
+	for box := range uint32(maxPending + 1) {
+		b.Publish(t.Context(), Event{User: ada, Mailbox: box, ModSeq: 1, Kind: Changed})
+	}
+	b.Close()
+	if woken != 3+maxPending+2 {
+		t.Errorf("woken %d times", woken)
+	}
+	if ev, ok, open := s.Next(); !ok || !open || ev.Kind != Resync {
+		t.Errorf("after too many: %v", ev)
+	}
+	if _, ok, open := s.Next(); ok || open {
+		t.Error("after the end")
+	}
+}
+
 // A subscription may hear of several users, and of others later.
 func TestHear(t *testing.T) {
 	b := NewLocal()
