@@ -268,7 +268,11 @@ func exercise(t *testing.T, db *mongo.Database, survey *dbtest.Survey) {
 	tell(0)
 	base, err := st.KeepBase(ctx, ada.ID, []byte("base"))
 	must(err)
-	_, err = st.Base(ctx, ada.ID, base)
+	_, err = st.Base(ctx, ada.ID, base.ID)
+	must(err)
+	_, err = st.LatestBase(ctx, ada.ID)
+	must(err)
+	_, err = st.RenewBase(ctx, ada.ID, base.ID)
 	must(err)
 
 	// Everything else.

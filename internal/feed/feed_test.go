@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"gadwall/internal/mailstore"
 	"gadwall/quota"
@@ -175,6 +176,38 @@ func TestSentAfterItWasAppended(t *testing.T) {
 	}
 }
 
+// One transaction marks a message that the client had appended as sent, and adds another one: both are
+// told.
+func TestSentTogetherWithANewMessage(t *testing.T) {
+	e := newEnv(t, quota.Policy{})
+	sent := e.box(t, e.user, "Sent")
+	e.deliver(t, sent, 1)
+	since := e.now(t, e.user)
+	var items []mailstore.AppendItem
+	for n, once := range map[int]mailstore.Once{1: mailstore.Submitted, 2: mailstore.Always} {
+		w := e.Contents.NewWriter(t.Context())
+		if _, err := w.Write([]byte(text(n))); err != nil {
+			t.Fatal(err)
+		}
+		stored, err := w.Finish(t.Context(), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		items = append(items, mailstore.NewAppendItem(stored, mailstore.Delivery{Mailbox: sent,
+			Magic: stored.Magics[0], Once: once}))
+	}
+	if _, err := e.Append(t.Context(), items); err != nil {
+		t.Fatal(err)
+	}
+	list, _ := e.all(t, e.user, since, 1)
+	if kinds(list) != "new flags sent" {
+		t.Fatalf("%s", kinds(list))
+	}
+	if m := list[1].Message; m.UID != 1 || !slices.Contains(m.Flags, `\Seen`) {
+		t.Errorf("%+v", m)
+	}
+}
+
 // A page that ends within one move goes on with the rest of it.
 func TestManyMessagesMoved(t *testing.T) {
 	e := newEnv(t, quota.Policy{})
@@ -291,6 +324,76 @@ func TestManyMailboxes(t *testing.T) {
 	}
 	if _, err := e.Read(ctx, e.user, since, 0); !errors.Is(err, ErrResync) {
 		t.Errorf("without its base: %v", err)
+	}
+}
+
+// bases returns when the bases of the user expire, in the order of their ids.
+func (e *env) bases(t *testing.T) (list []time.Time) {
+	t.Helper()
+	cursor, err := e.Database.Collection("journal").Find(t.Context(), bson.D{{Key: "d",
+		Value: bson.D{{Key: "$exists", Value: true}}}}, options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var docs []struct {
+		Expires time.Time `bson:"e"`
+	}
+	if err := cursor.All(t.Context(), &docs); err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range docs {
+		list = append(list, d.Expires)
+	}
+	return list
+}
+
+// Readers that begin again and again share a base, which is kept as long as somebody uses it.
+func TestBasesAreShared(t *testing.T) {
+	e := newEnv(t, quota.Policy{})
+	ctx := t.Context()
+	for i := range 2 * maxMarks {
+		if _, err := e.CreateMailbox(ctx, e.user, fmt.Sprint("box", i), mailstore.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var first string
+	for i := range maxMarks {
+		at := e.now(t, e.user)
+		if i == 0 {
+			first = at
+		}
+		e.deliver(t, e.box(t, e.user, fmt.Sprint("box", i)), i)
+	}
+	last := e.now(t, e.user)
+	if n := len(e.bases(t)); n != 1 {
+		t.Errorf("%d bases after %d mailboxes have changed", n, maxMarks)
+	}
+	e.deliver(t, e.box(t, e.user, fmt.Sprint("box", maxMarks)), maxMarks)
+	later := e.now(t, e.user)
+	if n := len(e.bases(t)); n != 2 {
+		t.Errorf("%d bases after another one has changed", n)
+	}
+	for since, want := range map[string]int{first: maxMarks + 1, last: 1, later: 0} {
+		if list, _ := e.all(t, e.user, since, 0); len(list) != want {
+			t.Errorf("%d events, want %d", len(list), want)
+		}
+	}
+
+	// Both are used shortly before they expire.
+	soon := time.Now().Add(time.Hour)
+	if _, err := e.Database.Collection("journal").UpdateMany(ctx, bson.D{},
+		bson.D{{Key: "$set", Value: bson.D{{Key: "e", Value: soon}}}}); err != nil {
+		t.Fatal(err)
+	}
+	e.now(t, e.user)
+	if list := e.bases(t); list[0].After(soon) || !list[1].After(soon.AddDate(0, 0, 80)) {
+		t.Errorf("a reader that begins uses the second: they expire %v", list)
+	}
+	if page, err := e.Read(ctx, e.user, last, 1); err != nil || len(page.Events) != 1 {
+		t.Fatal(len(page.Events), err)
+	}
+	if list := e.bases(t); !list[0].After(soon.AddDate(0, 0, 80)) {
+		t.Errorf("a reader that goes on uses the first: they expire %v", list)
 	}
 }
 

@@ -3,6 +3,7 @@ package feed
 import (
 	"maps"
 	"slices"
+	"time"
 )
 
 // A mark says up to where the changes of a mailbox were told.
@@ -53,8 +54,9 @@ type position struct {
 
 // A base is marks that the database keeps.
 type base struct {
-	id    uint64
-	marks map[uint32]mark
+	id         uint64
+	marks      map[uint32]mark
+	freshUntil time.Time // see mailstore.Base
 }
 
 func (p *position) clone() *position {

@@ -121,8 +121,9 @@ func (r *reader) walk(ctx context.Context) error {
 		if err := r.walkNew(ctx); err != nil || r.full() {
 			return err
 		}
-		// A single transaction that added messages changed no others.
-		single := c.modseq == known.modseq+1 && c.next > known.next
+		// A single transaction that added messages changed no others, unless the journal says that a
+		// client had saved what submission sent.
+		single := c.modseq == known.modseq+1 && c.next > known.next && c.expunged < c.modseq
 		c.phase, c.at, c.uid, c.told = alongFlags, known.modseq+1, 0, 0
 		if single {
 			c.at = c.modseq + 1

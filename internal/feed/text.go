@@ -5,7 +5,9 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
+	"maps"
 	"math"
+	"time"
 
 	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
@@ -163,44 +165,75 @@ func (f *Feed) parse(ctx context.Context, user mailkey.UserID, text string) (*po
 	}
 	p.marks = make(map[uint32]mark)
 	if p.hasBase {
-		data, err := f.store.Base(ctx, user, p.baseID)
+		kept, err := f.store.Base(ctx, user, p.baseID)
 		if err != nil {
 			return nil, resync(err)
 		}
-		known := make(map[uint32]mark)
-		d := &decoder{rest: data}
-		if d.marks(known); d.bad {
+		if p.base = readBase(kept); p.base == nil {
 			return nil, ErrResync
 		}
-		p.base = &base{p.baseID, known}
-		for box, m := range known {
-			p.marks[box] = m
-		}
+		maps.Copy(p.marks, p.base.marks)
 	}
 	d := &decoder{rest: p.changes}
 	d.marks(p.marks)
 	return &p.position, nil
 }
 
-// rebase gives the position another base, if it has become long.
+// readBase reads a base; nil if it is none.
+func readBase(kept *mailstore.Base) *base {
+	b := &base{kept.ID, make(map[uint32]mark), kept.FreshUntil}
+	d := &decoder{rest: kept.Data}
+	if d.marks(b.marks); d.bad {
+		return nil
+	}
+	return b
+}
+
+// rebase gives the position another base, if it has become long, or if its base will not be kept for
+// long: the latest base of the user, if it will do, or else a new one. So a user has a new base after
+// maxMarks mailboxes have changed, however often readers begin.
 func (f *Feed) rebase(ctx context.Context, user mailkey.UserID, p *position) error {
 	if len(p.marks) <= maxMarks {
 		p.base = nil
 		return nil
 	}
-	if p.base != nil && len(p.differences()) <= maxMarks {
-		return nil
+	if ok, err := f.holds(ctx, user, p); ok || err != nil {
+		return err
 	}
-	all := position{marks: p.marks}
-	id, err := f.store.KeepBase(ctx, user, appendMarks(nil, all.differences()))
+	latest, err := f.store.LatestBase(ctx, user)
 	if err != nil {
 		return err
 	}
-	p.base = &base{id: id, marks: make(map[uint32]mark, len(p.marks))}
-	for box, m := range p.marks {
-		p.base.marks[box] = m
+	if latest != nil {
+		if p.base = readBase(latest); p.base != nil {
+			if ok, err := f.holds(ctx, user, p); ok || err != nil {
+				return err
+			}
+		}
 	}
+	p.base = nil
+	kept, err := f.store.KeepBase(ctx, user, appendMarks(nil, p.differences()))
+	if err != nil {
+		return err
+	}
+	p.base = &base{kept.ID, maps.Clone(p.marks), kept.FreshUntil}
 	return nil
+}
+
+// holds reports whether the position is short with its base, and sees to it that the base is kept.
+func (f *Feed) holds(ctx context.Context, user mailkey.UserID, p *position) (bool, error) {
+	switch {
+	case p.base == nil || len(p.differences()) > maxMarks:
+		return false, nil
+	case time.Now().Before(p.base.freshUntil):
+		return true, nil
+	}
+	until, err := f.store.RenewBase(ctx, user, p.base.id)
+	if errors.Is(err, mailstore.ErrJournalGap) {
+		return false, nil
+	}
+	p.base.freshUntil = until
+	return err == nil, err
 }
 
 // resync translates the store's error for a gap.

@@ -24,7 +24,7 @@ func TestTextRoundTrip(t *testing.T) {
 		known := make(map[uint32]mark)
 		if rapid.Bool().Draw(t, "base") {
 			known = marks.Draw(t, "known")
-			p.base = &base{rapid.Uint64().Draw(t, "id"), known}
+			p.base = &base{id: rapid.Uint64().Draw(t, "id"), marks: known}
 		}
 		if p.phase = phase(rapid.IntRange(0, int(alongJournal)).Draw(t, "phase")); p.phase != nowhere {
 			p.mailbox, p.modseq, p.next, p.expunged, p.at, p.uid, p.told = 7, 1<<50, 1<<32, 9, 1<<40, 3, 1000

@@ -2,11 +2,9 @@ package mailstore
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 
-	"github.com/zeebo/blake3"
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
@@ -187,43 +185,6 @@ func (s *Store) ChangedFrom(ctx context.Context, box mailkey.Mailbox, from Step,
 		}
 	}
 	return list, nil
-}
-
-// baseMailbox is the number in the keys of bases, which no mailbox has.
-const baseMailbox = 1<<32 - 1
-
-// KeepBase keeps what a reader of the feed has to remember and what is too long to be sent to and
-// fro, for as long as entries of the journal. It returns the id, which follows from the data.
-func (s *Store) KeepBase(ctx context.Context, user mailkey.UserID, data []byte) (uint64, error) {
-	sum := blake3.Sum256(data)
-	id := binary.BigEndian.Uint64(sum[:])
-	ctx, end := s.link(ctx)
-	defer end()
-	key := newJournalKey(user.Mailbox(baseMailbox), id)
-	_, err := s.journal.UpdateOne(ctx, byID(key.Binary()), bson.D{{Key: "$set", Value: bson.D{
-		{Key: journalBase, Value: bson.Binary{Data: data}},
-		{Key: journalExpires, Value: now().Add(s.journalKept)}}}}, options.UpdateOne().SetUpsert(true))
-	if err != nil {
-		return 0, fmt.Errorf("keep base: %w", err)
-	}
-	return id, nil
-}
-
-// Base returns what KeepBase kept. The error is ErrJournalGap if it is not there.
-func (s *Store) Base(ctx context.Context, user mailkey.UserID, id uint64) ([]byte, error) {
-	ctx, end := s.link(ctx)
-	defer end()
-	var doc struct {
-		Data bson.Binary `bson:"d"`
-	}
-	err := s.journal.FindOne(ctx, byID(newJournalKey(user.Mailbox(baseMailbox), id).Binary())).Decode(&doc)
-	if errors.Is(err, mongo.ErrNoDocuments) {
-		return nil, ErrJournalGap
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read base: %w", err)
-	}
-	return doc.Data.Data, nil
 }
 
 // userNotFound translates the driver's error for a missing document.

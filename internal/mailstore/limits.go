@@ -163,6 +163,11 @@ const (
 	// DefaultJournalKept is the time for which the journal keeps expunged UIDs, without
 	// Options.JournalKept.
 	DefaultJournalKept = 90 * 24 * time.Hour
+	// maxBases bounds the bases of a user. A base was made after a hundred mailboxes had changed, or more.
+	maxBases = 100
+	// freshBase says for how long a base is fresh: this part of the time for which the journal keeps
+	// entries.
+	freshBase = 10
 	// sendingWindow is the time for which limits of sending are, and sendingSlot its precision.
 	sendingWindow = time.Hour
 	sendingSlot   = 5 * time.Minute
