@@ -238,7 +238,7 @@ func (c *Cache) Opened(ctx context.Context, box *mailstore.Mailbox) (
 	} else {
 		c.hits.Add(1)
 	}
-	if s == nil {
+	if s == nil || s.modseq < box.HighestModSeq { // or what was read last is older than the document
 		return nil, nil, 0, false, nil
 	}
 	if s.modseq > box.HighestModSeq {
@@ -247,7 +247,9 @@ func (c *Cache) Opened(ctx context.Context, box *mailstore.Mailbox) (
 	return box, s.uidsBelow(box.UIDNext), s.firstUnseen(), true, nil
 }
 
-// Changes is mailstore.Store.Changes, from columns if they are there.
+// Changes is mailstore.Store.Changes, from columns if they are there. Reads may show states of
+// different age. The answer never has the document of one and the messages of an older one: the caller
+// would miss what lies in between.
 func (c *Cache) Changes(ctx context.Context, key mailkey.Mailbox, since uint64) (*mailstore.Changes, error) {
 	e := c.lookup(key)
 	if e == nil || e.current.Load() == nil {
@@ -257,17 +259,20 @@ func (c *Cache) Changes(ctx context.Context, key mailkey.Mailbox, since uint64) 
 	if err != nil {
 		return nil, err
 	}
+	s := e.current.Load()
+	if s != nil && s.modseq > box.HighestModSeq {
+		box = s.box
+	}
 	if since >= box.HighestModSeq {
 		c.hits.Add(1)
 		return &mailstore.Changes{Mailbox: box, Complete: true}, nil
 	}
-	s := e.current.Load()
 	if s != nil && s.modseq < box.HighestModSeq {
 		if s, err = c.update(ctx, e); err != nil {
 			return nil, err
 		}
 	}
-	if s == nil {
+	if s == nil || s.modseq < box.HighestModSeq {
 		return c.store.Changes(ctx, key, since)
 	}
 	if s.modseq > box.HighestModSeq {

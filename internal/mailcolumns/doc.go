@@ -24,6 +24,8 @@
 //   - An answer is as new as a query would be that began at the same moment: the mailbox's
 //     document is read for each. Events are not needed for that, and nothing is wrong
 //     when they are lost.
+//   - Columns never become older, and an answer never joins a document with older columns,
+//     also when a read shows an older state than the one before.
 //   - Columns are loaded when a query asks for a good part of a mailbox anyway. A query
 //     for a few messages of a large mailbox is left to the database, and so is the first
 //     search in a mailbox.
