@@ -98,11 +98,11 @@ func (s *Store) ChangeACL(ctx context.Context, key mailkey.Mailbox, change ACLCh
 		}
 		return nil
 	})
+	if (err == nil || mayHaveCommitted(err)) && !slices.Equal(before, after) {
+		s.publishACL(ctx, key.User(), before, after)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("change access control list: %w", err)
-	}
-	if !slices.Equal(before, after) {
-		s.publishACL(ctx, key.User(), before, after)
 	}
 	return after, nil
 }

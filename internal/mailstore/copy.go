@@ -258,8 +258,8 @@ func (t *copyMove) copyBatch(ctx context.Context, ranges uidset.Set) (rest uidse
 	})
 	switch {
 	case err == nil:
-		s.releaseUnused(ctx, refs.without(w.messages), refs.since)
 		w.done(ctx)
+		s.releaseUnused(ctx, refs.without(w.messages), refs.since)
 	case mayHaveCommitted(err):
 		s.log.Warn("copy with unknown outcome: references stay", "mailbox", t.to.Key.String(), "error", err)
 	default:

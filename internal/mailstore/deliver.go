@@ -406,6 +406,7 @@ func (s *Store) without(ctx context.Context, bundles []*bundle, refused *refused
 // the same.
 func (s *Store) failBundles(ctx context.Context, bundles []*bundle, err error) {
 	if mayHaveCommitted(err) {
+		s.tellUnknown(ctx, bundles[0].user)
 		for _, b := range bundles {
 			s.log.Warn("delivery with unknown outcome: references stay", "user", b.user.String(),
 				"messages", len(b.messages), "error", err)

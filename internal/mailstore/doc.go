@@ -27,7 +27,8 @@
 //     transaction inserts the message, and releases it after the one that removes it. If the
 //     outcome of a transaction is unknown, references stay: that may cost space until an audit, and
 //     loses no bytes.
-//   - Events are published after the commit. Nothing depends on them.
+//   - Events are published right after the commit. If the outcome of a transaction is unknown, the
+//     user's sessions are told to look (unsettled.go). Nothing depends on events.
 //   - Reads outside of transactions see only what a majority of the database's members has. The
 //     reads of one operation are a chain (database.Clock), and so are all calls whose contexts have
 //     the same clock: what a mailbox's mod-sequence promises is visible on every shard.
@@ -41,7 +42,7 @@
 //	Deliver, Append  -> queue per user -> one transaction for all that wait -> event
 //	Copy             -> transaction per batch: read, references, write -> event
 //	Move, StoreFlags -> transaction per batch -> event
-//	Expunge          -> transaction per batch -> release references, event
+//	Expunge          -> transaction per batch -> event, release references
 //	DeleteMailbox, DeleteUser -> mark -> as Expunge, in the background -> remove what was marked
 //	Messages, UIDs, Changes                    queries outside of transactions
 //

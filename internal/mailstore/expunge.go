@@ -121,7 +121,8 @@ func (s *Store) removable(ctx context.Context, box mailkey.Mailbox, ranges uidse
 	return r, nil
 }
 
-// removeBatch removes one batch in a transaction, and releases the references after it.
+// removeBatch removes one batch in a transaction. After it, it publishes that, and then releases the
+// references.
 func (s *Store) removeBatch(ctx context.Context, box mailkey.Mailbox, ranges uidset.Set,
 	filter bson.D) ([]uint32, uint64, error) {
 	var r *removal
@@ -148,8 +149,8 @@ func (s *Store) removeBatch(ctx context.Context, box mailkey.Mailbox, ranges uid
 	if err != nil || len(r.uids) == 0 {
 		return nil, 0, err
 	}
-	s.release(ctx, r.refs)
 	s.publish(ctx, box, events.Changed, uint64(state.ModSeq), nil)
+	s.release(ctx, r.refs)
 	return r.uids, uint64(state.ModSeq), nil
 }
 

@@ -244,9 +244,9 @@ func (g *groupWrite) told() {
 	}
 }
 
-// publish publishes the events of the new messages, after the commit.
+// publish publishes the events of the new messages, after the commit, and then releases references
+// that are not needed.
 func (g *groupWrite) publish(ctx context.Context) {
-	g.releaseSame(ctx)
 	for _, b := range g.boxes {
 		if len(b.messages) == 0 {
 			g.store.publish(ctx, b.key, events.Changed, uint64(b.state.ModSeq), nil)
@@ -259,5 +259,6 @@ func (g *groupWrite) publish(ctx context.Context) {
 		g.store.publish(ctx, b.key, events.New, uint64(b.state.ModSeq), uids)
 	}
 	g.publishReplaced(ctx)
+	g.releaseSame(ctx)
 	g.store.warn(ctx, g.user, g.crossed)
 }

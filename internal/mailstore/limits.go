@@ -124,6 +124,11 @@ const (
 	// deliveryWait bounds the time for which Deliver and Append wait for messages to be stored. What
 	// was not begun by then is not stored.
 	deliveryWait = 75 * time.Second
+	// settlePause and maxSettlePause bound the pauses between looks for the outcome of transactions of
+	// which it is unknown, and maxUnsettled bounds the users of such transactions.
+	settlePause    = time.Second
+	maxSettlePause = 30 * time.Second
+	maxUnsettled   = 10_000
 	// purgeLease is the time after which another process takes over a purge that made no progress.
 	purgeLease = 2 * time.Minute
 	// giveUpTimeout bounds the call that gives a lease up, so that others need not wait for its

@@ -72,6 +72,7 @@ type Options struct {
 	outagePatience     time.Duration
 	deliveryWait       time.Duration
 	logOutEvery        time.Duration
+	settlePause        time.Duration
 }
 
 // A Watcher keeps something that must be there before the mail of a user changes.
@@ -124,7 +125,9 @@ type Store struct {
 	outagePatience     time.Duration
 	deliveryWait       time.Duration
 	logOutEvery        time.Duration
+	settlePause        time.Duration
 
+	unsettled    unsettled
 	locks        userLocks
 	domainTable  atomic.Pointer[map[string]domainDoc]
 	heads        heads
@@ -197,6 +200,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		outagePatience:     cmp.Or(o.outagePatience, outagePatience),
 		deliveryWait:       cmp.Or(o.deliveryWait, deliveryWait),
 		logOutEvery:        cmp.Or(o.logOutEvery, logOutEvery),
+		settlePause:        cmp.Or(o.settlePause, settlePause),
 	}
 	s.quota = quota.New(s.users, notSet(userDeleting), o.Quota)
 	var err error

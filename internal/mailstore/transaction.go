@@ -189,7 +189,8 @@ func (l *userLocks) lock(ctx context.Context, user mailkey.UserID) (unlock func(
 	}
 }
 
-// transactFor is transact under the user's lock.
+// transactFor is transact under the user's lock. The transaction changes data of this user alone. If
+// its outcome is unknown, sessions are told to look; callers publish what was committed.
 func (s *Store) transactFor(ctx context.Context, user mailkey.UserID, fn func(ctx context.Context) error) error {
 	s.traffic.note(user)
 	if err := s.beforeChange(ctx, user); err != nil {
@@ -200,7 +201,11 @@ func (s *Store) transactFor(ctx context.Context, user mailkey.UserID, fn func(ct
 		return err
 	}
 	defer unlock()
-	return s.transact(ctx, fn)
+	err = s.transact(ctx, fn)
+	if mayHaveCommitted(err) {
+		s.tellUnknown(ctx, user)
+	}
+	return err
 }
 
 // beforeChange tells the Watcher that a transaction of the user follows.
