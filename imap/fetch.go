@@ -186,14 +186,14 @@ func (f *fetcher) seq(uid uint32) (uint32, bool) {
 }
 
 // begin starts the response for a message.
-func (f *fetcher) begin(seq, uid uint32) {
-	f.c.sel.show.begin(&f.resp, seq, uid, f.req.items&itemUID != 0)
+func (f *fetcher) begin(seq, uid uint32, withUID bool) {
+	f.c.sel.show.begin(&f.resp, seq, uid, withUID)
 }
 
 // uidsOnly answers from the view.
 func (f *fetcher) uidsOnly(set uidset.Set) error {
 	for seq, uid := range f.c.sel.view.All(set) {
-		f.begin(seq, uid)
+		f.begin(seq, uid, f.req.items&itemUID != 0)
 		if _, err := f.c.enc.Write(f.resp.end()); err != nil {
 			return err
 		}

@@ -329,7 +329,7 @@ func (f *fetcher) markSeen(ctx context.Context, messages []fetched) error {
 		if m := &messages[i]; m.msg.UID == state.UID {
 			m.changed = true
 			m.msg.Flags, m.msg.Keywords, m.msg.ModSeq = state.Flags, state.Keywords, state.ModSeq
-			f.c.sel.view.Reported(state.ModSeq)
+			f.c.sel.reported(state.ModSeq)
 			f.c.sel.contexts.changed(state.UID)
 		}
 	}

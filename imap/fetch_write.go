@@ -22,7 +22,7 @@ func (f *fetcher) write(ctx context.Context, m fetched) error {
 	if f.req.items&itemFlags != 0 || m.changed {
 		f.c.sel.show.announce(m.msg.Keywords)
 	}
-	f.begin(m.seq, m.msg.UID)
+	f.begin(m.seq, m.msg.UID, f.req.items&itemUID != 0 || m.changed && f.c.enabled.has(qresync))
 	f.sent = false
 	err := f.items(ctx, m)
 	switch {
@@ -82,6 +82,7 @@ func (f *fetcher) items(ctx context.Context, m fetched) error {
 		f.resp.flags(msg.Flags, msg.Keywords)
 	}
 	if items&itemModSeq != 0 {
+		f.c.sel.knows(msg.ModSeq)
 		f.resp.modseq(msg.ModSeq)
 	}
 	if items&itemInternalDate != 0 {

@@ -34,6 +34,26 @@ type selected struct {
 	contexts contexts
 }
 
+// knows reports whether the client was told of the changes of a mod-sequence. If it was not, an
+// event is late or lost. The client takes the mod-sequences that FETCH tells for the point from
+// which it would come back (RFC 7162 section 3.1), so sync has to tell all changes up to there.
+func (s *selected) knows(modseq uint64) bool {
+	if s.view.Knows(modseq) {
+		return true
+	}
+	s.stale = true
+	return false
+}
+
+// reported notes that the client was told of the session's own change with that mod-sequence. If
+// changes by others came before it, sync has to tell them, too.
+func (s *selected) reported(modseq uint64) {
+	s.view.Reported(modseq)
+	if s.view.ModSeq() < modseq {
+		s.stale = true
+	}
+}
+
 // resolve turns a message set of the client into UIDs. A sequence number that does not
 // exist is a syntax error.
 func (c *conn) resolve(set imap.NumSet) (uidset.Set, error) {

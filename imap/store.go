@@ -57,7 +57,7 @@ func (c *conn) handleStore(ctx context.Context, cmd *command) error {
 		}
 	}
 	for _, f := range result.Changed {
-		v.Reported(f.ModSeq)
+		c.sel.reported(f.ModSeq)
 		c.sel.contexts.changed(f.UID)
 	}
 	if len(result.Modified) > 0 {
@@ -76,19 +76,25 @@ func (c *conn) handleStore(ctx context.Context, cmd *command) error {
 	return nil
 }
 
-// surprises returns the changed messages whose flags another session changed before,
-// without the client having been told. From its own command alone the client does not
-// know what their flags are now (RFC 3501 section 6.4.6).
+// surprises returns the messages whose flags another session changed before, without the client
+// having been told. From its own command alone the client does not know what their flags are now
+// (RFC 3501 section 6.4.6).
 func (c *conn) surprises(result *mailstore.FlagResult) map[uint32]bool {
 	var uids map[uint32]bool
-	for i, f := range result.Changed {
-		if c.sel.view.Knows(result.Before[i]) {
-			continue
+	surprise := func(uid uint32, before uint64) {
+		if c.sel.knows(before) {
+			return
 		}
 		if uids == nil {
 			uids = make(map[uint32]bool)
 		}
-		uids[f.UID] = true
+		uids[uid] = true
+	}
+	for i, f := range result.Changed {
+		surprise(f.UID, result.Before[i])
+	}
+	for _, f := range result.Unchanged {
+		surprise(f.UID, f.ModSeq)
 	}
 	return uids
 }
