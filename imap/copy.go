@@ -18,7 +18,7 @@ func (c *conn) handleCopy(ctx context.Context, cmd *command) error {
 	if err != nil || dest == nil {
 		return err
 	}
-	result, err := c.sel.box.Copy(ctx, ranges, dest)
+	result, err := c.sel.box.Copy(ctx, ranges, dest, c.progressOf(cmd, ranges, "Copying"))
 	if err != nil {
 		return tryCreate(err)
 	}
@@ -36,7 +36,7 @@ func (c *conn) handleMove(ctx context.Context, cmd *command) error {
 	if err != nil || dest == nil {
 		return err
 	}
-	result, err := c.sel.box.Move(ctx, ranges, dest)
+	result, err := c.sel.box.Move(ctx, ranges, dest, c.progressOf(cmd, ranges, "Moving"))
 	// On error some may have been moved.
 	if result != nil && len(result.Source) > 0 {
 		// COPYUID comes before the EXPUNGE responses, in an untagged OK
@@ -48,6 +48,12 @@ func (c *conn) handleMove(ctx context.Context, cmd *command) error {
 		cmd.ok("", noMessages)
 	}
 	return tryCreate(err)
+}
+
+// progressOf tells the client how many of the messages are copied or moved.
+func (c *conn) progressOf(cmd *command, ranges uidset.Set, text string) func(messages int) {
+	p := c.newGoal(cmd.tag, text, uint32(c.sel.view.Count(ranges)))
+	return func(messages int) { p.reached(int64(messages)) }
 }
 
 // noMessages is the text of an OK for a set that holds no message.

@@ -13,6 +13,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"gadwall/internal/dbtest"
+	"gadwall/internal/mailgen"
 	"gadwall/internal/mailstore"
 )
 
@@ -139,5 +140,84 @@ func TestContextsAreBounded(t *testing.T) {
 	c.send("last SEARCH RETURN (UPDATE COUNT) SEEN\r\n")
 	if lines, _ := c.until("last"); len(lines) != 1 {
 		t.Errorf("after CANCELUPDATE: %q", lines)
+	}
+}
+
+// TestCopyTellsProgress: COPY and MOVE tell how many messages are done, after each transaction.
+func TestCopyTellsProgress(t *testing.T) {
+	s := newTestServer(t)
+	for i := range 150 {
+		s.deliverTo(t, strings.NewReader(message(fmt.Sprint("number ", i))), mailstore.Delivery{})
+	}
+	c := s.login(t)
+	c.ok("SELECT INBOX")
+	const all = 150 << 4
+	for range 4 { // a transaction has 1,000 messages at most
+		c.ok("COPY 1:* INBOX")
+	}
+	c.send("quick COPY 1:* Archive\r\n")
+	if lines, _ := c.until("quick"); progressed(t, lines, "quick", all) != 0 {
+		t.Errorf("a quick COPY: %q", lines)
+	}
+	s.progressEvery = time.Nanosecond
+	for _, command := range []string{"COPY 1:* Archive", "UID COPY 1:* Archive", "MOVE 1:* Archive"} {
+		c.send("tag1 " + command + "\r\n")
+		lines, status := c.until("tag1")
+		told := 0
+		for _, line := range lines {
+			if inProgress.MatchString(line) {
+				told++
+			}
+		}
+		if last := progressed(t, lines, "tag1", all); last != all || told < 3 || !strings.HasPrefix(status, "OK") {
+			t.Errorf("%s: %d of %d, told %d times, %s", command, last, all, told, status)
+		}
+	}
+	// A MOVE tells so before COPYUID and EXPUNGE; nothing is moved now.
+	c.send("tag2 UID MOVE 1:* Archive\r\n")
+	if lines, status := c.until("tag2"); len(lines) > 0 || !strings.HasPrefix(status, "OK") {
+		t.Errorf("%q, %s", lines, status)
+	}
+}
+
+// TestAppendTellsProgress: APPEND tells how many KiB it has, of all parts and messages; how many there
+// will be it does not know.
+func TestAppendTellsProgress(t *testing.T) {
+	s := newTestServer(t)
+	c := s.login(t)
+	large := string(mailgen.Simple("large", mailgen.Random(1, 200<<10)))
+	data := fmt.Sprintf("{%d+}\r\n%s", len(large), large)
+	counting := regexp.MustCompile(`^\* OK \[INPROGRESS \("tag1" (\d+) NIL\)\] Storing$`)
+	for i, tt := range []struct {
+		command string
+		octets  int
+	}{
+		{"APPEND INBOX " + data, 0}, // quick
+		{"APPEND INBOX " + data, len(large)},
+		{"APPEND INBOX " + data + " () " + data, 2 * len(large)},
+		{"APPEND INBOX CATENATE (URL /INBOX/;UID=1 TEXT " + data + ")", 2 * len(large)},
+		{"UID REPLACE 1 INBOX " + data, len(large)},
+	} {
+		if i > 0 {
+			s.progressEvery = time.Nanosecond
+		}
+		c.ok("SELECT INBOX")
+		c.send("tag1 " + tt.command + "\r\n")
+		lines, status := c.until("tag1")
+		last := 0
+		for _, line := range lines {
+			if m := counting.FindStringSubmatch(line); m != nil {
+				n, _ := strconv.Atoi(m[1])
+				if n <= last {
+					t.Errorf("%q after %d", line, last)
+				}
+				last = n
+			} else if strings.Contains(line, "INPROGRESS") {
+				t.Errorf("%q", line)
+			}
+		}
+		if last != tt.octets>>10 || !strings.HasPrefix(status, "OK") {
+			t.Errorf("%.60q: %d KiB of %d, %s", tt.command, last, tt.octets>>10, status)
+		}
 	}
 }

@@ -145,9 +145,9 @@ func TestOperationsNeedTheirRights(t *testing.T) {
 		{"set Deleted", "rt", flags(mailstore.Deleted)},
 		{"set Flagged", "rw", flags(mailstore.Flagged)},
 		{"set a keyword", "rw", flags(0, "todo")},
-		{"copy", "r", func(m *Mailbox) error { _, err := m.Copy(ctx, all, into()); return err }},
-		{"copy into", "ri", func(m *Mailbox) error { _, err := into().Copy(ctx, all, m); return err }},
-		{"move", "rte", func(m *Mailbox) error { _, err := m.Move(ctx, all, into()); return err }},
+		{"copy", "r", func(m *Mailbox) error { _, err := m.Copy(ctx, all, into(), nil); return err }},
+		{"copy into", "ri", func(m *Mailbox) error { _, err := into().Copy(ctx, all, m, nil); return err }},
+		{"move", "rte", func(m *Mailbox) error { _, err := m.Move(ctx, all, into(), nil); return err }},
 		{"expunge", "re", func(m *Mailbox) error {
 			return m.Expunge(ctx, nil, func([]uint32, uint64) error { return nil })
 		}},
@@ -196,8 +196,8 @@ func TestReadOnlyMailboxDoesNotChange(t *testing.T) {
 				mailstore.FlagChange{Op: mailstore.Set})
 			return err
 		},
-		"move":      func() error { _, err := m.Move(ctx, all, other); return err },
-		"copy into": func() error { _, err := other.Copy(ctx, all, m); return err },
+		"move":      func() error { _, err := m.Move(ctx, all, other, nil); return err },
+		"copy into": func() error { _, err := other.Copy(ctx, all, m, nil); return err },
 		"import":    func() error { _, err := m.Import(); return err },
 		"expunge": func() error {
 			return m.Expunge(ctx, nil, func([]uint32, uint64) error { return nil })

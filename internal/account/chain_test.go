@@ -184,9 +184,9 @@ func testChain(t *testing.T, columns int64) {
 			_, err := inbox.CountFound(ctx, search.Request{Plan: plan})
 			return err
 		}},
-		{"copy", false, true, func() error { _, err := inbox.Copy(ctx, uidset.All(), other); return err }},
+		{"copy", false, true, func() error { _, err := inbox.Copy(ctx, uidset.All(), other, nil); return err }},
 		{"move", false, true, func() error {
-			_, err := inbox.Move(ctx, uidset.Of(uidset.Range{First: 1, Last: 1}), other)
+			_, err := inbox.Move(ctx, uidset.Of(uidset.Range{First: 1, Last: 1}), other, nil)
 			return err
 		}},
 		{"expunge", false, true, func() error {

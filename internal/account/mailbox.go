@@ -325,9 +325,9 @@ func (m *Mailbox) StoreFlags(
 
 // Copy copies messages to a mailbox, which may be another user's. It needs Read here and Insert there.
 // Flags that the actor may not set there do not come with the messages (RFC 4314 section 4, COPY). See
-// mailstore.Store.Copy.
+// mailstore.Store.CopyBetween, also for progress, which may be nil.
 func (m *Mailbox) Copy(
-	ctx context.Context, uids uidset.Set, to *Mailbox,
+	ctx context.Context, uids uidset.Set, to *Mailbox, progress func(messages int),
 ) (*mailstore.CopyResult, error) {
 	if err := m.Check(Read); err != nil {
 		return nil, err
@@ -335,7 +335,7 @@ func (m *Mailbox) Copy(
 	if err := to.Check(Insert); err != nil {
 		return nil, err
 	}
-	return m.put(ctx, uids, to, m.account.store.CopyBetween)
+	return m.put(ctx, uids, to, progress, m.account.store.CopyBetween)
 }
 
 // dropped is what messages lose that the actor puts into the mailbox.
@@ -355,9 +355,9 @@ func (a *Account) owned(err error) error {
 
 // Move moves messages to a mailbox, which may be another user's. It needs what Copy, setting \Deleted and
 // Expunge need (RFC 6851 section 4.2). On error, some may have been moved, and the result, if it is
-// not nil, names them. See mailstore.Store.Move.
+// not nil, names them. See mailstore.Store.MoveBetween.
 func (m *Mailbox) Move(
-	ctx context.Context, uids uidset.Set, to *Mailbox,
+	ctx context.Context, uids uidset.Set, to *Mailbox, progress func(messages int),
 ) (*mailstore.CopyResult, error) {
 	if err := m.Check(Read | DeleteMessages | Expunge); err != nil {
 		return nil, err
@@ -365,7 +365,7 @@ func (m *Mailbox) Move(
 	if err := to.Check(Insert); err != nil {
 		return nil, err
 	}
-	return m.put(ctx, uids, to, m.account.store.MoveBetween)
+	return m.put(ctx, uids, to, progress, m.account.store.MoveBetween)
 }
 
 // Expunge removes the messages with \Deleted among uids (nil means all) for good. It needs the

@@ -156,8 +156,8 @@ func (m *Mailbox) see(ctx context.Context, uids []uint32) {
 
 // put copies or moves messages. Where \Seen is each user's own on either side, the actor has seen the
 // copies of what the actor has seen.
-func (m *Mailbox) put(ctx context.Context, uids uidset.Set, to *Mailbox,
-	put func(context.Context, *mailstore.Mailbox, uidset.Set, *mailstore.Mailbox, mailstore.Dropped) (
+func (m *Mailbox) put(ctx context.Context, uids uidset.Set, to *Mailbox, progress func(messages int),
+	put func(context.Context, *mailstore.Mailbox, uidset.Set, *mailstore.Mailbox, mailstore.Dropped, func(int)) (
 		*mailstore.CopyResult, error),
 ) (*mailstore.CopyResult, error) {
 	dropped := to.dropped()
@@ -174,7 +174,7 @@ func (m *Mailbox) put(ctx context.Context, uids uidset.Set, to *Mailbox,
 	if apart {
 		dropped.Flags |= mailstore.Seen
 	}
-	result, err := put(m.account.chain(ctx), m.at, uids, to.at, dropped)
+	result, err := put(m.account.chain(ctx), m.at, uids, to.at, dropped, progress)
 	err = to.account.owned(err)
 	if result == nil || !apart {
 		return result, err

@@ -185,7 +185,7 @@ func (s *Server) copyMessages(_ http.ResponseWriter, r *http.Request) (any, erro
 	return s.transfer(r, func(m *account.Mailbox, r *http.Request, uids uidset.Set, to *account.Mailbox) (
 		*mailstore.CopyResult, error,
 	) {
-		return m.Copy(r.Context(), uids, to)
+		return m.Copy(r.Context(), uids, to, nil)
 	})
 }
 
@@ -193,7 +193,7 @@ func (s *Server) moveMessages(_ http.ResponseWriter, r *http.Request) (any, erro
 	return s.transfer(r, func(m *account.Mailbox, r *http.Request, uids uidset.Set, to *account.Mailbox) (
 		*mailstore.CopyResult, error,
 	) {
-		return m.Move(r.Context(), uids, to)
+		return m.Move(r.Context(), uids, to, nil)
 	})
 }
 

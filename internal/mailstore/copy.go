@@ -39,7 +39,7 @@ func (s *Store) Copy(ctx context.Context, from mailkey.Mailbox, uids uidset.Set,
 	if err != nil {
 		return nil, fmt.Errorf("copy: %w", err)
 	}
-	return s.CopyBetween(ctx, source, uids, dest, Dropped{})
+	return s.CopyBetween(ctx, source, uids, dest, Dropped{}, nil)
 }
 
 // Dropped says what copies do not take with them.
@@ -50,11 +50,12 @@ type Dropped struct {
 
 // CopyBetween is Copy for a caller that has read the mailboxes, be it long ago: of each, the key and
 // the special use count. A mailbox that is being deleted gives the messages that it still has. The
-// mailboxes may be of different users: copy_others.go.
+// mailboxes may be of different users: copy_others.go. progress, if it is not nil, is called after each
+// transaction with the number of messages that are copied so far.
 func (s *Store) CopyBetween(ctx context.Context, from *Mailbox, uids uidset.Set, to *Mailbox,
-	dropped Dropped) (*CopyResult, error) {
+	dropped Dropped, progress func(messages int)) (*CopyResult, error) {
 	ctx = database.Causal(ctx)
-	t := s.newCopyMove(from, to, dropped)
+	t := s.newCopyMove(from, to, dropped, progress)
 	if err := t.run(ctx, uids, t.copyBatch); err != nil {
 		if len(t.result.Dest) > 0 {
 			t.undo(ctx)
@@ -75,15 +76,15 @@ func (s *Store) Move(ctx context.Context, from mailkey.Mailbox, uids uidset.Set,
 	if err != nil {
 		return nil, fmt.Errorf("move: %w", err)
 	}
-	return s.MoveBetween(ctx, source, uids, dest, Dropped{})
+	return s.MoveBetween(ctx, source, uids, dest, Dropped{}, nil)
 }
 
 // MoveBetween is Move as CopyBetween is Copy. From one user to another, the quotas change, and a
 // message may be in both mailboxes for a moment, or for good if the move fails.
 func (s *Store) MoveBetween(ctx context.Context, from *Mailbox, uids uidset.Set, to *Mailbox,
-	dropped Dropped) (*CopyResult, error) {
+	dropped Dropped, progress func(messages int)) (*CopyResult, error) {
 	ctx = database.Causal(ctx)
-	t := s.newCopyMove(from, to, dropped)
+	t := s.newCopyMove(from, to, dropped, progress)
 	batch := t.moveBatch
 	if t.others {
 		batch = t.moveBatchToOthers
@@ -100,12 +101,13 @@ type copyMove struct {
 	from, to *Mailbox
 	others   bool // they belong to different users
 	dropped  Dropped
+	progress func(messages int) // nil: nobody asks
 	result   CopyResult
 }
 
-func (s *Store) newCopyMove(from, to *Mailbox, dropped Dropped) *copyMove {
+func (s *Store) newCopyMove(from, to *Mailbox, dropped Dropped, progress func(int)) *copyMove {
 	return &copyMove{store: s, from: from, to: to, others: from.Key.User() != to.Key.User(), dropped: dropped,
-		result: CopyResult{UIDValidity: to.UIDValidity}}
+		progress: progress, result: CopyResult{UIDValidity: to.UIDValidity}}
 }
 
 // findBoth reads two mailboxes, by one query if they are of one user. The error is ErrNoSuchMailbox
@@ -158,6 +160,9 @@ func (t *copyMove) run(
 			})
 			if err != nil {
 				return err
+			}
+			if t.progress != nil {
+				t.progress(len(t.result.Source))
 			}
 		}
 	}

@@ -24,7 +24,7 @@ func TestCopyToAnotherUser(t *testing.T) {
 	e.deliver(t, inbox.Key, 8, Flagged|Seen|Deleted, "work")
 	told = nil
 
-	got, err := e.CopyBetween(t.Context(), inbox, uidset.All(), theirs, Dropped{Flags: Seen, Keywords: true})
+	got, err := e.CopyBetween(t.Context(), inbox, uidset.All(), theirs, Dropped{Flags: Seen, Keywords: true}, nil)
 	if err != nil || !slices.Equal(got.Source, []uint32{1, 2}) || !slices.Equal(got.Dest, []uint32{2, 3}) {
 		t.Fatalf("%+v, %v", got, err)
 	}
@@ -54,10 +54,12 @@ func TestCopyToAnotherUser(t *testing.T) {
 	if err := e.SetLimits(t.Context(), other.ID, quota.Limits{Messages: 4}); err != nil {
 		t.Fatal(err)
 	}
-	for name, f := range map[string]func(context.Context, *Mailbox, uidset.Set, *Mailbox, Dropped) (*CopyResult, error){
+	for name, f := range map[string]func(context.Context, *Mailbox, uidset.Set, *Mailbox, Dropped, func(int)) (
+		*CopyResult, error){
 		"copy": e.CopyBetween, "move": e.MoveBetween,
 	} {
-		if got, err := f(t.Context(), inbox, uidset.All(), theirs, Dropped{}); !errors.Is(err, quota.ErrOverQuota) {
+		got, err := f(t.Context(), inbox, uidset.All(), theirs, Dropped{}, nil)
+		if !errors.Is(err, quota.ErrOverQuota) {
 			t.Errorf("%s over the quota of the other user: %+v, %v", name, got, err)
 		}
 	}
@@ -72,7 +74,7 @@ func TestMoveToAnotherUserLosesNothing(t *testing.T) {
 	for i := range 3 {
 		e.deliver(t, inbox.Key, i, 0)
 	}
-	got, err := e.MoveBetween(t.Context(), inbox, uidset.Of(uidset.Range{First: 1, Last: 2}), theirs, Dropped{})
+	got, err := e.MoveBetween(t.Context(), inbox, uidset.Of(uidset.Range{First: 1, Last: 2}), theirs, Dropped{}, nil)
 	if err != nil || len(got.Source) != 2 || got.SourceModSeq == 0 {
 		t.Fatalf("%+v, %v", got, err)
 	}
@@ -85,7 +87,7 @@ func TestMoveToAnotherUserLosesNothing(t *testing.T) {
 	if err := e.markDeleting(t.Context(), inbox.Key); err != nil {
 		t.Fatal(err)
 	}
-	got, err = e.MoveBetween(t.Context(), inbox, uidset.All(), theirs, Dropped{})
+	got, err = e.MoveBetween(t.Context(), inbox, uidset.All(), theirs, Dropped{}, nil)
 	if err == nil || len(got.Source) != 0 {
 		t.Errorf("%+v, %v", got, err)
 	}
@@ -123,7 +125,7 @@ func TestRandomCopiesBetweenUsers(t *testing.T) {
 			"copy": func(rt *rapid.T) {
 				from, to := pair(rt)
 				got, err := e.CopyBetween(rt.Context(), boxes[from], uidset.All(), boxes[to],
-					Dropped{Flags: drawFlags.Draw(rt, "lost")})
+					Dropped{Flags: drawFlags.Draw(rt, "lost")}, nil)
 				if err != nil || len(got.Dest) != counts[from] {
 					rt.Fatalf("%+v, %v", got, err)
 				}
@@ -131,7 +133,8 @@ func TestRandomCopiesBetweenUsers(t *testing.T) {
 			},
 			"move": func(rt *rapid.T) {
 				from, to := pair(rt)
-				got, err := e.MoveBetween(rt.Context(), boxes[from], uidset.All(), boxes[to], Dropped{Keywords: true})
+				got, err := e.MoveBetween(rt.Context(), boxes[from], uidset.All(), boxes[to],
+					Dropped{Keywords: true}, nil)
 				if err != nil || len(got.Dest) != counts[from] {
 					rt.Fatalf("%+v, %v", got, err)
 				}
