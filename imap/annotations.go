@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"gadwall/internal/account"
 	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
 )
@@ -45,6 +46,27 @@ func (c *conn) watchAnnotations(ctx context.Context) error {
 	return nil
 }
 
+// tellsAnnotations reports whether the client has asked to be told of metadata: by ENABLE, or with
+// NOTIFY, which then says everything that the client is to be told, by an event (RFC 5465 sections 5.6
+// and 5.7).
+func (c *conn) tellsAnnotations(n *notifications) bool {
+	if n != nil {
+		return n.events().has(metadataEvents)
+	}
+	return c.enabled.has(metadata)
+}
+
+// tellsMetadata reports whether to tell the metadata of a mailbox, or of the server.
+func (n *notifications) tellsMetadata(path string, foreign bool, rights account.Rights) bool {
+	switch {
+	case n == nil:
+		return true
+	case path == "":
+		return n.events().has(eventServerMetadata)
+	}
+	return rights.Has(account.Lookup|account.Read) && n.eventsOf(path, foreign).has(eventMailboxMetadata)
+}
+
 // followOwners looks whose mailboxes have annotations that the client may read. Of owners that it
 // did not know, only later changes are told.
 func (c *conn) followOwners(ctx context.Context) error {
@@ -78,7 +100,7 @@ func (c *conn) followOwners(ctx context.Context) error {
 // others changed.
 func (c *conn) tellAnnotations(ctx context.Context, mode syncMode) error {
 	a := &c.annotations
-	if !c.enabled.has(metadata) || mode == syncNone {
+	if !c.tellsAnnotations(c.notify) || mode == syncNone {
 		return nil
 	}
 	if mode == syncForced || time.Since(a.looked) >= c.pollAfter() {
@@ -158,7 +180,9 @@ func (c *conn) annotatedPaths(
 	paths := make(map[uint32]string)
 	list := c.account.Others
 	if owner == c.account.UserID() {
-		paths[0] = ""
+		if c.notify.tellsMetadata("", false, 0) {
+			paths[0] = ""
+		}
 		if len(numbers) == 1 && numbers[0] == 0 {
 			return paths, nil
 		}
@@ -169,7 +193,8 @@ func (c *conn) annotatedPaths(
 		return nil, err
 	}
 	for _, box := range boxes {
-		if box.Key.User() == owner && box.Rights.Annotate() {
+		if box.Key.User() == owner && box.Rights.Annotate() &&
+			c.notify.tellsMetadata(box.Path, owner != c.account.UserID(), box.Rights) {
 			paths[box.Key.Number()] = box.Path
 		}
 	}

@@ -190,6 +190,7 @@ func (a *appender) commit(ctx context.Context, cmd *command) error {
 	if sel := a.c.sel; sel != nil && sel.box.Key() == a.dest.Key() {
 		sel.stale = true // EXISTS comes before the tagged OK
 	}
+	a.c.added(a.dest, imported.UIDs, imported.ModSeq)
 	return nil
 }
 

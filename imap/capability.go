@@ -114,7 +114,7 @@ func (c *conn) enable(x extensions) {
 
 // disableAll takes back everything that was enabled.
 func (c *conn) disableAll() {
-	c.enabled, c.annotations = 0, annotations{}
+	c.enabled, c.annotations, c.notify = 0, annotations{}, nil
 	c.enable(0)
 }
 
@@ -137,7 +137,7 @@ func (c *conn) handleEnable(ctx context.Context, cmd *command) error {
 	if err := cmd.args.CRLF(); err != nil {
 		return err
 	}
-	if slices.Contains(names, "METADATA") && !c.enabled.has(metadata) {
+	if slices.Contains(names, "METADATA") && !c.tellsAnnotations(c.notify) {
 		if err := c.watchAnnotations(ctx); err != nil {
 			return err
 		}

@@ -96,6 +96,7 @@ var rules = map[string]rule{
 	"ESEARCH":     {inSession, syncAll, (*conn).handleESearch},
 	"APPEND":      {inSession, syncAll, (*conn).handleAppend},
 	"IDLE":        {inSession, syncAll, (*conn).handleIdle},
+	"NOTIFY":      {inSession, syncForced, (*conn).handleNotify},
 
 	"SETACL":     {inSession, syncAll, (*conn).handleSetACL},
 	"DELETEACL":  {inSession, syncAll, (*conn).handleDeleteACL},

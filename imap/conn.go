@@ -70,6 +70,9 @@ type conn struct {
 
 	enabled     extensions
 	annotations annotations
+	notify      *notifications // nil until NOTIFY
+	// betweenCommands is set while the session tells changes by itself.
+	betweenCommands bool
 
 	commands     int
 	knowsID      bool // the client has sent ID
@@ -161,6 +164,11 @@ func (c *conn) serve(ctx context.Context) {
 		if c.isStopping() || c.isKicked() {
 			c.sayStopped()
 			return
+		}
+		if c.notify.pushes() {
+			if spoken, err := c.push(ctx); err != nil || !spoken {
+				return
+			}
 		}
 		c.in.wait(c.patience(), !c.hasInput())
 		err := c.dec.Start()
@@ -387,7 +395,7 @@ func (c *conn) execute(ctx context.Context, cmd *command, r rule) error {
 		cmd.answer.text = cmd.name + " completed"
 	}
 	if cmd.removed && c.sel != nil && c.enabled.has(qresync) {
-		cmd.answer.code = highestModSeq(c.sel.view.Told())
+		cmd.answer.code = highestModSeq(c.sel.told())
 	}
 	c.status(cmd.tag, imap.StatusResponseTypeOK, cmd.answer.code, cmd.answer.text)
 	return nil

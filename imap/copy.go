@@ -26,6 +26,7 @@ func (c *conn) handleCopy(ctx context.Context, cmd *command) error {
 		cmd.ok("", noMessages)
 		return nil
 	}
+	c.added(dest, result.Dest, result.ModSeq)
 	cmd.ok(copyUID(result), "COPY completed")
 	return nil
 }
@@ -43,6 +44,7 @@ func (c *conn) handleMove(ctx context.Context, cmd *command) error {
 		// (RFC 6851 section 4.3).
 		c.status("*", imap.StatusResponseTypeOK, copyUID(result), "Moved")
 		cmd.removed = true // RFC 6851 section 4.4
+		c.added(dest, result.Dest, result.ModSeq)
 		c.removed(result.Source, result.SourceModSeq)
 	} else if err == nil {
 		cmd.ok("", noMessages)

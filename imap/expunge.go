@@ -47,7 +47,7 @@ func (c *conn) removed(uids []uint32, modseq uint64) {
 		return
 	}
 	if c.sel.stale || !c.sel.view.Removed(uids, modseq) {
-		c.sel.stale = true
+		c.sel.stale, c.sel.owed = true, true
 		return
 	}
 	c.vanished(uids)

@@ -16,7 +16,6 @@ func (c *conn) handleIdle(ctx context.Context, cmd *command) error {
 		return err
 	}
 	c.subscribe(c.account.UserID())
-	c.dropCache()
 	c.enc.Raw("+ idling\r\n")
 	spoken, err := c.tellUntilInput(ctx, syncForced) // what happened before IDLE is told first
 	switch {
@@ -32,9 +31,12 @@ func (c *conn) handleIdle(ctx context.Context, cmd *command) error {
 // when the connection is to end instead; then BYE was written, or the client is gone. The first
 // look for changes is of the mode.
 func (c *conn) tellUntilInput(ctx context.Context, mode syncMode) (spoken bool, err error) {
-	logout := time.Now().Add(autologout)
+	begun := time.Now()
+	logout := begun.Add(autologout)
 	pause := lookAgainMin // of a view that stays stale
 	for {
+		c.notify.mayLook(c)
+		waited := c.out.waited
 		if err := c.syncIdle(ctx, mode); err != nil {
 			if c.syncFailed(err); c.closing {
 				return false, nil
@@ -43,13 +45,21 @@ func (c *conn) tellUntilInput(ctx context.Context, mode syncMode) (spoken bool, 
 		if err := c.enc.Flush(); err != nil {
 			return false, err
 		}
+		if c.tooSlow(c.out.waited - waited) {
+			continue
+		}
 		if c.hasInput() {
 			return true, nil
 		}
-		c.dec.Rest()
 		mode = syncAll
-		wait := c.untilPoll()
-		if c.sel != nil && c.sel.stale {
+		wait := min(c.untilPoll(), c.notify.untilLook(c))
+		if quiet := quietAfter - time.Since(begun); c.betweenCommands && quiet > 0 {
+			wait = min(wait, quiet)
+		} else {
+			c.dropCache()
+			c.dec.Rest()
+		}
+		if c.sel != nil && c.sel.stale && !c.notify.silent() {
 			wait = min(wait, pause+rand.N(pause)) // not all sessions at the same time
 			pause = min(2*pause, lookAgainMax)
 		} else {
@@ -69,7 +79,7 @@ func (c *conn) tellUntilInput(ctx context.Context, mode syncMode) (spoken bool, 
 				c.bye("", "Autologout; idle for too long")
 				return false, nil
 			}
-			if c.sel != nil && time.Since(c.sel.synced) >= c.pollAfter() {
+			if c.sel != nil && !c.notify.silent() && time.Since(c.sel.synced) >= c.pollAfter() {
 				mode = syncForced
 			}
 		case awake: // there are events
@@ -84,17 +94,20 @@ func (c *conn) tellUntilInput(ctx context.Context, mode syncMode) (spoken bool, 
 func (c *conn) untilPoll() time.Duration {
 	looked := time.Now()
 	switch {
-	case c.sel != nil:
+	case c.sel != nil && !c.notify.silent():
 		looked = c.sel.synced
-	case c.enabled.has(metadata):
+	case c.tellsAnnotations(c.notify):
 		looked = c.annotations.looked
+	}
+	if n := c.notify; n != nil && n.boxes != nil && n.looked.Before(looked) {
+		looked = n.looked
 	}
 	return max(c.pollAfter()-time.Since(looked), c.srv.opts.PollInterval)
 }
 
 // syncIdle is sync for a session that looks at its rights when it looks for changes.
 func (c *conn) syncIdle(ctx context.Context, mode syncMode) error {
-	if c.sel != nil && (c.sel.stale || mode == syncForced) {
+	if c.sel != nil && !c.notify.silent() && (c.sel.stale || mode == syncForced) {
 		if err := c.refresh(ctx); err != nil {
 			c.sel.stale = true // until it worked
 			return err

@@ -55,6 +55,17 @@ const (
 	// maxOwnChanges bounds the changes of metadata by itself that a session remembers, so that they
 	// are not told.
 	maxOwnChanges = 100
+	// maxNotifyGroups bounds the groups of events of one NOTIFY, maxNotifyNames the names of mailboxes
+	// in all of them.
+	maxNotifyGroups = 50
+	maxNotifyNames  = 1000
+	// maxNotifyMailboxes bounds the mailboxes that a session can watch, maxNotifyOwners the other
+	// users among whose they are; more are refused or end all notifications (NOTIFICATIONOVERFLOW).
+	maxNotifyMailboxes = 10_000
+	maxNotifyOwners    = 100
+	// maxNotifyResponses bounds the responses about other mailboxes at a time, and the new messages
+	// of which attributes are told; more end all notifications.
+	maxNotifyResponses = 5000
 	// maxIDFields, maxIDName and maxIDValue are of RFC 2971 section 3.3;
 	// maxIDLogged is how much of a client's ID is logged.
 	maxIDFields = 30
@@ -110,6 +121,12 @@ const (
 	watchAfter = 250 * time.Millisecond
 	// shutdownNotice is how often Shutdown logs what it waits for.
 	shutdownNotice = 3 * time.Second
+	// notifyPause is the time between two looks at other mailboxes for a client that sends nothing:
+	// what happens meanwhile is told at once.
+	notifyPause = 500 * time.Millisecond
+	// notifyPatience is how long a client may take to read what it is told between commands; one
+	// that takes longer is told no more (NOTIFICATIONOVERFLOW).
+	notifyPatience = 30 * time.Second
 	// progressInterval is how often a long command tells the client how far it is.
 	progressInterval = 10 * time.Second
 	// pollInterval is how old a view may get before it is compared with the

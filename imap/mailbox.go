@@ -65,6 +65,7 @@ func (c *conn) handleCreate(ctx context.Context, cmd *command) error {
 	if err != nil {
 		return err
 	}
+	c.notify.created(c, box)
 	if c.enabled.has(imap4rev2) && box.Path != name {
 		c.tellName(name, box)
 	}
@@ -152,12 +153,17 @@ func (c *conn) handleDelete(ctx context.Context, cmd *command) error {
 				return err
 			}
 			c.deselect()
+			c.notify.deleted(name)
 			// It may have another name by now than the client selected it by.
 			c.enc.Untagged().Raw("OK [CLOSED] Selected mailbox was deleted").CRLF()
 			return nil
 		}
 	}
-	return c.account.Delete(ctx, name)
+	if err := c.account.Delete(ctx, name); err != nil {
+		return err
+	}
+	c.notify.deleted(name)
+	return nil
 }
 
 // handleRename answers RENAME (RFC 3501 section 6.3.5).
@@ -171,9 +177,11 @@ func (c *conn) handleRename(ctx context.Context, cmd *command) error {
 		return err
 	}
 	to = strings.TrimSuffix(to, separator)
-	if err := c.account.Rename(ctx, strings.TrimSuffix(from, separator), to); err != nil {
+	from = strings.TrimSuffix(from, separator)
+	if err := c.account.Rename(ctx, from, to); err != nil {
 		return err
 	}
+	c.notify.renamed(from, to)
 	if c.enabled.has(imap4rev2) {
 		box, err := c.account.Status(ctx, to)
 		if err == nil && box.Path != to {
@@ -199,7 +207,12 @@ func (c *conn) subscription(ctx context.Context, cmd *command, subscribe bool) e
 	if err != nil {
 		return err
 	}
-	return c.account.Subscribe(ctx, strings.TrimSuffix(name, separator), subscribe)
+	name = strings.TrimSuffix(name, separator)
+	if err := c.account.Subscribe(ctx, name, subscribe); err != nil {
+		return err
+	}
+	c.notify.subscribe(name, subscribe)
+	return nil
 }
 
 // destination looks up the mailbox that messages are to be put into. Where it

@@ -338,7 +338,7 @@ func (c *conn) handleSetMetadata(ctx context.Context, cmd *command) error {
 	if err != nil {
 		return err
 	}
-	if c.enabled.has(metadata) {
+	if c.tellsAnnotations(c.notify) {
 		c.annotations.made(owner, change)
 	}
 	return nil

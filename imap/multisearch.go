@@ -182,22 +182,29 @@ func (s *searchSource) mayBeOthers(c *conn) bool {
 
 // has reports whether a mailbox belongs to the source.
 func (s *searchSource) has(c *conn, n *node) bool {
-	switch s.kind {
-	case "SELECTED":
+	if s.kind == "SELECTED" {
 		return c.isSelected(n.box)
+	}
+	return s.covers(n.name, n.others, n.subscribed || n.box.Subscribed)
+}
+
+// covers reports whether a name belongs to the source, which is not the selected mailbox. A foreign
+// name is in a namespace of other users.
+func (s *searchSource) covers(name string, foreign, subscribed bool) bool {
+	switch s.kind {
 	case "INBOXES": // where mail is delivered to
-		return n.name == "INBOX"
+		return name == mailstore.Inbox
 	case "SUBSCRIBED":
-		return n.subscribed || n.box.Subscribed
+		return subscribed
 	case "MAILBOXES":
-		return slices.Contains(s.names, n.name)
+		return slices.Contains(s.names, name)
 	case "SUBTREE", "SUBTREE-ONE":
-		return slices.ContainsFunc(s.names, func(name string) bool {
-			below, ok := strings.CutPrefix(n.name, name+separator)
-			return n.name == name || ok && (s.kind == "SUBTREE" || !strings.Contains(below, separator))
+		return slices.ContainsFunc(s.names, func(top string) bool {
+			below, ok := strings.CutPrefix(name, top+separator)
+			return name == top || ok && (s.kind == "SUBTREE" || !strings.Contains(below, separator))
 		})
 	}
-	return !n.others // PERSONAL
+	return !foreign // PERSONAL
 }
 
 func (c *conn) isSelected(box *mailstore.Mailbox) bool {

@@ -15,6 +15,8 @@ type output struct {
 	conn  net.Conn
 	bytes int64         // written so far
 	total *atomic.Int64 // by all connections
+	// waited is how long all writes took.
+	waited time.Duration
 
 	after int64  // call reached when bytes reach it
 	reach func() // nil: nothing to call
@@ -32,7 +34,8 @@ func (o *output) Write(p []byte) (int, error) {
 	if isTLS {
 		size = tlsRecord
 	}
-	written := 0
+	begun, written := time.Now(), 0
+	defer func() { o.waited += time.Since(begun) }()
 	for written < len(p) {
 		if err := o.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 			return written, err

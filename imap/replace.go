@@ -67,7 +67,8 @@ func (a *appender) replace(ctx context.Context, cmd *command, uid uint32) error 
 	if err != nil {
 		return tryCreate(err)
 	}
-	cmd.removed = true
+	cmd.removed, sel.owed = true, true
+	a.c.added(a.dest, imported.UIDs, imported.ModSeq)
 	// Untagged, since with QRESYNC the tagged answer has HIGHESTMODSEQ (RFC 8508 section 3.1).
 	a.c.enc.Untagged().Raw(fmt.Sprintf("OK [APPENDUID %d %s] Replacement is stored",
 		imported.UIDValidity, uidset.Format(imported.UIDs))).CRLF()

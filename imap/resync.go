@@ -196,8 +196,8 @@ func (c *conn) tellVanished(ctx context.Context, set imap.NumSet, since uint64) 
 // now: the command did not allow to tell which messages are gone, and higher mod-sequences of
 // others were told (RFC 7162 section 3.2, and section 6 for an example).
 func (c *conn) warnOfGone() {
-	if view := &c.sel.view; view.HasGone() && c.enabled.has(qresync) {
-		c.enc.Untagged().Raw("OK [").Raw(highestModSeq(view.Told())).Raw("] Expunges are delayed").CRLF()
+	if c.sel.view.HasGone() && c.enabled.has(qresync) {
+		c.enc.Untagged().Raw("OK [").Raw(highestModSeq(c.sel.told())).Raw("] Expunges are delayed").CRLF()
 	}
 }
 

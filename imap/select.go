@@ -32,6 +32,12 @@ type selected struct {
 
 	saved    uidset.Set // what "$" means (RFC 5182)
 	contexts contexts
+
+	// With NOTIFY.
+	owed     bool            // the client has to be told what its own command removed
+	withheld uint64          // flags changed after this mod-sequence, and the client was not told; or 0
+	fresh    []uint32        // new messages of which attributes are to be told
+	own      map[uint32]bool // new messages that the session put here itself, and the client was not told of yet
 }
 
 // knows reports whether the client was told of the changes of a mod-sequence. If it was not, an
@@ -212,6 +218,9 @@ func (c *conn) dropCache() {
 
 // deselect leaves the selected state.
 func (c *conn) deselect() {
+	if c.sel != nil {
+		c.notify.left(c.sel)
+	}
 	c.sel, c.state = nil, imap.ConnStateAuthenticated
 	c.session.SetMailbox("")
 }
@@ -232,7 +241,7 @@ func (c *conn) handleClose(ctx context.Context, cmd *command) error {
 		return err
 	}
 	box, view := c.sel.box, &c.sel.view
-	stale := c.sel.stale
+	stale := c.sel.stale || c.sel.withheld != 0
 	c.deselect()
 	expunged := false
 	err := box.Expunge(ctx, nil, func(uids []uint32, modseq uint64) error {

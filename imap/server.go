@@ -82,6 +82,9 @@ type Server struct {
 
 	compressors *deflate.Pool // of sessions that compress
 
+	// As the constants of these names; tests have other ones.
+	notifyPause, notifyPatience time.Duration
+
 	longLines atomic.Int32 // long lines of clients that are not logged in
 
 	ctx    context.Context // ends when connections must end at once
@@ -145,6 +148,7 @@ func New(opts Options) *Server {
 		ctx: ctx, cancel: cancel,
 		counts:      newCounts(opts.Activity),
 		compressors: deflate.NewPool(maxCompressors),
+		notifyPause: notifyPause, notifyPatience: notifyPatience,
 		rare:        sparselog.New(sparselog.Interval),
 		describing:  newBudget(describingMemory, describingMemory/fetchShares, describeMemory),
 		fetchMemory: newBudget(opts.FetchMemory, opts.FetchMemory/fetchShares, maxBatchMemory),

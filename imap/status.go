@@ -80,6 +80,11 @@ func (c *conn) writeStatus(name string, box *mailstore.Mailbox, items []string) 
 	if slices.Contains(items, "HIGHESTMODSEQ") {
 		c.enable(condstore) // RFC 7162 section 3.1
 	}
+	c.writeStatusItems(name, box, items)
+}
+
+// writeStatusItems is writeStatus for items that the client did not name.
+func (c *conn) writeStatusItems(name string, box *mailstore.Mailbox, items []string) {
 	c.enc.Untagged().Raw("STATUS ").Mailbox(name).SP().List(len(items), func(i int) {
 		if items[i] == statusMailboxID {
 			c.enc.Raw("MAILBOXID (").Raw(c.mailboxID(box)).Byte(')')

@@ -21,6 +21,9 @@ func (c *conn) subscribe(user mailkey.UserID) {
 	for owner := range c.annotations.told {
 		users = append(users, owner)
 	}
+	if c.notify != nil {
+		users = append(users, c.notify.owners...)
+	}
 	slices.SortFunc(users, func(a, b mailkey.UserID) int { return bytes.Compare(a[:], b[:]) })
 	users = slices.Compact(users)
 	switch {
@@ -48,6 +51,12 @@ func (c *conn) sync(ctx context.Context, mode syncMode) error {
 		if err := c.updateContexts(ctx); err != nil {
 			return err
 		}
+		if err := c.fetchNew(ctx); err != nil {
+			return err
+		}
+	}
+	if err := c.tellMailboxes(ctx, mode); err != nil {
+		return err
 	}
 	return c.tellAnnotations(ctx, mode)
 }
@@ -55,6 +64,9 @@ func (c *conn) sync(ctx context.Context, mode syncMode) error {
 // tellChanges tells what changed in the selected mailbox, but for searches that are to be updated.
 func (c *conn) tellChanges(ctx context.Context, mode syncMode) error {
 	sel := c.sel
+	if c.notify.silent() && !sel.owed {
+		return nil
+	}
 	stale := sel.stale
 	if !stale && mode != syncForced && time.Since(sel.synced) < c.pollAfter() {
 		c.tellGone(mode)
@@ -79,6 +91,7 @@ func (c *conn) tellChanges(ctx context.Context, mode syncMode) error {
 	if err := c.apply(ctx, changes, mode); err != nil {
 		return err
 	}
+	sel.owed = false
 	c.synced()
 	return c.enc.Err()
 }
@@ -122,6 +135,7 @@ func (c *conn) note(ev events.Event) {
 			c.sel.heard, c.sel.heardAt = ev.ModSeq, time.Now()
 		}
 	}
+	c.notify.note(ev)
 	switch ev.Kind {
 	case events.Metadata:
 		c.annotations.stale = true
@@ -144,7 +158,7 @@ func (c *conn) concerns(ev events.Event) bool {
 
 // tellGone writes EXPUNGE for the messages that are known to be gone.
 func (c *conn) tellGone(mode syncMode) {
-	if mode != syncNoExpunge {
+	if c.mayExpunge(mode) {
 		c.sel.show.gone()
 	}
 }
@@ -159,12 +173,18 @@ func (c *conn) apply(ctx context.Context, ch *mailstore.Changes, mode syncMode) 
 			return err
 		}
 	}
+	before := c.sel.view.Told()
 	diff := c.sel.view.Update(ch, present)
-	c.vanished(diff.Vanished)
-	c.sel.show.changes(diff, mode != syncNoExpunge)
-	c.sel.contexts.changed(diff.New...)
 	for _, f := range diff.Changed {
 		c.sel.contexts.changed(f.UID)
 	}
+	if !c.notify.tellsFlags() && len(diff.Changed) > 0 {
+		c.sel.withhold(before)
+		diff.Changed = nil
+	}
+	c.vanished(diff.Vanished)
+	c.sel.show.changes(diff, c.mayExpunge(mode))
+	c.sel.contexts.changed(diff.New...)
+	c.newMessages(diff.New)
 	return nil
 }

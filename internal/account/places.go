@@ -180,13 +180,30 @@ func (a *Account) Own(ctx context.Context) ([]Listed, error) {
 	if err != nil {
 		return nil, err
 	}
+	return a.listed(boxes), nil
+}
+
+// OwnByNumber is Own for those mailboxes with one of the numbers. It is one query.
+func (a *Account) OwnByNumber(ctx context.Context, numbers []uint32) ([]Listed, error) {
+	if !a.rights.Has(Lookup) {
+		return nil, nil
+	}
+	boxes, err := a.store.MailboxesByNumber(a.chain(ctx), a.user, numbers)
+	if err != nil {
+		return nil, err
+	}
+	return a.listed(boxes), nil
+}
+
+// listed are the mailboxes of the user that no names of others' mailboxes hide.
+func (a *Account) listed(boxes []*mailstore.Mailbox) []Listed {
 	list := make([]Listed, 0, len(boxes))
 	for _, box := range boxes {
 		if !a.Foreign(box.Path) {
 			list = append(list, Listed{box, a.rightsOn(box)})
 		}
 	}
-	return list, nil
+	return list
 }
 
 // Others returns the mailboxes of other users that the actor may look up, by their names.

@@ -116,6 +116,10 @@ func (s *Store) Mailboxes(ctx context.Context, user mailkey.UserID) ([]*Mailbox,
 	if err != nil {
 		return nil, err
 	}
+	return mailboxesOf(docs)
+}
+
+func mailboxesOf(docs []*mailboxDoc) ([]*Mailbox, error) {
 	list := make([]*Mailbox, 0, len(docs))
 	for _, d := range docs {
 		m, err := d.mailbox()
@@ -128,6 +132,21 @@ func (s *Store) Mailboxes(ctx context.Context, user mailkey.UserID) ([]*Mailbox,
 }
 
 // findMailboxes returns the mailboxes that are not being deleted, in order of their paths.
+// MailboxesByNumber returns those of a user's mailboxes with these numbers that exist, in byte order
+// of their paths.
+func (s *Store) MailboxesByNumber(ctx context.Context, user mailkey.UserID, numbers []uint32) ([]*Mailbox, error) {
+	keys := make(bson.A, len(numbers))
+	for i, n := range numbers {
+		keys[i] = user.Mailbox(n).Binary()
+	}
+	docs, err := s.findMailboxes(ctx, bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: keys}}},
+		{Key: boxUser, Value: user.Binary()}})
+	if err != nil {
+		return nil, err
+	}
+	return mailboxesOf(docs)
+}
+
 func (s *Store) findMailboxes(ctx context.Context, filter bson.D) ([]*mailboxDoc, error) {
 	ctx, end := s.link(ctx)
 	defer end()

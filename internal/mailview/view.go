@@ -36,6 +36,9 @@ func New(s State) View {
 // ModSeq is the mod-sequence after which changes are to be read for Update.
 func (v *View) ModSeq() uint64 { return v.modseq }
 
+// Next is above the UIDs of all messages that the client was told of.
+func (v *View) Next() uint32 { return v.next }
+
 // Told is the mod-sequence up to which the client was told of all changes, of messages that are
 // gone, too. A client that begins there again, after it has lost the connection, misses nothing
 // (RFC 7162 section 3.2).
