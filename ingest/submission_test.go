@@ -492,7 +492,17 @@ func TestSubmissionSenders(t *testing.T) {
 	if err := e.store.AddAlias(t.Context(), e.user.ID, "*@shop.example"); err != nil {
 		t.Fatal(err)
 	}
-	e.login(t).cmd("MAIL FROM:<sales@shop.example>", "553 5.7.1")
+	c := e.login(t)
+	c.cmd("MAIL FROM:<sales@shop.example>", "553 5.7.1")
+	// A domain's last dot, which DNS knows and SMTP does not, goes nowhere.
+	c.cmd("MAIL FROM:<"+ada+".>", "250 ")
+	c.cmd("RCPT TO:<b@example.net.>", "250 ")
+	c.cmd("DATA", "354 ")
+	c.cmd("From: "+ada+"\r\n\r\n.", "250 ")
+	if m := e.host.Messages()[0]; !strings.HasPrefix(m.Mail, "MAIL FROM:<"+ada+">") ||
+		m.Rcpt[0] != "RCPT TO:<b@example.net>" || strings.Contains(m.Text, ".>") || strings.Contains(m.Text, ".;") {
+		t.Errorf("%+v", m)
+	}
 }
 
 // What was sent counts against the limits, and what was refused does not.

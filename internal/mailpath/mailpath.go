@@ -25,7 +25,8 @@ var (
 //
 // The parser takes what old and careless clients send: no angle brackets, a space before them, dots
 // at the ends of the local part, domains that are none. It ignores source routes, as RFC 5321
-// appendix C says.
+// appendix C says, and the dot that ends a domain in DNS: the domains of SMTP have none, and are fully
+// qualified without it (RFC 5321 section 2.3.5).
 func Parse(s string) (address, rest string, err error) {
 	s = strings.TrimLeft(s, " \t")
 	s, bracket := strings.CutPrefix(s, "<")
@@ -50,7 +51,7 @@ func Parse(s string) (address, rest string, err error) {
 		if strings.Contains(s[1:end], "@") {
 			return "", "", ErrSyntax // some would take the first @, some the last
 		}
-		address += s[:end]
+		address += strings.TrimSuffix(s[:end], ".")
 		s = s[end:]
 	}
 	if bracket {
@@ -101,7 +102,7 @@ func Check(address string, utf8Allowed bool) error {
 		return ErrLength
 	}
 	at := strings.LastIndexByte(address, '@')
-	if at <= 0 || at == len(address)-1 || !utf8.ValidString(address) {
+	if at <= 0 || at == len(address)-1 || strings.HasSuffix(address, ".") || !utf8.ValidString(address) {
 		return ErrSyntax
 	}
 	for i, r := range address {
