@@ -23,6 +23,7 @@ type modelClient struct {
 	conn      *imapconn.Conn
 	rng       *rand.Rand
 	condstore bool
+	qresync   bool // with condstore
 	n         int  // commands
 	bye       bool // the server ended the session
 
@@ -134,8 +135,10 @@ func (m *modelClient) connect() error {
 	if _, err := m.run("LOGIN %s %q", testUser, testPassword); err != nil {
 		return err
 	}
-	if m.condstore = m.rng.IntN(2) == 0; m.condstore {
-		_, err = m.run("ENABLE CONDSTORE")
+	enable := []string{"", "", "CONDSTORE", "QRESYNC"}[m.rng.IntN(4)]
+	m.condstore, m.qresync = enable != "", enable == "QRESYNC"
+	if enable != "" {
+		_, err = m.run("ENABLE %s", enable)
 	}
 	return err
 }
@@ -214,7 +217,7 @@ func (m *modelClient) untagged(verb, command, line string, gone map[messageID]bo
 			m.msgs = append(m.msgs, modelMessage{})
 		}
 	case word == "EXPUNGE":
-		if verb == "FETCH" || verb == "STORE" || verb == "SEARCH" {
+		if verb == "FETCH" || verb == "STORE" || verb == "SEARCH" || m.qresync {
 			m.fault("EXPUNGE during %s", verb) // RFC 3501 section 7.4.1
 		}
 		if n < 1 || n > len(m.msgs) {
@@ -225,6 +228,8 @@ func (m *modelClient) untagged(verb, command, line string, gone map[messageID]bo
 			m.expunged(messageID{m.validity, uid}, m.msgs[n-1].token)
 		}
 		m.msgs = slices.Delete(m.msgs, n-1, n)
+	case strings.HasPrefix(line, "* VANISHED "):
+		m.vanished(verb, line)
 	case word == "FETCH":
 		m.fetched(n, line, command, gone)
 	case word == "[UIDVALIDITY":
@@ -243,6 +248,28 @@ func (m *modelClient) untagged(verb, command, line string, gone map[messageID]bo
 		m.box, m.msgs = "", nil
 	case strings.HasPrefix(line, "* BYE"):
 		m.box, m.bye = "", true
+	}
+}
+
+// vanished takes in VANISHED, which is in the place of EXPUNGE (RFC 7162 section 3.2.10).
+func (m *modelClient) vanished(verb, line string) {
+	if verb == "FETCH" || verb == "STORE" || verb == "SEARCH" || !m.qresync {
+		m.fault("%s during %s", line, verb)
+	}
+	for _, uid := range uidsOf(strings.TrimPrefix(line, "* VANISHED ")) {
+		at := slices.IndexFunc(m.msgs, func(msg modelMessage) bool { return msg.uid == uid })
+		if at < 0 { // one of those whose UIDs the client does not know, before the next that it knows
+			end := slices.IndexFunc(m.msgs, func(msg modelMessage) bool { return msg.uid > uid })
+			if end < 0 {
+				end = len(m.msgs)
+			}
+			if at = end - 1; at < 0 || m.msgs[at].uid != 0 {
+				m.fault("%s: UID %d is not known: %v", line, uid, m.msgs)
+				continue
+			}
+		}
+		m.expunged(messageID{m.validity, uid}, m.msgs[at].token)
+		m.msgs = slices.Delete(m.msgs, at, at+1)
 	}
 }
 

@@ -211,7 +211,7 @@ func (m *strictClient) search() *strictCommand {
 		if returns == "RETURN (SAVE) " {
 			return
 		}
-		got, count := m.results(c, lines, uid, before)
+		got, count := m.foundIn(c, lines, uid, before)
 		if strings.Contains(returns, "MIN") {
 			m.saved = append([]uint32{}, got...)
 			if len(got) == 1 && slices.Contains(gone, got[0]) && (len(want) == 0 ||
@@ -230,8 +230,8 @@ func (m *strictClient) search() *strictCommand {
 	return c
 }
 
-// results reads SEARCH or ESEARCH as UIDs of the messages that the client had when it asked.
-func (m *strictClient) results(
+// foundIn reads SEARCH or ESEARCH as UIDs of the messages that the client had when it asked.
+func (m *strictClient) foundIn(
 	c *strictCommand, lines []string, uid bool, msgs []strictMessage,
 ) (uids []uint32, count int) {
 	var numbers []uint32
@@ -242,7 +242,9 @@ func (m *strictClient) results(
 				numbers = append(numbers, uidsOf(word)...)
 			}
 		}
-		if rest, ok := strings.CutPrefix(line, "* ESEARCH "); ok {
+		if rest, ok := strings.CutPrefix(line, "* ESEARCH "); ok && !strings.Contains(line,
+			"ADDTO") &&
+			!strings.Contains(line, "REMOVEFROM") {
 			if strings.Contains(rest, ") UID") != uid || !strings.HasPrefix(rest,
 				fmt.Sprintf("(TAG %q)", c.tag)) {
 				m.fault("%q", line)

@@ -189,7 +189,8 @@ var strictActs = []func(*strictClient) *strictCommand{
 	(*strictClient).expunge, (*strictClient).expunge, (*strictClient).transfer,
 	(*strictClient).transfer,
 	(*strictClient).append, (*strictClient).replace, (*strictClient).search, (*strictClient).search,
-	(*strictClient).status, (*strictClient).changedSince,
+	(*strictClient).status, (*strictClient).changedSince, (*strictClient).context, (*strictClient).context,
+	(*strictClient).sort, (*strictClient).partial, (*strictClient).multisearch, (*strictClient).rename,
 }
 
 // step lets something happen.

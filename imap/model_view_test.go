@@ -36,6 +36,9 @@ type strictClient struct {
 	highest, seen, code uint64
 	memory              map[*truthBox]strictMemory
 
+	results *contextModel           // of the search that is updated, nil without one
+	wanted  func(truthMessage) bool // by it
+
 	heard []heardState // to be compared with the model
 	later []func()     // to be done when the model has all mod-sequences
 }
@@ -84,7 +87,8 @@ func (m *strictClient) connect() {
 		m.w.t.Fatal(err)
 	}
 	m.conn, m.condstore, m.qresync, m.uidOnly, m.rev2 = conn, false, false, false, false
-	m.box, m.msgs, m.saved, m.idling, m.highest = nil, nil, nil, "", 0
+	m.idling = ""
+	m.leave()
 	m.ok("LOGIN %s %q", testUser, testPassword)
 	if m.compress {
 		c := &testClient{m.conn, m.w.outer}
@@ -112,7 +116,7 @@ func (m *strictClient) leave() {
 		kept.whole = len(kept.msgs) == len(m.msgs)
 		m.memory[m.box] = kept
 	}
-	m.box, m.msgs, m.saved, m.highest = nil, nil, nil, 0
+	m.box, m.msgs, m.saved, m.highest, m.results = nil, nil, nil, 0, nil
 }
 
 // ok runs a command about which the model knows nothing.
@@ -253,7 +257,11 @@ func (m *strictClient) hear(c *strictCommand, line string) {
 		if c.verb != "LOGOUT" {
 			m.fault("%q", line)
 		}
-	case "SEARCH", "SORT", "ESEARCH", "FLAGS", "STATUS", "LIST", "ENABLED", "CAPABILITY":
+	case "ESEARCH":
+		if m.results != nil {
+			m.results.hear(m.w.t, line)
+		}
+	case "SEARCH", "SORT", "FLAGS", "STATUS", "LIST", "ENABLED", "CAPABILITY":
 	case "RECENT":
 		if m.rev2 {
 			m.fault("%q", line)
@@ -268,6 +276,9 @@ func (m *strictClient) expunged(uid uint32, line string) {
 	box := m.box
 	if uid == 0 || box == nil {
 		return
+	}
+	if m.results != nil && slices.Contains(m.results.results, uid) {
+		m.fault("%s: UID %d is still among the results of %q", line, uid, m.results.search)
 	}
 	m.later = append(m.later, func() {
 		if box.find(uid) != nil {
@@ -398,6 +409,7 @@ func (m *strictClient) current(after string) {
 				truth.flags, msg.flags)
 		}
 	}
+	m.sameResults(after)
 	if !m.w.alone {
 		return // the model does not have the mod-sequences that there were at this command
 	}
