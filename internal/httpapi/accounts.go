@@ -76,6 +76,7 @@ type userPage struct {
 type userChange struct {
 	Name           *string         `json:"name" doc:"For people; empty takes it away."`
 	Password       *string         `json:"password" doc:"Not with hashedPassword."`
+	Current        string          `json:"currentPassword" doc:"For another password, with a user's token that ends, or is not for mail."`
 	HashedPassword *string         `json:"hashedPassword" doc:"A hash that another system made."`
 	Quota          *quotaChange    `json:"quota"`
 	State          *string         `json:"state" enum:"active,suspended"`
@@ -283,6 +284,11 @@ func (s *Server) changeUser(w http.ResponseWriter, r *http.Request) (any, error)
 	user, err := s.user(ctx, r.PathValue("id"))
 	if err != nil {
 		return nil, err
+	}
+	if in.Password != nil {
+		if err := s.mayMakePasswords(r, user, in.Current); err != nil {
+			return nil, err
+		}
 	}
 	change := mailstore.UserChange{DisplayName: in.Name, Password: in.Password, HashedPassword: in.HashedPassword}
 	if in.Metadata != nil {

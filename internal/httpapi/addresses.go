@@ -78,8 +78,9 @@ type appPasswordList struct {
 }
 
 type newAppPassword struct {
-	Name   string   `json:"name" required:"true" doc:"What it is for, such as phone."`
-	Scopes []string `json:"scopes" required:"true" enum:"imap,smtp,http"`
+	Name    string   `json:"name" required:"true" doc:"What it is for, such as phone."`
+	Scopes  []string `json:"scopes" required:"true" enum:"imap,smtp,http"`
+	Current string   `json:"currentPassword" doc:"With a user's token that ends, or is not for mail."`
 }
 
 func shownAppPassword(p mailstore.AppPassword) AppPassword {
@@ -113,6 +114,9 @@ func (s *Server) addAppPassword(w http.ResponseWriter, r *http.Request) (any, er
 	}
 	user, err := s.user(r.Context(), r.PathValue("id"))
 	if err != nil {
+		return nil, err
+	}
+	if err := s.mayMakePasswords(r, user, in.Current); err != nil {
 		return nil, err
 	}
 	made, password, err := s.opts.Users.AddAppPassword(r.Context(), user.ID, in.Name, scopes)

@@ -14,6 +14,11 @@ import (
 	"gadwall/internal/sasl"
 )
 
+const tooManyLogins = "too many logins from your address are waiting"
+
+var errPrivacy = &refusal{http.StatusForbidden, "PrivacyRequired",
+	"passwords and tokens of users are taken over TLS, or from the machine itself"}
+
 // loginAs answers a request of a user who shows a password (HTTP Basic, RFC 7617) or a token of a
 // provider: with the caller, whose token stands for what the user may do here, or nil if it has answered that
 // the client is nobody.
@@ -26,15 +31,14 @@ func (s *Server) loginAs(
 	case err == nil:
 		return &caller{token: tokenFor(who), name: who.Actor(), login: who.Login()}
 	case errors.Is(err, sasl.ErrNotOffered):
-		fail(w, http.StatusForbidden, "PrivacyRequired",
-			"passwords and tokens of users are taken over TLS, or from the machine itself")
+		fail(w, errPrivacy.status, errPrivacy.code, errPrivacy.text)
 	case errors.Is(err, mailstore.ErrSuspended):
 		fail(w, http.StatusForbidden, "Suspended", "the user is suspended")
 	case errors.Is(err, account.ErrNotAuthorized):
 		fail(w, http.StatusForbidden, "Forbidden", "you may not act for this user")
 	case errors.Is(err, logins.ErrTooMany):
 		w.Header().Set("Retry-After", "15")
-		fail(w, http.StatusTooManyRequests, "TooManyLogins", "too many logins from your address are waiting")
+		fail(w, http.StatusTooManyRequests, "TooManyLogins", tooManyLogins)
 	case errors.Is(err, mailstore.ErrAuthFailed):
 		unauthorized(w, r, "the name, password or token is wrong")
 	case errors.Is(err, sasl.ErrUnavailable):

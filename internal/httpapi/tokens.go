@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -29,7 +28,7 @@ type newToken struct {
 	Name    string    `json:"name" required:"true" doc:"What it is for."`
 	Scopes  []string  `json:"scopes" required:"true" enum:"all,users,users:read,mail,mail:read,self,self:read,metrics,tokens"`
 	User    string    `json:"user" doc:"Id or name of the one user whose mail it opens."`
-	Expires time.Time `json:"expires"`
+	Expires time.Time `json:"expires" doc:"Not later than the token that makes it, with which it ends if absent."`
 }
 
 func shownToken(t mailstore.Token) Token {
@@ -136,12 +135,10 @@ func (s *Server) createToken(w http.ResponseWriter, r *http.Request) (any, error
 
 // makeToken makes a token for a client that may make it.
 func (s *Server) makeToken(w http.ResponseWriter, r *http.Request, in newToken) (any, error) {
-	maker := tokenOf(r.Context())
-	if maker != nil && slices.ContainsFunc(in.Scopes, func(scope string) bool { return !maker.Grants(scope) }) {
-		return nil, refuse(http.StatusForbidden, "InsufficientScope",
-			"a token makes no token that may do more than itself")
-	}
 	t := mailstore.Token{Name: in.Name, Scopes: in.Scopes, Expires: in.Expires}
+	if err := bound(tokenOf(r.Context()), &t); err != nil {
+		return nil, err
+	}
 	if in.User != "" {
 		user, err := s.user(r.Context(), in.User)
 		if err != nil {

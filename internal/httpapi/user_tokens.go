@@ -9,7 +9,7 @@ import (
 type newUserToken struct {
 	Name    string    `json:"name" required:"true" doc:"What it is for."`
 	Scopes  []string  `json:"scopes" required:"true" enum:"mail,mail:read,self,self:read"`
-	Expires time.Time `json:"expires"`
+	Expires time.Time `json:"expires" doc:"Not later than the token that makes it, with which it ends if absent."`
 }
 
 // userTokenRoutes are the routes of the tokens of one user.
