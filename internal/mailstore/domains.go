@@ -13,6 +13,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
+	"gadwall/internal/database"
 	"gadwall/quota"
 )
 
@@ -257,9 +258,10 @@ type DomainChange struct {
 	CatchAll        *string // the name of a user; "" takes it away
 }
 
-// ChangeDomain sets something for a domain, which need not exist before. Other instances know it some
-// seconds later. Errors: ErrInvalidAddress, ErrInvalidDomain, quota.ErrInvalidLimit, ErrNoSuchUser,
-// ErrTooMany.
+// ChangeDomain sets something for a domain, which need not exist before: all of it or nothing. Other
+// instances know it some seconds later, and a catch-all at once. Errors: ErrInvalidAddress,
+// ErrInvalidDomain, quota.ErrInvalidLimit, ErrNoSuchUser, ErrTooMany, ErrUserExists if a user has the
+// catch-all's address as name.
 func (s *Store) ChangeDomain(ctx context.Context, name string, c DomainChange) error {
 	name, err := NormalizeDomain(name)
 	if err != nil {
@@ -295,12 +297,32 @@ func (s *Store) ChangeDomain(ctx context.Context, name string, c DomainChange) e
 	default:
 		set = append(set, bson.E{Key: domainAliasOf, Value: *c.AliasOf})
 	}
-	if c.CatchAll != nil {
-		if err := s.setCatchAll(ctx, name, *c.CatchAll); err != nil {
+	var catchAll *User
+	if c.CatchAll != nil && *c.CatchAll != "" {
+		if catchAll, err = s.UserByName(ctx, *c.CatchAll); err != nil {
 			return err
 		}
+		if catchAll.State == UserDeleted {
+			return ErrNoSuchUser
+		}
 	}
-	return s.updateDomain(ctx, name, set, unset)
+	ctx = database.Causal(ctx)
+	defer s.noteAddresses(ctx)
+	err = s.transact(ctx, func(ctx context.Context) error {
+		if c.CatchAll != nil {
+			if err := s.setCatchAll(ctx, name, catchAll); err != nil {
+				return err
+			}
+		}
+		return s.updateDomain(ctx, name, set, unset)
+	})
+	if mongo.IsDuplicateKeyError(err) {
+		return fmt.Errorf("%w: %s@%s", ErrUserExists, anyLocal, name)
+	}
+	if err != nil {
+		return fmt.Errorf("change domain: %w", err)
+	}
+	return s.loadDomains(ctx)
 }
 
 // aliasTarget returns the normalised target if the domain can be its alias.
@@ -324,6 +346,7 @@ func (s *Store) aliasTarget(ctx context.Context, name, target string) (string, e
 	return target, nil
 }
 
+// updateDomain is a part of the transaction of ChangeDomain.
 func (s *Store) updateDomain(ctx context.Context, name string, set, unset bson.D) error {
 	var update bson.D
 	if len(unset) > 0 {
@@ -343,41 +366,38 @@ func (s *Store) updateDomain(ctx context.Context, name string, set, unset bson.D
 	byName := bson.D{{Key: "_id", Value: name}}
 	if _, err := s.domains.UpdateOne(ctx, byName, update,
 		options.UpdateOne().SetUpsert(len(set) > 0)); err != nil {
-		return fmt.Errorf("change domain: %w", err)
+		return err
 	}
-	if _, err := s.domains.DeleteOne(ctx, append(byName,
-		notSet(domainBytes), notSet(domainMessages), notSet(domainAliasOf))); err != nil {
-		return fmt.Errorf("change domain: %w", err)
-	}
-	return s.loadDomains(ctx)
+	_, err := s.domains.DeleteOne(ctx, append(byName,
+		notSet(domainBytes), notSet(domainMessages), notSet(domainAliasOf)))
+	return err
 }
 
-// setCatchAll gives the address *@ the domain to a user, "" for nobody. Whoever had it loses it.
-func (s *Store) setCatchAll(ctx context.Context, domain, username string) error {
-	address := anyLocal + "@" + domain
-	var to *User
-	var err error
-	if username != "" {
-		if to, err = s.UserByName(ctx, username); err != nil {
-			return err
-		}
-	}
-	owner, err := s.addressOwner(s.lookUp(ctx), address)
-	switch {
-	case errors.Is(err, ErrNoSuchAddress):
-	case err != nil:
-		return err
-	case to != nil && to.ID == owner:
-		return nil
-	default:
-		if err := s.RemoveAlias(ctx, owner, address); err != nil && !errors.Is(err, ErrNoSuchAddress) {
-			return err
-		}
-	}
+// setCatchAll is a part of the transaction of ChangeDomain: it gives the address *@ the domain to a user,
+// nil for nobody. Another user who had it loses it. It is one write: mail never finds the address without
+// an owner, or with two.
+func (s *Store) setCatchAll(ctx context.Context, domain string, to *User) error {
+	alias := bson.D{{Key: "_id", Value: anyLocal + "@" + domain}, {Key: addressAlias, Value: true}}
 	if to == nil {
-		return nil
+		_, err := s.addresses.DeleteOne(ctx, alias)
+		return err
 	}
-	return s.AddAlias(ctx, to.ID, address)
+	// As in AddAlias. The deletion of the one who had it removes what that user has then.
+	if _, err := s.touchUser(ctx, to.ID, bson.D{{Key: userTree, Value: int64(1)}}); err != nil {
+		return err
+	}
+	own, err := s.countUpTo(ctx, s.addresses, append(slices.Clone(alias),
+		bson.E{Key: addressUser, Value: to.ID.Binary()}), 1)
+	if err != nil || own > 0 {
+		return err
+	}
+	if err := s.roomForAlias(ctx, to.ID); err != nil {
+		return err
+	}
+	_, err = s.addresses.UpdateOne(ctx, alias,
+		bson.D{{Key: "$set", Value: bson.D{{Key: addressUser, Value: to.ID.Binary()}}}},
+		options.UpdateOne().SetUpsert(true))
+	return err
 }
 
 // ForgetDomain takes away all that is set for a domain; its users stay. The error is ErrNoSuchDomain.
