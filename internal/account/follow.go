@@ -25,9 +25,9 @@ var ErrProfile = errors.New("profile of a user cannot be stored")
 // exist, without a password. Errors: mailstore.ErrAuthFailed if there is no such user,
 // mailstore.ErrSuspended. An error that matches ErrProfile means that the store cannot follow.
 func (s *Accounts) Follow(ctx context.Context, p Profile, create bool) (*mailstore.User, error) {
-	user, err := s.store.UserByName(ctx, p.Username)
+	user, err := s.store.UserByLogin(ctx, p.Username)
 	if errors.Is(err, mailstore.ErrNoSuchUser) && create {
-		n := mailstore.NewUser{Username: p.Username, NoPassword: true}
+		n := mailstore.NewUser{Username: s.store.LoginName(p.Username), NoPassword: true}
 		if p.DisplayName != nil {
 			n.DisplayName = *p.DisplayName
 		}
@@ -38,7 +38,7 @@ func (s *Accounts) Follow(ctx context.Context, p Profile, create bool) (*mailsto
 		if err == nil {
 			s.log.Info("account: user made at the first login", "user", user.Username)
 		} else if errors.Is(err, mailstore.ErrUserExists) { // by another login, or as an alias
-			user, err = s.store.UserByName(ctx, p.Username)
+			user, err = s.store.UserByLogin(ctx, p.Username)
 		}
 	}
 	if err == nil && user.State != mailstore.UserDeleted {

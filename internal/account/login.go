@@ -22,7 +22,7 @@ type Attempt struct {
 	// credentials name their user themselves. It may be user*master, for As user.
 	Username string
 	// As is whose mail the client wants to use (the authorization identity of RFC 4422 section 2);
-	// empty means that of the user who logs in.
+	// empty means that of the user who logs in. It, too, may be user*master.
 	As string
 	// Method is the name of the SASL mechanism, or of another way to log in.
 	Method string
@@ -38,6 +38,8 @@ type Attempt struct {
 	Credential mailstore.Credential
 	// Begun is when the first of what the client has shown was looked at; zero for not yet.
 	Begun time.Time
+
+	master string // the master user that the client claims to be, if it is said
 }
 
 // Login says how somebody logged in.
@@ -89,7 +91,29 @@ func (s *Accounts) OffersScram() bool { return s.store.OffersScram() }
 
 // ScramVerifier returns the verifier of a user; for one who has none, a verifier that no password fits.
 func (s *Accounts) ScramVerifier(ctx context.Context, username string) (mailstore.ScramVerifier, error) {
-	return s.store.ScramVerifier(ctx, username)
+	a := Attempt{Username: username}
+	s.splitMaster(&a)
+	return s.store.ScramVerifier(ctx, a.Username)
+}
+
+// SameLogin reports whether two names are of the same login, whether or not there is such a user.
+func (s *Accounts) SameLogin(a, b string) bool { return s.store.LoginName(a) == s.store.LoginName(b) }
+
+// LoginName returns what another program knows a user by who logs in by this name: the name as it is or,
+// if its domain is an alias, the name of the user whom the store finds by it, or would.
+func (s *Accounts) LoginName(ctx context.Context, username string) (string, error) {
+	name := s.store.LoginName(username)
+	if normalized, err := mailstore.NormalizeAddress(username); err != nil || name == normalized {
+		return username, nil
+	}
+	user, err := s.store.UserByLogin(ctx, username)
+	switch {
+	case errors.Is(err, mailstore.ErrNoSuchUser):
+		return name, nil
+	case err != nil:
+		return "", err
+	}
+	return user.Username, nil
 }
 
 // ByProof returns a Verifier for what is not a password of the store. prove returns the name of the
@@ -123,7 +147,7 @@ func (s *Accounts) Login(
 	if gate == nil {
 		err = check(ctx)
 	} else {
-		err = gate.Check(ctx, a.Client, a.Username, check)
+		err = gate.Check(ctx, a.Client, s.store.LoginName(a.Username), check)
 	}
 	if err == nil {
 		account, err = s.open(ctx, &a, user)
@@ -135,32 +159,43 @@ func (s *Accounts) Login(
 	return account, err
 }
 
-// splitMaster takes user*master apart, if there is such a master user.
+// splitMaster takes user*master apart, if there is such a master user: in the name of who logs in, or in
+// that of whose mail it is. The latter may be the only one that a client has sent.
 func (s *Accounts) splitMaster(a *Attempt) {
-	i := strings.LastIndexByte(a.Username, '*')
-	if i < 0 || a.As != "" || len(s.masters) == 0 {
-		return
+	if as, master, ok := s.cutMaster(a.Username); ok && (a.As == "" || a.As == a.Username) {
+		a.Username, a.As, a.master = master, as, master
+	} else if as, master, ok := s.cutMaster(a.As); ok && s.SameLogin(a.Username, master) {
+		a.As, a.master = as, master
 	}
-	if name, err := mailstore.NormalizeAddress(a.Username[i+1:]); err == nil && s.masters[name] {
-		a.Username, a.As = a.Username[i+1:], a.Username[:i]
+}
+
+// cutMaster cuts user*master.
+func (s *Accounts) cutMaster(name string) (as, master string, ok bool) {
+	i := strings.LastIndexByte(name, '*')
+	if i < 0 || len(s.masters) == 0 {
+		return "", "", false
 	}
+	as, master = name[:i], name[i+1:]
+	if normalized, err := mailstore.NormalizeAddress(master); err == nil && s.masters[normalized] {
+		return as, master, true
+	}
+	// By a name in a domain that is an alias. It may be another user's name, who is no master: see open.
+	return as, master, s.masters[s.store.LoginName(master)]
 }
 
 // open returns the account that the user asks for, whose credentials are right.
 func (s *Accounts) open(ctx context.Context, a *Attempt, user *mailstore.User) (*Account, error) {
-	if a.As == "" || a.As == a.Username {
-		return s.Of(user), nil
-	}
-	name, err := mailstore.NormalizeAddress(a.As)
 	switch {
-	case err == nil && name == user.Username:
-		return s.Of(user), nil
-	case err != nil || !s.masters[user.Username]:
+	case a.master != "" && !s.SameLogin(a.master, user.Username):
 		return nil, ErrNotAuthorized
+	case a.As == "" || a.As == a.Username:
+		return s.Of(user), nil
 	}
-	as, err := s.store.UserByName(ctx, name)
+	as, err := s.store.UserByLogin(ctx, a.As)
 	switch {
-	case errors.Is(err, mailstore.ErrNoSuchUser):
+	case err == nil && as.ID == user.ID:
+		return s.Of(user), nil
+	case !s.masters[user.Username], errors.Is(err, mailstore.ErrNoSuchUser):
 		return nil, ErrNotAuthorized
 	case err != nil:
 		return nil, fmt.Errorf("login as master user: %w", err)

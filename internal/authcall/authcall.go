@@ -63,7 +63,7 @@ type Options struct {
 
 // Question is what the program is asked.
 type Question struct {
-	Username string `json:"username"` // as the client sent it
+	Username string `json:"username"` // as the client sent it, but in no domain that is an alias
 	Password string `json:"password"`
 	Protocol string `json:"protocol"` // imap, smtp or http
 	Method   string `json:"method"`   // a SASL mechanism, or how else the client logs in

@@ -132,7 +132,7 @@ func (s *Store) AuthenticateApp(ctx context.Context, username, password string, 
 	if err != nil {
 		return nil, nil
 	}
-	doc, err := s.findUserByName(ctx, name)
+	doc, err := s.findUserByLogin(ctx, name)
 	if errors.Is(err, ErrNoSuchUser) {
 		return nil, nil
 	}

@@ -102,6 +102,35 @@ func (s *Store) findUserByLogin(ctx context.Context, name string) (*userDoc, err
 	return doc, err
 }
 
+// UserByLogin returns the user who logs in by this name: the one who has it or, if nobody does and its
+// domain is an alias, the one who has it in the other domain. The error is ErrNoSuchUser, also for names
+// that cannot exist.
+func (s *Store) UserByLogin(ctx context.Context, username string) (*User, error) {
+	name, err := NormalizeAddress(username)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNoSuchUser, err)
+	}
+	doc, err := s.findUserByLogin(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return s.userFrom(doc)
+}
+
+// LoginName returns one form of all the names by which a user logs in, whether or not there is such a
+// user: normalised, and in the domain for which its domain is an alias. What cannot be a name stays as
+// it is.
+func (s *Store) LoginName(username string) string {
+	name, err := NormalizeAddress(username)
+	if err != nil {
+		return username
+	}
+	if target := s.aliasOf(domainOf(name)); target != "" {
+		return name[:len(name)-len(domainOf(name))] + target
+	}
+	return name
+}
+
 // Domains returns domains in the order of their names, at most limit (MaxDomainPage) of those after
 // the name after. more says that others follow. It takes a query and a count for each of them.
 func (s *Store) Domains(ctx context.Context, after string, limit int) (list []Domain, more bool, err error) {

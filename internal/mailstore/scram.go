@@ -69,7 +69,7 @@ func (s *Store) ScramVerifier(ctx context.Context, username string) (ScramVerifi
 	if err != nil {
 		name = username
 	}
-	doc, err := s.findUserByName(ctx, name)
+	doc, err := s.findUserByLogin(ctx, name)
 	if err != nil && !errors.Is(err, ErrNoSuchUser) {
 		return ScramVerifier{}, fmt.Errorf("scram: %w", err)
 	}
@@ -82,7 +82,7 @@ func (s *Store) ScramVerifier(ctx context.Context, username string) (ScramVerifi
 		return ScramVerifier{d.Salt, d.Iterations, d.StoredKey, d.ServerKey}, nil
 	}
 	mac := hmac.New(sha256.New, secret)
-	mac.Write([]byte(name))
+	mac.Write([]byte(s.LoginName(name))) // two names of a user have one salt
 	v := ScramVerifier{mac.Sum(nil)[:scramSalt], s.scramCost,
 		make([]byte, sha256.Size), make([]byte, sha256.Size)}
 	rand.Read(v.StoredKey) // never fails, as documented

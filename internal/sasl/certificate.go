@@ -50,9 +50,11 @@ func (m *byCertificate) Next(response []byte) (challenge []byte, done bool, err 
 	}
 	x := m.exchange
 	names := x.authenticator.certificate.names(&x.client)
-	// Of several names, the client chooses one.
-	username := names[0]
-	if i := slices.IndexFunc(names, func(name string) bool { return strings.EqualFold(name, as) }); i >= 0 {
+	// Of several names, the client chooses one, perhaps as user*name.
+	username, chosen := names[0], as[strings.LastIndexByte(as, '*')+1:]
+	if i := slices.IndexFunc(names, func(name string) bool {
+		return x.authenticator.accounts.SameLogin(name, as) || x.authenticator.accounts.SameLogin(name, chosen)
+	}); i >= 0 {
 		username = names[i]
 	}
 	err = x.login(account.Attempt{Username: username, As: as}, x.authenticator.accounts.ByProof(

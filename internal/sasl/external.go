@@ -36,11 +36,15 @@ func (a *Authenticator) byPassword(password string) account.Verifier {
 func (a *Authenticator) askExternal(
 	ctx context.Context, at *account.Attempt, password string,
 ) (user *mailstore.User, err error) {
+	username, err := a.accounts.LoginName(ctx, at.Username)
+	if err != nil {
+		return nil, err
+	}
 	var answer authcall.Answer
 	var fresh bool
 	logins.Aside(ctx, func() {
 		answer, fresh, err = a.external.Ask(ctx, authcall.Question{
-			Username: at.Username, Password: password, Protocol: strings.Join(at.Scope.Names(), ","),
+			Username: username, Password: password, Protocol: strings.Join(at.Scope.Names(), ","),
 			Method: at.Method, Address: at.Address, TLS: at.TLS,
 		})
 	})

@@ -107,7 +107,7 @@ func (m *scramServer) final(message string) (challenge []byte, err error) {
 			}
 			challenge = []byte(answer)
 			at.By = mailstore.ByPassword
-			return c.Username(), nil
+			return at.Username, nil // without what it may have of a master user
 		}))
 	if err != nil {
 		return nil, err
