@@ -26,7 +26,9 @@ func TestTokensMakeNoLongerTokens(t *testing.T) {
 			t.Fatal(err)
 		}
 		header := "Authorization: Bearer " + secret
-		for expires, want := range map[string]time.Time{"": ends, at(0): ends, at(-time.Minute): ends.Add(-time.Minute)} {
+		for expires, want := range map[string]time.Time{
+			"": ends, at(0): ends, at(-time.Minute): ends.Add(-time.Minute),
+		} {
 			var made Token
 			a.call(t, "POST", path, `{"name":"y","scopes":["mail"]`+expires+`}`, 201, &made, header)
 			if !made.Expires.Equal(want) {
