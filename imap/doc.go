@@ -14,6 +14,8 @@
 //     (RFC 5267).
 //   - annotation: an entry of metadata of a mailbox or of the server (RFC 5464). Sessions that
 //     ask for it are told which ones others changed.
+//   - notifications: what a session tells by itself, once the client has said of which mailboxes
+//     and events it wants to hear (NOTIFY, RFC 5465). watched is such a mailbox.
 //   - presenter: writes the untagged responses about messages: FLAGS, EXISTS, EXPUNGE,
 //     FETCH.
 //
@@ -37,10 +39,13 @@
 //	event or poll -> sync: account.Mailbox.Changes since View.ModSeq -> View.Update -> Diff
 //	  -> presenter: EXPUNGE (where the command allows it), EXISTS, FETCH
 //
+// With NOTIFY, changes in other mailboxes flow the same way: an event marks what there is to look
+// at, and a look compares what the client knows (watched) with the database.
+//
 // # What always holds
 //
 //   - Only the connection's own goroutine writes, and only while a command is in
-//     progress, which IDLE is too.
+//     progress, which IDLE is too, or with NOTIFY while it waits for the next one.
 //   - Bytes of a refused literal, and plain text sent before TLS, are never read as
 //     commands.
 //   - A sequence number means the same message until an EXPUNGE told the client

@@ -89,6 +89,8 @@ func FuzzSession(f *testing.F) {
 		"a SORT RETURN (UPDATE PARTIAL -1:-2) (REVERSE SUBJECT DISPLAYTO) UTF-8 OR $ UNSEEN\r\n" +
 			"b STORE $ +FLAGS (\\Seen)\r\nc EXPUNGE\r\nd CANCELUPDATE \"a\"\r\n",
 		"a UID THREAD REFS UTF-8 EMAILID M1\r\nb UID FETCH 1:* (SAVEDATE THREADID) (PARTIAL 1:2 CHANGEDSINCE 1)\r\n",
+		"a NOTIFY SET STATUS (selected (MessageNew (uid flags) MessageExpunge)) (personal (MailboxName))\r\n" +
+			"b APPEND INBOX {3+}\r\nabc\r\nc CREATE x\r\nd NOTIFY NONE\r\ne NOTIFY SET (selected NONE)\r\n",
 		"a ESEARCH IN (selected subtree-one (INBOX x) personal) RETURN (SAVE COUNT) SAVEDON 1-Jan-2026\r\n",
 	} {
 		f.Add([]byte(seed))

@@ -15,9 +15,9 @@ import (
 	"gadwall/internal/mailstore"
 )
 
-// notifications is what a session tells by itself, once the client has sent NOTIFY (RFC 5465): between
-// commands, too. Before that, conn.notify is nil, and only a command tells changes, of the selected
-// mailbox.
+// notifications is what a session tells by itself, once the client has sent NOTIFY (RFC 5465):
+// between commands, too. Before that, conn.notify is nil, and only a command tells changes, of the
+// selected mailbox.
 //
 // What the client knows of other mailboxes is in boxes. An event marks what there is to look at
 // (dirty, list); a look compares with the database and tells the differences. So a lost event delays
@@ -26,19 +26,25 @@ type notifications struct {
 	selected selectedEvents
 	groups   []eventGroup // of other mailboxes
 
-	boxes      map[mailkey.Mailbox]*watched // all mailboxes that the client can see, nil without groups
+	boxes      map[mailkey.Mailbox]*watched // all that the client can see, nil without groups
 	subscribed map[string]bool              // names, if a group needs them
-	noAccess   map[string]bool              // names of others' mailboxes that were told with \NoAccess
+	noAccess   map[string]bool              // names of others' that were told with \NoAccess
 	owners     []mailkey.UserID             // other users of whom mailboxes are watched
 
-	list   bool                     // look at all mailboxes
-	dirty  map[mailkey.Mailbox]bool // look at these
-	looked time.Time                // when all mailboxes were looked at
-	told   time.Time                // when a look began last
-	hold   bool                     // no look now: the last one was a moment ago
-	fresh  bool                     // the command that runs has looked at everything
+	list   bool                      // look at all mailboxes
+	dirty  map[mailkey.Mailbox]heard // look at these
+	looked time.Time                 // when all mailboxes were looked at
+	told   time.Time                 // when a look began last
+	hold   bool                      // no look now: the last one was a moment ago
+	fresh  bool                      // the command that runs has looked at everything
 
 	responses int // of the present look
+}
+
+// heard is what an event told last of a mailbox.
+type heard struct {
+	modseq uint64
+	at     time.Time
 }
 
 // watched is a mailbox as the client knows it. Of mailboxes without events that matter only the
@@ -87,7 +93,7 @@ func (c *conn) beginNotify(ctx context.Context, req *notifyRequest, before *noti
 			return errNotifyOverflow
 		}
 		n.looked, n.told, n.fresh = time.Now(), time.Now(), true
-		n.boxes, n.dirty = make(map[mailkey.Mailbox]*watched), make(map[mailkey.Mailbox]bool)
+		n.boxes, n.dirty = make(map[mailkey.Mailbox]*watched), make(map[mailkey.Mailbox]heard)
 		n.noAccess = make(map[string]bool)
 		for _, node := range tree.nodes {
 			if node.box == nil {
@@ -227,9 +233,19 @@ func (n *notifications) note(ev events.Event) {
 	case events.Changed, events.New, events.Junk, events.Ham:
 		key := ev.User.Mailbox(ev.Mailbox)
 		w := n.boxes[key]
-		if w != nil && w.readable && w.events.has(messageEvents) && (ev.ModSeq == 0 || ev.ModSeq > w.modseq) {
-			n.dirty[key] = true
+		if w != nil && w.readable && w.events.has(messageEvents) &&
+			(ev.ModSeq == 0 || ev.ModSeq > w.modseq) {
+			n.dirty[key] = heard{max(ev.ModSeq, n.dirty[key].modseq), time.Now()}
 		}
+	}
+}
+
+// settle notes that a mailbox was looked at. It stays to be looked at as long as the database shows
+// less than an event told of: what was read was then a state of before the event.
+func (n *notifications) settle(c *conn, box *mailstore.Mailbox) {
+	h, ok := n.dirty[box.Key]
+	if ok && (h.modseq <= box.HighestModSeq || time.Since(h.at) >= c.srv.trustEvents) {
+		delete(n.dirty, box.Key)
 	}
 }
 
@@ -241,8 +257,8 @@ func (n *notifications) pushes() bool {
 	return n != nil && (n.selected.events != 0 || len(n.groups) > 0)
 }
 
-// pending reports whether there is something to look at. What happens in the selected mailbox waits until
-// another one is selected.
+// pending reports whether there is something to look at. What happens in the selected mailbox waits
+// until another one is selected.
 func (n *notifications) pending(c *conn) bool {
 	if n == nil || n.boxes == nil {
 		return false

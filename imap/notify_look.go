@@ -38,8 +38,8 @@ func (c *conn) tellMailboxes(ctx context.Context, mode syncMode) (err error) {
 	return cmp.Or(c.lookAtAll(ctx), c.enc.Err())
 }
 
-// lookAtDirty compares the mailboxes that an event was about. It returns false if it takes a look at all
-// of them.
+// lookAtDirty compares the mailboxes that an event was about. It returns false if it takes a look at
+// all of them.
 func (c *conn) lookAtDirty(ctx context.Context) (whole bool, err error) {
 	n := c.notify
 	var own []uint32
@@ -86,11 +86,11 @@ func (c *conn) lookAtDirty(ctx context.Context) (whole bool, err error) {
 		}
 	}
 	for _, box := range boxes {
-		if c.isSelected(box.Mailbox) || !n.dirty[box.Key] {
+		if _, dirty := n.dirty[box.Key]; !dirty || c.isSelected(box.Mailbox) {
 			continue
 		}
 		c.tellStatus(n.boxes[box.Key], box.Mailbox, box.Rights)
-		delete(n.dirty, box.Key)
+		n.settle(c, box.Mailbox)
 		if c.tooMany() {
 			break
 		}
@@ -123,16 +123,21 @@ func (c *conn) lookAtAll(ctx context.Context) error {
 	old := n.boxes
 	n.boxes = make(map[mailkey.Mailbox]*watched, len(old))
 	n.looked, n.list = time.Now(), false
-	clear(n.dirty)
 	d := treeDiff{c: c, n: n, tree: tree, old: old}
 	d.compare(subscribed)
 	for _, node := range tree.nodes {
 		switch {
 		case node.box == nil:
 		case c.isSelected(node.box): // compared when another one is selected
-			n.dirty[node.box.Key] = true
+			n.dirty[node.box.Key] = heard{}
 		case n.responses <= maxNotifyResponses:
 			c.tellStatus(n.boxes[node.box.Key], node.box, node.rights)
+			n.settle(c, node.box)
+		}
+	}
+	for key := range n.dirty {
+		if n.boxes[key] == nil {
+			delete(n.dirty, key)
 		}
 	}
 	if c.tooMany() {
@@ -142,7 +147,8 @@ func (c *conn) lookAtAll(ctx context.Context) error {
 	return nil
 }
 
-// firstStatus returns the items of the STATUS that answers NOTIFY SET STATUS (RFC 5465 section 3.1).
+// firstStatus returns the items of the STATUS that answers NOTIFY SET STATUS (RFC 5465 section
+// 3.1).
 func (n *notifications) firstStatus(c *conn, w *watched) []string {
 	items := []string{"MESSAGES", "UIDNEXT", "UIDVALIDITY"}
 	if w.countsUnseen(c) {
@@ -154,8 +160,8 @@ func (n *notifications) firstStatus(c *conn, w *watched) []string {
 	return items
 }
 
-// countsUnseen reports whether the session knows how many messages are unseen: not where each user has
-// seen other ones, since that takes queries of its own.
+// countsUnseen reports whether the session knows how many messages are unseen: not where each user
+// has seen other ones, since that takes queries of its own.
 func (w *watched) countsUnseen(c *conn) bool { return !w.foreign || !c.account.SeenApart() }
 
 // tellStatus tells what changed in a mailbox that is not selected (RFC 5465 sections 5.1 to 5.3).
@@ -173,7 +179,10 @@ func (c *conn) tellStatus(w *watched, box *mailstore.Mailbox, rights account.Rig
 	}
 	var items []string
 	validity := before.uidValidity != w.uidValidity
-	unseen := before.unseen < 0 && before.modseq != w.modseq || before.unseen >= 0 && before.unseen != w.unseen
+	unseen := before.unseen != w.unseen
+	if before.unseen < 0 {
+		unseen = before.modseq != w.modseq
+	}
 	switch {
 	case validity || before.uidNext != w.uidNext || before.messages != w.messages:
 		if items = append(items, "MESSAGES", "UIDNEXT"); validity {

@@ -9,8 +9,8 @@ import (
 	"gadwall/internal/mailstore"
 )
 
-// treeDiff is what changed of the names of mailboxes since the last look (RFC 5465 sections 5.4, 5.5
-// and 5.9).
+// treeDiff is what changed of the names of mailboxes since the last look (RFC 5465 sections 5.4,
+// 5.5 and 5.9).
 type treeDiff struct {
 	c    *conn
 	n    *notifications
@@ -78,8 +78,8 @@ func (d *treeDiff) add(name string) *changedName {
 	return changed
 }
 
-// addWithParent notes the name of a mailbox that was created or deleted. That affects the parent, too,
-// which need not exist (RFC 5465 section 5.4).
+// addWithParent notes the name of a mailbox that was created or deleted. That affects the parent,
+// too, which need not exist (RFC 5465 section 5.4).
 func (d *treeDiff) addWithParent(name string, foreign bool) {
 	d.add(name)
 	if parent := parentOf(name); parent != "" && d.n.eventsOf(parent, foreign).has(eventMailboxName) {
@@ -130,8 +130,8 @@ func (d *treeDiff) mailbox(node *node, w, old *watched) {
 	delete(d.n.noAccess, node.name)
 }
 
-// movedAlong reports whether the client is told the new name of a mailbox above, which moved this one,
-// too.
+// movedAlong reports whether the client is told the new name of a mailbox above, which moved this
+// one, too.
 func (d *treeDiff) movedAlong(from, to string) bool {
 	for {
 		above, below := parentOf(from), parentOf(to)

@@ -56,8 +56,8 @@ var errBadEvent = func() error {
 	return refuse(imap.ResponseCode(code), "An event is not supported")
 }()
 
-// notifyRequest is what one NOTIFY asks for. Without groups and events in the selected mailbox it is
-// NOTIFY NONE.
+// notifyRequest is what one NOTIFY asks for. Without groups and events in the selected mailbox it
+// is NOTIFY NONE.
 type notifyRequest struct {
 	status   bool // tell the status of all mailboxes first
 	selected selectedEvents
@@ -190,7 +190,7 @@ func (p *notifyParser) group() error {
 	return p.dec.Expect(')')
 }
 
-// mailboxes reads " name" or " (name ...)". A name that no mailbox can have is left out: the server
+// mailboxes reads " name" or " (name ...)". It leaves out names that no mailbox can have: the server
 // ignores names without a mailbox (RFC 5465 section 3.1).
 func (p *notifyParser) mailboxes() (names []string, err error) {
 	if err := p.dec.SP(); err != nil {

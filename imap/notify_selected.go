@@ -1,8 +1,10 @@
 package imap
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"maps"
 	"slices"
 
 	"gadwall/internal/account"
@@ -10,12 +12,15 @@ import (
 )
 
 // tellsFlags reports whether the client wants to hear of changed flags in the selected mailbox.
-func (n *notifications) tellsFlags() bool { return n == nil || n.selected.events.has(eventFlagChange) }
+func (n *notifications) tellsFlags() bool {
+	return n == nil || n.selected.events.has(eventFlagChange)
+}
 
 // mayExpunge reports whether EXPUNGE may be told: in the mode, and between commands not with
 // SELECTED-DELAYED (RFC 5465 section 6.1.2).
 func (c *conn) mayExpunge(mode syncMode) bool {
-	return mode != syncNoExpunge && !(c.betweenCommands && c.notify != nil && c.notify.selected.delayed)
+	delayed := c.betweenCommands && c.notify != nil && c.notify.selected.delayed
+	return mode != syncNoExpunge && !delayed
 }
 
 // withhold notes that the client is not told of flags that changed after the mod-sequence.
@@ -57,14 +62,11 @@ func (c *conn) tellWithheld(ctx context.Context) error {
 // mod-sequence: those of the selected mailbox are told without the attributes that NOTIFY asks for, and
 // of another one nothing is told (RFC 5465 sections 5 and 5.2).
 func (c *conn) added(box *account.Mailbox, uids []uint32, modseq uint64) {
-	if c.notify == nil {
-		return
-	}
 	if c.sel == nil || box.Key() != c.sel.box.Key() {
 		c.notify.added(box.Key(), uids, modseq)
 		return
 	}
-	if c.notify.selected.fetch != nil {
+	if c.fetchesNew() {
 		if c.sel.own == nil {
 			c.sel.own = make(map[uint32]bool)
 		}
@@ -74,9 +76,24 @@ func (c *conn) added(box *account.Mailbox, uids []uint32, modseq uint64) {
 	}
 }
 
+// fetchesNew reports whether the client wants attributes of new messages, of all or of those that some
+// search finds.
+func (c *conn) fetchesNew() bool {
+	return c.notify.fetch() != nil ||
+		slices.ContainsFunc(c.sel.contexts.list, func(x *searchContext) bool { return x.req.returns.fetch != nil })
+}
+
+// fetch is what the client wants to know of new messages in the selected mailbox, or nil.
+func (n *notifications) fetch() *fetchRequest {
+	if n == nil {
+		return nil
+	}
+	return n.selected.fetch
+}
+
 // newMessages notes messages of which attributes are to be told.
 func (c *conn) newMessages(uids []uint32) {
-	if c.notify == nil || c.notify.selected.fetch == nil {
+	if !c.fetchesNew() {
 		return
 	}
 	for _, uid := range uids {
@@ -91,30 +108,97 @@ func (c *conn) newMessages(uids []uint32) {
 // fetchNew tells the attributes of new messages, after EXISTS and what the messages are in the results
 // of searches (RFC 5465 section 5.2).
 func (c *conn) fetchNew(ctx context.Context) error {
-	sel := c.sel
-	if err := c.tellWithheld(ctx); err != nil || len(sel.fresh) == 0 {
+	if err := c.tellWithheld(ctx); err != nil {
 		return err
 	}
-	if c.notify == nil || c.notify.selected.fetch == nil {
-		sel.fresh = nil
+	want := c.notify.fetch()
+	if want == nil {
+		c.sel.fresh = nil
+	}
+	if len(c.sel.fresh) == 0 || c.tooManyNew() {
 		return nil
 	}
-	if len(sel.fresh) > maxNotifyResponses {
-		sel.fresh = nil
+	if err := c.fetchAttributes(ctx, want, c.sel.fresh); err != nil {
+		return err
+	}
+	c.sel.fresh = nil
+	return nil
+}
+
+// tooManyNew ends all notifications if there are too many new messages to tell attributes of.
+func (c *conn) tooManyNew() bool {
+	if len(c.sel.fresh) <= maxNotifyResponses {
+		return false
+	}
+	c.sel.fresh = nil
+	if c.notify.fetch() != nil {
 		c.overflow("Too many messages have arrived")
+	}
+	return true
+}
+
+// fetchFound tells the attributes that searches with UPDATE want of their new results, together with
+// those that NOTIFY asks for, before the results themselves (RFC 5465 section 7).
+func (c *conn) fetchFound(ctx context.Context, found []contextUpdate) error {
+	if len(c.sel.fresh) == 0 || c.tooManyNew() {
 		return nil
 	}
-	fresh := slices.DeleteFunc(sel.fresh, func(uid uint32) bool {
-		_, known := sel.view.Seq(uid)
-		return !known || sel.view.Gone(uid)
-	})
-	sel.fresh = fresh
-	err := newFetcher(c, c.notify.selected.fetch).run(ctx, uidset.FromAscending(fresh))
-	if errors.Is(err, errUnreadable) || errors.Is(err, account.ErrNoRight) {
-		err = nil // the messages that can be read are told
+	by := make(map[uint32]uint32) // which of found want a message
+	for i, u := range found {
+		if u.search.req.returns.fetch == nil {
+			continue
+		}
+		for _, uid := range u.came {
+			by[uid] |= 1 << i // there are maxContexts
+		}
 	}
-	if err == nil {
-		sel.fresh = nil
+	groups := make(map[uint32][]uint32)
+	for _, uid := range c.sel.fresh {
+		if by[uid] != 0 {
+			groups[by[uid]] = append(groups[by[uid]], uid)
+		}
+	}
+	for _, group := range slices.Sorted(maps.Keys(groups)) {
+		want := fetchRequest{}
+		for i, u := range found {
+			if group&(1<<i) != 0 {
+				want.include(u.search.req.returns.fetch)
+			}
+		}
+		want.include(c.notify.fetch())
+		if err := c.fetchAttributes(ctx, &want, groups[group]); err != nil {
+			return err
+		}
+		c.sel.fresh = slices.DeleteFunc(c.sel.fresh, func(uid uint32) bool { return by[uid] == group })
+	}
+	return nil
+}
+
+// include adds what another request asks for.
+func (r *fetchRequest) include(other *fetchRequest) {
+	if other == nil {
+		return
+	}
+	r.items |= other.items
+	for _, s := range other.sections {
+		if !slices.ContainsFunc(r.sections, func(have fetchSection) bool {
+			return bytes.Equal(have.label, s.label) && have.partial == s.partial
+		}) {
+			r.sections = append(r.sections, s)
+		}
+	}
+}
+
+// fetchAttributes writes FETCH for new messages that are still there.
+func (c *conn) fetchAttributes(ctx context.Context, want *fetchRequest, uids []uint32) error {
+	view := &c.sel.view
+	there := slices.DeleteFunc(slices.Clone(uids), func(uid uint32) bool {
+		_, known := view.Seq(uid)
+		return !known || view.Gone(uid)
+	})
+	err := newFetcher(c, want).run(ctx, uidset.FromAscending(there))
+	if errors.Is(err, errUnreadable) || errors.Is(err, account.ErrNoRight) {
+		return nil // the messages that can be read are told
 	}
 	return err
 }

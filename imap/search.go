@@ -50,7 +50,7 @@ func (c *conn) searchCommand(
 	if err != nil {
 		return c.failedSearch(p, err)
 	}
-	if p.modseq {
+	if p.modseq || p.returns.fetch != nil && p.returns.fetch.usesModSeq() {
 		c.enable(condstore)
 	}
 	s := c.searchSelected(cmd, &p.searchRequest)

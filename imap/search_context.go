@@ -123,11 +123,23 @@ func (c *conn) updateContexts(ctx context.Context) error {
 		return !known || view.Gone(uid)
 	})
 	x.noted = noted
+	found := make([]contextUpdate, 0, len(x.list))
 	for _, one := range x.list {
 		if !one.uid && c.enabled.has(uidOnly) {
 			continue
 		}
-		if err := one.update(ctx, c.enc, noted); err != nil {
+		update, err := one.update(ctx, noted)
+		if err != nil {
+			return fmt.Errorf("update of a search: %w", err)
+		}
+		found = append(found, update)
+	}
+	if err := c.fetchFound(ctx, found); err != nil {
+		return fmt.Errorf("update of a search: %w", err)
+	}
+	for _, u := range found {
+		u.search.remove(c.enc, u.lost)
+		if err := u.search.add(ctx, c.enc, u.came); err != nil {
 			return fmt.Errorf("update of a search: %w", err)
 		}
 	}
@@ -135,43 +147,49 @@ func (c *conn) updateContexts(ctx context.Context) error {
 	return nil
 }
 
+// contextUpdate is what a new search of some messages found.
+type contextUpdate struct {
+	search *searchContext
+	came   []uint32        // UIDs that are results now, ascending
+	lost   map[uint32]bool // UIDs that are not, perhaps not any more
+}
+
 // update searches some messages (ascending) anew.
-func (x *searchContext) update(ctx context.Context, enc *wire.Encoder, uids []uint32) error {
+func (x *searchContext) update(ctx context.Context, uids []uint32) (u contextUpdate, err error) {
+	u.search = x
 	if len(uids) == 0 {
-		return nil
+		return u, nil
 	}
 	key, err := x.box.SearchKey(ctx, x.key)
 	if err != nil {
-		return err
+		return u, err
 	}
 	plan, err := search.Compile(key, x.box.Key(), uidset.FromAscending(uids))
 	if err != nil {
-		return err
+		return u, err
 	}
 	matching := make(map[uint32]bool)
 	for msg, err := range x.box.Search(ctx, search.Request{Plan: plan}) {
 		if err != nil {
-			return err
+			return u, err
 		}
 		matching[msg.UID] = true
 	}
-	lost := make(map[uint32]bool) // candidates for it
+	u.lost = make(map[uint32]bool)
 	for _, uid := range uids {
 		if !matching[uid] {
-			lost[uid] = true
+			u.lost[uid] = true
 		}
 	}
 	for _, uid := range x.results {
 		delete(matching, uid)
 	}
-	came := make([]uint32, 0, len(matching))
 	for _, uid := range uids {
 		if matching[uid] {
-			came = append(came, uid)
+			u.came = append(u.came, uid)
 		}
 	}
-	x.remove(enc, lost)
-	return x.add(ctx, enc, came)
+	return u, nil
 }
 
 // remove takes messages out of the results, as far as they are there, and tells it (RFC 5267

@@ -31,6 +31,7 @@ type returnOptions struct {
 	given   bool // the answer is an ESEARCH response
 	items   returnItems
 	partial partialRange
+	fetch   *fetchRequest // of new messages, with UPDATE (RFC 5465 section 7); nil: nothing
 }
 
 // complete puts in what is meant when nothing is asked for: ALL (RFC 4731 section 3.1).
@@ -94,6 +95,10 @@ func (p *searchParser) parseReturns() error {
 			p.returns.items |= returnSave
 		case "UPDATE":
 			p.returns.items |= returnUpdate
+			if p.dec.AcceptText(" (") {
+				p.returns.fetch, err = parseAttributes(p.dec)
+				return err
+			}
 		case "CONTEXT": // a hint that nothing depends on (RFC 5267 section 4.2)
 		case "PARTIAL":
 			if p.returns.items.has(returnPartial) {
