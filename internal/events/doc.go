@@ -16,6 +16,8 @@
 //     the change that was committed stands.
 //   - A subscription holds a bounded number of events. When one more comes, a single Resync event
 //     takes the place of all: "read everything again".
+//   - When another instance was killed, every subscriber receives Resync (Doubt), one after the
+//     other: the instance may have ended between a commit and its event.
 //   - After the bus has lost its connection to Redis and made a new one, every subscriber receives
 //     Resync: Redis does not keep what was published meanwhile.
 //

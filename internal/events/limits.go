@@ -22,6 +22,9 @@ const (
 	publishTimeout = time.Second
 	// flushTimeout bounds how long Close waits for queued events to be sent.
 	flushTimeout = time.Second
+	// doubtSpread is the time within which Doubt tells all users, in doubtSteps.
+	doubtSpread = 30 * time.Second
+	doubtSteps  = 300
 	// pingInterval is how long a Redis connection may be silent before it is
 	// asked for a sign of life; silent as long again, it is given up.
 	pingInterval = 10 * time.Second

@@ -29,7 +29,7 @@ type Stats struct {
 }
 
 // Redis is a bus across instances. One connection carries the subscriptions of all users that have
-// subscribers in this process. Publications use the client's pool. Close ends all three goroutines.
+// subscribers in this process. Publications use the client's pool. Close ends all goroutines.
 type Redis struct {
 	client *redis.Client
 	// publish hands messages to Redis.
@@ -52,6 +52,8 @@ type Redis struct {
 	dirtyMu sync.Mutex
 	dirty   map[mailkey.UserID]struct{}
 	wake    chan struct{}
+
+	doubts chan struct{} // see Doubt
 
 	published, dropped, received, connects atomic.Uint64
 	connected                              atomic.Bool
@@ -99,10 +101,12 @@ func newRedis(
 		missed:  make(map[mailkey.UserID]struct{}),
 		dirty:   make(map[mailkey.UserID]struct{}),
 		wake:    make(chan struct{}, 1),
+		doubts:  make(chan struct{}, 1),
 	}
 	b.local.onFirst, b.local.onLast = b.touch, b.touch
 	b.wg.Go(func() { b.publishLoop(ctx) })
 	b.wg.Go(func() { b.subscribeLoop(ctx) })
+	b.wg.Go(func() { b.doubtLoop(ctx) })
 	return b
 }
 

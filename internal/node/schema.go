@@ -9,6 +9,7 @@ import (
 
 	"gadwall/internal/contents"
 	"gadwall/internal/database"
+	"gadwall/internal/events"
 	"gadwall/internal/mailstore"
 	"gadwall/internal/schema"
 	"gadwall/internal/search/index"
@@ -40,6 +41,7 @@ func (n *Node) openSchema(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
+	n.Schema.Lost = n.lostInstance
 	n.closers = append(n.closers, func() error {
 		n.Schema.Close(context.Background())
 		return nil
@@ -62,6 +64,16 @@ func (n *Node) openSchema(ctx context.Context, o Options) error {
 		return nil // builds them itself: nobody else uses the database, and the advance needs them
 	}
 	return n.awaitIndexes(ctx, o.Access == Serving)
+}
+
+// lostInstance lets sessions look for what an instance changed that was perhaps killed between a commit
+// and its event. Without Redis they look now and then in any case.
+func (n *Node) lostInstance(in *schema.Instance) {
+	n.log.Info("an instance is silent and was perhaps killed: sessions look for its last changes",
+		"instance", in.String())
+	if bus := events.RedisUnder(n.Bus); bus != nil {
+		bus.Doubt()
+	}
 }
 
 // awaitIndexes waits until the database has the indexes that are needed, or fails if patient is false.

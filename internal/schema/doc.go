@@ -8,7 +8,8 @@
 //   - migration: what leads from one version to the next. It changes documents, range by range, or
 //     only says that from now on documents may have another form.
 //   - registry: the indexes and migrations that a program knows.
-//   - instance: a process that has the database open and may write.
+//   - instance: a process that has the database open and may write. One that is lost has ended without
+//     removing its document.
 //
 // # Documents
 //

@@ -31,6 +31,8 @@ const (
 	DefaultHeartbeat = 30 * time.Second
 	// silentHeartbeats is after how many an instance that said nothing is taken for dead.
 	silentHeartbeats = 4
+	// keepLost is how long the document of a killed instance stays at least, for operators to see.
+	keepLost = 24 * time.Hour
 	// callTimeout bounds each short call of the database.
 	callTimeout = 15 * time.Second
 )
@@ -97,6 +99,11 @@ type Schema struct {
 	// Report, if not nil, returns figures of this instance, which every heartbeat tells the others. It
 	// is set before Watch.
 	Report func() map[string]float64
+	// Lost, if not nil, is told once of each other instance that has ended without Close, some
+	// heartbeats after its last one. It may also be one that cannot reach the database. It is set
+	// before Watch, and does not wait.
+	Lost  func(*Instance)
+	peers map[string]*peer // by id; of Watch
 }
 
 type stateDocument struct {
@@ -268,9 +275,9 @@ func (s *Schema) Pending() []Migration {
 // of the registry.
 func (s *Schema) SetMigrations(list []Migration) { s.o.Registry.Migrations = list }
 
-// Watch says that the instance runs, and follows the version, until ctx ends. Its error is ErrNewer
-// once the database has a form that this program does not know: then the instance must end. It logs
-// other trouble and goes on.
+// Watch says that the instance runs, and follows the version and the other instances, until ctx ends.
+// Its error is ErrNewer once the database has a form that this program does not know: then the instance
+// must end. It logs other trouble and goes on.
 func (s *Schema) Watch(ctx context.Context) error {
 	for {
 		if err := s.o.Wait(ctx, s.o.Heartbeat); err != nil {
@@ -280,7 +287,8 @@ func (s *Schema) Watch(ctx context.Context) error {
 		case errors.Is(err, ErrNewer):
 			return err
 		case err != nil && ctx.Err() == nil:
-			s.o.Log.Warn("the version of the database is not known just now", "error", err)
+			s.o.Log.Warn("the version of the database and its instances are not known just now",
+				"error", err)
 		}
 	}
 }
@@ -314,7 +322,7 @@ func (s *Schema) beat(ctx context.Context) error {
 	if before != doc.Version {
 		s.o.Log.Info("the database has a new schema", "version", doc.Version)
 	}
-	return nil
+	return s.followPeers(ctx)
 }
 
 // maxInstances bounds the instances that are listed.
