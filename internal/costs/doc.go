@@ -8,5 +8,7 @@
 //
 //	go test ./internal/costs -update
 //
+// The table of capabilities in docs/imap.md has what the commands of each capability ask.
+//
 // testdata/plans.txt has the index by which the database answers each query of the program.
 package costs
