@@ -42,6 +42,15 @@ func Metadata() Option {
 	return func(o *dovecot.Options) { o.Extra += metadataConfiguration }
 }
 
+// LikeGadwall makes the server name mailboxes as Gadwall does: with "/" between the levels, and each
+// user has the same mailboxes in the beginning. It does not wait after failed logins.
+func LikeGadwall() Option {
+	return func(o *dovecot.Options) {
+		o.Location = "sdbox:DIR/mail/%u"
+		o.Extra += namesConfiguration
+	}
+}
+
 // MDBox keeps mail in Dovecot's own format of many messages per file, compressed with zstd: the
 // most compact one that it has. singleInstance moves attachments, decoded, to files of their own of
 // which equal ones are kept once (mail_attachment_dir).
@@ -64,6 +73,42 @@ plugin {
   quota_rule = *:storage=%dK:messages=%d
   quota_grace = 0
   quota_vsizes = yes
+}
+`
+
+const namesConfiguration = `
+auth_failure_delay = 0
+service anvil {
+  unix_listener anvil-auth-penalty {
+    mode = 0
+  }
+}
+namespace inbox {
+  inbox = yes
+  separator = /
+  mailbox Archive {
+    auto = subscribe
+    special_use = \Archive
+  }
+  mailbox Drafts {
+    auto = subscribe
+    special_use = \Drafts
+  }
+  mailbox INBOX {
+    auto = subscribe
+  }
+  mailbox Junk {
+    auto = subscribe
+    special_use = \Junk
+  }
+  mailbox Sent {
+    auto = subscribe
+    special_use = \Sent
+  }
+  mailbox Trash {
+    auto = subscribe
+    special_use = \Trash
+  }
 }
 `
 

@@ -63,13 +63,14 @@ func (p *valueParser) value() (Value, error) {
 	case p.rest[0] == '{' || strings.HasPrefix(p.rest, "~{"):
 		return p.literal()
 	}
-	// An atom; brackets as in BODY[HEADER.FIELDS (A B)] belong to it.
+	// An atom; what is in the brackets of BODY[HEADER.FIELDS (A B)] belongs to it. Names of flags
+	// may have a bracket, too.
 	depth, n := 0, 0
 	for ; n < len(p.rest); n++ {
 		switch c := p.rest[n]; {
-		case c == '[':
+		case c == '[' && sectioned(p.rest[:n]):
 			depth++
-		case c == ']':
+		case c == ']' && depth > 0:
 			depth--
 		case depth <= 0 && strings.IndexByte(" ()\"{", c) >= 0:
 			goto done
@@ -85,6 +86,12 @@ done:
 		return Value{}, nil
 	}
 	return Value{Kind: Atom, Text: text}, nil
+}
+
+// sectioned reports whether a section in brackets follows the name of this FETCH item.
+func sectioned(name string) bool {
+	name = strings.ToUpper(name)
+	return strings.HasPrefix(name, "BODY") || strings.HasPrefix(name, "BINARY")
 }
 
 func (p *valueParser) list() (Value, error) {
