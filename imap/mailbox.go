@@ -218,6 +218,9 @@ func (c *conn) subscription(ctx context.Context, cmd *command, subscribe bool) e
 // destination looks up the mailbox that messages are to be put into. Where it
 // does not exist the client may create it (RFC 3501 sections 6.3.11 and 6.4.7).
 func (c *conn) destination(ctx context.Context, name string) (*account.Mailbox, error) {
+	if name == "" {
+		return nil, mailstore.ErrInvalidName
+	}
 	box, err := c.account.Destination(ctx, name)
 	if err != nil {
 		return nil, tryCreate(err)
@@ -225,9 +228,10 @@ func (c *conn) destination(ctx context.Context, name string) (*account.Mailbox, 
 	return box, nil
 }
 
-// tryCreate is the error of a missing destination.
+// tryCreate is the error of a missing destination. The client cannot create one whose name is not
+// valid.
 func tryCreate(err error) error {
-	if errors.Is(err, mailstore.ErrNoSuchMailbox) || errors.Is(err, mailstore.ErrInvalidName) {
+	if errors.Is(err, mailstore.ErrNoSuchMailbox) {
 		return refuse(imap.ResponseCodeTryCreate, "No such mailbox")
 	}
 	return err

@@ -54,14 +54,18 @@ func alike(command string, responses []string) (lines []string) {
 		case word(0) == "LIST" || word(0) == "LSUB":
 			lines = append(lines, alikeList(upper, v.List))
 		case word(0) == "QUOTAROOT":
-			lines = append(lines, "* QUOTAROOT "+text1(dovecottest.Value{Kind: dovecottest.List, List: v.List[1:]}))
+			v.List[0].Kind = dovecottest.String
+			lines = append(lines, "* "+text1(v))
 		case word(0) == "STATUS" && len(v.List) == 3:
 			lines = append(lines, fmt.Sprintf("* STATUS %s %s", text1(v.List[1]), pairs(v.List[2].List)))
 		case word(0) == "ENABLED":
-			slices.SortFunc(v.List[1:], func(a, b dovecottest.Value) int { return strings.Compare(a.Text, b.Text) })
+			slices.SortFunc(v.List[1:], func(a, b dovecottest.Value) int {
+				return strings.Compare(a.Text, b.Text)
+			})
 			fallthrough
 		default:
-			lines = append(lines, "* "+ownNumbers.ReplaceAllString(strings.TrimSuffix(strings.TrimPrefix(v.String(), "("), ")"), "$1 n"))
+			line := strings.TrimSuffix(strings.TrimPrefix(v.String(), "("), ")")
+			lines = append(lines, "* "+ownNumbers.ReplaceAllString(line, "$1 n"))
 		}
 	}
 	for number, items := range fetched {
@@ -76,15 +80,15 @@ func alike(command string, responses []string) (lines []string) {
 }
 
 var (
-	statusResponse = regexp.MustCompile(`^(\* )?(OK|NO|BAD|BYE|PREAUTH) ?(?:\[([A-Z0-9-]+) ?((?:[^]"]|"[^"]*")*)\])?`)
+	statusResponse = regexp.MustCompile(
+		`^(\* )?(OK|NO|BAD|BYE|PREAUTH) ?(?:\[([A-Z0-9-]+) ?((?:[^]"]|"[^"]*")*)\])?`)
 	// ownNumbers are those that each server has of its own.
 	ownNumbers = regexp.MustCompile(`\b(UIDVALIDITY|HIGHESTMODSEQ|MODSEQ) \(?\d+\)?`)
-	tagged     = regexp.MustCompile(`\(TAG "?t\d+"?\)`)
 )
 
 // withoutCode are response codes that tell no more than the text does, of which Dovecot sends few.
-var withoutCode = []string{"CLIENTBUG", "NONEXISTENT", "ALREADYEXISTS", "HASCHILDREN", "EXPUNGEISSUED", "CANNOT",
-	"CLOSED", "NOPERM"}
+var withoutCode = []string{"CLIENTBUG", "NONEXISTENT", "ALREADYEXISTS", "HASCHILDREN",
+	"EXPUNGEISSUED", "CANNOT", "CLOSED", "NOPERM"}
 
 func alikeStatus(command string, untagged bool, kind, code, args string) string {
 	switch {
@@ -191,7 +195,8 @@ func alikeList(command string, list []dovecottest.Value) string {
 			rest = append(rest, text1(v))
 		}
 	}
-	return fmt.Sprintf("* %s (%s) %s", list[0].Text, strings.Join(attributes, " "), strings.Join(rest, " "))
+	return fmt.Sprintf("* %s (%s) %s", list[0].Text, strings.Join(attributes, " "),
+		strings.Join(rest, " "))
 }
 
 // extendedList is LIST as RFC 5258 extends it: with options or several patterns.
@@ -201,6 +206,8 @@ var extendedList = regexp.MustCompile(`^LIST (\(|.* RETURN |.* \([^"]|.* \(")`)
 func alikeAttribute(command, name string) string {
 	extended := extendedList.MatchString(command)
 	switch name {
+	case `\Marked`, `\UnMarked`:
+		return ""
 	case `\NonExistent`:
 		return `\Noselect` // is implied
 	case `\HasChildren`, `\HasNoChildren`:
@@ -256,7 +263,8 @@ func asNumbered(expunged []int) (before []int) {
 
 func TestAsNumbered(t *testing.T) {
 	for _, c := range []struct{ expunged, want []int }{
-		{[]int{4, 2, 1}, []int{1, 2, 4}}, {[]int{1, 1, 2}, []int{1, 2, 4}}, {[]int{2, 1, 3}, []int{1, 2, 5}},
+		{[]int{4, 2, 1}, []int{1, 2, 4}}, {[]int{1, 1, 2}, []int{1, 2, 4}},
+		{[]int{2, 1, 3}, []int{1, 2, 5}},
 	} {
 		if got := asNumbered(c.expunged); !slices.Equal(got, c.want) {
 			t.Errorf("%d: %d, want %d", c.expunged, got, c.want)

@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"gadwall/internal/dovecottest"
 	"gadwall/internal/imapconn"
@@ -38,7 +37,8 @@ import (
 // there is no reason.
 func TestCommandsLikeDovecot(t *testing.T) {
 	limits := quota.Limits{Bytes: 1 << 30, Messages: 10_000}
-	theirs := dovecottest.Start(t, dovecottest.LikeGadwall(), dovecottest.Metadata(), dovecottest.Quota(limits.Bytes>>10, limits.Messages))
+	theirs := dovecottest.Start(t, dovecottest.LikeGadwall(), dovecottest.Metadata(),
+		dovecottest.Quota(limits.Bytes>>10, limits.Messages))
 	ours := newTestServer(t, func(o *Options) { o.Comment, o.AdminURI = "", "" })
 	files, err := filepath.Glob("testdata/peers/*.txt")
 	if err != nil || len(files) == 0 {
@@ -54,7 +54,6 @@ func TestCommandsLikeDovecot(t *testing.T) {
 				t.Fatal(err)
 			}
 			both := &peers{T: t, user: user, addrs: [2]string{theirs.Addr, ours.addr}}
-			t.Log(time.Now())
 			both.run(file, reasons, used)
 		})
 	}
@@ -113,6 +112,12 @@ func (p *peers) run(file string, reasons, used map[string]bool) {
 		p.Fatal(err)
 	}
 	p.conns = make(map[string][2]*testClient)
+	for _, c := range p.sessions("") { // Dovecot makes these mailboxes when they are used first
+		for _, name := range []string{"Archive", "Drafts", "INBOX", "Junk", "Sent", "Trash"} {
+			c.ok("SELECT %s", name)
+			c.ok("UNSELECT")
+		}
+	}
 	var out strings.Builder
 	steps, heads := parseScript(string(script))
 	for i, s := range steps {
@@ -212,7 +217,6 @@ func (p *peers) sessions(name string) [2]*testClient {
 			}
 			both[i] = dialIMAP(p, addr, p.user, testPassword)
 		}
-		both[0].Timeout, both[1].Timeout = 3*time.Second, 3*time.Second // XXX
 		p.conns[name] = both
 	}
 	return both

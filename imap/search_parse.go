@@ -238,6 +238,9 @@ func (p *searchParser) charset() error {
 	if err != nil {
 		return err
 	}
+	if p.dec.AtEnd() {
+		return wire.Errorf("no search key after the charset %s", clip(name))
+	}
 	if p.decode = search.Charset(name); p.decode == nil {
 		return badCharset(name)
 	}

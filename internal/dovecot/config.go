@@ -32,6 +32,10 @@ plugin {
 // Maildir is a location of mail: one file for each message.
 const Maildir = "maildir:DIR/mail/%u"
 
+// SDBox is a location of mail: Dovecot's own format of one file for each message. It forbids fewer
+// names of mailboxes than Maildir.
+const SDBox = "sdbox:DIR/mail/%u"
+
 // ManyConnections makes room for more connections than Debian's configuration has, and lets one
 // process take many logins: the documentation's high-performance mode.
 const ManyConnections = `

@@ -46,7 +46,7 @@ func Metadata() Option {
 // user has the same mailboxes in the beginning. It does not wait after failed logins.
 func LikeGadwall() Option {
 	return func(o *dovecot.Options) {
-		o.Location = "sdbox:DIR/mail/%u"
+		o.Location = dovecot.SDBox
 		o.Extra += namesConfiguration
 	}
 }
