@@ -38,6 +38,9 @@ type Entry struct {
 	// Prefix is the trace lines of the message's delivery, if the caller has them apart: then Add
 	// reads the content alone. Nil makes Add look for them at the start.
 	Prefix []byte
+	// Restored says that the mailbox had the message before. Otherwise a client saves it, and says by
+	// where and with which keywords what a spam filter can learn (mailstore.AppendLesson).
+	Restored bool
 }
 
 // Imported says where the messages of an Import are, in the order in which they were added.
@@ -103,6 +106,9 @@ func (i *Import) AddWritten(ctx context.Context, e Entry, write func(w io.Writer
 	}
 	if i.box.rights().Has(Write) {
 		d.Keywords = e.Keywords
+	}
+	if !e.Restored {
+		d.Lesson = mailstore.AppendLesson(i.box.at.SpecialUse, d.Keywords)
 	}
 	if i.box.account.seenBy() != nil && d.Flags&mailstore.Seen != 0 {
 		d.Flags &^= mailstore.Seen

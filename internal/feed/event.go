@@ -65,6 +65,7 @@ type By string
 const (
 	ByMove    By = "move"
 	ByCopy    By = "copy"
+	ByAppend  By = "append"
 	ByKeyword By = "keyword"
 )
 

@@ -187,7 +187,11 @@ func (r *reader) arrived(m *mailstore.Message) []Event {
 		list = append(list, Event{Kind: Sent, Mailbox: box, UIDs: []uint32{m.UID}, Messages: []Message{*message}})
 	}
 	if kind, ok := taught(m.Origin.Lesson()); ok {
-		list = append(list, Event{Kind: kind, Mailbox: box, By: ByCopy, UIDs: []uint32{m.UID},
+		by := ByAppend
+		if m.Origin.Arrival() == mailstore.Copied {
+			by = ByCopy
+		}
+		list = append(list, Event{Kind: kind, Mailbox: box, By: by, UIDs: []uint32{m.UID},
 			Messages: []Message{*message}})
 	}
 	return list

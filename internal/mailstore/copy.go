@@ -475,12 +475,12 @@ func (w *copyMoveWrite) done(ctx context.Context) {
 // lesson is what a spam filter can learn from the copy or move, if anything. That junk is thrown away
 // says nothing new.
 func (w *copyMoveWrite) lesson() Lesson {
-	const junk, trash = `\Junk`, `\Trash`
+	const trash = `\Trash`
 	from, to := w.from.SpecialUse, w.to.SpecialUse
 	switch {
-	case from != junk && to == junk:
+	case from != useJunk && to == useJunk:
 		return Junk
-	case from == junk && to != junk && to != trash:
+	case from == useJunk && to != useJunk && to != trash:
 		return NotJunk
 	}
 	return NoLesson

@@ -28,6 +28,9 @@ type Delivery struct {
 	Prefix []byte
 	Magic  dedupe.Magic // one of those of the content, for this message alone
 	Once   Once
+	// Lesson is what a spam filter can learn from the message, since a user says so. Mail that is
+	// delivered teaches nothing, whatever its keywords are: those are of the filter itself.
+	Lesson Lesson
 }
 
 // Delivered is the result of a Delivery.

@@ -101,7 +101,8 @@ type pending struct {
 	size     int64
 	ref      contents.Ref
 	once     Once
-	bytes    int // about the size of the document
+	lesson   Lesson // see Delivery.Lesson
+	bytes    int    // about the size of the document
 }
 
 // message checks a delivery of the content.
@@ -117,7 +118,7 @@ func (t *template) message(d *Delivery) (*pending, error) {
 		date: d.InternalDate.UTC().Truncate(time.Second), prefix: d.Prefix,
 		size: int64(len(d.Prefix)) + t.size,
 		ref:  contents.Ref{ID: t.id, Magic: d.Magic},
-		once: d.Once,
+		once: d.Once, lesson: d.Lesson,
 	}
 	if d.InternalDate.IsZero() {
 		p.date = now()
@@ -149,9 +150,12 @@ func (p *pending) document(
 		bson.E{Key: DocSize, Value: p.size},
 		bson.E{Key: DocContent, Value: bson.Binary{Data: p.ref.ID[:]}},
 		bson.E{Key: DocMagic, Value: int64(p.ref.Magic)})
-	if p.once == Submitted {
+	switch {
+	case p.once == Submitted:
 		doc = append(doc, bson.E{Key: DocSubmitted, Value: modseq},
 			bson.E{Key: DocOrigin, Value: int64(newOrigin(Sent, NoLesson, modseq))})
+	case p.lesson != NoLesson:
+		doc = append(doc, bson.E{Key: DocOrigin, Value: int64(newOrigin(Stored, p.lesson, modseq))})
 	}
 	if len(p.prefix) > 0 {
 		doc = append(doc, bson.E{Key: DocPrefix, Value: bson.Binary{Data: p.prefix}})

@@ -253,10 +253,17 @@ func (g *groupWrite) publish(ctx context.Context) {
 			continue
 		}
 		uids := make([]uint32, len(b.messages))
+		taught := make(map[events.Kind][]uint32)
 		for i, t := range b.messages {
 			uids[i] = g.outcome[t.bundle][t.index].UID
+			if kind, ok := g.message(t).lesson.event(); ok {
+				taught[kind] = append(taught[kind], uids[i])
+			}
 		}
 		g.store.publish(ctx, b.key, events.New, uint64(b.state.ModSeq), uids)
+		for kind, uids := range taught {
+			g.store.publish(ctx, b.key, kind, uint64(b.state.ModSeq), uids)
+		}
 	}
 	g.publishReplaced(ctx)
 	g.releaseSame(ctx)

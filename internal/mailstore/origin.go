@@ -40,6 +40,8 @@ const (
 	keywordNotJunk = "$NotJunk"
 )
 
+const useJunk = `\Junk`
+
 // keyword is the keyword that teaches the lesson.
 func (l Lesson) keyword() string {
 	if l == Junk {
@@ -64,7 +66,21 @@ func (c *FlagChange) lesson() Lesson {
 	if c.Op == Remove || c.Op == Set && c.KeepKeywords {
 		return NoLesson
 	}
-	junk, not := FindKeyword(c.Keywords, keywordJunk) >= 0, FindKeyword(c.Keywords, keywordNotJunk) >= 0
+	return lessonOf(c.Keywords)
+}
+
+// AppendLesson is what a message teaches that a client saves in a mailbox with these keywords. What a
+// client saves in the mailbox of use \Junk is junk, unless a keyword says something else.
+func AppendLesson(specialUse string, keywords []string) Lesson {
+	if l := lessonOf(keywords); l != NoLesson || specialUse != useJunk {
+		return l
+	}
+	return Junk
+}
+
+// lessonOf is what keywords teach.
+func lessonOf(keywords []string) Lesson {
+	junk, not := FindKeyword(keywords, keywordJunk) >= 0, FindKeyword(keywords, keywordNotJunk) >= 0
 	switch {
 	case junk && !not:
 		return Junk
@@ -87,7 +103,7 @@ func newOrigin(a Arrival, l Lesson, modseq int64) Origin {
 // Arrival is how the message came.
 func (o Origin) Arrival() Arrival { return Arrival(o & originMask) }
 
-// Lesson is what the arrival of a copy teaches.
+// Lesson is what the arrival of a copy, or of what a client saved, teaches.
 func (o Origin) Lesson() Lesson { return Lesson(o >> originBits & originMask) }
 
 // ModSeq is the mod-sequence that the message had when it came; 0 if the Origin does not say.

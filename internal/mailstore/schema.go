@@ -30,7 +30,8 @@ const (
 	// DocSubmitted (int64) is the mod-sequence of the mailbox at which submission put the message there,
 	// or found that a client had. A copy has none.
 	DocSubmitted = "o"
-	// DocOrigin (int64) is an Origin; absent for messages that were delivered or appended.
+	// DocOrigin (int64) is an Origin; absent for messages that were delivered or appended
+	// and teach nothing.
 	DocOrigin = "l"
 
 	DocPreview     = "v"  // see Message.Preview; "" for nothing to see, absent where it was not made

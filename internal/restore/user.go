@@ -262,7 +262,8 @@ func add(ctx context.Context, items *account.Import, msg *mailstore.Message, con
 		prefix = []byte{} // there are none; what looks like them belongs to the content
 	}
 	err := items.Add(ctx, account.Entry{
-		Flags: msg.Flags, Keywords: msg.Keywords, Date: msg.InternalDate, Prefix: prefix}, r)
+		Flags: msg.Flags, Keywords: msg.Keywords, Date: msg.InternalDate, Prefix: prefix,
+		Restored: true}, r)
 	r.Close() // ends the goroutine if Add has failed
 	<-written
 	return err
