@@ -44,3 +44,20 @@ func TestModSeqsBeyondLostEvents(t *testing.T) {
 	}
 	check("NOOP")
 }
+
+// A client with CONDSTORE gets mod-sequences with all flags that the server tells of itself, those of
+// new messages (RFC 5465 section 5.2), too.
+func TestNewMessagesHaveModSeqs(t *testing.T) {
+	t.Parallel()
+	s := newTestServer(t)
+	c, other := s.login(t), s.login(t)
+	c.ok("ENABLE CONDSTORE")
+	c.ok("NOTIFY SET (SELECTED (MessageNew (UID FLAGS) MessageExpunge))")
+	c.ok("SELECT INBOX")
+	other.append("INBOX", `\Seen`, message("hello"))
+	for _, want := range []string{"* 1 EXISTS", `* 1 FETCH (UID 1 FLAGS (\Seen) MODSEQ (2))`} {
+		if got := c.line(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}

@@ -134,8 +134,12 @@ func (w *sessionWorld) begin(run int) {
 	}
 	for i := range 3 + w.oneOf(3, "clients") {
 		m := &strictClient{w: w, at: i % 2, wants: strictKinds[w.oneOf(len(strictKinds), "kind")],
-			compress: w.oneOf(5, "compress") == 4, memory: map[*truthBox]strictMemory{}}
+			compress: w.oneOf(5, "compress") == 4, notify: w.oneOf(5, "notify") == 4,
+			memory: map[*truthBox]strictMemory{}}
 		m.name = fmt.Sprintf("client %d %v", i, m.wants)
+		if m.notify {
+			m.name += " NOTIFY"
+		}
 		w.clients = append(w.clients, m)
 		m.connect()
 		m.selectBox(w.boxes[0])
@@ -189,13 +193,19 @@ var strictActs = []func(*strictClient) *strictCommand{
 	(*strictClient).expunge, (*strictClient).expunge, (*strictClient).transfer,
 	(*strictClient).transfer,
 	(*strictClient).append, (*strictClient).replace, (*strictClient).search, (*strictClient).search,
-	(*strictClient).status, (*strictClient).changedSince, (*strictClient).context, (*strictClient).context,
-	(*strictClient).sort, (*strictClient).partial, (*strictClient).multisearch, (*strictClient).rename,
+	(*strictClient).status, (*strictClient).changedSince, (*strictClient).context,
+	(*strictClient).context,
+	(*strictClient).sort, (*strictClient).partial, (*strictClient).multisearch,
+	(*strictClient).rename,
 }
 
 // step lets something happen.
 func (w *sessionWorld) step() {
 	m := w.clients[w.oneOf(len(w.clients), "client")]
+	if m.notify && m.idling == "" {
+		// What is pushed may be on its way: the client cannot tell what comes before its command.
+		m.run(m.noop())
+	}
 	switch what := w.oneOf(30, "what"); {
 	case what == 29:
 		w.relay.change([]string{"at once", "late", "never"}[w.oneOf(3, "relay")])

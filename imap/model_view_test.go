@@ -22,6 +22,7 @@ type strictClient struct {
 	// What the client enables when it connects.
 	wants    []string
 	compress bool
+	notify   bool // is told of changes between commands, too (RFC 5465)
 	// What is enabled now.
 	condstore, qresync, uidOnly, rev2 bool
 
@@ -93,6 +94,9 @@ func (m *strictClient) connect() {
 	if m.compress {
 		c := &testClient{m.conn, m.w.outer}
 		c.compress()
+	}
+	if m.notify {
+		m.ok("NOTIFY SET (SELECTED-DELAYED (MessageNew (UID FLAGS) MessageExpunge FlagChange))")
 	}
 	if len(m.wants) == 0 {
 		return

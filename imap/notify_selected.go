@@ -196,7 +196,11 @@ func (c *conn) fetchAttributes(ctx context.Context, want *fetchRequest, uids []u
 		_, known := view.Seq(uid)
 		return !known || view.Gone(uid)
 	})
-	err := newFetcher(c, want).run(ctx, uidset.FromAscending(there))
+	req := *want
+	if req.items&itemFlags != 0 && c.enabled.has(condstore) {
+		req.items |= itemModSeq // as with all flags that are told without a FETCH (RFC 7162 section 3.1.3)
+	}
+	err := newFetcher(c, &req).run(ctx, uidset.FromAscending(there))
 	if errors.Is(err, errUnreadable) || errors.Is(err, account.ErrNoRight) {
 		return nil // the messages that can be read are told
 	}
