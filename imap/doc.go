@@ -56,5 +56,6 @@
 //   - FLAGS announces a keyword before a FETCH response names it.
 //   - A change is committed before it is answered or published.
 //   - Events are only wake-ups: NOOP, CHECK and IDLE ask the database, and a session
-//     without events polls.
+//     without events polls; for those in IDLE, the server polls by one query (poller).
+//   - A session that waits holds one goroutine and no buffers.
 package imap

@@ -65,7 +65,12 @@ func (c *conn) tellUntilInput(ctx context.Context, mode syncMode) (spoken bool, 
 		} else {
 			pause = lookAgainMin
 		}
-		switch c.in.await(min(wait, time.Until(logout)), true) {
+		if !c.pollsAlone() {
+			c.srv.views.enter(c)
+		}
+		came := c.in.await(min(wait, time.Until(logout)), true)
+		c.srv.views.leave(c)
+		switch came {
 		case spoke:
 			return true, nil
 		case left:
@@ -82,7 +87,7 @@ func (c *conn) tellUntilInput(ctx context.Context, mode syncMode) (spoken bool, 
 			if c.sel != nil && !c.notify.silent() && time.Since(c.sel.synced) >= c.pollAfter() {
 				mode = syncForced
 			}
-		case awake: // there are events
+		case awake: // there are events, or the poller has found something
 		}
 		if err := ctx.Err(); err != nil {
 			return false, err
@@ -90,10 +95,12 @@ func (c *conn) tellUntilInput(ctx context.Context, mode syncMode) (spoken bool, 
 	}
 }
 
-// untilPoll is how long what the client was told is good without events.
+// untilPoll is how long what the client was told is good without events and without the poller.
 func (c *conn) untilPoll() time.Duration {
 	looked := time.Now()
 	switch {
+	case !c.pollsAlone():
+		return autologout
 	case c.sel != nil && !c.notify.silent():
 		looked = c.sel.synced
 	case c.tellsAnnotations(c.notify):

@@ -59,7 +59,8 @@ type Options struct {
 	FetchMemory int64
 	// PollInterval is how old a view may get without an event before it is
 	// compared with the database; 0 means 30 seconds. Where events of other
-	// instances arrive, it is 5 to 10 minutes instead.
+	// instances arrive, it is 5 to 10 minutes instead. For sessions in IDLE, the
+	// server compares all views by one query.
 	PollInterval time.Duration
 	// Sessions has the connections on which users are logged in; nil if nobody asks for them.
 	Sessions *sessions.Registry
@@ -87,8 +88,10 @@ type Server struct {
 
 	longLines atomic.Int32 // long lines of clients that are not logged in
 
-	ctx    context.Context // ends when connections must end at once
-	cancel context.CancelFunc
+	views   poller // of sessions that wait
+	polling sync.Once
+	ctx     context.Context // ends when connections must end at once
+	cancel  context.CancelFunc
 
 	mu        sync.Mutex
 	listeners map[net.Listener]struct{}
@@ -222,6 +225,7 @@ func (s *Server) start(nc net.Conn) {
 		s.conns[c] = struct{}{}
 		c.in.quietAfter = s.quietAfter
 		s.wg.Add(1)
+		s.polling.Do(func() { s.wg.Go(s.poll) })
 	}
 	s.mu.Unlock()
 	if refuse != "" {

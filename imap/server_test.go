@@ -635,6 +635,10 @@ func TestPolling(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.send("i IDLE\r\n")
+	if line := c.line(); line != "+ idling" {
+		t.Fatal(line)
+	}
 	w := srv.contents.NewWriter(context.Background())
 	if _, err := io.WriteString(w, message("elsewhere")); err != nil {
 		t.Fatal(err)
@@ -647,10 +651,6 @@ func TestPolling(t *testing.T) {
 		[]mailstore.Delivery{{Mailbox: box.Key, Magic: stored.Magics[0]}})
 	if err != nil {
 		t.Fatal(err)
-	}
-	c.send("i IDLE\r\n")
-	if line := c.line(); line != "+ idling" {
-		t.Fatal(line)
 	}
 	if line := c.line(); line != "* 1 EXISTS" {
 		t.Errorf("polling told %q", line)

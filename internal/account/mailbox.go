@@ -178,6 +178,22 @@ func (m *Mailbox) Status(ctx context.Context) (*mailstore.Mailbox, error) {
 	return m.account.counted(ctx, m.account.named(box))
 }
 
+// HighestModSeqs returns the highest mod-sequences of mailboxes that are open, of those that still
+// exist. It asks for all of them at once. They may be of any accounts of the same Accounts.
+func HighestModSeqs(
+	ctx context.Context, boxes map[mailkey.Mailbox]*Mailbox,
+) (map[mailkey.Mailbox]uint64, error) {
+	var store *mailstore.Store
+	keys := make([]mailkey.Mailbox, 0, len(boxes))
+	for key, m := range boxes {
+		store, keys = m.account.store, append(keys, key)
+	}
+	if store == nil {
+		return nil, nil
+	}
+	return store.HighestModSeqs(ctx, keys)
+}
+
 // Changes returns what changed after the mod-sequence since. See mailstore.Store.Changes.
 func (m *Mailbox) Changes(ctx context.Context, since uint64) (*mailstore.Changes, error) {
 	if err := m.Check(Read); err != nil {

@@ -5,10 +5,12 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"go.mongodb.org/mongo-driver/v2/event"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"gadwall/internal/dbtest"
+	"gadwall/internal/mailkey"
 	"gadwall/internal/uidset"
 )
 
@@ -53,5 +55,35 @@ func TestChangesWhileChanging(t *testing.T) {
 	if next, err := e.Changes(t.Context(), inbox, first); err != nil || len(next.Changed) != 1 ||
 		next.Changed[0].Flags != Seen|Flagged {
 		t.Errorf("then: %+v, %v", next, err)
+	}
+}
+
+// The mod-sequences of many mailboxes are those of the ones that exist, by few queries.
+func TestHighestModSeqs(t *testing.T) {
+	db, commands := dbtest.Monitored(t)
+	e := openEnvWith(t, db, Options{})
+	u := e.user(t)
+	inbox := e.box(t, u, "INBOX")
+	e.deliver(t, inbox.Key, 1, 0)
+	gone, err := e.CreateMailbox(t.Context(), u.ID, "gone", CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.DeleteMailbox(t.Context(), u.ID, "gone"); err != nil {
+		t.Fatal(err)
+	}
+	keys := []mailkey.Mailbox{gone.Key}
+	for n := range modSeqBatch {
+		keys = append(keys, mailkey.NewUserID().Mailbox(uint32(n+1)))
+	}
+	keys = append(keys, inbox.Key)
+	commands.Reset()
+	got, err := e.HighestModSeqs(t.Context(), keys)
+	if err != nil || commands.Total() != 2 {
+		t.Fatalf("%v: %s", err, commands.Sequence())
+	}
+	want := map[mailkey.Mailbox]uint64{inbox.Key: e.box(t, u, "INBOX").HighestModSeq}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }

@@ -89,6 +89,8 @@ const (
 	maxHeads = 20_000
 	// maxBatch bounds the messages that one transaction inserts, changes or removes.
 	maxBatch = 1000
+	// modSeqBatch bounds the mailboxes of which one query reads the mod-sequences.
+	modSeqBatch = 1000
 	// purgeBatch bounds the messages of a deleted mailbox that one transaction removes. It is
 	// smaller than maxBatch, because nobody waits for a purge, and others work in between.
 	purgeBatch = 250

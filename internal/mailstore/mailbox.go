@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -204,6 +205,44 @@ func pathName(user mailkey.UserID, path string) string { return string(user[:]) 
 // MailboxByKey returns the mailbox with this key. The error is ErrNoSuchMailbox.
 func (s *Store) MailboxByKey(ctx context.Context, key mailkey.Mailbox) (*Mailbox, error) {
 	return s.findMailbox(ctx, byBox(key))
+}
+
+// HighestModSeqs returns the highest mod-sequences of those of the mailboxes that exist, by a query for
+// each modSeqBatch of them.
+func (s *Store) HighestModSeqs(ctx context.Context, keys []mailkey.Mailbox) (map[mailkey.Mailbox]uint64, error) {
+	found := make(map[mailkey.Mailbox]uint64, len(keys))
+	ctx, end := s.link(ctx)
+	defer end()
+	for part := range slices.Chunk(keys, modSeqBatch) {
+		ids, users := make(bson.A, len(part)), bson.A{}
+		known := make(map[mailkey.UserID]bool)
+		for i, key := range part {
+			ids[i] = key.Binary()
+			if user := key.User(); !known[user] {
+				users, known[user] = append(users, user.Binary()), true
+			}
+		}
+		cursor, err := s.mailboxes.Find(ctx, bson.D{
+			{Key: "_id", Value: bson.D{{Key: "$in", Value: ids}}},
+			{Key: boxUser, Value: bson.D{{Key: "$in", Value: users}}}, // names the shards
+			notSet(boxDeleting)},
+			options.Find().SetHint(byKey).SetProjection(bson.D{{Key: boxModSeq, Value: 1}}).
+				SetBatchSize(modSeqBatch+1)) // all in the first answer
+		if err != nil {
+			return nil, fmt.Errorf("find mod-sequences: %w", err)
+		}
+		var docs []struct {
+			ID     bson.Binary `bson:"_id"`
+			ModSeq int64       `bson:"q"`
+		}
+		if err := cursor.All(ctx, &docs); err != nil {
+			return nil, fmt.Errorf("find mod-sequences: %w", err)
+		}
+		for _, d := range docs { // the key has the length of those that were asked for
+			found[mailkey.Mailbox(d.ID.Data)] = uint64(d.ModSeq)
+		}
+	}
+	return found, nil
 }
 
 // MailboxBySpecialUse returns the user's mailbox with this use. The error is ErrNoSuchMailbox.

@@ -165,6 +165,8 @@ func TestCommandsAreTargeted(t *testing.T) {
 	check("expunge", err)
 	_, err = e.Changes(ctx, inbox, 1)
 	check("changes", err)
+	_, err = e.HighestModSeqs(ctx, []mailkey.Mailbox{inbox, other.Key})
+	check("mod-sequences", err)
 	_, err = e.FirstUnseen(ctx, inbox)
 	check("first unseen", err)
 	e.list(t, inbox, Query{ModSince: 1}, FieldFlags)
