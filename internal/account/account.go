@@ -1,11 +1,13 @@
 package account
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -40,6 +42,9 @@ type Options struct {
 	NoSharing  bool
 	PublicUser string
 	NoAnyone   bool
+	// GroupsKept is for how long a user who was in no group counts as one who is in none; 0 means 2
+	// seconds.
+	GroupsKept time.Duration
 	// SeenApart gives each user \Seen of the user's own in the mailboxes of others.
 	SeenApart bool
 }
@@ -63,6 +68,7 @@ type Accounts struct {
 	publicUser string // normalised; empty if there is none
 	noAnyone   bool
 	seenApart  bool
+	groupsKept time.Duration
 }
 
 // New returns Accounts. The caller keeps the Store and the Bus open for as long as any Account is
@@ -91,7 +97,8 @@ func New(o Options) (*Accounts, error) {
 	}
 	return &Accounts{
 		sharing: !o.NoSharing, publicUser: public, noAnyone: o.NoAnyone, seenApart: o.SeenApart,
-		store: o.Store, bus: o.Bus, log: o.Logger,
+		groupsKept: cmp.Or(o.GroupsKept, groupsKept),
+		store:      o.Store, bus: o.Bus, log: o.Logger,
 		searcher: search.NewSearcher(o.Store, o.Index, o.Logger),
 		columns:  mailcolumns.New(o.Store, o.ColumnBytes),
 		orders:   newOrders(),

@@ -13,6 +13,9 @@ const (
 	// those of 1,000,000 messages by subject. minOrder is from how many messages on one is kept.
 	maxOrderBytes = 64 << 20
 	minOrder      = 500
+	// groupsKept is for how long a user who was in no group is taken for one who is in none. Who is in
+	// a group is looked up each time.
+	groupsKept = 2 * time.Second
 	// discardTimeout bounds the release of references after the client has gone.
 	discardTimeout = 30 * time.Second
 )

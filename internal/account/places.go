@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"gadwall/internal/events"
 	"gadwall/internal/mailkey"
@@ -23,6 +24,7 @@ const (
 type identities struct {
 	list    []mailstore.Identifier
 	grouped bool
+	read    time.Time
 }
 
 func identitiesOf(user *mailstore.User) *identities {
@@ -30,7 +32,7 @@ func identitiesOf(user *mailstore.User) *identities {
 	for _, g := range user.Groups {
 		list = append(list, mailstore.GroupIdentifier(g))
 	}
-	return &identities{list: list, grouped: len(user.Groups) > 0}
+	return &identities{list: list, grouped: len(user.Groups) > 0, read: time.Now()}
 }
 
 // Sharing reports whether there are namespaces of other users, and a public one.
@@ -101,18 +103,17 @@ func (s *Accounts) prefixOf(owner *mailstore.User) string {
 	return OthersPrefix + owner.Username + mailstore.Separator
 }
 
-// recall looks which groups the actor is in, if it is any.
+// recall looks which groups the actor is in. That it is in none is known for a moment: what others
+// share costs those who are in no group, the most, hardly a query.
 func (a *Account) recall(ctx context.Context) error {
-	if !a.identities.Load().grouped {
+	if was := a.identities.Load(); !was.grouped && time.Since(was.read) < a.shared.groupsKept {
 		return nil
 	}
 	user, err := a.store.UserByID(a.chain(ctx), a.user)
 	if err != nil {
 		return err
 	}
-	now := identitiesOf(user)
-	now.grouped = true // who was in a group may be in one again
-	a.identities.Store(now)
+	a.identities.Store(identitiesOf(user))
 	return nil
 }
 

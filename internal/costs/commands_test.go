@@ -240,7 +240,8 @@ func serveLMTP(t *testing.T, st *storetest.Store) string {
 func serveIMAP(t *testing.T, st *storetest.Store) string {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	accounts, err := account.New(account.Options{Store: st.Store, Bus: st.Bus, Logger: log})
+	accounts, err := account.New(account.Options{Store: st.Store, Bus: st.Bus, Logger: log,
+		GroupsKept: time.Hour}) // else there is a further query every two seconds
 	if err != nil {
 		t.Fatal(err)
 	}
