@@ -30,7 +30,7 @@ func (a *instanceActor) run() {
 	w := a.world
 	for {
 		w.mu.Lock()
-		over, quiet := w.stopped || len(w.faults) > 0, w.quiet
+		over, shaken := w.stopped || len(w.faults) > 0, w.shakes(a.id)
 		w.mu.Unlock()
 		if over {
 			return
@@ -49,10 +49,10 @@ func (a *instanceActor) run() {
 		var refused *imapconn.StatusError
 		switch {
 		case errors.As(err, &refused):
-			if quiet || !strings.Contains(refused.Status, "[UNAVAILABLE]") {
+			if !shaken || !strings.Contains(refused.Status, "[UNAVAILABLE]") {
 				w.fault("client of instance %d: %v", a.id, err)
 			}
-		case quiet:
+		case !shaken:
 			w.fault("client of instance %d: %v", a.id, err)
 		default:
 			a.hangUp()
@@ -170,9 +170,9 @@ func (a *instanceActor) look(box string, m *instanceMail) error {
 		}
 	}
 	a.world.mu.Lock()
-	quiet := a.world.quiet
+	shaken := a.world.shakes(a.id)
 	a.world.mu.Unlock()
-	if quiet {
+	if !shaken {
 		a.world.fault("instance %d has no UID %d in %s, which was acknowledged", a.id, m.uid, box)
 	}
 	// NOOP succeeds also when the server could not look at the database: another session looks again.

@@ -31,12 +31,12 @@ func (f *instanceFollower) run() {
 		f.server.awaitStart()
 		err := f.follow()
 		w.mu.Lock()
-		ended, quiet := w.ended, w.quiet
+		ended, shaken := w.ended, w.shakes(f.id)
 		w.mu.Unlock()
 		if ended {
 			return
 		}
-		if quiet {
+		if !shaken {
 			w.fault("the client that follows instance %d: %v", f.id, err)
 			return
 		}

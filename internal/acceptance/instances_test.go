@@ -63,30 +63,43 @@ func TestInstances(t *testing.T) {
 	t.Logf("GADWALL_TEST_SEED=%d", seed)
 	d := deployInstances(t, duration)
 	w := newInstanceWorld(t, d, seed)
-	for _, phase := range []struct {
-		name    string
-		disturb func()
-		heal    func()
-	}{
+	amid := duration > 0
+	all, killed := []int{0, 1, 2}, []int{1}
+	if amid {
+		killed = all // they may wait for a transaction of the dead one
+	}
+	for _, phase := range []instancePhase{
 		{name: "quiet"},
-		{"Redis hangs", func() { d.redisSignal(syscall.SIGSTOP) }, func() { d.redisSignal(syscall.SIGCONT) }},
-		{"Redis is away", d.redisKill, d.redisStart},
-		{"Redis cuts its connections", d.redisCut, d.redisCut},
-		{"the way to Redis is cut", func() { d.toRedis.SetDown(true) }, func() { d.toRedis.SetDown(false) }},
-		{"an instance is killed", func() { w.killInstance(1, duration > 0) }, func() {}},
-		{outOfReach, func() { w.cutDatabase(duration > 0) }, func() { d.toDatabase.SetDown(false) }},
+		{name: "Redis hangs",
+			disturb: func() { d.redisSignal(syscall.SIGSTOP) }, heal: func() { d.redisSignal(syscall.SIGCONT) }},
+		{name: "Redis is away", disturb: d.redisKill, heal: d.redisStart},
+		{name: "Redis cuts its connections", disturb: d.redisCut, heal: d.redisCut},
+		{name: "the way to Redis is cut",
+			disturb: func() { d.toRedis.SetDown(true) }, heal: func() { d.toRedis.SetDown(false) }},
+		{name: "an instance is killed", shaken: killed,
+			disturb: func() { w.killInstance(1, amid) }, heal: func() {}},
+		{name: outOfReach, shaken: all,
+			disturb: func() { w.cutDatabase(amid) }, heal: func() { d.toDatabase.SetDown(false) }},
 	} {
 		begun := time.Now()
-		w.act(phase.name, phase.disturb, phase.heal)
+		w.act(phase)
 		acted := time.Since(begun)
-		w.settle(phase.name)
+		w.settle()
 		if w.report(); t.Failed() {
 			return
 		}
-		t.Logf("%s: %v of changes, the same everywhere %v later", phase.name,
+		t.Logf("%s: %d commands in %v, the same everywhere %v later", phase.name, w.count(),
 			acted.Round(time.Millisecond), (time.Since(begun) - acted).Round(time.Millisecond))
 	}
 	w.end()
+}
+
+// An instancePhase disturbs the instances while clients work.
+type instancePhase struct {
+	name          string
+	disturb, heal func() // nil in quiet times
+	// shaken are the instances whose clients may lose their connections, or be refused.
+	shaken []int
 }
 
 // instanceDeployment is what runs: three servers, and a Redis and a database behind networks that
@@ -281,6 +294,6 @@ func newInstanceWorld(t *testing.T, d *instanceDeployment, seed uint64) *instanc
 		w.following.Go(follower.run)
 	}
 	t.Cleanup(w.end)
-	w.settle("empty")
+	w.settle()
 	return w
 }

@@ -65,8 +65,7 @@ type instanceWorld struct {
 	changed   chan struct{} // wakes the test: something below has changed
 
 	mu      sync.Mutex
-	phase   string
-	quiet   bool // no client may lose its connection, or be refused
+	phase   instancePhase
 	stopped bool // clients that act stop
 	ended   bool // all stop
 	acked   int
@@ -84,10 +83,13 @@ type instanceMarks struct {
 	modseq uint64
 }
 
+// shakes reports whether clients of the instance may lose their connections. mu is held.
+func (w *instanceWorld) shakes(id int) bool { return slices.Contains(w.phase.shaken, id) }
+
 // fault notes what must not be.
 func (w *instanceWorld) fault(format string, args ...any) {
 	w.mu.Lock()
-	w.faults = append(w.faults, w.phase+": "+fmt.Sprintf(format, args...))
+	w.faults = append(w.faults, w.phase.name+": "+fmt.Sprintf(format, args...))
 	w.mu.Unlock()
 	w.wake()
 }
@@ -119,9 +121,9 @@ func (w *instanceWorld) await(done func() bool) bool {
 }
 
 // act lets the clients work, and disturbs them in the meantime.
-func (w *instanceWorld) act(phase string, disturb, heal func()) {
+func (w *instanceWorld) act(phase instancePhase) {
 	w.mu.Lock()
-	w.phase, w.quiet, w.stopped, w.acked = phase, disturb == nil, false, 0
+	w.phase, w.stopped, w.acked = phase, false, 0
 	w.mu.Unlock()
 	var acting sync.WaitGroup
 	for _, a := range w.actors {
@@ -133,23 +135,23 @@ func (w *instanceWorld) act(phase string, disturb, heal func()) {
 		}
 	}
 	switch {
-	case disturb == nil && w.d.duration > 0:
+	case phase.disturb == nil && w.d.duration > 0:
 		<-time.After(w.d.duration)
-	case disturb == nil:
+	case phase.disturb == nil:
 		acted(2 * instanceActs)
 	default:
 		acted(instanceActs / 3)
-		disturb()
+		phase.disturb()
 		begun := w.count()
 		switch {
 		case w.d.duration > 0:
 			<-time.After(w.d.duration / 3)
-		case phase == outOfReach:
+		case phase.name == outOfReach:
 			<-time.After(instanceOutage)
 		default:
 			acted(begun + instanceActs/3)
 		}
-		heal()
+		phase.heal()
 		acted(w.count() + instanceActs/3)
 	}
 	w.mu.Lock()
@@ -218,7 +220,7 @@ func (w *instanceWorld) end() {
 }
 
 // settle waits until all clients see the same, and compares it with what was acknowledged.
-func (w *instanceWorld) settle(phase string) {
+func (w *instanceWorld) settle() {
 	var first map[string]*instanceView
 	for deadline := time.Now().Add(instanceWait); ; {
 		var differ string
@@ -227,11 +229,15 @@ func (w *instanceWorld) settle(phase string) {
 			break
 		}
 		w.mu.Lock()
-		quiet := w.quiet
+		shaken := len(w.phase.shaken) > 0
 		w.mu.Unlock()
-		if quiet || time.Now().After(deadline) {
-			w.fault("%s: instances differ: %s", phase, differ)
+		if !shaken || time.Now().After(deadline) {
+			w.fault("instances differ: %s", differ)
 			return
+		}
+		select { // a change, or after a while a change that nobody follows
+		case <-w.changed:
+		case <-time.After(100 * time.Millisecond):
 		}
 	}
 	w.checkAcknowledged(first)
@@ -372,7 +378,7 @@ func (w *instanceWorld) checkAcknowledged(seen map[string]*instanceView) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	wrong := func(format string, args ...any) {
-		w.faults = append(w.faults, w.phase+": "+fmt.Sprintf(format, args...))
+		w.faults = append(w.faults, w.phase.name+": "+fmt.Sprintf(format, args...))
 	}
 	for token := range found {
 		if w.mails[token] == nil {
