@@ -23,6 +23,7 @@ const (
 
 	MailboxCreated      Kind = "mailbox-created"
 	MailboxRenamed      Kind = "mailbox-renamed"
+	MailboxChanged      Kind = "mailbox-changed" // it has another special use, or none
 	MailboxDeleted      Kind = "mailbox-deleted"
 	MailboxSubscribed   Kind = "mailbox-subscribed"
 	MailboxUnsubscribed Kind = "mailbox-unsubscribed"
@@ -32,7 +33,7 @@ const (
 
 // Kinds are all kinds.
 var Kinds = []Kind{NewMessage, FlagsChanged, Moved, Expunged, Junk, NotJunk, Sent, MailboxCreated, MailboxRenamed,
-	MailboxDeleted, MailboxSubscribed, MailboxUnsubscribed, QuotaReached}
+	MailboxChanged, MailboxDeleted, MailboxSubscribed, MailboxUnsubscribed, QuotaReached}
 
 // Event is one thing that happened. Its JSON is what applications get.
 type Event struct {

@@ -119,12 +119,18 @@ func TestWhatIsTold(t *testing.T) {
 	told(`{"kind":"expunged",` + atInbox + `,"uids":[3]}`)
 
 	must(e.CreateMailbox(ctx, e.user, "a/b", mailstore.CreateOptions{}))
+	for _, use := range []string{`\important`, `\Important`, ""} {
+		must(e.SetMetadata(ctx, e.box(t, e.user, "a/b"), e.user,
+			[]mailstore.MetadataEntry{{Name: mailstore.SpecialUseMetadata, Value: []byte(use)}}))
+	}
 	must(nil, e.Subscribe(ctx, e.user, "a/b", true))
 	must(nil, e.Subscribe(ctx, e.user, "a/b", true)) // changes nothing
 	must(nil, e.RenameMailbox(ctx, e.user, "a", "c"))
 	must(nil, e.Subscribe(ctx, e.user, "c/b", false))
 	must(nil, e.DeleteMailbox(ctx, e.user, "c/b"))
 	told(`{"kind":"mailbox-created","mailbox":{"id":"F7","path":"a/b"}}`,
+		`{"kind":"mailbox-changed","mailbox":{"id":"F7","path":"a/b","specialUse":"\\Important"}}`,
+		`{"kind":"mailbox-changed","mailbox":{"id":"F7","path":"a/b"}}`,
 		`{"kind":"mailbox-subscribed","mailbox":{"path":"a/b"}}`,
 		`{"kind":"mailbox-renamed","mailbox":{"id":"F7","path":"c/b"},"before":"a/b"}`,
 		`{"kind":"mailbox-unsubscribed","mailbox":{"path":"c/b"}}`,

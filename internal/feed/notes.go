@@ -91,6 +91,9 @@ func (r *reader) note(n *mailstore.Note) (e Event, ok bool) {
 	case mailstore.MailboxRenamed:
 		e.Kind, e.Before = MailboxRenamed, n.Before
 		r.boxes[n.Mailbox] = box
+	case mailstore.MailboxChanged:
+		e.Kind = MailboxChanged
+		r.boxes[n.Mailbox] = box
 	case mailstore.MailboxDeleted:
 		e.Kind = MailboxDeleted
 		delete(r.pos.marks, n.Mailbox)

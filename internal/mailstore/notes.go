@@ -23,6 +23,7 @@ const (
 	MailboxCreated      NoteKind = "created"
 	MailboxRenamed      NoteKind = "renamed"
 	MailboxDeleted      NoteKind = "deleted"
+	MailboxChanged      NoteKind = "changed" // it has another special use, or none
 	MailboxSubscribed   NoteKind = "subscribed"
 	MailboxUnsubscribed NoteKind = "unsubscribed"
 	QuotaReached        NoteKind = "quota"

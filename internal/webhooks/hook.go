@@ -90,8 +90,8 @@ var tellsOf = map[events.Kind][]feed.Kind{
 		feed.NewMessage},
 	events.Junk: {feed.NewMessage, feed.Moved, feed.Junk, feed.NotJunk, feed.Sent},
 	events.Ham:  {feed.NewMessage, feed.Moved, feed.Junk, feed.NotJunk, feed.Sent},
-	events.MailboxList: {feed.MailboxCreated, feed.MailboxRenamed, feed.MailboxDeleted, feed.MailboxSubscribed,
-		feed.MailboxUnsubscribed, feed.Moved},
+	events.MailboxList: {feed.MailboxCreated, feed.MailboxRenamed, feed.MailboxChanged,
+		feed.MailboxDeleted, feed.MailboxSubscribed, feed.MailboxUnsubscribed, feed.Moved},
 	events.Quota: {feed.QuotaReached},
 }
 

@@ -41,6 +41,7 @@ function told(event) {
     case 'flags': return `${box}: message ${event.message.uid} has ${(event.message.flags || []).join(' ') || 'no flags'}`;
     case 'moved': return `${mails(event.uids)} from ${event.from.mailbox.path} to ${box}`;
     case 'mailbox-renamed': return `${event.before.path || event.before} is ${box} now`;
+    case 'mailbox-changed': return `${box} is ${event.mailbox.specialUse ? `the mailbox for ${event.mailbox.specialUse}` : 'for no special use'}`;
     case 'quota': return `${event.quota.resource} is at ${event.quota.level} %: ${percent(event.quota.usage, event.quota.limit)}`;
     case 'start': return 'The stream begins.';
     case 'resync': return 'Something was missed.';
