@@ -186,14 +186,15 @@ func (b *Redis) miss(evs ...Event) {
 	}
 }
 
-// publishLoop sends the queued events, many in one round trip. After a failure it drops events until
-// reconnectMax has passed, so that they do not each wait for a time-out of their own. Then it sends
-// Resync to the subscribers of the users whose events it dropped.
+// publishLoop sends the queued events, many in one round trip. After a failure it drops events for
+// reconnectMin, and twice as long after each further one, up to reconnectMax: so they do not each wait
+// for a time-out of their own. Then it sends Resync to the subscribers of the users whose events it
+// dropped.
 func (b *Redis) publishLoop(ctx context.Context) {
 	batch := make([]Event, 0, publishBatch)
 	retry := time.NewTicker(reconnectMax)
 	defer retry.Stop()
-	failing := false
+	failing, pause := false, reconnectMin
 	for {
 		batch = batch[:0]
 		ending := false
@@ -223,9 +224,14 @@ func (b *Redis) publishLoop(ctx context.Context) {
 		if err := b.send(ctx, batch); err != nil {
 			b.miss(batch...)
 			failing = true
-			retry.Reset(reconnectMax)
+			retry.Reset(pause)
+			pause = min(2*pause, reconnectMax)
 			b.outage.begin(b.log, "publish", err)
 			continue
+		}
+		if pause > reconnectMin {
+			pause = reconnectMin
+			retry.Reset(reconnectMax)
 		}
 		if len(batch) > 0 {
 			b.outage.end(b.log, "publish")
