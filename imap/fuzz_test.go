@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -42,8 +43,8 @@ var (
 	literalMark  = regexp.MustCompile(`\{(\d+)\}$`)
 )
 
-// checkOutput fails unless out is whole responses only.
-func checkOutput(t *testing.T, in []byte, out string) {
+// checkOutput fails unless out is whole responses only. It returns their lines without literals.
+func checkOutput(t *testing.T, in, out string) (lines []string) {
 	t.Helper()
 	continued := false
 	for out != "" {
@@ -65,8 +66,62 @@ func checkOutput(t *testing.T, in []byte, out string) {
 			}
 			rest, continued = rest[n:], true
 		}
-		out = rest
+		lines, out = append(lines, line), rest
 	}
+	return lines
+}
+
+// checkAnswers is checkOutput, and fails unless each command has an answer, up to BYE. Which bytes of a
+// client are commands is plain if it sends no literals, and does not change what its bytes mean.
+func checkAnswers(t *testing.T, in, out string) {
+	t.Helper()
+	answers := 0
+	for _, line := range checkOutput(t, in, out) {
+		if strings.HasPrefix(line, "* BYE") {
+			return
+		}
+		if line == "* BAD No valid tag" || !strings.HasPrefix(line, "* ") && !strings.HasPrefix(line, "+ ") &&
+			responseLine.MatchString(line) {
+			answers++
+		}
+	}
+	if otherMeaning.MatchString(in) {
+		return
+	}
+	if commands := strings.Count(in, "\n"); answers != commands {
+		t.Fatalf("after %q: %d commands have %d answers: %q", in, commands, answers, out)
+	}
+}
+
+// otherMeaning is what may make lines something else than commands.
+var otherMeaning = regexp.MustCompile(`(?i)\{|IDLE|AUTHENTICATE|COMPRESS|STARTTLS`)
+
+// checkGoroutines fails unless the goroutines of sessions end.
+func checkGoroutines(t *testing.T) {
+	t.Helper()
+	for begun := time.Now(); ; runtime.Gosched() {
+		stacks := goroutines()
+		if !strings.Contains(stacks, "imap.(*input)") && !strings.Contains(stacks, "imap.(*fetcher)") {
+			return
+		}
+		if time.Since(begun) > testWait {
+			t.Fatalf("goroutines are left:\n%s", stacks)
+		}
+	}
+}
+
+// goroutines returns the stacks of all goroutines but those of other connections, which wait for a
+// command.
+func goroutines() string {
+	buf := make([]byte, 1<<20)
+	buf = buf[:runtime.Stack(buf, true)]
+	var own []string
+	for stack := range strings.SplitSeq(string(buf), "\n\n") {
+		if !strings.Contains(stack, "imap.(*conn).serve") {
+			own = append(own, stack)
+		}
+	}
+	return strings.Join(own, "\n\n")
 }
 
 // FuzzSession sends any bytes to a session with a selected mailbox: it never
@@ -110,27 +165,8 @@ func FuzzSession(f *testing.F) {
 		session := newConn(srv.Server, conn)
 		session.account, session.state = srv.accounts.Of(srv.user), imap.ConnStateAuthenticated
 		run(t, session)
-		checkOutput(t, in, conn.out.String())
-	})
-}
-
-// FuzzNotAuthenticated is FuzzSession before login.
-func FuzzNotAuthenticated(f *testing.F) {
-	for _, seed := range []string{
-		"a LOGIN x y\r\nb LOGIN {1+}\r\nx {1+}\r\ny\r\n", "a AUTHENTICATE PLAIN\r\n*\r\n",
-		"a AUTHENTICATE PLAIN AHgAeQ==\r\n",
-		"a CAPABILITY\r\nb ID NIL\r\nc STARTTLS\r\nd LOGOUT\r\n", "\r\n\r\n", "a SELECT {9999999+}\r\n",
-	} {
-		f.Add([]byte(seed))
-	}
-	srv := newTestServer(f)
-	f.Fuzz(func(t *testing.T, in []byte) {
-		if len(in) > 1<<10 {
-			return
-		}
-		conn := &scriptConn{in: bytes.NewReader(in)}
-		run(t, newConn(srv.Server, conn))
-		checkOutput(t, in, conn.out.String())
+		checkAnswers(t, string(script), conn.out.String())
+		checkGoroutines(t)
 	})
 }
 
