@@ -186,7 +186,7 @@ func (a *appender) commit(ctx context.Context, cmd *command) error {
 	if err != nil {
 		return tryCreate(err)
 	}
-	cmd.ok(fmt.Sprintf("APPENDUID %d %s", imported.UIDValidity, uidset.Format(imported.UIDs)), "APPEND completed")
+	cmd.ok(appendUID(a.dest, imported), "APPEND completed")
 	if sel := a.c.sel; sel != nil && sel.box.Key() == a.dest.Key() {
 		sel.stale = true // EXISTS comes before the tagged OK
 	}
@@ -199,4 +199,13 @@ func (a *appender) discard(ctx context.Context) {
 	if a.items != nil {
 		a.items.Discard(ctx)
 	}
+}
+
+// appendUID is the response code of RFC 4315 section 3. Clients that may not select the mailbox do
+// not get it.
+func appendUID(dest *account.Mailbox, i *account.Imported) string {
+	if !dest.Rights().Has(account.Read) {
+		return ""
+	}
+	return fmt.Sprintf("APPENDUID %d %s", i.UIDValidity, uidset.Format(i.UIDs))
 }

@@ -27,7 +27,7 @@ func (c *conn) handleCopy(ctx context.Context, cmd *command) error {
 		return nil
 	}
 	c.added(dest, result.Dest, result.ModSeq)
-	cmd.ok(copyUID(result), "COPY completed")
+	cmd.ok(copyUID(dest, result), "COPY completed")
 	return nil
 }
 
@@ -42,7 +42,9 @@ func (c *conn) handleMove(ctx context.Context, cmd *command) error {
 	if result != nil && len(result.Source) > 0 {
 		// COPYUID comes before the EXPUNGE responses, in an untagged OK
 		// (RFC 6851 section 4.3).
-		c.status("*", imap.StatusResponseTypeOK, copyUID(result), "Moved")
+		if code := copyUID(dest, result); code != "" {
+			c.status("*", imap.StatusResponseTypeOK, code, "Moved")
+		}
 		cmd.removed = true // RFC 6851 section 4.4
 		c.added(dest, result.Dest, result.ModSeq)
 		c.removed(result.Source, result.SourceModSeq)
@@ -107,8 +109,12 @@ func (c *conn) copyArguments(
 	return ranges, dest, nil
 }
 
-// copyUID is the response code of RFC 4315 section 3.
-func copyUID(r *mailstore.CopyResult) string {
+// copyUID is the response code of RFC 4315 section 3. Clients that may not select the destination do
+// not get it.
+func copyUID(dest *account.Mailbox, r *mailstore.CopyResult) string {
+	if !dest.Rights().Has(account.Read) {
+		return ""
+	}
 	return fmt.Sprintf("COPYUID %d %s %s", r.UIDValidity, uidset.Format(r.Source), uidset.Format(r.Dest))
 }
 

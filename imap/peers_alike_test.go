@@ -53,6 +53,8 @@ func alike(command string, responses []string) (lines []string) {
 			lines = append(lines, "* FLAGS "+alikeFlags(v.List[1]))
 		case word(0) == "LIST" || word(0) == "LSUB":
 			lines = append(lines, alikeList(upper, v.List))
+		case word(0) == "MYRIGHTS" || word(0) == "LISTRIGHTS" || word(0) == "ACL":
+			lines = append(lines, "* "+word(0)+" "+alikeRights(word(0), v.List[1:]))
 		case word(0) == "QUOTAROOT":
 			v.List[0].Kind = dovecottest.String
 			lines = append(lines, "* "+text1(v))
@@ -220,6 +222,28 @@ func alikeAttribute(command, name string) string {
 		}
 	}
 	return name
+}
+
+// alikeRights are identifiers and rights, with the letters of each in order. Gadwall lists the owner,
+// too.
+func alikeRights(response string, list []dovecottest.Value) string {
+	var words []string
+	ownersAt := -1
+	for i, v := range list {
+		if i > 0 && v.Text == "<owner>" {
+			ownersAt = i
+		}
+		switch letters := strings.Split(v.Text, ""); {
+		case ownersAt > 0 && i-ownersAt <= 1:
+		case i > 0 && v.Text != "<guest>" && (response != "LISTRIGHTS" || i > 1):
+			slices.Sort(letters)
+			words = append(words, strings.Join(letters, ""))
+		default:
+			words = append(words, text1(v))
+		}
+	}
+	slices.Sort(words)
+	return strings.Join(words, " ")
 }
 
 // text1 is a value in one form, whether it came as an atom or as a string.

@@ -3,13 +3,11 @@ package imap
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/emersion/go-imap/v2"
 
 	"gadwall/imap/wire"
 	"gadwall/internal/mailstore"
-	"gadwall/internal/uidset"
 )
 
 // handleReplace answers REPLACE and UID REPLACE (RFC 8508 section 3): an APPEND of one message, to any
@@ -70,7 +68,8 @@ func (a *appender) replace(ctx context.Context, cmd *command, uid uint32) error 
 	cmd.removed, sel.owed = true, true
 	a.c.added(a.dest, imported.UIDs, imported.ModSeq)
 	// Untagged, since with QRESYNC the tagged answer has HIGHESTMODSEQ (RFC 8508 section 3.1).
-	a.c.enc.Untagged().Raw(fmt.Sprintf("OK [APPENDUID %d %s] Replacement is stored",
-		imported.UIDValidity, uidset.Format(imported.UIDs))).CRLF()
+	if code := appendUID(a.dest, imported); code != "" {
+		a.c.status("*", imap.StatusResponseTypeOK, code, "Replacement is stored")
+	}
 	return nil
 }

@@ -51,6 +51,12 @@ func LikeGadwall() Option {
 	}
 }
 
+// Sharing lets users share mailboxes (RFC 4314), which other users see under "Other Users/NAME/". It
+// belongs to LikeGadwall.
+func Sharing() Option {
+	return func(o *dovecot.Options) { o.Extra += sharingConfiguration }
+}
+
 // MDBox keeps mail in Dovecot's own format of many messages per file, compressed with zstd: the
 // most compact one that it has. singleInstance moves attachments, decoded, to files of their own of
 // which equal ones are kept once (mail_attachment_dir).
@@ -109,6 +115,26 @@ namespace inbox {
     auto = subscribe
     special_use = \Trash
   }
+}
+`
+
+const sharingConfiguration = `
+mail_plugins = $mail_plugins acl
+protocol imap {
+  mail_plugins = $mail_plugins imap_acl
+}
+namespace others {
+  type = shared
+  separator = /
+  prefix = Other Users/%%u/
+  location = sdbox:DIR/mail/%%u
+  subscriptions = no
+  list = children
+}
+plugin {
+  acl = vfile
+  acl_anyone = allow
+  acl_shared_dict = file:DIR/mail/shared-mailboxes
 }
 `
 
