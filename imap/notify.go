@@ -89,7 +89,7 @@ func (c *conn) beginNotify(ctx context.Context, req *notifyRequest, before *noti
 		if err != nil {
 			return err
 		}
-		if !n.fits(tree) {
+		if !c.mayWatch(tree) {
 			return errNotifyOverflow
 		}
 		n.looked, n.told, n.fresh = time.Now(), time.Now(), true
@@ -120,15 +120,15 @@ func (c *conn) beginNotify(ctx context.Context, req *notifyRequest, before *noti
 // errNotifyOverflow refuses to watch so much (RFC 5465 section 3.1).
 var errNotifyOverflow = refuse("NOTIFICATIONOVERFLOW", "There are too many mailboxes to watch")
 
-// fits reports whether a session can watch so much.
-func (n *notifications) fits(tree *mailboxTree) bool {
+// mayWatch reports whether a session can watch so much.
+func (c *conn) mayWatch(tree *mailboxTree) bool {
 	owners := make(map[mailkey.UserID]bool)
 	for _, node := range tree.nodes {
 		if node.others && node.box != nil {
 			owners[node.box.Key.User()] = true
 		}
 	}
-	return len(tree.nodes) <= maxNotifyMailboxes && len(owners) <= maxNotifyOwners
+	return len(tree.nodes) <= c.srv.notifyMailboxes && len(owners) <= maxNotifyOwners
 }
 
 // followWatched subscribes to the events of those whose mailboxes are watched. What changed before

@@ -100,7 +100,7 @@ func (c *conn) lookAtDirty(ctx context.Context) (whole bool, err error) {
 
 // tooMany ends all notifications if the look has found too many.
 func (c *conn) tooMany() bool {
-	if c.notify.responses <= maxNotifyResponses {
+	if c.notify.responses <= c.srv.notifyResponses {
 		return false
 	}
 	c.overflow("Too much has changed")
@@ -116,7 +116,7 @@ func (c *conn) lookAtAll(ctx context.Context) error {
 		n.subscribed = subscribed
 		return err
 	}
-	if !n.fits(tree) {
+	if !c.mayWatch(tree) {
 		c.overflow("There are too many mailboxes to watch")
 		return nil
 	}
@@ -130,7 +130,7 @@ func (c *conn) lookAtAll(ctx context.Context) error {
 		case node.box == nil:
 		case c.isSelected(node.box): // compared when another one is selected
 			n.dirty[node.box.Key] = heard{}
-		case n.responses <= maxNotifyResponses:
+		case n.responses <= c.srv.notifyResponses:
 			c.tellStatus(n.boxes[node.box.Key], node.box, node.rights)
 			n.settle(c, node.box)
 		}

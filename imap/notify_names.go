@@ -56,7 +56,7 @@ func (d *treeDiff) compare(subscribed map[string]bool) {
 	}
 	d.subscriptions(subscribed)
 	for _, changed := range d.list {
-		if d.n.responses++; d.n.responses > maxNotifyResponses {
+		if d.n.responses++; d.n.responses > d.c.srv.notifyResponses {
 			return
 		}
 		node := d.tree.index[changed.name]

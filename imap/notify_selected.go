@@ -127,7 +127,7 @@ func (c *conn) fetchNew(ctx context.Context) error {
 
 // tooManyNew ends all notifications if there are too many new messages to tell attributes of.
 func (c *conn) tooManyNew() bool {
-	if len(c.sel.fresh) <= maxNotifyResponses {
+	if len(c.sel.fresh) <= c.srv.notifyResponses {
 		return false
 	}
 	c.sel.fresh = nil

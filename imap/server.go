@@ -84,7 +84,8 @@ type Server struct {
 	compressors *deflate.Pool // of sessions that compress
 
 	// As the constants of these names; tests have other ones.
-	notifyPause, notifyPatience time.Duration
+	notifyPause, notifyPatience      time.Duration
+	notifyMailboxes, notifyResponses int
 
 	longLines atomic.Int32 // long lines of clients that are not logged in
 
@@ -152,6 +153,7 @@ func New(opts Options) *Server {
 		counts:      newCounts(opts.Activity),
 		compressors: deflate.NewPool(maxCompressors),
 		notifyPause: notifyPause, notifyPatience: notifyPatience,
+		notifyMailboxes: maxNotifyMailboxes, notifyResponses: maxNotifyResponses,
 		rare:        sparselog.New(sparselog.Interval),
 		describing:  newBudget(describingMemory, describingMemory/fetchShares, describeMemory),
 		fetchMemory: newBudget(opts.FetchMemory, opts.FetchMemory/fetchShares, maxBatchMemory),
