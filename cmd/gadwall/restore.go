@@ -169,6 +169,9 @@ func (c *restoreCmd) restoreUser(std streams) error {
 		progress.end()
 		fmt.Fprintf(std.out, "restored: %s in %s, %s; %d were there\n", count(done.Restored, "message"),
 			count(done.Mailboxes, "mailbox"), count(done.Bytes, "byte"), done.Present)
+		if done.Annotations > 0 {
+			fmt.Fprintf(std.out, "restored: %s\n", count(done.Annotations, "annotation"))
+		}
 		if err == nil && done.Damaged > 0 {
 			err = fmt.Errorf("%s of the backup cannot be read", count(done.Damaged, "message"))
 		}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,8 +16,10 @@ import (
 	"gadwall/internal/account"
 	"gadwall/internal/config"
 	"gadwall/internal/contents"
+	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
 	"gadwall/internal/node"
+	"gadwall/internal/storetest"
 )
 
 const username = "ada@example.com"
@@ -201,6 +204,72 @@ func TestDirectoryRefuses(t *testing.T) {
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
 		t.Errorf("left over: %v, %v", entries, err)
 	}
+}
+
+// Annotations come back where the server has none of the name.
+func TestUserBringsAnnotationsBack(t *testing.T) {
+	ctx := t.Context()
+	st := [2]*storetest.Store{storetest.Open(t, storetest.Options{}), storetest.Open(t, storetest.Options{})}
+	var users [2]*mailstore.User
+	var accounts [2]*account.Account
+	for i, s := range st {
+		users[i] = s.User(t, username)
+		all, err := account.New(account.Options{Store: s.Store, Bus: s.Bus})
+		if err != nil {
+			t.Fatal(err)
+		}
+		accounts[i] = all.Of(users[i])
+	}
+	set := func(to *account.Account, path string, list ...string) {
+		t.Helper()
+		var entries []mailstore.MetadataEntry
+		for i := 0; i < len(list); i += 2 {
+			entries = append(entries, mailstore.MetadataEntry{Name: list[i], Value: []byte(list[i+1])})
+		}
+		if _, _, err := to.SetMetadata(ctx, path, entries); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := accounts[0].Create(ctx, "Lists", mailstore.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	set(accounts[0], "", "/private/vendor/a", "server")
+	set(accounts[0], "INBOX", "/private/comment", "old", "/shared/color", "red")
+	set(accounts[0], "Lists", "/shared/comment", "lists")
+	if _, err := st[0].SetMetadata(ctx, st[0].Mailbox(t, users[0], "INBOX").Key, mailkey.NewUserID(),
+		[]mailstore.MetadataEntry{{Name: "/private/comment", Value: []byte("another's")}}); err != nil {
+		t.Fatal(err)
+	}
+	set(accounts[1], "INBOX", "/private/comment", "new")
+
+	o := UserOptions{From: st[0].Store, Username: username, To: accounts[1]}
+	want := func(path string, list ...string) {
+		t.Helper()
+		entries, err := accounts[1].Metadata(ctx, path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, e := range entries {
+			got = append(got, e.Name, string(e.Value))
+		}
+		if !slices.Equal(got, list) {
+			t.Errorf("%q: %q, want %q", path, got, list)
+		}
+	}
+	for i, n := range []int64{3, 0} { // the second time nothing is missing
+		if count, err := User(ctx, o); err != nil || count.Annotations != n {
+			t.Errorf("%d: %+v, %v", i, count, err)
+		}
+		want("", "/private/vendor/a", "server")
+		want("INBOX", "/private/comment", "new", "/shared/color", "red")
+		want("Lists", "/shared/comment", "lists")
+	}
+	o.Mailbox, o.As = "INBOX", "Found"
+	if _, err := User(ctx, o); err != nil {
+		t.Error(err)
+	}
+	want("Found", "/private/comment", "old", "/shared/color", "red")
 }
 
 // Messages of the backup that cannot be read are counted; the others come back with their bytes

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/zeebo/blake3"
 
 	"gadwall/internal/account"
 	"gadwall/internal/contents"
+	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
 )
 
@@ -42,13 +44,16 @@ type UserCount struct {
 	Restored  int64 // messages put into the server
 	Bytes     int64 // of those
 	Present   int64 // messages that are in the mailbox of the server already
+	// Annotations is how many annotations were put into the server.
+	Annotations int64
 	// Damaged is how many messages could not be read from the backup. Each is logged.
 	Damaged int64
 }
 
 // User puts the messages that a user had in the backup into the user's mailboxes in the server.
 // Flags, keywords and internal dates are those of the backup; UIDs are new. Mailboxes that are
-// missing are created. A message that is in the mailbox already, with the same bytes and internal
+// missing are created. Annotations (RFC 5464) that the server does not have come back; those that it
+// has stay. A message that is in the mailbox already, with the same bytes and internal
 // date, is passed over. Errors: mailstore.ErrNoSuchUser and mailstore.ErrNoSuchMailbox if the
 // backup has them not, and those of account.Account and account.Import. What was done before an
 // error stays; called again, User goes on.
@@ -78,6 +83,9 @@ func User(ctx context.Context, o UserOptions) (UserCount, error) {
 		}
 		r.count.Mailboxes++
 		r.tell()
+	}
+	if r.Mailbox == "" && r.As == "" {
+		return r.count, r.annotations(ctx, user.ID.Mailbox(0), "")
 	}
 	return r.count, nil
 }
@@ -111,6 +119,9 @@ func (r *userRestore) mailbox(ctx context.Context, from *mailstore.Mailbox) erro
 	if err != nil {
 		return err
 	}
+	if err := r.annotations(ctx, from.Key, r.target(from.Path)); err != nil {
+		return err
+	}
 	present, err := messagesOf(ctx, to)
 	if err != nil {
 		return err
@@ -140,6 +151,34 @@ func (r *userRestore) mailbox(ctx context.Context, from *mailstore.Mailbox) erro
 		return nil
 	}
 	return r.put(ctx, to, batch)
+}
+
+// annotations restores the user's annotations of a mailbox, or with an empty path those on the server.
+// Those of other users stay away: in the server, they may not be whom the mailbox is shared with.
+func (r *userRestore) annotations(ctx context.Context, from mailkey.Mailbox, path string) error {
+	entries, err := r.From.MailboxMetadata(ctx, from, from.User(), nil)
+	if err != nil || len(entries) == 0 {
+		return err
+	}
+	present, err := r.To.Metadata(ctx, path, nil)
+	if err != nil {
+		return err
+	}
+	missing := slices.DeleteFunc(entries, func(e mailstore.MetadataEntry) bool {
+		return slices.ContainsFunc(present, func(p mailstore.MetadataEntry) bool { return p.Name == e.Name })
+	})
+	if len(missing) == 0 {
+		return nil
+	}
+	_, _, err = r.To.SetMetadata(ctx, path, missing)
+	if errors.Is(err, mailstore.ErrTooManyEntries) { // with those that the server has
+		r.Logger.Error("annotations are not restored", "mailbox", path, "annotations", len(missing), "error", err)
+		return nil
+	}
+	if err == nil {
+		r.count.Annotations += int64(len(missing))
+	}
+	return err
 }
 
 // open opens the mailbox of the server, and creates it where it is missing, with the special use
