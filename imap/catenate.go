@@ -169,6 +169,9 @@ func (c *conn) baseOf(ctx context.Context, url string) (imapurl.Base, error) {
 		return imapurl.Base{}, nil
 	}
 	box, err := c.sel.box.Status(ctx) // it may have another name by now than the client selected it by
+	if errors.Is(err, mailstore.ErrNoSuchMailbox) || errors.Is(err, account.ErrNoRight) {
+		return imapurl.Base{}, nil // deleted meanwhile
+	}
 	if err != nil {
 		return imapurl.Base{}, err
 	}
