@@ -76,6 +76,7 @@ type conn struct {
 
 	commands     int
 	knowsID      bool // the client has sent ID
+	rested       bool // it has waited for long
 	badInRow     int
 	authFailures int
 	closing      bool   // end after the running command
@@ -218,12 +219,21 @@ func (c *conn) greet() {
 
 // rest waits for a command with as little memory as that takes, and begins to read it.
 func (c *conn) rest() error {
-	c.dropCache()
-	c.dec.Rest()
+	c.release()
 	if c.in.await(c.patience(), false) == nothing {
 		return os.ErrDeadlineExceeded
 	}
 	return c.dec.Start()
+}
+
+// release gives memory back for a long wait.
+func (c *conn) release() {
+	c.dropCache()
+	c.dec.Rest()
+	if !c.rested {
+		c.rested = true
+		c.srv.leftovers.rest()
+	}
 }
 
 // patience is how long to wait for the next command.

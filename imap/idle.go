@@ -56,8 +56,7 @@ func (c *conn) tellUntilInput(ctx context.Context, mode syncMode) (spoken bool, 
 		if quiet := quietAfter - time.Since(begun); c.betweenCommands && quiet > 0 {
 			wait = min(wait, quiet)
 		} else {
-			c.dropCache()
-			c.dec.Rest()
+			c.release()
 		}
 		if c.sel != nil && c.sel.stale && !c.notify.silent() {
 			wait = min(wait, pause+rand.N(pause)) // not all sessions at the same time

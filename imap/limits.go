@@ -98,6 +98,13 @@ const (
 	maxVanishedRanges = 500
 )
 
+// restBurst is after how many new sessions the server collects what they have left behind;
+// stackHalvings is how many collections that takes beside the last one, for a stack of 16 KiB.
+const (
+	restBurst     = 200
+	stackHalvings = 2
+)
+
 // Times.
 const (
 	// greetTimeout bounds the TLS handshake; loginTimeout the time from
@@ -116,6 +123,9 @@ const (
 	// quietAfter is how long a client is silent until its session gives up
 	// what it keeps for speed.
 	quietAfter = 20 * time.Second
+	// restPause is how long after restBurst new sessions have begun to wait the server gives back
+	// what they have left behind.
+	restPause = 5 * time.Second
 	// watchAfter is how long a command runs before the connection is watched
 	// for the client's leaving.
 	watchAfter = 250 * time.Millisecond

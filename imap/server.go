@@ -89,10 +89,12 @@ type Server struct {
 
 	longLines atomic.Int32 // long lines of clients that are not logged in
 
-	views   poller // of sessions that wait
-	polling sync.Once
-	ctx     context.Context // ends when connections must end at once
-	cancel  context.CancelFunc
+	views     poller    // of sessions that wait
+	leftovers leftovers // of sessions that wait for the first time
+	polling   sync.Once
+
+	ctx    context.Context // ends when connections must end at once
+	cancel context.CancelFunc
 
 	mu        sync.Mutex
 	listeners map[net.Listener]struct{}
@@ -338,6 +340,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		close(ended)
 	}()
 	defer s.rare.Close()
+	defer s.leftovers.stop()
 	defer s.cancel()
 	notice := time.NewTicker(s.shutdownNotice)
 	defer notice.Stop()

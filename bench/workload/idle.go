@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"gadwall/bench"
 )
 
 // defaultIdle is how many connections idle, pushCalls how many deliveries a repeat has.
@@ -70,19 +72,51 @@ func (s *suite) inbox(ctx context.Context, user int) (int, error) {
 }
 
 // measure reads the memory of the server before the connections are there.
-func (id *idlers) measure(context.Context, int) (err error) {
-	id.base, _, err = id.s.Target.Memory()
+func (id *idlers) measure(ctx context.Context, _ int) (err error) {
+	id.base, _, err = id.s.settledMemory(ctx)
 	return err
 }
 
-// memory is what each connection has added.
-func (id *idlers) memory(context.Context, int) (map[string]float64, error) {
-	now, ok, err := id.s.Target.Memory()
+// memory is what each connection has added: at once, and when the server has given back what the
+// logins took.
+func (id *idlers) memory(ctx context.Context, _ int) (map[string]float64, error) {
+	first, ok, err := id.s.Target.Memory()
 	if err != nil || !ok {
 		return nil, err
 	}
-	each := float64(now-id.base) / float64(len(id.conns))
-	return map[string]float64{"pss-bytes": float64(now), "pss-bytes-per-connection": each}, nil
+	settled, _, err := id.s.settledMemory(ctx)
+	if err != nil {
+		return nil, err
+	}
+	each := func(memory int64) float64 { return float64(memory-id.base) / float64(len(id.conns)) }
+	return map[string]float64{"pss-bytes": float64(settled), "pss-bytes-per-connection": each(settled),
+		"pss-bytes-per-connection-at-once": each(first)}, nil
+}
+
+// settledMemory waits until the server's memory falls no more, and returns it. ok is false if it is
+// not known.
+func (s *suite) settledMemory(ctx context.Context) (octets int64, ok bool, err error) {
+	least, ok, err := s.Target.Memory()
+	if err != nil || !ok {
+		return 0, ok, err
+	}
+	s.Progress("waiting until the server's memory falls no more", 0, 0)
+	ticker := time.NewTicker(max(1, cmp.Or(s.Settle, bench.SettleTime)/memorySteady))
+	defer ticker.Stop()
+	for steady := 0; steady < memorySteady; steady++ {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return 0, false, context.Cause(ctx)
+		}
+		if octets, _, err = s.Target.Memory(); err != nil {
+			return 0, false, err
+		}
+		if octets < least-least/memoryNoise {
+			least, steady = octets, -1
+		}
+	}
+	return octets, true, nil
 }
 
 // connect logs a connection in, selects INBOX and begins IDLE.

@@ -35,6 +35,9 @@ const (
 	// settlePeriod is how often a server is asked whether it still works on what it was given,
 	// settleSteady how many answers in succession must be the same.
 	settlePeriod, settleSteady = 200 * time.Millisecond, 5
+	// memorySteady is how many looks at a server's memory in succession must not find less by more
+	// than one part in memoryNoise.
+	memorySteady, memoryNoise = 12, 50
 	// unseenEvery says which messages of a folder are not seen, answeredEvery which are answered.
 	unseenEvery, answeredEvery = 5, 7
 )

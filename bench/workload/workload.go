@@ -30,8 +30,8 @@ type Options struct {
 	// 0 is the usual number.
 	Idle    int
 	BigMail int64
-	// Settle is how long the size of a directory stays the same before it counts; 0 is
-	// bench.SettleTime.
+	// Settle is how long the size of a directory stays the same before it counts, and how long the
+	// memory of a server does not fall; 0 is bench.SettleTime.
 	Settle time.Duration
 
 	// Params are further parameters of all lines: what else of the mail is not as usual.

@@ -25,7 +25,7 @@ type benchLoad struct {
 	Idle        int     `default:"200" help:"Connections of the workload idle."`
 	BigMail     int64   `default:"200000000" placeholder:"BYTES" help:"Size of the mail of the workload bigmail."`
 	benchMail
-	Settle time.Duration `default:"12s" placeholder:"TIME" help:"How long the size of a data directory stays the same before it counts."`
+	Settle time.Duration `default:"12s" placeholder:"TIME" help:"How long the size of a data directory stays the same before it counts, and the memory of a server does not fall."`
 	Mail   string        `placeholder:"PATH" help:"Use this mail instead of generated mail: an mbox, a Maildir, or a directory with a message in each file."`
 	Out    string        `placeholder:"FILE" help:"Append a line of JSON for each measurement."`
 

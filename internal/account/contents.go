@@ -14,22 +14,27 @@ import (
 // background.
 type Contents struct {
 	shared *contents.Store
-	cached *contents.Store
-	kept   *contents.Kept
+	cached *contents.Store // nil until something is read
+	kept   *contents.Kept  // nil until something is kept
 	log    *slog.Logger
 }
 
 func newContents(shared *contents.Store, log *slog.Logger) *Contents {
-	c := &Contents{shared: shared, log: log}
-	c.DropCache()
-	return c
+	return &Contents{shared: shared, log: log}
 }
 
 // DropCache gives the memory of decoded frames and kept contents back. What is read later is kept
 // anew.
 func (c *Contents) DropCache() {
-	c.kept = new(contents.Kept)
-	c.cached = c.shared.WithCache(blobstore.NewFrameCache(blobstore.DefaultCacheBytes))
+	c.kept, c.cached = nil, nil
+}
+
+// store reads with the cache.
+func (c *Contents) store() *contents.Store {
+	if c.cached == nil {
+		c.cached = c.shared.WithCache(blobstore.NewFrameCache(blobstore.DefaultCacheBytes))
+	}
+	return c.cached
 }
 
 // Load loads contents. Those that do not exist and those that are damaged are absent from the
@@ -37,19 +42,19 @@ func (c *Contents) DropCache() {
 func (c *Contents) Load(
 	ctx context.Context, ids []contents.ID, want contents.Want,
 ) (map[contents.ID]*contents.Content, error) {
-	if len(ids) == 1 {
+	if len(ids) == 1 && c.kept != nil {
 		if kept := c.kept.Take(ids[0], want); kept != nil {
 			return map[contents.ID]*contents.Content{ids[0]: kept}, nil
 		}
 	}
-	loaded, err := c.cached.Load(ctx, ids, want)
+	loaded, err := c.store().Load(ctx, ids, want)
 	if err == nil || !errors.Is(err, contents.ErrCorrupt) {
 		return loaded, err
 	}
 	// One damaged content makes the whole call fail. Loading one by one tells which it is.
 	loaded = make(map[contents.ID]*contents.Content, len(ids))
 	for _, id := range ids {
-		one, err := c.cached.Load(ctx, []contents.ID{id}, want)
+		one, err := c.store().Load(ctx, []contents.ID{id}, want)
 		switch {
 		case errors.Is(err, contents.ErrCorrupt):
 			c.log.Error("content is damaged", "error", err)
@@ -64,11 +69,16 @@ func (c *Contents) Load(
 
 // Keep keeps a content that the caller does not need any more: the next Load of it alone needs no
 // query.
-func (c *Contents) Keep(content *contents.Content) { c.kept.Put(content) }
+func (c *Contents) Keep(content *contents.Content) {
+	if c.kept == nil {
+		c.kept = new(contents.Kept)
+	}
+	c.kept.Put(content)
+}
 
 // ShortHeaders returns short headers. See contents.Store.ShortHeaders.
 func (c *Contents) ShortHeaders(ctx context.Context, ids []contents.ID) ([][]byte, error) {
-	return c.cached.ShortHeaders(ctx, ids)
+	return c.store().ShortHeaders(ctx, ids)
 }
 
 // Prefetch loads the inline bytes of all ranges by one query. It passes over damage: the caller
@@ -77,7 +87,7 @@ func (c *Contents) Prefetch(ctx context.Context, ranges []contents.Range) error 
 	if len(ranges) == 0 {
 		return nil
 	}
-	if err := c.cached.Prefetch(ctx, ranges); !errors.Is(err, contents.ErrCorrupt) {
+	if err := c.store().Prefetch(ctx, ranges); !errors.Is(err, contents.ErrCorrupt) {
 		return err
 	}
 	return nil
@@ -88,5 +98,5 @@ func (c *Contents) Prefetch(ctx context.Context, ranges []contents.Range) error 
 func (c *Contents) ReadAhead(
 	ctx context.Context, ranges []contents.Range,
 ) (*blobstore.Ahead, error) {
-	return c.cached.ReadAhead(ctx, ranges)
+	return c.store().ReadAhead(ctx, ranges)
 }
