@@ -93,7 +93,7 @@ func newConn(s *Server, nc net.Conn) *conn {
 	c.in = newInput(nc)
 	c.in.total = &s.counts.traffic.Received
 	c.dec = wire.NewDecoder(c.in)
-	c.out = &output{conn: nc, total: &s.counts.traffic.Sent}
+	c.out = &output{conn: nc, timeout: writeTimeout, total: &s.counts.traffic.Sent}
 	c.enc = wire.NewEncoder(c.out)
 	c.dec.Continue = c.continueLiteral
 	c.beforeLogin()
@@ -204,6 +204,9 @@ func (c *conn) close() {
 	c.sel = nil
 	if c.sub != nil {
 		c.sub.Close()
+	}
+	if errors.Is(c.enc.Err(), os.ErrDeadlineExceeded) {
+		c.ended = "client reads nothing"
 	}
 	if c.account != nil {
 		c.log.Info("imap: logout", "why", c.ended, "commands", c.commands,

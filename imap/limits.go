@@ -110,7 +110,7 @@ const (
 	// greetTimeout bounds the TLS handshake; loginTimeout the time from
 	// connecting to a successful login.
 	greetTimeout = 30 * time.Second
-	loginTimeout = 3 * time.Minute
+	loginTimeout = time.Minute
 	// autologout is how long a client may be silent (RFC 3501 section 5.4:
 	// at least 30 minutes).
 	autologout = 30*time.Minute + 10*time.Second

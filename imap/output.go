@@ -12,9 +12,10 @@ import (
 // output writes to a connection. A client that reads slowly but reads is not cut off: the time
 // limit begins anew whenever the connection has taken something.
 type output struct {
-	conn  net.Conn
-	bytes int64         // written so far
-	total *atomic.Int64 // by all connections
+	conn    net.Conn
+	timeout time.Duration // how long a write may make no progress
+	bytes   int64         // written so far
+	total   *atomic.Int64 // by all connections
 	// waited is how long all writes took.
 	waited time.Duration
 
@@ -37,7 +38,7 @@ func (o *output) Write(p []byte) (int, error) {
 	begun, written := time.Now(), 0
 	defer func() { o.waited += time.Since(begun) }()
 	for written < len(p) {
-		if err := o.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		if err := o.conn.SetWriteDeadline(time.Now().Add(o.timeout)); err != nil {
 			return written, err
 		}
 		n, err := o.conn.Write(p[written:min(written+size, len(p))])

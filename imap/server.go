@@ -109,6 +109,7 @@ type Server struct {
 	progressEvery  time.Duration // how often a long command tells how far it is
 	trustEvents    time.Duration // how long an event is believed that the database does not confirm
 	quietAfter     time.Duration // of the connections that begin; guarded by mu
+	writeTimeout   time.Duration // likewise
 	wg             sync.WaitGroup
 }
 
@@ -168,6 +169,7 @@ func New(opts Options) *Server {
 		progressEvery:  progressInterval,
 		trustEvents:    trustEvents,
 		quietAfter:     quietAfter,
+		writeTimeout:   writeTimeout,
 	}
 }
 
@@ -227,7 +229,7 @@ func (s *Server) start(nc net.Conn) {
 		refuse = "[LIMIT] Too many connections"
 	default:
 		s.conns[c] = struct{}{}
-		c.in.quietAfter = s.quietAfter
+		c.in.quietAfter, c.out.timeout = s.quietAfter, s.writeTimeout
 		s.wg.Add(1)
 		s.polling.Do(func() { s.wg.Go(s.poll) })
 	}
