@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"gadwall/internal/oidctest"
+	"gadwall/internal/smarthosttest"
 )
 
 // TestTokenLogins logs in with tokens of a provider, by programs that are not ours: Python's imaplib
@@ -232,5 +233,55 @@ func runProgram(t *testing.T, name string, args ...string) (in io.Writer, line f
 			t.Fatalf("the program ended: %v", said.Err())
 		}
 		return said.Text()
+	}
+}
+
+// TestSubmissionLogins logs in for submission with GNU SASL's program by SCRAM, with and without channel
+// binding; curl sends with a token by OAUTHBEARER, msmtp by XOAUTH2 and SCRAM.
+func TestSubmissionLogins(t *testing.T) {
+	gsasl, curl, msmtp := tool(t, "gsasl"), tool(t, "curl"), tool(t, "msmtp")
+	ca, p := newAuthority(t, "Test CA"), oidctest.New(t)
+	cert, key := ca.server()
+	mx, submission := smarthosttest.New(t, smarthosttest.Options{}), freeAddr(t)
+	s := startServer(t, "--scram", "--tls-cert", cert, "--tls-key", key, "--submission-listen", submission,
+		"--oidc-issuer", p.Issuer, "--oidc-client-id", oidctest.ClientID,
+		"--smarthost", mx.Addr, "--smarthost-tls", "none")
+	_, port := hostPort(t, submission)
+	for _, how := range [][]string{
+		{"SCRAM-SHA-256", "--no-cb"}, {"SCRAM-SHA-256-PLUS"}, {"PLAIN"},
+	} {
+		for password, works := range map[string]bool{testPassword: true, "wrong": false} {
+			args := append([]string{"--smtp", "--mechanism", how[0], "-a", testUser, "-p", password, "--quiet",
+				"--x509-ca-file=" + ca.file, "--connect", "localhost:" + port, "--starttls"}, how[1:]...)
+			out, err := exec.CommandContext(t.Context(), gsasl, args...).CombinedOutput()
+			if in := err == nil && strings.Contains(string(out), "235 2.7.0"); in != works {
+				t.Errorf("gsasl with %q and the password %s: %v\n%s", how, password, err, out)
+			}
+		}
+	}
+	file := filepath.Join(t.TempDir(), "mail.eml")
+	writeFile(t, file, outgoing("curl"))
+	send := []string{"-sS", "--url", "smtp://localhost:" + port, "--ssl-reqd", "--cacert", ca.file,
+		"--user", testUser, "--mail-from", testUser, "--mail-rcpt", "x@elsewhere.example", "-T", file,
+		"--oauth2-bearer"}
+	command(t, nil, nil, curl, append(send, p.Token(testUser, nil))...)
+	wrong := exec.CommandContext(t.Context(), curl, append(send, p.Token("eve@example.com", nil))...)
+	if out, err := wrong.CombinedOutput(); err == nil {
+		t.Errorf("curl with another's token: %s", out)
+	}
+	for mechanism, secret := range map[string]string{"scram-sha-256": testPassword, "xoauth2": p.Token(testUser, nil)} {
+		command(t, nil, strings.NewReader(outgoing(mechanism)), msmtp, "--host", "localhost", "--port", port,
+			"--tls=on", "--tls-trust-file="+ca.file, "--auth="+mechanism, "--user", testUser,
+			"--passwordeval", "printf '%s' '"+secret+"'", "--from", testUser, "--", "x@elsewhere.example")
+	}
+	if sent := mx.Messages(); len(sent) != 3 {
+		t.Errorf("%d messages were sent, want one of curl and two of msmtp", len(sent))
+	}
+	// Over HTTP the instance writes the log before it answers.
+	logged := command(t, nil, nil, curl, "-sS", "http://"+s.http+"/users/"+s.userID(t, testUser)+"/authlog")
+	for _, by := range []string{"OAUTHBEARER", "XOAUTH2", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS"} {
+		if !strings.Contains(logged, `"`+by+`"`) {
+			t.Errorf("no login by %s: %s", by, logged)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"testing"
+	"time"
 
 	"gadwall/internal/account"
 	"gadwall/internal/logins"
@@ -12,7 +13,12 @@ import (
 // The API shows the logins of a user, and all failures, page by page.
 func TestAuthlog(t *testing.T) {
 	st := storetest.Open(t, storetest.Options{})
-	recorder := logins.NewRecorder(logins.RecorderOptions{Write: st.WriteLogins})
+	// At midnight an entry would end.
+	clock := time.Now().UTC().Truncate(24 * time.Hour).Add(12 * time.Hour)
+	recorder := logins.NewRecorder(logins.RecorderOptions{Write: st.WriteLogins, Now: func() time.Time {
+		clock = clock.Add(time.Second)
+		return clock
+	}})
 	t.Cleanup(func() {
 		if err := recorder.Close(); err != nil {
 			t.Error(err)

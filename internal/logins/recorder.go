@@ -15,10 +15,10 @@ type RecorderOptions struct {
 	// Write adds attempts to the authentication log (mailstore.Store.WriteLogins).
 	Write  func(ctx context.Context, list []mailstore.LoginEvent) error
 	Logger *slog.Logger // slog.Default() if nil
+	// Now is the clock of the entries; nil means time.Now.
+	Now func() time.Time
 
-	// For tests.
-	every time.Duration
-	now   func() time.Time
+	every time.Duration // for tests
 }
 
 // Recorder gathers attempts to log in and writes them in the background. No login waits for it.
@@ -61,10 +61,10 @@ func NewRecorder(o RecorderOptions) *Recorder {
 	if o.every <= 0 {
 		o.every = recordEvery
 	}
-	if o.now == nil {
-		o.now = time.Now
+	if o.Now == nil {
+		o.Now = time.Now
 	}
-	return &Recorder{write: o.Write, log: o.Logger, every: o.every, now: o.now,
+	return &Recorder{write: o.Write, log: o.Logger, every: o.every, now: o.Now,
 		pending: make(map[mailstore.LoginKind]*tally)}
 }
 

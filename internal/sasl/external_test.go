@@ -48,13 +48,13 @@ func (p *askedProgram) set(user, attribute string, down bool) {
 }
 
 // newExternalEnv makes an env whose passwords another program knows.
-func newExternalEnv(t *testing.T, create bool) (*env, *askedProgram) {
+func newExternalEnv(t testing.TB, create bool, opts ...func(*Options)) (*env, *askedProgram) {
 	p := &askedProgram{attribute: make(map[string]string)}
 	s := httptest.NewServer(p)
 	t.Cleanup(s.Close)
 	c := authcall.New(authcall.Options{URL: s.URL, Secret: "0123456789abcdef", Timeout: time.Minute})
 	t.Cleanup(c.Close)
-	return newEnv(t, func(o *Options) { o.External, o.CreateUsers = c, create }), p
+	return newEnv(t, append(opts, func(o *Options) { o.External, o.CreateUsers = c, create })...), p
 }
 
 func (e *env) login(t *testing.T, username, password, as string, want error) {

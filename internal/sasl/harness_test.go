@@ -43,6 +43,11 @@ func newEnvOn(t testing.TB, store *storetest.Store, opts ...func(*Options)) *env
 	return &env{Authenticator: New(o), store: store, user: store.User(t, testUser)}
 }
 
+// undelayed is an option of an env whose failures delay nobody.
+func undelayed(o *Options) {
+	o.Logins = logins.New(logins.Options{Failed: func(error) bool { return false }})
+}
+
 // private is a client whose connection nobody can read.
 var private = Client{
 	Client: logins.Client{Addr: netip.MustParseAddr("192.0.2.1")}, Address: "192.0.2.1",

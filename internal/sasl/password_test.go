@@ -6,7 +6,9 @@ import (
 	"testing"
 
 	"gadwall/internal/account"
+	"gadwall/internal/bearer"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/oidctest"
 )
 
 func TestPlain(t *testing.T) {
@@ -79,13 +81,22 @@ func TestPasswordsNeedPrivacy(t *testing.T) {
 
 // FuzzExchange: an exchange ends, without an account for those who do not know the password.
 func FuzzExchange(f *testing.F) {
-	e := newEnv(f)
+	// Another program denies passwords faster than the store does.
+	e, _ := newExternalEnv(f, false, undelayed, func(o *Options) {
+		p := oidctest.New(f)
+		o.Tokens = bearer.New(bearer.Options{Issuer: p.Issuer, ClientID: oidctest.ClientID})
+		f.Cleanup(o.Tokens.Close)
+		o.Certificate = CertificateEmail
+	})
+	stranger := withCertificate(true, "", "eve@example.com")
 	for i := range mechanisms {
 		f.Add(uint8(i), []byte("\x00"+testUser+"\x00wrong"), []byte("wrong"), []byte(""))
+		f.Add(uint8(i), []byte("n,a="+testUser+",\x01auth=Bearer a.b.c\x01\x01"), []byte{1}, []byte(""))
+		f.Add(uint8(i), []byte("user="+testUser+"*root\x01auth=Bearer x\x01\x01"), []byte{1}, []byte(""))
 	}
 	f.Fuzz(func(t *testing.T, which uint8, first, second, third []byte) {
 		m := mechanisms[int(which)%len(mechanisms)]
-		x, err := e.Begin(t.Context(), m.name, private)
+		x, err := e.Begin(t.Context(), m.name, stranger)
 		if err != nil {
 			return
 		}

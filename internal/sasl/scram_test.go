@@ -22,8 +22,8 @@ import (
 	"gadwall/internal/storetest"
 )
 
-func newScramEnv(t testing.TB) *env {
-	return newEnvOn(t, storetest.Open(t, storetest.Options{Scram: true}))
+func newScramEnv(t testing.TB, opts ...func(*Options)) *env {
+	return newEnvOn(t, storetest.Open(t, storetest.Options{Scram: true}), opts...)
 }
 
 // connection is both ends of a connection with TLS.
@@ -237,7 +237,7 @@ func TestScramMalformed(t *testing.T) {
 
 // FuzzScram: no messages that come from no client log anybody in.
 func FuzzScram(f *testing.F) {
-	e := newScramEnv(f)
+	e := newScramEnv(f, undelayed)
 	f.Add("n,,n=alice@example.com,r=abc", "c=biws,r=abc,p=AAAA")
 	f.Add("p=tls-exporter,a=b,n=alice@example.com,r=abc", "c=,r=,p=")
 	f.Fuzz(func(t *testing.T, first, final string) {
