@@ -85,6 +85,21 @@ func TestConsole(t *testing.T) {
 	s := consoleServer(t)
 	s.failLogin(t, `alan@example.com`)
 	s.failLogin(t, `<u>nobody</u>@example.com`)
+	// The script finds this session and ends it.
+	c, err := imapclient.DialInsecure(s.imap, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.Login("grace@example.com", testPassword).Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Select("INBOX", nil).Wait(); err != nil {
+		t.Fatal(err)
+	}
 	browsertest.Run(t, "testdata/console.cjs", "GADWALL_URL=http://"+s.http, "GADWALL_LMTP="+s.lmtp,
 		"CONSOLE_TOKEN="+consoleToken)
+	if err := c.Noop().Wait(); err == nil {
+		t.Error("the session that an operator ended goes on")
+	}
 }

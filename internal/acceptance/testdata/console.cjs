@@ -313,6 +313,23 @@ open(async ({ context, page, url }) => {
   await heading('alan@example.com');
   await page.getByRole('region', { name: 'Sign-ins', exact: true }).getByText('wrong password').waitFor();
 
+  // Who is logged in, found and ended by keys.
+  await page.keyboard.press('g');
+  await page.keyboard.press('c');
+  await heading('Sessions');
+  const session = page.getByRole('row', { name: /grace@example\.com.*imap/i });
+  await session.getByText('INBOX').waitFor();
+  await accessible('the sessions');
+  await screenshot(page, 'sessions');
+  await narrow('sessions');
+  await session.getByRole('button', { name: /^End the imap session of grace@example\.com$/i }).focus();
+  await page.keyboard.press('Enter');
+  await page.getByText('The session ends.').waitFor();
+  await session.waitFor({ state: 'detached' });
+  await page.getByText('Nobody is logged in.').waitFor();
+  await page.goto(`${url}/#/users/alan@example.com`);
+  await heading('alan@example.com');
+
   // What happens to the user's mail, as it happens.
   const live = page.getByRole('region', { name: 'Live events' });
   await live.getByText('The stream begins.').waitFor();
