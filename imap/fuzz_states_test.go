@@ -79,6 +79,14 @@ func FuzzLiteral(f *testing.F) {
 		"01234567890123456789 CATENATE (URL /INBOX)\r\n", "01234567890123456789 (\\Draft) ~{3}\r\na\x00b\r\n")
 }
 
+// In the midst of a part of a message, between literals and URLs (RFC 4469).
+func FuzzCatenate(f *testing.F) {
+	fuzzState(f, true, "s SELECT INBOX\r\na APPEND INBOX CATENATE (URL \"/INBOX/;UID=1/;SECTION=HEADER\" TEXT {5+}\r\n",
+		"hello)\r\nb NOOP\r\n", "hello URL \"/INBOX/;UID=1/;SECTION=1.2/;PARTIAL=1.2\")\r\n", "hel",
+		"hello URL ;UID=1 TEXT ~{1+}\r\n\x00) CATENATE (URL ../x/;UID=1)\r\n",
+		"hello UTF8 (~{1+}\r\nx))\r\n", "hello URL {3+}\r\n/%5 TEXT {9}\r\n", "hello) {2+}\r\nab\r\n")
+}
+
 // The string that a command ends in (RFC 3501 section 4.3) may be cut off, too.
 func FuzzNonSynchronizingLiteral(f *testing.F) {
 	fuzzState(f, true, "s SELECT INBOX\r\na SEARCH SUBJECT {5+}\r\n",
