@@ -20,8 +20,8 @@ import (
 // selected mailbox.
 //
 // What the client knows of other mailboxes is in boxes. An event marks what there is to look at
-// (dirty, list); a look compares with the database and tells the differences. So a lost event delays
-// an answer, and any number of changes between two looks cost one query.
+// (dirty, list); a look compares with the database and tells the differences. So a lost event
+// delays an answer, and any number of changes between two looks cost one query.
 type notifications struct {
 	selected selectedEvents
 	groups   []eventGroup // of other mailboxes

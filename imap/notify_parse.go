@@ -190,7 +190,7 @@ func (p *notifyParser) group() error {
 	return p.dec.Expect(')')
 }
 
-// mailboxes reads " name" or " (name ...)". It leaves out names that no mailbox can have: the server
+// mailboxes reads " name" or " (name ...)", without names that no mailbox can have: the server
 // ignores names without a mailbox (RFC 5465 section 3.1).
 func (p *notifyParser) mailboxes() (names []string, err error) {
 	if err := p.dec.SP(); err != nil {

@@ -59,8 +59,8 @@ func (c *conn) tellWithheld(ctx context.Context) error {
 }
 
 // added notes messages that a command of the client put into a mailbox, by a transaction with that
-// mod-sequence: those of the selected mailbox are told without the attributes that NOTIFY asks for, and
-// of another one nothing is told (RFC 5465 sections 5 and 5.2).
+// mod-sequence: those of the selected mailbox are told without the attributes that NOTIFY asks for,
+// and of another one nothing is told (RFC 5465 sections 5 and 5.2).
 func (c *conn) added(box *account.Mailbox, uids []uint32, modseq uint64) {
 	if c.sel == nil || box.Key() != c.sel.box.Key() {
 		c.notify.added(box.Key(), uids, modseq)
@@ -76,8 +76,8 @@ func (c *conn) added(box *account.Mailbox, uids []uint32, modseq uint64) {
 	}
 }
 
-// fetchesNew reports whether the client wants attributes of new messages, of all or of those that some
-// search finds.
+// fetchesNew reports whether the client wants attributes of new messages, of all or of those that
+// some search finds.
 func (c *conn) fetchesNew() bool {
 	return c.notify.fetch() != nil ||
 		slices.ContainsFunc(c.sel.contexts.list, func(x *searchContext) bool { return x.req.returns.fetch != nil })
@@ -105,8 +105,8 @@ func (c *conn) newMessages(uids []uint32) {
 	}
 }
 
-// fetchNew tells the attributes of new messages, after EXISTS and what the messages are in the results
-// of searches (RFC 5465 section 5.2).
+// fetchNew tells the attributes of new messages, after EXISTS and what the messages are in the
+// results of searches (RFC 5465 section 5.2).
 func (c *conn) fetchNew(ctx context.Context) error {
 	if err := c.tellWithheld(ctx); err != nil {
 		return err
@@ -137,8 +137,8 @@ func (c *conn) tooManyNew() bool {
 	return true
 }
 
-// fetchFound tells the attributes that searches with UPDATE want of their new results, together with
-// those that NOTIFY asks for, before the results themselves (RFC 5465 section 7).
+// fetchFound tells the attributes that searches with UPDATE want of their new results, together
+// with those that NOTIFY asks for, before the results themselves (RFC 5465 section 7).
 func (c *conn) fetchFound(ctx context.Context, found []contextUpdate) error {
 	if len(c.sel.fresh) == 0 || c.tooManyNew() {
 		return nil

@@ -168,6 +168,51 @@ func TestNotifyLeavesOutOwnChanges(t *testing.T) {
 	}
 }
 
+// After NOTIFY NONE a client is still told what its own commands removed, and what it needs to
+// understand that.
+func TestNotifyNoneTellsOwnExpunges(t *testing.T) {
+	t.Parallel()
+	s := newTestServer(t)
+	watcher, c := s.login(t), s.login(t)
+	c.append("INBOX", "", message("1"))
+	c.append("INBOX", "", message("2"))
+	watcher.ok("SELECT INBOX")
+	watcher.ok("NOTIFY NONE")
+	watcher.ok("STORE 1 +FLAGS.SILENT (\\Deleted)")
+	if told, _ := watcher.ok("EXPUNGE"); !slices.Equal(told, []string{"* 1 EXPUNGE"}) {
+		t.Errorf("told %q", told)
+	}
+	c.append("INBOX", "", message("3"))
+	if told, _ := watcher.ok("NOOP"); told != nil {
+		t.Errorf("NOOP told %q", told)
+	}
+	watcher.ok("STORE 1 +FLAGS.SILENT (\\Deleted)")
+	if told, _ := watcher.ok("EXPUNGE"); !slices.Equal(told, []string{"* 1 EXPUNGE", "* 1 EXISTS"}) {
+		t.Errorf("told %q", told)
+	}
+}
+
+// What another instance does whose events are lost is told without a command, after the time for which
+// the session trusts what it knows.
+func TestNotifyOfOtherInstance(t *testing.T) {
+	t.Parallel()
+	s := newTestServer(t, func(o *Options) { o.PollInterval = 20 * time.Millisecond })
+	s.notifyPause = time.Millisecond
+	elsewhere := s.otherInstance(t)
+	watcher := s.login(t)
+	watcher.ok(watchAll)
+	if _, err := elsewhere.CreateMailbox(t.Context(), s.user.ID, "new", mailstore.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	watcher.expect(`* LIST (\HasNoChildren) "/" new`)
+	if err := elsewhere.Subscribe(t.Context(), s.user.ID, "new", true); err != nil {
+		t.Fatal(err)
+	}
+	watcher.expect(`* LIST (\Subscribed \HasNoChildren) "/" new`)
+	s.deliverElsewhere(t)
+	watcher.expect("* STATUS INBOX (MESSAGES 1 UIDNEXT 2 UNSEEN 1)")
+}
+
 // Rights l and r decide of which mailboxes of others the client hears, as they are at the moment
 // (RFC 5465 sections 3.1, 5 and 5.9).
 func TestNotifyNeedsRights(t *testing.T) {
