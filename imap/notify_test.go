@@ -148,18 +148,16 @@ func TestNotifyLeavesOutOwnChanges(t *testing.T) {
 	s.notifyPause = time.Hour
 	watcher, c := s.login(t), s.login(t)
 	watcher.ok(watchAll)
-	watcher.append("INBOX", "", message("own"))
-	watcher.ok("SELECT INBOX")
-	watcher.ok("COPY 1 Archive")
-	watcher.ok("MOVE 1 Archive")
-	watcher.append("Archive", "", message("own"))
-	watcher.ok("CREATE a/b")
-	watcher.ok("RENAME a/b c")
-	watcher.ok("SUBSCRIBE c")
-	watcher.ok("UNSUBSCRIBE c")
-	watcher.ok("DELETE c")
-	if told, _ := watcher.ok("NOOP"); told != nil {
-		t.Errorf("told %q", told)
+	for _, command := range []string{
+		"APPEND INBOX {1+}\r\nx", "SELECT INBOX", "COPY 1 Archive", "MOVE 1 Archive", "APPEND Archive {1+}\r\nx",
+		"CREATE a/b", "RENAME a/b c", "SUBSCRIBE c", "UNSUBSCRIBE c", "DELETE c", "NOOP",
+	} {
+		told, _ := watcher.ok("%s", command)
+		for _, line := range told {
+			if strings.HasPrefix(line, "* STATUS") || strings.HasPrefix(line, "* LIST") {
+				t.Errorf("%.12s told %q", command, line)
+			}
+		}
 	}
 	c.append("Archive", "", message("others"))
 	watcher.append("Archive", "", message("own"))
