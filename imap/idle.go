@@ -113,6 +113,7 @@ func (c *conn) untilPoll() time.Duration {
 
 // syncIdle is sync for a session that looks at its rights when it looks for changes.
 func (c *conn) syncIdle(ctx context.Context, mode syncMode) error {
+	c.takeEvents() // one of them may be of other rights
 	if c.sel != nil && !c.notify.silent() && (c.sel.stale || mode == syncForced) {
 		if err := c.refresh(ctx); err != nil {
 			c.sel.stale = true // until it worked

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"gadwall/internal/account"
 	"gadwall/internal/mailstore"
@@ -189,7 +190,7 @@ func TestAccessControlLists(t *testing.T) {
 
 // A session loses a mailbox with its rights: at the next command, and in IDLE at once.
 func TestRightsAreTakenFromASession(t *testing.T) {
-	s := newTestServer(t)
+	s := newTestServer(t, func(o *Options) { o.PollInterval = time.Hour })
 	s.addUser(t, other)
 	alice := s.login(t)
 	alice.append("INBOX", "", message("x"))
