@@ -89,7 +89,7 @@ func (c *conn) handleAuthenticate(ctx context.Context, cmd *command) error {
 	if err := cmd.args.CRLF(); err != nil {
 		return err
 	}
-	ctx, end := c.loginContext(ctx)
+	ctx, end := c.untilStop(ctx)
 	defer end()
 	exchange, err := c.srv.opts.Authenticator.Begin(ctx, mechanism, c.client())
 	if err != nil {
@@ -192,7 +192,7 @@ var errPrivacy = refuse(imap.ResponseCodePrivacyRequired, "Use STARTTLS first")
 
 // login answers LOGIN with this name and password.
 func (c *conn) login(ctx context.Context, cmd *command, username, password string) error {
-	ctx, end := c.loginContext(ctx)
+	ctx, end := c.untilStop(ctx)
 	defer end()
 	who, err := c.srv.opts.Authenticator.Password(ctx, c.client(), "LOGIN command", username, password)
 	if err != nil {
@@ -215,8 +215,8 @@ func (c *conn) client() sasl.Client {
 	}
 }
 
-// loginContext returns a context for a login, which also ends when the server stops.
-func (c *conn) loginContext(ctx context.Context) (context.Context, context.CancelFunc) {
+// untilStop returns a context that also ends when the server stops.
+func (c *conn) untilStop(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	unhook := context.AfterFunc(c.srv.stop, cancel)
 	return ctx, func() {
@@ -232,7 +232,7 @@ func (c *conn) loggedIn(cmd *command, account *account.Account) error {
 		return refuse(imap.ResponseCodeLimit, fmt.Sprintf(
 			"Too many connections of this user, %d are allowed", c.srv.opts.MaxConnectionsPerUser))
 	}
-	c.account = account
+	c.account, c.pace = account, c.srv.paceOf(account.UserID())
 	c.state = imap.ConnStateAuthenticated
 	c.authFailures = 0
 	c.in.limitTo(time.Time{})

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/emersion/go-imap/v2"
+	"golang.org/x/time/rate"
 
 	"gadwall/imap/wire"
 	"gadwall/internal/account"
@@ -64,6 +65,7 @@ type conn struct {
 
 	state   imap.ConnState
 	account *account.Account     // from the login on
+	pace    *rate.Limiter        // likewise; see keepPace
 	sub     *events.Subscription // from the first SELECT or IDLE on
 	heard   []mailkey.UserID     // whose events sub has
 	sel     *selected            // nil unless state is selected
@@ -289,7 +291,9 @@ func (c *conn) command(ctx context.Context, gone func()) {
 	var err error
 	if cmd.tag, err = c.dec.Tag(); err == nil {
 		c.in.arm(watchAfter, gone)
-		err = c.run(ctx, cmd)
+		if err = c.keepPace(ctx); err == nil {
+			err = c.run(ctx, cmd)
+		}
 		c.in.unwatch()
 	} else {
 		c.status("*", imap.StatusResponseTypeBad, "", "No valid tag")

@@ -54,6 +54,9 @@ type Options struct {
 	// MaxConnectionsPerUser bounds the connections that are logged in as one user;
 	// 0 means 1,000.
 	MaxConnectionsPerUser int
+	// MaxCommandsPerMinute bounds the commands of all sessions of a user; further ones wait. A user who
+	// was silent for a minute may send so many at once. 0: no limit.
+	MaxCommandsPerMinute int
 	// FetchMemory bounds, in bytes, what the FETCHes of all sessions have read and not yet
 	// written; 0 means 128 MiB. One user's sessions have at most a quarter of it.
 	FetchMemory int64
@@ -100,7 +103,7 @@ type Server struct {
 	listeners map[net.Listener]struct{}
 	conns     map[*conn]struct{}
 	perAddr   map[netip.Addr]int
-	perUser   map[mailkey.UserID]int
+	perUser   map[mailkey.UserID]userSessions
 	stopping  bool
 	stop      context.Context // ends when stopping
 	beginStop context.CancelFunc
@@ -163,7 +166,7 @@ func New(opts Options) *Server {
 		listeners:   make(map[net.Listener]struct{}),
 		conns:       make(map[*conn]struct{}),
 		perAddr:     make(map[netip.Addr]int),
-		perUser:     make(map[mailkey.UserID]int),
+		perUser:     make(map[mailkey.UserID]userSessions),
 		stop:        stop, beginStop: beginStop,
 		shutdownNotice: shutdownNotice,
 		progressEvery:  progressInterval,
@@ -286,10 +289,15 @@ func (s *Server) admitAddress(c *conn) bool {
 func (s *Server) admitUser(user mailkey.UserID) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.perUser[user] >= s.opts.MaxConnectionsPerUser {
+	u, ok := s.perUser[user]
+	if u.count >= s.opts.MaxConnectionsPerUser {
 		return false
 	}
-	s.perUser[user]++
+	if !ok {
+		u.pace = newPace(s.opts.MaxCommandsPerMinute)
+	}
+	u.count++
+	s.perUser[user] = u
 	return true
 }
 
@@ -297,8 +305,8 @@ func (s *Server) admitUser(user mailkey.UserID) bool {
 func (s *Server) leaveUser(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	countDown(s.perUser, c.account.UserID())
-	c.account = nil
+	s.dropUser(c.account.UserID())
+	c.account, c.pace = nil, nil
 }
 
 // forget ends the counting of a connection.
@@ -310,8 +318,18 @@ func (s *Server) forget(c *conn) {
 		countDown(s.perAddr, c.network)
 	}
 	if c.account != nil {
-		countDown(s.perUser, c.account.UserID())
+		s.dropUser(c.account.UserID())
 	}
+}
+
+// dropUser takes a connection from a user; s.mu is held.
+func (s *Server) dropUser(user mailkey.UserID) {
+	u := s.perUser[user]
+	if u.count--; u.count <= 0 {
+		delete(s.perUser, user)
+		return
+	}
+	s.perUser[user] = u
 }
 
 // countDown subtracts one from a counter and drops it at zero.

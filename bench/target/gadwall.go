@@ -64,6 +64,7 @@ func StartGadwallOn(ctx context.Context, binary, dir string, on MongoDB, args ..
 	s.cmd = exec.CommandContext(ctx, binary, append([]string{"serve", "--data-dir", s.DataDir,
 		"--imap-listen", "127.0.0.1:0", "--lmtp-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0",
 		"--smtp-listen", "off", "--submission-listen", "off", "--trusted-mtas", "127.0.0.1",
+		"--max-commands-per-minute", "0",
 		"--log-level", "warn"}, args...)...)
 	s.cmd.Env = withoutSettings(os.Environ())
 	if on.URI != "" { // it may have a password, which others could see among the arguments

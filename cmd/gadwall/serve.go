@@ -241,7 +241,8 @@ func (c *serveCmd) protocols(store *node.Node, logins *sasl.Authenticator, sende
 		Authenticator: logins, TLSConfig: loginTLS, Hostname: c.Hostname, Version: version, Logger: log,
 		MaxMessageSize: int64(c.MaxMessageSize), PlaintextFrom: c.PlaintextLoginFrom,
 		MaxConnectionsPerAddress: c.MaxConnectionsPerAddress, MaxConnectionsPerUser: c.MaxConnectionsPerUser,
-		Sessions: store.Registry, Activity: store.Activity,
+		MaxCommandsPerMinute: c.MaxCommandsPerMinute,
+		Sessions:             store.Registry, Activity: store.Activity,
 		Comment: c.ServerComment, AdminURI: c.AdminURI,
 	})
 	add("IMAP", nil, mail.Serve, mail.Shutdown)

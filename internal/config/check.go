@@ -143,6 +143,9 @@ func (s *Serve) Check() error {
 	if s.MaxConnectionsPerAddress < 1 || s.MaxConnectionsPerUser < 1 {
 		return errors.New("--max-connections-per-address, --max-connections-per-user: want at least 1")
 	}
+	if s.MaxCommandsPerMinute < 0 {
+		return errors.New("--max-commands-per-minute: want 0 or more")
+	}
 	if s.MaxMailConnections < 1 || s.MaxMailConnectionsPerAddress < 1 {
 		return errors.New("--max-mail-connections, --max-mail-connections-per-address: want at least 1")
 	}

@@ -103,6 +103,7 @@ type Clients struct {
 	PlaintextLoginFrom       Networks `name:"plaintext-login-from" env:"GADWALL_PLAINTEXT_LOGIN_FROM" default:"127.0.0.0/8,::1" placeholder:"NETWORKS" help:"Networks whose clients may send passwords without TLS: with a proxy that ends TLS, those of its clients."`
 	MaxConnectionsPerAddress int      `name:"max-connections-per-address" env:"GADWALL_MAX_CONNECTIONS_PER_ADDRESS" default:"500" placeholder:"N" help:"Most IMAP connections of one client address that is not loopback."`
 	MaxConnectionsPerUser    int      `name:"max-connections-per-user" env:"GADWALL_MAX_CONNECTIONS_PER_USER" default:"1000" placeholder:"N" help:"Most IMAP connections that are logged in as one user."`
+	MaxCommandsPerMinute     int      `name:"max-commands-per-minute" env:"GADWALL_MAX_COMMANDS_PER_MINUTE" default:"60000" placeholder:"N" help:"Most IMAP commands of one user in a minute on this instance; further ones wait. 0: no limit."`
 
 	TrustedMTAs                  Networks `name:"trusted-mtas" env:"GADWALL_TRUSTED_MTAS" default:"none" placeholder:"NETWORKS" help:"Addresses and networks, separated by commas, of servers that hand on the mail of many: LMTP and SMTP do not limit them per address. Unix sockets are trusted always."`
 	MaxMailConnections           int      `name:"max-mail-connections" env:"GADWALL_MAX_MAIL_CONNECTIONS" default:"1000" placeholder:"N" help:"Most LMTP connections of trusted MTAs, and of all others; likewise for SMTP."`
