@@ -14,6 +14,7 @@ type leftovers struct {
 	mu      sync.Mutex
 	rested  int         // sessions that began to wait since the last time
 	timer   *time.Timer // calls giveBack; nil: not yet
+	took    time.Duration
 	stopped bool
 
 	free func() // for tests
@@ -25,7 +26,7 @@ func (l *leftovers) rest() {
 	defer l.mu.Unlock()
 	l.rested++
 	if l.rested >= restBurst && l.timer == nil && !l.stopped {
-		l.timer = time.AfterFunc(restPause, l.giveBack)
+		l.timer = time.AfterFunc(max(restPause, restShare*l.took), l.giveBack)
 	}
 }
 
@@ -38,7 +39,11 @@ func (l *leftovers) giveBack() {
 	if free == nil {
 		free = freeStacks
 	}
+	begun := time.Now()
 	free()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.took = time.Since(begun)
 }
 
 // freeStacks collects garbage and gives free memory back. Each collection halves a stack that is too

@@ -34,6 +34,36 @@ func TestLeftovers(t *testing.T) {
 	})
 }
 
+// Giving back takes a hundredth of the time at most.
+func TestLeftoversThatTakeLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		freed := 0
+		const took = 10 * time.Second
+		l := leftovers{free: func() {
+			time.Sleep(took)
+			freed++
+		}}
+		burst := func(after time.Duration, want int) {
+			t.Helper()
+			for range restBurst {
+				l.rest()
+			}
+			time.Sleep(after + took - 1)
+			synctest.Wait()
+			if freed != want-1 {
+				t.Errorf("freed %d times, not %d", freed, want-1)
+			}
+			time.Sleep(1)
+			synctest.Wait()
+			if freed != want {
+				t.Errorf("freed %d times, not %d", freed, want)
+			}
+		}
+		burst(restPause, 1)
+		burst(restShare*took, 2)
+	})
+}
+
 // A session counts when it waits for the first time, in IDLE or between commands.
 func TestSessionsRestOnce(t *testing.T) {
 	s := newTestServer(t)

@@ -99,9 +99,11 @@ const (
 )
 
 // restBurst is after how many new sessions the server collects what they have left behind;
-// stackHalvings is how many collections that takes beside the last one, for a stack of 16 KiB.
+// stackHalvings is how many collections that takes beside the last one, for a stack of 16 KiB. Where a
+// collection takes long, since much is in memory, restShare times as long passes until the next ones.
 const (
 	restBurst     = 200
+	restShare     = 100
 	stackHalvings = 2
 )
 

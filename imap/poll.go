@@ -121,7 +121,7 @@ func (s *Server) poll() {
 			}
 			continue
 		}
-		due = time.Now().Add(trustedPollInterval + rand.N(trustedPollInterval-s.opts.PollInterval))
+		due = time.Now().Add(trustedPollInterval + rand.N(max(trustedPollInterval-s.opts.PollInterval, 1)))
 	}
 }
 
