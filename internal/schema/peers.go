@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
 // A peer is another instance as the heartbeats of this one saw it.
@@ -17,9 +18,13 @@ type peer struct {
 
 // followPeers looks at the other instances, once with each heartbeat of this one. So it needs no clock
 // of theirs. An instance that ends removes its document. One whose document stays and does not change
-// was killed.
+// was killed, unless it is a command.
 func (s *Schema) followPeers(ctx context.Context) error {
-	list, err := s.Instances(ctx)
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	// Those of which something was heard last, if there are too many.
+	list, err := s.list(ctx, options.Find().SetProjection(bson.D{{Key: "figures", Value: 0}}).
+		SetSort(bson.D{{Key: "seen", Value: -1}}))
 	if err != nil {
 		return err
 	}
@@ -31,8 +36,10 @@ func (s *Schema) followPeers(ctx context.Context) error {
 		switch {
 		case in.ID == s.self.ID:
 			continue
+		case in.Beats == 0: // a command, which has no heartbeats, or a server that has begun just now
+			continue
 		case p == nil: // one that has been silent for long is known to others
-			p = &peer{beats: in.Beats, lost: time.Since(in.Seen) > keepLost}
+			p = &peer{beats: in.Beats, lost: time.Since(in.Seen) > s.SilentAfter()}
 		case p.beats != in.Beats:
 			p.beats, p.silent, p.lost = in.Beats, 0, false
 		default:

@@ -52,10 +52,36 @@ func TestLostInstance(t *testing.T) {
 	}
 }
 
+// A command has no heartbeats, and may run for long. An instance that begins leaves those that were
+// silent before to the others.
+func TestSilenceWithoutLoss(t *testing.T) {
+	p := &program{db: dbtest.Database(t), version: 1}
+	s, command, killed := p.open(t), p.open(t), p.open(t)
+	killed.beatTimes(t, 1)
+	for _, in := range []*Schema{command, killed} {
+		_, err := s.instances.UpdateOne(t.Context(), bson.D{{Key: "_id", Value: in.Self()}},
+			bson.D{{Key: "$set", Value: bson.D{{Key: "seen", Value: time.Now().Add(-s.SilentAfter() - 1)}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.Lost = func(in *Instance) { t.Errorf("%v is lost", in) }
+	s.beatTimes(t, 3*silentHeartbeats)
+	// One that speaks again can be lost, also if its clock is behind.
+	var lost []string
+	s.Lost = func(in *Instance) { lost = append(lost, in.ID) }
+	killed.beatTimes(t, 1)
+	s.beatTimes(t, 2*silentHeartbeats)
+	if !slices.Equal(lost, []string{killed.Self()}) {
+		t.Errorf("lost are %q, want %q", lost, killed.Self())
+	}
+}
+
 // What was killed long ago is no news, and its document goes.
 func TestInstanceLostLongAgo(t *testing.T) {
 	p := &program{db: dbtest.Database(t), version: 1}
 	s, old := p.open(t), p.open(t)
+	old.beatTimes(t, 1)
 	s.Lost = func(in *Instance) { t.Errorf("%v is lost", in) }
 	_, err := s.instances.UpdateOne(t.Context(), bson.D{{Key: "_id", Value: old.Self()}},
 		bson.D{{Key: "$set", Value: bson.D{{Key: "seen", Value: time.Now().Add(-2 * keepLost)}}}})

@@ -332,7 +332,11 @@ const maxInstances = 1000
 func (s *Schema) Instances(ctx context.Context) ([]Instance, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	cur, err := s.instances.Find(ctx, bson.D{}, options.Find().SetLimit(maxInstances))
+	return s.list(ctx, options.Find())
+}
+
+func (s *Schema) list(ctx context.Context, how *options.FindOptionsBuilder) ([]Instance, error) {
+	cur, err := s.instances.Find(ctx, bson.D{}, how.SetLimit(maxInstances))
 	list := []Instance{}
 	if err == nil {
 		err = cur.All(ctx, &list)
