@@ -39,6 +39,7 @@ type Attempt struct {
 	// Begun is when the first of what the client has shown was looked at; zero for not yet.
 	Begun time.Time
 
+	split  bool   // splitMaster has seen it
 	master string // the master user that the client claims to be, if it is said
 }
 
@@ -89,11 +90,27 @@ func (s *Accounts) ByAppPassword(password string) Verifier {
 // OffersScram reports whether there are verifiers for SCRAM.
 func (s *Accounts) OffersScram() bool { return s.store.OffersScram() }
 
-// ScramVerifier returns the verifier of a user; for one who has none, a verifier that no password fits.
-func (s *Accounts) ScramVerifier(ctx context.Context, username string) (mailstore.ScramVerifier, error) {
-	a := Attempt{Username: username}
-	s.splitMaster(&a)
+// ScramVerifier returns the verifier of the user of an attempt; for one who has none, a verifier that no
+// password fits. It takes user*master apart in the attempt, which is then the one for ByScram and Login:
+// the user whose password is checked is the user who logs in.
+func (s *Accounts) ScramVerifier(ctx context.Context, a *Attempt) (mailstore.ScramVerifier, error) {
+	s.splitMaster(a)
 	return s.store.ScramVerifier(ctx, a.Username)
+}
+
+// ByScram returns a Verifier for a proof of the password that v verifies. prove checks the proof.
+func (s *Accounts) ByScram(v mailstore.ScramVerifier, prove func() error) Verifier {
+	return func(ctx context.Context, a *Attempt) (*mailstore.User, error) {
+		if err := prove(); err != nil {
+			return nil, err
+		}
+		a.By = mailstore.ByPassword
+		user, err := s.store.UserWhoLogsIn(ctx, a.Username)
+		if user != nil && user.ID != v.User {
+			return nil, mailstore.ErrAuthFailed // the name is another user's since
+		}
+		return user, err
+	}
 }
 
 // SameLogin reports whether two names are of the same login, whether or not there is such a user.
@@ -160,8 +177,13 @@ func (s *Accounts) Login(
 }
 
 // splitMaster takes user*master apart, if there is such a master user: in the name of who logs in, or in
-// that of whose mail it is. The latter may be the only one that a client has sent.
+// that of whose mail it is. The latter may be the only one that a client has sent. It does so once for
+// an attempt.
 func (s *Accounts) splitMaster(a *Attempt) {
+	if a.split {
+		return
+	}
+	a.split = true
 	if as, master, ok := s.cutMaster(a.Username); ok && (a.As == "" || a.As == a.Username) {
 		a.Username, a.As, a.master = master, as, master
 	} else if as, master, ok := s.cutMaster(a.As); ok && s.SameLogin(a.Username, master) {

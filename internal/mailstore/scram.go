@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 
+	"gadwall/internal/mailkey"
+
 	"github.com/xdg-go/scram"
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
@@ -33,6 +35,7 @@ const scramState = "scram"
 // It is weaker than the hash of a password: it costs less to try passwords with it, and ServerKey
 // lets its thief play the server.
 type ScramVerifier struct {
+	User       mailkey.UserID // whose password it is; zero for nobody's
 	Salt       []byte
 	Iterations int
 	StoredKey  []byte
@@ -78,13 +81,17 @@ func (s *Store) ScramVerifier(ctx context.Context, username string) (ScramVerifi
 		return ScramVerifier{}, err
 	}
 	if doc != nil && doc.Scram.isOf(doc.Hash) {
+		id, err := userIDFrom(doc.ID)
+		if err != nil {
+			return ScramVerifier{}, err
+		}
 		d := doc.Scram
-		return ScramVerifier{d.Salt, d.Iterations, d.StoredKey, d.ServerKey}, nil
+		return ScramVerifier{id, d.Salt, d.Iterations, d.StoredKey, d.ServerKey}, nil
 	}
 	mac := hmac.New(sha256.New, secret)
 	mac.Write([]byte(s.LoginName(name))) // two names of a user have one salt
-	v := ScramVerifier{mac.Sum(nil)[:scramSalt], s.scramCost,
-		make([]byte, sha256.Size), make([]byte, sha256.Size)}
+	v := ScramVerifier{Salt: mac.Sum(nil)[:scramSalt], Iterations: s.scramCost,
+		StoredKey: make([]byte, sha256.Size), ServerKey: make([]byte, sha256.Size)}
 	rand.Read(v.StoredKey) // never fails, as documented
 	rand.Read(v.ServerKey)
 	return v, nil

@@ -75,7 +75,10 @@ func (x *Exchange) Username() string { return x.username }
 
 // login ends the exchange with one check.
 func (x *Exchange) login(attempt account.Attempt, verify account.Verifier) (err error) {
-	attempt.Method, attempt.Begun, x.username = x.mechanism, x.begun, attempt.Username
+	attempt.Method, attempt.Begun = x.mechanism, x.begun
+	if x.username == "" {
+		x.username = attempt.Username
+	}
 	x.account, err = x.authenticator.login(x.ctx, &x.client, attempt, verify)
 	return err
 }

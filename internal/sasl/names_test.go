@@ -146,13 +146,68 @@ func TestNamesOfLogins(t *testing.T) {
 	}
 }
 
+// A user whose name looks like user*master logs in with the own password alone: in no mechanism with
+// that of the user whom the end of the name seems to be.
+func TestNamesThatLookLikeMasters(t *testing.T) {
+	e, _ := newNamesEnv(t)
+	const (
+		theirs  = "the password of root@alias.example"
+		looking = "x*root@alias.example"
+		own     = "the password of x*root"
+	)
+	// root@alias.example is a user of its own, and no master user.
+	for name, password := range map[string]string{"root@alias.example": theirs, looking: own} {
+		if err := e.store.SetPassword(t.Context(), e.store.User(t, name).ID, password); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, as := range []string{"z@example.com", "X*root@alias.example", "x*ROOT@alias.example"} {
+		for _, password := range []string{theirs, testPassword, own} {
+			x := e.begin(t, "PLAIN")
+			plain := step(x, as+"\x00"+looking+"\x00"+password)
+			y, scrams := e.authenticate(t, "SCRAM-SHA-256", private, newClient(t, looking, password, as).NewConversation())
+			want := password == own && as != "z@example.com"
+			if (plain == nil) != want || (scrams == nil) != want {
+				t.Errorf("%q with %q: PLAIN %v, SCRAM %v", as, password, plain, scrams)
+			}
+			if y.Username() != looking {
+				t.Errorf("it was %q", y.Username())
+			}
+		}
+	}
+}
+
+// The user who logs in is the one whose password was checked, even if the name is another's meanwhile.
+func TestScramKeepsItsUser(t *testing.T) {
+	e, _ := newNamesEnv(t)
+	const name = "alice@alias.example" // as yet of alice
+	client := newClient(t, name, testPassword, "").NewConversation()
+	x := e.begin(t, "SCRAM-SHA-256")
+	first, err := client.Step("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	challenge, _, err := x.Next([]byte(first))
+	if err != nil {
+		t.Fatal(err)
+	}
+	final, err := client.Step(string(challenge))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.store.User(t, name)
+	if _, _, err := x.Next([]byte(final)); !errors.Is(err, mailstore.ErrAuthFailed) {
+		t.Errorf("%v, %v", x.Account(), err)
+	}
+}
+
 // The names of a user have one salt, whether or not there is such a user.
 func TestSaltsTellNothingOfNames(t *testing.T) {
 	e, _ := newNamesEnv(t)
 	for _, user := range []string{"alice", "nobody"} {
 		salts := make(map[string]bool)
 		for _, domain := range []string{"example.com", "alias.example", "Alias.Example"} {
-			v, err := e.accounts.ScramVerifier(t.Context(), user+"@"+domain)
+			v, err := e.accounts.ScramVerifier(t.Context(), &account.Attempt{Username: user + "@" + domain})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,8 +1,6 @@
 package sasl
 
 import (
-	"context"
-
 	"github.com/xdg-go/scram"
 
 	"gadwall/internal/account"
@@ -27,6 +25,8 @@ type scramServer struct {
 	exchange     *Exchange
 	plus         bool
 	conversation *scram.ServerConversation // from the first message on
+	attempt      account.Attempt           // likewise
+	verifier     mailstore.ScramVerifier   // of the user of the attempt
 	done         bool                      // but for the client's answer to the last message
 }
 
@@ -66,8 +66,9 @@ func (m *scramServer) first(message string) ([]byte, error) {
 	}
 	var trouble error
 	server, err := scram.SHA256.NewServer(func(username string) (scram.StoredCredentials, error) {
-		v, err := x.authenticator.accounts.ScramVerifier(x.ctx, username)
-		trouble = err
+		m.attempt = account.Attempt{Username: username, As: header.authzid}
+		v, err := x.authenticator.accounts.ScramVerifier(x.ctx, &m.attempt)
+		m.verifier, trouble = v, err
 		return scram.StoredCredentials{
 			KeyFactors: scram.KeyFactors{Salt: string(v.Salt), Iters: v.Iterations},
 			StoredKey:  v.StoredKey, ServerKey: v.ServerKey,
@@ -98,17 +99,14 @@ func (m *scramServer) final(message string) (challenge []byte, err error) {
 		return nil, malformed("the response is not of SCRAM")
 	}
 	x, c := m.exchange, m.conversation
-	attempt := account.Attempt{Username: c.Username(), As: c.AuthzID()}
-	err = x.login(attempt, x.authenticator.accounts.ByProof(
-		func(_ context.Context, at *account.Attempt) (string, error) {
-			answer, err := c.Step(message)
-			if err != nil || !c.Valid() {
-				return "", mailstore.ErrAuthFailed // a wrong binding, too: who could tell
-			}
-			challenge = []byte(answer)
-			at.By = mailstore.ByPassword
-			return at.Username, nil // without what it may have of a master user
-		}))
+	err = x.login(m.attempt, x.authenticator.accounts.ByScram(m.verifier, func() error {
+		answer, err := c.Step(message)
+		if err != nil || !c.Valid() {
+			return mailstore.ErrAuthFailed // a wrong binding, too: who could tell
+		}
+		challenge = []byte(answer)
+		return nil
+	}))
 	if err != nil {
 		return nil, err
 	}
