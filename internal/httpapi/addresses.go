@@ -116,7 +116,7 @@ func (s *Server) addAppPassword(w http.ResponseWriter, r *http.Request) (any, er
 	if err != nil {
 		return nil, err
 	}
-	if err := s.mayMakePasswords(r, user, in.Current); err != nil {
+	if err := s.mayMakeAppPasswords(r, user, in.Current); err != nil {
 		return nil, err
 	}
 	made, password, err := s.opts.Users.AddAppPassword(r.Context(), user.ID, in.Name, scopes)

@@ -9,9 +9,20 @@ import (
 	"gadwall/internal/sasl"
 )
 
+// mayMakeAppPasswords is mayMakePasswords for application passwords. An operator's token that ends makes
+// none: the password would outlast it, beside that of the user, who notices nothing.
+func (s *Server) mayMakeAppPasswords(r *http.Request, user *mailstore.User, current string) error {
+	if t := tokenOf(r.Context()); t != nil && !t.Of(t.User) && !t.Expires.IsZero() {
+		return refuse(http.StatusForbidden, "InsufficientScope",
+			"a token that ends makes no application passwords, which last longer than itself")
+	}
+	return s.mayMakePasswords(r, user, current)
+}
+
 // mayMakePasswords reports whether the caller may give a user passwords, which do not end and open the
 // mail. A user's token that ends, or is not for mail, would make more of itself: it may only with the
-// user's password, which is then current.
+// user's password, which is then current. To set a user's password is the work of an operator's token,
+// whether or not it ends.
 func (s *Server) mayMakePasswords(r *http.Request, user *mailstore.User, current string) error {
 	t := tokenOf(r.Context())
 	if t == nil || !t.Of(t.User) || t.Expires.IsZero() && t.Grants("mail") {

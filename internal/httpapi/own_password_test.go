@@ -94,5 +94,15 @@ func TestTokensMakeNoPasswords(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.expect(t, "PATCH", me, `{"password":"another horse"}`, 200, "", "Authorization: Bearer "+operators)
+	header := "Authorization: Bearer " + operators
+	a.expect(t, "PATCH", me, `{"password":"another horse"}`, 200, "", header)
+	const appPassword = `{"name":"x","scopes":["imap"]`
+	for _, current := range []string{"", `,"currentPassword":"another horse"`} {
+		a.expect(t, "POST", me+"/app-passwords", appPassword+current+"}", 403, "InsufficientScope", header)
+	}
+	_, operators, err = a.CreateToken(t.Context(), mailstore.Token{Name: "x", Scopes: []string{"users"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.expect(t, "POST", me+"/app-passwords", appPassword+"}", 201, "", "Authorization: Bearer "+operators)
 }

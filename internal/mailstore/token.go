@@ -37,7 +37,7 @@ type Token struct {
 // is for requests that change nothing. The one without that suffix includes it.
 var TokenScopes = []struct{ Name, Text string }{
 	{"all", "everything"},
-	{"users", "users, addresses, domains and application passwords"},
+	{"users", "users, their passwords, addresses, domains and application passwords"},
 	{"users:read", "the same, to read"},
 	{"mail", "mailboxes and messages"},
 	{"mail:read", "the same, to read"},

@@ -165,7 +165,8 @@ func TestNamesThatLookLikeMasters(t *testing.T) {
 		for _, password := range []string{theirs, testPassword, own} {
 			x := e.begin(t, "PLAIN")
 			plain := step(x, as+"\x00"+looking+"\x00"+password)
-			y, scrams := e.authenticate(t, "SCRAM-SHA-256", private, newClient(t, looking, password, as).NewConversation())
+			client := newClient(t, looking, password, as).NewConversation()
+			y, scrams := e.authenticate(t, "SCRAM-SHA-256", private, client)
 			want := password == own && as != "z@example.com"
 			if (plain == nil) != want || (scrams == nil) != want {
 				t.Errorf("%q with %q: PLAIN %v, SCRAM %v", as, password, plain, scrams)
