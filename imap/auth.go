@@ -175,6 +175,7 @@ func (c *conn) handleUnauthenticate(_ context.Context, cmd *command) error {
 	c.log.Info("imap: unauthenticate")
 	c.closeSession()
 	c.srv.leaveUser(c)
+	c.log = c.connLog
 	c.state = imap.ConnStateNotAuthenticated
 	c.disableAll()
 	c.beforeLogin()

@@ -356,6 +356,7 @@ func (c *conn) run(ctx context.Context, cmd *command) error {
 // not the server.
 func (c *conn) execute(ctx context.Context, cmd *command, r rule) error {
 	defer c.recovered("command " + cmd.name)
+	written := c.enc.Written()
 	err := r.run(c, ctx, cmd)
 	if c.enc.Err() != nil {
 		cmd.result = activity.Aborted
@@ -389,7 +390,7 @@ func (c *conn) execute(ctx context.Context, cmd *command, r rule) error {
 			}
 			// After BYE, too: the client has to know what became of the command.
 		} else if c.sel != nil {
-			c.warnOfGone()
+			c.warn(c.enc.Written() != written)
 		}
 	}
 	if err != nil {

@@ -36,11 +36,15 @@ func (c *conn) tellUntilInput(ctx context.Context, mode syncMode) (spoken bool, 
 	pause := lookAgainMin // of a view that stays stale
 	for {
 		c.notify.mayLook(c)
-		waited := c.out.waited
+		waited, written := c.out.waited, c.enc.Written()
+		failed := false
 		if err := c.syncIdle(ctx, mode); err != nil {
 			if c.syncFailed(err); c.closing {
 				return false, nil
 			}
+			failed = true
+		} else if c.sel != nil && c.enc.Written() != written {
+			c.warn(true)
 		}
 		if err := c.enc.Flush(); err != nil {
 			return false, err
@@ -58,10 +62,11 @@ func (c *conn) tellUntilInput(ctx context.Context, mode syncMode) (spoken bool, 
 		} else {
 			c.release()
 		}
-		if c.sel != nil && c.sel.stale && !c.notify.silent() {
+		switch behind := c.sel != nil && c.sel.stale && !c.notify.silent(); {
+		case failed || behind || c.notify.unsettled(c):
 			wait = min(wait, pause+rand.N(pause)) // not all sessions at the same time
 			pause = min(2*pause, lookAgainMax)
-		} else {
+		case !c.notify.pending(c):
 			pause = lookAgainMin
 		}
 		if !c.pollsAlone() {

@@ -67,6 +67,9 @@ func (in *input) read(p []byte) (int, error) {
 	}
 	in.unwatch()
 	if in.hasAhead {
+		in.mu.Lock()
+		in.quiet = false // something has come: the rest of it is waited for
+		in.mu.Unlock()
 		in.hasAhead = false
 		p[0] = in.ahead[0]
 		return 1, nil

@@ -222,8 +222,8 @@ func (c *conn) watchedTree(ctx context.Context) (*mailboxTree, error) {
 	return tree, nil
 }
 
-// note takes an event: it marks what there is to look at.
-func (n *notifications) note(ev events.Event) {
+// note takes an event of the user, or of another one: it marks what there is to look at.
+func (n *notifications) note(ev events.Event, user mailkey.UserID) {
 	if n == nil || n.boxes == nil {
 		return
 	}
@@ -233,8 +233,11 @@ func (n *notifications) note(ev events.Event) {
 	case events.Changed, events.New, events.Junk, events.Ham:
 		key := ev.User.Mailbox(ev.Mailbox)
 		w := n.boxes[key]
-		if w != nil && w.readable && w.events.has(messageEvents) &&
-			(ev.ModSeq == 0 || ev.ModSeq > w.modseq) {
+		switch {
+		case w == nil && ev.User == user:
+			n.list = true // a mailbox that the last look did not show
+		case w != nil && w.readable && w.events.has(messageEvents) &&
+			(ev.ModSeq == 0 || ev.ModSeq > w.modseq):
 			n.dirty[key] = heard{max(ev.ModSeq, n.dirty[key].modseq), time.Now()}
 		}
 	}

@@ -26,6 +26,10 @@ func (n *notifications) mayLook(c *conn) {
 	}
 }
 
+// unsettled reports whether there is something to look at although the session may look, and has done
+// so just now: the look failed, or the database showed less than an event told of.
+func (n *notifications) unsettled(c *conn) bool { return n != nil && !n.hold && n.pending(c) }
+
 // untilLook is how long the next look at other mailboxes waits, if there is a reason for one.
 func (n *notifications) untilLook(c *conn) time.Duration {
 	if n == nil || !n.hold || !n.pending(c) {

@@ -1,6 +1,7 @@
 package imap
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -9,10 +10,13 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/event"
 
 	"gadwall/imap/wire"
 	"gadwall/internal/account"
 	"gadwall/internal/dbtest"
+	"gadwall/internal/events"
 	"gadwall/internal/mailstore"
 )
 
@@ -92,7 +96,8 @@ func TestNotifyDelaysExpunges(t *testing.T) {
 	watcher.expect(`* 1 FETCH (UID 2 FLAGS (\Deleted) MODSEQ (7))`)
 	c.ok("EXPUNGE")
 	c.append("INBOX", "", message("4"))
-	watcher.expect("* 3 EXISTS", "* 3 FETCH (UID 4)")
+	// A client that loses the connection now begins before the expunge when it is back.
+	watcher.expect("* 3 EXISTS", "* 3 FETCH (UID 4)", "* OK [HIGHESTMODSEQ 7] Expunges are delayed")
 	watcher.send("i IDLE\r\n")
 	watcher.expect("+ idling", "* VANISHED 2")
 	watcher.send("DONE\r\n")
@@ -209,6 +214,66 @@ func TestNotifyOfOtherInstance(t *testing.T) {
 	watcher.expect(`* LIST (\Subscribed \HasNoChildren) "/" new`)
 	s.deliverElsewhere(t)
 	watcher.expect("* STATUS INBOX (MESSAGES 1 UIDNEXT 2 UNSEEN 1)")
+}
+
+// A session looks again as long as the database shows less than an event told of, though no other
+// event comes.
+func TestNotifyOfEventAheadOfDatabase(t *testing.T) {
+	t.Parallel()
+	looks := make(chan struct{}, 1000)
+	db := dbtest.Watched(t, &event.CommandMonitor{Succeeded: func(_ context.Context, e *event.CommandSucceededEvent) {
+		if e.CommandName == "find" {
+			select {
+			case looks <- struct{}{}:
+			default:
+			}
+		}
+	}})
+	s := newTestServerOn(t, db, func(o *Options) { o.PollInterval = time.Hour })
+	s.trustEvents, s.notifyPause = time.Hour, time.Millisecond
+	watcher := s.login(t)
+	watcher.ok("NOTIFY SET (PERSONAL (MessageNew MessageExpunge))")
+	key := s.inbox(t).Key
+	for len(looks) > 0 {
+		<-looks
+	}
+	err := s.bus.Publish(t.Context(), events.Event{User: key.User(), Mailbox: key.Number(),
+		Kind: events.Changed, ModSeq: 1_000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the look that came too early, and one more
+		<-looks
+	}
+	s.deliverElsewhere(t)
+	watcher.expect("* STATUS INBOX (MESSAGES 1 UIDNEXT 2 UNSEEN 1)")
+}
+
+// What a session could not tell within IDLE, since the database failed, it tells soon after.
+func TestIdleLooksAgain(t *testing.T) {
+	t.Parallel()
+	set := dbtest.OpenReplicaSet(t, 1)
+	s := newTestServerOn(t, set.Database(t), func(o *Options) { o.PollInterval = time.Hour })
+	heard := make(chan string, 1000)
+	s.errs.heard.Store(&heard)
+	c, idle := s.login(t), s.login(t)
+	idle.ok("ENABLE METADATA")
+	idle.ok("SELECT INBOX")
+	c.ok(`SETMETADATA INBOX (/private/comment "x")`)
+	set.FailPoint(t, "alwaysOn", bson.D{{Key: "failCommands", Value: bson.A{"find"}},
+		{Key: "errorCode", Value: 11601}, {Key: "namespace", Value: "test.metadata"}}) // Interrupted
+	idle.send("i IDLE\r\n")
+	idle.expect("+ idling")
+	timeout := time.After(testWait)
+	for line := ""; !strings.Contains(line, "could not look for changes"); {
+		select {
+		case line = <-heard:
+		case <-timeout:
+			t.Fatal("IDLE does not look")
+		}
+	}
+	set.FailPoint(t, "off", nil)
+	idle.expect("* METADATA INBOX /private/comment")
 }
 
 // Rights l and r decide of which mailboxes of others the client hears, as they are at the moment

@@ -192,13 +192,19 @@ func (c *conn) tellVanished(ctx context.Context, set imap.NumSet, since uint64) 
 	return nil
 }
 
-// warnOfGone tells a client with QRESYNC at which mod-sequence to begin if it loses the connection
-// now: the command did not allow to tell which messages are gone, and higher mod-sequences of
-// others were told (RFC 7162 section 3.2, and section 6 for an example).
-func (c *conn) warnOfGone() {
-	if c.sel.view.HasGone() && c.enabled.has(qresync) {
-		c.enc.Untagged().Raw("OK [").Raw(highestModSeq(c.sel.told())).Raw("] Expunges are delayed").CRLF()
+// warn tells a client with QRESYNC at which mod-sequence to begin if it loses the connection now: it
+// was not allowed to tell which messages are gone, and higher mod-sequences of others were told
+// (RFC 7162 section 3.2; its section 6 has an example). Likewise if something was told and the
+// client does not want to hear of flags (NOTIFY).
+func (c *conn) warn(told bool) {
+	text := "Expunges are delayed"
+	switch gone := c.sel.view.HasGone(); {
+	case !c.enabled.has(qresync), !gone && !(told && c.sel.withheld != 0):
+		return
+	case !gone:
+		text = "Flags are not told"
 	}
+	c.enc.Untagged().Raw("OK [").Raw(highestModSeq(c.sel.told())).Raw("] ").Raw(text).CRLF()
 }
 
 // highestModSeq is the response code of RFC 7162 section 3.1.2.1.

@@ -540,6 +540,29 @@ func TestAwait(t *testing.T) {
 	}
 }
 
+// A byte that was read ahead is the beginning of a command, the rest of which is waited for: nothing of
+// it is lost to a wait that ends early.
+func TestQuietBehindAByte(t *testing.T) {
+	t.Parallel()
+	client, server := net.Pipe()
+	defer client.Close()
+	in := newInput(server)
+	in.quietAfter = time.Nanosecond
+	go client.Write([]byte("a"))
+	if got := in.await(time.Hour, true); got != spoke {
+		t.Fatal(got)
+	}
+	in.wait(time.Hour, true)
+	var b [1]byte
+	if n, err := in.Read(b[:]); n != 1 || err != nil {
+		t.Fatalf("read %q: %v", b[:n], err)
+	}
+	go client.Write([]byte("1"))
+	if n, err := in.Read(b[:]); n != 1 || err != nil || b[0] != '1' {
+		t.Errorf("then read %q: %v", b[:n], err)
+	}
+}
+
 // TestQuiet: a session goes on after its client was quiet, whatever the connection is made of.
 func TestQuiet(t *testing.T) {
 	t.Parallel()

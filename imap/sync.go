@@ -135,7 +135,7 @@ func (c *conn) note(ev events.Event) {
 			c.sel.heard, c.sel.heardAt = ev.ModSeq, time.Now()
 		}
 	}
-	c.notify.note(ev)
+	c.notify.note(ev, c.account.UserID())
 	switch ev.Kind {
 	case events.Metadata:
 		c.annotations.stale = true

@@ -43,6 +43,9 @@ func (e *Encoder) Reset(w io.Writer) {
 // Err returns the first error of writing; the connection is then of no use.
 func (e *Encoder) Err() error { return e.err }
 
+// Written returns how many bytes were written, also those that are not flushed yet.
+func (e *Encoder) Written() int64 { return e.written }
+
 // LineOpen reports whether a line was begun and not ended.
 func (e *Encoder) LineOpen() bool { return e.written > 0 && e.last != '\n' }
 
