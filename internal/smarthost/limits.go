@@ -20,6 +20,8 @@ const (
 	dataLull        = 15 * time.Second
 	fairTime        = 20 * time.Second
 	minRate         = 8 << 10
+	// maxResumes bounds how often a transaction says its recipients again.
+	maxResumes = 3
 	// userShare is the part of the connections that one user may have: one in so many.
 	userShare = 4
 	// idleTimeout is how long a connection waits for the next transaction. Smarthosts give more.

@@ -47,6 +47,7 @@ type Transaction struct {
 	data       *smtp.DataCommand
 	failed     error // why the transaction cannot go on
 	client     clientTime
+	resumed    int // how often
 
 	cr  bool   // the last octet that Write got was CR, which is not sent yet
 	buf []byte // of Write
@@ -142,7 +143,7 @@ func (t *Transaction) use() error {
 	return t.resume()
 }
 
-// done ends what use began: it is the client's turn.
+// done ends what use began: it is the client's turn, unless the caller said ServerTurn.
 func (t *Transaction) done() {
 	t.client.begins()
 	t.mu.Unlock()
@@ -180,7 +181,7 @@ func (t *Transaction) Data() error {
 	if err != nil {
 		return outcome(err)
 	}
-	t.data, t.client = data, clientTime{}
+	t.data, t.client = data, clientTime{serving: t.client.serving}
 	return nil
 }
 

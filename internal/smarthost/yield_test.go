@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"gadwall/internal/smarthosttest"
@@ -16,6 +17,103 @@ func (t *Transaction) dawdle(d time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.client.since = t.client.since.Add(-d)
+}
+
+// The time in which the server works is not the client's, before DATA and after it.
+func TestServersTurnIsNotClientTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var c clientTime
+		tx := &Transaction{}
+		c.begins()
+		time.Sleep(commandLull - time.Millisecond)
+		if c.dawdles(false) {
+			t.Error("dawdles early")
+		}
+		time.Sleep(time.Millisecond)
+		if !c.dawdles(false) || c.dawdles(true) {
+			t.Error("does not dawdle, or after DATA")
+		}
+		tx.client = c
+		for range 10 {
+			tx.ServerTurn()
+			time.Sleep(time.Hour)
+			tx.mu.Lock()
+			tx.done() // a command to the smarthost is over
+			time.Sleep(time.Hour)
+			if tx.client.dawdles(false) || tx.client.dawdles(true) {
+				t.Fatal("the server's time is the client's")
+			}
+			tx.ClientTurn()
+			time.Sleep(commandLull / 4)
+		}
+		if all := commandLull + 10*commandLull/4; tx.client.dawdles(false) || tx.client.dawdles(true) ||
+			tx.client.before+time.Since(tx.client.since) != all {
+			t.Errorf("the client's time is %v, not %v", tx.client.before+time.Since(tx.client.since), all)
+		}
+		time.Sleep(dataLull)
+		if !tx.client.dawdles(true) {
+			t.Error("does not dawdle on its own turn")
+		}
+	})
+}
+
+// DATA on the server's turn does not make it the client's.
+func TestServersTurnLastsOverDATA(t *testing.T) {
+	s := smarthosttest.New(t, smarthosttest.Options{})
+	h := host(t, s, func(o *Options) { o.Connections = 1 })
+	tx := dawdlers(t, h)[0]
+	tx.ServerTurn()
+	if tx.yield() {
+		t.Error("yields on the server's turn")
+	}
+	if err := tx.Data(); err != nil {
+		t.Fatal(err)
+	}
+	if !tx.client.serving || !tx.client.since.IsZero() {
+		t.Error("the client's time runs")
+	}
+	tx.ClientTurn()
+	tx.dawdle(dataLull)
+	if !tx.yield() {
+		t.Error("does not yield on the client's turn")
+	}
+	tx.Abort()
+}
+
+// A client that pauses again and again has its recipients said again a few times only.
+func TestTransactionsResumeAFewTimes(t *testing.T) {
+	var said atomic.Int32
+	s := smarthosttest.New(t, smarthosttest.Options{Answer: func(command string) string {
+		if strings.HasPrefix(command, "RCPT") {
+			said.Add(1)
+		}
+		return ""
+	}})
+	h := host(t, s, func(o *Options) { o.Connections = 1 })
+	tx := dawdlers(t, h)[0]
+	for i := range maxResumes + 3 {
+		tx.dawdle(commandLull)
+		if yielded := tx.yield(); yielded != (i <= maxResumes) {
+			t.Errorf("pause %d: yields %t", i, yielded)
+		}
+		err := tx.Rcpt(Recipient{Address: fmt.Sprintf("%d@x", i)})
+		if want := i >= maxResumes; errors.Is(err, ErrSlow) != want || want && told(err) != "trouble 4.4.2" {
+			t.Errorf("RCPT %d: %v", i, err)
+		}
+	}
+	if err := tx.Data(); !errors.Is(err, ErrSlow) {
+		t.Errorf("DATA: %v", err)
+	}
+	tx.Abort()
+	nothingLeft(t, h)
+	// Each resumption says again what came before.
+	want := int32(1)
+	for i := range int32(maxResumes) {
+		want += i + 2
+	}
+	if n := said.Load(); n != want {
+		t.Errorf("RCPT was said %d times, not %d", n, want)
+	}
 }
 
 // dawdlers are as many users as hold all connections of a Host, with one transaction each.

@@ -32,6 +32,7 @@ type faultyEnv struct {
 
 	mu     sync.Mutex
 	faults map[string]faultnet.Verdict // by the name of a command
+	seen   func()                      // called for each command, unless it is nil
 }
 
 func newFaultyEnv(t *testing.T) *faultyEnv {
@@ -73,6 +74,9 @@ func newFaultyEnv(t *testing.T) *faultyEnv {
 func (e *faultyEnv) decide(c faultnet.Command) faultnet.Verdict {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.seen != nil && c.InSession() {
+		e.seen()
+	}
 	return e.faults[c.Name]
 }
 

@@ -46,7 +46,7 @@ type Message struct {
 	log      *slog.Logger
 	began    time.Time
 
-	relay      *smarthost.Transaction
+	relay      relay // nil after its end
 	recipients []string
 	counted    *mailstore.SendingSlot
 	split      *splitter
@@ -56,6 +56,28 @@ type Message struct {
 	messageID  string
 	refusal    *Refusal // the message is not taken; the rest of it is thrown away
 	over       bool
+}
+
+// relay is *smarthost.Transaction.
+type relay interface {
+	io.Writer
+	Rcpt(smarthost.Recipient) error
+	Data() error
+	End() (text string, err error)
+	Abort()
+	ServerTurn()
+	ClientTurn()
+}
+
+// serve begins the server's own work on the message, which is not the client's time. The caller calls
+// the result at its end: it is the client's turn.
+func (m *Message) serve() (done func()) {
+	if m.relay == nil {
+		return func() {}
+	}
+	relay := m.relay
+	relay.ServerTurn()
+	return relay.ClientTurn
 }
 
 // Sent says what became of a message that the smarthost took.
@@ -146,6 +168,7 @@ func (m *Message) Recipients() []string { return m.recipients }
 
 // Start prepares for the message itself. The error is a *Refusal; then the message is over.
 func (m *Message) Start() error {
+	defer m.serve()()
 	if err := m.start(); err != nil {
 		r := m.refused(err)
 		m.Abort()
@@ -242,6 +265,7 @@ func (m *Message) Write(p []byte) (int, error) {
 	if m.refusal != nil {
 		return len(p), nil
 	}
+	defer m.serve()()
 	var err error
 	if m.size > m.service.opts.MaxMessageSize {
 		err = errSize
@@ -263,6 +287,7 @@ func (m *Message) giveUp(err error) {
 // Finish hands the end of the message to the smarthost, and saves the copy. The message is over. The
 // error is a *Refusal.
 func (m *Message) Finish() (*Sent, error) {
+	defer m.serve()()
 	ctx, cancel := context.WithTimeout(m.ctx, finishTimeout)
 	defer cancel()
 	if m.refusal == nil {
