@@ -66,6 +66,9 @@ const (
 	// maxNotifyResponses bounds the responses about other mailboxes at a time, and the new messages
 	// of which attributes are told; more end all notifications.
 	maxNotifyResponses = 5000
+	// maxOwnNew bounds the messages that a session remembers to have put into the selected mailbox
+	// itself, until the client is told of them.
+	maxOwnNew = 50_000
 	// maxIDFields, maxIDName and maxIDValue are of RFC 2971 section 3.3;
 	// maxIDLogged is how much of a client's ID is logged.
 	maxIDFields = 30
@@ -136,9 +139,11 @@ const (
 	// notifyPause is the time between two looks at other mailboxes for a client that sends nothing:
 	// what happens meanwhile is told at once.
 	notifyPause = 500 * time.Millisecond
-	// notifyPatience is how long a client may take to read what it is told between commands; one
-	// that takes longer is told no more (NOTIFICATIONOVERFLOW).
+	// notifyPatience is how much longer a client may take to read what it is told between commands
+	// than it takes at leastReadRate, in octets a second; one that takes longer is told no more
+	// (NOTIFICATIONOVERFLOW).
 	notifyPatience = 30 * time.Second
+	leastReadRate  = 64 << 10
 	// progressInterval is how often a long command tells the client how far it is.
 	progressInterval = 10 * time.Second
 	// pollInterval is how old a view may get before it is compared with the

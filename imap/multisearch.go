@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 
 	"github.com/emersion/go-imap/v2"
 
@@ -19,7 +18,17 @@ import (
 // belong to it.
 type searchSource struct {
 	kind  string
-	names []string
+	names mailboxNames
+}
+
+// mailboxNames are names of mailboxes. A look compares thousands of mailboxes with thousands of them.
+type mailboxNames map[string]struct{}
+
+func (m mailboxNames) add(name string) { m[name] = struct{}{} }
+
+func (m mailboxNames) has(name string) bool {
+	_, ok := m[name]
+	return ok
 }
 
 // sourceKinds are the kinds of sources, and whether names follow them (RFC 5465 section 6,
@@ -49,12 +58,18 @@ func (p *searchParser) parseSources() error {
 			if err := p.dec.SP(); err != nil {
 				return err
 			}
-			if source.names, err = oneOrMoreMailboxes(p.dec); err != nil {
+			list, err := oneOrMoreMailboxes(p.dec)
+			if err != nil {
 				return err
+			}
+			names += len(list)
+			source.names = make(mailboxNames, len(list))
+			for _, name := range list {
+				source.names.add(name)
 			}
 		}
 		p.sources = append(p.sources, source)
-		if names += 1 + len(source.names); names > maxSearchSources {
+		if names++; names > maxSearchSources {
 			return wire.Limit("more than %d sources", maxSearchSources)
 		}
 		return nil
@@ -177,7 +192,12 @@ func (s *searchSource) mayBeOthers(c *conn) bool {
 	case "SUBSCRIBED":
 		return true
 	}
-	return slices.ContainsFunc(s.names, c.account.Foreign)
+	for name := range s.names {
+		if c.account.Foreign(name) {
+			return true
+		}
+	}
+	return false
 }
 
 // has reports whether a mailbox belongs to the source.
@@ -197,12 +217,16 @@ func (s *searchSource) covers(name string, foreign, subscribed bool) bool {
 	case "SUBSCRIBED":
 		return subscribed
 	case "MAILBOXES":
-		return slices.Contains(s.names, name)
-	case "SUBTREE", "SUBTREE-ONE":
-		return slices.ContainsFunc(s.names, func(top string) bool {
-			below, ok := strings.CutPrefix(name, top+separator)
-			return name == top || ok && (s.kind == "SUBTREE" || !strings.Contains(below, separator))
-		})
+		return s.names.has(name)
+	case "SUBTREE-ONE":
+		return s.names.has(name) || s.names.has(parentOf(name))
+	case "SUBTREE":
+		for ; name != ""; name = parentOf(name) {
+			if s.names.has(name) {
+				return true
+			}
+		}
+		return false
 	}
 	return !foreign // PERSONAL
 }

@@ -103,9 +103,21 @@ func (d *treeDiff) gone() {
 			d.addWithParent(w.path, w.foreign)
 		case w.foreign && w.events != 0:
 			d.add(w.path).closed = true
-			d.n.noAccess[w.path] = true
+			d.lostAccess(w.path)
 		}
 	}
+}
+
+// lostAccess remembers that the client was told of a name with \NoAccess. Other users decide how
+// many names that happens to: so the session forgets one for each that is too many.
+func (d *treeDiff) lostAccess(name string) {
+	for forgotten := range d.n.noAccess {
+		if len(d.n.noAccess) < d.c.srv.notifyMailboxes {
+			break
+		}
+		delete(d.n.noAccess, forgotten)
+	}
+	d.n.noAccess[name] = true
 }
 
 // mailbox finds out whether a mailbox is new, has another name, or can be read.

@@ -192,10 +192,11 @@ func (p *notifyParser) group() error {
 
 // mailboxes reads " name" or " (name ...)", without names that no mailbox can have: the server
 // ignores names without a mailbox (RFC 5465 section 3.1).
-func (p *notifyParser) mailboxes() (names []string, err error) {
+func (p *notifyParser) mailboxes() (names mailboxNames, err error) {
 	if err := p.dec.SP(); err != nil {
 		return nil, err
 	}
+	names = make(mailboxNames)
 	read := func() error {
 		if p.names++; p.names > maxNotifyNames {
 			return wire.Limit("more than %d names of mailboxes", maxNotifyNames)
@@ -208,8 +209,8 @@ func (p *notifyParser) mailboxes() (names []string, err error) {
 			return err
 		}
 		name, err = mailstore.NormalizePath(strings.TrimSuffix(name, separator))
-		if err == nil && !slices.Contains(names, name) {
-			names = append(names, name)
+		if err == nil {
+			names.add(name)
 		}
 		return nil
 	}

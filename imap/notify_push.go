@@ -41,9 +41,13 @@ func (n *notifications) untilLook(c *conn) time.Duration {
 // tooSlow ends all notifications of a client that took too long to read what it was told between
 // commands.
 func (c *conn) tooSlow(waited time.Duration) bool {
-	if !c.betweenCommands || !c.notify.pushes() || waited <= c.srv.notifyPatience {
+	if !c.readsTooSlowly(waited) {
 		return false
 	}
 	c.overflow("The client reads too slowly")
 	return true
+}
+
+func (c *conn) readsTooSlowly(waited time.Duration) bool {
+	return c.betweenCommands && c.notify.pushes() && waited > c.srv.notifyPatience
 }

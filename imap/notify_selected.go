@@ -67,12 +67,18 @@ func (c *conn) added(box *account.Mailbox, uids []uint32, modseq uint64) {
 		return
 	}
 	if c.fetchesNew() {
-		if c.sel.own == nil {
-			c.sel.own = make(map[uint32]bool)
-		}
-		for _, uid := range uids {
-			c.sel.own[uid] = true
-		}
+		c.sel.put(uids)
+	}
+}
+
+// put notes messages that the session put here itself, but forgets the first of too many: of those
+// the client is told attributes.
+func (s *selected) put(uids []uint32) {
+	if s.own = append(s.own, uids...); !slices.IsSorted(s.own) {
+		slices.Sort(s.own)
+	}
+	if n := len(s.own) - maxOwnNew; n > 0 {
+		s.own = slices.Clone(s.own[n:])
 	}
 }
 
@@ -96,12 +102,18 @@ func (c *conn) newMessages(uids []uint32) {
 	if !c.fetchesNew() {
 		return
 	}
-	for _, uid := range uids {
-		if c.sel.own[uid] {
-			delete(c.sel.own, uid)
+	own := c.sel.own
+	for _, uid := range uids { // ascending, and no earlier ones come later
+		i, found := slices.BinarySearch(own, uid)
+		if found {
+			i++
 		} else {
 			c.sel.fresh = append(c.sel.fresh, uid)
 		}
+		own = own[i:]
+	}
+	if c.sel.own = own; len(own) == 0 {
+		c.sel.own = nil
 	}
 }
 

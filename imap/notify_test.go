@@ -363,7 +363,7 @@ func TestNotifyOverflow(t *testing.T) {
 		{"messages", func(s *testServer) { s.notifyResponses = 1 },
 			"NOTIFY SET (SELECTED (MessageNew (UID) MessageExpunge))",
 			func(c *testClient) { c.ok("APPEND INBOX {1+}\r\nx {1+}\r\ny") }},
-		{"slow", func(s *testServer) { s.notifyPatience = -1 }, "NOTIFY SET (SELECTED (MessageNew MessageExpunge))",
+		{"slow", func(s *testServer) { s.notifyPatience = -time.Hour }, "NOTIFY SET (SELECTED (MessageNew MessageExpunge))",
 			func(*testClient) {}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -526,7 +526,7 @@ func FuzzParseNotify(f *testing.F) {
 			if of != 0 && of&^eventFlagChange != eventMessageNew|eventMessageExpunge {
 				t.Errorf("events %b", g.events)
 			}
-			for _, name := range g.mailboxes.names {
+			for name := range g.mailboxes.names {
 				if n, err := mailstore.NormalizePath(name); err != nil || n != name {
 					t.Errorf("name %q", name)
 				}

@@ -16,7 +16,8 @@ type output struct {
 	timeout time.Duration // how long a write may make no progress
 	bytes   int64         // written so far
 	total   *atomic.Int64 // by all connections
-	// waited is how long all writes took.
+	// waited is how much longer all writes took than for a client that reads at leastReadRate. It is
+	// less than 0 if the client reads faster.
 	waited time.Duration
 
 	after int64  // call reached when bytes reach it
@@ -36,7 +37,9 @@ func (o *output) Write(p []byte) (int, error) {
 		size = tlsRecord
 	}
 	begun, written := time.Now(), 0
-	defer func() { o.waited += time.Since(begun) }()
+	defer func() {
+		o.waited += time.Since(begun) - time.Duration(written)*time.Second/leastReadRate
+	}()
 	for written < len(p) {
 		if err := o.conn.SetWriteDeadline(time.Now().Add(o.timeout)); err != nil {
 			return written, err

@@ -34,10 +34,10 @@ type selected struct {
 	contexts contexts
 
 	// With NOTIFY.
-	owed     bool            // the client has to be told what its own command removed
-	withheld uint64          // flags changed after this mod-sequence, and the client was not told; or 0
-	fresh    []uint32        // new messages of which attributes are to be told
-	own      map[uint32]bool // new messages that the session put here itself, and the client was not told of yet
+	owed     bool     // the client has to be told what its own command removed
+	withheld uint64   // flags changed after this mod-sequence, and the client was not told; or 0
+	fresh    []uint32 // new messages of which attributes are to be told
+	own      []uint32 // new messages that the session put here itself, and the client was not told of; ascending
 }
 
 // knows reports whether the client was told of the changes of a mod-sequence. If it was not, an

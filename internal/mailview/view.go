@@ -9,6 +9,10 @@ import (
 	"gadwall/internal/uidset"
 )
 
+// maxOwn bounds the mod-sequences of own changes that a view keeps while nobody updates it. Of older
+// ones the client is told once more.
+const maxOwn = 4096
+
 // State is a mailbox at one mod-sequence.
 type State struct {
 	UIDs    []uint32 // of all messages, ascending
@@ -23,7 +27,7 @@ type View struct {
 	gone   []uint32 // ascending; all of them have a number
 	next   uint32   // above every UID that ever was in the view
 	modseq uint64   // the client was told of changes up to here, but for gone
-	own    []uint64 // later mod-sequences whose changes the client was told of
+	own    []uint64 // later mod-sequences whose changes the client was told of; ascending
 	before uint64   // while messages are gone: modseq when the first of them was found so
 }
 
@@ -51,7 +55,13 @@ func (v *View) Told() uint64 {
 
 // Knows reports whether the client was told of the changes of a mod-sequence.
 func (v *View) Knows(modseq uint64) bool {
-	return modseq <= v.modseq || slices.Contains(v.own, modseq)
+	return modseq <= v.modseq || v.isOwn(modseq)
+}
+
+// isOwn reports whether the session made the change with that mod-sequence, which is a later one.
+func (v *View) isOwn(modseq uint64) bool {
+	_, ok := slices.BinarySearch(v.own, modseq)
+	return ok
 }
 
 // Gone reports whether the message is gone.
@@ -104,7 +114,7 @@ func (v *View) Update(c *mailstore.Changes, present []uint32) Diff {
 			d.New = append(d.New, f.UID)
 			continue
 		}
-		if _, ok := v.Seq(f.UID); ok && !v.Gone(f.UID) && !slices.Contains(v.own, f.ModSeq) {
+		if _, ok := v.Seq(f.UID); ok && !v.Gone(f.UID) && !v.isOwn(f.ModSeq) {
 			d.Changed = append(d.Changed, f)
 		}
 	}
@@ -141,9 +151,14 @@ func (v *View) Reported(modseq uint64) {
 		v.told(modseq) // no other session changed anything in between
 		return
 	}
-	if !v.Knows(modseq) {
-		v.own = append(v.own, modseq)
+	if v.Knows(modseq) {
+		return
 	}
+	if len(v.own) == maxOwn {
+		v.own = slices.Delete(v.own, 0, maxOwn/4)
+	}
+	i, _ := slices.BinarySearch(v.own, modseq)
+	v.own = slices.Insert(v.own, i, modseq)
 }
 
 // Removed notes that the session's own transaction with that mod-sequence removed

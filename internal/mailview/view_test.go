@@ -228,3 +228,19 @@ func TestReported(t *testing.T) {
 		t.Errorf("after telling: %d, own %v", v.modseq, v.own)
 	}
 }
+
+// A view that nobody updates keeps the last own changes alone, whatever their order.
+func TestReportedIsBounded(t *testing.T) {
+	v := View{modseq: 5}
+	const last = 20 + 2*maxOwn
+	for modseq := uint64(10); modseq < last; modseq += 2 {
+		v.Reported(modseq + 1)
+		v.Reported(modseq)
+	}
+	if len(v.own) > maxOwn || !slices.IsSorted(v.own) {
+		t.Fatalf("%d own changes", len(v.own))
+	}
+	if !v.Knows(last-1) || !v.Knows(last-maxOwn/2) || v.Knows(10) {
+		t.Errorf("the view knows the changes from %d to %d", v.own[0], v.own[len(v.own)-1])
+	}
+}
