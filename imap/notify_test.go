@@ -363,7 +363,8 @@ func TestNotifyOverflow(t *testing.T) {
 		{"messages", func(s *testServer) { s.notifyResponses = 1 },
 			"NOTIFY SET (SELECTED (MessageNew (UID) MessageExpunge))",
 			func(c *testClient) { c.ok("APPEND INBOX {1+}\r\nx {1+}\r\ny") }},
-		{"slow", func(s *testServer) { s.notifyPatience = -time.Hour }, "NOTIFY SET (SELECTED (MessageNew MessageExpunge))",
+		{"slow", func(s *testServer) { s.notifyPatience = -time.Hour },
+			"NOTIFY SET (SELECTED (MessageNew MessageExpunge))",
 			func(*testClient) {}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
