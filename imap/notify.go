@@ -26,10 +26,11 @@ type notifications struct {
 	selected selectedEvents
 	groups   []eventGroup // of other mailboxes
 
-	boxes      map[mailkey.Mailbox]*watched // all that the client can see, nil without groups
-	subscribed map[string]bool              // names, if a group needs them
-	noAccess   map[string]bool              // names of others' that were told with \NoAccess
-	owners     []mailkey.UserID             // other users of whom mailboxes are watched
+	// The user's own mailboxes, and those of others that have events; nil without groups.
+	boxes      map[mailkey.Mailbox]*watched
+	subscribed map[string]bool  // names, if a group needs them
+	noAccess   map[string]bool  // names of others' that were told with \NoAccess
+	owners     []mailkey.UserID // other users of whom mailboxes are watched
 
 	list   bool                      // look at all mailboxes
 	dirty  map[mailkey.Mailbox]heard // look at these
@@ -100,7 +101,9 @@ func (c *conn) beginNotify(ctx context.Context, req *notifyRequest, before *noti
 				continue
 			}
 			w := n.watch(c, node.box, node.rights, node.others)
-			n.boxes[node.box.Key] = w
+			if w.matters() {
+				n.boxes[node.box.Key] = w
+			}
 			switch {
 			case w.events == 0:
 			case !w.readable:
@@ -120,15 +123,21 @@ func (c *conn) beginNotify(ctx context.Context, req *notifyRequest, before *noti
 // errNotifyOverflow refuses to watch so much (RFC 5465 section 3.1).
 var errNotifyOverflow = refuse("NOTIFICATIONOVERFLOW", "There are too many mailboxes to watch")
 
-// mayWatch reports whether a session can watch so much.
+// mayWatch reports whether a session can watch so much. Of others' mailboxes those count that the
+// client asked for: so nobody ends its notifications by sharing others with the user.
 func (c *conn) mayWatch(tree *mailboxTree) bool {
 	owners := make(map[mailkey.UserID]bool)
+	names := 0
 	for _, node := range tree.nodes {
-		if node.others && node.box != nil {
+		foreign := node.others || node.box == nil && c.account.Foreign(node.name)
+		if foreign && c.notify.eventsOf(node.name, true) == 0 {
+			continue
+		}
+		if names++; node.others && node.box != nil {
 			owners[node.box.Key.User()] = true
 		}
 	}
-	return len(tree.nodes) <= c.srv.notifyMailboxes && len(owners) <= maxNotifyOwners
+	return names <= c.srv.notifyMailboxes && len(owners) <= maxNotifyOwners
 }
 
 // followWatched subscribes to the events of those whose mailboxes are watched. What changed before
@@ -188,6 +197,10 @@ func (n *notifications) watch(
 	w.events = n.eventsOf(w.path, foreign)
 	return w
 }
+
+// matters reports whether the session compares the mailbox. The user's own ones without events may
+// come to a name that has some.
+func (w *watched) matters() bool { return !w.foreign || w.events != 0 }
 
 // update makes the client know the present state.
 func (w *watched) update(c *conn, box *mailstore.Mailbox, rights account.Rights) {
@@ -342,11 +355,13 @@ func (n *notifications) subscribe(name string, subscribed bool) {
 	} else {
 		delete(n.subscribed, name)
 	}
+	known := false
 	for _, w := range n.boxes {
 		if w.path == name {
-			w.events = n.eventsOf(name, w.foreign)
+			w.events, known = n.eventsOf(name, w.foreign), true
 		}
 	}
+	n.list = n.list || n.boxes != nil && !known && n.eventsOf(name, true) != 0 // perhaps one of others
 }
 
 // added notes messages that the session put into a mailbox, by a transaction with that

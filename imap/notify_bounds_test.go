@@ -9,7 +9,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"gadwall/internal/account"
 	"gadwall/internal/mailkey"
+	"gadwall/internal/mailstore"
 )
 
 // The cost of asking for a mailbox does not depend on how many names were given.
@@ -114,5 +116,82 @@ func TestNotifyPatienceDependsOnSize(t *testing.T) {
 				t.Errorf("%d octets a second are too slow: %v", tt.rate, slow)
 			}
 		})
+	}
+}
+
+// Others' mailboxes that the client did not ask for do not count.
+func TestOnlyWatchedMailboxesCount(t *testing.T) {
+	n := &notifications{groups: []eventGroup{
+		{mailboxes: searchSource{kind: "MAILBOXES", names: mailboxNames{}}, events: messageEvents},
+	}}
+	c := &conn{srv: &Server{notifyMailboxes: maxNotifyMailboxes}, notify: n}
+	tree := &mailboxTree{}
+	for i := range maxNotifyOwners + 1 {
+		name := fmt.Sprintf("Other Users/%d/INBOX", i)
+		user := mailkey.UserID{byte(i), 1}
+		tree.nodes = append(tree.nodes, &node{name: name, others: true, box: &mailstore.Mailbox{Key: user.Mailbox(1)}})
+		if !c.mayWatch(tree) {
+			t.Fatalf("too many with %d users who share, of whom none is watched", i)
+		}
+	}
+	for i, node := range tree.nodes {
+		n.groups[0].mailboxes.names.add(node.name)
+		if may := c.mayWatch(tree); may != (i < maxNotifyOwners) {
+			t.Errorf("with %d watched users: %v", i+1, may)
+		}
+	}
+}
+
+// Another user cannot end what a client hears of one mailbox by sharing more. What happens in those
+// costs the client nothing, until one of them comes to the name that is watched.
+func TestNotifyOfOneSharedMailbox(t *testing.T) {
+	t.Parallel()
+	s := publicServer(t)
+	s.notifyMailboxes = 8
+	alice, bob := s.login(t), dialIMAP(t, s.addr, other, testPassword)
+	share := func(name string) {
+		alice.ok("CREATE %s", name)
+		alice.ok("SETACL %s %s lr", name, other)
+	}
+	share("Team")
+	share("a")
+	team := account.OthersPrefix + testUser + "/Team"
+	bob.ok("NOTIFY SET (MAILBOXES %q (MessageNew MessageExpunge))", team)
+	for _, name := range []string{"b", "c", "d", "e"} {
+		share(name)
+	}
+	alice.append("a", "", message("not watched"))
+	alice.append("Team", "", message("watched"))
+	bob.expect(fmt.Sprintf("* STATUS %q (MESSAGES 1 UIDNEXT 2 UNSEEN 1)", team))
+	alice.append("a", "", message("not watched"))
+	alice.append("a", "", message("not watched"))
+	if told, _ := bob.ok("NOOP"); told != nil {
+		t.Errorf("told %q", told)
+	}
+	alice.ok("RENAME Team gone")
+	alice.ok("RENAME a Team")
+	if line := bob.line(); !strings.HasPrefix(line, fmt.Sprintf("* STATUS %q (MESSAGES 3 UIDNEXT 4 UIDVALIDITY ", team)) {
+		t.Errorf("told %q", line)
+	}
+	alice.append("gone", "", message("not watched any more"))
+	alice.append("Team", "", message("watched now"))
+	bob.expect(fmt.Sprintf("* STATUS %q (MESSAGES 4 UIDNEXT 5 UNSEEN 4)", team))
+}
+
+// A client that subscribes to a mailbox of another user hears of it from then on.
+func TestNotifyOfNewSubscription(t *testing.T) {
+	t.Parallel()
+	s := publicServer(t)
+	alice, bob := s.login(t), dialIMAP(t, s.addr, other, testPassword)
+	alice.ok("CREATE Team")
+	alice.ok("SETACL Team %s lr", other)
+	team := account.OthersPrefix + testUser + "/Team"
+	bob.ok("NOTIFY SET (SUBSCRIBED (MessageNew MessageExpunge))")
+	bob.ok("SUBSCRIBE %q", team)
+	bob.ok("NOOP")
+	alice.append("Team", "", message("watched"))
+	line := bob.line()
+	if !strings.HasPrefix(line, fmt.Sprintf("* STATUS %q (MESSAGES 1 UIDNEXT 2 ", team)) {
+		t.Errorf("told %q", line)
 	}
 }

@@ -81,6 +81,10 @@ func (c *conn) lookAtDirty(ctx context.Context) (whole bool, err error) {
 	slices.SortFunc(boxes, func(a, b account.Listed) int { return cmp.Compare(a.Path, b.Path) })
 	for _, box := range boxes {
 		w := n.boxes[box.Key]
+		if foreign := box.Key.User() != c.account.UserID(); foreign && w == nil &&
+			n.eventsOf(box.Path, true) == 0 {
+			continue
+		}
 		if w == nil || w.path != box.Path || w.readable != box.Rights.Has(account.Lookup|account.Read) {
 			return false, nil // another event tells so, or is on its way
 		}
@@ -133,6 +137,11 @@ func (c *conn) lookAtAll(ctx context.Context) error {
 		case n.responses <= c.srv.notifyResponses:
 			c.tellStatus(n.boxes[node.box.Key], node.box, node.rights)
 			n.settle(c, node.box)
+		}
+	}
+	for key, w := range n.boxes {
+		if !w.matters() {
+			delete(n.boxes, key)
 		}
 	}
 	for key := range n.dirty {
