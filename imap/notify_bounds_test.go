@@ -129,8 +129,8 @@ func TestOnlyWatchedMailboxesCount(t *testing.T) {
 	tree := &mailboxTree{}
 	for i := range maxNotifyOwners + 1 {
 		name := fmt.Sprintf("Other Users/%d/INBOX", i)
-		user := mailkey.UserID{byte(i), 1}
-		tree.nodes = append(tree.nodes, &node{name: name, others: true, box: &mailstore.Mailbox{Key: user.Mailbox(1)}})
+		box := &mailstore.Mailbox{Key: mailkey.UserID{byte(i), 1}.Mailbox(1)}
+		tree.nodes = append(tree.nodes, &node{name: name, others: true, box: box})
 		if !c.mayWatch(tree) {
 			t.Fatalf("too many with %d users who share, of whom none is watched", i)
 		}
@@ -171,7 +171,8 @@ func TestNotifyOfOneSharedMailbox(t *testing.T) {
 	}
 	alice.ok("RENAME Team gone")
 	alice.ok("RENAME a Team")
-	if line := bob.line(); !strings.HasPrefix(line, fmt.Sprintf("* STATUS %q (MESSAGES 3 UIDNEXT 4 UIDVALIDITY ", team)) {
+	want := fmt.Sprintf("* STATUS %q (MESSAGES 3 UIDNEXT 4 UIDVALIDITY ", team)
+	if line := bob.line(); !strings.HasPrefix(line, want) {
 		t.Errorf("told %q", line)
 	}
 	alice.append("gone", "", message("not watched any more"))
