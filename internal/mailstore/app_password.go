@@ -196,19 +196,21 @@ func (s *Store) RevokeAppPassword(ctx context.Context, user mailkey.UserID, id s
 	if raw, err := hex.DecodeString(id); err != nil || len(raw) != appPasswordID {
 		return ErrNoSuchPassword // it becomes the name of a field
 	}
-	res, err := s.users.UpdateOne(ctx, append(byID(user.Binary()), notSet(userDeleting)),
-		bson.D{{Key: "$pull", Value: bson.D{{Key: userApps, Value: bson.D{{Key: "id", Value: id}}}}},
-			{Key: "$unset", Value: bson.D{{Key: userAppsUsed + "." + id, Value: ""}}}})
-	switch {
-	case err != nil:
-		return fmt.Errorf("revoke application password: %w", err)
-	case res.MatchedCount == 0:
-		return ErrNoSuchUser
-	case res.ModifiedCount == 0:
-		return ErrNoSuchPassword
-	}
-	s.endSessions(ctx, LoggedOut{user, (&appPasswordDoc{ID: id}).credential()})
-	return nil
+	who := LoggedOut{user, (&appPasswordDoc{ID: id}).credential()}
+	return s.shutOut(ctx, who, func(ctx context.Context) error {
+		res, err := s.users.UpdateOne(ctx, append(byID(user.Binary()), notSet(userDeleting)),
+			bson.D{{Key: "$pull", Value: bson.D{{Key: userApps, Value: bson.D{{Key: "id", Value: id}}}}},
+				{Key: "$unset", Value: bson.D{{Key: userAppsUsed + "." + id, Value: ""}}}})
+		switch {
+		case err != nil:
+			return fmt.Errorf("revoke application password: %w", err)
+		case res.MatchedCount == 0:
+			return ErrNoSuchUser
+		case res.ModifiedCount == 0:
+			return ErrNoSuchPassword
+		}
+		return nil
+	})
 }
 
 // noteUse writes when an application password was used, if that was not just now. A failure does

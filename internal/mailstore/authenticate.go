@@ -39,11 +39,9 @@ func (s *Store) setHash(ctx context.Context, user mailkey.UserID, hash string, v
 	if len(unset) > 0 {
 		update = append(update, bson.E{Key: "$unset", Value: unset})
 	}
-	err := s.updateUser(ctx, user, update)
-	if err == nil {
-		s.endSessions(ctx, LoggedOut{User: user})
-	}
-	return err
+	return s.shutOut(ctx, LoggedOut{User: user}, func(ctx context.Context) error {
+		return s.updateUser(ctx, user, update)
+	})
 }
 
 // updateUser changes the document of a user who is not being deleted. The error is ErrNoSuchUser.
@@ -71,8 +69,8 @@ type Proof struct {
 type Credential string
 
 // LoggedOut says which sessions are to end: those of the user, and those in which the user acts for
-// others; with a Credential only those that were opened with it. The User is the zero value if the
-// credential is nobody's.
+// others; with a Credential only those that were opened with it. The User is the zero value if only the
+// credential matters, whose ever it is.
 type LoggedOut struct {
 	User       mailkey.UserID
 	Credential Credential

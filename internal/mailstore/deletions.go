@@ -55,18 +55,23 @@ func (s *Store) DeleteUser(ctx context.Context, user mailkey.UserID) error {
 // deleteUser removes a user whose document matches filter.
 func (s *Store) deleteUser(ctx context.Context, filter bson.D, user mailkey.UserID) error {
 	ctx = database.Causal(ctx)
-	marking, end := s.link(ctx)
-	res, err := s.users.UpdateOne(marking, filter, bson.D{{Key: "$set", Value: bson.D{
-		{Key: userDeleting, Value: true}, {Key: userPurged, Value: now()}}}}, options.UpdateOne().SetHint(byKey))
-	end()
+	err := s.shutOut(ctx, LoggedOut{User: user}, func(ctx context.Context) error {
+		marking, end := s.link(ctx)
+		res, err := s.users.UpdateOne(marking, filter, bson.D{{Key: "$set", Value: bson.D{
+			{Key: userDeleting, Value: true}, {Key: userPurged, Value: now()}}}}, options.UpdateOne().SetHint(byKey))
+		end()
+		if err != nil {
+			return fmt.Errorf("delete user: %w", err)
+		}
+		if res.MatchedCount == 0 {
+			return ErrNoSuchUser
+		}
+		s.publishList(ctx, user)
+		return nil
+	})
 	if err != nil {
-		return fmt.Errorf("delete user: %w", err)
+		return err
 	}
-	if res.MatchedCount == 0 {
-		return ErrNoSuchUser
-	}
-	s.publishList(ctx, user)
-	s.endSessions(ctx, LoggedOut{User: user})
 	result := make(chan error, 1)
 	if !s.spawn(func() { result <- s.purgeUser(database.Follow(s.base, ctx), user) }) {
 		return ErrClosed

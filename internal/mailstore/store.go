@@ -55,9 +55,10 @@ type Options struct {
 	// DefaultAuthlogKept.
 	AuthlogKept time.Duration
 	// LoggedOut, if set, is told of users who may no longer be logged in as they were: with another
-	// password, suspended, or deleted; and of credentials that were revoked. It is to end their
-	// sessions. It is called again after an error.
-	LoggedOut func(ctx context.Context, who LoggedOut) error
+	// password, suspended, or deleted; and of credentials that were revoked; also if nobody knows
+	// whether that change was made. It is to end their sessions on this instance. The function that it
+	// returns is to have the other instances end theirs, and is called again after an error.
+	LoggedOut func(who LoggedOut) (tell func(ctx context.Context) error)
 	// Stored, if set, is told of new mails after their transaction. It must not wait.
 	Stored func([]StoredMail)
 	// Watcher, if set, is told before the mail of a user changes.
@@ -95,7 +96,7 @@ type Store struct {
 	stored   func([]StoredMail)
 	watcher  Watcher
 
-	loggedOut func(ctx context.Context, who LoggedOut) error
+	loggedOut func(who LoggedOut) (tell func(ctx context.Context) error)
 
 	scram      bool
 	scramCost  int
@@ -340,15 +341,32 @@ func (s *Store) warn(ctx context.Context, user mailkey.UserID, crossed []quota.C
 	}
 }
 
+// shutOut makes a change after which sessions are to end, and ends them. The change is made to its
+// end, also when the caller goes. The sessions end whatever the outcome: a change that failed may have
+// been made, and one that finds nothing to change may come after one whose outcome nobody knows. So
+// the caller checks before what is wrong with the change in itself.
+func (s *Store) shutOut(ctx context.Context, who LoggedOut, change func(ctx context.Context) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+	defer cancel()
+	defer context.AfterFunc(s.base, cancel)() // Close waits for no database that is away
+	err := change(ctx)
+	s.endSessions(ctx, who)
+	return err
+}
+
 // endSessions ends sessions after a change that says so, which stands whether or not that is possible
 // now. If not, it tries again until the Store is closed.
 func (s *Store) endSessions(ctx context.Context, who LoggedOut) {
 	if s.loggedOut == nil {
 		return
 	}
+	tell := s.loggedOut(who)
 	// The change is made: that its client has gone does not matter.
 	ctx = context.WithoutCancel(ctx)
-	err := s.logOut(ctx, who)
+	err := tellOnce(ctx, tell)
 	if err == nil {
 		return
 	}
@@ -363,17 +381,17 @@ func (s *Store) endSessions(ctx context.Context, who LoggedOut) {
 				pause.Stop()
 				return
 			}
-			if s.logOut(ctx, who) == nil {
+			if tellOnce(ctx, tell) == nil {
 				return
 			}
 		}
 	})
 }
 
-func (s *Store) logOut(ctx context.Context, who LoggedOut) error {
+func tellOnce(ctx context.Context, tell func(ctx context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	return s.loggedOut(ctx, who)
+	return tell(ctx)
 }
 
 // publishList wakes up the sessions that look at the user's list of mailboxes.

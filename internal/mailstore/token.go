@@ -255,26 +255,27 @@ func (s *Store) tokensBy(ctx context.Context, filter bson.D) ([]Token, error) {
 // RevokeToken takes a token away, for the next request on, and ends the streams that it opened. The error
 // is ErrNoSuchToken.
 func (s *Store) RevokeToken(ctx context.Context, id string) error {
-	return s.revokeToken(ctx, bson.D{{Key: "_id", Value: id}})
+	return s.revokeToken(ctx, mailkey.UserID{}, id, bson.D{{Key: "_id", Value: id}})
 }
 
 // RevokeTokenOf is RevokeToken for a token that must be the user's.
 func (s *Store) RevokeTokenOf(ctx context.Context, user mailkey.UserID, id string) error {
-	return s.revokeToken(ctx, bson.D{{Key: "_id", Value: id}, {Key: tokenUser, Value: user.Binary()}})
+	return s.revokeToken(ctx, user, id, bson.D{{Key: "_id", Value: id}, {Key: tokenUser, Value: user.Binary()}})
 }
 
-func (s *Store) revokeToken(ctx context.Context, filter bson.D) error {
-	var doc tokenDoc
-	err := s.tokens.FindOneAndDelete(ctx, filter, options.FindOneAndDelete().SetHint(byKey)).Decode(&doc)
-	if errors.Is(err, mongo.ErrNoDocuments) {
+func (s *Store) revokeToken(ctx context.Context, user mailkey.UserID, id string, filter bson.D) error {
+	if raw, err := hex.DecodeString(id); err != nil || len(raw) != tokenID {
 		return ErrNoSuchToken
 	}
-	if err != nil {
-		return fmt.Errorf("revoke token: %w", err)
-	}
-	t, err := doc.token()
-	if err == nil {
-		s.endSessions(ctx, LoggedOut{t.User, t.Credential()})
-	}
-	return err
+	t := Token{ID: id}
+	return s.shutOut(ctx, LoggedOut{user, t.Credential()}, func(ctx context.Context) error {
+		res, err := s.tokens.DeleteOne(ctx, filter, options.DeleteOne().SetHint(byKey))
+		switch {
+		case err != nil:
+			return fmt.Errorf("revoke token: %w", err)
+		case res.DeletedCount == 0:
+			return ErrNoSuchToken
+		}
+		return nil
+	})
 }

@@ -78,11 +78,12 @@ func (s *Store) ChangeProfile(ctx context.Context, user mailkey.UserID, c UserCh
 		_, err := s.UserByID(ctx, user)
 		return err
 	}
-	err = s.updateUser(ctx, user, update)
-	if err == nil && hash != "" {
-		s.endSessions(ctx, LoggedOut{User: user})
+	if hash == "" {
+		return s.updateUser(ctx, user, update)
 	}
-	return err
+	return s.shutOut(ctx, LoggedOut{User: user}, func(ctx context.Context) error {
+		return s.updateUser(ctx, user, update)
+	})
 }
 
 // hashOf returns the hash of the new password, "" if there is none, and its verifier if it has one.

@@ -36,12 +36,10 @@ func (s UserState) String() string {
 // Suspend keeps a user from logging in, until Resume, and ends the user's sessions. The error is
 // ErrNoSuchUser, also for a user in state UserDeleted.
 func (s *Store) Suspend(ctx context.Context, user mailkey.UserID) error {
-	err := s.setState(ctx, user, UserDeleted,
-		bson.D{{Key: "$set", Value: bson.D{{Key: userState, Value: UserSuspended}}}})
-	if err == nil {
-		s.endSessions(ctx, LoggedOut{User: user})
-	}
-	return err
+	return s.shutOut(ctx, LoggedOut{User: user}, func(ctx context.Context) error {
+		return s.setState(ctx, user, UserDeleted,
+			bson.D{{Key: "$set", Value: bson.D{{Key: userState, Value: UserSuspended}}}})
+	})
 }
 
 // Resume undoes Suspend. The error is ErrNoSuchUser.
@@ -65,13 +63,14 @@ func (s *Store) setState(ctx context.Context, user mailkey.UserID, not UserState
 // DeleteUserAfter puts a user into state UserDeleted. DeleteDue removes the user after that time;
 // until then Undelete brings the user back. The error is ErrNoSuchUser.
 func (s *Store) DeleteUserAfter(ctx context.Context, user mailkey.UserID, after time.Time) error {
-	err := s.updateUser(ctx, user, bson.D{{Key: "$set", Value: bson.D{
-		{Key: userState, Value: UserDeleted}, {Key: userDeleteAfter, Value: after.UTC()}}}})
-	if err == nil {
-		s.publishList(ctx, user)
-		s.endSessions(ctx, LoggedOut{User: user})
-	}
-	return err
+	return s.shutOut(ctx, LoggedOut{User: user}, func(ctx context.Context) error {
+		err := s.updateUser(ctx, user, bson.D{{Key: "$set", Value: bson.D{
+			{Key: userState, Value: UserDeleted}, {Key: userDeleteAfter, Value: after.UTC()}}}})
+		if err == nil {
+			s.publishList(ctx, user)
+		}
+		return err
+	})
 }
 
 // Undelete brings back a user in state UserDeleted, who is active then. The error is ErrNoSuchUser

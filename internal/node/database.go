@@ -17,7 +17,6 @@ import (
 	"syscall"
 	"time"
 
-	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
@@ -233,12 +232,7 @@ type hello struct {
 
 func sayHello(ctx context.Context, client *mongo.Client) (*hello, error) {
 	h := new(hello)
-	admin := client.Database("admin")
-	err := admin.RunCommand(ctx, bson.D{{Key: "hello", Value: 1}}).Decode(h)
-	if database.HasCode(err, database.CommandNotFound) {
-		err = admin.RunCommand(ctx, bson.D{{Key: "isMaster", Value: 1}}).Decode(h) // before MongoDB 5.0
-	}
-	return h, err
+	return h, database.Hello(ctx, client, h)
 }
 
 // check refuses a MongoDB that is too old, a stand-alone one, which has no transactions, a set with

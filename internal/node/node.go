@@ -20,6 +20,7 @@ import (
 	"gadwall/internal/feed"
 	"gadwall/internal/lease"
 	"gadwall/internal/logins"
+	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
 	"gadwall/internal/maintenance"
 	"gadwall/internal/schema"
@@ -194,8 +195,12 @@ func Open(ctx context.Context, o Options) (_ *Node, err error) {
 }
 
 // endSessions ends the sessions of users and credentials that may no longer be logged in.
-func (n *Node) endSessions(ctx context.Context, who mailstore.LoggedOut) error {
-	return n.Sessions.End(ctx, sessions.Target{User: &who.User, Credential: string(who.Credential)})
+func (n *Node) endSessions(who mailstore.LoggedOut) (tell func(ctx context.Context) error) {
+	target := sessions.Target{User: &who.User, Credential: string(who.Credential)}
+	if who.User == (mailkey.UserID{}) && who.Credential != "" {
+		target.User = nil // the credential's sessions, whose ever they are
+	}
+	return n.Sessions.Ending(target)
 }
 
 // OpenDatabase opens the database alone: Redis, Bus, Contents, Mail and Accounts stay nil.

@@ -24,7 +24,10 @@
 //   - A credential that was revoked has no session later: the order is given after the change, and
 //     a session whose login began before its instance knew of the order ends as it opens.
 //   - No order to end sessions is missed by an instance that could not read the database. If it cannot
-//     know what was ordered, all its sessions end.
+//     know what was ordered, because it could not read for an hour, all its sessions end.
+//   - All times in the collection are by the clock of the database. The clocks of instances may differ.
+//   - Who gives many orders delays nobody's order: an instance first ends what it was told to, and then
+//     answers those who wait.
 //   - An answer is complete, or names the peers that have not replied in time.
 //   - Orders, replies and peers that were killed expire.
 package sessions

@@ -48,8 +48,11 @@ type Exchange struct {
 	self     string // names this process among the peers
 	instance string // for people
 	seen     map[string]bool
-	looked   time.Time // when the latest look began that found all orders
+	looked   time.Time // by the database's clock: when the latest look began that found all orders
 	patience time.Duration
+	// clock returns the time of the database: all times in the collection are by its clock.
+	clock func(ctx context.Context) (time.Time, error)
+	page  int64 // orderPage
 }
 
 // document is a peer, an order or a reply.
@@ -107,23 +110,32 @@ func New(o Options) *Exchange {
 		coll: o.Database.Collection(Collection, database.Committed()), registry: o.Registry, log: o.Logger,
 		self: rand.Text(), instance: fmt.Sprintf("%s:%d", host, os.Getpid()), seen: make(map[string]bool),
 		patience: o.Patience,
+		clock:    func(ctx context.Context) (time.Time, error) { return database.Now(ctx, o.Database.Client()) },
+		page:     orderPage,
 	}
 }
 
 // Run answers orders until ctx ends.
 func (x *Exchange) Run(ctx context.Context) {
 	defer x.leave(ctx)
+	began := time.Now()
 	var announced time.Time
-	x.looked = time.Now()
 	for {
-		if time.Since(announced) > peerEvery {
-			if err := x.announce(ctx); err != nil && ctx.Err() == nil {
+		now, err := x.now(ctx)
+		if err == nil && x.looked.IsZero() {
+			x.looked = now.Add(-time.Since(began))
+		}
+		if since := now.Sub(announced); err == nil && (since > peerEvery || since < 0) {
+			if err := x.announce(ctx, now); err != nil && ctx.Err() == nil {
 				x.log.Warn("this instance is not known to have sessions", "error", err)
 			} else {
-				announced = time.Now()
+				announced = now
 			}
 		}
-		if err := x.answerOrders(ctx); err != nil && ctx.Err() == nil {
+		if err == nil {
+			err = x.answerOrders(ctx, now)
+		}
+		if err != nil && ctx.Err() == nil {
 			x.log.Debug("orders about sessions were not read", "error", err)
 		}
 		pause := time.NewTimer(lookEvery)
@@ -136,10 +148,20 @@ func (x *Exchange) Run(ctx context.Context) {
 	}
 }
 
+// now returns the time of the database.
+func (x *Exchange) now(ctx context.Context) (time.Time, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	now, err := x.clock(ctx)
+	return now.UTC(), err
+}
+
 // announce makes this instance a peer, or keeps it one.
-func (x *Exchange) announce(ctx context.Context) error {
+func (x *Exchange) announce(ctx context.Context, now time.Time) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
 	_, err := x.coll.ReplaceOne(ctx, bson.D{{Key: "_id", Value: x.self}},
-		document{ID: x.self, Kind: kindPeer, Peer: x.instance, Expires: time.Now().Add(peerExpires).UTC()},
+		document{ID: x.self, Kind: kindPeer, Peer: x.instance, Expires: now.Add(peerExpires)},
 		options.Replace().SetUpsert(true))
 	return err
 }
@@ -153,56 +175,98 @@ func (x *Exchange) leave(ctx context.Context) {
 	}
 }
 
-// answerOrders answers what is new. What is too late for the one who asked is not answered, but done.
-func (x *Exchange) answerOrders(ctx context.Context) error {
-	began := time.Now()
-	missed := began.Sub(x.looked) + orderLate
-	orders, err := x.orders(ctx, missed)
+// answerOrders does what is new, and answers those who wait for that.
+func (x *Exchange) answerOrders(ctx context.Context, now time.Time) error {
+	since := x.looked
+	if now.Before(since) { // another member has become the primary
+		since = now
+	}
+	orders, err := x.orders(ctx, since.Add(orderKept-orderLate))
 	if err != nil {
 		return err
 	}
-	if missed > orderKept || len(orders) > maxOrders {
-		x.log.Warn("all sessions end: not all orders to end some of them can be read", "missed", missed,
-			"orders", len(orders))
+	if missed := now.Sub(since); missed > orderKept {
+		x.log.Warn("all sessions end: not all orders to end some of them can be read", "missed", missed)
 		x.registry.end(Target{}, endedByServer)
 	}
-	x.looked = began
+	x.looked = now
 	seen := make(map[string]bool, len(orders))
+	var answers []answer
 	for i := range orders {
 		order := &orders[i]
 		seen[order.ID] = true
-		late := order.Kind == kindList && time.Until(order.Expires) < orderKept-orderExpires
+		late := order.Kind == kindList && order.Expires.Sub(now) < orderKept-orderExpires
 		if x.seen[order.ID] || order.By == x.self || late {
 			continue
 		}
-		if err := x.reply(ctx, order); err != nil {
-			x.log.Warn("an order about sessions was not answered", "error", err)
+		list, n, err := x.do(order)
+		switch {
+		case err != nil:
+			x.log.Warn("an order about sessions was not understood", "error", err)
+		case order.By == "": // somebody waits
+			answers = append(answers, answer{order.ID, list, n})
 		}
 	}
 	x.seen = seen
+	if len(answers) > 0 {
+		x.reply(ctx, answers, now.Add(orderExpires))
+	}
 	return nil
 }
 
-// orders returns the orders that were given within a time, and at most one more than maxOrders.
-func (x *Exchange) orders(ctx context.Context, within time.Duration) ([]document, error) {
-	since := time.Now().Add(orderKept - within).UTC()
-	return x.find(ctx, bson.D{{Key: "k", Value: bson.D{{Key: "$in", Value: bson.A{kindList, kindKick}}}},
-		{Key: "e", Value: bson.D{{Key: "$gt", Value: since}}}}, maxOrders+1)
+// orders returns the orders that expire after a time. However many these are, it reads all of them:
+// who gives many orders ends no session of others.
+func (x *Exchange) orders(ctx context.Context, after time.Time) (orders []document, err error) {
+	known := make(map[string]bool)
+	limit := x.page
+	for {
+		page, err := x.find(ctx, bson.D{{Key: "k", Value: bson.D{{Key: "$in", Value: bson.A{kindList, kindKick}}}},
+			{Key: "e", Value: bson.D{{Key: "$gte", Value: after}}}}, 1, limit)
+		if err != nil {
+			return nil, err
+		}
+		for i := range page {
+			if !known[page[i].ID] {
+				known[page[i].ID] = true
+				orders = append(orders, page[i])
+			}
+		}
+		if int64(len(page)) < limit {
+			return orders, nil
+		}
+		last := page[len(page)-1].Expires
+		if !last.After(after) { // no page has all of one time
+			limit *= 2
+		}
+		after = last
+	}
 }
 
-// reply does what an order asks and writes the answer.
-func (x *Exchange) reply(ctx context.Context, order *document) error {
-	list, n, err := x.do(order)
-	if err != nil {
-		return err
+// answer is what this instance has to say to an order.
+type answer struct {
+	order string
+	list  []Info
+	n     int
+}
+
+// reply writes answers.
+func (x *Exchange) reply(ctx context.Context, answers []answer, expires time.Time) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	for _, a := range answers {
+		if err := x.replyTo(ctx, a, expires); err != nil {
+			x.log.Warn("an order about sessions was not answered", "error", err)
+		}
 	}
+}
+
+func (x *Exchange) replyTo(ctx context.Context, a answer, expires time.Time) error {
 	for chunk := 0; ; chunk++ {
-		part := list[:min(len(list), chunkSessions)]
-		list = list[len(part):]
-		_, err := x.coll.InsertOne(ctx, document{ID: fmt.Sprintf("%s/%s/%d", order.ID, x.self, chunk), Kind: kindReply,
-			Order: order.ID, Peer: x.self, Count: n, More: len(list) > 0, List: part,
-			Expires: time.Now().Add(orderExpires).UTC()})
-		if err != nil || len(list) == 0 {
+		part := a.list[:min(len(a.list), chunkSessions)]
+		a.list = a.list[len(part):]
+		_, err := x.coll.InsertOne(ctx, document{ID: fmt.Sprintf("%s/%s/%d", a.order, x.self, chunk), Kind: kindReply,
+			Order: a.order, Peer: x.self, Count: a.n, More: len(a.list) > 0, List: part, Expires: expires})
+		if err != nil || len(a.list) == 0 {
 			return err
 		}
 	}
@@ -228,21 +292,16 @@ func (x *Exchange) do(order *document) (list []Info, n int, err error) {
 	return list[:min(len(list), maxListed)], 0, nil
 }
 
-// find returns documents that have not expired, those first that will be the last to do so.
-func (x *Exchange) find(ctx context.Context, filter bson.D, limit int64) ([]document, error) {
+// find returns documents in the order in which they expire, or against it.
+func (x *Exchange) find(ctx context.Context, filter bson.D, order int, limit int64) ([]document, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	cursor, err := x.coll.Find(ctx, filter, options.Find().SetSort(bson.D{{Key: "e", Value: -1}}).SetLimit(limit))
+	cursor, err := x.coll.Find(ctx, filter, options.Find().SetSort(bson.D{{Key: "e", Value: order}}).SetLimit(limit))
 	if err != nil {
 		return nil, err
 	}
 	var docs []document
 	return docs, cursor.All(ctx, &docs)
-}
-
-// current is the condition that a document has not expired.
-func current() bson.E {
-	return bson.E{Key: "e", Value: bson.D{{Key: "$gt", Value: time.Now().UTC()}}}
 }
 
 // Answer is what the peers replied.
@@ -264,39 +323,57 @@ func (x *Exchange) Kick(ctx context.Context, t Target) (Answer, error) {
 
 // End ends the sessions of a target: those of this instance at once, others within a second or two. It
 // waits for no peer.
-func (x *Exchange) End(ctx context.Context, t Target) error {
+func (x *Exchange) End(ctx context.Context, t Target) error { return x.Ending(t)(ctx) }
+
+// Ending ends the sessions of a target on this instance. The function that it returns has the others
+// end theirs. The caller may call it until it returns nil: it gives one order, however often it is
+// called, and sessions that began meanwhile on this instance stay.
+func (x *Exchange) Ending(t Target) (tell func(ctx context.Context) error) {
 	x.registry.end(t, endedByServer)
-	_, err := x.give(ctx, kindKick, t, x.self)
-	return err
+	order := x.newOrder(kindKick, t, x.self)
+	return func(ctx context.Context) error {
+		_, err := x.give(ctx, order)
+		return err
+	}
 }
 
-// give writes an order, which the peer by has done already.
-func (x *Exchange) give(ctx context.Context, kind string, t Target, by string) (*document, error) {
-	order := &document{ID: rand.Text(), Kind: kind, Session: t.ID, With: t.Credential, By: by,
-		Expires: time.Now().Add(orderKept).UTC()}
+// newOrder returns an order, which the peer by has done already; nobody if that is empty.
+func (x *Exchange) newOrder(kind string, t Target, by string) document {
+	order := document{ID: rand.Text(), Kind: kind, Session: t.ID, With: t.Credential, By: by}
 	if t.User != nil {
 		user := t.User.Binary()
 		order.User = &user
 	}
-	if _, err := x.coll.InsertOne(ctx, order); err != nil {
-		return nil, fmt.Errorf("order about sessions: %w", err)
+	return order
+}
+
+// give writes an order, unless an earlier call has done that, and returns the time of the database.
+func (x *Exchange) give(ctx context.Context, order document) (now time.Time, err error) {
+	if now, err = x.now(ctx); err != nil {
+		return now, fmt.Errorf("order about sessions: time of the database: %w", err)
 	}
-	return order, nil
+	order.Expires = now.Add(orderKept)
+	if _, err = x.coll.InsertOne(ctx, order); err != nil && !mongo.IsDuplicateKeyError(err) {
+		return now, fmt.Errorf("order about sessions: %w", err)
+	}
+	return now, nil
 }
 
 func (x *Exchange) ask(ctx context.Context, kind string, t Target) (a Answer, err error) {
-	order, err := x.give(ctx, kind, t, "")
+	order := x.newOrder(kind, t, "")
+	now, err := x.give(ctx, order)
 	if err != nil {
 		return a, err
 	}
-	peers, err := x.find(ctx, bson.D{{Key: "k", Value: kindPeer}, current()}, maxDocuments)
+	peers, err := x.find(ctx, bson.D{{Key: "k", Value: kindPeer},
+		{Key: "e", Value: bson.D{{Key: "$gt", Value: now}}}}, -1, maxDocuments)
 	if err != nil {
 		return a, fmt.Errorf("read peers: %w", err)
 	}
 	until := time.Now().Add(x.patience)
 	for {
-		replies, err := x.find(ctx, bson.D{{Key: "k", Value: kindReply}, {Key: "o", Value: order.ID}, current()},
-			maxDocuments)
+		replies, err := x.find(ctx, bson.D{{Key: "k", Value: kindReply}, {Key: "o", Value: order.ID}},
+			-1, maxDocuments)
 		if err != nil {
 			return a, fmt.Errorf("read replies: %w", err)
 		}

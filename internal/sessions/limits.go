@@ -14,12 +14,12 @@ const (
 	// orderExpires is when replies end, and how long a list is worth an answer.
 	orderExpires = time.Minute
 	// orderKept is how long orders can be read. An instance that cannot look for them for longer ends
-	// all its sessions. orderLate is how much later than its time an order may come to be read: clocks
-	// differ, and so do the times that writes take.
+	// all its sessions. orderLate is how much later than its time an order may come to be read: writes
+	// take time, and the clocks of the servers of one database differ.
 	orderKept = time.Hour
 	orderLate = time.Minute
-	// maxOrders bounds the orders of one look: an instance that finds more ends all its sessions.
-	maxOrders = 20_000
+	// orderPage is how many orders are read by one query.
+	orderPage = 2_000
 	// loginTakes is how long a login takes at most, from what it shows to its session.
 	loginTakes = 5 * time.Minute
 	// maxEnded bounds what is remembered of ended sessions. Past that, all logins under way end.

@@ -2,6 +2,8 @@ package sessions
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -9,6 +11,7 @@ import (
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/event"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"gadwall/internal/dbtest"
@@ -120,10 +123,24 @@ func newPeer(db *mongo.Database) *peer {
 
 func (p *peer) look(t *testing.T) []string {
 	t.Helper()
-	if err := p.answerOrders(t.Context()); err != nil {
+	now, err := p.now(t.Context())
+	if err == nil {
+		err = p.answerOrders(t.Context(), now)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	return p.take()
+}
+
+// answers returns how many replies there are.
+func answers(t *testing.T, db *mongo.Database) int64 {
+	t.Helper()
+	n, err := db.Collection(Collection).CountDocuments(t.Context(), bson.D{{Key: "k", Value: kindReply}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 // An order ends sessions on all instances, once, also when they come to read it late. An instance that
@@ -184,8 +201,8 @@ func TestOldListsAreNotAnswered(t *testing.T) {
 	db := dbtest.Database(t)
 	p := newPeer(db)
 	for _, old := range []bool{false, true} {
-		order, err := p.give(t.Context(), kindList, Target{}, "")
-		if err != nil {
+		order := p.newOrder(kindList, Target{}, "")
+		if _, err := p.give(t.Context(), order); err != nil {
 			t.Fatal(err)
 		}
 		if old {
@@ -202,5 +219,178 @@ func TestOldListsAreNotAnswered(t *testing.T) {
 		if err != nil || (n == 0) != old {
 			t.Errorf("old is %t: %d answers, %v", old, n, err)
 		}
+	}
+}
+
+// However many orders there are, each is done, and ends nobody else's session. Nobody writes an answer
+// for which nobody waits.
+func TestManyOrders(t *testing.T) {
+	t.Parallel()
+	db := dbtest.Database(t)
+	one, two := newPeer(db), newPeer(db)
+	// Several pages, of orders of one time for the most part.
+	two.page = 3
+	at, n := time.Now(), 0
+	one.clock = func(context.Context) (time.Time, error) {
+		if n++; n > 12 {
+			at = at.Add(time.Millisecond)
+		}
+		return at, nil
+	}
+	var want []string
+	for i := range 20 {
+		name := fmt.Sprintf("app/%02d", i)
+		two.open(two.registry, name, Info{User: ada, ActorID: ada, Credential: name})
+		want = append(want, name)
+		if err := one.End(t.Context(), Target{User: &ada, Credential: name}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	two.open(two.registry, "bob", Info{User: bob, ActorID: bob})
+	if got := two.look(t); !slices.Equal(got, want) {
+		t.Errorf("%q ended", got)
+	}
+	if got := two.look(t); len(got) > 0 {
+		t.Errorf("another look ended %q", got)
+	}
+	if n := answers(t, db); n != 0 {
+		t.Errorf("%d answers were written for nobody", n)
+	}
+	if _, err := one.give(t.Context(), one.newOrder(kindKick, Target{User: &bob}, "")); err != nil {
+		t.Fatal(err)
+	}
+	if got := two.look(t); !slices.Equal(got, []string{"bob"}) || answers(t, db) != 1 {
+		t.Errorf("%q ended, and %d answers", got, answers(t, db))
+	}
+}
+
+// The sessions that orders are to end have ended before the first answer is written, whatever comes of
+// that.
+func TestOrdersAreDoneBeforeAnswers(t *testing.T) {
+	t.Parallel()
+	ended := make(chan struct{})
+	early := make(chan bool, 1)
+	db := dbtest.Watched(t, &event.CommandMonitor{Started: func(_ context.Context, e *event.CommandStartedEvent) {
+		reply, err := e.Command.LookupErr("documents", "0", "k")
+		if e.CommandName != "insert" || err != nil || reply.StringValue() != kindReply {
+			return
+		}
+		select {
+		case <-ended:
+			early <- false
+		default:
+			early <- true
+		}
+	}})
+	one, two := newPeer(db), newPeer(db)
+	two.registry.Open(Info{User: ada, ActorID: ada}, func(string) { close(ended) })
+	if _, err := one.give(t.Context(), one.newOrder(kindList, Target{}, "")); err != nil {
+		t.Fatal(err)
+	}
+	if err := one.End(t.Context(), Target{User: &ada}); err != nil {
+		t.Fatal(err)
+	}
+	two.look(t)
+	if <-early {
+		t.Error("an answer was written before sessions ended")
+	}
+}
+
+// The clock of the database counts. That of an instance may be wrong.
+func TestClockOfTheDatabase(t *testing.T) {
+	t.Parallel()
+	for _, skew := range []time.Duration{0, 50 * time.Minute, -50 * time.Minute} {
+		t.Run(skew.String(), func(t *testing.T) {
+			t.Parallel()
+			db := dbtest.Database(t)
+			one, two := newPeer(db), newPeer(db)
+			if skew != 0 {
+				clock := func(context.Context) (time.Time, error) { return time.Now().Add(skew), nil }
+				one.clock, two.clock = clock, clock
+			}
+			one.patience = time.Minute
+			two.looked = time.Now().Add(skew)
+			two.open(two.registry, "ada", Info{User: ada, ActorID: ada})
+			two.open(two.registry, "bob", Info{User: bob, ActorID: bob})
+			if err := one.End(t.Context(), Target{User: &ada}); err != nil {
+				t.Fatal(err)
+			}
+			var order document
+			err := db.Collection(Collection).FindOne(t.Context(), bson.D{{Key: "k", Value: kindKick}}).Decode(&order)
+			if err != nil || (time.Until(order.Expires)-orderKept-skew).Abs() > time.Minute {
+				t.Errorf("the order ends in %v, %v", time.Until(order.Expires), err)
+			}
+			if got := two.look(t); !slices.Equal(got, []string{"ada"}) {
+				t.Errorf("%q ended", got)
+			}
+			now, err := two.now(t.Context())
+			if err == nil {
+				err = two.announce(t.Context(), now)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, end := context.WithCancel(t.Context())
+			var running sync.WaitGroup
+			running.Go(func() { two.Run(ctx) })
+			defer running.Wait()
+			defer end()
+			a, err := one.List(t.Context(), Target{User: &bob})
+			if err != nil || len(a.Sessions) != 1 || len(a.Silent) > 0 {
+				t.Errorf("%+v, %v", a, err)
+			}
+		})
+	}
+}
+
+// Where the primary's clock is behind that of the one before, orders are seen all the same.
+func TestClockGoesBack(t *testing.T) {
+	t.Parallel()
+	db := dbtest.Database(t)
+	one, two := newPeer(db), newPeer(db)
+	two.looked = time.Now().Add(orderKept / 2)
+	two.open(two.registry, "ada", Info{User: ada, ActorID: ada})
+	if err := one.End(t.Context(), Target{User: &ada}); err != nil {
+		t.Fatal(err)
+	}
+	if got := two.look(t); !slices.Equal(got, []string{"ada"}) {
+		t.Errorf("%q ended", got)
+	}
+}
+
+// Who tries again to end sessions gives one order, and ends no session that has begun meanwhile.
+func TestEndingAgain(t *testing.T) {
+	t.Parallel()
+	db := dbtest.Database(t)
+	one, two := newPeer(db), newPeer(db)
+	away := true
+	one.clock = func(ctx context.Context) (time.Time, error) {
+		if away {
+			return time.Time{}, errors.New("the database is away")
+		}
+		return two.clock(ctx)
+	}
+	one.open(one.registry, "old", Info{User: ada, ActorID: ada})
+	tell := one.Ending(Target{User: &ada})
+	if got := one.take(); !slices.Equal(got, []string{"old"}) {
+		t.Errorf("%q ended at once", got)
+	}
+	one.open(one.registry, "new", Info{User: ada, ActorID: ada})
+	two.open(two.registry, "elsewhere", Info{User: ada, ActorID: ada})
+	if err := tell(t.Context()); err == nil {
+		t.Error("others were told while the database was away")
+	}
+	away = false
+	for i, want := range [][]string{{"elsewhere"}, nil} { // the outcome of the first may not be known
+		if err := tell(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := two.look(t); !slices.Equal(got, want) {
+			t.Errorf("call %d ended %q elsewhere", i, got)
+		}
+		two.open(two.registry, "later", Info{User: ada, ActorID: ada})
+	}
+	if got := append(one.take(), one.look(t)...); len(got) > 0 {
+		t.Errorf("trying again ended %q here", got)
 	}
 }
