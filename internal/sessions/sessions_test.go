@@ -339,6 +339,11 @@ func TestClockOfTheDatabase(t *testing.T) {
 			if err != nil || len(a.Sessions) != 1 || len(a.Silent) > 0 {
 				t.Errorf("%+v, %v", a, err)
 			}
+			var reply document
+			err = db.Collection(Collection).FindOne(t.Context(), bson.D{{Key: "k", Value: kindReply}}).Decode(&reply)
+			if err != nil || (time.Until(reply.Expires)-skew).Abs() > 5*time.Minute {
+				t.Errorf("the reply ends in %v, %v", time.Until(reply.Expires), err)
+			}
 		})
 	}
 }
