@@ -17,15 +17,17 @@ type treeDiff struct {
 	tree *mailboxTree
 	old  map[mailkey.Mailbox]*watched
 
-	list  []*changedName // to tell, in this order
-	index map[string]*changedName
+	list      []*changedName // to tell, in this order
+	index     map[string]*changedName
+	exchanged map[string]bool // names that mailboxes took of each other
 }
 
 // changedName is a name to tell.
 type changedName struct {
-	name   string
-	old    string // what a renamed mailbox was called, or ""
-	closed bool   // another user's mailbox that the client cannot see any more
+	name    string
+	old     string // what a renamed mailbox was called, or ""
+	closed  bool   // another user's mailbox that the client cannot see any more
+	deleted bool   // there is no mailbox any more that the client can see
 }
 
 // compare tells what changed, and has the session know the names that are there now.
@@ -49,12 +51,14 @@ func (d *treeDiff) compare(subscribed map[string]bool) {
 		d.n.boxes[node.box.Key] = w
 	}
 	d.gone()
+	d.findExchanged()
 	for _, node := range d.tree.nodes {
 		if node.box != nil {
 			d.mailbox(node, d.n.boxes[node.box.Key], d.old[node.box.Key])
 		}
 	}
 	d.subscriptions(subscribed)
+	d.order()
 	for _, changed := range d.list {
 		if d.n.responses++; d.n.responses > d.c.srv.notifyResponses {
 			return
@@ -101,8 +105,10 @@ func (d *treeDiff) gone() {
 		switch {
 		case w.events.has(eventMailboxName):
 			d.addWithParent(w.path, w.foreign)
+			d.add(w.path).deleted = true
 		case w.foreign && w.events != 0:
-			d.add(w.path).closed = true
+			changed := d.add(w.path)
+			changed.closed, changed.deleted = true, true
 			d.lostAccess(w.path)
 		}
 	}
@@ -132,7 +138,10 @@ func (d *treeDiff) mailbox(node *node, w, old *watched) {
 	case old == nil && w.events != 0 && !readable:
 		d.add(node.name)
 	case old == nil:
-	case old.path != node.name && (w.events | old.events).has(eventMailboxName):
+	case renamedFrom(w, old) && d.exchanged[node.name]:
+		d.add(node.name)
+		*w = watched{path: w.path, foreign: w.foreign, events: w.events, readable: true}
+	case renamedFrom(w, old):
 		if !d.movedAlong(old.path, node.name) {
 			d.add(node.name).old = old.path
 		}

@@ -3,6 +3,7 @@ package imap
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -418,20 +419,22 @@ func TestNotifyEndsWithTheTruth(t *testing.T) {
 				name, old, renamed := strings.Cut(name, ` ("OLDNAME" (`)
 				old = strings.TrimSuffix(old, "))")
 				gone := strings.Contains(attrs, `\NonExistent`)
+				moved := make(map[string]string)
 				for key, value := range known {
 					box, item, _ := strings.Cut(key, " ")
 					below, isBelow := strings.CutPrefix(box, old+"/")
 					switch {
 					case renamed && box == old:
-						known[name+" "+item] = value
+						moved[name+" "+item] = value
 						delete(known, key)
 					case renamed && isBelow && old != "INBOX":
-						known[name+"/"+below+" "+item] = value
+						moved[name+"/"+below+" "+item] = value
 						delete(known, key)
 					case gone && box == name:
 						delete(known, key)
 					}
 				}
+				maps.Copy(known, moved)
 				if _, there := known[name+" MESSAGES"]; !gone && !there {
 					// The client has to ask; a STATUS with all items comes if there is mail.
 					known[name+" MESSAGES"], known[name+" UIDNEXT"], known[name+" UNSEEN"] = "0", "1", "0"
