@@ -6,7 +6,7 @@ import (
 	"gadwall/internal/mailstore"
 )
 
-// A client that is told of a mailbox by OLDNAME takes what it knows of the old name, and of the names
+// A client that is told of a mailbox by OLDNAME takes what it knows of the old name, and of those
 // below, to the new one (RFC 5465 section 5.4). So the order counts when several were renamed
 // between two looks.
 
