@@ -25,6 +25,8 @@ const (
 	// connection is closed; before login it is maxBadUnauthenticated.
 	maxBadCommands        = 50
 	maxBadUnauthenticated = 10
+	// prunedAtOnce is how many users are looked at when one comes, whether they can be forgotten.
+	prunedAtOnce = 4
 	// maxAuthFailures closes a connection.
 	maxAuthFailures = 5
 	// maxLoginLine is the longest line and the largest literal before login. The

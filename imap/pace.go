@@ -11,7 +11,7 @@ import (
 
 // userSessions are those of one user on this server.
 type userSessions struct {
-	count int
+	count int           // 0: they have ended, and the pace is kept until it has rested
 	pace  *rate.Limiter // of all their commands; nil: they have no limit
 }
 
@@ -22,6 +22,25 @@ func newPace(perMinute int) *rate.Limiter {
 		return nil
 	}
 	return rate.NewLimiter(rate.Limit(float64(perMinute)/time.Minute.Seconds()), perMinute)
+}
+
+// rested reports whether the user's pace is as that of one who comes anew.
+func (u userSessions) rested() bool {
+	return u.pace == nil || u.pace.Tokens() >= float64(u.pace.Burst())
+}
+
+// pruneUsers forgets some of the users who have left and whose pace has rested; s.mu is held. It is
+// called as often as users come, and forgets more than that.
+func (s *Server) pruneUsers() {
+	looked := 0
+	for user, u := range s.perUser { // from any place on
+		if looked++; looked > prunedAtOnce {
+			return
+		}
+		if u.count == 0 && u.rested() {
+			delete(s.perUser, user)
+		}
+	}
 }
 
 // paceOf returns the pace of a user who is logged in.
@@ -41,5 +60,8 @@ func (c *conn) keepPace(ctx context.Context) error {
 		"commands_a_minute", c.srv.opts.MaxCommandsPerMinute)
 	ctx, end := c.untilStop(ctx)
 	defer end()
-	return c.pace.Wait(ctx)
+	if err := c.pace.Wait(ctx); err != nil || !c.isKicked() {
+		return err
+	}
+	return context.Canceled // the session ends, and the command does not run
 }

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // TestCommandsKeepPace: the commands of all sessions of a user wait when they are too many, those of
@@ -50,7 +52,8 @@ func TestCommandsKeepPace(t *testing.T) {
 	two.send("y NOOP\r\n")
 }
 
-// A user without sessions has no pace, and without a limit there is none.
+// A user cannot have a new pace by leaving; one who has rested is forgotten. Without a limit there is no
+// pace.
 func TestPaceOfUsers(t *testing.T) {
 	if newPace(0) != nil {
 		t.Error("there is a pace without a limit")
@@ -61,8 +64,24 @@ func TestPaceOfUsers(t *testing.T) {
 	if pace := s.paceOf(s.user.ID); pace == nil || pace.Burst() != 1000 {
 		t.Errorf("pace %v", pace)
 	}
+	before := s.paceOf(s.user.ID)
 	c.ok("UNAUTHENTICATE")
-	if pace := s.paceOf(s.user.ID); pace != nil {
-		t.Errorf("after UNAUTHENTICATE: %v", pace)
+	c.ok("LOGIN %q %q", testUser, testPassword)
+	if pace := s.paceOf(s.user.ID); pace != before {
+		t.Error("UNAUTHENTICATE gives a new pace")
+	}
+	c.ok("UNAUTHENTICATE")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before.ReserveN(time.Now(), 1000) // it has not rested, however long the test takes
+	s.pruneUsers()
+	if _, ok := s.perUser[s.user.ID]; !ok {
+		t.Error("a user who has not rested is forgotten")
+	}
+	before.SetLimit(rate.Inf)
+	before.SetBurst(0)
+	s.pruneUsers()
+	if u, ok := s.perUser[s.user.ID]; ok {
+		t.Errorf("a user who has rested is not forgotten: %+v", u)
 	}
 }

@@ -289,6 +289,7 @@ func (s *Server) admitAddress(c *conn) bool {
 func (s *Server) admitUser(user mailkey.UserID) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.pruneUsers()
 	u, ok := s.perUser[user]
 	if u.count >= s.opts.MaxConnectionsPerUser {
 		return false
@@ -325,7 +326,7 @@ func (s *Server) forget(c *conn) {
 // dropUser takes a connection from a user; s.mu is held.
 func (s *Server) dropUser(user mailkey.UserID) {
 	u := s.perUser[user]
-	if u.count--; u.count <= 0 {
+	if u.count--; u.count <= 0 && u.rested() {
 		delete(s.perUser, user)
 		return
 	}

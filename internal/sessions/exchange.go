@@ -347,13 +347,19 @@ func (x *Exchange) newOrder(kind string, t Target, by string) document {
 	return order
 }
 
-// give writes an order, unless an earlier call has done that, and returns the time of the database.
+// give writes an order, and returns the time of the database. If an earlier call has written it, perhaps
+// without hearing so, it is given anew: others may have looked past its first time meanwhile.
 func (x *Exchange) give(ctx context.Context, order document) (now time.Time, err error) {
 	if now, err = x.now(ctx); err != nil {
 		return now, fmt.Errorf("order about sessions: time of the database: %w", err)
 	}
 	order.Expires = now.Add(orderKept)
-	if _, err = x.coll.InsertOne(ctx, order); err != nil && !mongo.IsDuplicateKeyError(err) {
+	_, err = x.coll.InsertOne(ctx, order)
+	if mongo.IsDuplicateKeyError(err) {
+		_, err = x.coll.UpdateOne(ctx, bson.D{{Key: "_id", Value: order.ID}},
+			bson.D{{Key: "$max", Value: bson.D{{Key: "e", Value: order.Expires}}}})
+	}
+	if err != nil {
 		return now, fmt.Errorf("order about sessions: %w", err)
 	}
 	return now, nil

@@ -398,4 +398,25 @@ func TestEndingAgain(t *testing.T) {
 	if got := append(one.take(), one.look(t)...); len(got) > 0 {
 		t.Errorf("trying again ended %q here", got)
 	}
+	// Peers that have looked past the first time since, as the order may have come to light later, see
+	// the last time.
+	expires := func() time.Time {
+		t.Helper()
+		orders, err := one.find(t.Context(), bson.D{{Key: "k", Value: kindKick}}, 1, 10)
+		if err != nil || len(orders) != 1 {
+			t.Fatalf("%d orders, %v", len(orders), err)
+		}
+		return orders[0].Expires
+	}
+	first := expires()
+	one.clock = func(ctx context.Context) (time.Time, error) {
+		now, err := two.clock(ctx)
+		return now.Add(2 * orderLate), err
+	}
+	if err := tell(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if again := expires(); again.Before(first.Add(orderLate)) {
+		t.Errorf("the order expires at %v, as before: %v", again, first)
+	}
 }
