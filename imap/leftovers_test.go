@@ -1,6 +1,7 @@
 package imap
 
 import (
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -37,26 +38,26 @@ func TestLeftovers(t *testing.T) {
 // Giving back takes a hundredth of the time at most.
 func TestLeftoversThatTakeLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		freed := 0
+		var freed atomic.Int64
 		const took = 10 * time.Second
 		l := leftovers{free: func() {
 			time.Sleep(took)
-			freed++
+			freed.Add(1)
 		}}
-		burst := func(after time.Duration, want int) {
+		burst := func(after time.Duration, want int64) {
 			t.Helper()
 			for range restBurst {
 				l.rest()
 			}
 			time.Sleep(after + took - 1)
 			synctest.Wait()
-			if freed != want-1 {
-				t.Errorf("freed %d times, not %d", freed, want-1)
+			if got := freed.Load(); got != want-1 {
+				t.Errorf("freed %d times, not %d", got, want-1)
 			}
 			time.Sleep(time.Nanosecond)
 			synctest.Wait()
-			if freed != want {
-				t.Errorf("freed %d times, not %d", freed, want)
+			if got := freed.Load(); got != want {
+				t.Errorf("freed %d times, not %d", got, want)
 			}
 		}
 		burst(restPause, 1)

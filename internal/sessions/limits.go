@@ -23,7 +23,10 @@ const (
 	// loginTakes is how long a login takes at most, from what it shows to its session.
 	loginTakes = 5 * time.Minute
 	// maxEnded bounds what is remembered of ended sessions. Past that, all logins under way end.
-	maxEnded = 10_000
+	// maxEndedOfUser bounds what is remembered of one user's, who can make many by taking back what
+	// opens sessions. Past that, all logins of this user that are under way end.
+	maxEnded       = 10_000
+	maxEndedOfUser = 100
 	// maxListed bounds the sessions that one instance tells of; further ones are left out.
 	// chunkSessions are in one document.
 	maxListed     = 20_000

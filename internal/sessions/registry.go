@@ -174,16 +174,38 @@ func (r *Registry) end(t Target, reason string) int {
 	r.mu.Lock()
 	list := r.chosenLocked(t)
 	if t.ID == "" {
-		r.ended = slices.DeleteFunc(r.ended, func(e ended) bool { return now.Sub(e.at) > loginTakes })
-		if len(r.ended) == maxEnded { // whose logins these are is not worth more memory
-			r.ended = append(r.ended[:0], ended{at: now, reason: reason})
-		} else {
-			r.ended = append(r.ended, ended{t, now, reason})
-		}
+		r.rememberLocked(ended{t, now, reason})
 	}
 	r.mu.Unlock()
 	for _, s := range list {
 		s.kick(reason)
 	}
 	return len(list)
+}
+
+// rememberLocked notes a target for logins that are under way. Of a user with too many, all logins under
+// way end, and past maxEnded those of everybody: whose they are is not worth more memory.
+func (r *Registry) rememberLocked(e ended) {
+	user := e.target.User
+	if user != nil && *user == (mailkey.UserID{}) { // a credential of whomever
+		user = nil
+	}
+	ofUser := func(old ended) bool {
+		return user != nil && old.target.User != nil && *old.target.User == *user
+	}
+	count := 0
+	r.ended = slices.DeleteFunc(r.ended, func(old ended) bool {
+		if ofUser(old) {
+			count++
+		}
+		return e.at.Sub(old.at) > loginTakes
+	})
+	if count >= maxEndedOfUser {
+		r.ended = slices.DeleteFunc(r.ended, ofUser)
+		e.target = Target{User: user}
+	}
+	if len(r.ended) == maxEnded {
+		r.ended, e.target = r.ended[:0], Target{}
+	}
+	r.ended = append(r.ended, e)
 }

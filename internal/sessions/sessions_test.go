@@ -99,8 +99,25 @@ func TestLoginsUnderWayEnd(t *testing.T) {
 	if got := ended.take(); !slices.Equal(got, []string{"bob", "phone"}) {
 		t.Errorf("%q ended", got)
 	}
-	for range maxEnded {
-		r.end(Target{User: &bob}, "")
+	// What one user does, without end, concerns nobody else.
+	for i := range maxEnded {
+		r.end(Target{User: &bob, Credential: fmt.Sprint("token/", i)}, "")
+	}
+	ended.take()
+	ended.open(r, "bob", Info{User: bob, ActorID: bob, Credential: "token/0", Begun: before})
+	ended.open(r, "ada", Info{User: ada, ActorID: ada, Begun: before})
+	if got := ended.take(); !slices.Equal(got, []string{"bob"}) || len(r.ended) > 2*maxEndedOfUser {
+		t.Errorf("past what is remembered of bob: %q ended, %d are remembered", got, len(r.ended))
+	}
+	for i := range 2 * maxEndedOfUser {
+		r.end(Target{User: new(mailkey.UserID), Credential: fmt.Sprint("token/", i)}, "")
+	}
+	ended.open(r, "token", Info{User: ada, Credential: "token/150", Begun: before})
+	if got := ended.take(); !slices.Equal(got, []string{"token"}) {
+		t.Errorf("of many tokens whose users are not named: %q ended", got)
+	}
+	for i := range maxEnded {
+		r.end(Target{User: &mailkey.UserID{byte(i), byte(i >> 8), 1}}, "")
 	}
 	ended.take()
 	ended.open(r, "ada", Info{User: ada, ActorID: ada, Begun: before})
