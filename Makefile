@@ -46,7 +46,7 @@ run: build
 # The time limit is for one package on a slow machine with the race detector.
 # TESTFLAGS is for extra flags, e.g. make test TESTFLAGS='-run TestKill -v'.
 test:
-	$(GO) test $(GOFLAGS) $(TESTFLAGS) -timeout 60m ./...
+	$(GO) test $(GOFLAGS) $(TESTFLAGS) -timeout 30m ./...
 
 # Runs all tests against the MongoDB that GADWALL_TEST_MONGODB_URI names (a replica set or a sharded
 # cluster that nothing else uses), and says in the end what that was.

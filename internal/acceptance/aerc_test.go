@@ -2,6 +2,7 @@ package acceptance
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"net/url"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"gadwall/internal/imapconn"
 )
@@ -40,9 +42,12 @@ func TestAerc(t *testing.T) {
 	must("SELECT Archive")
 
 	// aerc wants a terminal: script(1) gives it one.
-	cmd := exec.CommandContext(t.Context(), script, "-qefc", "stty cols 100 rows 30; exec "+aerc, "/dev/null")
+	ctx, cancel := context.WithTimeout(t.Context(), programTimeout)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, script, "-qefc", "stty cols 100 rows 30; exec "+aerc, "/dev/null")
 	cmd.Env = append(os.Environ(), "HOME="+home, "XDG_CONFIG_HOME="+filepath.Join(home, ".config"),
 		"XDG_CACHE_HOME="+filepath.Join(home, ".cache"), "XDG_RUNTIME_DIR="+home, "TERM=xterm")
+	cmd.WaitDelay = time.Second
 	keys, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)

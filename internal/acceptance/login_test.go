@@ -219,6 +219,7 @@ func runProgram(t *testing.T, name string, args ...string) (in io.Writer, line f
 		t.Fatal(err)
 	}
 	program.Stderr = os.Stderr
+	program.WaitDelay = time.Second
 	if err := program.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -229,8 +230,10 @@ func runProgram(t *testing.T, name string, args ...string) (in io.Writer, line f
 	said := bufio.NewScanner(out)
 	return in, func() string {
 		t.Helper()
+		silent := time.AfterFunc(programTimeout, func() { _ = program.Process.Kill() })
+		defer silent.Stop()
 		if !said.Scan() {
-			t.Fatalf("the program ended: %v", said.Err())
+			t.Fatalf("the program ended, or said nothing for %v (%v)", programTimeout, said.Err())
 		}
 		return said.Text()
 	}

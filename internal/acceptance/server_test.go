@@ -48,6 +48,10 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
+// programTimeout bounds how long a program of a test may take for what the test waits for; far above
+// what it needs, as startTimeout.
+const programTimeout = 5 * time.Minute
+
 // startTimeout bounds how long a server may take until it accepts connections; far above what it
 // needs, so that a slow machine fails nothing.
 const startTimeout = 60 * time.Second
@@ -294,9 +298,10 @@ func diskUsage(t testing.TB, dir string) int64 {
 // command runs a mail program with a limit and returns its output; it fails the test when it fails.
 func command(t testing.TB, env []string, stdin io.Reader, name string, args ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), programTimeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.WaitDelay = time.Second // its children may keep the output open
 	cmd.Env = append(os.Environ(), env...)
 	cmd.Stdin = stdin
 	out, err := cmd.CombinedOutput()

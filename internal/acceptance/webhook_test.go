@@ -3,6 +3,7 @@ package acceptance
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -47,6 +48,18 @@ func TestSpamFilterLearns(t *testing.T) {
 	// What was acknowledged is sent, whatever becomes of the process.
 	s.kill()
 	s.start(t)
+	learns := func(want ...string) {
+		t.Helper()
+		for len(want) > 0 {
+			kind, first, _ := strings.Cut(line(), " Return-Path: ")
+			if i := slices.Index(want, kind); i >= 0 && first != "" {
+				want = slices.Delete(want, i, i+1)
+			} else if kind != "junk move" && kind != "junk keyword" || first == "" {
+				t.Fatalf("the program learnt %q of %q", kind, first)
+			} // what came just before the kill may come again
+		}
+	}
+	learns("junk move", "junk keyword") // before the message moves on, and its source with it
 	c = s.login(t)
 	if _, err := c.Select("Junk", nil).Wait(); err != nil {
 		t.Fatal(err)
@@ -54,12 +67,5 @@ func TestSpamFilterLearns(t *testing.T) {
 	if _, err := c.Move(imap.UIDSetNum(1), "INBOX").Wait(); err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]bool{"junk move": true, "junk keyword": true, "not-junk move": true}
-	for len(want) > 0 {
-		kind, first, _ := strings.Cut(line(), " Return-Path: ")
-		if first == "" || !want[kind] && kind != "junk move" && kind != "junk keyword" {
-			t.Fatalf("the program learnt %q of %q", kind, first)
-		}
-		delete(want, kind) // what came just before the kill may come again
-	}
+	learns("not-junk move")
 }

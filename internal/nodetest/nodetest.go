@@ -13,6 +13,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // Modules are packages of npm that scripts need. Their fields stay as they are.
@@ -45,6 +46,7 @@ func (m *Modules) Run(t testing.TB, script string, env ...string) string {
 	// A child of the script, as a browser is, ends with it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = time.Second // a browser that left the group may keep the output open
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%s: %v\n%s", script, err, out)

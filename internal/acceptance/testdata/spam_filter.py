@@ -5,7 +5,18 @@ import http.server
 import json
 import sys
 import time
+import urllib.error
 import urllib.request
+
+
+def first_line(url):
+    try:
+        with urllib.request.urlopen(url, timeout=60) as source:
+            return source.readline().decode().strip()
+    except urllib.error.HTTPError as e:
+        if e.code == 404:
+            return "gone"  # the user has removed the message, or moved it on
+        raise
 
 
 class Filter(http.server.BaseHTTPRequestHandler):
@@ -16,13 +27,16 @@ class Filter(http.server.BaseHTTPRequestHandler):
         if not hmac.compare_digest(want, self.headers["Gadwall-Signature"]) or abs(time.time() - int(stamp)) > 300:
             self.send_error(403)
             return
+        # What is acknowledged does not come again: the filter learns first.
+        try:
+            for event in json.loads(body)["events"]:
+                for message in event["messages"]:
+                    print(event["kind"], event["by"], first_line(message["source"]), flush=True)
+        except OSError:
+            self.send_error(503)
+            return
         self.send_response(204)
         self.end_headers()
-        for event in json.loads(body)["events"]:
-            for message in event["messages"]:
-                with urllib.request.urlopen(message["source"], timeout=60) as source:
-                    first = source.readline().decode().strip()
-                print(event["kind"], event["by"], first, flush=True)
 
     def log_message(self, *args):
         pass
