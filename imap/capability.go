@@ -105,11 +105,16 @@ var enableable = map[string]extensions{
 func (e extensions) has(x extensions) bool { return e&x != 0 }
 
 // enable notes that the client wants an extension: ENABLE names it, or a command
-// that only its clients send (RFC 7162 section 3.1) implies it.
+// that only its clients send (RFC 7162 section 3.1) implies it. No response may be open: the first
+// of these that comes with a mailbox selected tells its HIGHESTMODSEQ.
 func (c *conn) enable(x extensions) {
+	first := x&^c.enabled&condstore != 0
 	c.enabled |= x
 	utf8 := c.enabled.has(imap4rev2 | utf8Accept)
 	c.dec.UTF8, c.enc.UTF8 = utf8, utf8
+	if first && c.sel != nil { // RFC 7162 section 3.1
+		c.enc.Untagged().Raw("OK [").Raw(highestModSeq(c.sel.told())).Raw("] Highest").CRLF()
+	}
 }
 
 // disableAll takes back everything that was enabled.
@@ -142,11 +147,13 @@ func (c *conn) handleEnable(ctx context.Context, cmd *command) error {
 			return err
 		}
 	}
+	var wants extensions
 	c.enc.Untagged().Raw("ENABLED")
 	for _, name := range names {
-		c.enable(enableable[name])
+		wants |= enableable[name]
 		c.enc.SP().Raw(strings.Replace(name, "IMAP4REV2", "IMAP4rev2", 1))
 	}
 	c.enc.CRLF()
+	c.enable(wants)
 	return nil
 }

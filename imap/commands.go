@@ -22,6 +22,10 @@ type command struct {
 	uid  bool   // the UID form: message sets and answers hold UIDs
 	args *wire.Decoder
 
+	// numbered: it is of a UID form and searches by sequence numbers. Its answer tells no EXPUNGE
+	// (RFC 7162 section 3.2.10.2).
+	numbered bool
+
 	result   activity.Result
 	answer   statusText
 	removed  bool         // it removed messages: with QRESYNC the answer has HIGHESTMODSEQ

@@ -383,7 +383,11 @@ func (c *conn) execute(ctx context.Context, cmd *command, r rule) error {
 		return err
 	}
 	if c.account != nil && !c.closing {
-		if serr := c.sync(ctx, r.sync); serr != nil {
+		mode := r.sync
+		if cmd.numbered {
+			mode = syncNoExpunge
+		}
+		if serr := c.sync(ctx, mode); serr != nil {
 			c.syncFailed(serr)
 			if c.enc.LineOpen() || c.enc.Err() != nil {
 				return serr

@@ -160,6 +160,7 @@ func TestFetchExpunged(t *testing.T) {
 
 func TestFetchChangedSince(t *testing.T) {
 	c := newTestServer(t).selectMails(t, message("a"), message("b"), message("c"))
+	c.ok("ENABLE CONDSTORE")
 	before := c.fetchOne("FETCH 3 (MODSEQ)")
 	var modseq uint64
 	if _, err := fmt.Sscanf(before, "(MODSEQ (%d))", &modseq); err != nil {
@@ -171,7 +172,7 @@ func TestFetchChangedSince(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	got = c.fetchOne("FETCH 2 BODY[TEXT]")
-	if want := fmt.Sprintf("(FLAGS (\\Seen) MODSEQ (%d) BODY[TEXT] %s)", modseq+2, literal("Hello.\r\n")); got != want {
+	if want := fmt.Sprintf("(UID 2 FLAGS (\\Seen) MODSEQ (%d) BODY[TEXT] %s)", modseq+2, literal("Hello.\r\n")); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

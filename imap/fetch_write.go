@@ -22,7 +22,7 @@ func (f *fetcher) write(ctx context.Context, m fetched) error {
 	if f.req.items&itemFlags != 0 || m.changed {
 		f.c.sel.show.announce(m.msg.Keywords)
 	}
-	f.begin(m.seq, m.msg.UID, f.req.items&itemUID != 0 || m.changed && f.c.enabled.has(qresync))
+	f.begin(m.seq, m.msg.UID, f.req.items&itemUID != 0 || m.changed && f.c.enabled.has(condstore))
 	f.sent = false
 	err := f.items(ctx, m)
 	switch {

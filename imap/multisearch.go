@@ -110,6 +110,7 @@ func (c *conn) handleESearch(ctx context.Context, cmd *command) error {
 		return c.failedSearch(p, err)
 	}
 	cmd.uid = true // the answers name UIDs, whatever is searched
+	cmd.numbered = p.numbered
 	if p.modseq {
 		c.enable(condstore)
 	}

@@ -210,7 +210,8 @@ func (c *conn) fetchAttributes(ctx context.Context, want *fetchRequest, uids []u
 	})
 	req := *want
 	if req.items&itemFlags != 0 && c.enabled.has(condstore) {
-		req.items |= itemModSeq // as with all flags that are told without a FETCH (RFC 7162 section 3.1.3)
+		// As with all flags that are told without a FETCH (RFC 7162 section 3.2.4).
+		req.items |= itemUID | itemModSeq
 	}
 	err := newFetcher(c, &req).run(ctx, uidset.FromAscending(there))
 	if errors.Is(err, errUnreadable) || errors.Is(err, account.ErrNoRight) {

@@ -129,11 +129,11 @@ func (p *presenter) vanished(response string, uids uidset.Set) {
 	}
 }
 
-// state writes a FETCH response with the flags of a message, and with CONDSTORE its
+// state writes a FETCH response with the flags of a message, and with CONDSTORE its UID and
 // mod-sequence (RFC 7162 section 3.2.4).
 func (p *presenter) state(seq uint32, f mailstore.FlagState, withUID bool) {
 	p.announce(f.Keywords)
-	p.begin(&p.line, seq, f.UID, withUID || p.enabled.has(qresync))
+	p.begin(&p.line, seq, f.UID, withUID || p.enabled.has(condstore))
 	p.line.flags(f.Flags, f.Keywords)
 	if p.enabled.has(condstore) {
 		p.line.modseq(f.ModSeq)
@@ -141,9 +141,9 @@ func (p *presenter) state(seq uint32, f mailstore.FlagState, withUID bool) {
 	p.enc.RawBytes(p.line.end())
 }
 
-// modseq writes a FETCH response with the mod-sequence of a message.
+// modseq writes a FETCH response with the UID and the mod-sequence of a message.
 func (p *presenter) modseq(seq uint32, f mailstore.FlagState, withUID bool) {
-	p.begin(&p.line, seq, f.UID, withUID || p.enabled.has(qresync))
+	p.begin(&p.line, seq, f.UID, withUID || p.enabled.has(condstore))
 	p.line.modseq(f.ModSeq)
 	p.enc.RawBytes(p.line.end())
 }

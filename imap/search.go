@@ -53,6 +53,7 @@ func (c *conn) searchCommand(
 	if p.modseq || p.returns.fetch != nil && p.returns.fetch.usesModSeq() {
 		c.enable(condstore)
 	}
+	cmd.numbered = p.numbered
 	s := c.searchSelected(cmd, &p.searchRequest)
 	if err := s.run(ctx); err != nil {
 		return c.failedSearch(p, err)

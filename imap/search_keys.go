@@ -60,6 +60,7 @@ func (p *searchParser) set(uid bool) (*search.Key, error) {
 	if !uid && p.uidOnly && !imap.IsSearchRes(set) {
 		return nil, errUIDRequired
 	}
+	p.numbered = p.numbered || !uid && !imap.IsSearchRes(set)
 	p.sets = append(p.sets, set)
 	return search.Blank(len(p.sets) - 1), nil
 }

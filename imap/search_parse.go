@@ -20,6 +20,8 @@ type searchRequest struct {
 	// program is what is searched for. A Blank in it is the set of that number in sets.
 	program *search.Key
 	sets    []imap.NumSet
+	// numbered: some of the sets are of sequence numbers.
+	numbered bool
 	// ids are the messages that EMAILID and THREADID name. The Blank -1 is the first one.
 	ids []objectID
 

@@ -254,6 +254,7 @@ func TestSearchKeys(t *testing.T) {
 
 func TestSearchModSeq(t *testing.T) {
 	c := newTestServer(t).selectMails(t, message("a"), message("b"), message("c"))
+	c.ok("ENABLE CONDSTORE")
 	c.ok("STORE 2 +FLAGS (\\Seen)")
 	var modseq uint64
 	if _, err := fmt.Sscanf(c.fetchOne("FETCH 2 (MODSEQ)"), "(MODSEQ (%d))", &modseq); err != nil {

@@ -240,20 +240,10 @@ func (c *conn) handleClose(ctx context.Context, cmd *command) error {
 	if err := cmd.noArguments(); err != nil {
 		return err
 	}
-	box, view := c.sel.box, &c.sel.view
-	stale := c.sel.stale || c.sel.withheld != 0
+	box := c.sel.box
 	c.deselect()
-	expunged := false
-	err := box.Expunge(ctx, nil, func(uids []uint32, modseq uint64) error {
-		expunged = true
-		stale = stale || !view.Removed(uids, modseq)
-		view.TakeGone() // CLOSE says nothing of them, and the client knows
-		return nil
-	})
-	if err == nil && expunged && !stale && c.enabled.has(qresync) {
-		// Only if the client knows all that happened before (RFC 7162 section 3.2.8).
-		cmd.ok(highestModSeq(view.Told()), "CLOSE completed")
-	}
+	// The answer has no HIGHESTMODSEQ (RFC 7162 section 3.2.8): the client was not told what went.
+	err := box.Expunge(ctx, nil, func([]uint32, uint64) error { return nil })
 	if errors.Is(err, account.ErrReadOnly) || errors.Is(err, account.ErrNoRight) {
 		return nil // CLOSE then only leaves the mailbox (RFC 4314 section 4)
 	}

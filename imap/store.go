@@ -61,6 +61,8 @@ func (c *conn) handleStore(ctx context.Context, cmd *command) error {
 		c.sel.contexts.changed(f.UID)
 	}
 	if len(result.Modified) > 0 {
+		// What others changed is told before the answer (RFC 7162 section 3.1.3, example 10).
+		c.sel.stale = true
 		cmd.ok("MODIFIED "+c.numbers(result.Modified, cmd.uid), "Conditional STORE failed for some messages")
 		return nil
 	}

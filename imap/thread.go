@@ -20,6 +20,7 @@ func (c *conn) handleThread(ctx context.Context, cmd *command) error {
 		c.enable(condstore)
 		p.modseq = false // a THREAD response has no place for it
 	}
+	cmd.numbered = p.numbered
 	s := c.searchSelected(cmd, &p.searchRequest)
 	if err := s.run(ctx); err != nil {
 		return err

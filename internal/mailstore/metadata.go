@@ -233,7 +233,8 @@ func (s *Store) SetMetadata(
 		}
 		change = user.Annotations
 		if box.Number() != 0 {
-			if _, err := s.findMailboxDoc(ctx, byBox(box)); err != nil {
+			// Raises its mod-sequence (RFC 7162 section 3.2).
+			if _, err := s.changeMailbox(ctx, box, boxChange{}); err != nil {
 				return err
 			}
 		}
