@@ -172,7 +172,8 @@ func TestFetchChangedSince(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	got = c.fetchOne("FETCH 2 BODY[TEXT]")
-	if want := fmt.Sprintf("(UID 2 FLAGS (\\Seen) MODSEQ (%d) BODY[TEXT] %s)", modseq+2, literal("Hello.\r\n")); got != want {
+	want := fmt.Sprintf("(UID 2 FLAGS (\\Seen) MODSEQ (%d) BODY[TEXT] %s)", modseq+2, literal("Hello.\r\n"))
+	if got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
