@@ -71,8 +71,8 @@ func (c *userAddCmd) Run(std streams) error {
 		created := mailstore.NewUser{Username: c.Username, Quota: limits, DisplayName: c.Name}
 		if c.Hashed {
 			created.HashedPassword = password
-			if h, err := passhash.Parse(password); err == nil && h.Weak {
-				fmt.Fprintf(std.err, "warning: %s is weak; the first login replaces it\n", h.Scheme)
+			if scheme, weak := passhash.Weak(password); weak {
+				fmt.Fprintf(std.err, "warning: %s is weak; the first login replaces it\n", scheme)
 			}
 		} else {
 			created.Password = password

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
@@ -149,12 +150,23 @@ func limitFromJSON(data []byte, l encoding.TextUnmarshaler) error {
 	}
 	var text string
 	if err := json.Unmarshal(data, &text); err != nil {
-		text = string(data)
+		text = wholeNumber(string(data))
 	}
 	if err := l.UnmarshalText([]byte(text)); err != nil {
 		return &LimitError{err}
 	}
 	return nil
+}
+
+// wholeNumber writes a number of JSON without an exponent or a fraction of zero: encoders of many
+// languages write 1e9 and 1000000000.0 for the same. Everything else stays as it is.
+func wholeNumber(text string) string {
+	const exact = 1 << 53 // a float64 has all whole numbers up to here
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil || !strings.ContainsAny(text, ".eE") || f != math.Trunc(f) || math.Abs(f) > exact {
+		return text
+	}
+	return strconv.FormatInt(int64(f), 10)
 }
 
 // LimitError reports a limit in JSON that cannot be one.

@@ -77,7 +77,7 @@ type userChange struct {
 	Name           *string         `json:"name" doc:"For people; empty takes it away."`
 	Password       *string         `json:"password" doc:"Not with hashedPassword."`
 	Current        string          `json:"currentPassword" doc:"For another password, with a user's token that ends, or is not for mail."`
-	HashedPassword *string         `json:"hashedPassword" doc:"A hash that another system made."`
+	HashedPassword *hashInput      `json:"hashedPassword"`
 	Quota          *quotaChange    `json:"quota"`
 	State          *string         `json:"state" enum:"active,suspended"`
 	Groups         *[]string       `json:"groups" doc:"All groups in which the user is, for mailboxes that are shared with groups."`
@@ -263,9 +263,10 @@ func (s *Server) changeUser(w http.ResponseWriter, r *http.Request) (any, error)
 	if err := decode(r, &in); err != nil {
 		return nil, err
 	}
+	password, hash, err := in.HashedPassword.of(in.Password)
 	switch {
-	case in.Password != nil && in.HashedPassword != nil:
-		return nil, badField("password and hashedPassword exclude each other")
+	case err != nil:
+		return nil, err
 	case in.Groups != nil && slices.ContainsFunc(*in.Groups, badGroup):
 		return nil, badField("groups must be names without spaces")
 	case in.State != nil && *in.State != mailstore.UserActive.String() && *in.State != mailstore.UserSuspended.String():
@@ -277,7 +278,7 @@ func (s *Server) changeUser(w http.ResponseWriter, r *http.Request) (any, error)
 	}
 	ctx := r.Context()
 	if t := tokenOf(ctx); t != nil && t.Of(t.User) &&
-		(in.Quota != nil || in.State != nil || in.HashedPassword != nil || in.Groups != nil) {
+		(in.Quota != nil || in.State != nil || hash != nil || in.Groups != nil) {
 		return nil, refuse(http.StatusForbidden, "InsufficientScope",
 			"users change their own name, password and metadata, and nothing else")
 	}
@@ -285,18 +286,21 @@ func (s *Server) changeUser(w http.ResponseWriter, r *http.Request) (any, error)
 	if err != nil {
 		return nil, err
 	}
-	if in.Password != nil {
+	if password != nil {
 		if err := s.mayMakePasswords(r, user, in.Current); err != nil {
 			return nil, err
 		}
 	}
-	change := mailstore.UserChange{DisplayName: in.Name, Password: in.Password, HashedPassword: in.HashedPassword}
+	change := mailstore.UserChange{DisplayName: in.Name, Password: password, HashedPassword: hash}
 	if in.Metadata != nil {
 		metadata := metadataText(in.Metadata)
 		change.Metadata = &metadata
 	}
 	if err := s.opts.Users.ChangeProfile(ctx, user.ID, change); err != nil {
 		return nil, err
+	}
+	if hash != nil {
+		s.warnOfHash(w, user, *hash)
 	}
 	if in.Groups != nil {
 		if err := s.opts.Users.SetGroups(ctx, user.ID, *in.Groups); err != nil {

@@ -8,8 +8,10 @@ import (
 	"strings"
 	"testing"
 
+	"gadwall/internal/logtest"
 	"gadwall/internal/mailstore"
 	"gadwall/internal/storetest"
+	"gadwall/quota"
 )
 
 // api is a server with a store.
@@ -68,7 +70,14 @@ func TestCreateUserWithTheNamesOfOthers(t *testing.T) {
 		`{"address":"b@example.com","password":"correct horse","hashedPassword":"` + hash + `"}`:  "InvalidField",
 		`{"address":"b@example.com","hashedPassword":"{UNKNOWN}xyz"}`:                             "WeakPassword",
 		`{"address":"b@example.com","password":"correct horse","quota":{"octets":1}}`:             "UnknownField",
-		`{"address":"b@example.com","password":"correct horse","quota":0}`:                        "InvalidField",
+		`{"address":"b@example.com","hashedPassword":true}`:                                       "WeakPassword",
+		`{"address":"b@example.com","password":"correct horse","hashedPassword":true}`:            "WeakPassword",
+		`{"address":"b@example.com","password":"correct horse","hashedPassword":7}`:               "InvalidField",
+		`{"address":"b@example.com","password":"correct horse","quota":0.5}`:                      "InvalidField",
+		`{"address":"b@example.com","password":"correct horse","Quota":5}`:                        "UnknownField",
+		`{"address":"b@example.com","password":"correct horse","password":"another horse"}`:       "InvalidJSON",
+		`{"address":"b@example.com","password":"correct horse","metadata":{"a":[{"b":1,"b":2}]}}`: "InvalidJSON",
+		"{\"address\":\"b@example.com\",\"password\":\"correct h\xf6rse\"}":                       "InvalidJSON",
 		`{"address":"b@example.com","password":"correct horse","name":"a\u0000b"}`:                "InvalidField",
 		`{"address":"b@example.com","password":"correct horse","metadata":"` + long(5000) + `"}`:  "InvalidField",
 		`{"address":"b@example.com","password":"correct horse","quota":[1]}`:                      "InvalidField",
@@ -77,6 +86,62 @@ func TestCreateUserWithTheNamesOfOthers(t *testing.T) {
 		a.refused(t, "POST", "/users", body, 400, want)
 	}
 	a.refused(t, "POST", "/users", `{"address":"ada@example.com","password":"correct horse"}`, 409, "UserExists")
+}
+
+// Clients that were written for WildDuck send a hash as the password, and numbers as they like.
+func TestCreateUserAsWildDuck(t *testing.T) {
+	var logged logtest.Buffer
+	st := storetest.Open(t, storetest.Options{})
+	a := &api{Store: st, url: start(t, Options{Users: st, Logger: logged.Logger()})}
+	const hash = "$1$gjjfeGkt$o2SKkA3XzjAVkGPmvQ8qV1" // MD5-CRYPT
+	a.call(t, "POST", "/users", `{"address":"ada@example.com","password":"`+hash+`","hashedPassword":true,"quota":1e9}`,
+		201, nil)
+	a.call(t, "POST", "/users", `{"address":"bob@example.com","password":"correct horse","hashedPassword":false,
+		"quota":0}`, 201, nil)
+	for name, want := range map[string]quota.Limits{"ada": {Bytes: 1e9}, "bob": {}} {
+		u, err := st.UserByName(t.Context(), name+"@example.com")
+		if err != nil || u.Own != want {
+			t.Errorf("%s: %+v, %v", name, u, err)
+		}
+	}
+	if _, err := st.Authenticate(t.Context(), "bob@example.com", "correct horse", mailstore.ScopeIMAP); err != nil {
+		t.Error(err)
+	}
+	if text := logged.String(); !strings.Contains(text, "weak hash") || strings.Contains(text, hash) {
+		t.Errorf("the log says: %s", text)
+	}
+	// The same for a change.
+	a.call(t, "PATCH", "/users/ada@example.com", `{"quota":2000.0}`, 200, nil)
+	a.call(t, "PATCH", "/users/ada@example.com", `{"quota":{"storage":3e3}}`, 200, nil)
+	a.call(t, "PATCH", "/users/bob@example.com", `{"password":"`+hash+`","hashedPassword":true}`, 200, nil)
+	a.refused(t, "PATCH", "/users/bob@example.com", `{"password":"correct horse","hashedPassword":"`+hash+`"}`, 400,
+		"InvalidField")
+	if _, err := st.Authenticate(t.Context(), "bob@example.com", "correct horse", mailstore.ScopeIMAP); err == nil {
+		t.Error("the old password is still right")
+	}
+	u, err := st.UserByName(t.Context(), "ada@example.com")
+	if err != nil || u.Own != (quota.Limits{Bytes: 3000}) {
+		t.Errorf("%+v, %v", u, err)
+	}
+}
+
+// A refusal names the field.
+func TestRefusalsNameTheField(t *testing.T) {
+	a := newAPI(t)
+	a.User(t, "ada@example.com")
+	for _, tt := range [][]string{
+		{"PATCH", "/users/ada@example.com", `{"quota":{"storage":"much"}}`, "quota: "},
+		{"POST", "/tokens", `{"name":"x","scopes":["mail"],"expires":"720h"}`, "expires must be a time of RFC 3339"},
+		{"POST", "/tokens", `{"name":"x","scopes":["mail"],"expires":7}`, "expires must be a time of RFC 3339"},
+		{"POST", "/tokens", `{"name":"x","scopes":[]}`, "token or application password cannot be made: a token has"},
+		{"POST", "/users/ada@example.com/app-passwords", `{"name":"","scopes":["imap"]}`, "cannot be made: the name"},
+	} {
+		var p Problem
+		a.call(t, tt[0], tt[1], tt[2], 400, &p)
+		if !strings.Contains(p.Detail, tt[3]) {
+			t.Errorf("%s: %s", tt[2], p.Detail)
+		}
+	}
 }
 
 func long(n int) string { return strings.Repeat("x", n) }
@@ -115,6 +180,20 @@ func TestListUsers(t *testing.T) {
 	}
 	if names, _ := list("&prefix=u6"); !slices.Equal(names, []string{"u6@a.example"}) {
 		t.Errorf("with a prefix: %v", names)
+	}
+	a.call(t, "POST", "/users", `{"username":"u@bücher.example","password":"correct horse"}`, 201, nil)
+	for query, want := range map[string]int{
+		"domain=xn--bcher-kva.example": 1, "domain=B%C3%9CCHER.example": 1, "domain=%40": 0, "prefix=%00": 0,
+		"prefix=%ff": 0, "after=%ff": 0, "prefix=u.": 0,
+	} {
+		var page userPage
+		a.call(t, "GET", "/users?"+query, "", 200, &page)
+		if len(page.Users) != want {
+			t.Errorf("%s: %+v", query, page.Users)
+		}
+	}
+	for _, name := range []string{"ada", "%00", "%ff@example.com", "a@b@example.com"} {
+		a.refused(t, "GET", "/users/"+name, "", 404, "NoSuchUser")
 	}
 	for _, limit := range []string{"0", "-1", "x", "1001"} {
 		a.refused(t, "GET", "/users?limit="+limit, "", 400, "InvalidField")

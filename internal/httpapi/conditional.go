@@ -25,6 +25,36 @@ func notModified(w http.ResponseWriter, r *http.Request, tag string) bool {
 	return false
 }
 
+// messageTag is the ETag of a message as a reader sees it.
+func messageTag(uidValidity, uid uint32, modseq uint64) string {
+	return fmt.Sprintf(`W/"%d-%d-%d"`, uidValidity, uid, modseq)
+}
+
+// errPrecondition is the answer if the message is not the one that If-Match has.
+var errPrecondition = refuse(http.StatusPreconditionFailed, "Changed", "the message is not what If-Match says")
+
+// matching returns the mod-sequence since which the message must be unchanged by If-Match (RFC 9110
+// section 13.1.1), 0 without that. The tag is one that says when a message changed, so a weak one
+// serves.
+func matching(r *http.Request, uidValidity, uid uint32) (modseq uint64, err error) {
+	sent := r.Header.Get("If-Match")
+	if sent == "" || strings.TrimSpace(sent) == "*" {
+		return 0, nil
+	}
+	for tag := range strings.SplitSeq(sent, ",") {
+		number, found := strings.CutPrefix(strings.TrimPrefix(strings.TrimSpace(tag), "W/"),
+			fmt.Sprintf(`"%d-%d-`, uidValidity, uid))
+		n, err := strconv.ParseUint(strings.TrimSuffix(number, `"`), 10, 64)
+		if found && err == nil {
+			modseq = max(modseq, n)
+		}
+	}
+	if modseq == 0 {
+		return 0, errPrecondition
+	}
+	return modseq, nil
+}
+
 // span is a range of octets.
 type span struct{ off, n int64 }
 
@@ -33,8 +63,8 @@ type span struct{ off, n int64 }
 // section 14.2). ok is false for a range that does not exist.
 func requestedRange(r *http.Request, size int64, tag string) (s span, partial, ok bool) {
 	whole := span{0, size}
-	spec, found := strings.CutPrefix(r.Header.Get("Range"), "bytes=")
-	if !found || strings.Contains(spec, ",") {
+	unit, spec, _ := strings.Cut(r.Header.Get("Range"), "=")
+	if !strings.EqualFold(unit, "bytes") || strings.Contains(spec, ",") {
 		return whole, false, true
 	}
 	if condition := r.Header.Get("If-Range"); condition != "" && condition != tag {

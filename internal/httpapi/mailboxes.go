@@ -52,6 +52,7 @@ func parseMailboxID(id string) (number uint32, ok bool) {
 type newMailbox struct {
 	Path       string `json:"path" required:"true" doc:"Names separated by /."`
 	SpecialUse string `json:"specialUse" doc:"Such as \\Archive."`
+	Subscribed bool   `json:"subscribed" doc:"As IMAP clients show it; false if absent."`
 }
 
 // mailboxChange is what a request changes of a mailbox.
@@ -141,6 +142,12 @@ func (s *Server) createMailbox(w http.ResponseWriter, r *http.Request) (any, err
 	if err != nil {
 		return nil, err
 	}
+	if in.Subscribed {
+		if err := a.Subscribe(r.Context(), box.Path, true); err != nil {
+			return nil, err
+		}
+		box.Subscribed = true
+	}
 	w.Header().Set("Location", "/users/"+a.UserID().String()+"/mailboxes/"+mailboxID(box.Key))
 	return shownMailbox(box), nil
 }
@@ -181,12 +188,17 @@ func (s *Server) changeMailbox(_ http.ResponseWriter, r *http.Request) (any, err
 	if err != nil {
 		return nil, err
 	}
+	if days := in.ExpireDays; days != nil && *days != -1 {
+		if err := mailstore.CheckExpiry(*days); err != nil { // before anything changes
+			return nil, err
+		}
+	}
 	path := box.Path
 	if in.Path != nil && *in.Path != path {
 		if err := a.Rename(ctx, path, *in.Path); err != nil {
 			return nil, err
 		}
-		path = *in.Path
+		path = strings.TrimSuffix(*in.Path, mailstore.Separator)
 	}
 	if in.Subscribed != nil {
 		if err := a.Subscribe(ctx, path, *in.Subscribed); err != nil {

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -102,18 +103,16 @@ func parseFlags(names []string) (flags mailstore.Flags, keywords []string, err e
 }
 
 // change changes flags, and returns the messages with their flags then.
-func (s *Server) change(r *http.Request, uids uidset.Set, in *flagsOfOne) (flagsChanged, error) {
+func (s *Server) change(ctx context.Context, box *account.Mailbox, uids uidset.Set, in *flagsOfOne) (
+	flagsChanged, error,
+) {
 	result := flagsChanged{Messages: []Message{}}
 	changes, err := in.changes()
 	if err != nil {
 		return result, err
 	}
-	box, _, err := s.mailbox(r, account.ReadWrite)
-	if err != nil {
-		return result, err
-	}
 	for _, c := range changes {
-		done, err := box.StoreFlags(r.Context(), uids, c)
+		done, err := box.StoreFlags(ctx, uids, c)
 		if err != nil {
 			return result, err
 		}
@@ -133,7 +132,7 @@ func (s *Server) change(r *http.Request, uids uidset.Set, in *flagsOfOne) (flags
 	for _, uid := range result.Spared {
 		spared[uid] = true
 	}
-	for m, err := range box.Messages(r.Context(), mailstore.Query{UIDs: uids}, mailstore.FieldFlags) {
+	for m, err := range box.Messages(ctx, mailstore.Query{UIDs: uids}, mailstore.FieldFlags) {
 		if err != nil {
 			return result, err
 		}
@@ -153,7 +152,11 @@ func (s *Server) changeFlags(_ http.ResponseWriter, r *http.Request) (any, error
 	if err != nil {
 		return nil, err
 	}
-	return s.change(r, uids, &in.flagsOfOne)
+	box, _, err := s.mailbox(r, account.ReadWrite)
+	if err != nil {
+		return nil, err
+	}
+	return s.change(r.Context(), box, uids, &in.flagsOfOne)
 }
 
 func (s *Server) changeFlagsOfOne(_ http.ResponseWriter, r *http.Request) (any, error) {
@@ -165,10 +168,24 @@ func (s *Server) changeFlagsOfOne(_ http.ResponseWriter, r *http.Request) (any, 
 	if err != nil {
 		return nil, err
 	}
-	changed, err := s.change(r, uidset.FromAscending([]uint32{uid}), &in)
+	box, at, err := s.mailbox(r, account.ReadWrite)
+	if err != nil {
+		return nil, err
+	}
+	since, err := matching(r, at.UIDValidity, uid)
+	if err != nil {
+		return nil, err
+	}
+	byTag := since > 0 && (in.UnchangedSince == 0 || since < in.UnchangedSince)
+	if byTag {
+		in.UnchangedSince = since
+	}
+	changed, err := s.change(r.Context(), box, uidset.FromAscending([]uint32{uid}), &in)
 	switch {
 	case err != nil:
 		return nil, err
+	case len(changed.Spared) > 0 && byTag:
+		return nil, errPrecondition
 	case len(changed.Spared) > 0:
 		return nil, refuse(http.StatusConflict, "Changed", "the message has changed after unchangedSince")
 	case len(changed.Messages) == 0:
@@ -229,22 +246,25 @@ func (s *Server) transfer(r *http.Request, do transfer) (any, error) {
 	return result, nil
 }
 
-// remove removes messages for good, and returns the UIDs of those that were there.
-func (s *Server) remove(r *http.Request, uids uidset.Set) ([]uint32, error) {
-	box, _, err := s.mailbox(r, account.ReadWrite)
-	if err != nil {
-		return nil, err
-	}
+// remove removes messages for good, and returns the UIDs of those that were there. With unchangedSince
+// above 0 the error is errPrecondition if one of them changed since.
+func (s *Server) remove(ctx context.Context, box *account.Mailbox, uids uidset.Set, unchangedSince uint64) (
+	[]uint32, error,
+) {
 	// Both rights are needed, and told of before anything changes.
 	if err := box.Check(account.DeleteMessages | account.Expunge); err != nil {
 		return nil, err
 	}
-	_, err = box.StoreFlags(r.Context(), uids, mailstore.FlagChange{Op: mailstore.Add, Flags: mailstore.Deleted})
-	if err != nil {
+	done, err := box.StoreFlags(ctx, uids, mailstore.FlagChange{Op: mailstore.Add, Flags: mailstore.Deleted,
+		UnchangedSince: unchangedSince})
+	switch {
+	case err != nil:
 		return nil, err
+	case len(done.Modified) > 0:
+		return nil, errPrecondition
 	}
 	gone := []uint32{}
-	err = box.Expunge(r.Context(), uids, func(uids []uint32, _ uint64) error {
+	err = box.Expunge(ctx, uids, func(uids []uint32, _ uint64) error {
 		gone = append(gone, uids...)
 		return nil
 	})
@@ -264,7 +284,11 @@ func (s *Server) deleteMessages(_ http.ResponseWriter, r *http.Request) (any, er
 	if err != nil {
 		return nil, err
 	}
-	gone, err := s.remove(r, uids)
+	box, _, err := s.mailbox(r, account.ReadWrite)
+	if err != nil {
+		return nil, err
+	}
+	gone, err := s.remove(r.Context(), box, uids, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -276,7 +300,15 @@ func (s *Server) deleteMessage(_ http.ResponseWriter, r *http.Request) (any, err
 	if err != nil {
 		return nil, err
 	}
-	gone, err := s.remove(r, uidset.FromAscending([]uint32{uid}))
+	box, at, err := s.mailbox(r, account.ReadWrite)
+	if err != nil {
+		return nil, err
+	}
+	since, err := matching(r, at.UIDValidity, uid)
+	if err != nil {
+		return nil, err
+	}
+	gone, err := s.remove(r.Context(), box, uidset.FromAscending([]uint32{uid}), since)
 	if err == nil && len(gone) == 0 {
 		err = errNoMessage
 	}

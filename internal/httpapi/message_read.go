@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -89,7 +90,7 @@ func (s *Server) getMessage(w http.ResponseWriter, r *http.Request) (any, error)
 	if err != nil {
 		return nil, err
 	}
-	if notModified(w, r, fmt.Sprintf(`W/"%d-%d-%d"`, at.UIDValidity, m.UID, m.ModSeq)) {
+	if notModified(w, r, messageTag(at.UIDValidity, m.UID, m.ModSeq)) {
 		return notChanged, nil
 	}
 	ctx := r.Context()
@@ -161,13 +162,17 @@ func (s *Server) getPart(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		found, err = findPart(content, r.PathValue("part"))
 	}
+	name := ""
+	if err == nil {
+		name, err = reading.FileName(r.Context(), content, found)
+	}
 	if err != nil {
 		s.failWith(w, r, err)
 		return
 	}
 	h := w.Header()
 	h.Set("Content-Type", servedType(found))
-	h.Set("Content-Disposition", "attachment") // a browser shows nothing of it as a page of this server
+	h.Set("Content-Disposition", disposition(name))
 	h.Set("Content-Security-Policy", "default-src 'none'; sandbox")
 	tag := fmt.Sprintf(`"%d-%d-%s"`, at.UIDValidity, m.UID, reading.Number(found))
 	asked, ok := startRange(w, r, found.DecodedSize, tag)
@@ -188,6 +193,16 @@ func servedType(p *mimestream.Part) string {
 		return t
 	}
 	return typeOctets
+}
+
+// disposition has a browser save a part under its name (RFC 6266), and show nothing of it as a page
+// of this server.
+func disposition(name string) string {
+	params := map[string]string{}
+	if name != "" {
+		params["filename"] = name
+	}
+	return cmp.Or(mime.FormatMediaType("attachment", params), "attachment")
 }
 
 // findPart returns the part with this number.

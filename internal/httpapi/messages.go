@@ -135,7 +135,7 @@ func (s *Server) messageRoutes() []route {
 			answer: flagsChanged{}, failures: []int{bad, gone}}),
 		s.route(http.MethodPatch, one, s.changeFlagsOfOne, operation{
 			id: "changeFlagsOfOne", summary: "Change flags of a message.", tag: "messages", body: flagsOfOne{},
-			answer: Message{}, failures: []int{bad, gone}}),
+			answer: Message{}, guarded: true, failures: []int{bad, gone, http.StatusConflict}}),
 		s.route(http.MethodPost, all+"/copy", s.copyMessages, operation{
 			id: "copyMessages", summary: "Copy messages to a mailbox.", tag: "messages", body: destination{},
 			answer: copied{}, failures: []int{bad, gone, http.StatusInsufficientStorage}}),
@@ -148,7 +148,7 @@ func (s *Server) messageRoutes() []route {
 			failures: []int{bad, gone}}),
 		s.route(http.MethodDelete, one, s.deleteMessage, operation{
 			id: "deleteMessage", summary: "Remove a message for good.", tag: "messages",
-			status: http.StatusNoContent, failures: []int{bad, gone}}),
+			status: http.StatusNoContent, guarded: true, failures: []int{bad, gone}}),
 		s.route(http.MethodGet, "/users/{id}/threads/{thread}", s.getThread, operation{
 			id: "getThread", summary: "The messages of a thread, in all mailboxes.", tag: "messages", answer: thread{},
 			failures: []int{bad, gone}}),

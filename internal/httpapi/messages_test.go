@@ -77,7 +77,19 @@ func TestMailboxes(t *testing.T) {
 			t.Errorf("%s: expires after %q days", set.body, got)
 		}
 	}
-	a.refused(t, "PATCH", ada+"/"+box.ID, `{"expireDays":-2}`, 400, "InvalidExpiry")
+	a.refused(t, "PATCH", ada+"/"+box.ID, `{"path":"Other","expireDays":-2}`, 400, "InvalidExpiry")
+	a.call(t, "GET", ada+"/Done", "", 200, nil) // nothing was changed
+	a.call(t, "PATCH", ada+"/Done", `{"path":"Done too/","subscribed":true,"expireDays":5}`, 200, &same)
+	if same.Path != "Done too" || !same.Subscribed || daysText(same.ExpireDays) != "5" {
+		t.Errorf("renamed with a separator behind: %+v", same)
+	}
+	a.call(t, "PATCH", ada+"/"+box.ID, `{"path":"Done"}`, 200, nil)
+	var shown Mailbox
+	a.call(t, "POST", ada, `{"path":"Shown","subscribed":true}`, 201, &shown)
+	a.call(t, "GET", ada+"/Shown", "", 200, &same)
+	if !shown.Subscribed || !same.Subscribed {
+		t.Errorf("created with a subscription: %+v, then %+v", shown, same)
+	}
 	a.refused(t, "GET", byPath, "", 404, "NoSuchMailbox")
 	a.refused(t, "POST", ada, `{"path":"Done"}`, 409, "MailboxExists")
 	a.refused(t, "POST", ada, `{"path":"a//b"}`, 400, "InvalidMailboxName")
@@ -344,6 +356,7 @@ func TestSourceAndParts(t *testing.T) {
 		{"/source", "bytes=5-9", message[5:10], 206, fmt.Sprintf("bytes 5-9/%d", len(message))},
 		{"/source", "bytes=-7", message[len(message)-7:], 206,
 			fmt.Sprintf("bytes %d-%d/%d", len(message)-7, len(message)-1, len(message))},
+		{"/source", "Bytes=1-2", message[1:3], 206, fmt.Sprintf("bytes 1-2/%d", len(message))},
 		{"/source", "bytes=1-2,4-5", message, 200, ""},
 		{"/source", "bytes=9-5", message, 200, ""},
 		{"/source", "pages=1-2", message, 200, ""},

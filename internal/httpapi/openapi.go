@@ -55,10 +55,15 @@ func document(routes []route) []byte {
 		"servers": []schema{{"url": "/"}},
 		"paths":   paths,
 		// {}: on loopback a server may have no token.
-		"security": []schema{{"token": []string{}}, {}},
+		"security": []schema{{"token": []string{}}, {"password": []string{}}, {}},
 		"components": schema{
-			"schemas":         components,
-			"securitySchemes": schema{"token": schema{"type": "http", "scheme": "bearer"}},
+			"schemas": components,
+			"securitySchemes": schema{
+				"token": schema{"type": "http", "scheme": "bearer",
+					"description": "A token of this server, or of the provider of OpenID Connect."},
+				"password": schema{"type": "http", "scheme": "basic",
+					"description": "A user's own password, or an application password for http."},
+			},
 		},
 	})
 	if err != nil {
@@ -93,6 +98,10 @@ func (r *route) parameters() []schema {
 		list = append(list, schema{"name": "If-None-Match", "in": "header",
 			"description": "The ETag of an earlier answer: 304 if it holds.", "schema": text()})
 	}
+	if r.about.guarded {
+		list = append(list, schema{"name": "If-Match", "in": "header",
+			"description": "The ETag of an earlier answer: 412 if the message changed since.", "schema": text()})
+	}
 	return list
 }
 
@@ -117,6 +126,10 @@ func (o *operation) responses(answers *schemas, problem, failure schema) map[str
 	if o.ranges || o.tagged {
 		all["304"] = schema{"description": http.StatusText(http.StatusNotModified)}
 	}
+	failures := o.failures
+	if o.guarded {
+		failures = append(slices.Clip(failures), http.StatusPreconditionFailed)
+	}
 	form, mediaType := problem, typeProblem
 	if o.fixed {
 		form, mediaType = failure, typeJSON
@@ -124,7 +137,7 @@ func (o *operation) responses(answers *schemas, problem, failure schema) map[str
 	failed := func(description string) schema {
 		return schema{"description": description, "headers": ids, "content": schema{mediaType: schema{"schema": form}}}
 	}
-	for _, status := range slices.Concat(o.failures, failuresOfAll) {
+	for _, status := range slices.Concat(failures, failuresOfAll) {
 		all[strconv.Itoa(status)] = failed(http.StatusText(status))
 	}
 	all["default"] = failed("Any other failure")

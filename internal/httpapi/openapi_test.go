@@ -8,6 +8,8 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -265,5 +267,39 @@ func TestCompression(t *testing.T) {
 		if gzipped := bytes.HasPrefix(body, []byte{0x1f, 0x8b}); gzipped != (want != "") {
 			t.Errorf("%s: compressed %v", accepted, gzipped)
 		}
+	}
+}
+
+// codes finds statuses with their codes in the source.
+var codes = regexp.MustCompile(`http\.Status\w+,\s+"([A-Z]\w+)"`)
+
+// docs/api.md has every code.
+func TestDocsHaveAllCodes(t *testing.T) {
+	docs, err := os.ReadFile("../../docs/api.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, name := range files {
+		source, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		for _, match := range codes.FindAllSubmatch(source, -1) {
+			found++
+			if !bytes.Contains(docs, []byte("`"+string(match[1])+"`")) {
+				t.Errorf("%s: docs/api.md does not have the code %s", name, match[1])
+			}
+		}
+	}
+	if found < 40 {
+		t.Errorf("%d codes in the source", found)
 	}
 }

@@ -26,6 +26,8 @@ type operation struct {
 	ranges bool
 	// tagged says that the answer has an ETag, and that If-None-Match is looked at.
 	tagged bool
+	// guarded says that If-Match is looked at, too; the route may answer 412.
+	guarded bool
 	// self says that a user may use the route for himself.
 	self bool
 	// failures are the statuses with which the route refuses a request, beside those of all routes.

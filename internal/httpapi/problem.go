@@ -69,6 +69,9 @@ var refusals = []struct {
 	status int
 	code   string
 }{
+	// Before ErrInvalidAddress, which says why there can be none of that name.
+	{mailstore.ErrNoSuchUser, http.StatusNotFound, "NoSuchUser"},
+	{mailstore.ErrNoSuchAddress, http.StatusNotFound, "NoSuchAddress"},
 	{mailstore.ErrInvalidAddress, http.StatusBadRequest, "InvalidAddress"},
 	{mailstore.ErrWeakPassword, http.StatusBadRequest, "WeakPassword"},
 	{mailstore.ErrInvalidProfile, http.StatusBadRequest, "InvalidField"},
@@ -79,8 +82,7 @@ var refusals = []struct {
 	{mailstore.ErrInvalidName, http.StatusBadRequest, "InvalidMailboxName"},
 	{mailstore.ErrInvalidKeyword, http.StatusBadRequest, "InvalidKeyword"},
 	{quota.ErrInvalidLimit, http.StatusBadRequest, "InvalidField"},
-	{mailstore.ErrNoSuchUser, http.StatusNotFound, "NoSuchUser"},
-	{mailstore.ErrNoSuchAddress, http.StatusNotFound, "NoSuchAddress"},
+	{mailstore.ErrInvalidToken, http.StatusBadRequest, "InvalidField"},
 	{mailstore.ErrNoSuchToken, http.StatusNotFound, "NoSuchToken"},
 	{mailstore.ErrNoSuchPassword, http.StatusNotFound, "NoSuchPassword"},
 	{mailstore.ErrNoSuchMailbox, http.StatusNotFound, "NoSuchMailbox"},

@@ -99,10 +99,10 @@ func TestAppPasswords(t *testing.T) {
 	if err := login(secret, ScopeIMAP); !errors.Is(err, ErrAuthFailed) {
 		t.Errorf("revoked: %v", err)
 	}
-	if _, _, err := e.AddAppPassword(t.Context(), u, "", ScopeAll); !errors.Is(err, ErrInvalidProfile) {
+	if _, _, err := e.AddAppPassword(t.Context(), u, "", ScopeAll); !errors.Is(err, ErrInvalidToken) {
 		t.Errorf("no name: %v", err)
 	}
-	if _, _, err := e.AddAppPassword(t.Context(), u, "x", 0); !errors.Is(err, ErrInvalidProfile) {
+	if _, _, err := e.AddAppPassword(t.Context(), u, "x", 0); !errors.Is(err, ErrInvalidToken) {
 		t.Errorf("no scope: %v", err)
 	}
 	if _, _, err := e.AddAppPassword(t.Context(), mailkey.NewUserID(), "x", ScopeAll); !errors.Is(err, ErrNoSuchUser) {

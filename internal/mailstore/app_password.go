@@ -139,16 +139,16 @@ func (d *userDoc) appPassword(password string) *appPasswordDoc {
 }
 
 // AddAppPassword makes an application password and returns it: nobody can read it later. Errors:
-// ErrInvalidProfile for a name that is empty or too long, or no scope; ErrTooMany; ErrNoSuchUser.
+// ErrInvalidToken for a name that is empty or too long, or no scope; ErrTooMany; ErrNoSuchUser.
 func (s *Store) AddAppPassword(ctx context.Context, user mailkey.UserID, name string, scopes Scope) (
 	*AppPassword, string, error,
 ) {
 	if name == "" || len(name) > MaxDisplayName || !utf8.ValidString(name) {
-		return nil, "", invalid(ErrInvalidProfile,
+		return nil, "", invalid(ErrInvalidToken,
 			"the name of an application password has 1 to %d octets", MaxDisplayName)
 	}
 	if scopes&ScopeAll == 0 || scopes&^ScopeAll != 0 {
-		return nil, "", invalid(ErrInvalidProfile,
+		return nil, "", invalid(ErrInvalidToken,
 			"an application password is for imap, smtp, http, or several of them")
 	}
 	password := newAppPassword()

@@ -16,6 +16,7 @@ var (
 	ErrAuthFailed       = errors.New("user name or password wrong")
 	ErrSuspended        = errors.New("the user is suspended")
 	ErrInvalidProfile   = errors.New("display name or metadata cannot be used")
+	ErrInvalidToken     = errors.New("such a token or application password cannot be made")
 	ErrInvalidPage      = errors.New("there is no such page")
 	ErrNoSuchToken      = errors.New("no such token")
 	ErrNoSuchDomain     = errors.New("no such domain here")

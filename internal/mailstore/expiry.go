@@ -17,13 +17,21 @@ import (
 // ErrInvalidExpiry reports a number of days that cannot be.
 var ErrInvalidExpiry = errors.New("days of expiry are 0 for never, or at most 36500")
 
+// CheckExpiry returns ErrInvalidExpiry if messages cannot expire after so many days.
+func CheckExpiry(days int64) error {
+	if days < 0 || days > maxExpireDays {
+		return ErrInvalidExpiry
+	}
+	return nil
+}
+
 // SetExpiry says after how many days in the mailbox messages go: 0 for never, whatever holds for
 // mailboxes of its use. Nil takes back what was said. Errors: ErrNoSuchMailbox, ErrInvalidExpiry.
 func (s *Store) SetExpiry(ctx context.Context, box mailkey.Mailbox, days *int64) error {
 	update := bson.D{{Key: "$unset", Value: bson.D{{Key: boxExpire, Value: ""}}}}
 	if days != nil {
-		if *days < 0 || *days > maxExpireDays {
-			return ErrInvalidExpiry
+		if err := CheckExpiry(*days); err != nil {
+			return err
 		}
 		update = bson.D{{Key: "$set", Value: bson.D{{Key: boxExpire, Value: *days}}}}
 	}

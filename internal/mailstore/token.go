@@ -92,17 +92,17 @@ func (d *tokenDoc) token() (Token, error) {
 }
 
 // CreateToken makes a token of that name, scopes, user and expiry, and returns it: nobody can read
-// it later. Errors: ErrInvalidProfile for values that no token can have, ErrTooMany.
+// it later. Errors: ErrInvalidToken for values that no token can have, ErrTooMany.
 func (s *Store) CreateToken(ctx context.Context, t Token) (*Token, string, error) {
 	if t.Name == "" || len(t.Name) > MaxDisplayName || !utf8.ValidString(t.Name) {
-		return nil, "", invalid(ErrInvalidProfile, "the name of a token has 1 to %d octets", MaxDisplayName)
+		return nil, "", invalid(ErrInvalidToken, "the name of a token has 1 to %d octets", MaxDisplayName)
 	}
 	if err := checkScopes(t); err != nil {
 		return nil, "", err
 	}
 	t.Created, t.Expires = now(), t.Expires.UTC()
 	if !t.Expires.IsZero() && !t.Expires.After(t.Created) {
-		return nil, "", invalid(ErrInvalidProfile, "the token's time is over already")
+		return nil, "", invalid(ErrInvalidToken, "the token's time is over already")
 	}
 	if err := s.roomForToken(ctx, t); err != nil {
 		return nil, "", err
@@ -145,7 +145,7 @@ func (s *Store) roomForToken(ctx context.Context, t Token) error {
 // checkScopes returns an error if a token cannot have its scopes.
 func checkScopes(t Token) error {
 	if len(t.Scopes) == 0 || len(t.Scopes) > len(TokenScopes) {
-		return invalid(ErrInvalidProfile, "a token has at least one scope, and none of them twice")
+		return invalid(ErrInvalidToken, "a token has at least one scope, and none of them twice")
 	}
 	for i, scope := range t.Scopes {
 		known := false
@@ -154,11 +154,11 @@ func checkScopes(t Token) error {
 		}
 		switch {
 		case !known || slices.Contains(t.Scopes[:i], scope):
-			return invalid(ErrInvalidProfile, "%q is no scope, or there twice", scope)
+			return invalid(ErrInvalidToken, "%q is no scope, or there twice", scope)
 		case t.User != (mailkey.UserID{}) && !strings.HasPrefix(scope, "mail") && !strings.HasPrefix(scope, "self"):
-			return invalid(ErrInvalidProfile, "a user's token can have mail, mail:read, self and self:read")
+			return invalid(ErrInvalidToken, "a user's token can have mail, mail:read, self and self:read")
 		case t.User == (mailkey.UserID{}) && strings.HasPrefix(scope, "self"):
-			return invalid(ErrInvalidProfile, "%s is for the token of a user", scope)
+			return invalid(ErrInvalidToken, "%s is for the token of a user", scope)
 		}
 	}
 	return nil

@@ -174,7 +174,14 @@ func (s *Store) UserPage(ctx context.Context, q UserQuery) (users []*User, more 
 	}
 	filter := bson.D{}
 	if q.Domain != "" {
-		filter = append(filter, bson.E{Key: userDomain, Value: strings.ToLower(q.Domain)})
+		domain, err := NormalizeDomain(q.Domain)
+		if err != nil {
+			return nil, false, nil // no user has it
+		}
+		filter = append(filter, bson.E{Key: userDomain, Value: domain})
+	}
+	if strings.ContainsRune(q.Prefix, 0) || !utf8.ValidString(q.Prefix) || !utf8.ValidString(q.After) {
+		return nil, false, nil // no name is so, and a pattern cannot have NUL
 	}
 	bounds := bson.D{{Key: "$gt", Value: q.After}}
 	if q.Prefix != "" {

@@ -63,6 +63,16 @@ func (h *Hash) Matches(password string) bool {
 	return subtle.ConstantTimeCompare(h.hashed(password), h.want) == 1
 }
 
+// Weak reports the scheme of a stored hash, and whether that is weak. It is not for a hash that
+// Parse refuses.
+func Weak(stored string) (scheme string, weak bool) {
+	h, err := Parse(stored)
+	if err != nil {
+		return "", false
+	}
+	return h.Scheme, h.Weak
+}
+
 // Parse reads a stored hash: {ARGON2ID}, {ARGON2I}, {BLF-CRYPT}, {SHA512-CRYPT}, {SHA256-CRYPT},
 // {MD5-CRYPT}, {CRYPT}, {PBKDF2}, {SSHA}, {SSHA256} or {SSHA512}, or one of crypt(3)'s forms without
 // the braces. The error is ErrMalformed.

@@ -110,6 +110,15 @@ func (r *reader) describe(p *mimestream.Part) (*mimestream.Part, error) {
 	return p.Describe(header.Bytes()), nil
 }
 
+// FileName returns the name that a part of the content has as a file; empty if there is none.
+func FileName(ctx context.Context, content *contents.Content, p *mimestream.Part) (string, error) {
+	described, err := (&reader{ctx: ctx, content: content}).describe(p)
+	if err != nil {
+		return "", err
+	}
+	return described.Filename(), nil
+}
+
 // attachment lists a part. described may be nil.
 func (r *reader) attachment(p, described *mimestream.Part) error {
 	if len(r.message.Attachments) == maxAttachments {
