@@ -266,11 +266,11 @@ func exercise(t *testing.T, db *mongo.Database, survey *dbtest.Survey) {
 	do("RENAME INBOX Earlier")
 
 	tell(0)
-	base, err := st.KeepBase(ctx, ada.ID, []byte("base"))
+	base, err := st.KeepBase(ctx, ada.ID, 0, []byte("base"))
 	must(err)
 	_, err = st.Base(ctx, ada.ID, base.ID)
 	must(err)
-	_, err = st.LatestBase(ctx, ada.ID)
+	_, err = st.LatestBases(ctx, ada.ID, 0, 8)
 	must(err)
 	_, err = st.RenewBase(ctx, ada.ID, base.ID)
 	must(err)

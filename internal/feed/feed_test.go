@@ -403,6 +403,35 @@ func TestBasesAreShared(t *testing.T) {
 	}
 }
 
+// Readers at different places that read the same again and again make no more bases: so they take none
+// from a reader that is away.
+func TestReadingAgainMakesNoBases(t *testing.T) {
+	e := newEnv(t, quota.Policy{})
+	ctx := t.Context()
+	const n = 3*maxMarks + 5
+	for i := range n {
+		if _, err := e.CreateMailbox(ctx, e.user, fmt.Sprint("box", i), mailstore.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	since := e.now(t, e.user)
+	for i := range n {
+		e.deliver(t, e.box(t, e.user, fmt.Sprint("box", i)), i)
+	}
+	want := 0
+	for round := range 5 {
+		if page, err := e.Read(ctx, e.user, since, maxMarks+2); err != nil || len(page.Events) != maxMarks+2 {
+			t.Fatal(len(page.Events), err)
+		}
+		e.now(t, e.user)
+		if got := len(e.bases(t)); round == 0 {
+			want = got
+		} else if got != want {
+			t.Fatalf("%d bases after round %d, want %d", got, round, want)
+		}
+	}
+}
+
 func TestDeletedUser(t *testing.T) {
 	e := newEnv(t, quota.Policy{})
 	since := e.now(t, e.user)

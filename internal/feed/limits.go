@@ -15,6 +15,8 @@ const (
 	maxEntries = 50
 	// maxMarks bounds the marks of a position, beside those that it shares with its base.
 	maxMarks = 128
+	// maxTriedBases bounds the bases of a user that a position tries before it makes one more.
+	maxTriedBases = 8
 	// MaxPosition bounds the text of a position, in octets; a longer one is none.
 	MaxPosition = 8 << 10
 	// maxBase bounds the marks of a base: a user has no more mailboxes.

@@ -190,8 +190,8 @@ func readBase(kept *mailstore.Base) *base {
 }
 
 // rebase gives the position another base, if it has become long, or if its base will not be kept for
-// long: the latest base of the user, if it will do, or else a new one. So a user has a new base after
-// maxMarks mailboxes have changed, however often readers begin.
+// long: one of the latest bases of the user, if it will do, or else a new one. So a user has a new base
+// after maxMarks mailboxes have changed, however often readers begin, or read the same again.
 func (f *Feed) rebase(ctx context.Context, user mailkey.UserID, p *position) error {
 	if len(p.marks) <= maxMarks {
 		p.base = nil
@@ -200,19 +200,28 @@ func (f *Feed) rebase(ctx context.Context, user mailkey.UserID, p *position) err
 	if ok, err := f.holds(ctx, user, p); ok || err != nil {
 		return err
 	}
-	latest, err := f.store.LatestBase(ctx, user)
-	if err != nil {
-		return err
-	}
-	if latest != nil {
-		if p.base = readBase(latest); p.base != nil {
+	// The latest does for a reader that has been told everything, the others for one that has not.
+	latest := uint64(0)
+	for _, tried := range []struct{ skip, limit int }{{0, 1}, {1, maxTriedBases - 1}} {
+		list, err := f.store.LatestBases(ctx, user, tried.skip, tried.limit)
+		if err != nil {
+			return err
+		}
+		for _, kept := range list {
+			latest = max(latest, kept.ID)
+			if p.base = readBase(kept); p.base == nil {
+				continue
+			}
 			if ok, err := f.holds(ctx, user, p); ok || err != nil {
 				return err
 			}
 		}
+		if len(list) < tried.limit {
+			break
+		}
 	}
 	p.base = nil
-	kept, err := f.store.KeepBase(ctx, user, appendMarks(nil, p.differences()))
+	kept, err := f.store.KeepBase(ctx, user, latest, appendMarks(nil, p.differences()))
 	if err != nil {
 		return err
 	}

@@ -46,13 +46,14 @@ func basesOf(user mailkey.UserID) bson.D {
 		{Key: "$gte", Value: baseKey(user, 0)}, {Key: "$lte", Value: baseKey(user, 1<<64-1)}}}}
 }
 
-// KeepBase keeps data for as long as entries of the journal. It keeps the latest maxBases of a user;
-// those of before are gone.
-func (s *Store) KeepBase(ctx context.Context, user mailkey.UserID, data []byte) (*Base, error) {
+// KeepBase keeps data for as long as entries of the journal. Of a user, it keeps as many of the latest
+// bases as have room in maxBaseOctets, at the length of this one; those of before are gone.
+// The id is greater than after, that of the latest base, whatever the clock of the instance says.
+func (s *Store) KeepBase(ctx context.Context, user mailkey.UserID, after uint64, data []byte) (*Base, error) {
 	ctx, end := s.link(ctx)
 	defer end()
 	expires := now().Add(s.journalKept)
-	for id := firstBase | uint64(now().UnixMilli()); ; id++ {
+	for id := max(firstBase|uint64(now().UnixMilli()), after+1); ; id++ {
 		_, err := s.journal.InsertOne(ctx, bson.D{{Key: "_id", Value: baseKey(user, id)},
 			{Key: journalBase, Value: bson.Binary{Data: data}}, {Key: journalExpires, Value: expires}})
 		switch {
@@ -61,15 +62,20 @@ func (s *Store) KeepBase(ctx context.Context, user mailkey.UserID, data []byte) 
 		case err != nil:
 			return nil, fmt.Errorf("keep base: %w", err)
 		}
-		return &Base{id, data, s.freshUntil(expires)}, s.dropBases(ctx, user)
+		return &Base{id, data, s.freshUntil(expires)}, s.dropBases(ctx, user, basesKept(len(data)))
 	}
 }
 
-// dropBases deletes the oldest bases of a user who has more than maxBases.
-func (s *Store) dropBases(ctx context.Context, user mailkey.UserID) error {
+// basesKept is how many bases of a user are kept if the latest has so many octets.
+func basesKept(octets int) int64 {
+	return max(minBases, maxBaseOctets/int64(max(1, octets)))
+}
+
+// dropBases deletes the oldest bases of a user who has more than kept.
+func (s *Store) dropBases(ctx context.Context, user mailkey.UserID, kept int64) error {
 	var doc baseDoc
 	err := s.journal.FindOne(ctx, basesOf(user), options.FindOne().SetSort(bson.D{{Key: "_id", Value: -1}}).
-		SetSkip(maxBases).SetProjection(bson.D{{Key: "_id", Value: 1}})).Decode(&doc)
+		SetSkip(kept).SetProjection(bson.D{{Key: "_id", Value: 1}})).Decode(&doc)
 	if errors.Is(err, mongo.ErrNoDocuments) {
 		return nil
 	}
@@ -85,33 +91,42 @@ func (s *Store) dropBases(ctx context.Context, user mailkey.UserID) error {
 
 // Base returns what KeepBase kept. The error is ErrJournalGap if it is not there.
 func (s *Store) Base(ctx context.Context, user mailkey.UserID, id uint64) (*Base, error) {
-	base, err := s.findBase(ctx, byID(baseKey(user, id)))
-	if err == nil && base == nil {
-		err = ErrJournalGap
+	list, err := s.findBases(ctx, byID(baseKey(user, id)), 0, 1)
+	if err != nil {
+		return nil, err
 	}
-	return base, err
+	if len(list) == 0 {
+		return nil, ErrJournalGap
+	}
+	return list[0], nil
 }
 
-// LatestBase returns the base of a user that was made last; nil if there is none.
-func (s *Store) LatestBase(ctx context.Context, user mailkey.UserID) (*Base, error) {
-	return s.findBase(ctx, basesOf(user))
+// LatestBases returns the bases of a user that were made last, the latest first: up to limit of them
+// after the first skip.
+func (s *Store) LatestBases(ctx context.Context, user mailkey.UserID, skip, limit int) ([]*Base, error) {
+	return s.findBases(ctx, basesOf(user), skip, limit)
 }
 
-func (s *Store) findBase(ctx context.Context, filter bson.D) (*Base, error) {
+func (s *Store) findBases(ctx context.Context, filter bson.D, skip, limit int) ([]*Base, error) {
 	ctx, end := s.link(ctx)
 	defer end()
-	var doc baseDoc
-	err := s.journal.FindOne(ctx, filter, options.FindOne().SetSort(bson.D{{Key: "_id", Value: -1}})).Decode(&doc)
-	if errors.Is(err, mongo.ErrNoDocuments) {
-		return nil, nil
-	}
+	cursor, err := s.journal.Find(ctx, filter, options.Find().SetSort(bson.D{{Key: "_id", Value: -1}}).
+		SetSkip(int64(skip)).SetLimit(int64(limit)))
 	if err != nil {
-		return nil, fmt.Errorf("read base: %w", err)
+		return nil, fmt.Errorf("read bases: %w", err)
 	}
-	if len(doc.ID.Data) != len(journalKey{}) {
-		return nil, errBadJournal
+	var docs []baseDoc
+	if err := cursor.All(ctx, &docs); err != nil {
+		return nil, fmt.Errorf("read bases: %w", err)
 	}
-	return &Base{journalKey(doc.ID.Data).modseq(), doc.Data.Data, s.freshUntil(doc.Expires)}, nil
+	list := make([]*Base, len(docs))
+	for i, doc := range docs {
+		if len(doc.ID.Data) != len(journalKey{}) {
+			return nil, errBadJournal
+		}
+		list[i] = &Base{journalKey(doc.ID.Data).modseq(), doc.Data.Data, s.freshUntil(doc.Expires)}
+	}
+	return list, nil
 }
 
 func (s *Store) freshUntil(expires time.Time) time.Time {

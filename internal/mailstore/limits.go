@@ -170,8 +170,13 @@ const (
 	// DefaultJournalKept is the time for which the journal keeps expunged UIDs, without
 	// Options.JournalKept.
 	DefaultJournalKept = 90 * 24 * time.Hour
-	// maxBases bounds the bases of a user. A base was made after a hundred mailboxes had changed, or more.
-	maxBases = 100
+	// maxBaseOctets bounds what the bases of a user take, and so for how many changes a reader may be
+	// away. A base is made after 128 mailboxes have changed, or more. It has 7 octets or so for each
+	// mailbox of the user. So there is room for the bases of some 700,000 changes if the user has 200
+	// mailboxes, of 150,000 if the user has 1,000, and of 30,000 if the user has MaxMailboxes. What
+	// those changes themselves wrote is longer. minBases are kept however long they are.
+	maxBaseOctets = 8 << 20
+	minBases      = 100
 	// freshBase says for how long a base is fresh: this part of the time for which the journal keeps
 	// entries.
 	freshBase = 10
