@@ -9,8 +9,10 @@ import (
 )
 
 // Doubt says that another instance was killed, perhaps between a commit and its event: subscribers of
-// this process receive Resync. It returns at once. Users are told one after another, so that not all
-// sessions ask the database at the same time. A call during such a round lets another follow.
+// this process receive Resync. The caller knows that the instance has been silent for so long that the
+// database has ended its transactions, so that no commit follows. Doubt returns at once. Users are told
+// one after another, so that not all sessions ask the database at the same time. A call during such a
+// round lets another follow.
 func (b *Redis) Doubt() {
 	select {
 	case b.doubts <- struct{}{}:

@@ -126,9 +126,15 @@ const (
 	// deliveryWait bounds the time for which Deliver and Append wait for messages to be stored. What
 	// was not begun by then is not stored.
 	deliveryWait = 75 * time.Second
-	// settlePause and maxSettlePause bound the pauses between looks for the outcome of transactions of
-	// which it is unknown, and maxUnsettled bounds the users of such transactions.
+	// transactionEnd is the time after which no transaction is open any more, so that no commit that was
+	// on its way does anything: a MongoDB aborts what is older than its transactionLifetimeLimitSeconds,
+	// 60 by default, and looks for it twice in that time.
+	transactionEnd = 95 * time.Second
+	// settlePause is how long after a transaction of unknown outcome sessions are told to look again,
+	// settleFactor by how much later each time until transactionEnd. While the database does not answer,
+	// the store asks at pauses of up to maxSettlePause. maxUnsettled bounds the users.
 	settlePause    = time.Second
+	settleFactor   = 4
 	maxSettlePause = 30 * time.Second
 	maxUnsettled   = 10_000
 	// purgeLease is the time after which another process takes over a purge that made no progress.

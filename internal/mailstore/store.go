@@ -74,6 +74,7 @@ type Options struct {
 	deliveryWait       time.Duration
 	logOutEvery        time.Duration
 	settlePause        time.Duration
+	transactionEnd     time.Duration
 }
 
 // A Watcher keeps something that must be there before the mail of a user changes.
@@ -127,6 +128,7 @@ type Store struct {
 	deliveryWait       time.Duration
 	logOutEvery        time.Duration
 	settlePause        time.Duration
+	transactionEnd     time.Duration
 
 	unsettled    unsettled
 	locks        userLocks
@@ -202,6 +204,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		deliveryWait:       cmp.Or(o.deliveryWait, deliveryWait),
 		logOutEvery:        cmp.Or(o.logOutEvery, logOutEvery),
 		settlePause:        cmp.Or(o.settlePause, settlePause),
+		transactionEnd:     cmp.Or(o.transactionEnd, transactionEnd),
 	}
 	s.quota = quota.New(s.users, notSet(userDeleting), o.Quota)
 	var err error

@@ -13,12 +13,20 @@ import (
 )
 
 // unsettled are the users of transactions whose outcome is unknown. Sessions of all instances are told
-// to look for themselves: at once, and again when the database shows all that it took. In between, a
-// commit may be there and not be seen, because the members of a replica set have not agreed on it.
+// to look for themselves: at once, when the database answers again, and then at growing intervals until
+// the outcome is certain. In between, a commit may be on its way still. Or it is there and not seen,
+// because the members of a replica set have not agreed on it.
 type unsettled struct {
 	mu      sync.Mutex
-	users   map[mailkey.UserID]struct{} // at most maxUnsettled
-	running bool                        // settleLoop
+	users   map[mailkey.UserID]*doubt // at most maxUnsettled
+	more    chan struct{}             // of capacity 1: users has another one
+	running bool                      // settleLoop
+}
+
+// A doubt is about the transactions of one user.
+type doubt struct {
+	since time.Time // when the outcome of the last one was unknown
+	next  time.Time // when sessions are to be told again
 }
 
 // userUnsettled is a field that users never have.
@@ -31,61 +39,99 @@ func (s *Store) tellUnknown(ctx context.Context, user mailkey.UserID) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.users == nil {
-		u.users = make(map[mailkey.UserID]struct{})
+		u.users = make(map[mailkey.UserID]*doubt)
+		u.more = make(chan struct{}, 1)
 	}
-	if len(u.users) >= maxUnsettled {
+	if u.users[user] == nil && len(u.users) >= maxUnsettled {
 		return // those sessions poll
 	}
-	u.users[user] = struct{}{}
+	since := time.Now()
+	u.users[user] = &doubt{since, since.Add(s.settlePause + rand.N(s.settlePause))}
 	if !u.running {
 		u.running = s.spawn(func() { s.settleLoop(s.base) })
 	}
+	select {
+	case u.more <- struct{}{}:
+	default:
+	}
 }
 
-// settleLoop tells the sessions of unsettled users again, once it knows what they will see. It ends
-// when there are none, or with ctx.
+// settleLoop tells the sessions of unsettled users again, until the outcome is certain for all of them.
 func (s *Store) settleLoop(ctx context.Context) {
-	for pause := s.settlePause; ; pause = min(2*pause, maxSettlePause) {
-		timer := time.NewTimer(pause + rand.N(pause))
+	u := &s.unsettled
+	for pause := s.settlePause; ; {
+		next, left := u.earliest()
+		if !left {
+			return
+		}
+		timer := time.NewTimer(time.Until(next))
+		select {
+		case <-timer.C:
+		case <-u.more:
+			timer.Stop()
+			continue
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		}
+		if s.settleDue(ctx) == nil {
+			pause = s.settlePause
+			continue
+		}
+		timer.Reset(pause + rand.N(pause))
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
 			return
 		}
-		if s.settleAll(ctx) {
-			return
-		}
+		pause = min(2*pause, maxSettlePause)
 	}
 }
 
-// settleAll tells of all users that it can, and reports whether none is left. Then settleLoop ends.
-func (s *Store) settleAll(ctx context.Context) bool {
-	u := &s.unsettled
-	u.mu.Lock()
-	users := u.users
-	u.users = nil
-	u.mu.Unlock()
-	var failed error
-	for user := range users {
-		if failed == nil {
-			failed = s.awaitCommitted(ctx, user)
-		}
-		if failed == nil {
-			s.publishResync(ctx, user)
-			delete(users, user)
-		}
-	}
+// earliest returns when the next users are to be told. If none is left, settleLoop ends.
+func (u *unsettled) earliest() (next time.Time, left bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	for user := range users {
-		if u.users == nil {
-			u.users = make(map[mailkey.UserID]struct{})
+	for _, d := range u.users {
+		if !left || d.next.Before(next) {
+			next, left = d.next, true
 		}
-		u.users[user] = struct{}{}
 	}
-	u.running = len(u.users) > 0
-	return !u.running
+	u.running = left
+	return next, left
+}
+
+// settleDue tells the sessions of users whose time has come. The error says that the database does not
+// answer.
+func (s *Store) settleDue(ctx context.Context) error {
+	u := &s.unsettled
+	begun := time.Now()
+	u.mu.Lock()
+	due := make(map[mailkey.UserID]*doubt)
+	for user, d := range u.users {
+		if !d.next.After(begun) {
+			due[user] = d
+		}
+	}
+	u.mu.Unlock()
+	for user, d := range due {
+		looked := time.Now()
+		if err := s.awaitCommitted(ctx, user); err != nil {
+			return err
+		}
+		s.publishResync(ctx, user)
+		u.mu.Lock()
+		if u.users[user] == d { // or there is another transaction
+			if after := looked.Sub(d.since); after >= s.transactionEnd {
+				delete(u.users, user)
+			} else {
+				d.next = d.since.Add(min(settleFactor*after, s.transactionEnd))
+			}
+		}
+		u.mu.Unlock()
+	}
+	return nil
 }
 
 // awaitCommitted waits until reads show all that the database took of a user's changes up to now. An

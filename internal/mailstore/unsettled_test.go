@@ -94,6 +94,79 @@ func TestUnknownOutcomeIsTold(t *testing.T) {
 	}
 }
 
+// A commit of unknown outcome may be on its way as long as its transaction may be open. So sessions are
+// told until then, and once more when the outcome is certain.
+func TestUnknownOutcomeIsToldUntilItIsCertain(t *testing.T) {
+	const end = 300 * time.Millisecond
+	client, network := newFaultyServer(t).impatientClient(t, 500*time.Millisecond)
+	e := openEnvWith(t, client.Database(dbtest.Database(t).Name()),
+		Options{commitTimeout: 100 * time.Millisecond, settlePause: time.Millisecond, transactionEnd: end})
+	u := e.user(t)
+	inbox := e.box(t, u, "INBOX")
+	e.deliver(t, inbox.Key, 1, 0)
+	sub := e.bus.Subscribe(u.ID)
+	defer sub.Close()
+	network.set(faultnet.LosePartner, false)
+	_, err := e.StoreFlags(t.Context(), inbox.Key, uidset.All(), FlagChange{Op: Add, Flags: Seen})
+	if !mayHaveCommitted(err) {
+		t.Fatal(err)
+	}
+	unknown := time.Now()
+	takeEvent(t, sub)
+	network.set(faultnet.Pass, false)
+	for last := time.Duration(0); last < end; last = time.Since(unknown) {
+		select {
+		case ev := <-sub.C():
+			if ev.Kind != events.Resync || ev.User != u.ID {
+				t.Errorf("%+v", ev)
+			}
+		case <-time.After(time.Minute):
+			t.Fatalf("nothing came later than %v after the transaction", last)
+		}
+	}
+}
+
+// The pauses between two looks grow, and after the last look the user is forgotten.
+func TestLooksAfterAnUnknownOutcome(t *testing.T) {
+	e := openEnvWith(t, dbtest.Database(t), Options{settlePause: time.Hour})
+	u := e.user(t)
+	sub := e.bus.Subscribe(u.ID)
+	defer sub.Close()
+	e.tellUnknown(t.Context(), u.ID)
+	takeEvent(t, sub)
+	d := e.unsettled.users[u.ID] // the loop looks at it in an hour
+	for _, tt := range []struct {
+		after time.Duration
+		least time.Duration // until the look after it; 0 for none
+	}{
+		{2 * time.Second, 8 * time.Second},
+		{8 * time.Second, 32 * time.Second},
+		{32 * time.Second, transactionEnd},
+		{transactionEnd - time.Second, transactionEnd},
+		{transactionEnd, 0},
+	} {
+		e.unsettled.mu.Lock()
+		d.since = time.Now().Add(-tt.after)
+		d.next = time.Now()
+		e.unsettled.mu.Unlock()
+		if err := e.settleDue(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		takeEvent(t, sub)
+		if err := e.settleDue(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(sub.C()); n > 0 {
+			t.Errorf("after %v: %d more events at once", tt.after, n)
+		}
+		if left := e.unsettled.users[u.ID] != nil; left != (tt.least > 0) {
+			t.Errorf("after %v: the user is left %v", tt.after, left)
+		} else if pause := d.next.Sub(d.since); left && (pause < tt.least || pause > transactionEnd) {
+			t.Errorf("after %v: the next look is after %v, want %v", tt.after, pause, tt.least)
+		}
+	}
+}
+
 // Whoever sees an event of a change need not wait until space is given back.
 func TestEventComesBeforeRelease(t *testing.T) {
 	var sub atomic.Pointer[events.Subscription]

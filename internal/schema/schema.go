@@ -29,7 +29,9 @@ const (
 
 	// DefaultHeartbeat is how often an instance says that it runs, and reads the version.
 	DefaultHeartbeat = 30 * time.Second
-	// silentHeartbeats is after how many an instance that said nothing is taken for dead.
+	// silentHeartbeats is after how many an instance that said nothing is taken for dead. It ended one
+	// heartbeat later than it said something, or earlier: so it has been dead for 90 seconds, and the
+	// database has ended its transactions.
 	silentHeartbeats = 4
 	// keepLost is how long the document of a killed instance stays at least, for operators to see.
 	keepLost = 24 * time.Hour
