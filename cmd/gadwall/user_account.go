@@ -60,12 +60,17 @@ func (c *userShowCmd) Run(std streams) error {
 		}
 		shown := struct {
 			listedUser
-			DisplayName string          `json:"displayName,omitempty"`
-			Addresses   []string        `json:"addresses"`
-			Groups      []string        `json:"groups,omitempty"`
-			DeleteAfter *time.Time      `json:"deleteAfter,omitempty"`
-			Metadata    json.RawMessage `json:"metadata,omitempty"`
-		}{listedUser: listed(user), DisplayName: user.DisplayName, Addresses: addresses, Groups: user.Groups}
+			DisplayName string   `json:"displayName,omitempty"`
+			Addresses   []string `json:"addresses"`
+			Groups      []string `json:"groups,omitempty"`
+			// As in the configuration: default, unlimited, or a number.
+			SentMessages   string          `json:"sentMessages"`
+			SentRecipients string          `json:"sentRecipients"`
+			DeleteAfter    *time.Time      `json:"deleteAfter,omitempty"`
+			Metadata       json.RawMessage `json:"metadata,omitempty"`
+		}{listedUser: listed(user), DisplayName: user.DisplayName, Addresses: addresses, Groups: user.Groups,
+			SentMessages:   config.MessageLimit(user.Sending.Messages).String(),
+			SentRecipients: config.MessageLimit(user.Sending.Recipients).String()}
 		if user.State == mailstore.UserDeleted {
 			shown.DeleteAfter = &user.DeleteAfter
 		}
@@ -84,6 +89,9 @@ type userSetCmd struct {
 	Metadata      *string              `placeholder:"JSON" help:"What applications keep with the user, at most 4 KiB; empty takes it away."`
 	Quota         *config.StorageLimit `placeholder:"SIZE" help:"Most that the user may store, e.g. 10GB, or unlimited, or default."`
 	QuotaMessages *config.MessageLimit `placeholder:"N" help:"Most messages that the user may have, or unlimited, or default."`
+
+	SentMessages   *config.MessageLimit `placeholder:"N" help:"Most messages that the user may send within an hour, or unlimited, or default."`
+	SentRecipients *config.MessageLimit `placeholder:"N" help:"Most recipients of what the user sends within an hour, or unlimited, or default."`
 }
 
 func (c *userSetCmd) Run(std streams) error {
@@ -102,7 +110,8 @@ func (c *userSetCmd) Run(std streams) error {
 				return err
 			}
 		}
-		change := mailstore.UserChange{DisplayName: c.Name, Metadata: c.Metadata}
+		change := mailstore.UserChange{DisplayName: c.Name, Metadata: c.Metadata,
+			SentMessages: (*int64)(c.SentMessages), SentRecipients: (*int64)(c.SentRecipients)}
 		if err := s.ChangeProfile(ctx, user.ID, change); err != nil {
 			return err
 		}

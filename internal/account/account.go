@@ -127,6 +127,7 @@ func (s *Accounts) For(actor string, user *mailstore.User, rights Rights) *Accou
 	a := &Account{
 		shared: s, store: s.store, actor: actor, user: user.ID,
 		name: user.Username, rights: rights, clock: new(database.Clock), log: log,
+		sending: user.Sending,
 	}
 	a.identities.Store(identitiesOf(user))
 	return a
@@ -142,6 +143,8 @@ type Account struct {
 	name   string // of the user
 	login  Login  // the zero value without one
 	rights Rights // on every mailbox of the user; but see visitor
+	// sending are the user's own limits of sending, as they were at the login.
+	sending mailstore.Sending
 	clock  *database.Clock
 
 	// identities are those that the user has in the access control lists of others.

@@ -41,6 +41,22 @@ func (a *Account) Owns(ctx context.Context, address string) (Owning, error) {
 	return Own, nil
 }
 
+// SendingLimit is the limit in force for what the user sends: the own one, or usual in place of
+// Default. 0 is no limit.
+func (a *Account) SendingLimit(usual mailstore.Sending) mailstore.Sending {
+	inForce := func(own, usual int64) int64 {
+		switch own {
+		case quota.Default:
+			return usual
+		case quota.Unlimited:
+			return 0
+		}
+		return own
+	}
+	return mailstore.Sending{Messages: inForce(a.sending.Messages, usual.Messages),
+		Recipients: inForce(a.sending.Recipients, usual.Recipients)}
+}
+
 // CountSending counts what the user is about to send. See mailstore.Store.CountSending.
 func (a *Account) CountSending(ctx context.Context, by, limit mailstore.Sending) (mailstore.SendingSlot, error) {
 	return a.store.CountSending(ctx, a.user, by, limit)

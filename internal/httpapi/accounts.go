@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"gadwall/internal/config"
 	"gadwall/internal/mailkey"
 	"gadwall/internal/mailstore"
 	"gadwall/quota"
@@ -24,8 +25,15 @@ type User struct {
 	Created     time.Time       `json:"created"`
 	DeleteAfter time.Time       `json:"deleteAfter,omitzero" doc:"When a deleted user goes for good."`
 	Quota       Quota           `json:"quota"`
+	Limits      SendingLimits   `json:"limits"`
 	Groups      []string        `json:"groups,omitempty" doc:"In which the user is, for mailboxes that are shared with groups."`
 	Metadata    json.RawMessage `json:"metadata,omitempty"`
+}
+
+// SendingLimits are a user's own limits of what is sent within an hour.
+type SendingLimits struct {
+	Messages   *int64 `json:"sentMessages" doc:"-1 is no limit, null that of the deployment."`
+	Recipients *int64 `json:"sentRecipients" doc:"-1 is no limit, null that of the deployment."`
 }
 
 // Quota is limits and usage.
@@ -43,10 +51,19 @@ type Amount struct {
 func shownUser(u *mailstore.User) User {
 	shown := User{ID: u.ID.String(), Username: u.Username, Name: u.DisplayName, State: u.State.String(),
 		Created: u.Created, DeleteAfter: u.DeleteAfter, Groups: u.Groups, Quota: shownQuota(u.Limits, u.Usage)}
+	shown.Limits = SendingLimits{ownLimit(u.Sending.Messages), ownLimit(u.Sending.Recipients)}
 	if u.Metadata != "" {
 		shown.Metadata = json.RawMessage(u.Metadata)
 	}
 	return shown
+}
+
+// ownLimit is a limit as it was set; nil for the default.
+func ownLimit(n int64) *int64 {
+	if n == quota.Default {
+		return nil
+	}
+	return &n
 }
 
 // badGroup reports that no group can have the name.
@@ -79,9 +96,16 @@ type userChange struct {
 	Current        string          `json:"currentPassword" doc:"For another password, with a user's token that ends, or is not for mail."`
 	HashedPassword *hashInput      `json:"hashedPassword"`
 	Quota          *quotaChange    `json:"quota"`
+	Limits         *limitsChange   `json:"limits" doc:"Of what the user sends within an hour."`
 	State          *string         `json:"state" enum:"active,suspended"`
 	Groups         *[]string       `json:"groups" doc:"All groups in which the user is, for mailboxes that are shared with groups."`
 	Metadata       json.RawMessage `json:"metadata" doc:"At most 4 KiB; null takes them away."`
+}
+
+// limitsChange is what changes of the limits of sending.
+type limitsChange struct {
+	Messages   *config.MessageLimit `json:"sentMessages"`
+	Recipients *config.MessageLimit `json:"sentRecipients"`
 }
 
 // quotaChange is a quotaInput that tells what it names.
@@ -278,7 +302,7 @@ func (s *Server) changeUser(w http.ResponseWriter, r *http.Request) (any, error)
 	}
 	ctx := r.Context()
 	if t := tokenOf(ctx); t != nil && t.Of(t.User) &&
-		(in.Quota != nil || in.State != nil || hash != nil || in.Groups != nil) {
+		(in.Quota != nil || in.Limits != nil || in.State != nil || hash != nil || in.Groups != nil) {
 		return nil, refuse(http.StatusForbidden, "InsufficientScope",
 			"users change their own name, password and metadata, and nothing else")
 	}
@@ -292,6 +316,9 @@ func (s *Server) changeUser(w http.ResponseWriter, r *http.Request) (any, error)
 		}
 	}
 	change := mailstore.UserChange{DisplayName: in.Name, Password: password, HashedPassword: hash}
+	if in.Limits != nil {
+		change.SentMessages, change.SentRecipients = (*int64)(in.Limits.Messages), (*int64)(in.Limits.Recipients)
+	}
 	if in.Metadata != nil {
 		metadata := metadataText(in.Metadata)
 		change.Metadata = &metadata

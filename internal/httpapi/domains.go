@@ -5,7 +5,6 @@ import (
 	"net/http"
 
 	"gadwall/internal/mailstore"
-	"gadwall/quota"
 )
 
 // Domain is what the API tells of a domain.
@@ -37,14 +36,8 @@ type domainChange struct {
 }
 
 func shownDomain(d *mailstore.Domain) Domain {
-	limit := func(n int64) *int64 {
-		if n == quota.Default {
-			return nil
-		}
-		return &n
-	}
 	return Domain{Domain: d.Name, Users: d.Users, MoreUsers: d.MoreUsers, CatchAll: d.CatchAll, AliasOf: d.AliasOf,
-		Quota: DomainQuota{limit(d.Limits.Bytes), limit(d.Limits.Messages)}}
+		Quota: DomainQuota{ownLimit(d.Limits.Bytes), ownLimit(d.Limits.Messages)}}
 }
 
 // domainRoutes are the routes of domains. They are for operators.

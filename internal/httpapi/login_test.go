@@ -81,7 +81,8 @@ func TestUsersLogIn(t *testing.T) {
 	a.expect(t, "DELETE", me, "", 403, "InsufficientScope", ada)
 	a.expect(t, "POST", me+"/addresses", `{"address":"x@example.com"}`, 403, "InsufficientScope", ada)
 	a.expect(t, "POST", me+"/rename", `{"username":"x@example.com"}`, 403, "InsufficientScope", ada)
-	for _, change := range []string{`{"quota":1000}`, `{"state":"active"}`, `{"hashedPassword":"x"}`, `{"groups":["admins"]}`} {
+	for _, change := range []string{`{"quota":1000}`, `{"state":"active"}`, `{"hashedPassword":"x"}`, `{"groups":["admins"]}`,
+		`{"limits":{"sentMessages":"unlimited"}}`} {
 		a.expect(t, "PATCH", me, change, 403, "InsufficientScope", ada)
 	}
 	a.call(t, "PATCH", me, `{"name":"Ada","metadata":{"a":1},"password":"another horse"}`, 200, &user, ada)

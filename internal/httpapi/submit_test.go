@@ -136,6 +136,49 @@ func TestSubmitRefusals(t *testing.T) {
 	a.refused(t, "POST", submitAda, from("ada@example.com", "x@example.net"), 429, "SentTooMuch")
 }
 
+// The limits of a user come before those of all.
+func TestOwnLimitsOfSending(t *testing.T) {
+	a, host := newSubmitAPI(t, smarthosttest.Options{}, mailstore.Sending{Messages: 1, Recipients: 3})
+	const me = "/users/ada@example.com"
+	send := func(status int, to string) {
+		t.Helper()
+		a.call(t, "POST", submitAda, "From: ada@example.com\r\nTo: "+to+"\r\n\r\nx\r\n", status, nil,
+			"Content-Type: message/rfc822")
+	}
+	limits := func(change string) (u User) {
+		t.Helper()
+		a.call(t, "PATCH", me, `{"limits":`+change+`}`, 200, &u)
+		return u
+	}
+	var u User
+	a.call(t, "GET", me, "", 200, &u)
+	if u.Limits != (SendingLimits{}) {
+		t.Errorf("%+v", u.Limits)
+	}
+	send(200, "x@example.net")
+	send(429, "x@example.net")
+	if u := limits(`{"sentMessages":2}`); *u.Limits.Messages != 2 || u.Limits.Recipients != nil {
+		t.Errorf("%+v", u.Limits)
+	}
+	send(200, "x@example.net")
+	send(429, "x@example.net")
+	limits(`{"sentMessages":"unlimited"}`)
+	send(200, "x@example.net")
+	send(429, "x@example.net") // the fourth recipient
+	if u := limits(`{"sentRecipients":5}`); *u.Limits.Messages != -1 || *u.Limits.Recipients != 5 {
+		t.Errorf("%+v", u.Limits)
+	}
+	send(429, "x@example.net, y@example.net, z@example.net")
+	send(200, "x@example.net, y@example.net")
+	limits(`{"sentMessages":"default","sentRecipients":"default"}`)
+	send(429, "x@example.net")
+	a.refused(t, "PATCH", me, `{"limits":{"sentMessages":0}}`, 400, "InvalidField")
+	a.refused(t, "PATCH", me, `{"limits":{"octets":1}}`, 400, "UnknownField")
+	if n := len(host.Messages()); n != 4 {
+		t.Errorf("%d messages are sent", n)
+	}
+}
+
 // The line of trace has the client's address as RFC 5321 section 4.1.3 writes it.
 func TestSubmitTrace(t *testing.T) {
 	for at, want := range map[string]string{

@@ -97,6 +97,7 @@ const (
 	userAppsUsed    = "used"   // document: when each of them was used last, by id
 	userTree        = "tree"   // int64: counts changes of the mailbox list, which all write it
 	userGroups      = "groups" // array of strings: the groups that the user is in, normalised
+	userSending     = "send"   // sendingDoc: own limits of sending; absent for Default
 	userNotes       = "notes"  // int64: number of the latest entry of the user's own journal
 	userAnnotations = "ann"    // int64: counts changes of metadata
 )

@@ -26,6 +26,9 @@ type User struct {
 	Metadata    string // JSON that applications keep with the user; may be empty
 	State       UserState
 	Groups      []string // normalised, ascending
+	// Sending are the own limits of what the user sends within an hour: numbers, quota.Default or
+	// quota.Unlimited.
+	Sending Sending
 	// DeleteAfter is when a user in state UserDeleted goes for good.
 	DeleteAfter time.Time
 }
@@ -59,6 +62,7 @@ type userDoc struct {
 	Apps        []appPasswordDoc     `bson:"apps"`
 	AppsUsed    map[string]time.Time `bson:"used"`
 	Groups      []string             `bson:"groups"`
+	Sending     sendingDoc           `bson:"send"`
 }
 
 func (s *Store) userFrom(d *userDoc) (*User, error) {
@@ -67,7 +71,8 @@ func (s *Store) userFrom(d *userDoc) (*User, error) {
 		return nil, err
 	}
 	u := &User{ID: id, Username: d.Name, Account: s.quota.Account(d.Name, d.Quota), Created: d.Created.UTC(),
-		DisplayName: d.DisplayName, Metadata: d.Metadata, State: d.State, Groups: d.Groups}
+		DisplayName: d.DisplayName, Metadata: d.Metadata, State: d.State, Groups: d.Groups,
+		Sending: d.Sending.sending()}
 	if !d.DeleteAfter.IsZero() {
 		u.DeleteAfter = d.DeleteAfter.UTC()
 	}

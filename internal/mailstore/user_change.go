@@ -15,12 +15,15 @@ import (
 
 	"gadwall/internal/database"
 	"gadwall/internal/mailkey"
+	"gadwall/quota"
 )
 
 // UserChange is what ChangeProfile changes; nil fields stay.
 type UserChange struct {
 	DisplayName *string // empty takes it away
 	Metadata    *string // JSON; empty takes it away
+	// SentMessages and SentRecipients are own limits of sending, as User.Sending has them.
+	SentMessages, SentRecipients *int64
 	// Password and HashedPassword are as SetPassword and SetHashedPassword have them; one at most.
 	Password, HashedPassword *string
 }
@@ -42,7 +45,8 @@ func checkProfile(displayName, metadata string) error {
 }
 
 // ChangeProfile changes what a user's document has for people and applications, and the password:
-// all of it or nothing. Errors: ErrInvalidProfile, ErrWeakPassword, ErrNoSuchUser.
+// all of it or nothing. Errors: ErrInvalidProfile, quota.ErrInvalidLimit, ErrWeakPassword,
+// ErrNoSuchUser.
 func (s *Store) ChangeProfile(ctx context.Context, user mailkey.UserID, c UserChange) error {
 	var set, unset bson.D
 	change := func(field string, value *string) string {
@@ -58,6 +62,19 @@ func (s *Store) ChangeProfile(ctx context.Context, user mailkey.UserID, c UserCh
 	}
 	if err := checkProfile(change(userDisplayName, c.DisplayName), change(userMetadata, c.Metadata)); err != nil {
 		return err
+	}
+	for field, limit := range map[string]*int64{
+		sendingMessages: c.SentMessages, sendingRecipients: c.SentRecipients,
+	} {
+		switch {
+		case limit == nil:
+		case *limit < quota.Unlimited || *limit > quota.MaxLimit:
+			return quota.ErrInvalidLimit
+		case *limit == quota.Default:
+			unset = append(unset, bson.E{Key: userSending + "." + field, Value: ""})
+		default:
+			set = append(set, bson.E{Key: userSending + "." + field, Value: *limit})
+		}
 	}
 	hash, verifier, err := s.hashOf(ctx, c)
 	if err != nil {

@@ -181,7 +181,7 @@ func (m *Message) start() error {
 	ctx, cancel := context.WithTimeout(m.ctx, queryTimeout)
 	defer cancel()
 	by := mailstore.Sending{Messages: 1, Recipients: int64(len(m.recipients))}
-	if limit := m.service.opts.Limit; limit != (mailstore.Sending{}) {
+	if limit := m.who.SendingLimit(m.service.opts.Limit); limit != (mailstore.Sending{}) {
 		counted, err := m.who.CountSending(ctx, by, limit)
 		if errors.Is(err, mailstore.ErrRate) {
 			return errRate

@@ -31,7 +31,7 @@ type Options struct {
 	Senders, From Senders
 	// MasterSenders are likewise for a master user who acts for another user.
 	MasterSenders Senders
-	// Limit is what a user may send within an hour; 0 is no limit.
+	// Limit is what a user without own limits may send within an hour; 0 is no limit.
 	Limit mailstore.Sending
 	// MaxMessageSize bounds a message, in octets.
 	MaxMessageSize int64
