@@ -145,7 +145,7 @@ type Account struct {
 	rights Rights // on every mailbox of the user; but see visitor
 	// sending are the user's own limits of sending, as they were at the login.
 	sending mailstore.Sending
-	clock  *database.Clock
+	clock   *database.Clock
 
 	// identities are those that the user has in the access control lists of others.
 	identities atomic.Pointer[identities]
