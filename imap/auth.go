@@ -22,7 +22,7 @@ func (c *conn) handleStartTLS(_ context.Context, cmd *command) error {
 	if err := cmd.noArguments(); err != nil {
 		return err
 	}
-	if c.tls || c.compressed != nil || c.srv.opts.TLSConfig == nil {
+	if c.tls || c.srv.opts.TLSConfig == nil {
 		return wire.Errorf("TLS is active or not available")
 	}
 	cmd.ok("", "Begin TLS negotiation now")
@@ -41,6 +41,7 @@ func (c *conn) startTLS() error {
 	}
 	c.netConn, c.tls = tc, true
 	c.in.replace(tc)
+	c.plain = nil
 	c.dec.Reset(c.in)
 	c.out.conn = tc
 	c.enc.Reset(c.out)
@@ -162,8 +163,11 @@ func decodeResponse(s string) ([]byte, error) {
 }
 
 // handleUnauthenticate answers UNAUTHENTICATE (RFC 8437 section 3): the session is as before
-// the login, but for TLS and compression.
+// the login, but for TLS. Compression ends behind the answer.
 func (c *conn) handleUnauthenticate(_ context.Context, cmd *command) error {
+	if c.srv.opts.NoUnauthenticate {
+		return wire.Errorf("not available")
+	}
 	if err := cmd.noArguments(); err != nil {
 		return err
 	}
@@ -179,6 +183,9 @@ func (c *conn) handleUnauthenticate(_ context.Context, cmd *command) error {
 	c.state = imap.ConnStateNotAuthenticated
 	c.disableAll()
 	c.beforeLogin()
+	if c.compressed != nil {
+		cmd.after = c.decompress
+	}
 	cmd.ok("CAPABILITY "+c.capabilities(), "Ready for another login")
 	return nil
 }

@@ -14,7 +14,7 @@ const (
 	capsAlways = "IMAP4rev1 IMAP4rev2 LITERAL+ SASL-IR ENABLE ID IDLE"
 
 	// capsSession is told after login. URL-PARTIAL is of RFC 5550 section 5.7.1.
-	capsSession = " UTF8=ACCEPT UNAUTHENTICATE NAMESPACE UNSELECT UIDPLUS MOVE CHILDREN SPECIAL-USE" +
+	capsSession = " UTF8=ACCEPT NAMESPACE UNSELECT UIDPLUS MOVE CHILDREN SPECIAL-USE" +
 		" CREATE-SPECIAL-USE LIST-EXTENDED LIST-STATUS STATUS=SIZE MULTIAPPEND" +
 		" CATENATE URL-PARTIAL CONDSTORE" +
 		" QRESYNC UIDONLY WITHIN ESEARCH SEARCHRES PARTIAL SORT SORT=DISPLAY ESORT" +
@@ -46,13 +46,16 @@ func (c *conn) capabilities() string {
 		if c.account.MaySetLimits() {
 			caps += " QUOTASET"
 		}
+		if !c.srv.opts.NoUnauthenticate {
+			caps += " UNAUTHENTICATE"
+		}
 		if c.compressed == nil {
 			caps += " COMPRESS=DEFLATE"
 		}
 		return caps
 	}
 	caps := capsAlways
-	if c.srv.opts.TLSConfig != nil && !c.tls && c.compressed == nil {
+	if c.srv.opts.TLSConfig != nil && !c.tls {
 		caps += " STARTTLS"
 	}
 	for _, name := range c.srv.opts.Authenticator.Mechanisms(c.client()) {

@@ -1,6 +1,7 @@
 package imap
 
 import (
+	"bytes"
 	"compress/flate"
 	"fmt"
 	"io"
@@ -13,8 +14,9 @@ import (
 // compressed is a connection whose bytes are compressed, with a flush for each Write.
 type compressed struct {
 	net.Conn
-	in  io.Reader
-	out *flate.Writer
+	in    io.Reader
+	out   *flate.Writer
+	plain io.Reader // what comes before and behind the compressed bytes
 }
 
 func (c *compressed) Read(p []byte) (int, error) { return c.in.Read(p) }
@@ -35,8 +37,27 @@ func (c *testClient) compress() {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	c.Upgrade(&compressed{c.Conn.Conn, flate.NewReader(c.In), out})
+	c.Upgrade(&compressed{c.Conn.Conn, flate.NewReader(c.In), out, c.In})
 }
+
+// unauthenticate sends UNAUTHENTICATE, which ends compression.
+func (c *testClient) unauthenticate() {
+	c.t.Helper()
+	c.ok("UNAUTHENTICATE")
+	z := c.Conn.Conn.(*compressed)
+	if rest, err := io.ReadAll(c.In); err != nil || len(rest) > 0 {
+		c.t.Fatalf("%q behind UNAUTHENTICATE, %v", rest, err)
+	}
+	c.Upgrade(&plain{z.Conn, z.plain})
+}
+
+// plain is a connection whose bytes are not compressed any more.
+type plain struct {
+	net.Conn
+	in io.Reader
+}
+
+func (c *plain) Read(p []byte) (int, error) { return c.in.Read(p) }
 
 // A session goes on compressed with everything it can do (RFC 4978 section 3).
 func TestCompress(t *testing.T) {
@@ -75,13 +96,58 @@ func TestCompress(t *testing.T) {
 	}
 	c.send("DONE\r\n")
 	c.until("j")
-	c.ok("UNAUTHENTICATE")
-	c.refused("BAD", "STARTTLS")
-	c.ok("LOGIN %q %q", testUser, testPassword)
-	c.ok("SELECT INBOX")
 	if _, status := c.do("LOGOUT"); !strings.HasPrefix(status, "OK") {
 		t.Error(status)
 	}
+}
+
+// UNAUTHENTICATE ends compression (RFC 8437 section 4.1), however the client ends its own, and what
+// it sends with the command is plain text. Compression may begin again.
+func TestCompressUnauthenticate(t *testing.T) {
+	s := newTestServer(t)
+	for name, end := range map[string]func(*flate.Writer) error{
+		"flush": (*flate.Writer).Flush, "last block": (*flate.Writer).Close,
+		"both": func(w *flate.Writer) error { w.Flush(); return w.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := s.login(t)
+			for range 3 {
+				c.ok("COMPRESS DEFLATE")
+				var sent bytes.Buffer
+				w, err := flate.NewWriter(&sent, 6)
+				if err != nil {
+					t.Fatal(err)
+				}
+				fmt.Fprint(w, "u1 NOOP\r\n")
+				w.Flush()
+				fmt.Fprint(w, "u2 UNAUTHENTICATE\r\n")
+				if err := end(w); err != nil {
+					t.Fatal(err)
+				}
+				c.send(sent.String() + fmt.Sprintf("u3 LOGIN %q %q\r\n", testUser, testPassword))
+				said, err := io.ReadAll(flate.NewReader(c.In)) // up to the last block
+				if err != nil || !strings.HasPrefix(string(said), "u1 OK ") ||
+					!strings.Contains(string(said), "\r\nu2 OK [CAPABILITY IMAP4rev1 ") {
+					t.Fatalf("%q, %v", said, err)
+				}
+				c.until("u3")
+				if said, _ := c.ok("CAPABILITY"); !strings.Contains(said[0], " COMPRESS=DEFLATE") {
+					t.Errorf("%q", said)
+				}
+				c.ok("SELECT INBOX")
+				c.ok("UNSELECT")
+			}
+		})
+	}
+	t.Run("compressed behind it", func(t *testing.T) {
+		c := s.login(t)
+		c.compress()
+		c.send("u UNAUTHENTICATE\r\nv NOOP\r\n")
+		c.until("u")
+		if said, _ := io.ReadAll(c.In); len(said) != 0 {
+			t.Errorf("%q", said)
+		}
+	})
 }
 
 // A client that ends its flushes as zlib's Z_PARTIAL_FLUSH does is answered at once, also when the

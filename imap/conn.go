@@ -19,6 +19,7 @@ import (
 	"github.com/emersion/go-imap/v2"
 	"golang.org/x/time/rate"
 
+	"gadwall/imap/deflate"
 	"gadwall/imap/wire"
 	"gadwall/internal/account"
 	"gadwall/internal/activity"
@@ -49,6 +50,8 @@ type conn struct {
 	tls     bool
 
 	compressed *compression // nil unless COMPRESS was sent
+	// plain has what came behind the compressed data of before an UNAUTHENTICATE; nil if there were none.
+	plain *deflate.Reader
 
 	started time.Time
 

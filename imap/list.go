@@ -110,7 +110,7 @@ func (c *conn) writeList(kind string, n *node, req *listRequest) {
 	switch {
 	case n.box != nil:
 	case req.extended:
-		attrs = append(attrs, `\NonExistent`) // implies \Noselect (RFC 5258 section 3)
+		attrs = append(attrs, attrNonExistent) // implies \Noselect (RFC 5258 section 3)
 	default:
 		attrs = append(attrs, `\Noselect`)
 	}

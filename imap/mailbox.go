@@ -15,6 +15,9 @@ import (
 	"gadwall/internal/mailstore"
 )
 
+// attrNonExistent is of RFC 5258 section 3.
+const attrNonExistent = `\NonExistent`
+
 // separator is the hierarchy separator of mailbox names.
 const separator = "/"
 
@@ -66,25 +69,46 @@ func (c *conn) handleCreate(ctx context.Context, cmd *command) error {
 		return err
 	}
 	c.notify.created(c, box)
-	if c.enabled.has(imap4rev2) && box.Path != name {
-		c.tellName(name, box)
-	}
+	c.tellNormalized(name, name, useAttributes(box)...)
 	cmd.ok("MAILBOXID ("+c.mailboxID(box)+")", "CREATE completed") // RFC 8474 section 4.1
 	return nil
 }
 
-// tellName writes LIST for a mailbox that the client has just named. If the store has another form of
-// the name, the client learns of it by OLDNAME (RFC 9051 sections 6.3.2 and 6.3.9.7).
-func (c *conn) tellName(asked string, box *mailstore.Mailbox) {
-	var attrs []string
+// tellName writes LIST for a mailbox. If the client has named it otherwise, or it had another name,
+// OLDNAME tells that one (RFC 9051 sections 6.3.2 and 6.3.9.7).
+func (c *conn) tellName(name, old string, attrs ...string) {
+	c.enc.Untagged().Raw("LIST ").Flags(attrs).Raw(` "/" `).Mailbox(name)
+	if name != old {
+		c.enc.Raw(` ("OLDNAME" (`).Mailbox(old).Raw("))")
+	}
+	c.enc.CRLF()
+}
+
+// tellNormalized writes LIST for a mailbox if the store has another form of its name than the client,
+// or of the one that it had before.
+func (c *conn) tellNormalized(name, old string, attrs ...string) {
+	if !c.enabled.has(imap4rev2) {
+		return
+	}
+	if path := normalized(name); path != name || normalized(old) != old {
+		c.tellName(path, old, attrs...)
+	}
+}
+
+// normalized is the form that the store has of a name.
+func normalized(name string) string {
+	if path, err := mailstore.NormalizePath(name); err == nil {
+		return path
+	}
+	return name
+}
+
+// useAttributes are the attributes that LIST has for the special use of a mailbox.
+func useAttributes(box *mailstore.Mailbox) (attrs []string) {
 	if box.SpecialUse != "" {
 		attrs = append(attrs, box.SpecialUse)
 	}
-	c.enc.Untagged().Raw("LIST ").Flags(attrs).Raw(` "/" `).Mailbox(box.Path)
-	if box.Path != asked {
-		c.enc.Raw(` ("OLDNAME" (`).Mailbox(asked).Raw("))")
-	}
-	c.enc.CRLF()
+	return attrs
 }
 
 // mailboxID is the MAILBOXID (RFC 8474 section 4): it stays when the mailbox is renamed, and no other
@@ -141,7 +165,10 @@ func (c *conn) handleDelete(ctx context.Context, cmd *command) error {
 	if c.sel != nil {
 		box, err := c.account.Status(ctx, name)
 		if errors.Is(err, account.ErrNoRight) || errors.Is(err, mailstore.ErrNoSuchMailbox) {
-			return c.account.Delete(ctx, name) // not the selected one, which can be read
+			if err = c.account.Delete(ctx, name); err == nil { // not the selected one, which can be read
+				c.tellNormalized(name, name, attrNonExistent)
+			}
+			return err
 		}
 		if err != nil {
 			return err
@@ -156,6 +183,7 @@ func (c *conn) handleDelete(ctx context.Context, cmd *command) error {
 			c.notify.deleted(name)
 			// It may have another name by now than the client selected it by.
 			c.enc.Untagged().Raw("OK [CLOSED] Selected mailbox was deleted").CRLF()
+			c.tellNormalized(name, name, attrNonExistent)
 			return nil
 		}
 	}
@@ -163,6 +191,7 @@ func (c *conn) handleDelete(ctx context.Context, cmd *command) error {
 		return err
 	}
 	c.notify.deleted(name)
+	c.tellNormalized(name, name, attrNonExistent)
 	return nil
 }
 
@@ -182,10 +211,9 @@ func (c *conn) handleRename(ctx context.Context, cmd *command) error {
 		return err
 	}
 	c.notify.renamed(from, to)
-	if c.enabled.has(imap4rev2) {
-		box, err := c.account.Status(ctx, to)
-		if err == nil && box.Path != to {
-			c.tellName(to, box)
+	if c.enabled.has(imap4rev2) && (normalized(from) != from || normalized(to) != to) {
+		if box, err := c.account.Status(ctx, to); err == nil {
+			c.tellName(normalized(to), from, useAttributes(box)...)
 		}
 	}
 	return nil
@@ -225,6 +253,7 @@ func (c *conn) destination(ctx context.Context, name string) (*account.Mailbox, 
 	if err != nil {
 		return nil, tryCreate(err)
 	}
+	c.tellNormalized(name, name) // RFC 9051 section 6.3.12
 	return box, nil
 }
 

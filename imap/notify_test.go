@@ -134,7 +134,7 @@ func TestNotifyInOtherStates(t *testing.T) {
 	watcher.silent()
 	// Now INBOX is not selected any more, and the client knows nothing of the message there.
 	watcher.expect("* STATUS INBOX (MESSAGES 1 UIDNEXT 2 UNSEEN 1)")
-	watcher.ok("UNAUTHENTICATE")
+	watcher.unauthenticate()
 	watcher.ok("LOGIN %s %q", testUser, testPassword)
 	c.append("INBOX", "", message("nobody hears"))
 	if told, _ := watcher.ok("NOOP"); told != nil {

@@ -194,7 +194,7 @@ func (c *conn) open(ctx context.Context, name string, access account.Access) (*m
 	sel.show.flags(withKnown(box.Keywords))
 	sel.show.exists()
 	if c.enabled.has(imap4rev2) { // no RECENT, no UNSEEN (RFC 9051 section 6.3.2)
-		c.tellName(name, box)
+		c.tellName(normalized(name), name, useAttributes(box)...)
 	} else {
 		c.enc.Untagged().Raw("0 RECENT\r\n")
 	}

@@ -41,6 +41,9 @@ type Options struct {
 	// Comment and AdminURI are the entries /shared/comment and /shared/admin of the server
 	// (RFC 5464 section 3.2.1.1); empty means that there is none.
 	Comment, AdminURI string
+	// NoUnauthenticate does without UNAUTHENTICATE, for a server behind a proxy that lets everything
+	// pass after a login (RFC 8437 section 8).
+	NoUnauthenticate bool
 	// Version stands in the answer to ID; empty means that the server does not tell it.
 	Version string
 	// MaxMessageSize bounds APPEND, in bytes; 0 means 512 MiB.

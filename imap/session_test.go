@@ -128,3 +128,14 @@ func TestSessionsOfCredentialsEnd(t *testing.T) {
 		}
 	}
 }
+
+// A server without UNAUTHENTICATE does not name it, and takes it for a bad command (RFC 8437 section
+// 8): the session goes on.
+func TestNoUnauthenticate(t *testing.T) {
+	c := newTestServer(t, func(o *Options) { o.NoUnauthenticate = true }).login(t)
+	if said, _ := c.ok("CAPABILITY"); strings.Contains(said[0], "UNAUTHENTICATE") {
+		t.Errorf("%q", said)
+	}
+	c.refused("BAD", "UNAUTHENTICATE")
+	c.ok("SELECT INBOX")
+}

@@ -243,7 +243,7 @@ func (c *serveCmd) protocols(store *node.Node, logins *sasl.Authenticator, sende
 		MaxConnectionsPerAddress: c.MaxConnectionsPerAddress, MaxConnectionsPerUser: c.MaxConnectionsPerUser,
 		MaxCommandsPerMinute: c.MaxCommandsPerMinute,
 		Sessions:             store.Registry, Activity: store.Activity,
-		Comment: c.ServerComment, AdminURI: c.AdminURI,
+		Comment: c.ServerComment, AdminURI: c.AdminURI, NoUnauthenticate: c.Unauthenticate == "off",
 	})
 	add("IMAP", nil, mail.Serve, mail.Shutdown)
 	add("IMAPS", loginTLS, mail.Serve, mail.Shutdown)

@@ -196,3 +196,49 @@ func FuzzReader(f *testing.F) {
 		}
 	})
 }
+
+// Behind the end of the compressed data a Reader gives what comes as it is.
+func TestPlain(t *testing.T) {
+	const command, behind = "u UNAUTHENTICATE\r\n", "v LOGIN a b\r\n"
+	ends := map[string]func(*flate.Writer) error{
+		"flush": (*flate.Writer).Flush, "last block": (*flate.Writer).Close,
+		"both":        func(w *flate.Writer) error { w.Flush(); return w.Close() },
+		"two flushes": func(w *flate.Writer) error { w.Flush(); return w.Flush() },
+	}
+	for name, end := range ends {
+		for _, level := range []int{0, 1, 6, flate.HuffmanOnly} {
+			for piece := range 60 {
+				var b bytes.Buffer
+				w, err := flate.NewWriter(&b, level)
+				if err != nil {
+					t.Fatal(err)
+				}
+				io.WriteString(w, command)
+				if err := end(w); err != nil {
+					t.Fatal(err)
+				}
+				b.WriteString(behind)
+				var list [][]byte
+				for data := b.Bytes(); len(data) > 0; {
+					n := min(piece+1, len(data))
+					list, data = append(list, data[:n]), data[n:]
+				}
+				r := NewReader(&chunks{list}, nil)
+				got := make([]byte, len(command))
+				if _, err := io.ReadFull(r, got); err != nil || string(got) != command {
+					t.Fatalf("%s, level %d, pieces of %d: %q, %v", name, level, piece+1, got, err)
+				}
+				if err := r.Plain(); err != nil {
+					t.Fatal(err)
+				}
+				rest := make([]byte, len(behind))
+				if _, err := io.ReadFull(r, rest); err != nil || string(rest) != behind {
+					t.Fatalf("%s, level %d, pieces of %d: %q behind it, %v", name, level, piece+1, rest, err)
+				}
+				if r.Ready() {
+					t.Fatal("there is more")
+				}
+			}
+		}
+	}
+}

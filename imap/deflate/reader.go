@@ -28,6 +28,11 @@ type Reader struct {
 	bits  bits
 	state state
 	last  bool // the block is the last one
+	empty bool // nothing came of the block yet
+	mark  bool // the block before was empty: the peer has flushed
+
+	plain bool // what comes behind the compressed data is not compressed, see Plain
+	ended bool // ... and there is none of these left
 
 	// Of a block while it is read.
 	stored     int // octets that are left of a stored block
@@ -59,8 +64,8 @@ func NewReader(src io.Reader, first []byte) *Reader {
 	return &Reader{src: src, in: append([]byte(nil), first...)}
 }
 
-// Read implements io.Reader. It returns what can be decompressed of what has arrived, and reads from
-// below only if that is nothing.
+// Read implements io.Reader. It returns what can be decompressed of what has arrived, up to where the
+// peer has flushed, and reads from below only if that is nothing.
 func (r *Reader) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
@@ -77,27 +82,98 @@ func (r *Reader) Read(p []byte) (int, error) {
 			return 0, err
 		}
 		r.in, r.err = r.buf[:n], err
-		if err == io.EOF {
+		if err == io.EOF && !r.ended {
 			r.err = io.ErrUnexpectedEOF // unless the last block is among what was read
 		}
+	}
+	if r.plain {
+		n := copy(p, r.in)
+		r.in = r.in[n:]
+		return n, nil
 	}
 	n := copy(p, r.out[r.read:])
 	r.read += n
 	return n, nil
 }
 
+// Plain ends decompression: the peer has compressed nothing behind what Read returned, but for the end
+// of that. Read returns what comes then as it is. The error is ErrCorrupt if more was compressed.
+func (r *Reader) Plain() error {
+	if r.read < len(r.out) {
+		return ErrCorrupt
+	}
+	r.plain = true
+	if r.err == io.EOF {
+		r.err = nil
+	}
+	return nil
+}
+
+// Rest returns what has arrived behind the compressed data and was not read yet. The Reader is of no
+// use then.
+func (r *Reader) Rest() []byte { return r.in }
+
+// end reads the end of the compressed data: that of the block, an empty one of the peer's flush, and
+// the last one. It reports whether all of it has arrived.
+func (r *Reader) end() bool {
+	for !r.ended {
+		if r.state == atHeader && (r.mark || r.last) {
+			r.unfill()
+			switch {
+			case r.last:
+			case len(r.in) == 0:
+				return false
+			case r.in[0] <= 3: // no line begins so, but another empty block, or the last one
+				r.mark = false
+				continue
+			}
+			r.ended, r.out, r.read = true, nil, 0
+			return true
+		}
+		used := r.used()
+		err := r.decode()
+		if err == ErrCorrupt || r.read < len(r.out) {
+			r.err, r.in = ErrCorrupt, nil
+			return false
+		}
+		if used == r.used() {
+			return false
+		}
+	}
+	return true
+}
+
+// unfill gives whole octets of bits back to in.
+func (r *Reader) unfill() {
+	r.bits.take(r.bits.n % 8)
+	var octets []byte
+	for r.bits.n > 0 {
+		v, _ := r.bits.take(8)
+		octets = append(octets, byte(v))
+	}
+	r.in = append(octets, r.in...)
+}
+
+// used tells whether decode has got any further.
+func (r *Reader) used() int { return len(r.in) + int(r.bits.n) + int(r.state)<<20 }
+
 // Ready reports whether Read has something without waiting.
 func (r *Reader) Ready() bool {
+	if r.plain {
+		return r.end() && len(r.in) > 0
+	}
 	for r.read == len(r.out) {
 		if r.err == ErrCorrupt || r.err == io.EOF {
 			return false
 		}
-		used := len(r.in) + int(r.bits.n) + int(r.state)<<20
-		err := r.decode()
-		if err != nil {
-			r.err, r.in = err, nil
+		used := r.used()
+		if err := r.decode(); err != nil {
+			r.err = err
 		}
-		if r.read == len(r.out) && used == len(r.in)+int(r.bits.n)+int(r.state)<<20 {
+		if r.err == ErrCorrupt {
+			r.in = nil
+		}
+		if r.read == len(r.out) && used == r.used() {
 			return false // nothing more can be made of what has arrived
 		}
 	}
@@ -113,8 +189,8 @@ func (r *Reader) fill() {
 	}
 }
 
-// decode decompresses until more has to arrive, or out is full. It begins when all of out was
-// returned.
+// decode decompresses until more has to arrive, or out is full, or the peer has flushed. It begins
+// when all of out was returned.
 func (r *Reader) decode() error {
 	if len(r.out) >= outputSize-maxMatch {
 		r.out = r.out[:copy(r.out, r.out[len(r.out)-windowSize:])]
@@ -175,7 +251,7 @@ func (r *Reader) header() (more bool, err error) {
 	if !ok {
 		return false, nil
 	}
-	r.last = v&1 != 0
+	r.last, r.empty, r.mark = v&1 != 0, true, false
 	switch v >> 1 {
 	case 0:
 		r.bits.take(r.bits.n % 8)
@@ -220,8 +296,7 @@ func (r *Reader) storedBytes() (more bool) {
 		r.in, r.stored = r.in[n:], r.stored-n
 	}
 	if r.stored == 0 {
-		r.state = atHeader
-		return true
+		return r.endBlock()
 	}
 	return len(r.in) > 0 || r.bits.n > 0
 }
@@ -334,8 +409,8 @@ func (r *Reader) symbol() (more bool, err error) {
 		r.put(byte(symbol))
 		return true, nil
 	case symbol == 256:
-		r.bits, r.state = b, atHeader
-		return true, nil
+		r.bits = b
+		return r.endBlock(), nil
 	}
 	extra, ok := b.take(uint(lengthBits[symbol-257]))
 	if !ok {
@@ -362,7 +437,14 @@ func (r *Reader) symbol() (more bool, err error) {
 	return true, nil
 }
 
+// endBlock reports whether to go on with the next block.
+func (r *Reader) endBlock() bool {
+	r.state, r.mark = atHeader, r.empty && !r.last
+	return !r.mark
+}
+
 func (r *Reader) put(c byte) {
+	r.empty = false
 	if r.out == nil {
 		r.out = make([]byte, 0, firstSize)
 	}

@@ -94,6 +94,16 @@ func (w *Writer) Flush() error {
 	return err
 }
 
+// Close ends the compressed data by an empty block that is the last one, after a Flush. It does not
+// close the writer below.
+func (w *Writer) Close() error {
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	_, err := w.w.Write([]byte{3, 0})
+	return err
+}
+
 // Release gives the compressor back, and drops what was not flushed.
 func (w *Writer) Release() {
 	if w.c != nil {

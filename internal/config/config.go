@@ -53,6 +53,7 @@ type Serve struct {
 	Postmaster      string   `name:"postmaster" env:"GADWALL_POSTMASTER" placeholder:"ADDRESS" help:"Whose mailbox gets mail for <Postmaster>, the address without a domain; without it, that mail is refused."`
 	ServerComment   string   `name:"server-comment" env:"GADWALL_SERVER_COMMENT" placeholder:"TEXT" help:"A text about this server that IMAP clients can show (METADATA entry /shared/comment)."`
 	AdminURI        string   `name:"admin-uri" env:"GADWALL_ADMIN_URI" placeholder:"URI" help:"How to reach the administrator, e.g. mailto:admin@example.com (METADATA entry /shared/admin)."`
+	Unauthenticate  string   `name:"unauthenticate" env:"GADWALL_UNAUTHENTICATE" default:"on" enum:"on,off" help:"Whether IMAP clients may log in anew on the same connection (UNAUTHENTICATE): on, off."`
 	PasswordCache   Duration `name:"password-cache" env:"GADWALL_PASSWORD_CACHE" default:"5m" help:"How long a password that was right is taken for right without computing its hash anew; 0s computes it at each login."`
 	HeaderCache     Size     `name:"header-cache" env:"GADWALL_HEADER_CACHE" default:"64MiB" help:"Memory for the header fields that clients ask for when they list a mailbox: about 1 KiB a message, once for all sessions."`
 	ViewCache       Size     `name:"view-cache" env:"GADWALL_VIEW_CACHE" default:"256MiB" help:"Memory for the flags, dates and sizes of mailboxes that sessions have open: 23 bytes a message, once for all sessions."`

@@ -97,6 +97,7 @@ func TestDefaults(t *testing.T) {
 		PasswordCache:  Duration(5 * time.Minute),
 		HeaderCache:    64 << 20,
 		ViewCache:      256 << 20,
+		Unauthenticate: "on",
 		Sharing:        "all",
 		SharedSeen:     "shared",
 		JournalKept:    Duration(90 * 24 * time.Hour),
