@@ -172,8 +172,33 @@ func (s *Accounts) Login(
 	if err == nil {
 		account.login = Login{user.ID, a.By, a.Credential, a.Begun}
 	}
+	if err != nil && user == nil {
+		err = s.whose(ctx, &a, err)
+	}
 	s.record(&a, account, user, err)
 	return account, err
+}
+
+// whose adds to a refusal whose name the client used, for the log of that user: what refuses a password
+// or proof that the store does not check, or lets a client wait, does not know. It asks the database
+// whether or not there is such a user, so that no client learns it from the time.
+func (s *Accounts) whose(ctx context.Context, a *Attempt, err error) error {
+	refused := &mailstore.AuthError{Err: err, Result: mailstore.LoginWrongPassword, By: a.By}
+	switch {
+	case errors.As(err, new(*mailstore.AuthError)):
+		return err
+	case errors.Is(err, mailstore.ErrAuthFailed):
+	case errors.Is(err, mailstore.ErrSuspended):
+		refused.Result = mailstore.LoginSuspended
+	case errors.Is(err, logins.ErrTooMany):
+		refused.Result = mailstore.LoginTooMany
+	default:
+		return err
+	}
+	if user, err := s.store.UserByLogin(ctx, a.Username); err == nil {
+		refused.User = user.ID
+	}
+	return refused
 }
 
 // splitMaster takes user*master apart, if there is such a master user: in the name of who logs in, or in
@@ -252,12 +277,8 @@ func (s *Accounts) record(a *Attempt, account *Account, user *mailstore.User, er
 		}
 	case errors.Is(err, ErrNotAuthorized):
 		kind.Result = mailstore.LoginNotAllowed
-	case errors.Is(err, mailstore.ErrAuthFailed):
-		kind.Result = mailstore.LoginWrongPassword
-	case errors.Is(err, mailstore.ErrSuspended):
+	case errors.Is(err, mailstore.ErrSuspended): // the user for whom a master user acts
 		kind.Result = mailstore.LoginSuspended
-	case errors.Is(err, logins.ErrTooMany):
-		kind.Result = mailstore.LoginTooMany
 	default: // the client left, or the server is in trouble
 		s.counts.WithLabelValues(kind.Protocol, kind.Mechanism, "trouble").Inc()
 		return

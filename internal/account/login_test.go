@@ -182,3 +182,27 @@ func TestLoginByOtherMeans(t *testing.T) {
 		t.Errorf("%v, in the log %+v", err, after)
 	}
 }
+
+// What refuses a client without the store, such as an authenticator, knows no user; the log of the user
+// whose name it was has the attempt all the same.
+func TestRefusalsOfOthersAreInTheUsersLog(t *testing.T) {
+	s, st := newLogins(t)
+	for err, want := range map[error]mailstore.LoginResult{
+		mailstore.ErrAuthFailed: mailstore.LoginWrongPassword, logins.ErrTooMany: mailstore.LoginTooMany,
+		mailstore.ErrSuspended: mailstore.LoginSuspended,
+	} {
+		for _, name := range []string{"Ada@example.com", "nobody@example.com"} {
+			_, got := s.Login(t.Context(), nil, Attempt{Scope: mailstore.ScopeIMAP, Method: "PLAIN", Username: name},
+				s.ByProof(func(context.Context, *Attempt) (string, error) { return "", err }))
+			if !errors.Is(got, err) {
+				t.Errorf("%v became %v", err, got)
+			}
+		}
+		for _, of := range []string{"ada@example.com", "nobody@example.com"} {
+			has := func(e mailstore.LoginEvent) bool { return e.Result == want && e.Username == of && e.Count == 1 }
+			if list := logged(t, s, st, of); !slices.ContainsFunc(list, has) {
+				t.Errorf("%v: the log of %s has %+v", err, of, list)
+			}
+		}
+	}
+}
