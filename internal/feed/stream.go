@@ -2,6 +2,7 @@ package feed
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"gadwall/internal/database"
@@ -61,7 +62,7 @@ func (s *Stream) Next(ctx context.Context) (Page, error) {
 			s.hear()
 			page, pos, err := s.feed.page(database.WithClock(ctx, s.clock), s.user, s.pos, streamEvents)
 			if err != nil {
-				return Page{}, err
+				return Page{}, ofContext(ctx, err)
 			}
 			s.pos, s.since, s.due = pos, page.Next, page.More
 			if len(page.Events) > 0 {
@@ -73,6 +74,22 @@ func (s *Stream) Next(ctx context.Context) (Page, error) {
 			return Page{}, err
 		}
 	}
+}
+
+// nearDeadline is far above the round trip to any database.
+const nearDeadline = time.Second
+
+// ofContext returns the error of ctx in the place of one that the end of ctx leads to. The driver sends
+// no command for whose answer the time until the deadline is too short, and says so before the deadline.
+func ofContext(ctx context.Context, err error) error {
+	if deadline, ok := ctx.Deadline(); ok && errors.Is(err, context.DeadlineExceeded) &&
+		time.Until(deadline) < nearDeadline {
+		<-ctx.Done()
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
 }
 
 // hear takes the events that wait.

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"fmt"
 	"net/http"
@@ -420,16 +421,15 @@ func TestUpload(t *testing.T) {
 
 	// Without a declared length the limits hold as well.
 	for size, want := range map[int]int{200_000: 507, 1<<20 + 1: 413, 1000: 201} {
-		req, err := http.NewRequestWithContext(t.Context(), "POST", a.url+list,
-			struct{ *bytes.Reader }{bytes.NewReader(bytes.Repeat([]byte("x"), size))})
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.ContentLength = -1
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
+		resp := answered(t, func(ctx context.Context) *http.Request {
+			req, err := http.NewRequestWithContext(ctx, "POST", a.url+list,
+				struct{ *bytes.Reader }{bytes.NewReader(bytes.Repeat([]byte("x"), size))})
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.ContentLength = -1
+			return req
+		})
 		resp.Body.Close()
 		if resp.StatusCode != want {
 			t.Errorf("%d octets: %d", size, resp.StatusCode)

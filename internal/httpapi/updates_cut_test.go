@@ -133,6 +133,7 @@ type front struct {
 	*updateAPI
 	cutter *cutter
 	begin  chan struct{} // a page asked for the mail to come
+	heard  chan struct{} // a page has all of it
 }
 
 //go:embed testdata/updates.html
@@ -146,7 +147,7 @@ func newFront(t *testing.T) *front {
 	two := newUpdateAPIOn(t, storetest.Options{Database: db, Bus: one.Bus}, o, listener(t))
 	one.user = one.User(t, "ada@example.com").ID
 	one.inbox = one.user.Mailbox(1)
-	f := &front{updateAPI: one, begin: make(chan struct{})}
+	f := &front{updateAPI: one, begin: make(chan struct{}), heard: make(chan struct{})}
 	var turn atomic.Int64
 	forward := func(r *httputil.ProxyRequest) {
 		to, _ := url.Parse([]string{one.url, two.url}[turn.Add(1)%2])
@@ -160,6 +161,7 @@ func newFront(t *testing.T) *front {
 		_, _ = w.Write(updatesPage)
 	})
 	mux.HandleFunc("POST /begin", func(http.ResponseWriter, *http.Request) { close(f.begin) })
+	mux.HandleFunc("POST /heard", func(http.ResponseWriter, *http.Request) { close(f.heard) })
 	mux.Handle("/users/", proxy)
 	srv := httptest.NewServer(mux)
 	t.Cleanup(srv.Close)
@@ -169,12 +171,17 @@ func newFront(t *testing.T) *front {
 
 const cutMails = 60
 
-// happen makes what the client is to be told of.
-func (f *front) happen(t *testing.T) {
-	ctx := t.Context()
+// come delivers what the client is to be told of.
+func (f *front) come(t *testing.T) {
 	for range cutMails {
 		f.deliver(t)
 	}
+}
+
+// leave takes the first two messages away. A client that was not told of them before is told of them as
+// gone alone.
+func (f *front) leave(t *testing.T) {
+	ctx := t.Context()
 	if _, err := f.Move(ctx, f.inbox, uidset.FromAscending([]uint32{1}), f.user.Mailbox(4)); err != nil {
 		t.Error(err)
 	}
@@ -193,10 +200,16 @@ func TestUpdatesInABrowser(t *testing.T) {
 	f := newFront(t)
 	var happening sync.WaitGroup
 	happening.Go(func() {
-		select {
-		case <-f.begin:
-			f.happen(t)
-		case <-t.Context().Done():
+		for _, step := range []struct {
+			after <-chan struct{}
+			do    func(*testing.T)
+		}{{f.begin, f.come}, {f.heard, f.leave}} {
+			select {
+			case <-step.after:
+				step.do(t)
+			case <-t.Context().Done():
+				return
+			}
 		}
 	})
 	browsertest.Run(t, "testdata/updates.cjs", "GADWALL_URL=http://"+f.cutter.Addr().String(),
@@ -214,7 +227,8 @@ func TestUpdatesByCurl(t *testing.T) {
 	r := f.open(t, "", "Authorization: Bearer operator")
 	since := r.want("start").id
 	r.resp.Body.Close()
-	f.happen(t)
+	f.come(t)
+	f.leave(t)
 	var kinds []string
 	attempts := 0
 	for ; !slices.Contains(kinds, "expunged"); attempts++ {

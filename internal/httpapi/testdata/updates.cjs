@@ -4,12 +4,12 @@
 const { open, equal, check, until } = require('browser');
 
 open(async ({ page, url }) => {
-  await page.goto(url);
+  const mails = Number(process.env.GADWALL_MAILS);
+  await page.goto(`${url}/?mails=${mails}`);
   await until('the last event', () => page.evaluate(() => window.finished));
   const { told, starts, cuts, resyncs } = await page.evaluate(() => (
     { told: window.told, starts: window.starts, cuts: window.cuts, resyncs: window.resyncs }));
   const news = told.filter((e) => e.kind === 'new');
-  const mails = Number(process.env.GADWALL_MAILS);
   equal(news.map((e) => e.message.subject), Array.from({ length: mails }, (_, i) => String(i + 1)), 'new mail');
   equal(news[0].message.from, [{ name: 'Ada', address: 'ada@example.com' }], 'from');
   equal(news[0].mailbox, { id: 'F1', path: 'INBOX' }, 'mailbox');
