@@ -322,7 +322,6 @@ open(async ({ context, page, url }) => {
   await accessible('the sessions');
   await screenshot(page, 'sessions');
   await narrow('sessions');
-  await page.reload(); // the list is not loaded again within the next seconds, and keeps the focus
   await session.getByRole('button', { name: /^End the imap session of grace@example\.com$/i }).press('Enter');
   await page.getByText('The session ends.').waitFor();
   await session.waitFor({ state: 'detached' });
@@ -352,7 +351,8 @@ open(async ({ context, page, url }) => {
   const frame = page.frameLocator('iframe.mail');
   await frame.getByText('Invoice 4711').waitFor();
   await frame.getByText('[a pixel]').waitFor();
-  equal(await frame.locator('img').evaluateAll((list) => list.map((i) => i.naturalWidth)), [1], 'the message\'s own image');
+  await until('the message\'s own image alone', async () => JSON.stringify(await frame.locator('img')
+    .evaluateAll((list) => list.map((i) => i.naturalWidth))) === '[1]');
   const sandbox = await page.locator('iframe.mail').getAttribute('sandbox');
   equal(sandbox, '', 'the sandbox of the frame');
   await page.getByText('<img src=x onerror=window.pwned=1> <evil@example.net>').waitFor();
@@ -373,6 +373,7 @@ open(async ({ context, page, url }) => {
   await button('Mark as unread').waitFor();
   check(await page.evaluate(() => window.pwned === undefined), 'nothing of the mail ran');
   await page.keyboard.press('Escape');
+  await page.locator('a[data-row]').first().waitFor(); // the message has a search of its own, which goes with it
   await page.getByLabel('Search the mail of this user').fill('Invoice from:evil');
   await page.keyboard.press('Enter');
   await page.locator('mark').first().waitFor();

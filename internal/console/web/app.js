@@ -56,6 +56,8 @@ async function show(focus = true) {
     replace(main, failure(error, () => show()));
   }
   if (signal.aborted) return;
+  const chosen = document.activeElement;
+  if (chosen !== main && main.contains(chosen)) return; // the operator went on while it loaded
   if (focus) main.focus({ preventScroll: true });
   window.scrollTo(0, 0);
 }

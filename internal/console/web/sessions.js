@@ -18,7 +18,7 @@ export function sessionTable({ sessions, silent }, end, ofOne = false) {
     { title: 'Idle', class: 'number', cell: (s) => span(s.idle) },
     {
       title: '', class: 'end',
-      cell: (s) => h('button', { type: 'button', class: 'quiet', 'aria-label': `End the ${s.protocol} session of ${s.username}`, onclick: act(() => end(s), 'The session ends.') }, 'End'),
+      cell: (s) => h('button', { type: 'button', class: 'quiet', 'data-session': s.id, 'aria-label': `End the ${s.protocol} session of ${s.username}`, onclick: act(() => end(s), 'The session ends.') }, 'End'),
     },
   ].filter(Boolean);
   return [
@@ -31,10 +31,13 @@ export async function sessions(main, signal) {
   const body = h('div');
   const load = async () => {
     const answer = await get('/sessions', null, signal);
+    // The button that has the focus keeps it.
+    const focused = body.contains(document.activeElement) && document.activeElement.dataset.session;
     replace(body, sessionTable(answer, async (s) => {
       await call('DELETE', `/sessions/${encodeURIComponent(s.id)}`);
       await load();
     }));
+    if (focused) body.querySelector(`[data-session="${CSS.escape(focused)}"]`)?.focus();
   };
   replace(main, h('h1', null, 'Sessions'), card('Who is logged in', { note: 'On all instances' }, body));
   await load();
