@@ -82,8 +82,8 @@ func request(t *testing.T, method, url, body string, header ...string) (int, str
 }
 
 // answered sends a request and returns its answer. A server that refuses a body closes the connection
-// while the client still sends, and a client that comes to read too late has lost the answer (RFC 9112
-// section 9.6): it asks again.
+// while the client still sends, and a client that comes to read too late has lost the answer: it asks
+// again.
 func answered(t *testing.T, ask func(context.Context) *http.Request) *http.Response {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), within)
