@@ -196,7 +196,7 @@ func (s *Store) RevokeAppPassword(ctx context.Context, user mailkey.UserID, id s
 	if raw, err := hex.DecodeString(id); err != nil || len(raw) != appPasswordID {
 		return ErrNoSuchPassword // it becomes the name of a field
 	}
-	who := LoggedOut{user, (&appPasswordDoc{ID: id}).credential()}
+	who := LoggedOut{User: user, Credential: (&appPasswordDoc{ID: id}).credential()}
 	return s.shutOut(ctx, who, func(ctx context.Context) error {
 		res, err := s.users.UpdateOne(ctx, append(byID(user.Binary()), notSet(userDeleting)),
 			bson.D{{Key: "$pull", Value: bson.D{{Key: userApps, Value: bson.D{{Key: "id", Value: id}}}}},

@@ -70,10 +70,11 @@ type Credential string
 
 // LoggedOut says which sessions are to end: those of the user, and those in which the user acts for
 // others; with a Credential only those that were opened with it. The User is the zero value if only the
-// credential matters, whose ever it is.
+// credential matters, whose ever it is. With Everybody it is all sessions.
 type LoggedOut struct {
 	User       mailkey.UserID
 	Credential Credential
+	Everybody  bool
 }
 
 // ByPassword is the By of a user's own password. That of an application password is ByAppPassword, a

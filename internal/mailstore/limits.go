@@ -164,6 +164,10 @@ const (
 	pageUsers = 500
 	// logOutEvery is how often the store tries again to end sessions.
 	logOutEvery = 5 * time.Second
+	// maxUntold bounds the users and credentials whose sessions other instances could not be told to end
+	// yet, and maxUntoldOfUser the credentials of one user. Past that, all sessions end.
+	maxUntold       = 10_000
+	maxUntoldOfUser = 20
 	// callTimeout bounds a call of the database outside of a transaction for a caller that has
 	// gone.
 	callTimeout = 30 * time.Second

@@ -1,8 +1,11 @@
 package mailstore
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -55,13 +58,13 @@ func TestLoggedOut(t *testing.T) {
 		ends LoggedOut
 	}{
 		{"application password", func() error { return e.RevokeAppPassword(t.Context(), user, apps[0].ID) },
-			LoggedOut{user, app.Credential}},
+			LoggedOut{User: user, Credential: app.Credential}},
 		{"token", func() error { return e.RevokeToken(t.Context(), tokens[0].ID) },
-			LoggedOut{mailkey.UserID{}, tokens[0].Credential()}},
+			LoggedOut{Credential: tokens[0].Credential()}},
 		{"own token", func() error { return e.RevokeTokenOf(t.Context(), user, tokens[1].ID) },
-			LoggedOut{user, tokens[1].Credential()}},
+			LoggedOut{User: user, Credential: tokens[1].Credential()}},
 		{"operator's token", func() error { return e.RevokeToken(t.Context(), tokens[2].ID) },
-			LoggedOut{mailkey.UserID{}, tokens[2].Credential()}},
+			LoggedOut{Credential: tokens[2].Credential()}},
 	} {
 		ended = nil
 		if err := step.do(); err != nil {
@@ -133,6 +136,76 @@ func TestLoggedOutLater(t *testing.T) {
 	}
 }
 
+// However many revocations find nothing, or find no database, other instances are told of some users and
+// credentials alone, each once.
+func TestLoggedOutIsBounded(t *testing.T) {
+	var told []LoggedOut
+	failed := errors.New("not now")
+	e := openEnvWith(t, newEnv(t).db, Options{logOutEvery: time.Hour,
+		LoggedOut: func(who LoggedOut) func(context.Context) error {
+			return func(context.Context) error {
+				if failed == nil {
+					told = append(told, who)
+				}
+				return failed
+			}
+		}})
+	user := e.userNamed(t, "ada@example.com").ID
+	revoke := func(i int) LoggedOut {
+		t.Helper()
+		id := fmt.Sprintf("%0*x", 2*tokenID, i)
+		if err := e.RevokeTokenOf(t.Context(), user, id); !errors.Is(err, ErrNoSuchToken) {
+			t.Fatal(err)
+		}
+		return LoggedOut{User: user, Credential: (&Token{ID: id}).Credential()}
+	}
+	var want []LoggedOut
+	for i := range 3 {
+		want = append(want, revoke(i))
+		revoke(i)
+	}
+	if err := e.Suspend(t.Context(), user); err != nil {
+		t.Fatal(err)
+	}
+	want = append(want, LoggedOut{User: user})
+	tellAll := func() []LoggedOut {
+		t.Helper()
+		told = nil
+		if none := e.tellAll(t.Context()); none != (failed == nil) {
+			t.Errorf("nothing is left: %v", none)
+		}
+		slices.SortFunc(told, func(a, b LoggedOut) int {
+			return cmp.Or(bytes.Compare(a.User[:], b.User[:]), cmp.Compare(a.Credential, b.Credential))
+		})
+		return told
+	}
+	if got := tellAll(); len(got) > 0 { // the database is away: all wait on
+		t.Errorf("told %v", got)
+	}
+	failed = nil
+	slices.SortFunc(want, func(a, b LoggedOut) int { return cmp.Compare(a.Credential, b.Credential) })
+	if got := tellAll(); !slices.Equal(got, want) {
+		t.Errorf("told %v, want %v", got, want)
+	}
+	if got := tellAll(); len(got) > 0 {
+		t.Errorf("told %v again", got)
+	}
+
+	for i := range maxUntoldOfUser + 5 {
+		revoke(i)
+	}
+	if got := tellAll(); !slices.Equal(got, []LoggedOut{{User: user}}) {
+		t.Errorf("of too many of one user it told %v", got)
+	}
+	tell := func(context.Context) error { return nil }
+	for i := range maxUntold + 5 {
+		e.tellLater(LoggedOut{User: mailkey.UserID{1, byte(i >> 8), byte(i)}}, tell)
+	}
+	if got := tellAll(); !slices.Equal(got, []LoggedOut{{Everybody: true}}) {
+		t.Errorf("of too many it told %d", len(got))
+	}
+}
+
 // A change of which nobody knows whether it was made ends sessions, and so does a caller who tries again.
 // A caller who goes away amid a change stops it nowhere; what cannot be a change ends nothing.
 func TestLoggedOutIfTheOutcomeIsUnknown(t *testing.T) {
@@ -183,10 +256,10 @@ func TestLoggedOutIfTheOutcomeIsUnknown(t *testing.T) {
 	}{
 		{"application password", app, func(ctx context.Context, id string) error {
 			return e.RevokeAppPassword(ctx, user, id)
-		}, func(id string) LoggedOut { return LoggedOut{user, Credential("app/" + id)} }, ErrNoSuchPassword},
+		}, func(id string) LoggedOut { return LoggedOut{User: user, Credential: Credential("app/" + id)} }, ErrNoSuchPassword},
 		{"own token", token, func(ctx context.Context, id string) error {
 			return e.RevokeTokenOf(ctx, user, id)
-		}, func(id string) LoggedOut { return LoggedOut{user, Credential("token/" + id)} }, ErrNoSuchToken},
+		}, func(id string) LoggedOut { return LoggedOut{User: user, Credential: Credential("token/" + id)} }, ErrNoSuchToken},
 		{"token", token, func(ctx context.Context, id string) error {
 			return e.RevokeToken(ctx, id)
 		}, func(id string) LoggedOut { return LoggedOut{Credential: Credential("token/" + id)} }, ErrNoSuchToken},

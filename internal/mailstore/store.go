@@ -131,6 +131,7 @@ type Store struct {
 	transactionEnd     time.Duration
 
 	unsettled    unsettled
+	untold       untold
 	locks        userLocks
 	domainTable  atomic.Pointer[map[string]domainDoc]
 	heads        heads
@@ -342,59 +343,6 @@ func (s *Store) warn(ctx context.Context, user mailkey.UserID, crossed []quota.C
 			Quota: &events.QuotaLevel{
 				Resource: string(c.Resource), Level: c.Level, Usage: c.Usage, Limit: c.Limit}})
 	}
-}
-
-// shutOut makes a change after which sessions are to end, and ends them. The change is made to its
-// end, also when the caller goes. The sessions end whatever the outcome: a change that failed may have
-// been made, and one that finds nothing to change may come after one whose outcome nobody knows. So
-// the caller checks before what is wrong with the change in itself.
-func (s *Store) shutOut(ctx context.Context, who LoggedOut, change func(ctx context.Context) error) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
-	defer cancel()
-	defer context.AfterFunc(s.base, cancel)() // Close waits for no database that is away
-	err := change(ctx)
-	s.endSessions(ctx, who)
-	return err
-}
-
-// endSessions ends sessions after a change that says so, which stands whether or not that is possible
-// now. If not, it tries again until the Store is closed.
-func (s *Store) endSessions(ctx context.Context, who LoggedOut) {
-	if s.loggedOut == nil {
-		return
-	}
-	tell := s.loggedOut(who)
-	// The change is made: that its client has gone does not matter.
-	ctx = context.WithoutCancel(ctx)
-	err := tellOnce(ctx, tell)
-	if err == nil {
-		return
-	}
-	s.log.Warn("open sessions of a user were not ended yet", "id", who.User.String(), "error", err)
-	s.spawn(func() {
-		ctx := database.Follow(s.base, ctx)
-		for {
-			pause := time.NewTimer(s.logOutEvery)
-			select {
-			case <-pause.C:
-			case <-ctx.Done():
-				pause.Stop()
-				return
-			}
-			if tellOnce(ctx, tell) == nil {
-				return
-			}
-		}
-	})
-}
-
-func tellOnce(ctx context.Context, tell func(ctx context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	return tell(ctx)
 }
 
 // publishList wakes up the sessions that look at the user's list of mailboxes.

@@ -268,7 +268,7 @@ func (s *Store) revokeToken(ctx context.Context, user mailkey.UserID, id string,
 		return ErrNoSuchToken
 	}
 	t := Token{ID: id}
-	return s.shutOut(ctx, LoggedOut{user, t.Credential()}, func(ctx context.Context) error {
+	return s.shutOut(ctx, LoggedOut{User: user, Credential: t.Credential()}, func(ctx context.Context) error {
 		res, err := s.tokens.DeleteOne(ctx, filter, options.DeleteOne().SetHint(byKey))
 		switch {
 		case err != nil:

@@ -200,6 +200,9 @@ func (n *Node) endSessions(who mailstore.LoggedOut) (tell func(ctx context.Conte
 	if who.User == (mailkey.UserID{}) && who.Credential != "" {
 		target.User = nil // the credential's sessions, whose ever they are
 	}
+	if who.Everybody {
+		target = sessions.Target{}
+	}
 	return n.Sessions.Ending(target)
 }
 

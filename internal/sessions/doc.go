@@ -25,6 +25,7 @@
 //     a session whose login began before its instance knew of the order ends as it opens.
 //   - No order to end sessions is missed by an instance that could not read the database. If it cannot
 //     know what was ordered, because it could not read for an hour, all its sessions end.
+//   - An instance does each order once, also when the clock of the database goes back.
 //   - All times in the collection are by the clock of the database. The clocks of instances may differ.
 //   - Who gives many orders delays nobody's order: an instance first ends what it was told to, and then
 //     answers those who wait.

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"slices"
 	"time"
@@ -45,10 +46,10 @@ type Exchange struct {
 	coll     *mongo.Collection
 	registry *Registry
 	log      *slog.Logger
-	self     string // names this process among the peers
-	instance string // for people
-	seen     map[string]bool
-	looked   time.Time // by the database's clock: when the latest look began that found all orders
+	self     string               // names this process among the peers
+	instance string               // for people
+	seen     map[string]time.Time // orders that this instance has done, and when they expire
+	looked   time.Time            // by the database's clock: when the latest look began that found all orders
 	patience time.Duration
 	// clock returns the time of the database: all times in the collection are by its clock.
 	clock func(ctx context.Context) (time.Time, error)
@@ -108,7 +109,7 @@ func New(o Options) *Exchange {
 	host, _ := os.Hostname() // for people; they do without
 	return &Exchange{
 		coll: o.Database.Collection(Collection, database.Committed()), registry: o.Registry, log: o.Logger,
-		self: rand.Text(), instance: fmt.Sprintf("%s:%d", host, os.Getpid()), seen: make(map[string]bool),
+		self: rand.Text(), instance: fmt.Sprintf("%s:%d", host, os.Getpid()), seen: make(map[string]time.Time),
 		patience: o.Patience,
 		clock:    func(ctx context.Context) (time.Time, error) { return database.Now(ctx, o.Database.Client()) },
 		page:     orderPage,
@@ -190,13 +191,13 @@ func (x *Exchange) answerOrders(ctx context.Context, now time.Time) error {
 		x.registry.end(Target{}, endedByServer)
 	}
 	x.looked = now
-	seen := make(map[string]bool, len(orders))
 	var answers []answer
 	for i := range orders {
 		order := &orders[i]
-		seen[order.ID] = true
+		_, seen := x.seen[order.ID]
+		x.seen[order.ID] = order.Expires
 		late := order.Kind == kindList && order.Expires.Sub(now) < orderKept-orderExpires
-		if x.seen[order.ID] || order.By == x.self || late {
+		if seen || order.By == x.self || late {
 			continue
 		}
 		list, n, err := x.do(order)
@@ -207,11 +208,24 @@ func (x *Exchange) answerOrders(ctx context.Context, now time.Time) error {
 			answers = append(answers, answer{order.ID, list, n})
 		}
 	}
-	x.seen = seen
+	x.forget(now)
 	if len(answers) > 0 {
 		x.reply(ctx, answers, now.Add(orderExpires))
 	}
 	return nil
+}
+
+// forget forgets orders that are not there any more. The clock of the database may go back, and then
+// orders that were done long ago are read again. So none is forgotten before it expires, unless there
+// are too many: then those of the earlier half are.
+func (x *Exchange) forget(now time.Time) {
+	maps.DeleteFunc(x.seen, func(_ string, expires time.Time) bool { return expires.Before(now.Add(-orderLate)) })
+	if len(x.seen) <= maxSeen {
+		return
+	}
+	times := slices.SortedFunc(maps.Values(x.seen), time.Time.Compare)
+	middle := times[len(times)/2]
+	maps.DeleteFunc(x.seen, func(_ string, expires time.Time) bool { return expires.Before(middle) })
 }
 
 // orders returns the orders that expire after a time. However many these are, it reads all of them:

@@ -20,6 +20,10 @@ const (
 	orderLate = time.Minute
 	// orderPage is how many orders are read by one query.
 	orderPage = 2_000
+	// maxSeen bounds the orders that an instance knows to have done. It must be more than those of two
+	// times orderLate, which each look reads; others are read again only if the database's clock goes
+	// back.
+	maxSeen = 100_000
 	// loginTakes is how long a login takes at most, from what it shows to its session.
 	loginTakes = 5 * time.Minute
 	// maxEnded bounds what is remembered of ended sessions. Past that, all logins under way end.

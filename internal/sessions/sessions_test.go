@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -377,6 +378,57 @@ func TestClockGoesBack(t *testing.T) {
 	}
 	if got := two.look(t); !slices.Equal(got, []string{"ada"}) {
 		t.Errorf("%q ended", got)
+	}
+}
+
+// Orders that were done are not done again when the clock of the database goes back, whenever they were
+// given.
+func TestOrdersAreDoneOnce(t *testing.T) {
+	t.Parallel()
+	db := dbtest.Database(t)
+	one, two := newPeer(db), newPeer(db)
+	start := time.Now().Truncate(time.Second)
+	at := start
+	clock := func(context.Context) (time.Time, error) { return at, nil }
+	one.clock, two.clock = clock, clock
+	two.looked = at
+	for range 20 { // of ten minutes
+		if err := one.End(t.Context(), Target{User: &ada}); err != nil {
+			t.Fatal(err)
+		}
+		two.look(t)
+		at = at.Add(30 * time.Second)
+	}
+	two.open(two.registry, "ada", Info{User: ada, ActorID: ada})
+	for _, back := range []time.Duration{3 * time.Second, 2 * time.Minute, 10 * time.Minute} {
+		at = start.Add(10*time.Minute - back)
+		for range 3 {
+			if got := two.look(t); len(got) > 0 {
+				t.Fatalf("the clock went back by %v: %q ended", back, got)
+			}
+			at = at.Add(time.Second)
+		}
+	}
+	at = start.Add(2*orderKept + time.Minute)
+	two.looked = at
+	two.look(t)
+	if len(two.seen) > 0 {
+		t.Errorf("%d orders that have expired are known", len(two.seen))
+	}
+	if err := one.End(t.Context(), Target{User: &ada}); err != nil {
+		t.Fatal(err)
+	}
+	if got := two.look(t); !slices.Equal(got, []string{"ada"}) {
+		t.Errorf("a new order ended %q", got)
+	}
+	for i := range maxSeen + 1 {
+		two.seen[strconv.Itoa(i)] = at.Add(time.Duration(i) * time.Second)
+	}
+	two.forget(at)
+	_, oldest := two.seen["0"]
+	_, newest := two.seen[strconv.Itoa(maxSeen)]
+	if n := len(two.seen); n > maxSeen/2+2 || n < maxSeen/2-2 || oldest || !newest {
+		t.Errorf("%d orders are known, the oldest %v, the newest %v", n, oldest, newest)
 	}
 }
 
