@@ -256,10 +256,14 @@ func TestLoggedOutIfTheOutcomeIsUnknown(t *testing.T) {
 	}{
 		{"application password", app, func(ctx context.Context, id string) error {
 			return e.RevokeAppPassword(ctx, user, id)
-		}, func(id string) LoggedOut { return LoggedOut{User: user, Credential: Credential("app/" + id)} }, ErrNoSuchPassword},
+		}, func(id string) LoggedOut {
+			return LoggedOut{User: user, Credential: Credential("app/" + id)}
+		}, ErrNoSuchPassword},
 		{"own token", token, func(ctx context.Context, id string) error {
 			return e.RevokeTokenOf(ctx, user, id)
-		}, func(id string) LoggedOut { return LoggedOut{User: user, Credential: Credential("token/" + id)} }, ErrNoSuchToken},
+		}, func(id string) LoggedOut {
+			return LoggedOut{User: user, Credential: Credential("token/" + id)}
+		}, ErrNoSuchToken},
 		{"token", token, func(ctx context.Context, id string) error {
 			return e.RevokeToken(ctx, id)
 		}, func(id string) LoggedOut { return LoggedOut{Credential: Credential("token/" + id)} }, ErrNoSuchToken},
