@@ -2,6 +2,7 @@ package acceptance
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,6 +30,8 @@ func TestCollectorBesideKills(t *testing.T) {
 	ack := make(chan struct{}, killClients)
 	done := make(chan struct{})
 	var all sync.WaitGroup
+	end := sync.OnceFunc(func() { close(done); all.Wait() })
+	defer end() // also when the test fails
 	_, owners := newKillClients(s, 5)
 	for _, c := range owners {
 		all.Go(func() { c.run(t, ack, done) })
@@ -40,12 +43,11 @@ func TestCollectorBesideKills(t *testing.T) {
 	rng := rand.New(rand.NewPCG(6, 6))
 	for range kills {
 		for range 1 + rng.IntN(8*killClients) {
-			<-ack
+			awaitAck(t, ack)
 		}
 		side.restart(t)
 	}
-	close(done)
-	all.Wait()
+	end()
 	for _, c := range owners {
 		c.checkAnew(t)
 	}
@@ -133,7 +135,9 @@ type sideProcesses struct {
 // run runs a command and returns what it wrote.
 func (p *sideProcesses) run(args ...string) ([]byte, error) {
 	var out bytes.Buffer
-	cmd := exec.Command(binary, append(args, "--data-dir", p.server.dir)...)
+	ctx, cancel := context.WithTimeout(context.Background(), programTimeout)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, binary, append(args, "--data-dir", p.server.dir)...)
 	cmd.Env = append(os.Environ(), "GADWALL_PASSWORD="+testPassword)
 	cmd.Stdout, cmd.Stderr = &out, &out
 	p.mu.Lock()
@@ -148,6 +152,8 @@ func (p *sideProcesses) run(args ...string) ([]byte, error) {
 	}
 	if err = cmd.Wait(); err == nil {
 		p.runs.Add(1)
+	} else if ctx.Err() != nil {
+		err = fmt.Errorf("gadwall %s: %w", args[0], ctx.Err())
 	}
 	return out.Bytes(), err
 }
@@ -169,7 +175,7 @@ func (p *sideProcesses) repeat(t *testing.T, done <-chan struct{}, args ...strin
 // usable reports a command that was not killed, did not lose the server, and failed all the same.
 func usable(t *testing.T, out []byte, err error) {
 	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.ExitCode() > 1 {
+	if errors.As(err, &exit) && exit.ExitCode() > 1 || errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v\n%s", err, out)
 	}
 }

@@ -39,6 +39,8 @@ func TestKillSessions(t *testing.T) {
 	ack := make(chan struct{}, killClients)
 	done := make(chan struct{})
 	var clients sync.WaitGroup
+	end := sync.OnceFunc(func() { close(done); clients.Wait() })
+	defer end() // also when the test fails
 	world, owners := newKillClients(s, 3)
 	for _, c := range owners {
 		clients.Go(func() { c.run(t, ack, done) })
@@ -46,12 +48,11 @@ func TestKillSessions(t *testing.T) {
 	rng := rand.New(rand.NewPCG(4, 4))
 	for range kills {
 		for range 1 + rng.IntN(3*killClients) {
-			<-ack
+			awaitAck(t, ack)
 		}
 		s.restart(t, func() {})
 	}
-	close(done)
-	clients.Wait()
+	end()
 	commands := 0
 	for _, c := range owners {
 		commands += c.acked

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/emersion/go-imap/v2"
 )
@@ -33,6 +34,19 @@ func killTimes(t *testing.T, otherwise int) int {
 	return n
 }
 
+// awaitAck waits until a client was acknowledged something. A client that found a fault has ended.
+func awaitAck(t *testing.T, ack <-chan struct{}) {
+	t.Helper()
+	if t.Failed() {
+		t.FailNow()
+	}
+	select {
+	case <-ack:
+	case <-time.After(programTimeout):
+		t.Fatalf("nothing was acknowledged within %v", programTimeout)
+	}
+}
+
 // TestKill ends the server with SIGKILL again and again while senders deliver. Every message that
 // was acknowledged must be there, whole; none may be there in part; UIDs and counters must be
 // right.
@@ -47,6 +61,8 @@ func TestKill(t *testing.T) {
 	ack := make(chan struct{}, killSenders)
 	done := make(chan struct{})
 	var senders sync.WaitGroup
+	end := sync.OnceFunc(func() { close(done); senders.Wait() })
+	defer end() // also when the test fails
 	for id := range killSenders {
 		senders.Go(func() {
 			rng := rand.New(rand.NewPCG(1, uint64(id)))
@@ -95,12 +111,11 @@ func TestKill(t *testing.T) {
 	rng := rand.New(rand.NewPCG(2, 2))
 	for range kills {
 		for range 1 + rng.IntN(2*killSenders) {
-			<-ack
+			awaitAck(t, ack)
 		}
 		s.restart(t, func() {})
 	}
-	close(done)
-	senders.Wait()
+	end()
 	s.kill()
 	s.start(t)
 

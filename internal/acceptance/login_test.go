@@ -78,8 +78,7 @@ func TestExternalAuthenticator(t *testing.T) {
 	if got := line(); got != "imap PLAIN 127.0.0.1 True" {
 		t.Errorf("the program was asked: %s", got)
 	}
-	refused := exec.Command(curl, "-sS", "--user", "ada:wrong", "imap://"+s.imap)
-	if text, err := refused.CombinedOutput(); err == nil {
+	if text, err := attempt(t, nil, nil, curl, "-sS", "--user", "ada:wrong", "imap://"+s.imap); err == nil {
 		t.Errorf("a wrong password was taken: %s", text)
 	}
 	// What was right is remembered; so this is what the program hears next.
@@ -114,8 +113,7 @@ func TestScramClients(t *testing.T) {
 	login := func(password, mechanism string, more ...string) (string, error) {
 		args := append([]string{"--imap", "--mechanism", mechanism, "-a", testUser, "-p", password, "--quiet",
 			"--x509-ca-file=" + ca.file, "--connect", "localhost:" + port}, more...)
-		out, err := exec.CommandContext(t.Context(), gsasl, args...).CombinedOutput()
-		return string(out), err
+		return attempt(t, nil, nil, gsasl, args...)
 	}
 	for _, how := range [][]string{
 		{"SCRAM-SHA-256", "--no-starttls"},
@@ -181,8 +179,8 @@ func TestClientCertificates(t *testing.T) {
 		for _, at := range [][]string{{"imaps://" + imaps}, {"--ssl-reqd", "imap://" + s.imap}} {
 			args := append([]string{"-sS", "--cacert", ca.file, "--user", testUser + ":",
 				"--login-options", "AUTH=EXTERNAL"}, tt.args...)
-			out, err := exec.CommandContext(t.Context(), curl, append(args, at...)...).CombinedOutput()
-			if works := err == nil && strings.Contains(string(out), "INBOX"); works != tt.works {
+			out, err := attempt(t, nil, nil, curl, append(args, at...)...)
+			if works := err == nil && strings.Contains(out, "INBOX"); works != tt.works {
 				t.Errorf("%s at %q: %v\n%s", tt.name, at, err, out)
 			}
 		}
@@ -256,8 +254,8 @@ func TestSubmissionLogins(t *testing.T) {
 		for password, works := range map[string]bool{testPassword: true, "wrong": false} {
 			args := append([]string{"--smtp", "--mechanism", how[0], "-a", testUser, "-p", password, "--quiet",
 				"--x509-ca-file=" + ca.file, "--connect", "localhost:" + port, "--starttls"}, how[1:]...)
-			out, err := exec.CommandContext(t.Context(), gsasl, args...).CombinedOutput()
-			if in := err == nil && strings.Contains(string(out), "235 2.7.0"); in != works {
+			out, err := attempt(t, nil, nil, gsasl, args...)
+			if in := err == nil && strings.Contains(out, "235 2.7.0"); in != works {
 				t.Errorf("gsasl with %q and the password %s: %v\n%s", how, password, err, out)
 			}
 		}
@@ -268,8 +266,7 @@ func TestSubmissionLogins(t *testing.T) {
 		"--user", testUser, "--mail-from", testUser, "--mail-rcpt", "x@elsewhere.example", "-T", file,
 		"--oauth2-bearer"}
 	command(t, nil, nil, curl, append(send, p.Token(testUser, nil))...)
-	wrong := exec.CommandContext(t.Context(), curl, append(send, p.Token("eve@example.com", nil))...)
-	if out, err := wrong.CombinedOutput(); err == nil {
+	if out, err := attempt(t, nil, nil, curl, append(send, p.Token("eve@example.com", nil))...); err == nil {
 		t.Errorf("curl with another's token: %s", out)
 	}
 	for mechanism, secret := range map[string]string{"scram-sha-256": testPassword, "xoauth2": p.Token(testUser, nil)} {

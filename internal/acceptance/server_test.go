@@ -38,6 +38,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
+	http.DefaultClient.Timeout = ioTimeout
 	binary = filepath.Join(dir, "gadwall")
 	build := exec.Command("go", "build", "-o", binary, "gadwall/cmd/gadwall")
 	build.Stdout, build.Stderr = os.Stderr, os.Stderr
@@ -54,7 +55,7 @@ const programTimeout = 5 * time.Minute
 
 // startTimeout bounds how long a server may take until it accepts connections; far above what it
 // needs, so that a slow machine fails nothing.
-const startTimeout = 60 * time.Second
+const startTimeout = 3 * time.Minute
 
 const (
 	testUser     = "ada@example.com"
@@ -185,6 +186,9 @@ func (s *server) stop(t testing.TB) int {
 	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
+	// What it does instead of ending stands in its log then.
+	late := time.AfterFunc(programTimeout, func() { _ = s.cmd.Process.Signal(syscall.SIGQUIT) })
+	defer late.Stop()
 	<-s.exited
 	code := s.cmd.ProcessState.ExitCode()
 	s.cmd = nil
@@ -298,6 +302,16 @@ func diskUsage(t testing.TB, dir string) int64 {
 // command runs a mail program with a limit and returns its output; it fails the test when it fails.
 func command(t testing.TB, env []string, stdin io.Reader, name string, args ...string) string {
 	t.Helper()
+	out, err := attempt(t, env, stdin, name, args...)
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	}
+	return out
+}
+
+// attempt is command for a program that may fail.
+func attempt(t testing.TB, env []string, stdin io.Reader, name string, args ...string) (string, error) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), programTimeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
@@ -305,8 +319,8 @@ func command(t testing.TB, env []string, stdin io.Reader, name string, args ...s
 	cmd.Env = append(os.Environ(), env...)
 	cmd.Stdin = stdin
 	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	if ctx.Err() != nil {
+		t.Fatalf("%s %s: not done within %v\n%s", name, strings.Join(args, " "), programTimeout, out)
 	}
-	return string(out)
+	return string(out), err
 }

@@ -104,6 +104,7 @@ func (m *Modules) installed(npm string) (string, error) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund")
 	cmd.Dir = dir
+	cmd.WaitDelay = time.Second
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", &installError{err, bytes.TrimSpace(out)}
 	}
