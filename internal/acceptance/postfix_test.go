@@ -232,8 +232,9 @@ func TestSubmissionThroughPostfix(t *testing.T) {
 	cert, _ = certificate(t) // another authority: the smarthost is not believed
 	writeFile(t, ca, string(cert))
 	s.restart(t, func() {})
-	if out, err := attempt(t, nil, nil, swaks, "--server", host, "--port", port, "--auth", "PLAIN", "--auth-user", testUser,
-		"--auth-password", testPassword, "--from", testUser, "--to", "bob@example.com"); err == nil ||
+	if out, err := attempt(t, nil, nil, swaks, "--server", host, "--port", port, "--auth", "PLAIN",
+		"--auth-user", testUser, "--auth-password", testPassword, "--from", testUser,
+		"--to", "bob@example.com"); err == nil ||
 		!strings.Contains(out, "451 4.7.5") {
 		t.Errorf("with a certificate that nobody signed: %v\n%s", err, out)
 	}
