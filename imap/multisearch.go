@@ -283,7 +283,7 @@ func (c *conn) searchOther(
 	}
 	var numbering mailview.Numbering
 	if slices.ContainsFunc(req.sets, func(set imap.NumSet) bool { return !imap.IsSearchRes(set) }) {
-		uids, err := opened.UIDsBelow(ctx, box.UIDNext)
+		uids, err := opened.UIDsOf(ctx, box)
 		if err != nil {
 			return nil, err
 		}

@@ -169,7 +169,7 @@ func (c *conn) apply(ctx context.Context, ch *mailstore.Changes, mode syncMode) 
 	if !ch.Complete {
 		// The journal does not reach back so far: compare with the messages that exist.
 		var err error
-		if present, err = c.sel.box.UIDsBelow(ctx, ch.Mailbox.UIDNext); err != nil {
+		if present, err = c.sel.box.UIDsOf(ctx, ch.Mailbox); err != nil {
 			return err
 		}
 	}

@@ -258,10 +258,11 @@ func (m *Mailbox) Opening(ctx context.Context, box *mailstore.Mailbox) (Opening,
 		return Opening{}, err
 	}
 	if ok {
+		m.account.store.KeepRoll(ctx, at, uids)
 		return m.seenOpening(ctx, Opening{m.account.named(at), uids, first})
 	}
 	o := Opening{Mailbox: box}
-	if o.UIDs, err = m.UIDsBelow(ctx, box.UIDNext); err != nil {
+	if o.UIDs, err = m.account.store.UIDsOf(ctx, box); err != nil {
 		return Opening{}, err
 	}
 	if o.FirstUnseen, err = m.account.store.FirstUnseen(ctx, m.key); err != nil {
@@ -270,12 +271,13 @@ func (m *Mailbox) Opening(ctx context.Context, box *mailstore.Mailbox) (Opening,
 	return m.seenOpening(ctx, o)
 }
 
-// UIDsBelow returns the UIDs below next, ascending.
-func (m *Mailbox) UIDsBelow(ctx context.Context, next uint32) ([]uint32, error) {
-	if next <= 1 {
-		return nil, m.Check(Read)
+// UIDsOf returns the UIDs of the messages that the mailbox's document counts, which was read just now.
+// See mailstore.Store.UIDsOf.
+func (m *Mailbox) UIDsOf(ctx context.Context, box *mailstore.Mailbox) ([]uint32, error) {
+	if err := m.Check(Read); err != nil {
+		return nil, err
 	}
-	return m.UIDs(ctx, mailstore.Query{UIDs: uidset.Of(uidset.Range{First: 1, Last: next - 1})})
+	return m.account.store.UIDsOf(m.account.chain(ctx), box)
 }
 
 // Search iterates over the messages that the request's plan finds, by ascending UID. The plan is

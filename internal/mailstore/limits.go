@@ -174,6 +174,19 @@ const (
 	// maxRangesPerFind and maxUIDGap decide how keyFilters cuts a set of UIDs into queries.
 	maxRangesPerFind = 1000
 	maxUIDGap        = 512
+	// DefaultMinRoll is how many messages a mailbox has at least that has a roll, without
+	// Options.MinRoll. maxRollBytes bounds the octets of one. That is enough for half a million ranges
+	// of UIDs; beyond, the mailbox has no roll.
+	DefaultMinRoll = 1000
+	maxRollBytes   = 1 << 20
+	// A roll is written anew when so many UIDs have come or gone since: rollChanges (or
+	// Options.MinRoll, if that is less), or one for each rollOctets of the roll. To read the changes then costs about as much as to read the roll.
+	rollChanges = 100
+	rollOctets  = 32
+	// maxRollMarks bounds the rolls of which the store remembers which are stored; each takes about a
+	// hundred octets. rollTimeout bounds the writing of one, for which somebody waits.
+	maxRollMarks = 20_000
+	rollTimeout  = 2 * time.Second
 	// maxVanished bounds the expunged UIDs that Changes returns; with more the answer is
 	// incomplete.
 	maxVanished = 1 << 20

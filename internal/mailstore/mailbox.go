@@ -34,6 +34,8 @@ type Mailbox struct {
 	ACL           []ACLEntry // beside the owner, who has all rights
 	// ExpireDays is after how many days messages go, 0 for never; nil: as the settings say.
 	ExpireDays *int64
+
+	expunged uint64 // see boxExpunged
 }
 
 // CreateOptions of a mailbox.
@@ -107,7 +109,7 @@ func (d *mailboxDoc) mailbox() (*Mailbox, error) {
 		HighestModSeq: uint64(d.ModSeq), SpecialUse: d.SpecialUse, Subscribed: d.Subscribed,
 		Messages: d.Messages, Unseen: d.Unseen, Deleted: d.Deleted, Size: d.Size, DeletedSize: d.DeletedSize,
 		Keywords: d.Keywords, Created: d.Created.UTC(), ACL: d.ACL,
-		ExpireDays: d.Expire,
+		ExpireDays: d.Expire, expunged: uint64(d.Expunged),
 	}, nil
 }
 

@@ -44,7 +44,7 @@ func (p *purge) mailbox(ctx context.Context, box mailkey.Mailbox) error {
 	if err := p.purgeMetadata(ctx, box, box); err != nil {
 		return err
 	}
-	if err := p.forgetSeen(ctx, box); err != nil {
+	if err := errors.Join(p.forgetSeen(ctx, box), p.forgetRolls(ctx, box, box)); err != nil {
 		return err
 	}
 	if _, err := p.mailboxes.DeleteOne(ctx, append(byBox(box),
@@ -136,6 +136,10 @@ func (p *purge) everything(ctx context.Context) error {
 		return fmt.Errorf("delete seen messages: %w", err)
 	}
 	if err := p.purgeJournal(ctx, user); err != nil {
+		return err
+	}
+	// A session that had a mailbox open may have written one since the mailbox went.
+	if err := p.forgetRolls(ctx, user.Mailbox(0), user.Mailbox(math.MaxUint32)); err != nil {
 		return err
 	}
 	if err := errors.Join(p.purgeMetadata(ctx, user.Mailbox(0), user.Mailbox(1<<32-1)),

@@ -74,6 +74,7 @@ const (
 	collState         = "state"    // one document for each thing that happens to the whole store
 	collMetadata      = "metadata" // annotations (RFC 5464)
 	collSeen          = "seen"     // what users have seen in mailboxes of others
+	collRolls         = "rolls"    // UIDs of large mailboxes
 )
 
 // Fields of user documents. Those of the quota belong to package quota.
@@ -178,6 +179,12 @@ const (
 const (
 	seenUser = "u" // who has seen them
 	seenUIDs = "x" // binary, see encodeSet
+)
+
+// Fields of rolls by which one is found; _id is the mailbox key. rollDoc has all.
+const (
+	rollUIDValidity = "v" // int64
+	rollModSeq      = "q" // int64
 )
 
 // Fields of subscription documents (names without a mailbox); _id is the subscriptionID.

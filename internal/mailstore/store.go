@@ -63,6 +63,8 @@ type Options struct {
 	Stored func([]StoredMail)
 	// Watcher, if set, is told before the mail of a user changes.
 	Watcher Watcher
+	// MinRoll is how many messages a mailbox has at least whose UIDs are in a roll; 0 means DefaultMinRoll.
+	MinRoll int
 
 	// For tests.
 	purgeLease         time.Duration
@@ -108,7 +110,8 @@ type Store struct {
 	authlogKept time.Duration
 
 	users, addresses, mailboxes, subscriptions, messages, journal, state, tokens, sending *mongo.Collection
-	shares, seen, authlog, domains, metadata                                              *mongo.Collection
+	shares, seen, authlog, domains, metadata, rollDocs                                    *mongo.Collection
+	readOnly                                                                              bool
 	// clustered says that the database keeps messages in the order of _id and has no separate index
 	// on it.
 	clustered bool
@@ -138,7 +141,9 @@ type Store struct {
 	inboxes      inboxes
 	names        remembered[mailkey.UserID]
 	paths        remembered[mailkey.Mailbox] // by pathName
-	addressClock database.Clock              // of the latest change of addresses by this process
+	rolls        rollMarks
+	minRoll      int64
+	addressClock database.Clock // of the latest change of addresses by this process
 	queues       deliveryQueues
 	transactions chan struct{} // semaphore
 	long         chan struct{} // semaphore: see pacer
@@ -184,6 +189,9 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		authlog:       o.Database.Collection(collAuthlog, committed),
 		domains:       o.Database.Collection(collDomains, committed),
 		metadata:      o.Database.Collection(collMetadata, committed),
+		rollDocs:      o.Database.Collection(collRolls, database.Collection().SetWriteConcern(database.Soon())),
+		readOnly:      o.ReadOnly,
+		minRoll:       int64(cmp.Or(o.MinRoll, DefaultMinRoll)),
 		stored:        o.Stored,
 		loggedOut:     o.LoggedOut,
 		watcher:       o.Watcher,

@@ -40,6 +40,7 @@ var collections = []collection{
 	{"journal", ascending("_id"), 20, true},
 	{"authlog", ascending("_id"), 24, true},
 	{"seen", ascending("_id"), 20, true},
+	{"rolls", ascending("_id"), 12, true},
 	{"webhookreaders", ascending("_id"), 16, true},
 	{"searchstates", ascending("_id"), 8, true},
 	{"searchrows", ascending("_id"), 16, true},

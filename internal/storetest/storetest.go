@@ -40,6 +40,8 @@ type Options struct {
 	RememberPasswords time.Duration
 	// Scram is mailstore.Options.Scram. Verifiers cost little.
 	Scram bool
+	// MinRoll is mailstore.Options.MinRoll.
+	MinRoll int
 	// Watcher is mailstore.Options.Watcher.
 	Watcher mailstore.Watcher
 }
@@ -100,7 +102,7 @@ func OpenIn(ctx context.Context, o Options) (*Store, error) {
 		Database: o.Database, Contents: s.Contents, Bus: s.Bus, Logger: o.Logger,
 		Quota: o.Quota, ReadOnly: o.ReadOnly, RememberPasswords: o.RememberPasswords,
 		Scram: o.Scram, ScramIterations: 4096,
-		Watcher: o.Watcher,
+		Watcher: o.Watcher, MinRoll: o.MinRoll,
 	})
 	if err != nil {
 		return nil, errors.Join(err, s.closeBus())
