@@ -86,7 +86,7 @@ func newSessionWorld(t testing.TB) *sessionWorld {
 	for i := range w.servers {
 		bus := &modelBus{Bus: local[i], relay: w.relay, other: local[1-i]}
 		st := storetest.Open(t, storetest.Options{Database: db, Bus: bus, Logger: log,
-			RememberPasswords: time.Hour})
+			RememberPasswords: time.Hour, MinRoll: 2}) // as if the mailboxes were large
 		if user == nil {
 			user = st.User(t, testUser)
 		}

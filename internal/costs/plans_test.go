@@ -28,7 +28,7 @@ import (
 // walks are the queries that read a whole collection on purpose: those of checks and migrations.
 var walks = []string{"addresses find {} sort _id limited", "contents find {} sort _id limited",
 	"mailboxes find {} sort _id limited", "subscriptions find {} sort _id limited",
-	"metadata find {} sort _id limited",
+	"metadata find {} sort _id limited", "rolls find {} sort _id limited",
 	"users find {} sort _id limited"}
 
 // sorts are the queries whose few documents the database sorts: a user's addresses, and what is being
@@ -143,6 +143,9 @@ func crowd(t *testing.T, st *storetest.Store, deliver func(raw []byte, to ...str
 		}
 		flag(uidset.Set{{First: 11, Last: 15}}, mailstore.Deleted)
 		flag(uidset.Set{{First: 21, Last: 30}}, mailstore.Seen)
+		if _, err := st.UIDsOf(t.Context(), st.Mailbox(t, u, "INBOX")); err != nil { // writes a roll
+			t.Fatal(err)
+		}
 		for _, path := range []string{"Nowhere", "Nowhere/Else"} {
 			if err := st.Subscribe(t.Context(), u.ID, path, true); err != nil {
 				t.Fatal(err)
@@ -158,7 +161,7 @@ func crowd(t *testing.T, st *storetest.Store, deliver func(raw []byte, to ...str
 func exercise(t *testing.T, db *mongo.Database, survey *dbtest.Survey) {
 	ctx := t.Context()
 	var later time.Duration // what the clock is ahead; no delivery is under way when it changes
-	st := storetest.Open(t, storetest.Options{Database: db, RememberPasswords: time.Hour,
+	st := storetest.Open(t, storetest.Options{Database: db, RememberPasswords: time.Hour, MinRoll: 10,
 		Clock: func() time.Time { return time.Now().Add(later) }})
 	lmtp := newLMTP(t, serveLMTP(t, st))
 	imapAddr := serveIMAP(t, st)

@@ -50,6 +50,8 @@ const (
 	StrayAddress
 	// StrayMetadata: an annotation of a mailbox, or of a user, that does not exist.
 	StrayMetadata
+	// StrayRoll: a roll of a mailbox that does not exist, or one that cannot be read.
+	StrayRoll
 	// NoAddress: mail to a user's name does not reach the user.
 	NoAddress
 	// BadDocument: any other document that cannot be read. Not repaired.
@@ -65,8 +67,8 @@ var faultNames = map[Fault]string{
 	UnknownKeyword: "unknown keyword", WrongMarkers: "wrong markers", BadMessage: "bad message",
 	BadJournal: "bad journal",
 	LowNumbers: "low numbers", NoMailbox: "no mailbox", NoUser: "no user",
-	StrayMetadata: "stray metadata",
-	StrayAddress:  "stray address", NoAddress: "no address",
+	StrayMetadata: "stray metadata", StrayRoll: "stray roll",
+	StrayAddress: "stray address", NoAddress: "no address",
 	BadDocument: "bad document", Unreadable: "unreadable",
 }
 
@@ -135,10 +137,11 @@ func (s *Store) Check(ctx context.Context, o CheckOptions) (Checked, error) {
 }
 
 // CheckNames looks for addresses, subscriptions and metadata of users who do not exist, and for
-// metadata of mailboxes that do not.
+// metadata and rolls of mailboxes that do not.
 func (s *Store) CheckNames(ctx context.Context, o CheckOptions) error {
 	c := &checker{s: s, o: o}
-	for _, f := range []func(context.Context) error{c.strayAddresses, c.straySubscriptions, c.strayMetadata} {
+	for _, f := range []func(context.Context) error{c.strayAddresses, c.straySubscriptions, c.strayMetadata,
+		c.strayRolls} {
 		if err := f(ctx); err != nil {
 			return fmt.Errorf("check for users who do not exist: %w", err)
 		}

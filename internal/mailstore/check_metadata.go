@@ -17,6 +17,7 @@ func (c *checker) strayMetadata(ctx context.Context) error {
 		Projection: bson.D{{Key: "_id", Value: 1}}}
 	return c.pages(ctx, scan, func(docs []bson.Raw) error {
 		var keys []metadataKey
+		var boxes []mailkey.Mailbox
 		for _, doc := range docs {
 			id, ok := binaryID(doc, len(metadataKey{}))
 			if !ok {
@@ -24,8 +25,9 @@ func (c *checker) strayMetadata(ctx context.Context) error {
 				continue
 			}
 			keys = append(keys, metadataKey(id))
+			boxes = append(boxes, metadataKey(id).mailbox())
 		}
-		there, err := c.owners(ctx, keys)
+		there, err := c.owners(ctx, boxes)
 		if err != nil {
 			return err
 		}
@@ -41,13 +43,12 @@ func (c *checker) strayMetadata(ctx context.Context) error {
 	})
 }
 
-// owners returns which of the mailboxes of the keys exist; number 0 does if the user does.
-func (c *checker) owners(ctx context.Context, keys []metadataKey) (map[mailkey.Mailbox]bool, error) {
+// owners returns which of the mailboxes exist; number 0 does if the user does.
+func (c *checker) owners(ctx context.Context, boxes []mailkey.Mailbox) (map[mailkey.Mailbox]bool, error) {
 	there := make(map[mailkey.Mailbox]bool)
 	var users []mailkey.UserID
 	ids := bson.A{}
-	for _, key := range keys {
-		box := key.mailbox()
+	for _, box := range boxes {
 		if _, known := there[box]; known {
 			continue
 		}

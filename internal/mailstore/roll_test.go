@@ -324,3 +324,42 @@ func TestRollAfterRestore(t *testing.T) {
 		})
 	}
 }
+
+// A check finds the rolls of mailboxes that are gone, and those that cannot be read, and no others.
+func TestCheckRolls(t *testing.T) {
+	e := openEnvWith(t, dbtest.Database(t), Options{MinRoll: 3})
+	u := e.user(t)
+	inbox, archive := e.box(t, u, Inbox).Key, e.box(t, u, "Archive").Key
+	for _, box := range []mailkey.Mailbox{inbox, archive} {
+		e.fill(t, box, 5, nil)
+		e.compareUIDs(t, box)
+	}
+	stray := e.rollOf(t, inbox)
+	stray.ID = u.ID.Mailbox(1000).Binary()
+	e.putRoll(t, stray.signed())
+	torn := e.rollOf(t, archive)
+	torn.UIDs.Data = torn.UIDs.Data[:5]
+	e.putRoll(t, torn)
+	for _, repair := range []bool{false, true} {
+		var found []mailkey.Mailbox
+		if err := e.CheckNames(t.Context(), CheckOptions{Repair: repair, Found: func(f Finding) {
+			if f.Fault != StrayRoll || f.Repaired != repair {
+				t.Errorf("%+v", f)
+			}
+			found = append(found, f.Mailbox)
+		}}); err != nil {
+			t.Fatal(err)
+		}
+		slices.SortFunc(found, func(a, b mailkey.Mailbox) int { return int(a.Number()) - int(b.Number()) })
+		if !slices.Equal(found, []mailkey.Mailbox{archive, u.ID.Mailbox(1000)}) {
+			t.Errorf("repair %t: found %v", repair, found)
+		}
+	}
+	if e.rollOf(t, inbox) == nil || e.rollOf(t, archive) != nil || e.rollOf(t, u.ID.Mailbox(1000)) != nil {
+		t.Error("other rolls are left than that of the inbox")
+	}
+	e.compareUIDs(t, archive)
+	if e.rollOf(t, archive) == nil {
+		t.Error("no roll was made in the place of the torn one")
+	}
+}
