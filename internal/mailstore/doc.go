@@ -13,6 +13,7 @@
 //     them.
 //   - journal: the UIDs of removed messages, for clients that were away (RFC 7162, VANISHED), where
 //     they went, and what happened to the list of mailboxes and the quota (notes.go).
+//   - roll: a copy of the UIDs of a large mailbox at one mod-sequence, in one document (roll.go).
 //
 // # What always holds
 //
@@ -31,7 +32,8 @@
 //     user's sessions are told to look (unsettled.go). Nothing depends on events.
 //   - Reads outside of transactions see only what a majority of the database's members has. The
 //     reads of one operation are a chain (database.Clock), and so are all calls whose contexts have
-//     the same clock: what a mailbox's mod-sequence promises is visible on every shard.
+//     the same clock: what a mailbox's mod-sequence promises is visible on every shard. Rolls may be
+//     read in any state, since they are not believed.
 //   - The store never gives out a UID, a mailbox number or a UIDVALIDITY twice.
 //   - No transaction touches more than maxBatch messages. Larger operations take several. A
 //     deletion that must be finished is marked first, and another process resumes it if need be
@@ -45,6 +47,7 @@
 //	Expunge          -> transaction per batch -> event, release references
 //	DeleteMailbox, DeleteUser -> mark -> as Expunge, in the background -> remove what was marked
 //	Messages, UIDs, Changes                    queries outside of transactions
+//	UIDsOf           -> roll, journal and keys since -> compare with the counters -> or UIDs
 //
 // Transactions of one user run one after the other within a process (userLocks); between processes,
 // the database's conflict detection decides, and transact tries again.
