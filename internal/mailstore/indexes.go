@@ -98,7 +98,8 @@ func Forms() []database.Form {
 		{Name: collJournal, Compressor: database.Zstd},
 		{Name: collUsers}, {Name: collAddresses}, {Name: collMailboxes}, {Name: collSubscriptions},
 		{Name: collTokens}, {Name: collSending}, {Name: collShares}, {Name: collSeen}, {Name: collState},
-		{Name: collRolls, Compressor: database.Zstd}, {Name: collDomains}, {Name: collMetadata}, {Name: collAuthlog, Compressor: database.Zstd},
+		{Name: collRolls, Compressor: database.Zstd},
+		{Name: collDomains}, {Name: collMetadata}, {Name: collAuthlog, Compressor: database.Zstd},
 	}
 }
 

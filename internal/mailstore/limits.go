@@ -180,7 +180,8 @@ const (
 	DefaultMinRoll = 1000
 	maxRollBytes   = 1 << 20
 	// A roll is written anew when so many UIDs have come or gone since: rollChanges (or
-	// Options.MinRoll, if that is less), or one for each rollOctets of the roll. To read the changes then costs about as much as to read the roll.
+	// Options.MinRoll, if that is less), or one for each rollOctets of the roll. To read the changes
+	// then costs about as much as to read the roll.
 	rollChanges = 100
 	rollOctets  = 32
 	// maxRollMarks bounds the rolls of which the store remembers which are stored; each takes about a
