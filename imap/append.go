@@ -54,6 +54,8 @@ type appender struct {
 	taken    int64 // octets of all messages
 	progress *progress
 
+	replaces uint32 // REPLACE: the UID of the message that goes
+
 	parts  int       // of CATENATE
 	source urlSource // likewise
 }
@@ -176,7 +178,9 @@ func (a *appender) open(ctx context.Context) (err error) {
 	if a.dest, err = a.c.destination(ctx, a.name); err != nil {
 		return err
 	}
-	a.items, err = a.dest.Import()
+	if a.items, err = a.dest.Import(); err == nil && a.replaces != 0 {
+		a.items.Replaces(a.c.sel.box, a.replaces)
+	}
 	return err
 }
 

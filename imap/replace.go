@@ -41,6 +41,7 @@ func (c *conn) handleReplace(ctx context.Context, cmd *command) error {
 		return errNothingToReplace
 	}
 	a := c.newAppender(cmd.tag, name)
+	a.replaces = uids[0]
 	defer a.discard(ctx)
 	if err := a.message(ctx, cmd.args); err != nil {
 		return err

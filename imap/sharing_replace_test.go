@@ -56,19 +56,22 @@ func TestReplaceAcrossUsers(t *testing.T) {
 	}
 	const overQuota = "NO [OVERQUOTA] Quota exceeded: that of the mailbox's owner"
 
-	// Within the mailbox of another user: the owner needs room for both.
+	// Within the mailbox of another user: the owner needs room for the difference.
 	share(asAlice, "lrswite")
 	asAlice.append("Drafts", "", message("one"))
 	asBob.ok("SELECT %s", drafts)
-	limit(alice, 1)
-	replace("no room for both", drafts, overQuota)
+	full := quota.Limits{Bytes: int64(len(message("one"))), Messages: 1}
+	if err := s.store.SetLimits(t.Context(), alice.ID, full); err != nil {
+		t.Fatal(err)
+	}
+	replace("no room", drafts, overQuota)
 	used("refused", 1, 0, 0)
-	limit(alice, 2)
-	replace("room for both", drafts, "OK")
+	limit(alice, 1)
+	replace("room for it", drafts, "OK")
 	used("within", 1, 0, 0)
 	asAlice.ok("SELECT Drafts")
 	if got, _ := asAlice.ok("FETCH 1:* (UID FLAGS ENVELOPE)"); len(got) != 1 ||
-		!strings.Contains(got[0], `UID 2 FLAGS (\Seen \Flagged $Label)`) || !strings.Contains(got[0], `"room for both"`) {
+		!strings.Contains(got[0], `UID 2 FLAGS (\Seen \Flagged $Label)`) || !strings.Contains(got[0], `"room for it"`) {
 		t.Errorf("alice sees %q", got)
 	}
 

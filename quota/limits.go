@@ -52,12 +52,13 @@ func (l Limits) Or(d Limits) Limits {
 	return l
 }
 
-// Fit reports whether more fits beside stored. A limit of Default lets everything fit.
+// Fit reports whether more fits beside stored. A limit of Default lets everything fit, and what does
+// not grow fits.
 func (l Limits) Fit(stored, more Usage) bool {
 	return fits(l.Bytes, stored.Bytes, more.Bytes) && fits(l.Messages, stored.Messages, more.Messages)
 }
 
-func fits(limit, stored, more int64) bool { return limit <= 0 || more <= limit-stored }
+func fits(limit, stored, more int64) bool { return limit <= 0 || more <= 0 || more <= limit-stored }
 
 // Usage is an amount of mail.
 type Usage struct {

@@ -122,7 +122,10 @@ func (k *Keeper) chargeBy(
 	room := append(
 		room(fieldLimitBytes, fieldFreeBytes, u.Bytes, policy.Limits.Bytes),
 		room(fieldLimitMessages, fieldFreeMessages, u.Messages, policy.Limits.Messages)...)
-	filter := append(append(k.filter(user), named...), bson.E{Key: "$and", Value: room})
+	filter := append(k.filter(user), named...)
+	if len(room) > 0 {
+		filter = append(filter, bson.E{Key: "$and", Value: room})
+	}
 	inc, fields := freed(Usage{}.Sub(u)), projection[:len(projection):len(projection)]
 	for _, c := range counters {
 		inc = append(inc, bson.E{Key: c.Field, Value: c.By})
@@ -160,8 +163,11 @@ func charged(policy Policy, raw bson.Raw, counters []*Counter) (Account, error) 
 }
 
 // room returns the conditions that n of a resource is free: of the own limit or, if that is
-// Default, of the policy's.
+// Default, of the policy's. What does not grow needs no room.
 func room(limit, free string, n, byDefault int64) bson.A {
+	if n <= 0 {
+		return nil
+	}
 	enough := func(n int64) bson.D { return bson.D{{Key: free, Value: bson.D{{Key: "$gte", Value: n}}}} }
 	if byDefault <= 0 {
 		return bson.A{enough(n)}

@@ -10,6 +10,7 @@ import (
 	"gadwall/dedupe"
 	"gadwall/internal/contents"
 	"gadwall/internal/mailstore"
+	"gadwall/internal/uidset"
 	"gadwall/quota"
 )
 
@@ -24,6 +25,9 @@ type Import struct {
 	announced int64 // bytes that Admit allowed
 	held      int   // bytes of items, which stay in memory
 	seen      []int // of items: those that the actor has seen, where \Seen is each user's own
+
+	from *Mailbox // where the message that is replaced is, if that was told
+	uid  uint32   // its UID
 
 	known bool // limit and used are those of the first Admit
 	limit quota.Limits
@@ -70,10 +74,36 @@ func (i *Import) Admit(ctx context.Context, size int64) error {
 		i.known = true
 	}
 	i.announced += size
-	if !i.limit.Fit(i.used, quota.Usage{Bytes: i.announced, Messages: int64(len(i.items)) + 1}) {
+	more := quota.Usage{Bytes: i.announced, Messages: int64(len(i.items)) + 1}
+	if i.limit.Fit(i.used, more) {
+		return nil
+	}
+	gone, err := i.replaced(ctx)
+	if err != nil {
+		return err
+	}
+	if !i.limit.Fit(i.used.Sub(gone), more) {
 		return i.box.account.owned(quota.ErrOverQuota)
 	}
 	return nil
+}
+
+// Replaces tells Admit that Replace will follow: what the message takes that goes is free then.
+func (i *Import) Replaces(from *Mailbox, uid uint32) { i.from, i.uid = from, uid }
+
+// replaced is what the quota gets back of the message that is replaced.
+func (i *Import) replaced(ctx context.Context) (gone quota.Usage, err error) {
+	if i.from == nil || i.from.key.User() != i.box.key.User() {
+		return gone, nil
+	}
+	q := mailstore.Query{UIDs: uidset.Set{{First: i.uid, Last: i.uid}}}
+	for m, err := range i.from.Messages(ctx, q, mailstore.FieldSize) {
+		if err != nil {
+			return gone, err
+		}
+		gone = gone.Add(quota.Usage{Bytes: m.Size, Messages: 1})
+	}
+	return gone, nil
 }
 
 // Add reads a message to the end of r and stores its bytes. Trace lines of an earlier delivery

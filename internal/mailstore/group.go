@@ -108,31 +108,38 @@ func (g *groupWrite) write(ctx context.Context) error {
 }
 
 // charge takes the quota for all bundles or, if that does not fit, for those that fit in their order.
+// What a bundle replaces counts as gone (RFC 8508 section 3.4).
 func (g *groupWrite) charge(ctx context.Context) error {
 	g.over = make([]bool, len(g.bundles))
 	g.crossed = nil
-	var total quota.Usage
-	for _, bundle := range g.bundles {
-		total = total.Add(g.usage(bundle))
+	if err := g.findReplaced(ctx); err != nil {
+		return err
 	}
-	if total == (quota.Usage{}) {
+	var total quota.Usage
+	stored := int64(0)
+	for _, bundle := range g.bundles {
+		total = total.Add(g.growth(bundle))
+		stored += g.usage(bundle).Messages
+	}
+	if total == (quota.Usage{}) && stored == 0 {
 		return nil
 	}
-	g.numbers = quota.Counter{Field: userNumbers, By: total.Messages}
+	g.numbers = quota.Counter{Field: userNumbers, By: stored}
 	account, err := g.store.quota.Charge(ctx, g.user, total, &g.numbers)
 	if errors.Is(err, quota.ErrOverQuota) {
-		total = quota.Usage{}
+		total, stored = quota.Usage{}, 0
 		for i, bundle := range g.bundles {
-			usage := g.usage(bundle)
-			g.over[i] = usage != quota.Usage{} && !account.Limits.Fit(account.Usage.Add(total), usage)
+			growth := g.growth(bundle)
+			g.over[i] = !account.Limits.Fit(account.Usage.Add(total), growth)
 			if !g.over[i] {
-				total = total.Add(usage)
+				total = total.Add(growth)
+				stored += g.usage(bundle).Messages
 			}
 		}
-		if total == (quota.Usage{}) {
+		if total == (quota.Usage{}) && stored == 0 {
 			return nil
 		}
-		g.numbers.By = total.Messages
+		g.numbers.By = stored
 		account, err = g.store.quota.Charge(ctx, g.user, total, &g.numbers)
 	}
 	if errors.Is(err, quota.ErrNoSuchUser) {

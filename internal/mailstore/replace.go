@@ -7,13 +7,15 @@ import (
 	"gadwall/internal/events"
 	"gadwall/internal/mailkey"
 	"gadwall/internal/uidset"
+	"gadwall/quota"
 )
 
 // Replace stores a message and removes another one, which may be in another mailbox, in one
 // transaction (RFC 8508): there are always either the old or the new message, never both and never
-// none. The quota needs room for both. If the mailboxes belong to different users, two transactions
-// store and then remove: if the second one fails, there are both. Errors are those of Append, and
-// ErrNoSuchMessage if the message that is to be replaced is gone; then nothing is changed.
+// none. The quota needs room for the difference (RFC 8508 section 3.4). If the mailboxes belong to
+// different users, two transactions store and then remove: if the second one fails, there are both.
+// Errors are those of Append, and ErrNoSuchMessage if the message that is to be replaced is gone;
+// then nothing is changed.
 func (s *Store) Replace(
 	ctx context.Context, item AppendItem, box mailkey.Mailbox, uid uint32,
 ) (Delivered, error) {
@@ -55,7 +57,7 @@ type replacement struct {
 	box mailkey.Mailbox
 	uid uint32
 
-	removed *removal // what the transaction removed
+	removed *removal // what the transaction removes
 	state   *boxState
 }
 
@@ -68,21 +70,39 @@ func (g *groupWrite) removeReplaced(ctx context.Context) error {
 		if err := g.store.removeOne(ctx, b.replaces); err != nil {
 			return err
 		}
-		if len(b.replaces.removed.uids) == 0 {
+	}
+	return nil
+}
+
+// findReplaced reads, within the transaction, what the bundles replace.
+func (g *groupWrite) findReplaced(ctx context.Context) (err error) {
+	for _, b := range g.bundles {
+		r := b.replaces
+		if r == nil {
+			continue
+		}
+		uids := uidset.Set{{First: r.uid, Last: r.uid}}
+		if r.removed, err = g.store.removable(ctx, r.box, uids, nil, 1); err != nil {
+			return err
+		}
+		if len(r.removed.uids) == 0 {
 			return &refusedBundles{map[*bundle]error{b: ErrNoSuchMessage}}
 		}
 	}
 	return nil
 }
 
+// growth is what a bundle adds to the quota, less what it replaces.
+func (g *groupWrite) growth(b *bundle) quota.Usage {
+	usage := g.usage(b)
+	if b.replaces != nil {
+		usage = usage.Sub(b.replaces.removed.usage)
+	}
+	return usage
+}
+
+// removeOne removes a message that was found. The quota was charged for the difference.
 func (s *Store) removeOne(ctx context.Context, r *replacement) (err error) {
-	uids := uidset.Set{{First: r.uid, Last: r.uid}}
-	if r.removed, err = s.removable(ctx, r.box, uids, nil, 1); err != nil || len(r.removed.uids) == 0 {
-		return err
-	}
-	if err := s.quota.Release(ctx, r.box.User(), r.removed.usage); err != nil {
-		return userError(err)
-	}
 	if r.state, err = s.changeMailbox(ctx, r.box, r.removed.boxChange); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package mailstore
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -56,10 +57,11 @@ func TestReplace(t *testing.T) {
 			return err
 		},
 		quota.ErrOverQuota: func() error {
-			if err := e.SetLimits(t.Context(), u.ID, quota.Limits{Messages: 1}); err != nil {
+			size := e.list(t, sent.Key, Query{}, FieldSize)[0].Size
+			if err := e.SetLimits(t.Context(), u.ID, quota.Limits{Bytes: size + 100}); err != nil {
 				return err
 			}
-			_, err := e.Replace(t.Context(), e.replacing(t, sent, "fourth"), sent.Key, third.UID)
+			_, err := e.Replace(t.Context(), e.replacing(t, sent, strings.Repeat("x", 200)), sent.Key, third.UID)
 			return errors.Join(err, e.SetLimits(t.Context(), u.ID, quota.Limits{}))
 		},
 	} {
@@ -70,6 +72,44 @@ func TestReplace(t *testing.T) {
 			t.Errorf("after %v: %d messages", want, len(got))
 		}
 		e.checkConsistent(t, u)
+	}
+}
+
+// The quota needs room for what a message is larger than the one that it replaces (RFC 8508 section
+// 3.4), and no room if it is smaller, even if the limits are below what is there.
+func TestReplaceInFullMailbox(t *testing.T) {
+	e := newEnv(t)
+	u := e.user(t)
+	drafts := e.box(t, u, "Drafts")
+	old := e.deliver(t, drafts.Key, 1, Draft)
+	replace := func(text string) (err error) {
+		if old, err = e.Replace(t.Context(), e.replacing(t, drafts, text), drafts.Key, old.UID); err != nil {
+			old = Delivered{UID: e.list(t, drafts.Key, Query{}, 0)[0].UID}
+		}
+		e.checkConsistent(t, u)
+		return err
+	}
+	if err := replace("first"); err != nil {
+		t.Fatal(err)
+	}
+	size := e.list(t, drafts.Key, Query{}, FieldSize)[0].Size
+	for _, tt := range []struct {
+		limits quota.Limits
+		text   string
+		want   error
+	}{
+		{quota.Limits{Bytes: size, Messages: 1}, "other", nil},
+		{quota.Limits{Bytes: size, Messages: 1}, "others", quota.ErrOverQuota},
+		{quota.Limits{Bytes: size + 1, Messages: 1}, "others", nil},
+		{quota.Limits{Bytes: 1, Messages: 1}, "short", nil},
+		{quota.Limits{Bytes: 1, Messages: 1}, "longer", quota.ErrOverQuota},
+	} {
+		if err := e.SetLimits(t.Context(), u.ID, tt.limits); err != nil {
+			t.Fatal(err)
+		}
+		if err := replace(tt.text); !errors.Is(err, tt.want) {
+			t.Errorf("%q with %+v: %v, want %v", tt.text, tt.limits, err, tt.want)
+		}
 	}
 }
 
