@@ -46,21 +46,29 @@ type Gadwall struct {
 // StartGadwall runs `binary serve` with its data and its log below dir, and returns when the server
 // listens. args are further flags. The server ends with Stop, or when ctx ends.
 func StartGadwall(ctx context.Context, binary, dir string, args ...string) (*Gadwall, error) {
-	return StartGadwallOn(ctx, binary, dir, MongoDB{}, args...)
+	return StartGadwallOn(ctx, binary, dir, MongoDB{}, Layers{}, args...)
 }
 
 // MongoDB is a database of a MongoDB. The zero value stands for the embedded database.
 type MongoDB struct{ URI, Database string }
 
-// StartGadwallOn is StartGadwall with a database of a MongoDB, which the server makes, and Stop leaves.
-func StartGadwallOn(ctx context.Context, binary, dir string, on MongoDB, args ...string) (*Gadwall, error) {
+// StartGadwallOn is StartGadwall with a database of a MongoDB, which the server makes, and Stop leaves,
+// and for clients with these layers.
+func StartGadwallOn(
+	ctx context.Context, binary, dir string, on MongoDB, layers Layers, args ...string,
+) (*Gadwall, error) {
+	secure, err := layers.flags(dir)
+	if err != nil {
+		return nil, err
+	}
+	args = append(secure, args...)
 	s := &Gadwall{log: filepath.Join(dir, "server.log"), ended: make(chan struct{})}
 	log, err := os.Create(s.log)
 	if err != nil {
 		return nil, err
 	}
 	defer log.Close() // the process has its own descriptor
-	s.DataDir = filepath.Join(dir, "data")
+	s.DataDir, s.Layers = filepath.Join(dir, "data"), layers
 	s.cmd = exec.CommandContext(ctx, binary, append([]string{"serve", "--data-dir", s.DataDir,
 		"--imap-listen", "127.0.0.1:0", "--lmtp-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0",
 		"--smtp-listen", "off", "--submission-listen", "off", "--trusted-mtas", "127.0.0.1",
@@ -86,7 +94,7 @@ func StartGadwallOn(ctx context.Context, binary, dir string, on MongoDB, args ..
 	ready := make(chan map[string]string, 1)
 	go func() {
 		defer close(s.ended)
-		readListeners(out, ready)
+		readListeners(out, []string{layers.listener(), "LMTP", "HTTP"}, ready)
 		s.err = s.cmd.Wait()
 	}()
 	timer := time.NewTimer(startTimeout)
@@ -116,12 +124,9 @@ func withoutSettings(environ []string) []string {
 	})
 }
 
-// needed are the listeners that a target has.
-var needed = []string{"IMAP", "LMTP", "HTTP"}
-
 // readListeners reads what a server says on standard output, to its end, and sends the addresses
-// once all are known.
-func readListeners(out io.Reader, ready chan<- map[string]string) {
+// once all that are needed are known.
+func readListeners(out io.Reader, needed []string, ready chan<- map[string]string) {
 	at := make(map[string]string)
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
@@ -138,7 +143,7 @@ func readListeners(out io.Reader, ready chan<- map[string]string) {
 
 func (s *Gadwall) describe(at map[string]string) {
 	s.Server = result.Server{Name: "gadwall", Variant: "embedded"}
-	s.IMAP, s.LMTP = at["IMAP"], at["LMTP"]
+	s.IMAP, s.LMTP = at[s.Layers.listener()], at["LMTP"]
 	s.PID = s.cmd.Process.Pid
 	s.UserFormat, s.Password = "bench%d@example.com", rand.Text()
 	s.Create, s.Metrics = HTTPUsers(at["HTTP"], ""), HTTPMetrics(at["HTTP"], "")

@@ -17,6 +17,7 @@ import (
 type Target struct {
 	Server     result.Server
 	IMAP, LMTP string // host:port
+	Layers     Layers // of connections to IMAP
 	// UserFormat makes the address of user n from 0 on, as fmt does: "bench%d@example.com".
 	UserFormat string
 	Password   string // of all users

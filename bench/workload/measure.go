@@ -128,6 +128,7 @@ func (m *measurement) line(repeat int, step string) *result.Line {
 	params := map[string]float64{"connections": float64(m.workers()), "users": float64(m.s.Users),
 		"messages": float64(m.s.Messages)}
 	maps.Copy(params, m.s.Params)
+	maps.Copy(params, m.s.Target.Layers.Params())
 	maps.Copy(params, m.st.params)
 	return &result.Line{
 		Run: m.s.Options.Run, Time: m.begun, Machine: m.s.machine, Server: m.s.Target.Server,

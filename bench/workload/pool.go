@@ -16,13 +16,14 @@ type session struct {
 
 // connect logs in as a user of the suite.
 func (s *suite) connect(ctx context.Context, user int) (*session, error) {
-	conn, err := imapconn.Dial(s.Target.IMAP, answerTimeout)
+	conn, err := s.Target.DialIMAP(answerTimeout)
 	if err != nil {
 		return nil, err
 	}
 	c := &session{Conn: conn}
-	c.release = context.AfterFunc(ctx, func() { conn.Close() })
-	if _, err := c.Must("LOGIN %q %q", s.Target.User(user), s.Target.Password); err != nil {
+	raw := conn.Conn // Login may put something on top
+	c.release = context.AfterFunc(ctx, func() { raw.Close() })
+	if err := s.Target.Login(conn, user); err != nil {
 		c.close()
 		return nil, err
 	}

@@ -28,6 +28,9 @@ type benchRunCmd struct {
 	SweepAttachmentSize []config.Size `placeholder:"SIZE,..." help:"The same with --attachment-size."`
 	SweepBigMail        []int64       `placeholder:"BYTES,..." help:"The same with --big-mail."`
 
+	IMAPTLS      string `name:"imap-tls" enum:"none,starttls,tls" default:"none" help:"How connections to IMAP are encrypted: starttls, tls (from the first octet), none. A server of our own gets a certificate; that of another one is not checked."`
+	IMAPCompress bool   `name:"imap-compress" help:"Compress connections to IMAP (COMPRESS=DEFLATE)."`
+
 	MongoDBURI string `name:"mongodb-uri" placeholder:"URI" help:"MongoDB for the server of our own, instead of the embedded database. It makes a new database there, which is dropped in the end."`
 
 	IMAP       string `name:"imap" placeholder:"ADDR" help:"Measure the server that listens there, host:port, instead of one of our own."`
@@ -160,7 +163,7 @@ func (c *benchRunCmd) target(ctx context.Context, dir string) (to *target.Target
 		if on.URI != "" {
 			on.Database = "gadwall-bench-" + strings.ToLower(rand.Text()[:10])
 		}
-		started, err := target.StartGadwallOn(ctx, self, dir, on)
+		started, err := target.StartGadwallOn(ctx, self, dir, on, c.layers())
 		if err != nil {
 			return nil, nil, errors.Join(err, on.Drop())
 		}
@@ -168,12 +171,16 @@ func (c *benchRunCmd) target(ctx context.Context, dir string) (to *target.Target
 		return &started.Target, func() error { return errors.Join(started.Stop(), on.Drop()) }, nil
 	}
 	to = &target.Target{Server: results.Server{Name: c.Name}, IMAP: c.IMAP, LMTP: c.LMTP,
-		UserFormat: c.UserFormat, Password: os.Getenv(passwordVariable)}
+		Layers: c.layers(), UserFormat: c.UserFormat, Password: os.Getenv(passwordVariable)}
 	if c.HTTP != "" {
 		to.Create = target.HTTPUsers(c.HTTP, os.Getenv(tokenVariable))
 		to.Metrics = target.HTTPMetrics(c.HTTP, os.Getenv(tokenVariable))
 	}
 	return to, func() error { return nil }, nil
+}
+
+func (c *benchRunCmd) layers() target.Layers {
+	return target.Layers{TLS: target.TLS(c.IMAPTLS), Compress: c.IMAPCompress}
 }
 
 // tokenVariable has the token for --http, as it has for the server.

@@ -66,6 +66,26 @@ func TestBenchRun(t *testing.T) {
 	}
 }
 
+// Connections to IMAP have TLS, and are compressed, as the flags say.
+func TestBenchRunLayers(t *testing.T) {
+	for _, mode := range []string{"starttls", "tls"} {
+		out := filepath.Join(t.TempDir(), "out.jsonl")
+		gadwall(t, "", nil, "bench", "run", "idle", "--imap-tls", mode, "--imap-compress", "--users", "2",
+			"--messages", "2", "--connections", "2", "--calls", "3", "--repeats", "1", "--idle", "3",
+			"--settle", "20ms", "--out", out).want(t, 0, "idle connect")
+		var want []string
+		for _, step := range []string{"connect: 3", "delivery: 3", "push: 3"} {
+			name, calls, _ := strings.Cut(step, ":")
+			want = append(want, fmt.Sprintf("gadwall embedded: idle %s connections=2 deflate=1 idle=3 messages=2 "+
+				"%s, repeat 0:%s", name, map[string]string{"starttls": "starttls=1 users=2", "tls": "tls=1 users=2"}[mode],
+				calls))
+		}
+		if diff := cmp.Diff(want, keys(t, out)); diff != "" {
+			t.Error(diff)
+		}
+	}
+}
+
 // The footprint of a repeat is what it adds, and a plan can be made of it.
 func TestBenchFootprint(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "out.jsonl")

@@ -3,8 +3,8 @@
 // workloads use it where a client library would tidy up what they want to send or
 // to see. It trusts the server: nothing but time bounds what it reads.
 //
-//	Dial -> Login -> Do, Must, Append -> Close
-//	        Begin -> ... -> Finish            several commands at once
+//	Dial, DialTLS -> StartTLS, Compress -> Login -> Do, Must, Append -> Close
+//	                                                Begin -> ... -> Finish    several commands at once
 package imapconn
 
 import (
@@ -49,6 +49,11 @@ func Dial(addr string, timeout time.Duration) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	return greeted(nc, timeout)
+}
+
+// greeted reads the greeting of a connection.
+func greeted(nc net.Conn, timeout time.Duration) (*Conn, error) {
 	c := New(nc, timeout)
 	greeting, err := c.Response()
 	if err == nil && !strings.HasPrefix(greeting, "* OK") {
