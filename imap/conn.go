@@ -72,6 +72,7 @@ type conn struct {
 	sub     *events.Subscription // from the first SELECT or IDLE on
 	heard   []mailkey.UserID     // whose events sub has
 	sel     *selected            // nil unless state is selected
+	series  *series              // nil unless the next command is of one
 
 	enabled     extensions
 	annotations annotations
@@ -176,6 +177,9 @@ func (c *conn) serve(ctx context.Context) {
 				return
 			}
 		}
+		if !c.hasInput() {
+			c.endSeries()
+		}
 		c.in.wait(c.patience(), !c.hasInput())
 		err := c.dec.Start()
 		if errors.Is(err, wire.ErrQuiet) {
@@ -201,6 +205,7 @@ func (c *conn) handshake(tc *tls.Conn) error {
 // close ends everything that belongs to the connection.
 func (c *conn) close() {
 	c.in.unwatch()
+	c.endSeries()
 	if c.compressed != nil {
 		c.compressed.out.Release()
 	}
@@ -336,6 +341,9 @@ func (c *conn) maxBad() int {
 // that was not OK.
 func (c *conn) run(ctx context.Context, cmd *command) error {
 	r, err := c.parseName(cmd)
+	if err != nil || cmd.name != "FETCH" && cmd.name != "UID FETCH" {
+		c.endSeries()
+	}
 	if err == nil && (r.sync != syncNone || r.states == inSelected) && cmd.name != "UNSELECT" {
 		if err = c.refresh(ctx); errors.Is(err, mailstore.ErrNoSuchMailbox) {
 			c.bye("", "Selected mailbox is not there any more")

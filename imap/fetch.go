@@ -24,7 +24,19 @@ import (
 // streamed from there to the connection. While the client reads one batch, the
 // next one is read. The memory of a FETCH is bounded by two batches, whatever the
 // set and the size of messages; that of all FETCHes by the server's budget.
+//
+// FETCHes for the same of different messages that have arrived one behind the other share their
+// reads: fetch_series.go.
 func (c *conn) handleFetch(ctx context.Context, cmd *command) error {
+	err := c.fetch(ctx, cmd)
+	if err != nil {
+		c.endSeries()
+	}
+	return err
+}
+
+func (c *conn) fetch(ctx context.Context, cmd *command) error {
+	text := c.fetchText(cmd)
 	if err := cmd.args.SP(); err != nil {
 		return err
 	}
@@ -63,7 +75,16 @@ func (c *conn) handleFetch(ctx context.Context, cmd *command) error {
 		}
 	}
 	f := newFetcher(c, req)
-	if err := f.run(ctx, ranges); err != nil {
+	s, err := f.seriesFor(ctx, text, ranges)
+	if err != nil {
+		return err
+	}
+	if s != nil {
+		err = f.answerNext(ctx, s)
+	} else {
+		err = f.run(ctx, ranges)
+	}
+	if err != nil {
 		return err
 	}
 	switch {

@@ -275,14 +275,8 @@ func (f *fetcher) writeBatch(ctx context.Context, b *batch, half func()) error {
 			half()
 		}
 		b.messages[i] = fetched{} // to free it
-		if m.missing() {
-			f.c.srv.rare.Error(f.c.log, "imap: content of a message is missing", "uid", m.msg.UID,
-				"mailbox", f.c.sel.box.Key().String(), "content", m.msg.Content.String())
-			f.unreadable++
-			continue
-		}
 		failed := f.unreadable
-		if err := f.write(ctx, m); err != nil {
+		if err := f.writeRead(ctx, m); err != nil {
 			return err
 		}
 		if m.content != nil && len(b.messages) == 1 && f.plan.keeps() && f.unreadable == failed {
@@ -294,6 +288,17 @@ func (f *fetcher) writeBatch(ctx context.Context, b *batch, half func()) error {
 		}
 	}
 	return nil
+}
+
+// writeRead writes the response of a message whose content was to be read, if the plan needs it.
+func (f *fetcher) writeRead(ctx context.Context, m fetched) error {
+	if f.plan.content && m.missing() {
+		f.c.srv.rare.Error(f.c.log, "imap: content of a message is missing", "uid", m.msg.UID,
+			"mailbox", f.c.sel.box.Key().String(), "content", m.msg.Content.String())
+		f.unreadable++
+		return nil
+	}
+	return f.write(ctx, m)
 }
 
 // markSeen sets \Seen of the messages that have it not, in one change, and

@@ -183,6 +183,21 @@ func (m *strictClient) answers(lines []string) map[uint32]string {
 	return found
 }
 
+// fetchSeries reads the same of some messages by several commands, which the server reads together.
+func (m *strictClient) fetchSeries() (commands []*strictCommand) {
+	items := []string{"FLAGS", "(FLAGS BODY.PEEK[])", "(UID BODY.PEEK[HEADER])", "BODY.PEEK[]", "BODY[]"}
+	what, first := items[m.w.oneOf(len(items), "items")], m.pick(true)
+	for s := first; s != nil && len(commands) < 4; s = m.pick(true) {
+		if s.uid == first.uid {
+			commands = append(commands, m.fetchOf(s, what))
+		}
+		if m.w.oneOf(5, "more commands") == 4 {
+			break
+		}
+	}
+	return commands
+}
+
 // fetch reads something of some messages.
 func (m *strictClient) fetch() *strictCommand {
 	s := m.pick(true)
@@ -197,7 +212,11 @@ func (m *strictClient) fetch() *strictCommand {
 	if !m.condstore {
 		items = items[:len(items)-1]
 	}
-	what := items[m.w.oneOf(len(items), "items")]
+	return m.fetchOf(s, items[m.w.oneOf(len(items), "items")])
+}
+
+// fetchOf reads these items of the targets.
+func (m *strictClient) fetchOf(s *strictTargets, what string) *strictCommand {
 	c := &strictCommand{text: s.form("FETCH") + " " + what}
 	var there []uint32
 	c.begin = func() { there = m.box.existing(m.in(s.uids)) }

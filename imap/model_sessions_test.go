@@ -245,6 +245,9 @@ func (m *strictClient) pipeline() {
 	m.w.alone = false
 	defer func() { m.w.alone = true }()
 	var commands []*strictCommand
+	if m.w.oneOf(3, "series") == 2 {
+		commands = m.fetchSeries()
+	}
 	for range 2 + m.w.oneOf(3, "commands") {
 		c := strictActs[m.w.oneOf(len(strictActs), "act")](m)
 		if c == nil {

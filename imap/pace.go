@@ -56,6 +56,7 @@ func (c *conn) keepPace(ctx context.Context) error {
 	if c.pace == nil || c.pace.Allow() {
 		return nil
 	}
+	c.endSeries()
 	c.srv.rare.Info(c.log, "imap: commands wait: too many of the user",
 		"commands_a_minute", c.srv.opts.MaxCommandsPerMinute)
 	ctx, end := c.untilStop(ctx)

@@ -30,6 +30,9 @@ type selected struct {
 	// 4.1.1). nil after some rest.
 	sliced *mailstore.Message
 
+	// together is how many messages a series reads together at most; see there.
+	together int
+
 	saved    uidset.Set // what "$" means (RFC 5182)
 	contexts contexts
 
@@ -183,7 +186,7 @@ func (c *conn) open(ctx context.Context, name string, access account.Access) (*m
 	}
 	box = opening.Mailbox
 	sel := &selected{
-		box: opened, synced: time.Now(),
+		box: opened, synced: time.Now(), together: fetchBatch,
 		view: mailview.New(mailview.State{UIDs: opening.UIDs, UIDNext: box.UIDNext, ModSeq: box.HighestModSeq}),
 	}
 	sel.show = presenter{enc: c.enc, enabled: &c.enabled, view: &sel.view, rights: opened.Rights()}
