@@ -19,6 +19,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"gadwall/internal/config"
+	"gadwall/internal/mailstore"
 	"gadwall/internal/node"
 )
 
@@ -169,6 +170,9 @@ func TestStorage(t *testing.T) {
 	if list, err := os.ReadDir(dir); err != nil || len(list) != 0 {
 		t.Errorf("the look left %v, %v", list, err)
 	}
+	open := o
+	open.Serve.HTTPListen = ":8080"
+	want(t, Examine(t.Context(), open), Problem, "will not start: --http-listen :8080 is beyond loopback")
 	n, err := node.Open(t.Context(), node.Options{Storage: o.Serve.Storage, Access: node.Serving, Version: "0.9",
 		Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -179,6 +183,11 @@ func TestStorage(t *testing.T) {
 	want(t, list, OK, "clocks of this machine and of the database agree")
 	want(t, list, OK, "and all indexes")
 	want(t, list, OK, "(0.9)")
+	want(t, Examine(t.Context(), open), Problem, "there is no token for everything")
+	if _, _, err := n.Mail.CreateToken(t.Context(), mailstore.Token{Name: "admin", Scopes: []string{"all"}}); err != nil {
+		t.Fatal(err)
+	}
+	want(t, Examine(t.Context(), open), OK, "has a token for the HTTP API")
 	o.Now = func() time.Time { return time.Now().Add(time.Minute) }
 	want(t, Examine(t.Context(), o), Warning, "of the database differ by")
 	if _, err := n.Database.Collection("messages").InsertOne(t.Context(), bson.D{

@@ -30,6 +30,7 @@ func storage(ctx context.Context, o *Options) []Finding {
 	}
 	if err := node.MustExist(*s); errors.Is(err, node.ErrNoDatabase) {
 		f.ok("There is no database in %s yet: the first start makes it.", s.DataDir)
+		admission(o, f, func() (bool, error) { return false, nil })
 		return f.list
 	}
 	n, err := node.Open(ctx, node.Options{Storage: *s, Access: node.Looking, Version: o.Version,
@@ -45,6 +46,7 @@ func storage(ctx context.Context, o *Options) []Finding {
 		topology(ctx, n.Client, f, o.Now())
 	}
 	transactions(ctx, n.Database, f)
+	admission(o, f, func() (bool, error) { return n.Mail.HasAdminToken(ctx) })
 	clock := &findings{area: "clock"}
 	clocks(ctx, n.Client, clock, o.Now)
 	form := &findings{area: "schema"}
@@ -56,6 +58,24 @@ func storage(ctx context.Context, o *Options) []Finding {
 		running(o, status, instances)
 	}
 	return slices.Concat(f.list, clock.list, form.list, instances.list)
+}
+
+// admission looks for what lets an API beyond loopback start: the setting, or a token that hasToken
+// finds in the database.
+func admission(o *Options, f *findings, hasToken func() (bool, error)) {
+	if !o.Serve.NeedsToken() {
+		return
+	}
+	switch has, err := hasToken(); {
+	case err != nil:
+		f.problem("Look at the log of the database.", "The tokens of the HTTP API cannot be read: %v", err)
+	case !has:
+		f.problem("Set --http-token, or run gadwall token create admin --scopes all.",
+			"The server will not start: --http-listen %s is beyond loopback, and there is no token for everything.",
+			o.Serve.HTTPListen)
+	default:
+		f.ok("The database has a token for the HTTP API beyond loopback.")
+	}
 }
 
 // advice says what to do about a database that cannot be opened.
