@@ -161,7 +161,7 @@ func (s *Server) userRoutes() []route {
 				schema: text()}}}),
 		s.route(http.MethodPost, "/users/{id}/undelete", s.undeleteUser, operation{
 			id: "undeleteUser", summary: "Bring back a deleted user whose time is not over.", tag: "users",
-			answer: User{}, failures: []int{gone}}),
+			answer: User{}, failures: []int{gone, taken}}),
 		s.route(http.MethodPost, "/users/{id}/rename", s.renameUser, operation{
 			id: "renameUser", summary: "Give a user another name.", tag: "users", body: newName{}, answer: User{},
 			failures: []int{bad, gone, taken}}),

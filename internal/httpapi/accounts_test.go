@@ -277,7 +277,8 @@ func TestStatesOfUsers(t *testing.T) {
 	if err := login(); u.State != "active" || !u.DeleteAfter.IsZero() || err != nil {
 		t.Errorf("brought back: %+v, login %v", u, err)
 	}
-	a.refused(t, "POST", path+"/undelete", "", 404, "NoSuchUser")
+	a.refused(t, "POST", path+"/undelete", "", 409, "NotDeleted")
+	a.refused(t, "POST", "/users/nobody@example.com/undelete", "", 404, "NoSuchUser")
 	for _, grace := range []string{"x", "-1h", "1000000h"} {
 		a.refused(t, "DELETE", path+"?grace="+grace, "", 400, "InvalidField")
 	}

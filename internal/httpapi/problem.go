@@ -86,6 +86,7 @@ var refusals = []struct {
 	{mailstore.ErrNoSuchToken, http.StatusNotFound, "NoSuchToken"},
 	{mailstore.ErrNoSuchPassword, http.StatusNotFound, "NoSuchPassword"},
 	{mailstore.ErrNoSuchMailbox, http.StatusNotFound, "NoSuchMailbox"},
+	{mailstore.ErrNotDeleted, http.StatusConflict, "NotDeleted"},
 	{mailstore.ErrUserExists, http.StatusConflict, "UserExists"},
 	{mailstore.ErrMailboxExists, http.StatusConflict, "MailboxExists"},
 	{mailstore.ErrHasChildren, http.StatusConflict, "HasChildren"},

@@ -62,7 +62,7 @@ func (r *accountsRace) step(ctx context.Context) error {
 func TestAccountsRace(t *testing.T) {
 	one := newEnv(t)
 	two := openEnvWith(t, one.db, Options{})
-	refusals := []error{ErrNoSuchUser, ErrUserExists, ErrNoSuchAddress, ErrTooMany}
+	refusals := []error{ErrNoSuchUser, ErrNotDeleted, ErrUserExists, ErrNoSuchAddress, ErrTooMany}
 	var running sync.WaitGroup
 	for i, on := range []*env{one, two, one, two} {
 		running.Go(func() {

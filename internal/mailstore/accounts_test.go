@@ -167,7 +167,7 @@ func TestStates(t *testing.T) {
 	if err := login("correct horse"); err != nil {
 		t.Errorf("undeleted: %v", err)
 	}
-	if err := e.Undelete(ctx, u); !errors.Is(err, ErrNoSuchUser) {
+	if err := e.Undelete(ctx, u); !errors.Is(err, ErrNotDeleted) {
 		t.Errorf("undeleted twice: %v", err)
 	}
 

@@ -10,6 +10,7 @@ import (
 // Errors on which a caller decides. They may come wrapped. quota.ErrOverQuota is one of them, too.
 var (
 	ErrNoSuchUser       = errors.New("no such user")
+	ErrNotDeleted       = errors.New("the user is not deleted")
 	ErrUserExists       = errors.New("a user or alias with this address exists")
 	ErrInvalidAddress   = errors.New("not a mail address this server can have")
 	ErrWeakPassword     = errors.New("password cannot be used")

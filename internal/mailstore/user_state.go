@@ -73,8 +73,8 @@ func (s *Store) DeleteUserAfter(ctx context.Context, user mailkey.UserID, after 
 	})
 }
 
-// Undelete brings back a user in state UserDeleted, who is active then. The error is ErrNoSuchUser
-// for a user in another state, and for one who is gone for good.
+// Undelete brings back a user in state UserDeleted, who is active then. Errors: ErrNotDeleted for a
+// user in another state, ErrNoSuchUser for one who is gone for good.
 func (s *Store) Undelete(ctx context.Context, user mailkey.UserID) error {
 	res, err := s.users.UpdateOne(ctx,
 		append(byID(user.Binary()), notSet(userDeleting), bson.E{Key: userState, Value: UserDeleted}),
@@ -83,7 +83,10 @@ func (s *Store) Undelete(ctx context.Context, user mailkey.UserID) error {
 		return fmt.Errorf("undelete user: %w", err)
 	}
 	if res.MatchedCount == 0 {
-		return ErrNoSuchUser
+		if _, err := s.UserByID(ctx, user); err != nil {
+			return err
+		}
+		return ErrNotDeleted
 	}
 	return nil
 }
