@@ -184,7 +184,8 @@ func TestStorage(t *testing.T) {
 	want(t, list, OK, "and all indexes")
 	want(t, list, OK, "(0.9)")
 	want(t, Examine(t.Context(), open), Problem, "there is no token for everything")
-	if _, _, err := n.Mail.CreateToken(t.Context(), mailstore.Token{Name: "admin", Scopes: []string{"all"}}); err != nil {
+	admin := mailstore.Token{Name: "admin", Scopes: []string{"all"}}
+	if _, _, err := n.Mail.CreateToken(t.Context(), admin); err != nil {
 		t.Fatal(err)
 	}
 	want(t, Examine(t.Context(), open), OK, "has a token for the HTTP API")
