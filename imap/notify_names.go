@@ -59,6 +59,7 @@ func (d *treeDiff) compare(subscribed map[string]bool) {
 	}
 	d.subscriptions(subscribed)
 	d.order()
+	d.correct()
 	for _, changed := range d.list {
 		if d.n.responses++; d.n.responses > d.c.srv.notifyResponses {
 			return
