@@ -7,6 +7,8 @@
 //   - bus: carries events from the code that committed a change to all subscribers of that user: to
 //     those of this process, and through Redis to those of other instances.
 //
+//   - watch: collects the changes of all users for one receiver: for an operator who looks on.
+//
 // # What always holds
 //
 //   - An event wakes its receiver up. It is not the truth: the receiver reads what changed from the
@@ -21,9 +23,14 @@
 //   - After the bus has lost its connection to Redis and made a new one, every subscriber receives
 //     Resync: Redis does not keep what was published meanwhile.
 //
+//   - While nobody watches, a watch costs nothing: no connection, no command. What it costs while
+//     somebody does is a connection to Redis, and no further command for an event. A watch keeps a bounded
+//     number of changes, and counts the rest.
+//
 // # Flow
 //
 //	commit -> Publish -> subscriptions in this process          (always)
 //	                  -> Redis channel gadwall:u:<user in hex>  (NewRedis)
 //	                       -> other instances that have subscribers of the user
+//	                       -> other instances that watch, by the pattern gadwall:u:*
 package events

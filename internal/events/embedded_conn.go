@@ -53,6 +53,7 @@ func (c *embeddedConn) Write(p []byte) (int, error) {
 var embeddedCommands = map[string]struct{ least, most int }{
 	"HELLO":       {0, 1},
 	"PING":        {0, 1},
+	"PSUBSCRIBE":  {1, 1},
 	"PUBLISH":     {2, 2},
 	"SUBSCRIBE":   {1, subscribeBatch},
 	"UNSUBSCRIBE": {0, subscribeBatch},

@@ -62,8 +62,10 @@ func (k Kind) String() string {
 type Event struct {
 	User    mailkey.UserID
 	Mailbox uint32 // number within the user; 0 when the event is about no single mailbox
-	ModSeq  uint64 // highest mod-sequence of the mailbox after the change; 0 when unknown
-	Kind    Kind
+	// ModSeq is the highest mod-sequence of the mailbox after the change; of MailboxList, the number of
+	// the entry in the user's journal that tells of the change. 0 when unknown.
+	ModSeq uint64
+	Kind   Kind
 	// UIDs names the messages of New, Junk and Ham, at most MaxUIDs of them;
 	// nil means "find out yourself". A receiver must not modify it.
 	UIDs []uint32
@@ -96,6 +98,10 @@ type Bus interface {
 	// wake is called after each one, and when the subscription ends, from any goroutine. It must
 	// not block, and must not call the bus or the subscription.
 	SubscribeWaking(user mailkey.UserID, wake func()) *Subscription
+	// Watch starts collecting the changes of all users: up to room of them that the receiver has not
+	// taken yet, of the events that it wants. want is called while the bus is held: it must not block,
+	// and must not call the bus. The caller owns the watch and must close it.
+	Watch(room int, want func(Event) bool) *Watch
 	// Connected reports whether events of other processes arrive. As long as they do, a subscriber
 	// need not poll often: what was lost before, Resync told.
 	Connected() bool

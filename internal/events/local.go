@@ -13,15 +13,19 @@ func NewLocal() Bus { return newLocal() }
 
 // local is the per-process fan-out, also used inside the Redis bus.
 //
-// Lock order: local.mu, then Subscription.mu, then those of wake.
+// Lock order: local.mu, then Subscription.mu or Watch.mu, then those of wake.
 type local struct {
-	mu     sync.Mutex
-	users  map[mailkey.UserID]map[*Subscription]struct{}
-	closed bool
+	mu    sync.Mutex
+	users map[mailkey.UserID]map[*Subscription]struct{}
+	// watches are few, and mostly none.
+	watches map[*Watch]struct{}
+	closed  bool
 
 	// onFirst and onLast are told, with mu held and therefore in order, that a
 	// user has got the first or lost the last subscriber. They must not block.
 	onFirst, onLast func(user mailkey.UserID)
+	// onWatch is told, in the same way, that there are other watches than before.
+	onWatch func()
 }
 
 var _ Bus = (*local)(nil)
@@ -39,7 +43,25 @@ func (l *local) Publish(_ context.Context, ev Event) error {
 	for s := range l.users[ev.User] {
 		s.put(ev)
 	}
+	l.tellWatches(ev)
 	return nil
+}
+
+// deliver hands an event of another instance to the user's subscribers. What watches hear of others
+// comes to them on a way of its own.
+func (l *local) deliver(ev Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for s := range l.users[ev.User] {
+		s.put(ev)
+	}
+}
+
+// overhear hands an event of another instance to the watches.
+func (l *local) overhear(ev Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.tellWatches(ev)
 }
 
 // resync tells every subscriber that events were lost.
@@ -164,6 +186,10 @@ func (l *local) Close() error {
 		}
 	}
 	clear(l.users)
+	for w := range l.watches {
+		w.end()
+	}
+	clear(l.watches)
 	return nil
 }
 

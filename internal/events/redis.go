@@ -24,6 +24,7 @@ type Stats struct {
 	Published uint64 // events handed to Redis
 	Dropped   uint64 // events that never reached Redis
 	Received  uint64 // events received from other instances
+	Overheard uint64 // events of other instances, of all users, received while somebody watched
 	Connects  uint64 // subscriber connections made
 	Connected bool   // whether the subscriber connection is up now
 }
@@ -55,10 +56,13 @@ type Redis struct {
 
 	doubts chan struct{} // see Doubt
 
-	published, dropped, received, connects atomic.Uint64
-	connected                              atomic.Bool
-	outage                                 outage
-	closeOnce                              sync.Once
+	watching chan struct{} // has an element when there are other watches than before
+	hearsAll atomic.Bool   // whether events of all users arrive
+
+	published, dropped, received, connects, overheard atomic.Uint64
+	connected                                         atomic.Bool
+	outage                                            outage
+	closeOnce                                         sync.Once
 }
 
 var _ Bus = (*Redis)(nil)
@@ -102,11 +106,14 @@ func newRedis(
 		dirty:   make(map[mailkey.UserID]struct{}),
 		wake:    make(chan struct{}, 1),
 		doubts:  make(chan struct{}, 1),
+
+		watching: make(chan struct{}, 1),
 	}
-	b.local.onFirst, b.local.onLast = b.touch, b.touch
+	b.local.onFirst, b.local.onLast, b.local.onWatch = b.touch, b.touch, b.touchWatch
 	b.wg.Go(func() { b.publishLoop(ctx) })
 	b.wg.Go(func() { b.subscribeLoop(ctx) })
 	b.wg.Go(func() { b.doubtLoop(ctx) })
+	b.wg.Go(func() { b.watchLoop(ctx) })
 	return b
 }
 
@@ -168,7 +175,8 @@ func RedisUnder(bus Bus) *Redis {
 
 // Stats returns the counts since NewRedis.
 func (b *Redis) Stats() Stats {
-	return Stats{b.published.Load(), b.dropped.Load(), b.received.Load(), b.connects.Load(), b.connected.Load()}
+	return Stats{b.published.Load(), b.dropped.Load(), b.received.Load(), b.overheard.Load(), b.connects.Load(),
+		b.connected.Load()}
 }
 
 func (b *Redis) miss(evs ...Event) {

@@ -2,9 +2,7 @@ package events
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"time"
 
@@ -90,36 +88,11 @@ func (b *Redis) listen(ctx context.Context) (confirmed bool, err error) {
 	// connection is closed.
 	defer context.AfterFunc(ctx, func() { ps.Close() })()
 
-	silent := false
-	for {
-		msg, err := ps.ReceiveTimeout(ctx, pingInterval)
-		var timeout net.Error
-		switch {
-		case errors.As(err, &timeout) && timeout.Timeout() && ctx.Err() == nil:
-			if silent {
-				return confirmed, errors.New("no sign of life")
-			}
-			silent = true
-			if err := ps.Ping(ctx); err != nil {
-				return confirmed, fmt.Errorf("ping: %w", err)
-			}
-			continue
-		case err != nil:
-			select {
-			case ferr := <-follow:
-				follow <- nil // for the deferred receive
-				if ferr != nil {
-					return confirmed, ferr
-				}
-			default:
-			}
-			return confirmed, fmt.Errorf("receive: %w", err)
-		}
-		silent = false
+	err = receiveAll(ctx, ps, func(msg any) {
 		switch msg := msg.(type) {
 		case *redis.Subscription:
 			if msg.Kind != "subscribe" {
-				continue
+				return
 			}
 			if msg.Channel == channelAll {
 				confirmed = true
@@ -131,16 +104,27 @@ func (b *Redis) listen(ctx context.Context) (confirmed bool, err error) {
 				b.local.resyncUser(user)
 			}
 		case *redis.Message:
-			b.receive(msg)
+			b.take(msg)
 		}
+	})
+	select {
+	case ferr := <-follow:
+		follow <- nil // for the deferred receive
+		if ferr != nil {
+			err = ferr
+		}
+	default:
 	}
+	return confirmed, err
 }
 
-func (b *Redis) receive(msg *redis.Message) {
+// take hands one message to the subscriptions.
+func (b *Redis) take(msg *redis.Message) {
 	if msg.Channel == channelAll {
 		if msg.Payload != b.origin {
 			b.received.Add(1)
 			b.local.resync()
+			b.local.eachWatch((*Watch).lose)
 		}
 		return
 	}
@@ -158,7 +142,7 @@ func (b *Redis) receive(msg *redis.Message) {
 		b.local.resyncUser(user)
 		return
 	}
-	_ = b.local.Publish(context.Background(), ev) // a local bus has no errors
+	b.local.deliver(ev)
 }
 
 // followUsers subscribes and unsubscribes channels as users come and go. When

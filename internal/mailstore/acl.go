@@ -124,7 +124,7 @@ func aclFields(entries []ACLEntry) bson.D {
 // publishACL wakes up the sessions that look at the owner's mailboxes, and the users whom entries
 // name that changed.
 func (s *Store) publishACL(ctx context.Context, owner mailkey.UserID, before, after []ACLEntry) {
-	s.publishList(ctx, owner)
+	s.publishList(ctx, owner, 0)
 	told := map[mailkey.UserID]bool{owner: true}
 	for _, e := range slices.Concat(before, after) {
 		user, ok := e.Identifier.User()
@@ -132,7 +132,7 @@ func (s *Store) publishACL(ctx context.Context, owner mailkey.UserID, before, af
 			continue
 		}
 		told[user] = true
-		s.publishList(ctx, user)
+		s.publishList(ctx, user, 0)
 	}
 }
 
@@ -258,6 +258,34 @@ func (s *Store) UsersByID(ctx context.Context, ids []mailkey.UserID) (map[mailke
 		users[user.ID] = user
 	}
 	return users, nil
+}
+
+// Usernames returns the names of those of the users that exist.
+func (s *Store) Usernames(ctx context.Context, ids []mailkey.UserID) (map[mailkey.UserID]string, error) {
+	names := make(map[mailkey.UserID]string, len(ids))
+	if len(ids) == 0 {
+		return names, nil
+	}
+	keys := make(bson.A, len(ids))
+	for i, id := range ids {
+		keys[i] = id.Binary()
+	}
+	ctx, end := s.link(ctx)
+	defer end()
+	cursor, err := s.users.Find(ctx,
+		bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: keys}}}, notSet(userDeleting)},
+		options.Find().SetHint(byKey).SetProjection(bson.D{{Key: userName, Value: 1}}).SetBatchSize(int32(len(ids)+1)))
+	if err != nil {
+		return nil, fmt.Errorf("find users: %w", err)
+	}
+	var docs []userDoc
+	if err := cursor.All(ctx, &docs); err != nil {
+		return nil, fmt.Errorf("find users: %w", err)
+	}
+	for i := range docs { // an _id has the length of those that were asked for
+		names[mailkey.UserID(docs[i].ID.Data)] = docs[i].Name
+	}
+	return names, nil
 }
 
 // NearestParent returns the mailbox of the user that is superior to the path and the deepest of

@@ -71,6 +71,7 @@ func (u *userCheck) recoverMailbox(ctx context.Context, b *boxCheck) (bool, erro
 		path = fmt.Sprintf("Recovered %d (%d)", b.key.Number(), n)
 	}
 	var box *Mailbox
+	var note int64
 	err := u.s.transact(ctx, func(ctx context.Context) error {
 		user, err := u.s.touchUser(ctx, u.id, bson.D{{Key: userTree, Value: int64(1)},
 			{Key: userNotes, Value: int64(1)}, {Key: userUIDValidity, Value: int64(1)}})
@@ -104,7 +105,8 @@ func (u *userCheck) recoverMailbox(ctx context.Context, b *boxCheck) (bool, erro
 		if _, err = u.s.mailboxes.InsertOne(ctx, doc); err != nil {
 			return err
 		}
-		return u.s.writeNotes(ctx, u.id, user.Notes, noteCreated(box))
+		note = user.Notes
+		return u.s.writeNotes(ctx, u.id, note, noteCreated(box))
 	})
 	if errors.Is(err, ErrNoSuchUser) || mongo.IsDuplicateKeyError(err) {
 		return false, nil
@@ -112,6 +114,6 @@ func (u *userCheck) recoverMailbox(ctx context.Context, b *boxCheck) (bool, erro
 	if err != nil {
 		return false, fmt.Errorf("recover mailbox %v: %w", b.key, err)
 	}
-	u.s.publishList(ctx, u.id)
+	u.s.publishList(ctx, u.id, note)
 	return true, nil
 }

@@ -66,7 +66,7 @@ func (s *Store) deleteUser(ctx context.Context, filter bson.D, user mailkey.User
 		if res.MatchedCount == 0 {
 			return ErrNoSuchUser
 		}
-		s.publishList(ctx, user)
+		s.publishList(ctx, user, 0)
 		return nil
 	})
 	if err != nil {

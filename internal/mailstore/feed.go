@@ -53,9 +53,30 @@ func (s *Store) Extents(ctx context.Context, user mailkey.UserID) ([]Extent, err
 		if len(d.ID.Data) != len(mailkey.Mailbox{}) {
 			return nil, fmt.Errorf("mailbox key of %d octets in the database", len(d.ID.Data))
 		}
-		list[i] = Extent{d.number(), d.Path, d.SpecialUse, uint64(d.UIDNext), uint64(d.ModSeq), uint64(d.Expunged)}
+		list[i] = d.extent()
 	}
 	return list, nil
+}
+
+// ExtentOf returns how far a mailbox has come. The error is ErrNoSuchMailbox.
+func (s *Store) ExtentOf(ctx context.Context, box mailkey.Mailbox) (Extent, error) {
+	ctx, end := s.link(ctx)
+	defer end()
+	var d mailboxDoc
+	err := s.mailboxes.FindOne(ctx, append(byBox(box), notSet(boxDeleting)),
+		options.FindOne().SetHint(byKey).SetProjection(extentProjection)).Decode(&d)
+	if errors.Is(err, mongo.ErrNoDocuments) {
+		return Extent{}, ErrNoSuchMailbox
+	}
+	if err != nil {
+		return Extent{}, fmt.Errorf("find mailbox: %w", err)
+	}
+	return d.extent(), nil
+}
+
+// extent is how far the mailbox has come.
+func (d *mailboxDoc) extent() Extent {
+	return Extent{d.number(), d.Path, d.SpecialUse, uint64(d.UIDNext), uint64(d.ModSeq), uint64(d.Expunged)}
 }
 
 // Removal is an entry of a mailbox's journal.

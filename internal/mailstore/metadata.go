@@ -224,9 +224,9 @@ func (s *Store) LastMetadataChange(ctx context.Context, user mailkey.UserID) (in
 func (s *Store) SetMetadata(
 	ctx context.Context, box mailkey.Mailbox, actor mailkey.UserID, entries []MetadataEntry,
 ) (change int64, err error) {
-	var use bool // the mailbox has another special use
+	var note int64 // tells that the mailbox has another special use; 0 if it has not
 	err = s.transactFor(ctx, box.User(), func(ctx context.Context) error {
-		use = false
+		note = 0
 		user, err := s.touchUser(ctx, box.User(), bson.D{{Key: userAnnotations, Value: int64(1)}})
 		if err != nil {
 			return err
@@ -244,7 +244,7 @@ func (s *Store) SetMetadata(
 		var models []mongo.WriteModel
 		for _, e := range entries {
 			if e.Name == SpecialUseMetadata && box.Number() != 0 {
-				if use, err = s.setSpecialUse(ctx, box, actor, string(e.Value)); err != nil {
+				if note, err = s.setSpecialUse(ctx, box, actor, string(e.Value)); err != nil {
 					return err
 				}
 				models = append(models, noteMetadata(box, actor, e.Name, change))
@@ -259,8 +259,8 @@ func (s *Store) SetMetadata(
 		return 0, fmt.Errorf("set metadata: %w", err)
 	}
 	s.publishMetadata(ctx, box)
-	if use {
-		s.publishList(ctx, box.User())
+	if note != 0 {
+		s.publishList(ctx, box.User(), note)
 	}
 	return change, nil
 }
@@ -384,50 +384,50 @@ func checkMetadata(sizes map[metadataKey]int64, box mailkey.Mailbox, actor mailk
 }
 
 // setSpecialUse gives a mailbox the special use that a client names, or none, within a
-// transaction, and reports whether that is another one than before. Only the owner can: uses are of
-// the owner's list of mailboxes.
+// transaction. It returns the number of the entry in the user's journal that tells so; 0 if the mailbox
+// had that use before. Only the owner can: uses are of the owner's list of mailboxes.
 func (s *Store) setSpecialUse(
 	ctx context.Context, box mailkey.Mailbox, actor mailkey.UserID, value string,
-) (changed bool, err error) {
+) (note int64, err error) {
 	doc, err := s.findMailboxDoc(ctx, byBox(box))
 	if err != nil {
-		return false, err
+		return 0, err
 	}
 	use := ""
 	switch i := slices.IndexFunc(SpecialUses, func(u string) bool { return strings.EqualFold(u, value) }); {
 	case actor != box.User():
-		return false, invalid(ErrSpecialUse, "only the owner of a mailbox can set its use")
+		return 0, invalid(ErrSpecialUse, "only the owner of a mailbox can set its use")
 	case doc.Path == Inbox:
-		return false, invalid(ErrSpecialUse, "INBOX has a use of its own")
+		return 0, invalid(ErrSpecialUse, "INBOX has a use of its own")
 	case i >= 0:
 		use = SpecialUses[i]
 	case strings.Contains(value, " "):
-		return false, invalid(ErrSpecialUse, "a mailbox can have one special use")
+		return 0, invalid(ErrSpecialUse, "a mailbox can have one special use")
 	case value != "":
-		return false, invalid(ErrSpecialUse, "this use is not supported")
+		return 0, invalid(ErrSpecialUse, "this use is not supported")
 	}
 	if use == doc.SpecialUse {
-		return false, nil
+		return 0, nil
 	}
 	change := bson.D{{Key: "$unset", Value: bson.D{{Key: boxSpecialUse, Value: ""}}}}
 	if use != "" {
 		switch _, err := s.MailboxBySpecialUse(ctx, box.User(), use); {
 		case err == nil:
-			return false, invalid(ErrSpecialUse, "another mailbox is the one for %s", use)
+			return 0, invalid(ErrSpecialUse, "another mailbox is the one for %s", use)
 		case !errors.Is(err, ErrNoSuchMailbox):
-			return false, err
+			return 0, err
 		}
 		change = bson.D{{Key: "$set", Value: bson.D{{Key: boxSpecialUse, Value: use}}}}
 	}
 	if _, err := s.mailboxes.UpdateOne(ctx, byBox(box), change); err != nil {
-		return false, fmt.Errorf("set special use: %w", err)
+		return 0, fmt.Errorf("set special use: %w", err)
 	}
 	// Few changes of metadata are of a use, so the others take no number for an entry.
 	c, err := s.touchTree(ctx, box.User())
 	if err != nil {
-		return false, err
+		return 0, err
 	}
-	return true, s.writeNotes(ctx, box.User(), c.Notes,
+	return c.Notes, s.writeNotes(ctx, box.User(), c.Notes,
 		Note{Kind: MailboxChanged, Mailbox: box.Number(), Path: doc.Path, SpecialUse: use})
 }
 

@@ -353,9 +353,11 @@ func (s *Store) warn(ctx context.Context, user mailkey.UserID, crossed []quota.C
 	}
 }
 
-// publishList wakes up the sessions that look at the user's list of mailboxes.
-func (s *Store) publishList(ctx context.Context, user mailkey.UserID) {
-	_ = s.bus.Publish(context.WithoutCancel(ctx), events.Event{User: user, Kind: events.MailboxList})
+// publishList wakes up the sessions that look at the user's list of mailboxes. note is the number of the
+// entry in the user's journal that tells of the change; 0 if none does.
+func (s *Store) publishList(ctx context.Context, user mailkey.UserID, note int64) {
+	_ = s.bus.Publish(context.WithoutCancel(ctx),
+		events.Event{User: user, Kind: events.MailboxList, ModSeq: uint64(note)})
 }
 
 // publishMetadata wakes up the sessions that look at the metadata of a mailbox, or of the user.

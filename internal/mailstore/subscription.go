@@ -23,6 +23,7 @@ func (s *Store) Subscribe(ctx context.Context, user mailkey.UserID, path string,
 	if err != nil {
 		return err
 	}
+	var note int64
 	err = s.transactFor(ctx, user, func(ctx context.Context) error {
 		c, err := s.touchTree(ctx, user)
 		if err != nil {
@@ -35,12 +36,13 @@ func (s *Store) Subscribe(ctx context.Context, user mailkey.UserID, path string,
 		if !changed {
 			return errUnchanged
 		}
-		return s.writeNotes(ctx, user, c.Notes, noteSubscribed(path, subscribed))
+		note = c.Notes
+		return s.writeNotes(ctx, user, note, noteSubscribed(path, subscribed))
 	})
 	if err != nil {
 		return fmt.Errorf("subscribe: %w", err)
 	}
-	s.publishList(ctx, user)
+	s.publishList(ctx, user, note)
 	return nil
 }
 

@@ -28,6 +28,7 @@ func (s *Store) CreateMailbox(ctx context.Context, user mailkey.UserID, path str
 		return nil, invalid(ErrSpecialUse, "%s is not supported", o.SpecialUse)
 	}
 	var box *Mailbox
+	var note int64
 	err = s.transactFor(ctx, user, func(ctx context.Context) error {
 		c, err := s.allocateMailbox(ctx, user)
 		if err != nil {
@@ -61,12 +62,13 @@ func (s *Store) CreateMailbox(ctx context.Context, user mailkey.UserID, path str
 		if _, err = s.mailboxes.InsertOne(ctx, newMailboxDoc(box)); err != nil {
 			return err
 		}
-		return s.writeNotes(ctx, user, c.Notes, noteCreated(box))
+		note = c.Notes
+		return s.writeNotes(ctx, user, note, noteCreated(box))
 	})
 	if err != nil {
 		return nil, fmt.Errorf("create mailbox: %w", err)
 	}
-	s.publishList(ctx, user)
+	s.publishList(ctx, user, note)
 	return box, nil
 }
 
@@ -145,36 +147,41 @@ func (s *Store) RenameMailbox(ctx context.Context, user mailkey.UserID, from, to
 	case from != Inbox && strings.HasPrefix(to, from+Separator):
 		return fmt.Errorf("rename mailbox: %w", invalid(ErrInvalidName, "it is inferior to the old name"))
 	}
+	var note int64
 	err = s.transactFor(ctx, user, func(ctx context.Context) error {
+		var err error
 		if from == Inbox {
-			return s.renameInbox(ctx, user, to)
+			note, err = s.renameInbox(ctx, user, to)
+		} else {
+			note, err = s.renameTree(ctx, user, from, to)
 		}
-		return s.renameTree(ctx, user, from, to)
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("rename mailbox: %w", err)
 	}
-	s.publishList(ctx, user)
+	s.publishList(ctx, user, note)
 	return nil
 }
 
-func (s *Store) renameTree(ctx context.Context, user mailkey.UserID, from, to string) error {
+// renameTree returns the number of the entry in the user's journal, as renameInbox does.
+func (s *Store) renameTree(ctx context.Context, user mailkey.UserID, from, to string) (note int64, err error) {
 	c, err := s.touchTree(ctx, user)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	boxes, err := s.below(ctx, user, from)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	switch own, err := s.findMailboxDoc(ctx, atPath(user, from)); {
 	case err == nil:
 		boxes = slices.Insert(boxes, 0, own)
 	case !errors.Is(err, ErrNoSuchMailbox) || len(boxes) == 0:
-		return err
+		return 0, err
 	}
 	if len(boxes) > maxBatch {
-		return invalid(ErrTooMany, "%d mailboxes would be renamed, %d can be at a time", len(boxes), maxBatch)
+		return 0, invalid(ErrTooMany, "%d mailboxes would be renamed, %d can be at a time", len(boxes), maxBatch)
 	}
 	moving := make(map[string]bool)
 	for _, b := range boxes {
@@ -184,14 +191,14 @@ func (s *Store) renameTree(ctx context.Context, user mailkey.UserID, from, to st
 		// A tree takes the place of nothing: what exists below the new name would be mixed with it.
 		there, err := s.below(ctx, user, to)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		if slices.ContainsFunc(there, func(b *mailboxDoc) bool { return !moving[b.Path] }) {
-			return fmt.Errorf("%w: %s has mailboxes below it", ErrMailboxExists, to)
+			return 0, fmt.Errorf("%w: %s has mailboxes below it", ErrMailboxExists, to)
 		}
 		if !moving[to] {
 			if err := s.checkFree(ctx, user, to); err != nil {
-				return err
+				return 0, err
 			}
 		}
 	}
@@ -201,50 +208,50 @@ func (s *Store) renameTree(ctx context.Context, user mailkey.UserID, from, to st
 	for _, b := range boxes {
 		path, err := NormalizePath(to + strings.TrimPrefix(b.Path, from))
 		if err != nil {
-			return err
+			return 0, err
 		}
 		if !moving[path] {
 			if err := s.checkFree(ctx, user, path); err != nil {
-				return err
+				return 0, err
 			}
 		}
 		if err := s.setPath(ctx, user, b, path); err != nil {
-			return err
+			return 0, err
 		}
 		notes = append(notes, b.noteRenamed(path))
 	}
-	return s.writeNotes(ctx, user, c.Notes, notes...)
+	return c.Notes, s.writeNotes(ctx, user, c.Notes, notes...)
 }
 
-func (s *Store) renameInbox(ctx context.Context, user mailkey.UserID, to string) error {
+func (s *Store) renameInbox(ctx context.Context, user mailkey.UserID, to string) (note int64, err error) {
 	c, err := s.allocateMailbox(ctx, user)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	inbox, err := s.findMailboxDoc(ctx, atPath(user, Inbox))
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if err := s.checkFree(ctx, user, to); err != nil {
-		return err
+		return 0, err
 	}
 	if err := s.checkMailboxes(ctx, user); err != nil {
-		return err
+		return 0, err
 	}
 	if err := s.setPath(ctx, user, inbox, to); err != nil {
-		return err
+		return 0, err
 	}
 	box := &Mailbox{Key: user.Mailbox(uint32(c.Mailboxes)), Path: Inbox, UIDValidity: uint32(c.UIDValidity),
 		Subscribed: inbox.Subscribed, Created: now()}
 	if _, err := s.mailboxes.InsertOne(ctx, newMailboxDoc(box)); err != nil {
-		return err
+		return 0, err
 	}
 	// The metadata is then of both (RFC 5464 section 4.1). Nobody but the owner can use the new INBOX, so
 	// private entries of others stay where they are.
 	if err := s.copyMetadata(ctx, mailkey.Mailbox(inbox.ID.Data), box.Key); err != nil {
-		return err
+		return 0, err
 	}
-	return s.writeNotes(ctx, user, c.Notes, inbox.noteRenamed(to), noteCreated(box))
+	return c.Notes, s.writeNotes(ctx, user, c.Notes, inbox.noteRenamed(to), noteCreated(box))
 }
 
 // setPath renames one mailbox. A subscription to the new name becomes the mailbox's own.
@@ -276,6 +283,7 @@ func (s *Store) DeleteMailbox(ctx context.Context, user mailkey.UserID, path str
 		return ErrInboxUndeletable
 	}
 	var key mailkey.Mailbox
+	var note int64
 	err = s.transactFor(ctx, user, func(ctx context.Context) error {
 		c, err := s.touchTree(ctx, user)
 		if err != nil {
@@ -304,12 +312,13 @@ func (s *Store) DeleteMailbox(ctx context.Context, user mailkey.UserID, path str
 		if err := s.markDeleting(ctx, key); err != nil {
 			return err
 		}
-		return s.writeNotes(ctx, user, c.Notes, doc.noteDeleted())
+		note = c.Notes
+		return s.writeNotes(ctx, user, note, doc.noteDeleted())
 	})
 	if err != nil {
 		return fmt.Errorf("delete mailbox: %w", err)
 	}
-	s.publishList(ctx, user)
+	s.publishList(ctx, user, note)
 	// The mailbox is gone for everybody, so the answer does not depend on the rest any more.
 	// Waiting a while for it lets the caller see its quota freed, unless there is very much.
 	s.inBackground(ctx, deleteWait, func(ctx context.Context) {

@@ -67,7 +67,7 @@ func (s *Store) DeleteUserAfter(ctx context.Context, user mailkey.UserID, after 
 		err := s.updateUser(ctx, user, bson.D{{Key: "$set", Value: bson.D{
 			{Key: userState, Value: UserDeleted}, {Key: userDeleteAfter, Value: after.UTC()}}}})
 		if err == nil {
-			s.publishList(ctx, user)
+			s.publishList(ctx, user, 0)
 		}
 		return err
 	})
