@@ -54,6 +54,9 @@ func (w *Watch) C() <-chan struct{} { return w.wake }
 // Others reports whether events of other instances arrive now.
 func (w *Watch) Others() bool { return w.others() }
 
+// Wake puts an element into C.
+func (w *Watch) Wake() { w.awake() }
+
 // Take returns what has come since the last call: changes, the earliest first, and how many events there
 // were beyond the room for them. open is false when the watch or its bus was closed.
 func (w *Watch) Take() (changes []Change, leftOut int64, open bool) {

@@ -13,12 +13,15 @@
 //     event in the middle of many has a position with a cursor.
 //   - base: marks that the database keeps, so that the position of a user with very many mailboxes
 //     stays short: it names the base and has the marks that differ.
+//   - watch: tells an operator what happens to all users while it happens, with a bound for what it reads,
+//     and with no position.
 //   - notes: the entries of the user's own journal: the list of mailboxes and the quota.
 //
 // # Flow
 //
 //	Now -> position
 //	Read(position) -> events, each with the position after it -> Read(position of the last one)
+//	Watch(what) -> Watch.Next, which reads what the events of all users enclose
 //	Follow(position) -> Stream.Next, which waits for events of package events, and looks now and then
 //
 // Read tells first what is left of a mailbox in which it stopped, then notes, then mailbox by mailbox:

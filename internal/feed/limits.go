@@ -28,4 +28,16 @@ const (
 	// retryInterval is how soon a stream looks again for a change of which an event told, and which
 	// the database does not show yet.
 	retryInterval = 100 * time.Millisecond
+
+	// watchInterval is how often a watch reads what changed, and watchBatch bounds the changes that it
+	// reads then, each of at most watchEvents events. So it reads no more than 20 changes a second.
+	watchInterval = 500 * time.Millisecond
+	watchBatch    = 10
+	watchEvents   = 10
+	// watchDomainBatch bounds the changes of which a watch of one domain looks whose they are.
+	watchDomainBatch = 1000
+	// watchTries is in how many batches a change is that the database does not show.
+	watchTries = 5
+	// watchRemembered bounds the mailboxes of which a watch remembers what it told last.
+	watchRemembered = 1000
 )

@@ -20,6 +20,7 @@ type reader struct {
 	extents []mailstore.Extent
 	boxes   map[uint32]Mailbox // those that exist, as far as the reader was told
 	events  []Event
+	brief   bool // without the messages that were moved, or taught something
 }
 
 // read makes the page after a position.
@@ -301,7 +302,7 @@ func (r *reader) removal(ctx context.Context, mailbox uint32, e *mailstore.Remov
 
 // addMessages loads those messages of the events that are there now, as far as the page needs them.
 func (r *reader) addMessages(ctx context.Context, mailbox uint32, list []Event) error {
-	if _, exists := r.boxes[mailbox]; !exists {
+	if _, exists := r.boxes[mailbox]; !exists || r.brief {
 		return nil
 	}
 	for i := r.pos.told; i < uint64(len(list)) && i < r.pos.told+uint64(r.room()); i++ {

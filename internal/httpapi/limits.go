@@ -33,6 +33,8 @@ const (
 	// maxStreams and maxStreamsPerUser bound the streams of updates that are open (429).
 	maxStreams        = 500
 	maxStreamsPerUser = 20
+	// maxWatches bounds the open streams of what happens to all users (429).
+	maxWatches = 20
 	// heartbeat is how often a stream of updates sends something, and looks whether its client may
 	// still read. updateWait bounds the time in which a client takes what is sent.
 	heartbeat  = 20 * time.Second

@@ -61,7 +61,8 @@ func (s *Server) mailRoutes() []route {
 	if s.opts.Accounts == nil {
 		return nil
 	}
-	return slices.Concat(s.mailboxRoutes(), s.aclRoutes(), s.messageRoutes(), s.updateRoutes(), s.submitRoutes())
+	return slices.Concat(s.mailboxRoutes(), s.aclRoutes(), s.messageRoutes(), s.updateRoutes(), s.allUpdateRoutes(),
+		s.submitRoutes())
 }
 
 // fixedRoutes have answers on which other programs rely.

@@ -135,6 +135,7 @@ type Server struct {
 	counts      counts
 
 	streams       *updateStreams
+	watches       *watchStreams
 	updateMetrics *UpdateMetrics
 	heartbeat     time.Duration   // of streams
 	retry         time.Duration   // after which clients come back that were cut
@@ -171,6 +172,7 @@ func New(o Options) *Server {
 		connections: newConnections(o.MaxConnections, o.MaxConnectionsPerAddress),
 
 		streams:       &updateStreams{max: maxStreams, maxPerUser: maxStreamsPerUser, open: o.Updates.open},
+		watches:       &watchStreams{max: maxWatches, open: o.Updates.watches},
 		updateMetrics: o.Updates, heartbeat: heartbeat, retry: retryAfter, updateWait: updateWait,
 	}
 	var closed context.CancelFunc

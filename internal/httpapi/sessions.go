@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"gadwall/internal/mailkey"
 	"gadwall/internal/sessions"
 )
 
@@ -18,8 +19,8 @@ type Sessions interface {
 type Session struct {
 	ID       string    `json:"id"`
 	Instance string    `json:"instance" doc:"Host and process."`
-	User     string    `json:"user" doc:"The id of the user."`
-	Username string    `json:"username"`
+	User     string    `json:"user,omitempty" doc:"The id of the user; absent for an operator's stream of all updates."`
+	Username string    `json:"username" doc:"Empty for an operator's stream of all updates."`
 	Actor    string    `json:"actor,omitempty" doc:"The master user who acts for the user."`
 	Protocol string    `json:"protocol" enum:"imap,smtp,http"`
 	Remote   string    `json:"remote" doc:"The client's address."`
@@ -85,9 +86,12 @@ func (s *Server) sessions(r *http.Request, t sessions.Target) (any, error) {
 	}
 	list := sessionList{Sessions: make([]Session, len(a.Sessions)), Silent: a.Silent}
 	for i, x := range a.Sessions {
-		list.Sessions[i] = Session{ID: x.ID, Instance: x.Instance, User: x.User.String(), Username: x.Username,
+		list.Sessions[i] = Session{ID: x.ID, Instance: x.Instance, Username: x.Username,
 			Actor: x.Actor, Protocol: x.Protocol, Remote: x.Remote, By: x.By, TLS: x.TLS, Client: x.Client,
 			Mailbox: x.Mailbox, Since: x.Since, Idle: max(int64(time.Since(x.Active).Seconds()), 0)}
+		if x.User != (mailkey.UserID{}) {
+			list.Sessions[i].User = x.User.String()
+		}
 	}
 	return list, nil
 }

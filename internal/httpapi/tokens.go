@@ -57,7 +57,7 @@ func (s *Server) tokenRoutes() []route {
 // areas are the scopes of tags.
 var areas = map[string]string{
 	"users": "users", "addresses": "users", "app passwords": "users", "domains": "users", "mailboxes": "mail",
-	"messages": "mail", "tokens": "tokens", "server": "metrics", "document": "",
+	"messages": "mail", "updates": "users", "tokens": "tokens", "server": "metrics", "document": "",
 	"operation": "all", "authlog": "users", "user tokens": "users", "sessions": "users", "webhooks": "all",
 }
 

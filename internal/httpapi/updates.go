@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -30,16 +29,12 @@ const (
 )
 
 func (s *Server) updateRoutes() []route {
-	words := make([]string, len(feed.Kinds))
-	for i, k := range feed.Kinds {
-		words[i] = string(k)
-	}
 	return []route{{http.MethodGet, "/users/{id}/updates", operators, 0, 0, s.updates, operation{
 		id: "getUpdates", tag: "messages", answerTypes: []string{typeEvents},
 		summary: "What happens to a user's mail, as server-sent events; docs/events.md describes them.",
 		query: []parameter{
 			{name: "since", text: "A position: the id of an event. Last-Event-ID goes before it.", schema: text()},
-			{name: "kinds", text: "The kinds to tell, separated by commas: some of " + strings.Join(words, ", ") + ".",
+			{name: "kinds", text: "The kinds to tell, separated by commas: some of " + kindWords() + ".",
 				schema: text()}},
 		header: []parameter{{name: lastEventID, text: "The id of the last event that the client took.",
 			schema: text()}},
@@ -60,17 +55,13 @@ func (s *Server) updates(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.streams.release(u.user)
-	header := w.Header()
-	header.Set("Content-Type", typeEvents)
-	header.Set("Cache-Control", "no-store, no-transform")
-	header.Set("X-Accel-Buffering", "no") // nginx passes on at once
-	if r.Method == http.MethodHead {
+	if !beginStream(w, r) {
 		return
 	}
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	defer context.AfterFunc(s.closing, cancel)()
-	u.session = s.opts.Registry.Open(s.streamOf(r, u.account), func(string) { cancel() })
+	u.session = s.opts.Registry.Open(s.streamOfUser(r, u.account), func(string) { cancel() })
 	defer u.session.Close()
 	err = u.run(ctx)
 	var write *writeError
@@ -84,10 +75,7 @@ func (s *Server) updates(w http.ResponseWriter, r *http.Request) {
 
 // updateStream is one stream to a client.
 type updateStream struct {
-	server  *Server
-	w       http.ResponseWriter
-	control *http.ResponseController
-	request *http.Request
+	eventStream
 	account *account.Account
 	user    mailkey.UserID
 	kinds   []feed.Kind // nil for all
@@ -97,15 +85,21 @@ type updateStream struct {
 	session *sessions.Session
 }
 
-// streamOf describes a stream as a session of the user whose mail it tells of.
-func (s *Server) streamOf(r *http.Request, of *account.Account) sessions.Info {
-	info := sessions.Info{User: of.UserID(), Username: of.Username(), Protocol: "http",
-		Remote: s.client(r).Address, TLS: r.TLS != nil}
-	who := callerOf(r.Context())
-	info.ActorID, info.Credential, info.Begun = who.login.Actor, string(who.login.Credential), who.login.Begun
-	if who.name != info.Username {
+// streamOfUser describes a stream as a session of the user whose mail it tells of.
+func (s *Server) streamOfUser(r *http.Request, of *account.Account) sessions.Info {
+	info := s.streamOf(r)
+	info.User, info.Username = of.UserID(), of.Username()
+	if who := callerOf(r.Context()); who.name != info.Username {
 		info.Actor = who.name
 	}
+	return info
+}
+
+// streamOf describes a stream as a session of nobody.
+func (s *Server) streamOf(r *http.Request) sessions.Info {
+	info := sessions.Info{Protocol: "http", Remote: s.client(r).Address, TLS: r.TLS != nil}
+	who := callerOf(r.Context())
+	info.ActorID, info.Credential, info.Begun = who.login.Actor, string(who.login.Credential), who.login.Begun
 	if name := r.UserAgent(); len(name) <= maxAgent {
 		info.Client = strings.ToValidUTF8(name, "?")
 	}
@@ -125,19 +119,13 @@ var errNoLonger = errors.New("the client may not read any more")
 
 // newUpdateStream reads what a request asks for.
 func (s *Server) newUpdateStream(w http.ResponseWriter, r *http.Request) (*updateStream, error) {
-	u := &updateStream{server: s, w: w, control: http.NewResponseController(w), request: r,
-		sent: r.Header.Get(lastEventID)}
+	u := &updateStream{eventStream: s.newEventStream(w, r), sent: r.Header.Get(lastEventID)}
 	if u.sent == "" {
 		u.sent = r.FormValue("since")
 	}
-	if words := r.FormValue("kinds"); words != "" {
-		for word := range strings.SplitSeq(words, ",") {
-			kind := feed.Kind(word)
-			if !slices.Contains(feed.Kinds, kind) {
-				return nil, badField("there is no such kind of events: " + word)
-			}
-			u.kinds = append(u.kinds, kind)
-		}
+	var err error
+	if u.kinds, err = kindsOf(r); err != nil {
+		return nil, err
 	}
 	user, err := s.user(r.Context(), r.PathValue("id"))
 	if err != nil {
@@ -157,7 +145,7 @@ func (u *updateStream) run(ctx context.Context) error {
 			u.stream.Close()
 		}
 	}()
-	if err := u.begin(ctx); err != nil {
+	if err := u.follow(ctx); err != nil {
 		return err
 	}
 	checked := time.Now()
@@ -185,10 +173,9 @@ func (u *updateStream) run(ctx context.Context) error {
 	}
 }
 
-// begin sends the first octets, so that the client knows that the stream is there, and follows the feed
-// from the client's position.
-func (u *updateStream) begin(ctx context.Context) error {
-	if err := u.write(fmt.Appendf(nil, "retry: %d\n\n", u.server.retry.Milliseconds())); err != nil {
+// follow begins the stream, and follows the feed from the client's position.
+func (u *updateStream) follow(ctx context.Context) error {
+	if err := u.begin(); err != nil {
 		return err
 	}
 	if u.sent == "" {
@@ -262,35 +249,10 @@ func (u *updateStream) beat() error {
 	return u.write([]byte(":\n\n"))
 }
 
-// writeError ends the stream of a client that is gone or does not read.
-type writeError struct{ err error }
-
-func (e *writeError) Error() string { return "write: " + e.err.Error() }
-
-// write sends at once. A client that does not take it in time is cut, and goes on later where it was.
-func (u *updateStream) write(b []byte) error {
-	// An error means that the connection is closed, of which Write tells, too.
-	_ = u.control.SetWriteDeadline(time.Now().Add(u.server.updateWait))
-	_, err := u.w.Write(b)
-	if err == nil {
-		err = u.control.Flush()
-	}
-	if err != nil {
-		return &writeError{err}
-	}
-	return nil
-}
-
 // check ends the stream if the token was revoked or the user may not log in any more.
 func (u *updateStream) check(ctx context.Context) error {
-	if t := tokenOf(ctx); t != nil && t.ID != "" {
-		_, err := u.server.opts.Users.TokenBySecret(ctx, bearer(u.request))
-		if errors.Is(err, mailstore.ErrNoSuchToken) {
-			return errNoLonger
-		}
-		if err != nil {
-			return err
-		}
+	if err := u.checkToken(ctx); err != nil {
+		return err
 	}
 	user, err := u.server.opts.Users.UserByID(ctx, u.user)
 	if err == nil && user.State != mailstore.UserActive {

@@ -107,9 +107,15 @@ type updateReader struct {
 // open asks for a stream with lines "Name: value" of header.
 func (a *updateAPI) open(t *testing.T, query string, header ...string) *updateReader {
 	t.Helper()
+	return a.openAt(t, updatesOfAda+query, header...)
+}
+
+// openAt is open for a stream at another path.
+func (a *updateAPI) openAt(t *testing.T, path string, header ...string) *updateReader {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, a.url+updatesOfAda+query, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, a.url+path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
