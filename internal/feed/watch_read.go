@@ -46,8 +46,8 @@ func (r *reader) watchNew(ctx context.Context, c *events.Change) error {
 	box := r.user.Mailbox(c.Mailbox)
 	if c.First == 0 {
 		// One transaction that added many: those that it alone changed are new.
-		list, err := r.feed.store.ChangedFrom(ctx, box, mailstore.Step{ModSeq: c.From}, c.To, math.MaxUint32+1, r.room(),
-			wholeFields)
+		list, err := r.feed.store.ChangedFrom(ctx, box, mailstore.Step{ModSeq: c.From}, c.To,
+			math.MaxUint32+1, r.room(), wholeFields)
 		if err != nil {
 			return err
 		}

@@ -183,7 +183,9 @@ func TestWatchFilters(t *testing.T) {
 	}
 	for _, w := range []*Watch{one, domain} {
 		got := until(t, w, hasMove)
-		if got.LeftOut != 0 || slices.ContainsFunc(got.Events, func(e WatchedEvent) bool { return e.User.ID != other.ID.String() }) {
+		if got.LeftOut != 0 || slices.ContainsFunc(got.Events, func(e WatchedEvent) bool {
+			return e.User.ID != other.ID.String()
+		}) {
 			t.Errorf("of %+v: %+v", w.options, got)
 		}
 	}

@@ -24,7 +24,8 @@ import (
 func (s *Server) allUpdateRoutes() []route {
 	return []route{{http.MethodGet, "/updates", operators, 0, 0, s.allUpdates, operation{
 		id: "getAllUpdates", tag: "updates", answerTypes: []string{typeEvents},
-		summary: "What happens to the mail of all users, as it happens, as server-sent events; docs/events.md describes them.",
+		summary: "What happens to the mail of all users, as it happens, as server-sent events; " +
+			"docs/events.md describes them.",
 		query: []parameter{
 			{name: "user", text: "Only of this user: an id or a name.", schema: text()},
 			{name: "domain", text: "Only of users of this domain.", schema: text()},

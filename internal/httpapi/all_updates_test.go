@@ -172,7 +172,8 @@ func TestAllUpdatesNeedAToken(t *testing.T) {
 	}
 	a.refused(t, "GET", "/updates", "", 401, "Unauthorized")
 	for _, token := range []mailstore.Token{
-		{Scopes: []string{"mail", "self"}, User: a.user}, {Scopes: []string{"mail"}}, {Scopes: []string{"metrics", "tokens"}},
+		{Scopes: []string{"mail", "self"}, User: a.user}, {Scopes: []string{"mail"}},
+		{Scopes: []string{"metrics", "tokens"}},
 	} {
 		_, h := header(token)
 		refusedAs(t, a.url, h, 403, "InsufficientScope")
