@@ -81,7 +81,7 @@ func TestSubscribersComeAndGoUnderLoad(t *testing.T) {
 	defer here.Close()
 	defer there.Close()
 	for _, s := range []*Subscription{here, there} {
-		if ev := <-s.C(); ev.Kind != Resync {
+		if ev := receive(t, s); ev.Kind != Resync {
 			t.Fatalf("first event: %+v", ev)
 		}
 	}

@@ -111,8 +111,11 @@ func TestUnknownOutcomeIsToldUntilItIsCertain(t *testing.T) {
 	if !mayHaveCommitted(err) {
 		t.Fatal(err)
 	}
-	unknown := time.Now()
 	takeEvent(t, sub)
+	// The store's own time: a moment later, and the last look would come before the test expects it.
+	e.unsettled.mu.Lock()
+	unknown := e.unsettled.users[u.ID].since
+	e.unsettled.mu.Unlock()
 	network.set(faultnet.Pass, false)
 	for last := time.Duration(0); last < end; last = time.Since(unknown) {
 		select {
@@ -132,9 +135,10 @@ func TestLooksAfterAnUnknownOutcome(t *testing.T) {
 	u := e.user(t)
 	sub := e.bus.Subscribe(u.ID)
 	defer sub.Close()
+	e.unsettled.running = true // by the test: a loop that began late would look in between
 	e.tellUnknown(t.Context(), u.ID)
 	takeEvent(t, sub)
-	d := e.unsettled.users[u.ID] // the loop looks at it in an hour
+	d := e.unsettled.users[u.ID]
 	for _, tt := range []struct {
 		after time.Duration
 		least time.Duration // until the look after it; 0 for none
@@ -145,10 +149,7 @@ func TestLooksAfterAnUnknownOutcome(t *testing.T) {
 		{transactionEnd - time.Second, transactionEnd},
 		{transactionEnd, 0},
 	} {
-		e.unsettled.mu.Lock()
-		d.since = time.Now().Add(-tt.after)
-		d.next = time.Now()
-		e.unsettled.mu.Unlock()
+		d.since, d.next = time.Now().Add(-tt.after), time.Now()
 		if err := e.settleDue(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -135,6 +135,18 @@ func (e *env) hook(t *testing.T, r *receiver, user mailkey.UserID, kinds ...feed
 	return h
 }
 
+// next waits for a delivery.
+func (r *receiver) next(t *testing.T) Delivery {
+	t.Helper()
+	select {
+	case d := <-r.got:
+		return d
+	case <-time.After(time.Minute):
+		t.Fatal("no delivery in a minute")
+		return Delivery{}
+	}
+}
+
 // await waits for so many events, and returns them with what deliveries they came in.
 func (r *receiver) await(t *testing.T, n int) (list []feed.Event) {
 	t.Helper()
@@ -340,8 +352,8 @@ func TestTakeover(t *testing.T) {
 	other := newEnv(t, db)
 	other.deliver(t, ada, "two")
 	other.run(t)
-	first := <-r.got
-	if again := <-r.got; len(again.Events) == 1 && again.ID != first.ID {
+	first := r.next(t)
+	if again := r.next(t); len(again.Events) == 1 && again.ID != first.ID {
 		t.Errorf("%s came again as %s", first.ID, again.ID)
 	} else if got := subjects(again.Events); got[0] != "one" {
 		t.Errorf("%q", got)
