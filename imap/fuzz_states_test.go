@@ -7,8 +7,6 @@ import (
 	"io"
 	"strings"
 	"testing"
-
-	"github.com/emersion/go-imap/v2"
 )
 
 // fuzzState sends any bytes to a session in the state that the lines before lead to. It never panics,
@@ -26,10 +24,7 @@ func fuzzState(f *testing.F, loggedIn bool, before string, seeds ...string) {
 		}
 		script := before + string(in)
 		conn := &scriptConn{in: bytes.NewReader([]byte(script))}
-		session := newConn(srv.Server, conn)
-		if loggedIn {
-			session.account, session.state = srv.accounts.Of(srv.user), imap.ConnStateAuthenticated
-		}
+		session := scripted(t, srv, conn, loggedIn)
 		run(t, session)
 		out := conn.out.String()
 		if _, compressed, ok := strings.Cut(out, "DEFLATE active\r\n"); ok && strings.Contains(before, "COMPRESS") {
@@ -63,7 +58,8 @@ func FuzzAuthenticated(f *testing.F) {
 	fuzzState(f, true, "",
 		"a LIST \"\" *\r\nb LSUB \"\" %\r\nc STATUS INBOX (SIZE)\r\n", "a CREATE x\r\nb DELETE x\r\n",
 		"a NOTIFY SET STATUS (PERSONAL (MessageNew MessageExpunge)) (SUBTREE (a b) NONE)\r\nb NOTIFY NONE\r\n",
-		"a FETCH 1 FLAGS\r\nb CLOSE\r\n", "a UNAUTHENTICATE\r\nb NOOP\r\n", "a ENABLE X\r\nb NAMESPACE\r\n",
+		"a FETCH 1 FLAGS\r\nb CLOSE\r\n", "a UNAUTHENTICATE\r\nb NOOP\r\n", "a UNAUTHENTICATE\r\nb NENTIC",
+		"a ENABLE X\r\nb NAMESPACE\r\n",
 		"a GETACL INBOX\r\nb MYRIGHTS INBOX\r\nc SETACL INBOX x +lr\r\n", "a GETQUOTAROOT INBOX\r\n")
 }
 

@@ -162,12 +162,33 @@ func FuzzSession(f *testing.F) {
 		}
 		script := append([]byte("s SELECT INBOX\r\n"), in...)
 		conn := &scriptConn{in: bytes.NewReader(script)}
-		session := newConn(srv.Server, conn)
-		session.account, session.state = srv.accounts.Of(srv.user), imap.ConnStateAuthenticated
-		run(t, session)
+		run(t, scripted(t, srv, conn, true))
 		checkAnswers(t, string(script), conn.out.String())
 		checkGoroutines(t)
 	})
+}
+
+// scripted returns the session of a client, also as it is after a login.
+func scripted(t *testing.T, srv *testServer, nc net.Conn, loggedIn bool) *conn {
+	t.Helper()
+	c := newConn(srv.Server, nc)
+	c.identify()
+	if !loggedIn {
+		return c
+	}
+	account := srv.accounts.Of(srv.user)
+	if !srv.admitUser(account.UserID()) {
+		t.Fatal("too many connections")
+	}
+	t.Cleanup(func() {
+		if c.account != nil {
+			srv.leaveUser(c)
+		}
+	})
+	c.account, c.state = account, imap.ConnStateAuthenticated
+	c.in.limitTo(time.Time{})
+	c.dec.LineLimit, c.dec.LiteralLimit, c.dec.LongLine = 0, 0, nil
+	return c
 }
 
 // run serves a connection to its end.
