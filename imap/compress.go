@@ -82,3 +82,16 @@ func (c *conn) hasInput() bool {
 	return c.dec.Buffered() > 0 || c.compressed != nil && c.compressed.in.Ready() ||
 		c.plain != nil && c.plain.Ready()
 }
+
+// hasDecoded takes the octet that has arrived, and reports whether the next read gives something
+// without waiting. With COMPRESS, an octet may be a piece of what is to be decompressed, or of a flush,
+// which means nothing.
+func (c *conn) hasDecoded() bool {
+	switch {
+	case c.compressed != nil:
+		return c.compressed.in.Take()
+	case c.plain != nil:
+		return c.plain.Take()
+	}
+	return true
+}

@@ -194,6 +194,43 @@ func TestCompressPartialFlush(t *testing.T) {
 	}
 }
 
+// A flush in a segment of its own decodes to nothing: it ends neither IDLE nor, with NOTIFY, the wait
+// for the next command.
+func TestCompressFlushAlone(t *testing.T) {
+	s := newTestServer(t)
+	other := s.login(t)
+	c := s.login(t)
+	c.compress()
+	c.ok("SELECT INBOX")
+	flush := func() {
+		// An empty stored block (RFC 1951 section 3.2.4), which begins with a whole octet.
+		if _, err := c.Conn.Conn.(*compressed).Conn.Write([]byte{0, 0, 0, 0xff, 0xff}); err != nil {
+			t.Fatal(err)
+		}
+		other.ok("NOOP")
+	}
+	hears := func(want string) {
+		t.Helper()
+		other.append("INBOX", "", message(want))
+		for line := ""; line != want; {
+			line = c.line()
+		}
+	}
+	c.send("i IDLE\r\n")
+	for c.line() != "+ idling" {
+	}
+	flush()
+	hears("* 1 EXISTS")
+	flush()
+	hears("* 2 EXISTS")
+	c.send("DONE\r\n")
+	c.until("i")
+	c.ok("NOTIFY SET (SELECTED (MessageNew MessageExpunge))")
+	flush()
+	hears("* 3 EXISTS")
+	c.ok("NOOP")
+}
+
 // What is not compressed after COMPRESS ends the connection: it is never taken for a command.
 func TestCompressPlainText(t *testing.T) {
 	s := newTestServer(t)

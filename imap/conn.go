@@ -243,6 +243,9 @@ func (c *conn) rest() error {
 func (c *conn) release() {
 	c.dropCache()
 	c.dec.Rest()
+	if c.compressed != nil {
+		c.compressed.in.Release()
+	}
 	if !c.rested {
 		c.rested = true
 		c.srv.leftovers.rest()

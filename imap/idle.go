@@ -76,7 +76,9 @@ func (c *conn) tellUntilInput(ctx context.Context, mode syncMode) (spoken bool, 
 		c.srv.views.leave(c)
 		switch came {
 		case spoke:
-			return true, nil
+			if c.hasDecoded() {
+				return true, nil
+			}
 		case left:
 			c.closing = true
 			return false, nil

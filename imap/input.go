@@ -1,11 +1,13 @@
 package imap
 
 import (
+	"crypto/tls"
 	"errors"
 	"net"
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"gadwall/imap/wire"
@@ -138,6 +140,10 @@ const (
 // it also ends when another goroutine calls wake or has called it since await ended.
 func (in *input) await(timeout time.Duration, hears bool) arrival {
 	in.unwatch()
+	raw := in.socket()
+	if raw != nil && !in.hasAhead && in.err == nil {
+		in.takeDecrypted()
+	}
 	switch {
 	case in.hasAhead:
 		return spoke
@@ -158,6 +164,9 @@ func (in *input) await(timeout time.Duration, hears bool) arrival {
 	err := in.conn.SetReadDeadline(in.deadline(timeout))
 	in.mu.Unlock()
 	n := 0
+	if err == nil && raw != nil {
+		err = raw.Read(hasArrived)
+	}
 	if err == nil {
 		n, err = in.conn.Read(in.ahead[:])
 	}
@@ -178,6 +187,45 @@ func (in *input) await(timeout time.Duration, hears bool) arrival {
 		return awake
 	}
 	return nothing
+}
+
+// socket is what is below TLS, if the connection has TLS and something below that can be waited for.
+// Waiting there takes half the stack that waiting in a read of crypto/tls takes.
+func (in *input) socket() syscall.RawConn {
+	tc, ok := in.conn.(*tls.Conn)
+	if !ok {
+		return nil
+	}
+	below, ok := tc.NetConn().(syscall.Conn)
+	if !ok {
+		return nil // what reads ahead itself, for instance
+	}
+	raw, err := below.SyscallConn()
+	if err != nil {
+		return nil // Read will say why
+	}
+	return raw
+}
+
+// takeDecrypted reads ahead if TLS has something that it has taken from the socket already.
+func (in *input) takeDecrypted() {
+	if in.conn.SetReadDeadline(past) != nil {
+		return // Read will say why
+	}
+	n, err := in.conn.Read(in.ahead[:])
+	switch {
+	case n > 0:
+		in.hasAhead = true
+	case err != nil && !errors.Is(err, os.ErrDeadlineExceeded):
+		in.err = err
+	}
+}
+
+// hasArrived reports whether a read of the socket would not wait.
+func hasArrived(fd uintptr) bool {
+	var first [1]byte
+	_, _, err := syscall.Recvfrom(int(fd), first[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+	return err != syscall.EAGAIN && err != syscall.EINTR
 }
 
 // wake ends await, now or the next time. It may be called from any goroutine, and does not block.

@@ -3,6 +3,7 @@
 package imap
 
 import (
+	"crypto/tls"
 	"fmt"
 	"strings"
 	"testing"
@@ -51,6 +52,60 @@ func TestIdleMemory(t *testing.T) {
 		}
 	}
 }
+
+// TestIdleTLSMemory: what an idle session costs with TLS, and when it is compressed. The client forgets its
+// keys and buffers, so the server's half is what counts.
+func TestIdleTLSMemory(t *testing.T) {
+	srv := newTestServer(t, func(o *Options) { o.TLSConfig = testTLS(t) })
+	srv.login(t).append("INBOX", "", message("one"))
+	open := func(compressed bool) {
+		c := srv.dial(t)
+		socket := c.Conn.Conn
+		c.ok("STARTTLS")
+		c.Upgrade(tls.Client(socket, &tls.Config{InsecureSkipVerify: true}))
+		c.ok("LOGIN %q %q", testUser, testPassword)
+		if compressed {
+			c.compress()
+		}
+		c.ok("SELECT INBOX")
+		c.ok("UID FETCH 1 (FLAGS BODY.PEEK[])")
+		c.send("i IDLE\r\n")
+		if line := c.line(); line != "+ idling" {
+			t.Fatal(line)
+		}
+		c.Conn.Conn, c.In = socket, nil
+	}
+	const sessions, rounds = 40, 3
+	for range sessions { // what all sessions share grows first
+		open(false)
+	}
+	for _, compressed := range []bool{false, true} {
+		budget := int64(idleTLSBudget)
+		if compressed {
+			budget = idleCompressedBudget
+		}
+		for round := 1; ; round++ {
+			before := heaptest.Settled()
+			for range sessions {
+				open(compressed)
+			}
+			after := heaptest.Settled()
+			each := (after.Objects - before.Objects + after.Stacks - before.Stacks) / sessions
+			t.Logf("compressed %v: %d bytes each, %d of them stack", compressed, each,
+				(after.Stacks-before.Stacks)/sessions)
+			if each <= budget {
+				break
+			}
+			if round == rounds {
+				t.Errorf("compressed %v: a session costs %d bytes, more than %d", compressed, each, budget)
+				break
+			}
+		}
+	}
+}
+
+// Budgets of a session in IDLE with TLS.
+const idleTLSBudget, idleCompressedBudget = 24 << 10, 28 << 10
 
 // TestAppendMemory: many messages with all the headers and parts that a message can have do not pile up in one
 // APPEND.

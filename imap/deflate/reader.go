@@ -74,16 +74,8 @@ func (r *Reader) Read(p []byte) (int, error) {
 		if r.err != nil {
 			return 0, r.err
 		}
-		if r.buf == nil {
-			r.buf = make([]byte, inputSize)
-		}
-		n, err := r.src.Read(r.buf)
-		if t, ok := err.(interface{ Temporary() bool }); ok && n == 0 && t.Temporary() {
+		if err := r.arrive(inputSize); err != nil {
 			return 0, err
-		}
-		r.in, r.err = r.buf[:n], err
-		if err == io.EOF && !r.ended {
-			r.err = io.ErrUnexpectedEOF // unless the last block is among what was read
 		}
 	}
 	if r.plain {
@@ -94,6 +86,39 @@ func (r *Reader) Read(p []byte) (int, error) {
 	n := copy(p, r.out[r.read:])
 	r.read += n
 	return n, nil
+}
+
+// arrive reads up to n octets from below. It returns only errors after which reading may go on.
+func (r *Reader) arrive(n int) error {
+	if len(r.buf) < n {
+		r.buf = make([]byte, n)
+	}
+	n, err := r.src.Read(r.buf[:n])
+	if t, ok := err.(interface{ Temporary() bool }); ok && n == 0 && t.Temporary() {
+		return err
+	}
+	r.in, r.err = r.buf[:n], err
+	if err == io.EOF && !r.ended {
+		r.err = io.ErrUnexpectedEOF // unless the last block is among what was read
+	}
+	return nil
+}
+
+// Take takes one octet from below, where there is one, and reports whether Read then has something, or
+// an error, without waiting.
+func (r *Reader) Take() bool {
+	if r.Ready() || r.err != nil {
+		return true
+	}
+	return r.arrive(1) == nil && (r.Ready() || r.err != nil)
+}
+
+// Release gives memory back that the next Read takes again. The caller calls it where it waits for
+// long.
+func (r *Reader) Release() {
+	if len(r.in) == 0 {
+		r.in, r.buf = nil, nil
+	}
 }
 
 // Plain ends decompression: the peer has compressed nothing behind what Read returned, but for the end
