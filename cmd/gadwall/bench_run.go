@@ -33,6 +33,8 @@ type benchRunCmd struct {
 
 	MongoDBURI string `name:"mongodb-uri" placeholder:"URI" help:"MongoDB for the server of our own, instead of the embedded database. It makes a new database there, which is dropped in the end."`
 
+	Cold bool `help:"Give the server of our own no memory for the flags of mailboxes: each visit is as the first on an instance."`
+
 	IMAP       string `name:"imap" placeholder:"ADDR" help:"Measure the server that listens there, host:port, instead of one of our own."`
 	LMTP       string `name:"lmtp" placeholder:"ADDR" help:"Its LMTP; ingest, bigmail and footprint need it, and idle measures less without."`
 	HTTP       string `name:"http" placeholder:"ADDR" help:"HTTP of a Gadwall, to create the users there, and to read its metrics; without it, they must exist."`
@@ -46,6 +48,8 @@ func (c *benchRunCmd) check() error {
 		return errors.New("--lmtp and --http need --imap")
 	case c.IMAP != "" && c.MongoDBURI != "":
 		return errors.New("--mongodb-uri is for a server of our own, and --imap for another one")
+	case c.IMAP != "" && c.Cold:
+		return errors.New("--cold is for a server of our own, and --imap for another one")
 	case strings.Count(c.UserFormat, "%") != 1 || !strings.Contains(c.UserFormat, "%d"):
 		return errors.New("--user-format has one %d and no other %")
 	case c.IMAP != "" && os.Getenv(passwordVariable) == "":
@@ -163,7 +167,11 @@ func (c *benchRunCmd) target(ctx context.Context, dir string) (to *target.Target
 		if on.URI != "" {
 			on.Database = "gadwall-bench-" + strings.ToLower(rand.Text()[:10])
 		}
-		started, err := target.StartGadwallOn(ctx, self, dir, on, c.layers())
+		var flags []string
+		if c.Cold {
+			flags = []string{"--view-cache", "1"}
+		}
+		started, err := target.StartGadwallOn(ctx, self, dir, on, c.layers(), flags...)
 		if err != nil {
 			return nil, nil, errors.Join(err, on.Drop())
 		}

@@ -143,6 +143,28 @@ func TestBenchRunSweepSizes(t *testing.T) {
 	gadwall(t, "", nil, "bench", "run", "--sweep-big-mail", "1").want(t, exitUsage, "a large mail")
 }
 
+// With --cold every visit reads the database: the server keeps nothing of the mailboxes.
+func TestBenchRunCold(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "out.jsonl")
+	gadwall(t, "", nil, "bench", "run", "sync", "--cold", "--users", "1", "--connections", "1",
+		"--messages", "50", "--calls", "2", "--repeats", "1", "--out", out).want(t, 0, "sync qresync ten")
+	f, err := os.Open(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	lines, err := results.Read(f)
+	if err != nil || len(lines) == 0 {
+		t.Fatal(lines, err)
+	}
+	for _, l := range lines {
+		if n := l.Database[results.AllCommands].Documents; n < 40 {
+			t.Errorf("%s: %v documents for each visit of 50 messages", l.Key(), n)
+		}
+	}
+	gadwall(t, "", nil, "bench", "run", "--cold", "--imap", "127.0.0.1:1").want(t, exitUsage, "--cold")
+}
+
 // A sweep runs with each size, and the table tells them apart.
 func TestBenchRunSweep(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "out.jsonl")
