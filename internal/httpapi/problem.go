@@ -124,6 +124,10 @@ func (s *Server) failWith(w http.ResponseWriter, r *http.Request, err error) {
 	case database.IsStorageFull(err):
 		s.log.Error("request failed", "request", requestID(w), "path", r.URL.Path, "error", err)
 		fail(w, http.StatusInsufficientStorage, "StorageFull", "the disk of the database is full")
+	case errors.Is(err, context.Canceled) && r.Context().Err() != nil:
+		// The client has gone, as a page does that is left: nobody needs to know.
+		s.log.Debug("the client did not wait", "request", requestID(w), "path", r.URL.Path, "error", err)
+		fail(w, http.StatusServiceUnavailable, "Gone", "the client has gone")
 	case errors.Is(err, context.DeadlineExceeded) && r.Context().Err() != nil:
 		s.log.Warn("request took too long", "request", requestID(w), "path", r.URL.Path, "error", err)
 		fail(w, http.StatusServiceUnavailable, "TookTooLong", "the server could not do this in time")

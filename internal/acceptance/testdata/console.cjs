@@ -86,6 +86,11 @@ async function pictures(page, url) {
     await page.goto(`${url}/#/overview`);
     await page.getByText('Kept once').first().waitFor();
     await until('the chart', async () => /now/.test(await page.locator('svg.chart').last().getAttribute('aria-label')));
+    for (const [to, subject] of [['ada@example.com', 'Minutes of Monday'], ['barbara@example.net', 'The data is abstract'],
+      ['grace@example.com', 'A moth in relay 70']]) {
+      await deliver(to, `From: Alan <alan@example.com>\nSubject: ${subject}\n\nhello\n`);
+      await page.getByRole('region', { name: 'Recent events' }).getByText(subject).waitFor();
+    }
     await until('the notices to go', async () => (await page.locator('.notice').count()) === 0);
     await screenshot(page, theme === 'light' ? 'console-overview' : 'console-dark');
     await screenshot(page, `whole-${theme}`, { fullPage: true });
@@ -165,8 +170,6 @@ open(async ({ context, page, url }) => {
   await page.getByRole('region', { name: 'Instances' }).getByText('running', { exact: true }).waitFor();
   await page.getByText('Kept once').first().waitFor();
   await page.getByRole('region', { name: 'Largest users' }).getByText('ada@example.com').first().waitFor();
-  await page.getByRole('region', { name: 'Recent events' }).getByText('user created').first().waitFor();
-
   // The charts tell of deliveries.
   const chart = page.locator('svg.chart').first();
   const most = async () => Number(/most (\d+(\.\d+)?)/.exec(await chart.getAttribute('aria-label') || '')?.[1] || 0);
@@ -174,6 +177,16 @@ open(async ({ context, page, url }) => {
   equal(await most(), 0, 'deliveries before the first');
   for (let i = 0; i < 5; i += 1) await deliver('grace@example.com', `From: a@example.net\nSubject: number ${i}\n\nhello\n`);
   await until('the chart to tell of deliveries', async () => (await most()) > 0);
+  // What happens is told as it happens, of all users; what mail says is text. The log's warnings have a card.
+  const recent = page.getByRole('region', { name: 'Recent events' });
+  await recent.getByText('live', { exact: true }).waitFor();
+  await recent.getByText('number 4').waitFor();
+  await deliver('edsger@example.net', 'From: Grace <grace@example.com>\nSubject: <b>Lunch</b> at noon?\n\nhello\n');
+  await recent.getByText('<b>Lunch</b> at noon?').waitFor();
+  await recent.getByRole('link', { name: 'edsger@example.net' }).waitFor();
+  await recent.getByLabel('Kinds of events').selectOption('new');
+  await recent.getByText('live', { exact: true }).waitFor();
+  await page.getByRole('region', { name: 'Warnings' }).getByRole('link', { name: 'Whole log' }).waitFor();
   await chart.focus();
   await page.keyboard.press('ArrowLeft');
   await until('the keys to read the chart', async () => /\d\d:\d\d:\d\d: /.test(await page.locator('.chart-readout').first().textContent()));

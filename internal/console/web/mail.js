@@ -88,7 +88,7 @@ export async function mail(main, signal, id, mailbox, uid) {
 // and then, for the case that the stream is refused.
 function follow(where, signal, refresh) {
   const streams = has(updatesRoute);
-  if (streams) stream(where, signal, () => refresh().catch(() => {}));
+  if (streams) stream(`${where}/updates`, signal, () => refresh().catch(() => {}));
   setTimeout(() => { if (!signal.aborted) every(streams ? 15000 : 4000, signal, refresh); }, 2000);
 }
 

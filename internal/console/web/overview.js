@@ -7,6 +7,7 @@ import { ago, count, percent, rate, size, span } from './format.js';
 import { badge, bar, card, every, failure, table } from './parts.js';
 import { logList } from './log.js';
 import { signinTable } from './signins.js';
+import { allEvents, allUpdatesRoute } from './stream.js';
 
 const userLink = (u) => (u.username ? h('a', { href: `#/users/${u.id}` }, u.username) : h('span', { class: 'note' }, 'deleted'));
 
@@ -32,13 +33,15 @@ export async function overview(main, signal) {
   signal.addEventListener('abort', () => all.forEach((chart) => chart.end()));
   const live = card('Activity', { class: 'wide', note: 'This instance, every 5 seconds' }, h('div', { class: 'charts' }, all.map((c) => c.element)));
   const storage = h('div', { class: 'wide grid' });
-  const recent = has('GET /log') ? card('Recent events', { class: has('GET /authlog') ? '' : 'wide', actions: h('a', { href: '#/log' }, 'All') }) : null;
-  const recentBody = h('div');
+  const events = has(allUpdatesRoute) ? allEvents(signal) : null;
+  const recent = events ? card('Recent events', { class: 'wide', note: 'Of all users, on all instances', actions: events.actions }, events.body) : null;
+  const warned = has('GET /log') ? card('Warnings', { class: has('GET /authlog') ? '' : 'wide', note: 'This instance', actions: h('a', { href: '#/log' }, 'Whole log') }) : null;
+  const warnedBody = h('div');
   const failed = has('GET /authlog') ? card('Failed sign-ins', { actions: h('a', { href: '#/signins' }, 'All') }) : null;
   const failedBody = h('div');
-  if (recent) recent.append(recentBody);
+  if (warned) warned.append(warnedBody);
   if (failed) failed.append(failedBody);
-  replace(main, h('h1', null, 'Overview'), h('div', { class: 'grid' }, instances, live, storage, recent, failed));
+  replace(main, h('h1', null, 'Overview'), h('div', { class: 'grid' }, instances, live, recent, storage, warned, failed));
 
   every(10000, signal, async () => {
     try {
@@ -68,7 +71,22 @@ export async function overview(main, signal) {
     replace(storage, storageCards(answer));
     if (answer.running && !answer.figures) setTimeout(() => refreshStorage(storage, signal), 1500);
   });
-  if (recent) every(5000, signal, async () => replace(recentBody, logList((await get('/log', { limit: 12 }, signal)).lines, true)));
+  let lines = [];
+  let logged = '';
+  if (warned) {
+    every(5000, signal, async () => {
+      let answer = await get('/log', { limit: 500, after: lines.length ? lines[lines.length - 1].number : '' }, signal);
+      if (logged && answer.instance !== logged) {
+        answer = await get('/log', { limit: 500 }, signal);
+        lines = [];
+      }
+      if (logged === answer.instance && !answer.lines.length) return;
+      logged = answer.instance;
+      lines = lines.concat(answer.lines).slice(-500);
+      const bad = lines.filter((line) => line.level === 'WARN' || line.level === 'ERROR').slice(-8);
+      replace(warnedBody, bad.length ? logList(bad, true) : h('p', { class: 'empty' }, 'No warning among the latest 500 lines of the log.'));
+    });
+  }
   if (failed) {
     every(15000, signal, async () => replace(failedBody,
       signinTable((await get('/authlog', { result: 'failed', limit: 10 }, signal)).logins, true)));

@@ -8,7 +8,7 @@ import { act, badge, card, every, table } from './parts.js';
 // sessionTable shows sessions; end ends one of them.
 export function sessionTable({ sessions, silent }, end, ofOne = false) {
   const columns = [
-    ofOne ? null : { title: 'User', cell: (s) => h('a', { href: `#/users/${s.user}` }, s.username) },
+    ofOne ? null : { title: 'User', cell: (s) => (s.user ? h('a', { href: `#/users/${s.user}` }, s.username) : h('span', { class: 'note' }, 'operator')) },
     { title: 'Protocol', cell: (s) => [s.protocol, ' ', s.tls ? badge('TLS', 'good') : null] },
     { title: 'From', cell: (s) => s.remote || 'local' },
     { title: 'Client', cell: (s) => s.client || '–' },
@@ -18,7 +18,7 @@ export function sessionTable({ sessions, silent }, end, ofOne = false) {
     { title: 'Idle', class: 'number', cell: (s) => span(s.idle) },
     {
       title: '', class: 'end',
-      cell: (s) => h('button', { type: 'button', class: 'quiet', 'data-session': s.id, 'aria-label': `End the ${s.protocol} session of ${s.username}`, onclick: act(() => end(s), 'The session ends.') }, 'End'),
+      cell: (s) => h('button', { type: 'button', class: 'quiet', 'data-session': s.id, 'aria-label': `End the ${s.protocol} session of ${s.username || 'an operator'}`, onclick: act(() => end(s), 'The session ends.') }, 'End'),
     },
   ].filter(Boolean);
   return [

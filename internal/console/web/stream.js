@@ -1,28 +1,31 @@
-// The stream of what happens to a user's mail.
+// Streams of what happens to mail: a user's, and that of all users.
 
 import { events } from './api.js';
 import { h, replace } from './dom.js';
-import { clock, percent } from './format.js';
+import { clock, count, percent } from './format.js';
 import { badge } from './parts.js';
 
 export const updatesRoute = 'GET /users/{id}/updates';
+export const allUpdatesRoute = 'GET /updates';
 
 const retryAfter = 3000;
 const shown = 50;
 
 // stream calls tell with each event and its time, and goes on where it was after a cut, until the
 // signal or until the server refuses.
-export async function stream(where, signal, tell) {
+export async function stream(where, signal, tell, cut = () => {}) {
   let since = '';
   while (!signal.aborted) {
     try {
-      await events(`${where}/updates`, since, signal, (event) => {
+      await events(where, since, signal, (event) => {
         since = event.id || since;
         tell(JSON.parse(event.data), new Date());
       });
     } catch (error) {
       if (signal.aborted || (error.status >= 400 && error.status < 500 && error.status !== 429)) return;
     }
+    if (signal.aborted) return;
+    cut();
     await new Promise((resolve) => { setTimeout(resolve, retryAfter); });
   }
 }
@@ -53,11 +56,110 @@ function told(event) {
 export function liveEvents(where, signal) {
   const list = h('ul', { class: 'log', 'aria-live': 'polite', 'aria-label': 'Events' });
   const box = h('div', null, h('p', { class: 'loading' }, 'Waiting for the stream…'));
-  stream(where, signal, (event, at) => {
+  stream(`${where}/updates`, signal, (event, at) => {
     if (!list.isConnected) replace(box, list);
     list.prepend(h('li', null, h('time', { datetime: at.toISOString() }, clock(at)),
       h('span', { class: 'log-text' }, badge(event.kind, kinds[event.kind] || ''), ' ', told(event))));
     while (list.children.length > shown) list.lastChild.remove();
   });
   return box;
+}
+
+// filters are what a reader of the stream of all users can choose.
+const filters = [
+  ['', 'Everything'], ['new', 'New mail'], ['sent', 'Sent mail'], ['junk,not-junk', 'Junk and not junk'],
+  ['moved,expunged', 'Moved and removed'], ['flags', 'Flags'],
+  ['mailbox-created,mailbox-renamed,mailbox-changed,mailbox-deleted,mailbox-subscribed,mailbox-unsubscribed', 'Mailboxes'],
+  ['quota', 'Quota'],
+];
+
+const shownOfAll = 30;
+
+// allEvents returns the parts of a card of what happens to all users: what to choose, whose events arrive,
+// and the list. The stream is open while the page is seen.
+export function allEvents(signal) {
+  const state = badge('connecting');
+  const hint = h('p', { class: 'note', hidden: true });
+  // Many come: they are told to nobody who has not asked (aria-live would read all of them).
+  const list = h('ul', { class: 'log', 'aria-label': 'What happens' });
+  const empty = h('p', { class: 'empty' }, 'Nothing has happened since this page was opened.');
+  const choice = h('select', { 'aria-label': 'Kinds of events', onchange: () => begin() },
+    filters.map(([value, text]) => h('option', { value }, text)));
+  let open = null;
+  let leftOut = null; // the line at the top, if that says what was left out
+  let hovered = false;
+  const held = [];
+
+  const say = (text, kind) => {
+    state.textContent = text;
+    state.className = `badge ${kind}`;
+  };
+  const add = (line) => {
+    empty.hidden = true;
+    list.hidden = false;
+    list.prepend(line);
+    while (list.children.length > shownOfAll) list.lastChild.remove();
+  };
+  const line = (at, ...content) => h('li', null, h('time', { datetime: at.toISOString(), title: at.toISOString() }, clock(at)),
+    h('span', { class: 'log-text' }, content));
+  const show = (event, at) => {
+    if (event.kind === 'left-out') {
+      const n = event.changes + (leftOut ? leftOut.changes : 0);
+      if (leftOut) leftOut.line.remove();
+      leftOut = { changes: n, line: line(at, h('span', { class: 'note' }, `${count(n)} ${n === 1 ? 'change' : 'changes'} left out`)) };
+      add(leftOut.line);
+      return;
+    }
+    leftOut = null;
+    add(line(at, badge(event.kind, kinds[event.kind] || ''), ' ',
+      h('a', { href: `#/users/${event.user.id}` }, event.user.username || event.user.id), ' ', told(event), event.more ? ', and more' : ''));
+  };
+  const release = () => {
+    hovered = false;
+    for (const [event, at] of held.splice(0)) show(event, at);
+  };
+  list.addEventListener('pointerenter', () => { hovered = true; });
+  list.addEventListener('pointerleave', release);
+  list.addEventListener('focusin', () => { hovered = true; });
+  list.addEventListener('focusout', release);
+
+  const reach = (instances) => {
+    say('live', 'good');
+    hint.hidden = instances === 'all';
+    hint.textContent = 'Only what happens at this instance arrives: events of others come through Redis.';
+  };
+  // One instance alone is all there is until the server says something else, which takes a moment.
+  let settling = 0;
+  const end = () => {
+    clearTimeout(settling);
+    if (open) open.abort();
+    open = null;
+  };
+  function begin() {
+    end();
+    if (document.hidden || signal.aborted) return;
+    open = new AbortController();
+    const current = open.signal;
+    const kindsWanted = choice.value;
+    stream(kindsWanted ? `/updates?${new URLSearchParams({ kinds: kindsWanted })}` : '/updates', current, (event, at) => {
+      if (current.aborted) return;
+      if (event.kind === 'start' || event.kind === 'reach') {
+        clearTimeout(settling);
+        say('live', 'good');
+        if (event.instances === 'all') reach('all');
+        else settling = setTimeout(() => reach('one'), 3000);
+      } else if (hovered && held.length < 200) {
+        held.push([event, at]);
+      } else {
+        show(event, at);
+      }
+    }, () => say('interrupted', 'warn')).then(() => {
+      if (!current.aborted) say('ended', 'bad');
+    });
+  }
+  document.addEventListener('visibilitychange', () => (document.hidden ? end() : begin()), { signal });
+  signal.addEventListener('abort', end);
+  list.hidden = true;
+  begin();
+  return { actions: [state, choice], body: [hint, empty, list] };
 }
