@@ -186,7 +186,11 @@ func (a *appender) open(ctx context.Context) (err error) {
 
 // commit puts all messages into the mailbox in one transaction.
 func (a *appender) commit(ctx context.Context, cmd *command) error {
-	imported, err := a.items.Commit(ctx)
+	var imported *account.Imported
+	err := a.progress.meanwhile(func() (err error) {
+		imported, err = a.items.Commit(ctx)
+		return err
+	})
 	if err != nil {
 		return tryCreate(err)
 	}

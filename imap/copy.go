@@ -18,7 +18,12 @@ func (c *conn) handleCopy(ctx context.Context, cmd *command) error {
 	if err != nil || dest == nil {
 		return err
 	}
-	result, err := c.sel.box.Copy(ctx, ranges, dest, c.progressOf(cmd, ranges, "Copying"))
+	p := c.progressOf(cmd, ranges, "Copying")
+	var result *mailstore.CopyResult
+	err = p.meanwhile(func() (err error) {
+		result, err = c.sel.box.Copy(ctx, ranges, dest, p.messages)
+		return err
+	})
 	if err != nil {
 		return tryCreate(err)
 	}
@@ -37,7 +42,12 @@ func (c *conn) handleMove(ctx context.Context, cmd *command) error {
 	if err != nil || dest == nil {
 		return err
 	}
-	result, err := c.sel.box.Move(ctx, ranges, dest, c.progressOf(cmd, ranges, "Moving"))
+	p := c.progressOf(cmd, ranges, "Moving")
+	var result *mailstore.CopyResult
+	err = p.meanwhile(func() (err error) {
+		result, err = c.sel.box.Move(ctx, ranges, dest, p.messages)
+		return err
+	})
 	// On error some may have been moved.
 	if result != nil && len(result.Source) > 0 {
 		// COPYUID comes before the EXPUNGE responses, in an untagged OK
@@ -55,10 +65,12 @@ func (c *conn) handleMove(ctx context.Context, cmd *command) error {
 }
 
 // progressOf tells the client how many of the messages are copied or moved.
-func (c *conn) progressOf(cmd *command, ranges uidset.Set, text string) func(messages int) {
-	p := c.newGoal(cmd.tag, text, uint32(c.sel.view.Count(ranges)))
-	return func(messages int) { p.reached(int64(messages)) }
+func (c *conn) progressOf(cmd *command, ranges uidset.Set, text string) *progress {
+	return c.newGoal(cmd.tag, text, uint32(c.sel.view.Count(ranges)))
 }
+
+// messages is reached for a number of messages.
+func (p *progress) messages(done int) { p.reached(int64(done)) }
 
 // noMessages is the text of an OK for a set that holds no message.
 const noMessages = "No messages found"

@@ -27,7 +27,7 @@ func (c *conn) handleExpunge(ctx context.Context, cmd *command) error {
 	}
 	// Many messages take several transactions. The client is told of each at once:
 	// it sees that something happens, and the session does not collect all UIDs.
-	return c.sel.box.Expunge(ctx, ranges, func(uids []uint32, modseq uint64) error {
+	tell := func(uids []uint32, modseq uint64) error {
 		cmd.removed = true // RFC 7162 section 3.2.7
 		c.removed(uids, modseq)
 		if c.sel.stale { // others changed something in between
@@ -36,6 +36,12 @@ func (c *conn) handleExpunge(ctx context.Context, cmd *command) error {
 			}
 		}
 		return c.enc.Flush()
+	}
+	p := c.newCount(cmd.tag, "Removing")
+	return p.meanwhile(func() error {
+		return c.sel.box.Expunge(ctx, ranges, func(uids []uint32, modseq uint64) error {
+			return p.inTurn(func() error { return tell(uids, modseq) })
+		})
 	})
 }
 

@@ -207,7 +207,8 @@ func (c *conn) handleRename(ctx context.Context, cmd *command) error {
 	}
 	to = strings.TrimSuffix(to, separator)
 	from = strings.TrimSuffix(from, separator)
-	if err := c.account.Rename(ctx, from, to); err != nil {
+	err = c.newCount(cmd.tag, "Renaming").meanwhile(func() error { return c.account.Rename(ctx, from, to) })
+	if err != nil {
 		return err
 	}
 	c.notify.renamed(from, to)

@@ -254,7 +254,7 @@ func (c *conn) searchMailbox(
 	s.progress = progress
 	s.source = " MAILBOX " + string(wire.AppendMailbox(nil, box.Path, c.enc.UTF8)) +
 		" UIDVALIDITY " + string(wire.AppendNumber(nil, uint64(box.UIDValidity)))
-	if err := s.run(ctx); err != nil {
+	if err := progress.meanwhile(func() error { return s.run(ctx) }); err != nil {
 		return err
 	}
 	if p.returns.items.has(returnSave) {

@@ -29,7 +29,7 @@ func progressed(t *testing.T, lines []string, tag string, goal int) (last int) {
 			continue
 		}
 		n, _ := strconv.Atoi(m[2])
-		if m[1] != tag || m[3] != strconv.Itoa(goal) || n <= last || n > goal {
+		if m[1] != tag || m[3] != strconv.Itoa(goal) || n < last || n > goal {
 			t.Errorf("%q after %d", line, last)
 		}
 		last = n
@@ -211,7 +211,7 @@ func TestAppendTellsProgress(t *testing.T) {
 		for _, line := range lines {
 			if m := counting.FindStringSubmatch(line); m != nil {
 				n, _ := strconv.Atoi(m[1])
-				if n <= last {
+				if n < last {
 					t.Errorf("%q after %d", line, last)
 				}
 				last = n

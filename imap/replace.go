@@ -7,6 +7,7 @@ import (
 	"github.com/emersion/go-imap/v2"
 
 	"gadwall/imap/wire"
+	"gadwall/internal/account"
 	"gadwall/internal/mailstore"
 )
 
@@ -59,7 +60,11 @@ var errNothingToReplace = refuse("EXPUNGEISSUED", "The message is not there any 
 func (a *appender) replace(ctx context.Context, cmd *command, uid uint32) error {
 	sel := a.c.sel
 	sel.stale = true // EXPUNGE and EXISTS come before the tagged answer
-	imported, err := a.items.Replace(ctx, sel.box, uid)
+	var imported *account.Imported
+	err := a.progress.meanwhile(func() (err error) {
+		imported, err = a.items.Replace(ctx, sel.box, uid)
+		return err
+	})
 	if errors.Is(err, mailstore.ErrNoSuchMessage) {
 		return errNothingToReplace
 	}

@@ -55,7 +55,7 @@ func (c *conn) searchCommand(
 	}
 	cmd.numbered = p.numbered
 	s := c.searchSelected(cmd, &p.searchRequest)
-	if err := s.run(ctx); err != nil {
+	if err := s.progress.meanwhile(func() error { return s.run(ctx) }); err != nil {
 		return c.failedSearch(p, err)
 	}
 	if p.returns.items.has(returnSave) {

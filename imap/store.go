@@ -34,7 +34,11 @@ func (c *conn) handleStore(ctx context.Context, cmd *command) error {
 	if req.change.Conditional {
 		c.enable(condstore)
 	}
-	result, err := c.sel.box.StoreFlags(ctx, ranges, req.change)
+	var result *mailstore.FlagResult
+	err = c.newCount(cmd.tag, "Setting flags").meanwhile(func() (err error) {
+		result, err = c.sel.box.StoreFlags(ctx, ranges, req.change)
+		return err
+	})
 	if err != nil {
 		c.sel.stale = true // some may have changed
 		return err

@@ -22,10 +22,13 @@ func (c *conn) handleThread(ctx context.Context, cmd *command) error {
 	}
 	cmd.numbered = p.numbered
 	s := c.searchSelected(cmd, &p.searchRequest)
-	if err := s.run(ctx); err != nil {
+	var threads []*thread.Node
+	err := s.progress.meanwhile(func() (err error) {
+		if err = s.run(ctx); err == nil {
+			threads, err = s.box.Threads(ctx, s.found, p.thread)
+		}
 		return err
-	}
-	threads, err := s.box.Threads(ctx, s.found, p.thread)
+	})
 	if err != nil {
 		return err
 	}
