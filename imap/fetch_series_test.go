@@ -45,6 +45,7 @@ func TestFetchSeriesReadsTogether(t *testing.T) {
 	newest := upTo(n)
 	slices.Reverse(newest)
 	c := s.login(t)
+	c.ok("ENABLE CONDSTORE")
 	c.ok("SELECT INBOX")
 	c.ok(`STORE 5:9 +FLAGS (\Flagged later)`)
 	for _, command := range []string{
