@@ -69,7 +69,8 @@ func (c *conn) handleList(ctx context.Context, cmd *command) error {
 		if req.myRights && n.box != nil && n.selected {
 			c.writeMyRights(n.name, n.rights)
 		}
-		if len(req.status) > 0 && n.box != nil && n.rights.Has(account.Read) {
+		// A name that is there for those below it alone has no STATUS (RFC 5819 section 2).
+		if len(req.status) > 0 && n.box != nil && n.selected && n.rights.Has(account.Read) {
 			if err := c.listStatus(ctx, n, req.status); err != nil {
 				return err
 			}
