@@ -82,7 +82,7 @@ func (s *Server) allUpdates(w http.ResponseWriter, r *http.Request) {
 	err = u.run(ctx)
 	var write *writeError
 	switch {
-	case err == nil, ctx.Err() != nil, errors.As(err, &write):
+	case ctx.Err() != nil, errors.As(err, &write):
 	case errors.Is(err, feed.ErrWatchEnded), errors.Is(err, errNoLonger):
 	default:
 		s.log.Warn("stream of all updates ended", "request", requestID(w), "error", err)
