@@ -34,6 +34,8 @@ const (
 	watchInterval = 500 * time.Millisecond
 	watchBatch    = 10
 	watchEvents   = 10
+	// watchReadTimeout bounds the reading of a batch.
+	watchReadTimeout = 30 * time.Second
 	// watchDomainBatch bounds the changes of which a watch of one domain looks whose they are.
 	watchDomainBatch = 1000
 	// watchTries is in how many batches a change is that the database does not show.

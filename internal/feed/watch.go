@@ -34,6 +34,7 @@ type Watch struct {
 	others  bool      // as it was told
 	told    map[mailkey.Mailbox]events.Change
 	late    []lateChange
+	unread  int64 // changes that were taken, and could not be read
 }
 
 // lateChange is a change that the database does not show yet.
@@ -91,7 +92,8 @@ func (w *Watch) mayTell(ev events.Event) bool {
 	case events.Changed:
 		return w.wants(FlagsChanged, Moved, Expunged, Junk, NotJunk, Sent)
 	case events.MailboxList:
-		return w.wants(MailboxCreated, MailboxRenamed, MailboxChanged, MailboxDeleted, MailboxSubscribed,
+		// Without a number it stands for a change of what the user sees, not of a mailbox.
+		return ev.ModSeq > 0 && w.wants(MailboxCreated, MailboxRenamed, MailboxChanged, MailboxDeleted, MailboxSubscribed,
 			MailboxUnsubscribed)
 	case events.Quota:
 		return w.wants(QuotaReached)
@@ -106,50 +108,77 @@ func (w *Watch) wants(kinds ...Kind) bool {
 	})
 }
 
-// Next returns what happened since the last call. It waits until there is something, or until ctx ends;
-// then the error is that of ctx, and the watch can be used further. Two calls that have something to tell
-// are watchInterval apart, so that a watch has a bound for what it reads, however much there is.
-func (w *Watch) Next(ctx context.Context) (Seen, error) {
+// Next returns what happened since the last call. It waits until there is something, or until the time
+// given, and then returns nothing to tell. After an error the watch can be used further; it counts the
+// changes that it did not read as left out. Two calls that have something to tell are watchInterval
+// apart, so that a watch has a bound for what it reads, however much there is.
+func (w *Watch) Next(ctx context.Context, until time.Time) (Seen, error) {
 	for {
-		if err := w.wait(ctx); err != nil {
+		ready, err := w.wait(ctx, until)
+		if err != nil {
 			return Seen{}, err
+		}
+		if !ready {
+			return Seen{Others: w.others}, nil
 		}
 		w.begun = time.Now()
 		changes, leftOut, open := w.bus.Take()
 		if !open {
 			return Seen{}, ErrWatchEnded
 		}
-		seen := Seen{LeftOut: leftOut, Others: w.bus.Others()}
-		if err := w.read(database.Causal(ctx), changes, &seen); err != nil {
+		seen := Seen{LeftOut: w.unread + leftOut, Others: w.bus.Others()}
+		w.unread = seen.LeftOut + int64(len(changes)+len(w.late))
+		if err := w.readAll(ctx, changes, &seen); err != nil {
 			return Seen{}, err
 		}
-		if len(seen.Events) > 0 || seen.LeftOut > 0 || seen.Others != w.others {
+		w.unread = 0
+		if seen.some() || seen.Others != w.others {
 			w.others = seen.Others
 			return seen, nil
 		}
 	}
 }
 
-// wait waits until something may be there to tell, and until it may be read.
-func (w *Watch) wait(ctx context.Context) error {
+// some reports whether there is something to tell.
+func (s *Seen) some() bool { return len(s.Events) > 0 || s.LeftOut > 0 }
+
+// wait waits until something may be there to tell, and may be read; it reports false if that is not so
+// at the time given.
+func (w *Watch) wait(ctx context.Context, until time.Time) (ready bool, err error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	end := time.NewTimer(time.Until(until))
+	defer end.Stop()
 	if len(w.late) == 0 {
 		select {
 		case <-w.bus.C():
+		case <-end.C:
+			return false, nil
 		case <-ctx.Done():
-			return ctx.Err()
+			return false, ctx.Err()
 		}
 	}
 	pause := time.NewTimer(watchInterval - time.Since(w.begun))
 	defer pause.Stop()
 	select {
 	case <-pause.C:
-		return nil
+		return true, nil
+	case <-end.C:
 	case <-ctx.Done():
-		if len(w.late) == 0 {
-			w.bus.Wake() // for the next call
-		}
-		return ctx.Err()
+		err = ctx.Err()
 	}
+	if len(w.late) == 0 {
+		w.bus.Wake() // for the next call
+	}
+	return false, err
+}
+
+// readAll is read with a limit of time.
+func (w *Watch) readAll(ctx context.Context, changes []events.Change, seen *Seen) error {
+	ctx, cancel := context.WithTimeout(ctx, watchReadTimeout)
+	defer cancel()
+	return w.read(database.Causal(ctx), changes, seen)
 }
 
 // read adds what the changes are.
@@ -252,7 +281,7 @@ func (w *Watch) postpone(c lateChange) []WatchedEvent {
 func (w *Watch) messages(ctx context.Context, r *reader, c *lateChange) (shown bool, err error) {
 	key := c.User.Mailbox(c.Mailbox)
 	// A change of several instances may come in pieces, of which one told of another.
-	if t, ok := w.told[key]; ok && t.From <= c.From && c.To <= t.To && (c.Kind != events.New || c.First > 0) {
+	if t, ok := w.told[key]; ok && covers(&t, &c.Change) {
 		return true, nil
 	}
 	extent, err := w.feed.store.ExtentOf(ctx, key)
@@ -271,4 +300,14 @@ func (w *Watch) messages(ctx context.Context, r *reader, c *lateChange) (shown b
 	w.told[key] = c.Change
 	r.boxes[c.Mailbox] = Mailbox{mailboxID(c.Mailbox), extent.Path, extent.SpecialUse}
 	return true, r.watchMailbox(ctx, &c.Change, extent)
+}
+
+// covers reports whether one change, which was told, told of another with it. What was told as a change
+// of flags is no new message.
+func covers(told, c *events.Change) bool {
+	if told.From > c.From || c.To > told.To {
+		return false
+	}
+	return c.Kind != events.New ||
+		told.Kind == events.New && c.First > 0 && told.First > 0 && told.First <= c.First && c.Last <= told.Last
 }

@@ -21,7 +21,7 @@ func until(t *testing.T, w *Watch, enough func(all *Seen) bool) (all Seen) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	for !enough(&all) {
-		seen, err := w.Next(ctx)
+		seen, err := w.Next(ctx, time.Now().Add(time.Minute))
 		if err != nil {
 			t.Fatalf("%v after %+v", err, all)
 		}
@@ -252,17 +252,22 @@ func TestWatchEnds(t *testing.T) {
 	defer w.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := w.Next(ctx); !errors.Is(err, context.Canceled) {
+	if _, err := w.Next(ctx, time.Now().Add(time.Minute)); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 	// What came meanwhile is there.
 	i.deliver(t, i.user.Mailbox(1), 1)
-	if _, err := w.Next(ctx); !errors.Is(err, context.Canceled) {
+	if _, err := w.Next(ctx, time.Now().Add(time.Minute)); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
-	until(t, w, number(1))
+	// Neither does a time that is over take anything.
+	if seen, err := w.Next(t.Context(), time.Now()); err != nil || len(seen.Events) > 1 {
+		t.Errorf("%+v, %v", seen, err)
+	} else if len(seen.Events) == 0 {
+		until(t, w, number(1))
+	}
 	_ = i.Bus.Close()
-	if _, err := w.Next(t.Context()); !errors.Is(err, ErrWatchEnded) {
+	if _, err := w.Next(t.Context(), time.Now().Add(time.Minute)); !errors.Is(err, ErrWatchEnded) {
 		t.Error(err)
 	}
 }

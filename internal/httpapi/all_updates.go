@@ -106,16 +106,15 @@ func (u *watchStream) run(ctx context.Context) error {
 			}
 			checked = time.Now()
 		}
-		waiting, cancel := context.WithTimeout(ctx, u.server.heartbeat)
-		seen, err := u.watch.Next(waiting)
-		late := waiting.Err() != nil
-		cancel()
-		switch {
-		case err == nil:
+		seen, err := u.watch.Next(ctx, time.Now().Add(u.server.heartbeat))
+		if err != nil {
+			return err
+		}
+		if len(seen.Events) == 0 && seen.LeftOut == 0 && seen.Others == others {
+			err = u.write([]byte(":\n\n"))
+		} else {
 			err = u.send(&seen, others)
 			others = seen.Others
-		case ctx.Err() == nil && late:
-			err = u.write([]byte(":\n\n"))
 		}
 		if err != nil {
 			return err

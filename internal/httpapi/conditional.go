@@ -37,7 +37,7 @@ var errPrecondition = refuse(http.StatusPreconditionFailed, "Changed", "the mess
 // section 13.1.1), 0 without that. The tag is one that says when a message changed, so a weak one
 // serves.
 func matching(r *http.Request, uidValidity, uid uint32) (modseq uint64, err error) {
-	sent := r.Header.Get("If-Match")
+	sent := strings.Join(r.Header.Values("If-Match"), ",")
 	if sent == "" || strings.TrimSpace(sent) == "*" {
 		return 0, nil
 	}

@@ -37,13 +37,16 @@ const kinds = {
 // told is what an event says, in a line.
 function told(event) {
   const mails = (uids) => (uids && uids.length === 1 ? 'a message' : `${uids ? uids.length : 0} messages`);
-  const box = event.mailbox ? event.mailbox.path : '';
-  const from = ((event.message || {}).from || [])[0] || {};
+  // A token that may not read mail is told neither the names of mailboxes nor what a message says.
+  const pathOf = (mailbox) => (mailbox || {}).path || 'a mailbox';
+  const box = event.mailbox ? pathOf(event.mailbox) : '';
+  const message = event.message || {};
+  const from = (message.from || [])[0] || {};
   switch (event.kind) {
-    case 'new': return [h('span', { class: 'strong' }, event.message.subject || 'No subject'), ` from ${from.name || from.address || 'nobody'}, in ${box}`];
-    case 'flags': return `${box}: message ${event.message.uid} has ${(event.message.flags || []).join(' ') || 'no flags'}`;
-    case 'moved': return `${mails(event.uids)} from ${event.from.mailbox.path} to ${box}`;
-    case 'mailbox-renamed': return `${event.before.path || event.before} is ${box} now`;
+    case 'new': return message.subject === undefined && !message.from ? `a message in ${box}` : [h('span', { class: 'strong' }, message.subject || 'No subject'), ` from ${from.name || from.address || 'nobody'}, in ${box}`];
+    case 'flags': return `${box}: message ${message.uid} has ${(message.flags || []).join(' ') || 'no flags'}`;
+    case 'moved': return `${mails(event.uids)} from ${pathOf((event.from || {}).mailbox)} to ${box}`;
+    case 'mailbox-renamed': return `${event.before || 'a mailbox'} is ${box} now`;
     case 'mailbox-changed': return `${box} is ${event.mailbox.specialUse ? `the mailbox for ${event.mailbox.specialUse}` : 'for no special use'}`;
     case 'quota': return `${event.quota.resource} is at ${event.quota.level} %: ${percent(event.quota.usage, event.quota.limit)}`;
     case 'start': return 'The stream begins.';
@@ -138,6 +141,8 @@ export function allEvents(signal) {
   function begin() {
     end();
     if (document.hidden || signal.aborted) return;
+    held.length = 0;
+    leftOut = null;
     open = new AbortController();
     const current = open.signal;
     const kindsWanted = choice.value;
@@ -148,12 +153,17 @@ export function allEvents(signal) {
         say('live', 'good');
         if (event.instances === 'all') reach('all');
         else settling = setTimeout(() => reach('one'), 3000);
-      } else if (hovered && held.length < 200) {
+      } else if (hovered) {
         held.push([event, at]);
+        if (held.length > shownOfAll) held.shift();
       } else {
         show(event, at);
       }
-    }, () => say('interrupted', 'warn')).then(() => {
+    }, () => {
+      clearTimeout(settling);
+      say('interrupted', 'warn');
+    }).then(() => {
+      clearTimeout(settling);
       if (!current.aborted) say('ended', 'bad');
     });
   }
