@@ -115,6 +115,9 @@ func (r *rollRun) damage(t *rapid.T) {
 		return
 	}
 	data := slices.Clone(doc.UIDs.Data)
+	if len(data) < crc32.Size { // torn already
+		return
+	}
 	switch rapid.SampledFrom([]string{"torn", "flipped", "moved", "lost", "validity", "future", "next", "lie",
 		"no roll", "other type"}).Draw(t, "damage") {
 	case "torn":

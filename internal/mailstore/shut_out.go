@@ -77,13 +77,10 @@ func (s *Store) tellLater(who LoggedOut, tell func(ctx context.Context) error) {
 		who, tell = everybody, s.loggedOut(everybody)
 	case who.Credential != "" && who.User != (mailkey.UserID{}) &&
 		(u.tell[whole] != nil || u.users[who.User] >= maxUntoldOfUser):
-		if u.users[who.User] > 0 {
-			maps.DeleteFunc(u.tell, func(old LoggedOut, _ func(context.Context) error) bool {
-				return old.User == who.User
-			})
-			delete(u.users, who.User)
-		}
+		u.forgetUser(who.User)
 		who, tell = whole, s.loggedOut(whole)
+	case who == whole && u.users[who.User] > 0:
+		u.forgetUser(who.User)
 	case len(u.tell) >= maxUntold:
 		s.log.Warn("all sessions end: there are too many that other instances could not be told to end")
 		clear(u.tell)
@@ -95,6 +92,14 @@ func (s *Store) tellLater(who LoggedOut, tell func(ctx context.Context) error) {
 	u.tell[who] = tell
 	if !u.running {
 		u.running = s.spawn(func() { s.tellUntold(s.base) })
+	}
+}
+
+// forgetUser takes out the credentials of a user, all of whose sessions end.
+func (u *untold) forgetUser(user mailkey.UserID) {
+	if u.users[user] > 0 {
+		maps.DeleteFunc(u.tell, func(who LoggedOut, _ func(context.Context) error) bool { return who.User == user })
+		delete(u.users, user)
 	}
 }
 
