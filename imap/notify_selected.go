@@ -213,6 +213,7 @@ func (c *conn) fetchAttributes(ctx context.Context, want *fetchRequest, uids []u
 		// As with all flags that are told without a FETCH (RFC 7162 section 3.2.4).
 		req.items |= itemUID | itemModSeq
 	}
+	c.endSeries() // nobody waits for memory while it has some
 	err := newFetcher(c, &req).run(ctx, uidset.FromAscending(there))
 	if errors.Is(err, errUnreadable) || errors.Is(err, account.ErrNoRight) {
 		return nil // the messages that can be read are told

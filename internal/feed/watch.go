@@ -93,8 +93,8 @@ func (w *Watch) mayTell(ev events.Event) bool {
 		return w.wants(FlagsChanged, Moved, Expunged, Junk, NotJunk, Sent)
 	case events.MailboxList:
 		// Without a number it stands for a change of what the user sees, not of a mailbox.
-		return ev.ModSeq > 0 && w.wants(MailboxCreated, MailboxRenamed, MailboxChanged, MailboxDeleted, MailboxSubscribed,
-			MailboxUnsubscribed)
+		return ev.ModSeq > 0 && w.wants(MailboxCreated, MailboxRenamed, MailboxChanged, MailboxDeleted,
+			MailboxSubscribed, MailboxUnsubscribed)
 	case events.Quota:
 		return w.wants(QuotaReached)
 	}
